@@ -1,0 +1,56 @@
+# make demo    a small sweep from nothing to records and a picture
+# make test    the tests
+# make slow    the tests that take minutes
+# make lint    ruff and pyright
+# make lock    renews requirements.lock
+# make PYTHON=python3.13 …   picks the interpreter (3.11 or newer)
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+
+export PYTHONNOUSERSITE = 1
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Which interpreter that is; another one makes another environment.
+INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0], sys.base_prefix)' 2>/dev/null)
+
+.PHONY: demo test slow lint lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/python -m experiments.sweep --config=quickstart --workdir=$(DEMO)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --upgrade --extra test --custom-compile-command "make lock" \
+	  --output-file requirements.lock setup.py
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+# Remakes the environment when the lock, the metadata or the interpreter change.
+ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(INTERPRETER))
+.PHONY: $(INSTALLED)
+endif
+$(INSTALLED): requirements.lock setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is not Python 3.11 or newer; use make PYTHON=…" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@echo "$(INTERPRETER)" > $(INSTALLED)

@@ -1,0 +1,82 @@
+"""What a sweep will cost on this machine, before it is started."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from emergence import model, population
+from emergence.config import Cell, Config
+from emergence.population import Device
+from emergence.sweep import Work
+
+# A cell whose single update of one block is predicted to take longer than this
+# is not timed but extrapolated.
+_LONGEST_PROBE_SECONDS = 5.0
+
+
+class Estimate(NamedTuple):
+  """The cost of one cell.
+
+  Attributes:
+    cell: the cell.
+    num_params: parameters of one model.
+    num_seeds: seeds left to train.
+    bytes_per_block: memory of one block; None where the cell was not compiled.
+    seconds: training time of what is left, without compiling.
+    is_measured: timed on this machine, else extrapolated from the measured
+      cell before it by the floating-point operations of a step.
+  """
+
+  cell: Cell
+  num_params: int
+  num_seeds: int
+  bytes_per_block: int | None
+  seconds: float
+  is_measured: bool
+
+
+def estimate(
+  config: Config, work: Sequence[Work], devices: Sequence[Device]
+) -> list[Estimate]:
+  """Times a few updates of each cell, the cheapest first.
+
+  Args:
+    config: the experiment.
+    work: what is left to train.
+    devices: the devices that would train it.
+
+  Returns:
+    One estimate a cell, in the order of `work`.
+  """
+  estimates: dict[Cell, Estimate] = {}
+  seconds_per_flop = None
+  for item in sorted(work, key=lambda item: _step_flops(config, item.cell)):
+    arch = population.make_architecture(config, item.cell)
+    flops = _step_flops(config, item.cell)
+    predicted = seconds_per_flop and flops * seconds_per_flop
+    if predicted is not None and predicted > _LONGEST_PROBE_SECONDS:
+      bytes_per_block, num_blocks, seconds = None, len(devices), predicted
+    else:
+      program = population.compile_cell(config, item.cell, devices)
+      seconds = population.seconds_per_step(program)
+      seconds_per_flop = seconds / flops
+      bytes_per_block = program.bytes_per_device
+      num_blocks = program.num_blocks
+    num_groups = -(-len(item.blocks) // num_blocks)
+    estimates[item.cell] = Estimate(
+      item.cell,
+      model.num_params(arch),
+      item.num_seeds,
+      bytes_per_block,
+      seconds * num_groups * config.train.steps,
+      bytes_per_block is not None,
+    )
+  return [estimates[item.cell] for item in work]
+
+
+def _step_flops(config: Config, cell: Cell) -> float:
+  """Floating-point operations of one update of one seed."""
+  return model.train_flops(
+    population.make_architecture(config, cell),
+    config.train.batch_size,
+    config.task.context_length,
+  )

@@ -1,0 +1,68 @@
+"""How many runs succeed, and how sure that is."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+# The paper calls a run successful from 20 % exact match on; a convention, so
+# every output names it.
+DEFAULT_THRESHOLD = 0.2
+
+
+class Success(NamedTuple):
+  """Success probability of a population of runs.
+
+  Attributes:
+    threshold: a run succeeds if its score is at least this.
+    num_successes: runs that succeed.
+    num_runs: all runs, diverged ones included.
+    probability: num_successes / num_runs.
+    low: lower end of the Wilson interval.
+    high: upper end of the Wilson interval.
+  """
+
+  threshold: float
+  num_successes: int
+  num_runs: int
+  probability: float
+  low: float
+  high: float
+
+
+def success_probability(
+  scores_S: npt.ArrayLike,
+  threshold: float = DEFAULT_THRESHOLD,
+  confidence: float = 0.95,
+) -> Success:
+  """Share of runs with score ≥ threshold, with its Wilson score interval.
+
+  The interval is that of Wilson (1927), "Probable inference, the law of
+  succession, and statistical inference", JASA 22, without continuity
+  correction.
+
+  Args:
+    scores_S: one score a run, [S]. A run without a finite score has failed.
+    threshold: the least score of a success, in the unit of the scores.
+    confidence: coverage of the interval, in (0, 1).
+
+  Raises:
+    ValueError: no scores.
+  """
+  scores_S = np.asarray(scores_S, float)
+  if scores_S.ndim != 1 or not scores_S.size:
+    raise ValueError(f"expected scores of shape [S], got {scores_S.shape}")
+  # Scores are stored in single precision, in which 0.2 is above 0.2.
+  num_successes = int((scores_S >= threshold - 1e-6).sum())
+  interval = stats.binomtest(num_successes, scores_S.size).proportion_ci(
+    confidence, method="wilson"
+  )
+  return Success(
+    threshold,
+    num_successes,
+    scores_S.size,
+    num_successes / scores_S.size,
+    float(interval.low),
+    float(interval.high),
+  )

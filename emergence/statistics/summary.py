@@ -1,0 +1,80 @@
+"""One row for each cell and metric: the summary table."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from emergence.statistics import modality, success
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+
+def summarize(
+  frame: "pd.DataFrame",
+  test_length: int,
+  metric: str = "exact_match",
+  threshold: float = success.DEFAULT_THRESHOLD,
+) -> list[dict[str, Any]]:
+  """Describes the distribution over seeds of each cell at its last step.
+
+  Args:
+    frame: records, as `emergence.records.read` returns them.
+    test_length: the test length to describe.
+    metric: a column of scores in [0, 1].
+    threshold: the least score of a success.
+
+  Returns:
+    A row a cell, smallest width first, then smallest depth. Diverged seeds
+    count in every column.
+
+  Raises:
+    ValueError: no record of that test length.
+  """
+  rows = []
+  for (task, width, depth), cell in final_cells(frame, test_length):
+    scores_S = cell[metric].to_numpy(float)
+    result = success.success_probability(scores_S, threshold)
+    rows.append(
+      {
+        "task": task,
+        "width": int(width),
+        "depth": int(depth),
+        "num_params": int(cell["num_params"].to_numpy().max()),
+        "step": int(cell["step"].to_numpy().max()),
+        "test_length": test_length,
+        "metric": metric,
+        "n_seeds": len(cell),
+        "n_diverged": int(cell["diverged"].to_numpy().sum()),
+        "mean": float(scores_S.mean()),
+        "mode": modality.mode(scores_S),
+        "success_threshold": threshold,
+        "success_probability": result.probability,
+        "success_low": result.low,
+        "success_high": result.high,
+      }
+    )
+  return rows
+
+
+def final_cells(
+  frame: "pd.DataFrame", test_length: int
+) -> list[tuple[tuple[str, int, int], "pd.DataFrame"]]:
+  """The rows of one test length after the last update, one a seed, by cell.
+
+  Args:
+    frame: records, as `emergence.records.read` returns them.
+    test_length: the test length wanted.
+
+  Returns:
+    ((task, width, depth), rows) of each cell, in that order.
+
+  Raises:
+    ValueError: no record of that test length.
+  """
+  lengths = sorted(set(frame["test_length"]))
+  if test_length not in lengths:
+    raise ValueError(
+      f"no record at test length {test_length}, only at {lengths}"
+    )
+  final = frame.query(f"test_length == {test_length} and step == step.max()")
+  groups = final.groupby(["task", "width", "depth"])
+  return cast(Any, list(groups))

@@ -1,0 +1,247 @@
+"""Cells × blocks of seeds: what is done, what is left, and doing it."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+from etils import epath
+
+from emergence import checkpoint, model, population, records
+from emergence import config as config_lib
+from emergence.config import Cell, Config
+from emergence.population import Device
+
+_LOG = logging.getLogger("emergence")
+
+KEEP_PARAMS = ("none", "final", "all")
+
+
+class Work(NamedTuple):
+  """What is left of one cell: blocks of seed indices, cut by `seeds.block`."""
+
+  cell: Cell
+  blocks: list[list[int]]
+
+  @property
+  def num_seeds(self) -> int:
+    return sum(len(block) for block in self.blocks)
+
+
+class Progress(NamedTuple):
+  """Where a cell stands, after each evaluation.
+
+  Attributes:
+    cell: the cell.
+    seeds_done: seeds of the cell that have records.
+    seeds_running: seeds in training.
+    seeds_total: seeds asked for.
+    step: updates done by the running seeds.
+    steps: updates of a finished seed.
+    seed_steps_per_second: rate since the cell's first update, without the
+      time that compiling took; 0 before there is one.
+    seconds_left: until the cell is finished, at that rate.
+  """
+
+  cell: Cell
+  seeds_done: int
+  seeds_running: int
+  seeds_total: int
+  step: int
+  steps: int
+  seed_steps_per_second: float
+  seconds_left: float
+
+
+def check(config: Config) -> None:
+  """Raises ValueError where a cell of the config cannot be built."""
+  for cell in config_lib.cells(config):
+    population.make_architecture(config, cell)
+
+
+def prepare(
+  config: Config, workdir: epath.Path, devices: Sequence[Device]
+) -> None:
+  """Claims a work directory for an experiment and writes config.json.
+
+  Raises:
+    ValueError: the directory holds another experiment.
+    OSError: the directory cannot be written.
+  """
+  path = workdir / "config.json"
+  if path.exists():
+    difference = config_lib.first_difference(read_config(workdir), config)
+    if difference:
+      key, there, here = difference
+      raise ValueError(
+        f"{workdir} holds another experiment: {key} is {there} there and"
+        f" {here} here; use another --workdir"
+      )
+  workdir.mkdir(parents=True, exist_ok=True)
+  content = {
+    "config": config_lib.to_dict(config),
+    "identity_hash": config_lib.identity_hash(config),
+    "versions": records.versions(),
+    "devices": {
+      "platform": devices[0].platform,
+      "kind": devices[0].device_kind,
+      "count": len(devices),
+    },
+  }
+  records.write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def read_config(workdir: epath.PathLike) -> Config:
+  """The config that a work directory belongs to.
+
+  Raises:
+    ValueError: there is none, or it cannot be read.
+  """
+  path = epath.Path(workdir) / "config.json"
+  try:
+    return config_lib.from_dict(json.loads(path.read_text())["config"])
+  except (OSError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f"{path} is not a readable config: {error}") from error
+
+
+def remaining(
+  config: Config, workdir: epath.Path, seeds: Sequence[int]
+) -> list[Work]:
+  """What of the cells × seeds has no records yet, in the order of the grid."""
+  left = []
+  for cell in config_lib.cells(config):
+    done = records.finished_seeds(workdir, config, cell)
+    missing = [seed for seed in sorted(set(seeds)) if seed not in done]
+    if missing:
+      left.append(Work(cell, cut_blocks(missing, config.seeds.block)))
+  return left
+
+
+def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
+  """Groups increasing seed indices by seed // block."""
+  groups: dict[int, list[int]] = {}
+  for seed in seeds:
+    groups.setdefault(seed // block, []).append(seed)
+  return list(groups.values())
+
+
+def run(
+  config: Config,
+  workdir: epath.Path,
+  work: Sequence[Work],
+  devices: Sequence[Device],
+  keep_params: str = "none",
+  on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+  """Trains what is left and writes its records, a group of blocks at a time.
+
+  Args:
+    config: the experiment; `prepare` has claimed the directory for it.
+    workdir: the work directory.
+    work: what to train, as `remaining` returns it.
+    devices: local devices of one kind; each takes one block at a time.
+    keep_params: `none`, `final` (after the last update) or `all` (at each
+      evaluation).
+    on_progress: called after each evaluation.
+  """
+  for cell, blocks in work:
+    _LOG.info("%s: compiling", cell)
+    program = population.compile_cell(config, cell, devices)
+    _LOG.info(
+      "%s: %d blocks of %d seeds together, %.1f MiB each",
+      cell,
+      program.num_blocks,
+      config.seeds.block,
+      program.bytes_per_device / 2**20,
+    )
+    clock = _Clock(config, Work(cell, blocks), on_progress)
+    for first in range(0, len(blocks), program.num_blocks):
+      group = blocks[first : first + program.num_blocks]
+      _train_group(config, workdir, program, cell, group, keep_params, clock)
+
+
+def _train_group(
+  config: Config,
+  workdir: epath.Path,
+  program: population.Program,
+  cell: Cell,
+  group: list[list[int]],
+  keep_params: str,
+  clock: "_Clock",
+) -> None:
+  """Trains one group of blocks, one a device, and writes what it found."""
+  seeds = [seed for block in group for seed in block]
+  snapshots = []
+  for snapshot in population.run(program, group):
+    is_last = snapshot.step == config.train.steps
+    if keep_params == "all" or (keep_params == "final" and is_last):
+      params = snapshot.params()
+      for block, rows in _rows_of_blocks(group):
+        part = jax.tree.map(lambda x, rows=rows: x[rows], params)
+        checkpoint.save_params(workdir, cell, block, snapshot.step, part)
+    # Parameters stay on the device; only the scores are kept till the end.
+    snapshots.append(snapshot._replace(params=dict))
+    clock.tick(len(seeds), snapshot.step)
+  num_params = model.num_params(program.arch)
+  table = records.to_table(config, cell, num_params, seeds, snapshots)
+  devices = program.mesh.devices.ravel().tolist()
+  provenance = records.make_provenance(config, cell, devices)
+  rows_per_seed = table.num_rows // len(seeds)
+  for _, rows in _rows_of_blocks(group):
+    part = table.slice(
+      rows.start * rows_per_seed, (rows.stop - rows.start) * rows_per_seed
+    )
+    records.write(workdir, cell, part, provenance)
+  clock.finish(len(seeds))
+  num_diverged = int(snapshots[-1].diverged.sum())
+  if num_diverged:
+    _LOG.warning("%s: %d of %d seeds diverged", cell, num_diverged, len(seeds))
+
+
+def _rows_of_blocks(group: list[list[int]]) -> list[tuple[list[int], slice]]:
+  """Each block with the rows of its seeds among all seeds of the group."""
+  ends = [
+    sum(len(block) for block in group[: i + 1]) for i in range(len(group))
+  ]
+  return [
+    (block, slice(end - len(block), end))
+    for block, end in zip(group, ends, strict=True)
+  ]
+
+
+class _Clock:
+  """Turns evaluation steps into rates; starts after the first evaluation."""
+
+  def __init__(
+    self, config: Config, work: Work, on_progress: Callable[[Progress], None]
+  ):
+    self._steps = config.train.steps
+    self._work = work
+    self._on_progress = on_progress
+    self._seeds_done = 0
+    self._start: float | None = None
+
+  def tick(self, num_running: int, step: int) -> None:
+    if self._start is None:
+      self._start = time.monotonic()
+    elapsed = time.monotonic() - self._start
+    done = self._seeds_done * self._steps + num_running * step
+    rate = done / elapsed if elapsed and done else 0.0
+    left = self._work.num_seeds * self._steps - done
+    self._on_progress(
+      Progress(
+        self._work.cell,
+        self._seeds_done,
+        num_running,
+        self._work.num_seeds,
+        step,
+        self._steps,
+        rate,
+        left / rate if rate else float("inf"),
+      )
+    )
+
+  def finish(self, num_seeds: int) -> None:
+    self._seeds_done += num_seeds

@@ -1,0 +1,39 @@
+"""The tasks. To add one: write its file and enter it in `TASKS`."""
+
+import difflib
+
+from emergence.config import TaskConfig
+from emergence.tasks import count, null, reverse_addition
+from emergence.tasks.task import Example, Task, sample_contexts
+
+__all__ = ["TASKS", "Example", "Task", "make_task", "sample_contexts"]
+
+TASKS = {
+  "count": count.make,
+  "reverse_addition": reverse_addition.make,
+  "null": null.make,
+}
+
+
+def make_task(config: TaskConfig, items: int = 1) -> Task:
+  """Builds the task that a config names.
+
+  Args:
+    config: name and sizes of the task.
+    items: evaluation items a test length, for tasks that draw them.
+
+  Raises:
+    ValueError: no such task, or sizes that do not fit together.
+  """
+  if config.name not in TASKS:
+    near = difflib.get_close_matches(config.name, TASKS, n=1) or TASKS
+    raise ValueError(
+      f"task.name: no task {config.name!r}; did you mean {' or '.join(near)}?"
+    )
+  task = TASKS[config.name](config, items)
+  if config.context_length < task.longest_example:
+    raise ValueError(
+      f"task.context_length must be at least {task.longest_example}, the"
+      f" longest training example, got {config.context_length}"
+    )
+  return task

@@ -1,0 +1,111 @@
+"""Count from a to b: `$ 5 9 > 5 6 7 8 9 .`
+
+One token a number. The length n of an example is how many numbers its answer
+has: n is uniform over the training lengths, the start a uniform over
+0..vocab_size − n, and b = a + n − 1. The answer, `.` included, is what follows
+`>`. The format is that of the paper's task "count" (arXiv 2502.17356, after
+Zhou et al. 2023, arXiv 2310.16028).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from emergence.config import TaskConfig
+from emergence.tasks.task import Array, Example, Task
+
+SYMBOLS = ("$", ">", ".", "*")
+
+
+def make(config: TaskConfig, items: int) -> Task:
+  """Builds the task; `items` is unused, evaluation enumerates every start.
+
+  Raises:
+    ValueError: a training or test length has no start: vocab_size is smaller.
+  """
+  del items
+  require_room(config)
+  num_numbers = config.vocab_size
+  pad = num_numbers + SYMBOLS.index("*")
+
+  def sample(key: Array) -> Example:
+    start, length = sample_range(config, key)
+    return write(start, length, config.max_train_length, num_numbers)
+
+  def evaluation(length: int) -> Example:
+    starts_B = jnp.arange(num_numbers - length + 1)
+    return jax.vmap(lambda a: write(a, length, length, num_numbers))(starts_B)
+
+  return Task(
+    symbols=tuple(str(i) for i in range(num_numbers)) + SYMBOLS,
+    pad=pad,
+    shortest_example=config.min_train_length + 5,
+    longest_example=config.max_train_length + 5,
+    sample=sample,
+    evaluation=evaluation,
+    solve=solve,
+  )
+
+
+def solve(prompt: Sequence[str]) -> list[str]:
+  """`$ 5 9 >` -> `5 6 7 8 9 .`, as lists of symbols."""
+  _, first, last, _ = prompt
+  return [str(i) for i in range(int(first), int(last) + 1)] + ["."]
+
+
+def require_room(config: TaskConfig):
+  """Raises ValueError where a length leaves no start within the vocabulary."""
+  longest = max(config.max_train_length, *config.test_lengths)
+  if config.vocab_size < longest:
+    raise ValueError(
+      f"task.vocab_size must be at least {longest}, the longest train or test"
+      f" length, got {config.vocab_size}"
+    )
+
+
+def sample_range(config: TaskConfig, key: Array) -> tuple[Array, Array]:
+  """Draws the start and the length of one training example."""
+  length_key, start_key = jax.random.split(key)
+  length = jax.random.randint(
+    length_key, (), config.min_train_length, config.max_train_length + 1
+  )
+  start = jax.random.randint(start_key, (), 0, config.vocab_size - length + 1)
+  return start, length
+
+
+def write(
+  start: Array | int, length: Array | int, max_length: int, num_numbers: int
+) -> Example:
+  """The example that counts `length` numbers from `start`, as tokens.
+
+  Args:
+    start: first number, int32 [].
+    length: how many numbers, int32 [], at most `max_length`.
+    max_length: the result is padded to max_length + 5 tokens.
+    num_numbers: ids below this one are numbers, the symbols follow.
+  """
+  begin, prompt_end, end, pad = num_numbers + jnp.arange(len(SYMBOLS))
+  position_L = jnp.arange(max_length + 5)
+  answer_end = length + 4
+  tokens_L = jnp.select(
+    [
+      position_L == 0,
+      position_L == 1,
+      position_L == 2,
+      position_L == 3,
+      position_L < answer_end,
+      position_L == answer_end,
+    ],
+    [
+      begin,
+      jnp.asarray(start),
+      jnp.asarray(start + length - 1),
+      prompt_end,
+      start + position_L - 4,
+      end,
+    ],
+    pad,
+  ).astype(jnp.int32)
+  is_answer_L = (position_L >= 4) & (position_L <= answer_end)
+  return Example(tokens_L, is_answer_L, jnp.asarray(length + 5, jnp.int32))

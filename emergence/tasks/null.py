@@ -1,0 +1,55 @@
+"""Null control: the prompt of `count`, then numbers drawn at random.
+
+`$ 5 9 > 17 3 28 3 0 .` Nothing in the prompt tells the targets, so whatever a
+population scores above chance here is a defect of the harness. The number
+tokens are the answer; the `.` is not, because its place can be learned. Chance
+is 1 / vocab_size a token and vocab_size^−n for exact match at length n.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from emergence.config import TaskConfig
+from emergence.tasks import count
+from emergence.tasks.task import Array, Example, Task
+
+# Keys the evaluation set, which no seed and no config may change.
+_EVALUATION_SEED = 20_250_217
+
+
+def make(config: TaskConfig, items: int) -> Task:
+  """Builds the task with `items` evaluation items a test length.
+
+  Raises:
+    ValueError: vocab_size is below the longest train or test length.
+  """
+  num_numbers = config.vocab_size
+
+  def scramble(example: Example, key: Array) -> Example:
+    random_L = jax.random.randint(
+      key, example.tokens_L.shape, 0, num_numbers, jnp.int32
+    )
+    is_target_L = example.is_answer_L & (example.tokens_L < num_numbers)
+    tokens_L = jnp.where(is_target_L, random_L, example.tokens_L)
+    return Example(tokens_L, is_target_L, example.length)
+
+  def sample(key: Array) -> Example:
+    range_key, target_key = jax.random.split(key)
+    start, length = count.sample_range(config, range_key)
+    example = count.write(start, length, config.max_train_length, num_numbers)
+    return scramble(example, target_key)
+
+  def evaluation(length: int) -> Example:
+    key = jax.random.fold_in(jax.random.key(_EVALUATION_SEED), length)
+
+    def item(key: Array) -> Example:
+      start_key, target_key = jax.random.split(key)
+      start = jax.random.randint(start_key, (), 0, num_numbers - length + 1)
+      example = count.write(start, length, length, num_numbers)
+      return scramble(example, target_key)
+
+    return jax.vmap(item)(jax.random.split(key, items))
+
+  return count.make(config, items)._replace(
+    sample=sample, evaluation=evaluation, solve=lambda prompt: None
+  )

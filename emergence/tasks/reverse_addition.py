@@ -1,0 +1,145 @@
+"""Reverse addition with index hints, of two numbers of up to n digits.
+
+88 + 842 reads, with a = 0 as the first hint:
+
+  S a0 0 a1 0 a2 8 a3 8 + a0 0 a1 8 a2 4 a3 2 = a3 0 a2 3 a1 9 a0 0 E
+
+The operands stand most significant digit first, padded with zeros to n + 1
+digits, a hint before each digit and the same hints in both; the answer stands
+least significant digit first, each digit behind its hint, then `E`. The format
+is that of Zhou et al. 2023 (arXiv 2310.16028; their public code's add example).
+
+The hints of an example are a random consecutive slice of `vocab_size` ordered
+hint tokens, so that training on short numbers reaches every hint that long
+ones need. The length n is the number of digits of the longer operand: one of
+the two, by a fair coin, has exactly n digits, the other n random ones. How the
+authors drew their operands is not published; this is our choice.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from emergence.config import TaskConfig
+from emergence.tasks.task import Array, Example, Task
+
+SYMBOLS = ("S", "+", "=", "E", "*")
+_BEGIN, _PLUS, _EQUALS, _END, _PAD = range(10, 15)
+_FIRST_HINT = 15
+
+# Keys the evaluation set, which no seed and no config may change.
+_EVALUATION_SEED = 20_250_218
+
+
+def make(config: TaskConfig, items: int) -> Task:
+  """Builds the task with `items` evaluation items a test length.
+
+  Raises:
+    ValueError: the longest numbers need more hints than vocab_size.
+  """
+  longest = max(config.max_train_length, *config.test_lengths)
+  if config.vocab_size < longest + 1:
+    raise ValueError(
+      f"task.vocab_size must be at least {longest + 1}: numbers of {longest}"
+      f" digits need that many index hints, got {config.vocab_size}"
+    )
+
+  def sample(key: Array) -> Example:
+    length_key, key = jax.random.split(key)
+    length = jax.random.randint(
+      length_key, (), config.min_train_length, config.max_train_length + 1
+    )
+    return _draw(key, length, config.max_train_length, config.vocab_size)
+
+  def evaluation(length: int) -> Example:
+    key = jax.random.fold_in(jax.random.key(_EVALUATION_SEED), length)
+    keys = jax.random.split(key, items)
+    return jax.vmap(lambda k: _draw(k, length, length, config.vocab_size))(keys)
+
+  return Task(
+    symbols=tuple(str(i) for i in range(10))
+    + SYMBOLS
+    + tuple(f"a{i}" for i in range(config.vocab_size)),
+    pad=_PAD,
+    shortest_example=6 * config.min_train_length + 10,
+    longest_example=6 * config.max_train_length + 10,
+    sample=sample,
+    evaluation=evaluation,
+    solve=solve,
+  )
+
+
+def solve(prompt: Sequence[str]) -> list[str]:
+  """`S a0 0 a1 7 + a0 0 a1 5 =` -> `a1 2 a0 1 E`, as lists of symbols."""
+  plus = list(prompt).index("+")
+  hints = prompt[1:plus:2]
+  left = int("".join(prompt[2:plus:2]))
+  right = int("".join(prompt[plus + 2 : -1 : 2]))
+  digits = str(left + right).zfill(len(hints))
+  answer = []
+  for hint, digit in zip(reversed(hints), reversed(digits), strict=True):
+    answer += [hint, digit]
+  return answer + ["E"]
+
+
+def _draw(
+  key: Array, length: Array | int, max_length: int, num_hints: int
+) -> Example:
+  """One example of `length` digits, padded to that of `max_length`."""
+  digits_key, lead_key, coin_key, hint_key = jax.random.split(key, 4)
+  # Column i holds the digits of weight 10^i; those from `length` on are zero.
+  weight_1N = jnp.arange(max_length + 1)[None, :]
+  digits_2N = jax.random.randint(digits_key, (2, max_length + 1), 0, 10)
+  lead = jax.random.randint(lead_key, (), 1, 10)
+  longer = jax.random.bernoulli(coin_key).astype(jnp.int32)
+  is_lead_2N = (weight_1N == length - 1) & (jnp.arange(2)[:, None] == longer)
+  digits_2N = jnp.where(is_lead_2N, lead, digits_2N)
+  digits_2N = jnp.where(weight_1N < length, digits_2N, 0)
+
+  def add_column(carry, column_2):
+    total = carry + column_2.sum()
+    return total // 10, total % 10
+
+  _, sum_N = jax.lax.scan(add_column, jnp.int32(0), digits_2N.T)
+  first_hint = jax.random.randint(hint_key, (), 0, num_hints - length)
+  length = jnp.asarray(length)
+  return _write(digits_2N[0], digits_2N[1], sum_N, length, first_hint)
+
+
+def _write(
+  left_N: Array, right_N: Array, sum_N: Array, length: Array, first_hint: Array
+) -> Example:
+  """Lays out the example; digits are given least significant first."""
+  width = length + 1  # digits of each number as written
+  part = 2 * width  # tokens of each number, hints included
+  position_L = jnp.arange(6 * (left_N.shape[0]) + 4)
+  # Three parts of equal size, each behind one symbol, then E.
+  part_L = (position_L - 1) // (part + 1)
+  inside_L = (position_L - 1) % (part + 1)
+  is_answer_L = part_L >= 2
+  column_L = inside_L // 2  # from the left as written
+  weight_L = jnp.where(is_answer_L, column_L, width - 1 - column_L)
+  weight_L = jnp.clip(weight_L, 0, left_N.shape[0] - 1)
+  digit_L = jnp.select(
+    [part_L == 0, part_L == 1],
+    [left_N[weight_L], right_N[weight_L]],
+    sum_N[weight_L],
+  )
+  hint_L = _FIRST_HINT + first_hint + width - 1 - weight_L
+  symbol_L = jnp.select(
+    [part_L == 0, part_L == 1, part_L == 2], [_PLUS, _EQUALS, _END], _PAD
+  )
+  total = 3 * part + 4
+  tokens_L = jnp.select(
+    [
+      position_L == 0,
+      position_L >= total,
+      inside_L == part,
+      inside_L % 2 == 0,
+    ],
+    [_BEGIN, _PAD, symbol_L, hint_L],
+    digit_L,
+  ).astype(jnp.int32)
+  is_answer_L = is_answer_L & (position_L < total) & (position_L > 0)
+  return Example(tokens_L, is_answer_L, jnp.asarray(total, jnp.int32))

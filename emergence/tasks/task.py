@@ -1,0 +1,99 @@
+"""What a task is: a sampler, an evaluation set, a solver, a renderer."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+class Example(NamedTuple):
+  """One example, or a batch of them, padded at the end.
+
+  Attributes:
+    tokens_L: token ids, int32 [L] (with a batch [B, L]).
+    is_answer_L: true where the token belongs to the answer, the end symbol
+      included: the tokens to predict, bool of the same shape.
+    length: tokens before the padding, int32 [] (with a batch [B]).
+  """
+
+  tokens_L: Array
+  is_answer_L: Array
+  length: Array
+
+
+class Task(NamedTuple):
+  """A task with its sizes filled in. All functions are pure.
+
+  Attributes:
+    symbols: the text of each token id; its length is the model's vocabulary.
+    pad: the id of the padding token.
+    shortest_example: tokens of the shortest training example.
+    longest_example: tokens of the longest training example.
+    sample: key -> one training `Example`, padded to `longest_example`.
+    evaluation: test length -> fixed `Example` batch, the same for every seed.
+    solve: the symbols of a prompt -> the symbols of its answer, in plain
+      Python; None where nothing can be known (random targets).
+  """
+
+  symbols: tuple[str, ...]
+  pad: int
+  shortest_example: int
+  longest_example: int
+  sample: Callable[[Array], Example]
+  evaluation: Callable[[int], Example]
+  solve: Callable[[Sequence[str]], list[str] | None]
+
+  def render(self, tokens_L: Sequence[int]) -> str:
+    """The symbols of token ids, for people; padding at the end is left out."""
+    tokens = [int(token) for token in tokens_L]
+    while tokens and tokens[-1] == self.pad:
+      tokens.pop()
+    return " ".join(self.symbols[token] for token in tokens)
+
+
+def sample_contexts(
+  task: Task, key: Array, batch_size: int, context_length: int, packed: bool
+) -> Example:
+  """Draws a batch of training contexts.
+
+  Args:
+    task: the task to draw examples of.
+    key: typed PRNG key.
+    batch_size: B, contexts.
+    context_length: L, tokens of a context.
+    packed: put examples one after another until the context is full; one that
+      is cut off at the end carries no answer tokens. Else one example a
+      context, padded.
+
+  Returns:
+    An `Example` batch with tokens_BL.
+  """
+  num_examples = 1
+  if packed:
+    num_examples = -(-context_length // task.shortest_example)
+  keys = jax.random.split(key, (batch_size, num_examples))
+  examples = jax.vmap(jax.vmap(task.sample))(keys)
+  pack = lambda example: _pack(example, context_length, task.pad)
+  return jax.vmap(pack)(examples)
+
+
+def _pack(examples: Example, context_length: int, pad: int) -> Example:
+  """Lays N examples end to end into one context."""
+  ends_N = jnp.cumsum(examples.length)
+  starts_N = ends_N - examples.length
+  position_L = jnp.arange(context_length)
+  # Compares all pairs: a context holds few examples, and a search would cost
+  # a loop on every backend.
+  owner_L = jnp.sum(position_L[:, None] >= ends_N[None, :], axis=1)
+  inside_L = owner_L < ends_N.shape[0]
+  owner_L = jnp.minimum(owner_L, ends_N.shape[0] - 1)
+  offset_L = jnp.where(inside_L, position_L - starts_N[owner_L], 0)
+  whole_L = inside_L & (ends_N[owner_L] <= context_length)
+  return Example(
+    jnp.where(inside_L, examples.tokens_L[owner_L, offset_L], pad),
+    examples.is_answer_L[owner_L, offset_L] & whole_L,
+    jnp.minimum(ends_N[-1], context_length),
+  )

@@ -1,0 +1,125 @@
+"""How a main starts and ends: one line for a mistake, never a traceback."""
+
+import difflib
+import importlib
+import json
+import pathlib
+import pkgutil
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from emergence import config as config_lib
+from emergence.config import Config
+from experiments import configs
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses the flags and runs a main, which takes them from `flags.FLAGS`.
+
+  What the user got wrong ends in one line on stderr and exit code 2; a file
+  system that refuses, in one line and exit code 1.
+  """
+
+  def guarded(argv: Sequence[str]) -> None:
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    try:
+      if len(argv) > 1:
+        raise ValueError(
+          f"unexpected argument {argv[1]!r}; flags start with --"
+        )
+      code = main()
+    except ValueError as error:
+      fail(str(error), 2)
+    except OSError as error:
+      fail(_describe(error), 1)
+    except KeyboardInterrupt:
+      fail("interrupted; the same command continues", 130)
+    else:
+      sys.exit(code)
+
+  app.run(guarded, flags_parser=_parse_flags)
+
+
+def fail(message: str, code: int) -> None:
+  """Ends the process with one line on stderr."""
+  print(f"error: {' '.join(message.split())}", file=sys.stderr)
+  sys.exit(code)
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+  """The config of a name in `experiments/configs` or of a Python file.
+
+  Args:
+    name: NAME, or the path of a file ending in .py that defines `config`. Such
+      a file is code and is run.
+    overrides: `KEY=VALUE` texts.
+
+  Raises:
+    ValueError: there is no such config, or it is not one.
+  """
+  if name.endswith(".py"):
+    if not pathlib.Path(name).is_file():
+      raise ValueError(f"--config: no file {name}")
+    try:
+      found = runpy.run_path(name).get("config")
+    except Exception as error:
+      raise ValueError(
+        f"--config: {name} failed: {type(error).__name__}: {error}"
+      ) from error
+  else:
+    names = sorted(m.name for m in pkgutil.iter_modules(configs.__path__))
+    if name not in names:
+      near = difflib.get_close_matches(name, names, n=1)
+      hint = (
+        f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+      )
+      raise ValueError(f"--config: no config {name!r}; {hint}")
+    found = importlib.import_module(f"{configs.__name__}.{name}").config
+  if not isinstance(found, Config):
+    raise ValueError(f"--config: {name} defines no `config` of type Config")
+  return config_lib.override(found, overrides)
+
+
+def parse_seeds(text: str) -> list[int]:
+  """Seed indices of a list such as `7`, `0-31` or `0,3,8-15`.
+
+  Raises:
+    ValueError: not such a list.
+  """
+  seeds: set[int] = set()
+  for part in text.split(","):
+    first, dash, last = part.strip().partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+      raise ValueError(
+        f"--seeds reads like 7 or 0-31 or 0,3,8-15, got {text!r}"
+      )
+    run = range(int(first), int(last if dash else first) + 1)
+    if not run:
+      raise ValueError(f"--seeds: {part.strip()!r} is an empty range")
+    seeds.update(run)
+  return sorted(seeds)
+
+
+def write_json(path: str | None, result: Any) -> None:
+  """Writes the result of a main where `--json` asks for it."""
+  if path:
+    pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+  app.define_help_flags()
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    fail(str(error), 2)
+    raise
+
+
+def _describe(error: OSError) -> str:
+  where = f" {error.filename}" if error.filename else ""
+  return f"{error.strerror or error}:{where}"

@@ -1,0 +1,1 @@
+"""Named experiments; `--config=NAME` reads the `config` of NAME.py."""

@@ -1,0 +1,153 @@
+"""Trains the seeds of every cell of a grid and records each of them.
+
+  python -m experiments.sweep --config=quickstart --workdir=DIR
+
+The same command continues an interrupted sweep, and a config with more seeds,
+widths or depths extends a finished one.
+"""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from absl import flags
+from etils import epath
+
+from emergence import estimate, figures, population, records, report, sweep
+from emergence.statistics import summary
+from experiments import command
+
+_CONFIG = flags.DEFINE_string(
+  "config",
+  None,
+  "Name of a config in experiments/configs, or a Python file that defines"
+  " `config`.",
+  required=True,
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Work directory, local or gs://.", required=True
+)
+_OVERRIDE = flags.DEFINE_multi_string(
+  "override", [], "KEY=VALUE of a config field, such as train.steps=500."
+)
+_SEEDS = flags.DEFINE_string(
+  "seeds",
+  None,
+  "Seeds to train instead of those of the config: 7, 0-31 or 0,3,8-15.",
+)
+_KEEP_PARAMS = flags.DEFINE_enum(
+  "keep_params",
+  "none",
+  list(sweep.KEEP_PARAMS),
+  "Which parameters to keep: none, after the last update, or at every"
+  " evaluation.",
+)
+_DEVICES = flags.DEFINE_integer(
+  "devices",
+  None,
+  "Devices to use, one block of seeds on each; default all. CPU cores count as"
+  " devices.",
+  lower_bound=1,
+)
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Only print cells, parameters, memory and estimated time."
+)
+_JSON = flags.DEFINE_string(
+  "json",
+  None,
+  "File to write the table of cells to (with --dry_run, the estimates).",
+)
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def main() -> None:
+  config = command.load_config(_CONFIG.value, _OVERRIDE.value)
+  sweep.check(config)
+  seeds = config.seeds.requested
+  if _SEEDS.value is not None:
+    seeds = command.parse_seeds(_SEEDS.value)
+    config.seeds.require_seeds(seeds)
+  workdir = epath.Path(_WORKDIR.value)
+  devices = population.local_devices(_DEVICES.value)
+  if _DRY_RUN.value:
+    work = sweep.remaining(config, workdir, seeds)
+    estimates = estimate.estimate(config, work, devices)
+    print(report.format_estimates(config, estimates, devices))
+    command.write_json(_JSON.value, [e._asdict() for e in estimates])
+    return
+  sweep.prepare(config, workdir, devices)
+  work = sweep.remaining(config, workdir, seeds)
+  figure = workdir / "figures" / "ridgeline.png"
+  if work:
+    _train(config, workdir, work, devices)
+  else:
+    print(f"nothing left to train in {workdir}: every seed has its records")
+  frame = records.read(workdir)
+  rows = summary.summarize(frame, config.headline_length)
+  print(report.format_summary(rows))
+  if work or not figure.exists():
+    figures.save(figures.ridgeline(frame, config.headline_length), figure)
+  print(f"records {workdir / 'records'}\nfigure  {figure}")
+  command.write_json(_JSON.value, rows)
+
+
+def _train(config, workdir, work, devices) -> None:
+  with (workdir / "log").open("a") as file, _logging_to(file):
+    start = time.monotonic()
+    sweep.run(
+      config, workdir, work, devices, _KEEP_PARAMS.value, _ProgressLine(work)
+    )
+    trained = sum(item.num_seeds for item in work)
+    logging.getLogger("emergence").info("finished")
+    print(
+      f"trained {trained} seeds in"
+      f" {report.format_seconds(time.monotonic() - start)}"
+    )
+
+
+@contextlib.contextmanager
+def _logging_to(file: IO[str]) -> Iterator[None]:
+  """Sends our log to a file, and its warnings to stderr too."""
+  log = logging.getLogger("emergence")
+  to_file, to_stderr = logging.StreamHandler(file), logging.StreamHandler()
+  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+  to_stderr.setLevel(logging.WARNING)
+  log.handlers, log.propagate = [to_file, to_stderr], False
+  log.setLevel(logging.INFO)
+  try:
+    yield
+  finally:
+    log.handlers = []
+
+
+class _ProgressLine:
+  """One line a cell: rewritten on a terminal, now and then a line elsewhere."""
+
+  def __init__(self, work: list[sweep.Work]):
+    self._cells = [item.cell for item in work]
+    self._is_terminal = sys.stdout.isatty()
+    self._last_printed = time.monotonic()
+
+  def __call__(self, progress: sweep.Progress) -> None:
+    line = report.format_progress(
+      progress, self._cells.index(progress.cell) + 1, len(self._cells)
+    )
+    logging.getLogger("emergence").info(line)
+    ends_cell = (
+      progress.step == progress.steps
+      and progress.seeds_done + progress.seeds_running == progress.seeds_total
+    )
+    now = time.monotonic()
+    if self._is_terminal:
+      print(f"\r\033[K{line}", end="\n" if ends_cell else "", flush=True)
+    elif ends_cell or now - self._last_printed > _SECONDS_BETWEEN_LINES:
+      print(line, flush=True)
+      self._last_printed = now
+
+
+if __name__ == "__main__":
+  command.run(main)

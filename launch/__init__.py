@@ -1,0 +1,1 @@
+"""Ways to start `experiments.sweep` on other machines."""

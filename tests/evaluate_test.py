@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emergence import config as config_lib
+from emergence import evaluate, model, population, train
+from emergence.config import Cell, TaskConfig
+from emergence.tasks import make_task
+
+TASKS = {
+  "count": [],
+  "reverse_addition": [
+    "task.name=reverse_addition",
+    "task.max_train_length=2",
+    "task.test_lengths=[1,2]",
+    "task.context_length=28",
+  ],
+}
+
+
+@pytest.fixture(scope="module", params=sorted(TASKS))
+def trained(request, tiny):
+  """A model in the middle of training, so that it gets some items right."""
+  config = config_lib.override(
+    tiny,
+    [
+      *TASKS[request.param],
+      "train.steps=400",
+      "train.learning_rate=0.01",
+      "train.batch_size=8",
+    ],
+  )
+  task = make_task(config.task, items=24)
+  arch = population.make_architecture(config, Cell(config.task.name, 16, 1))
+  init_state, train_step = train.make_train(config, task, arch)
+  state, _ = jax.jit(
+    lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=150)
+  )(init_state(*train.seed_keys(0, 0, 0)))
+  return config, task, arch, state.params
+
+
+def greedy_answer(params, arch, prompt, num_tokens):
+  """Decodes token by token, each one fed back, without any answer in sight."""
+  apply = jax.jit(lambda tokens: model.apply(params, arch, tokens))
+  tokens = list(prompt)
+  for _ in range(num_tokens):
+    padded = jnp.asarray([tokens + [0] * (40 - len(tokens))])
+    tokens.append(int(jnp.argmax(apply(padded)[0, len(tokens) - 1])))
+  return tokens[len(prompt) :]
+
+
+def test_exact_match_equals_greedy_decoding(trained):
+  config, task, arch, params = trained
+  scores = evaluate.make_evaluate(task, arch, config.task.test_lengths)(params)
+  shares = []
+  for p, length in enumerate(config.task.test_lengths):
+    items = task.evaluation(length)
+    right = 0
+    for tokens_L, is_answer_L in zip(items.tokens_L, items.is_answer_L):
+      tokens = np.asarray(tokens_L).tolist()
+      first = int(np.argmax(is_answer_L))
+      answer = greedy_answer(params, arch, tokens[:first], len(tokens) - first)
+      solved = task.solve([task.symbols[t] for t in tokens[:first]])
+      right += [task.symbols[t] for t in answer] == solved
+    shares.append(right / len(items.tokens_L))
+    assert float(scores.exact_match[p]) == pytest.approx(shares[-1])
+  if config.task.name == "count":
+    assert min(shares) > 0 or 0 < max(shares) < 1
+
+
+def test_scores_are_those_of_a_plain_loop(trained):
+  config, task, arch, params = trained
+  lengths = config.task.test_lengths
+  scores = evaluate.make_evaluate(task, arch, lengths)(params)
+  for p, length in enumerate(lengths):
+    items = task.evaluation(length)
+    logits_BLV = np.asarray(
+      model.apply(params, arch, items.tokens_L), np.float64
+    )
+    rows = []
+    for tokens, is_answer, logits in zip(
+      np.asarray(items.tokens_L), np.asarray(items.is_answer_L), logits_BLV
+    ):
+      log_probs, hits = [], []
+      for i in np.flatnonzero(is_answer):
+        z = logits[i - 1]
+        log_probs.append(z[tokens[i]] - np.log(np.exp(z).sum()))
+        hits.append(z.argmax() == tokens[i])
+      rows.append(
+        (
+          all(hits),
+          np.mean(hits),
+          -np.mean(log_probs),
+          -np.sum(log_probs),
+          min(log_probs),
+        )
+      )
+    np.testing.assert_allclose(
+      [float(score[p]) for score in scores], np.mean(rows, axis=0), rtol=1e-4
+    )
+
+
+def test_a_length_scores_the_same_beside_other_lengths(trained):
+  _, task, arch, params = trained
+  together = evaluate.make_evaluate(task, arch, (1, 2))(params)
+  alone = evaluate.make_evaluate(task, arch, (1,))(params)
+  for a, b in zip(together, alone):
+    np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
+
+
+def test_parameters_that_are_not_finite_get_nothing_right():
+  task = make_task(
+    TaskConfig(max_train_length=4, test_lengths=(4,), vocab_size=8)
+  )
+  arch = model.Architecture(
+    config_lib.ModelConfig(head_dim=4), 8, 1, len(task.symbols)
+  )
+  params = jax.tree.map(
+    lambda x: jnp.full_like(x, jnp.nan), model.init(jax.random.key(0), arch)
+  )
+  scores = evaluate.make_evaluate(task, arch, (4,))(params)
+  assert scores.exact_match.tolist() == [0.0]
+  assert scores.token_accuracy.tolist() == [0.0]
+  assert np.isnan(scores.nll_mean).all()
+  assert np.isnan(scores.min_token_log_prob).all()

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from emergence.statistics import modality
+
+RNG = np.random.default_rng(0)
+POPULATIONS = {
+  "floor": np.zeros(32),
+  "ceiling": np.ones(7),
+  "one": np.array([0.3]),
+  "two modes": np.concatenate([np.zeros(20), RNG.normal(0.7, 0.05, 12)]),
+  "wide": RNG.uniform(0, 1, 100),
+}
+
+
+@pytest.fixture(params=POPULATIONS.values(), ids=POPULATIONS.keys())
+def scores_S(request):
+  return request.param
+
+
+def test_the_density_integrates_to_one(scores_S):
+  at_G, density_G = modality.density(scores_S)
+  assert at_G[0] == 0
+  assert at_G[-1] == 1
+  assert integrate.trapezoid(density_G, at_G) == pytest.approx(1, abs=2e-3)
+
+
+def test_away_from_the_ends_it_is_scipys_density():
+  scores_S = RNG.normal(0.5, 0.05, 60)
+  at_G, density_G = modality.density(scores_S)
+  width = modality.bandwidth(scores_S)
+  kde = stats.gaussian_kde(
+    scores_S, bw_method=lambda k: width / np.std(scores_S, ddof=1)
+  )
+  np.testing.assert_allclose(density_G, kde(at_G), atol=1e-9)
+
+
+def test_the_bandwidth_is_silvermans_rule():
+  scores_S = RNG.normal(0.5, 0.1, 200)
+  spread = min(np.std(scores_S, ddof=1), stats.iqr(scores_S) / 1.34)
+  expected = 0.9 * spread * 200**-0.2
+  assert modality.bandwidth(scores_S) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+  ("scores", "expected", "tolerance"),
+  [
+    (np.zeros(5), 0, 0),
+    (np.ones(5), 1, 0),
+    (POPULATIONS["two modes"], 0, 0.01),
+    (np.concatenate([np.zeros(8), RNG.normal(0.7, 0.05, 24)]), 0.7, 0.05),
+    (RNG.normal(0.4, 0.05, 400), 0.4, 0.03),
+  ],
+)
+def test_the_mode_is_where_most_seeds_are(scores, expected, tolerance):
+  assert abs(modality.mode(scores) - expected) <= tolerance
+
+
+@pytest.mark.parametrize(
+  "scores", [[], [np.nan], [-0.1], [1.1], [[0.1]], [np.inf]]
+)
+def test_scores_outside_of_the_unit_interval_are_refused(scores):
+  with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
+    modality.mode(scores)

@@ -1,0 +1,271 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emergence import config as config_lib
+from emergence import evaluate, population, train
+from emergence.tasks import make_task
+
+
+@pytest.fixture(scope="module")
+def cell(tiny):
+  return config_lib.cells(tiny)[0]
+
+
+@pytest.fixture(scope="module")
+def program(tiny, cell):
+  return population.compile_cell(tiny, cell, population.local_devices(2))
+
+
+def train_seeds(program, *blocks):
+  """Every snapshot of some seeds, with the final parameters fetched."""
+  snapshots, params = [], None
+  for snapshot in population.run(program, blocks):
+    snapshots.append(snapshot)
+    params = snapshot.params()
+  return snapshots, params
+
+
+@pytest.fixture(scope="module")
+def eight(program):
+  """Seeds 0 to 7 in two full blocks, one on each device."""
+  return train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
+
+
+def member(result, row):
+  """What is known of one seed: scores, losses and final parameters."""
+  snapshots, params = result
+  facts = [
+    (*(score[row] for score in s.scores), s.train_loss[row], s.diverged[row])
+    for s in snapshots
+  ]
+  return facts, jax.tree.map(lambda x: x[row], params)
+
+
+def assert_bit_equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_members_differ_in_initialization_and_in_data(eight):
+  _, params = eight
+  flat = np.concatenate(
+    [np.asarray(x).reshape(8, -1) for x in jax.tree.leaves(params)], axis=1
+  )
+  assert len(np.unique(flat, axis=0)) == 8
+  losses = {float(loss) for loss in eight[0][1].train_loss}
+  assert len(losses) == 8
+
+
+def test_a_member_equals_its_seed_trained_without_vmap(tiny, cell, eight):
+  task = make_task(tiny.task)
+  arch = population.make_architecture(tiny, cell)
+  init_state, train_step = train.make_train(tiny, task, arch)
+  score = evaluate.make_evaluate(task, arch, tiny.task.test_lengths)
+  step = jax.jit(train_step)
+  state = init_state(*train.seed_keys(tiny.root_seed, 5, 5))
+  losses = []
+  for _ in range(tiny.train.steps):
+    state, loss = step(state)
+    losses.append(float(loss))
+  snapshots, params = eight
+  # The arithmetic is fused otherwise, so equal up to rounding.
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a[5], b, atol=2e-5),
+    params,
+    state.params,
+  )
+  scores = score(state.params)
+  np.testing.assert_allclose(
+    snapshots[-1].scores.nll_sum[5], scores.nll_sum, rtol=1e-4
+  )
+  expected = np.mean(np.reshape(losses, (3, 2)), axis=1)
+  found = [float(s.train_loss[5]) for s in snapshots[1:]]
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("blocks", "row"),
+  [
+    (([6],), 0),
+    (([6, 2],), 0),
+    (([3, 6, 1, 0],), 1),
+    (([9, 8], [7, 6, 5]), 3),
+    (([4, 5, 6, 7], [0, 1, 2, 3]), 2),
+  ],
+)
+def test_a_seed_is_the_same_bits_in_any_company(program, eight, blocks, row):
+  assert_bit_equal(member(train_seeds(program, *blocks), row), member(eight, 6))
+
+
+def test_the_same_run_twice_is_the_same_bits(program, eight):
+  again = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
+  for row in range(8):
+    assert_bit_equal(member(again, row), member(eight, row))
+
+
+def test_another_mesh_gives_the_same_data_and_close_losses(tiny, cell, eight):
+  alone = population.compile_cell(tiny, cell, population.local_devices(2)[:1])
+  assert alone.num_blocks == 1
+  found = member(train_seeds(alone, [4, 5, 6, 7]), 2)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+    found,
+    member(eight, 6),
+  )
+
+
+def test_another_block_width_gives_close_losses(tiny, cell, eight):
+  wide = config_lib.override(tiny, ["seeds.block=8"])
+  program = population.compile_cell(wide, cell, population.local_devices(2))
+  snapshots, _ = train_seeds(program, list(range(8)))
+  for snapshot, expected in zip(snapshots, eight[0]):
+    np.testing.assert_allclose(
+      snapshot.train_loss, expected.train_loss, rtol=1e-3
+    )
+
+
+def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
+  state = population._init(program, [0, 1, 2, 3, 4, 5, 6, 7])
+  is_one = jnp.arange(8) == 1
+
+  def poison(x):
+    mask = is_one.reshape(8, *[1] * (x.ndim - 1))
+    return jnp.where(mask, jnp.nan, x)
+
+  state = state._replace(params=jax.tree.map(poison, state.params))
+  state, losses = program.advance(state, population._put(program, [6, 6]))
+  scores, finite = jax.device_get(program.evaluate(state.params))
+  assert finite.tolist() == [True, False] + [True] * 6
+  assert np.isnan(losses[1])
+  assert scores.exact_match[1].tolist() == [0.0, 0.0]
+  params = jax.device_get(state.params)
+  for row in (0, 2, 3, 4, 5, 6, 7):
+    jax.tree.map(
+      lambda a, b, row=row: np.testing.assert_array_equal(a[row], b[row]),
+      params,
+      eight[1],
+    )
+
+
+def test_divergence_is_reported_by_the_run(tiny, cell):
+  hot = config_lib.override(
+    tiny, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
+  )
+  program = population.compile_cell(hot, cell, population.local_devices(2))
+  snapshots, _ = train_seeds(program, [0, 1])
+  assert snapshots[0].diverged.tolist() == [False, False]
+  assert snapshots[-1].diverged.tolist() == [True, True]
+
+
+def test_any_number_of_steps_runs_in_one_compiled_program(program):
+  state = population._init(program, range(8))
+  assert isinstance(program.advance, jax.stages.Compiled)
+  for num_steps in (1, 3, 2):
+    steps = population._put(program, [num_steps, num_steps])
+    state, _ = program.advance(state, steps)
+  assert state.step.tolist() == [6] * 8
+  one_go = population._init(program, range(8))
+  one_go, _ = program.advance(one_go, population._put(program, [6, 6]))
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(state.params),
+    jax.device_get(one_go.params),
+  )
+
+
+def test_the_state_is_donated_and_the_chunk_moves_nothing(program):
+  state = population._init(program, range(8))
+  steps = population._put(program, [1, 1])
+  with jax.transfer_guard("disallow"):
+    new_state, _ = program.advance(state, steps)
+  assert all(x.is_deleted() for x in jax.tree.leaves(state.params))
+  for leaf in jax.tree.leaves(new_state.params):
+    assert leaf.sharding.spec == jax.sharding.PartitionSpec("seeds")
+    assert len(leaf.sharding.device_set) == 2
+
+
+def test_a_device_without_a_block_trains_nothing(program):
+  padded, is_padding = population.pad_blocks([[3, 4]], 4, 2)
+  assert padded == [3, 4, 4, 4, 3, 4, 4, 4]
+  assert is_padding.tolist() == [False, False] + [True] * 6
+
+
+@pytest.mark.parametrize(
+  "blocks", [[], [[]], [[0, 1, 2, 3, 4]], [[0], [1], [2]]]
+)
+def test_blocks_that_do_not_fit_are_refused(blocks):
+  with pytest.raises(ValueError, match="expected 1 to 2 blocks"):
+    population.pad_blocks(blocks, 4, 2)
+
+
+@pytest.mark.parametrize(
+  ("design", "same_init", "same_data"),
+  [
+    ("paired", False, False),
+    ("fixed_init", True, False),
+    ("fixed_data", False, True),
+  ],
+)
+def test_designs_hold_one_source_of_randomness(
+  tiny, program, design, same_init, same_data
+):
+  config = config_lib.override(tiny, [f"seeds.design={design}"])
+  state = population._init(program._replace(config=config), range(8))
+  first = jax.device_get(state.params)["embed"]["embedding"]
+  keys = jax.random.key_data(state.data_key)
+  assert len(np.unique(first.reshape(8, -1), axis=0)) == (1 if same_init else 8)
+  assert len(np.unique(keys, axis=0)) == (1 if same_data else 8)
+
+
+def test_a_crossed_design_repeats_inits_and_data_in_its_pattern(tiny, program):
+  config = config_lib.override(
+    tiny, ["seeds.design=crossed", "seeds.num_init=2", "seeds.num_data=4"]
+  )
+  program = program._replace(config=config)
+  state = population._init(program, config.seeds.requested)
+  first = jax.device_get(state.params)["embed"]["embedding"].reshape(8, -1)
+  keys = np.asarray(jax.random.key_data(state.data_key))
+  _, init_of = np.unique(first, axis=0, return_inverse=True)
+  _, data_of = np.unique(keys, axis=0, return_inverse=True)
+  for i in range(8):
+    for j in range(8):
+      assert (init_of[i] == init_of[j]) == (i // 4 == j // 4)
+      assert (data_of[i] == data_of[j]) == (i % 4 == j % 4)
+
+
+@pytest.mark.parametrize(
+  ("need", "devices", "budget", "blocks"),
+  [
+    (10, 4, (100, True), 4),
+    (30, 4, (100, True), 3),
+    (101, 4, (100, True), 0),
+    (100, 4, (100, False), 4),
+    (101, 4, (100, False), 0),
+    (0, 2, (100, True), 2),
+  ],
+)
+def test_blocks_together_are_planned_from_memory(need, devices, budget, blocks):
+  assert population.plan_blocks(need, devices, budget) == blocks
+
+
+def test_scarce_memory_takes_fewer_devices_or_says_what_to_do(
+  tiny, cell, program, monkeypatch
+):
+  devices = population.local_devices(2)
+  assert population.memory_budget(devices)[0] > program.bytes_per_device > 0
+  room = lambda blocks: lambda _: (int(blocks * program.bytes_per_device), True)
+  on_mesh = lambda config, cell, devices: program._replace(
+    mesh=jax.sharding.Mesh(devices, "seeds")
+  )
+  monkeypatch.setattr(population, "_compile", on_mesh)
+  monkeypatch.setattr(population, "memory_budget", room(1.5))
+  assert population.compile_cell(tiny, cell, devices).num_blocks == 1
+  monkeypatch.setattr(population, "memory_budget", room(0.5))
+  with pytest.raises(ValueError, match=r"lower\s+seeds\.block"):
+    population.compile_cell(tiny, cell, devices)
+
+
+def test_more_devices_than_there_are_is_an_error():
+  with pytest.raises(ValueError, match="--devices=3: this machine has 2 cpu"):
+    population.local_devices(3)

@@ -1,0 +1,163 @@
+import types
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from etils import epath
+
+from emergence import config as config_lib
+from emergence import records
+from emergence.config import Cell
+from emergence.evaluate import Scores
+from emergence.population import Snapshot
+
+DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
+CELL = Cell("count", 8, 2)
+
+
+def make_table(config, seeds, offset=0.0):
+  """Records of made-up scores: each number tells its seed, step and length."""
+  snapshots = []
+  for step in config.eval_steps:
+    base = np.add.outer(np.array(seeds) / 1000, np.arange(2) / 10) + offset
+    scores = Scores(*(np.float32(base + step + i) for i in range(5)))
+    loss = np.float32(np.array(seeds) + step)
+    diverged = np.array([seed == 3 and step > 2 for seed in seeds])
+    snapshots.append(Snapshot(step, scores, loss, diverged, dict))
+  return records.to_table(config, CELL, 77, seeds, snapshots)
+
+
+def write(config, workdir, seeds):
+  provenance = records.make_provenance(config, CELL, [DEVICE])
+  records.write(workdir, CELL, make_table(config, seeds), provenance)
+
+
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  return epath.Path(tmp_path)
+
+
+def test_records_read_back_as_written(tiny, workdir):
+  write(tiny, workdir, [0, 1, 2, 3])
+  frame = records.read(workdir)
+  assert frame.columns.tolist() == records.SCHEMA.names
+  assert len(frame) == 4 * 4 * 2
+  row = frame.query("seed == 3 and step == 4 and test_length == 6")
+  (row,) = row.to_dict("records")
+  assert (row["task"], row["width"], row["depth"]) == CELL
+  assert (row["num_params"], row["init_seed"], row["data_seed"]) == (77, 3, 3)
+  assert row["exact_match"] == np.float32(4.103)
+  assert row["min_token_log_prob"] == np.float32(8.103)
+  assert row["train_loss"] == 7.0
+  assert row["diverged"]
+  assert frame.query("step == 0")["train_loss"].isna().all()
+  assert frame.query("step > 0")["train_loss"].notna().all()
+  assert int(frame["diverged"].sum()) == 4
+
+
+def test_one_line_of_pandas_reads_the_data_set(tiny, workdir):
+  write(tiny, workdir, [0, 1])
+  write(tiny, workdir, [4, 5, 6])
+  (workdir / "records" / str(CELL) / ".left-over.writing").write_bytes(b"junk")
+  plain = pd.read_parquet(str(workdir / "records"))
+  assert set(plain["seed"]) == {0, 1, 4, 5, 6}
+  assert len(plain) == len(records.read(workdir))
+
+
+def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
+  write(tiny, workdir, [0, 1, 3, 7, 8])
+  folder = workdir / "records" / "count" / "width-8" / "depth-2"
+  assert sorted(path.name for path in folder.iterdir()) == [
+    "seeds-000000-000001.parquet",
+    "seeds-000003-000003.parquet",
+    "seeds-000007-000008.parquet",
+  ]
+  for path in folder.iterdir():
+    low, high = (int(part) for part in path.stem.split("-")[1:])
+    assert set(pq.read_table(path)["seed"].to_pylist()) == set(
+      range(low, high + 1)
+    )
+  assert records.finished_seeds(workdir, tiny, CELL) == {0, 1, 3, 7, 8}
+  assert records.finished_seeds(workdir, tiny, Cell("count", 8, 1)) == set()
+
+
+def test_the_same_rows_are_the_same_bytes(tiny, tmp_path):
+  contents = []
+  for name in ("a", "b"):
+    write(tiny, epath.Path(tmp_path / name), [0, 1])
+    (path,) = (tmp_path / name).rglob("*.parquet")
+    contents.append(path.read_bytes())
+  assert contents[0] == contents[1]
+
+
+def test_provenance_travels_in_the_file(tiny, workdir):
+  write(tiny, workdir, [0])
+  (path,) = (workdir / "records").glob("*/*/*/*.parquet")
+  found = records.read_provenance(path)
+  assert found["cell_hash"] == config_lib.cell_hash(tiny, CELL)
+  assert found["identity_hash"] == config_lib.identity_hash(tiny)
+  assert config_lib.from_dict(found["config"]) == tiny
+  assert found["block"] == tiny.seeds.block
+  for key in ("git_commit", "jax_version", "device_kind", "num_devices"):
+    assert found[key]
+
+
+def test_every_column_is_described():
+  for field in records.SCHEMA:
+    assert field.metadata[b"description"]
+
+
+def test_records_of_another_experiment_are_refused(tiny, workdir):
+  write(tiny, workdir, [0])
+  other = config_lib.override(tiny, ["train.weight_decay=0.5"])
+  with pytest.raises(ValueError, match=r"seeds-000000-000000\.parquet holds"):
+    records.finished_seeds(workdir, other, CELL)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "columns"])
+def test_a_damaged_file_is_named(tiny, workdir, damage):
+  write(tiny, workdir, [0])
+  (path,) = (workdir / "records").glob("*/*/*/*.parquet")
+  if damage == "truncated":
+    path.write_bytes(path.read_bytes()[:100])
+  else:
+    pq.write_table(pa.table({"seed": [0]}), str(path))
+  with pytest.raises(ValueError, match=path.name):
+    records.read(workdir)
+
+
+def test_no_records_is_an_error(workdir):
+  with pytest.raises(ValueError, match="no records in"):
+    records.read(workdir)
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(workdir, monkeypatch):
+  path = workdir / "file"
+  records.write_atomically(path, b"old")
+  records.write_atomically(path, b"new")
+  assert path.read_bytes() == b"new"
+  write_bytes = type(path).write_bytes
+
+  def fail_halfway(self, content):
+    write_bytes(self, content[:1])
+    raise OSError("disk full")
+
+  monkeypatch.setattr(type(path), "write_bytes", fail_halfway)
+  with pytest.raises(OSError, match="disk full"):
+    records.write_atomically(path, b"newer")
+  assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+  ("seeds", "runs"),
+  [
+    ([], []),
+    ([5], [[5]]),
+    ([0, 1, 2], [[0, 1, 2]]),
+    ([0, 2, 3, 9], [[0], [2, 3], [9]]),
+  ],
+)
+def test_consecutive_runs(seeds, runs):
+  assert records.consecutive_runs(seeds) == runs

@@ -1,0 +1,89 @@
+import jax
+import numpy as np
+
+from emergence.config import TaskConfig
+from emergence.tasks import make_task
+
+CONFIG = TaskConfig(
+  name="reverse_addition",
+  min_train_length=1,
+  max_train_length=4,
+  test_lengths=(4, 7),
+  vocab_size=9,
+  context_length=64,
+)
+
+
+def check(task, tokens_L, is_answer_L, length):
+  """Parses one example in plain Python; returns its operands and hints."""
+  symbols = task.render(tokens_L).split()
+  assert len(symbols) == length
+  plus, equals = symbols.index("+"), symbols.index("=")
+  left, right = symbols[1:plus], symbols[plus + 1 : equals]
+  hints = left[::2]
+  assert right[::2] == hints
+  first = int(hints[0][1:])
+  assert hints == [f"a{first + i}" for i in range(len(hints))]
+  assert first + len(hints) <= CONFIG.vocab_size
+  assert symbols[0] == "S"
+  assert left[1] == right[1] == "0"
+  assert symbols[equals + 1 :] == task.solve(symbols[: equals + 1])
+  assert is_answer_L.tolist()[:length] == [False] * (equals + 1) + [True] * (
+    length - equals - 1
+  )
+  operands = "".join(left[1::2]), "".join(right[1::2])
+  # The answer read backwards is the sum, worked out by Python.
+  answer = symbols[equals + 1 : -1]
+  assert int("".join(answer[1::2][::-1])) == sum(map(int, operands))
+  assert answer[0::2] == hints[::-1]
+  return (*map(int, operands), len(hints) - 1, first)
+
+
+def test_the_example_of_the_paper():
+  task = make_task(CONFIG)
+  prompt = [
+    "S",
+    "a0",
+    "0",
+    "a1",
+    "0",
+    "a2",
+    "8",
+    "a3",
+    "8",
+    "+",
+    "a0",
+    "0",
+    "a1",
+    "8",
+    "a2",
+    "4",
+    "a3",
+    "2",
+    "=",
+  ]
+  answer = ["a3", "0", "a2", "3", "a1", "9", "a0", "0", "E"]
+  assert task.solve(prompt) == answer
+
+
+def test_thousands_of_samples_agree_with_the_solver():
+  task = make_task(CONFIG)
+  keys = jax.random.split(jax.random.key(0), 4000)
+  batch = jax.tree.map(np.asarray, jax.jit(jax.vmap(task.sample))(keys))
+  seen = [check(task, *row) for row in zip(*batch)]
+  digits = [max(len(str(a)), len(str(b))) for a, b, _, _ in seen]
+  assert digits == [n for _, _, n, _ in seen]
+  assert set(digits) == {1, 2, 3, 4}
+  # Every hint token is trained, although 4 digits use only 5 of the 9.
+  assert {first for *_, n, first in seen if n == 4} == set(range(5))
+  assert any(len(str(a)) < len(str(b)) for a, b, _, _ in seen)
+  assert any(len(str(a)) > len(str(b)) for a, b, _, _ in seen)
+
+
+def test_evaluation_has_exactly_the_length_asked_for():
+  task = make_task(CONFIG, items=64)
+  for length in CONFIG.test_lengths:
+    items = jax.tree.map(np.asarray, task.evaluation(length))
+    seen = [check(task, *row) for row in zip(*items)]
+    assert len(set(seen)) > 50
+    assert {n for _, _, n, _ in seen} == {length}

@@ -1,0 +1,51 @@
+import pandas as pd
+import pytest
+
+from emergence.statistics import summary
+
+
+def make_frame():
+  """Two cells by hand; only step 10 and length 20 are to be looked at."""
+  rows = []
+  for depth, scores in [(2, [0.0, 0.0, 0.5, 0.9]), (1, [0.0, 0.0, 0.0, 0.1])]:
+    for seed, score in enumerate(scores):
+      for step, length, value in [(10, 20, score), (0, 20, 1), (10, 10, 1)]:
+        rows.append(
+          {
+            "task": "count",
+            "width": 8,
+            "depth": depth,
+            "num_params": 100 * depth,
+            "seed": seed,
+            "step": step,
+            "test_length": length,
+            "exact_match": value,
+            "diverged": depth == 1 and seed == 0,
+          }
+        )
+  return pd.DataFrame(rows)
+
+
+def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
+  shallow, deep = summary.summarize(make_frame(), 20)
+  assert (shallow["depth"], deep["depth"]) == (1, 2)
+  assert (shallow["n_seeds"], shallow["n_diverged"]) == (4, 1)
+  assert shallow["mean"] == pytest.approx(0.025)
+  assert shallow["success_probability"] == 0
+  assert deep["mean"] == pytest.approx(0.35)
+  assert deep["mode"] == pytest.approx(0, abs=0.02)
+  assert deep["success_probability"] == 0.5
+  assert deep["success_low"] < 0.5 < deep["success_high"]
+  assert deep["num_params"] == 200
+  assert deep["success_threshold"] == 0.2
+  assert deep["step"] == 10
+
+
+def test_the_threshold_is_an_argument():
+  rows = summary.summarize(make_frame(), 20, threshold=0.6)
+  assert [row["success_probability"] for row in rows] == [0, 0.25]
+
+
+def test_a_length_that_was_not_tested_is_an_error():
+  with pytest.raises(ValueError, match=r"only at \[10, 20\]"):
+    summary.summarize(make_frame(), 30)

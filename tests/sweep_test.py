@@ -1,0 +1,198 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from etils import epath
+
+from emergence import checkpoint, population, records, sweep
+from emergence import config as config_lib
+from emergence.config import Cell
+
+
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  return epath.Path(tmp_path)
+
+
+def train(config, workdir, seeds=None, **options):
+  """Runs what is left of a config, as the main does."""
+  devices = population.local_devices(2)
+  sweep.prepare(config, workdir, devices)
+  seeds = config.seeds.requested if seeds is None else seeds
+  work = sweep.remaining(config, workdir, seeds)
+  sweep.run(config, workdir, work, devices, **options)
+  return work
+
+
+@pytest.fixture(scope="module")
+def config(tiny):
+  """One cell, so that tests compile little."""
+  grid = dataclasses.replace(tiny.grid, depths=(1,))
+  return dataclasses.replace(tiny, grid=grid)
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+  """A finished sweep, with all progress it reported."""
+  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
+  progress = []
+  train(config, workdir, keep_params="all", on_progress=progress.append)
+  return workdir, progress
+
+
+def test_a_sweep_records_every_seed_step_and_length(config, finished):
+  frame = records.read(finished[0])
+  keys = frame[["seed", "step", "test_length"]]
+  assert len(keys.drop_duplicates()) == len(frame) == 8 * 4 * 2
+  assert set(frame["seed"]) == set(range(8))
+  assert set(frame["step"]) == {0, 2, 4, 6}
+  assert set(frame["test_length"]) == {4, 6}
+  assert frame["exact_match"].between(0, 1).all()
+  assert (frame["nll_sum"] > frame["nll_mean"]).all()
+  assert not frame["diverged"].any()
+  start = frame.query("step == 0")["nll_mean"].mean()
+  assert start == pytest.approx(np.log(16), rel=0.1)
+
+
+def test_what_is_finished_is_not_trained_again(config, finished):
+  workdir, _ = finished
+  before = {p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")}
+  assert train(config, workdir) == []
+  assert before == {
+    p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")
+  }
+
+
+def test_one_seed_alone_is_bit_equal_to_itself_among_others(
+  config, finished, workdir
+):
+  train(config, workdir, seeds=[6])
+  alone = records.read(workdir)
+  together = records.read(finished[0]).query("seed == 6")
+  assert alone.equals(together.reset_index(drop=True))
+
+
+def test_seeds_in_pieces_are_the_records_of_one_go(config, finished, workdir):
+  train(config, workdir, seeds=[5, 2])
+  work = train(config, workdir)
+  assert work[0].blocks == [[0, 1, 3], [4, 6, 7]]
+  assert records.read(workdir).equals(records.read(finished[0]))
+
+
+def test_more_seeds_train_only_what_is_new(config, finished, workdir):
+  fewer = config_lib.override(config, ["seeds.count=3"])
+  train(fewer, workdir)
+  work = train(config, workdir)
+  assert work == [
+    sweep.Work(Cell("count", 8, 1), [[3], [4, 5, 6, 7]]),
+  ]
+  assert records.read(workdir).equals(records.read(finished[0]))
+
+
+def test_a_directory_of_another_identity_is_refused(config, finished):
+  other = config_lib.override(config, ["train.steps=12"])
+  with pytest.raises(
+    ValueError, match=r"train\.steps is 6 there and 12 here; use another"
+  ):
+    sweep.prepare(other, finished[0], population.local_devices(2))
+
+
+def test_config_json_holds_config_versions_and_devices(config, finished):
+  workdir, _ = finished
+  content = json.loads((workdir / "config.json").read_text())
+  assert sweep.read_config(workdir) == config
+  assert content["identity_hash"] == config_lib.identity_hash(config)
+  assert content["devices"]["count"] == 2
+  assert content["versions"]["jax_version"]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"config": {"x": 1}}'])
+def test_a_config_that_cannot_be_read_is_named(workdir, content):
+  if content is not None:
+    (workdir / "config.json").write_text(content)
+  with pytest.raises(
+    ValueError, match=r"config\.json is not a readable config"
+  ):
+    sweep.read_config(workdir)
+
+
+def test_kept_parameters_are_those_of_the_seed(config, finished):
+  from emergence import evaluate, tasks
+
+  workdir, _ = finished
+  cell = Cell("count", 8, 1)
+  task = tasks.make_task(config.task)
+  arch = population.make_architecture(config, cell)
+  score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
+  frame = records.read(workdir)
+  for seed, step in [(0, 0), (3, 2), (7, 6)]:
+    params = checkpoint.load_params(workdir, cell, seed, step)
+    rows = frame.query(f"seed == {seed} and step == {step}")
+    np.testing.assert_allclose(
+      score(params).nll_sum, rows["nll_sum"], rtol=1e-4
+    )
+  last = checkpoint.load_params(workdir, cell, 7)
+  at_end = checkpoint.load_params(workdir, cell, 7, step=6)
+  assert np.array_equal(
+    last["embed"]["embedding"], at_end["embed"]["embedding"]
+  )
+
+
+def test_only_what_was_asked_for_is_kept(config, workdir):
+  train(config, workdir, seeds=[0], keep_params="final")
+  (path,) = workdir.glob("params/*/*/*/*/*.npz")
+  assert path.parent.name == "seeds-000000-000000"
+  assert path.name == "step-00000006.npz"
+
+
+def test_progress_ends_with_everything_done(finished):
+  _, progress = finished
+  assert [p.step for p in progress] == [0, 2, 4, 6]
+  last = progress[-1]
+  assert (last.seeds_done, last.seeds_running, last.seeds_total) == (0, 8, 8)
+  assert last.seed_steps_per_second > 0
+  assert last.seconds_left == 0
+  assert progress[0].seconds_left == float("inf")
+
+
+def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
+  hot = config_lib.override(
+    config, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
+  )
+  train(hot, workdir, seeds=[0, 1])
+  frame = records.read(workdir)
+  assert set(frame["seed"]) == {0, 1}
+  last = frame.query("step == 6")
+  assert last["diverged"].all()
+  assert (last["exact_match"] == 0).all()
+  assert last["nll_mean"].isna().all()
+  assert not frame.query("step == 0")["diverged"].any()
+  assert "2 of 2 seeds diverged" in caplog.text
+
+
+@pytest.mark.parametrize(
+  ("assignment", "message"),
+  [
+    ("grid.widths=[8,10]", "does not divide the width 10"),
+    ("task.name=cuont", "did you mean count"),
+    ("task.context_length=8", "context_length must be at least"),
+  ],
+)
+def test_a_cell_that_cannot_be_built_is_found_before_training(
+  config, assignment, message
+):
+  with pytest.raises(ValueError, match=message):
+    sweep.check(config_lib.override(config, [assignment]))
+
+
+@pytest.mark.parametrize(
+  ("seeds", "blocks"),
+  [
+    ([7], [[7]]),
+    (range(6), [[0, 1, 2, 3], [4, 5]]),
+    ([2, 3, 4, 11], [[2, 3], [4], [11]]),
+  ],
+)
+def test_blocks_are_cut_where_they_always_are(seeds, blocks):
+  assert sweep.cut_blocks(seeds, 4) == blocks

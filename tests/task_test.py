@@ -1,0 +1,138 @@
+import jax
+import numpy as np
+import pytest
+
+from emergence import tasks
+from emergence.config import TaskConfig
+from emergence.tasks import Example, make_task, sample_contexts
+
+CONFIGS = {
+  "count": TaskConfig(
+    name="count", max_train_length=6, test_lengths=(6, 9), vocab_size=12
+  ),
+  "null": TaskConfig(
+    name="null", max_train_length=6, test_lengths=(6, 9), vocab_size=12
+  ),
+  "reverse_addition": TaskConfig(
+    name="reverse_addition",
+    max_train_length=4,
+    test_lengths=(4, 6),
+    vocab_size=9,
+    context_length=96,
+  ),
+}
+
+
+def test_every_registered_task_is_tested_here():
+  assert set(CONFIGS) == set(tasks.TASKS)
+
+
+@pytest.fixture(params=sorted(CONFIGS))
+def config(request) -> TaskConfig:
+  return CONFIGS[request.param]
+
+
+def contexts(config, packed, num=400, seed=0) -> Example:
+  task = make_task(config)
+  sample = jax.jit(
+    lambda key: sample_contexts(task, key, num, config.context_length, packed)
+  )
+  return jax.tree.map(np.asarray, sample(jax.random.key(seed)))
+
+
+def split_examples(task, tokens_L) -> list[list[int]]:
+  """Cuts a context at each begin symbol, in plain Python."""
+  begin = int(tokens_L[0])
+  pieces: list[list[int]] = []
+  for token in tokens_L.tolist():
+    if token == begin:
+      pieces.append([])
+    if token != task.pad:
+      pieces[-1].append(token)
+  return pieces
+
+
+def test_packed_contexts_are_full_and_only_a_cut_example_goes_unscored(config):
+  task = make_task(config)
+  batch = contexts(config, packed=True)
+  num_cut = 0
+  for tokens_L, is_answer_L in zip(*batch[:2]):
+    assert task.pad not in tokens_L
+    position = 0
+    for piece in split_examples(task, tokens_L):
+      scored = is_answer_L[position : position + len(piece)]
+      position += len(piece)
+      is_last = position == config.context_length
+      end = task.symbols.index("E" if "E" in task.symbols else ".")
+      if is_last and piece[-1] != end:
+        assert not scored.any()
+        num_cut += 1
+      else:
+        assert scored.any()
+        # Only a tail is scored, and it starts right behind the prompt.
+        assert np.array_equal(np.sort(scored[:-1]), scored[:-1])
+    assert position == config.context_length
+  assert 0 < num_cut <= len(batch.tokens_L)
+
+
+def test_a_context_without_packing_holds_one_padded_example(config):
+  task = make_task(config)
+  batch = contexts(config, packed=False)
+  for tokens_L, is_answer_L, length in zip(*batch):
+    (piece,) = split_examples(task, tokens_L)
+    assert len(piece) == length
+    assert (tokens_L[length:] == task.pad).all()
+    assert not is_answer_L[length:].any()
+    assert is_answer_L.any()
+
+
+def test_a_context_that_the_last_example_fills_exactly_scores_it():
+  config = TaskConfig(
+    min_train_length=3,
+    max_train_length=3,
+    test_lengths=(3,),
+    vocab_size=9,
+    context_length=16,
+  )
+  batch = contexts(config, packed=True, num=4)
+  assert (batch.is_answer_L.sum(axis=1) == 8).all()
+
+
+def test_data_is_keyed(config):
+  same = contexts(config, True, seed=1), contexts(config, True, seed=1)
+  other = contexts(config, True, seed=2)
+  assert np.array_equal(same[0].tokens_L, same[1].tokens_L)
+  assert not np.array_equal(same[0].tokens_L, other.tokens_L)
+
+
+def test_evaluation_sets_are_fixed(config):
+  a, b = make_task(config, 16), make_task(config, 16)
+  for length in config.test_lengths:
+    left, right = a.evaluation(length), b.evaluation(length)
+    assert np.array_equal(left.tokens_L, right.tokens_L)
+    assert np.array_equal(left.is_answer_L, right.is_answer_L)
+
+
+def test_rendering_leaves_out_the_padding():
+  task = make_task(CONFIGS["count"])
+  example = task.evaluation(2)
+  padded = [*np.asarray(example.tokens_L[3]), task.pad, task.pad]
+  assert task.render(padded) == "$ 3 4 > 3 4 ."
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"name": "cuont"}, "did you mean count"),
+    ({"vocab_size": 5}, "vocab_size must be at least 20"),
+    ({"context_length": 14}, "context_length must be at least 15"),
+    (
+      {"name": "reverse_addition", "vocab_size": 20, "context_length": 99},
+      "at least 21",
+    ),
+    ({"name": "null", "vocab_size": 5}, "vocab_size must be at least 20"),
+  ],
+)
+def test_sizes_that_do_not_fit_are_refused(changes, message):
+  with pytest.raises(ValueError, match=message):
+    make_task(TaskConfig(**changes))
