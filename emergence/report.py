@@ -1,6 +1,5 @@
 """Results and progress as text for people."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,19 +79,21 @@ def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
   cell = progress.cell
   first = progress.seeds_done + 1
   last = progress.seeds_done + progress.seeds_running
-  return (
+  line = (
     f"[{index}/{num_cells}] {cell.task} width {cell.width} depth {cell.depth}"
     f"  seeds {first}–{last} of {progress.seeds_total}"
     f"  step {progress.step}/{progress.steps}"
-    f"  {progress.seed_steps_per_second:.0f} seed-steps/s"
-    f"  {format_seconds(progress.seconds_left)} left"
   )
+  if progress.seed_steps_per_second:
+    line += (
+      f"  {progress.seed_steps_per_second:.0f} seed-steps/s"
+      f"  {format_seconds(progress.seconds_left)} left"
+    )
+  return line
 
 
 def format_seconds(seconds: float) -> str:
   """A duration for people: 45 s, 3:20 min, 5:07 h."""
-  if math.isinf(seconds):
-    return "? s"
   whole = round(seconds)
   if whole < 60:
     return f"{whole} s"

@@ -83,6 +83,11 @@ def main() -> None:
   work = sweep.remaining(config, workdir, seeds)
   figure = workdir / "figures" / "ridgeline.png"
   if work:
+    print(
+      f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
+      f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
+      f" {devices[0].device_kind}"
+    )
     _train(config, workdir, work, devices)
   else:
     print(f"nothing left to train in {workdir}: every seed has its records")
@@ -144,7 +149,10 @@ class _ProgressLine:
     now = time.monotonic()
     if self._is_terminal:
       print(f"\r\033[K{line}", end="\n" if ends_cell else "", flush=True)
-    elif ends_cell or now - self._last_printed > _SECONDS_BETWEEN_LINES:
+    elif ends_cell or (
+      progress.seed_steps_per_second
+      and now - self._last_printed > _SECONDS_BETWEEN_LINES
+    ):
       print(line, flush=True)
       self._last_printed = now
 

@@ -1,9 +1,35 @@
-"""Count on a laptop."""
+"""Counting on a laptop: a distribution that splits as depth grows.
 
-from emergence.config import Config, GridConfig, ModelConfig, TaskConfig
+  python -m experiments.sweep --config=quickstart --workdir=DIR
+
+Trained to count over up to 10 numbers, tested at 20. 32 seeds each of models of
+width 16 and depth 1 to 4, small enough for two CPU cores and a coffee. Not a
+setting of the paper: its block (GPT-NeoX), far smaller, with RoPE on an eighth
+of a head of dimension 16, which leaves one frequency.
+"""
+
+from emergence.config import (
+  Config,
+  EvalConfig,
+  GridConfig,
+  ModelConfig,
+  SeedsConfig,
+  TaskConfig,
+  TrainConfig,
+)
 
 config = Config(
-  task=TaskConfig(test_lengths=(10, 12, 15, 20)),
-  model=ModelConfig(head_dim=16, parallel_residual=False, rotary_fraction=1.0),
-  grid=GridConfig(widths=(16,), depths=(1, 2, 4)),
+  task=TaskConfig(
+    name="count",
+    min_train_length=1,
+    max_train_length=10,
+    test_lengths=(10, 12, 15, 20),
+    vocab_size=30,
+    context_length=64,
+  ),
+  model=ModelConfig(head_dim=16, rotary_fraction=0.125),
+  train=TrainConfig(steps=4000, batch_size=8, learning_rate=3e-3),
+  eval=EvalConfig(num_points=20),
+  seeds=SeedsConfig(count=32, block=8),
+  grid=GridConfig(widths=(16,), depths=(1, 2, 3, 4)),
 )
