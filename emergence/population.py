@@ -285,24 +285,23 @@ def _num_cores() -> int:
   return os.cpu_count() or 1
 
 
-def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
-  task = tasks.make_task(config.task, config.eval.items)
-  arch = make_architecture(config, cell)
-  init_state, train_step = train.make_train(config, task, arch)
-  evaluate_seed = evaluate.make_evaluate(task, arch, config.task.test_lengths)
-  mesh = jax.make_mesh(
-    (len(devices),),
-    (_AXIS,),
-    devices=devices,
-    axis_types=(jax.sharding.AxisType.Auto,),
-  )
+class _SeedFunctions(NamedTuple):
+  """What a program does, written for one seed."""
 
-  def init_block(init_seed: Array, data_seed: Array) -> TrainState:
+  init: Callable[[Array, Array], TrainState]
+  advance: Callable[[TrainState, Array], tuple[TrainState, Array]]
+  evaluate: Callable[[Params], tuple[Scores, Array]]
+
+
+def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
+  task = tasks.make_task(config.task, config.eval.items)
+  init_state, train_step = train.make_train(config, task, arch)
+  score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
+
+  def init(init_seed: Array, data_seed: Array) -> TrainState:
     return init_state(*train.seed_keys(config.root_seed, init_seed, data_seed))
 
-  def advance_seed(
-    state: TrainState, num_steps: Array
-  ) -> tuple[TrainState, Array]:
+  def advance(state: TrainState, num_steps: Array) -> tuple[TrainState, Array]:
     def body(_, carry):
       state, total = carry
       state, loss = train_step(state)
@@ -310,16 +309,22 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
 
     return jax.lax.fori_loop(0, num_steps, body, (state, jnp.float32(0)))
 
-  def advance_block(state: TrainState, num_steps: Array):
-    return jax.vmap(advance_seed, in_axes=(0, None))(state, num_steps[0])
-
-  def evaluate_params(params: Params) -> tuple[Scores, Array]:
+  def evaluate_and_check(params: Params) -> tuple[Scores, Array]:
     finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
-    return evaluate_seed(params), jnp.stack(finite).all()
+    return score(params), jnp.stack(finite).all()
+
+  return _SeedFunctions(init, advance, evaluate_and_check)
+
+
+def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
+  """Compiles the functions of one seed for a block on each device."""
+  arch = make_architecture(config, cell)
+  one_seed = _seed_functions(config, arch)
+  mesh = Mesh(np.array(devices), (_AXIS,))
+  sharding = NamedSharding(mesh, _SHARDED)
 
   def over_devices(function, **options):
-    # Fresh state is the same on every device of a seed's axis only by value,
-    # which the replication check cannot see.
+    # The check of what is replicated has nothing to find: all axes are seeds.
     mapped = jax.shard_map(
       function,
       mesh=mesh,
@@ -329,29 +334,32 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     )
     return jax.jit(mapped, **options)
 
-  sharding = NamedSharding(mesh, _SHARDED)
-  size = len(devices) * config.seeds.block
+  def integers(size: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((size,), jnp.int32, sharding=sharding)
 
-  def lower(function, *arguments: Any):
-    return function.lower(*arguments).compile()
+  def advance_block(state: TrainState, num_steps: Array):
+    # Each device has one entry of num_steps, which all its seeds share.
+    return jax.vmap(one_seed.advance, in_axes=(0, None))(state, num_steps[0])
 
-  seeds = jax.ShapeDtypeStruct((size,), jnp.int32, sharding=sharding)
-  init = over_devices(jax.vmap(init_block))
+  seeds = integers(len(devices) * config.seeds.block)
+  init = over_devices(jax.vmap(one_seed.init))
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     jax.eval_shape(init, seeds, seeds),
   )
-  num_steps = jax.ShapeDtypeStruct(
-    (len(devices),), jnp.int32, sharding=sharding
+  advance = (
+    over_devices(advance_block, donate_argnums=0)
+    .lower(state, integers(len(devices)))
+    .compile()
   )
-  advance = over_devices(advance_block, donate_argnums=0)
-  advance = lower(advance, state, num_steps)
-  evaluate_ = lower(over_devices(jax.vmap(evaluate_params)), state.params)
+  evaluate_ = (
+    over_devices(jax.vmap(one_seed.evaluate)).lower(state.params).compile()
+  )
   return Program(
     config,
     arch,
     mesh,
-    lower(init, seeds, seeds),
+    init.lower(seeds, seeds).compile(),
     advance,
     evaluate_,
     _state_bytes(state, len(devices))
