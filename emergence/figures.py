@@ -70,7 +70,7 @@ def ridgeline(frame: "pd.DataFrame", test_length: int) -> Figure:
   axes.set_ylim(-0.3, len(cells) - 0.2)
   axes.set_xlabel(f"exact match at length {test_length}, one point a seed")
   counts = sorted({len(cell) for _, cell in cells})
-  seeds = " to ".join(str(n) for n in {counts[0], counts[-1]})
+  seeds = " to ".join(str(n) for n in sorted({counts[0], counts[-1]}))
   where = f"width {first_width}, " if one_width else ""
   axes.set_title(
     f"{task}, {where}{seeds} seeds a scale, {first_cell['step'].max()} steps",

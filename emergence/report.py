@@ -19,7 +19,7 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
   )
   threshold = f"share ≥ {first['success_threshold']:.0%}"
   header = ["width", "depth", "params", "seeds", "mean", "mode"]
-  header += [threshold, "95 % interval"]
+  header += [threshold, "95 % interval", "seeds by tenth, [0, .1) to [.9, 1]"]
   has_diverged = any(row["n_diverged"] for row in rows)
   if has_diverged:
     header.append("diverged")
@@ -35,6 +35,7 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
         f"{row['mode']:.2f}",
         f"{row['success_probability']:.2f}",
         f"{row['success_low']:.2f}–{row['success_high']:.2f}",
+        " ".join(f"{count:3d}" for count in row["seeds_by_tenth"]),
       ]
     )
     if has_diverged:

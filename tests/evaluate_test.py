@@ -40,14 +40,15 @@ def trained(request, tiny):
   return config, task, arch, state.params
 
 
-def greedy_answer(params, arch, prompt, num_tokens):
+def greedy_answers(params, arch, prompts_BL, num_tokens):
   """Decodes token by token, each one fed back, without any answer in sight."""
-  apply = jax.jit(lambda tokens: model.apply(params, arch, tokens))
-  tokens = list(prompt)
-  for _ in range(num_tokens):
-    padded = jnp.asarray([tokens + [0] * (40 - len(tokens))])
-    tokens.append(int(jnp.argmax(apply(padded)[0, len(tokens) - 1])))
-  return tokens[len(prompt) :]
+  apply = jax.jit(lambda tokens_BL: model.apply(params, arch, tokens_BL))
+  first = prompts_BL.shape[1]
+  tokens_BL = np.pad(prompts_BL, ((0, 0), (0, num_tokens)))
+  for position in range(first, first + num_tokens):
+    logits_BLV = np.asarray(apply(tokens_BL))
+    tokens_BL[:, position] = logits_BLV[:, position - 1].argmax(axis=-1)
+  return tokens_BL[:, first:].tolist()
 
 
 def test_exact_match_equals_greedy_decoding(trained):
@@ -56,14 +57,17 @@ def test_exact_match_equals_greedy_decoding(trained):
   shares = []
   for p, length in enumerate(config.task.test_lengths):
     items = task.evaluation(length)
+    tokens_BL = np.asarray(items.tokens_L)
+    # All items of one length have a prompt and an answer of the same size.
+    num_answer = int(items.is_answer_L[0].sum())
+    prompts_BL = tokens_BL[:, : tokens_BL.shape[1] - num_answer]
+    assert not np.asarray(items.is_answer_L)[:, : prompts_BL.shape[1]].any()
     right = 0
-    for tokens_L, is_answer_L in zip(items.tokens_L, items.is_answer_L):
-      tokens = np.asarray(tokens_L).tolist()
-      first = int(np.argmax(is_answer_L))
-      answer = greedy_answer(params, arch, tokens[:first], len(tokens) - first)
-      solved = task.solve([task.symbols[t] for t in tokens[:first]])
+    answers = greedy_answers(params, arch, prompts_BL, num_answer)
+    for prompt, answer in zip(prompts_BL, answers, strict=True):
+      solved = task.solve([task.symbols[t] for t in prompt])
       right += [task.symbols[t] for t in answer] == solved
-    shares.append(right / len(items.tokens_L))
+    shares.append(right / len(tokens_BL))
     assert float(scores.exact_match[p]) == pytest.approx(shares[-1])
   if config.task.name == "count":
     assert min(shares) > 0 or 0 < max(shares) < 1

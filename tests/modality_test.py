@@ -57,6 +57,14 @@ def test_the_mode_is_where_most_seeds_are(scores, expected, tolerance):
   assert abs(modality.mode(scores) - expected) <= tolerance
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_tenth_holds_its_lower_end_and_the_last_one_both(dtype):
+  ends_S = np.array([i / 10 for i in range(11)], dtype)
+  assert modality.count_by_tenth(ends_S) == [1] * 9 + [2]
+  below_S = np.array([0.0999, 0.2999, 0.6999, 0.9999], dtype)
+  assert modality.count_by_tenth(below_S) == [1, 0, 1, 0, 0, 0, 1, 0, 0, 1]
+
+
 @pytest.mark.parametrize(
   "scores", [[], [np.nan], [-0.1], [1.1], [[0.1]], [np.inf]]
 )

@@ -21,6 +21,7 @@ ROW = {
   "success_probability": 0.5,
   "success_low": 0.336,
   "success_high": 0.664,
+  "seeds_by_tenth": [16, 0, 0, 0, 0, 2, 4, 4, 6, 0],
 }
 
 
@@ -30,10 +31,12 @@ def test_the_table_says_what_it_shows():
   assert lines[0] == (
     "exact match at test length 20 after 2000 steps, over seeds"
   )
-  assert lines[1].split("  ")[-2:] == ["share ≥ 20%", "95 % interval"]
-  assert lines[2].split() == (
-    ["16", "4", "14,240", "32", "0.26", "0.00", "0.50", "0.34–0.66"]
-  )
+  assert "share ≥ 20%  95 % interval" in lines[1]
+  assert lines[1].endswith("seeds by tenth, [0, .1) to [.9, 1]")
+  assert lines[2].split() == [
+    *["16", "4", "14,240", "32", "0.26", "0.00", "0.50", "0.34–0.66"],
+    *["16", "0", "0", "0", "0", "2", "4", "4", "6", "0"],
+  ]
   assert len({len(line) for line in lines[1:]}) == 1
   assert "diverged" not in text
 

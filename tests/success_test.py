@@ -22,8 +22,8 @@ def test_the_interval_is_wilsons_closed_form(hits, num):
 
 def test_a_score_at_the_threshold_succeeds_in_any_precision():
   for dtype in (np.float32, np.float64):
-    scores_S = np.array([0.2, 0.19, 0.21], dtype)
-    assert success.success_probability(scores_S, 0.2).num_successes == 2
+    scores_S = np.array([0.7, 0.69, 0.71], dtype)
+    assert success.success_probability(scores_S, 0.7).num_successes == 2
 
 
 def test_a_run_without_a_score_has_failed():

@@ -37,6 +37,7 @@ def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
   assert deep["success_probability"] == 0.5
   assert deep["success_low"] < 0.5 < deep["success_high"]
   assert deep["num_params"] == 200
+  assert deep["seeds_by_tenth"] == [2, 0, 0, 0, 0, 1, 0, 0, 0, 1]
   assert deep["success_threshold"] == 0.2
   assert deep["step"] == 10
 

@@ -67,6 +67,21 @@ def mode(scores_S: npt.ArrayLike) -> float:
   return float(at_G[np.argmax(density_G)])
 
 
+def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:
+  """Runs with a score in [0, .1), [.1, .2), …, [.9, 1].
+
+  Args:
+    scores_S: one finite score in [0, 1] a run, [S].
+
+  Raises:
+    ValueError: no scores, or one that is not in [0, 1].
+  """
+  scores_S = _require_unit_scores(scores_S)
+  # Scores are stored in single precision, in which 0.7 is below 0.7.
+  tenth_S = np.minimum(np.floor(10 * scores_S + 1e-5), 9).astype(int)
+  return np.bincount(tenth_S, minlength=10).tolist()
+
+
 def _require_unit_scores(scores_S: npt.ArrayLike) -> np.ndarray:
   scores_S = np.asarray(scores_S, float)
   inside = (scores_S >= 0) & (scores_S <= 1)

@@ -53,7 +53,7 @@ def success_probability(
   scores_S = np.asarray(scores_S, float)
   if scores_S.ndim != 1 or not scores_S.size:
     raise ValueError(f"expected scores of shape [S], got {scores_S.shape}")
-  # Scores are stored in single precision, in which 0.2 is above 0.2.
+  # Scores are stored in single precision, in which 0.7 is below 0.7.
   num_successes = int((scores_S >= threshold - 1e-6).sum())
   interval = stats.binomtest(num_successes, scores_S.size).proportion_ci(
     confidence, method="wilson"

@@ -46,6 +46,7 @@ def summarize(
         "n_diverged": int(cell["diverged"].to_numpy().sum()),
         "mean": float(scores_S.mean()),
         "mode": modality.mode(scores_S),
+        "seeds_by_tenth": modality.count_by_tenth(scores_S),
         "success_threshold": threshold,
         "success_probability": result.probability,
         "success_low": result.low,

@@ -2,6 +2,8 @@
 
 import difflib
 
+import jax
+
 from emergence.config import TaskConfig
 from emergence.tasks import count, null, reverse_addition
 from emergence.tasks.task import Example, Task, sample_contexts
@@ -36,4 +38,4 @@ def make_task(config: TaskConfig, items: int = 1) -> Task:
       f"task.context_length must be at least {task.longest_example}, the"
       f" longest training example, got {config.context_length}"
     )
-  return task
+  return task._replace(evaluation=jax.jit(task.evaluation, static_argnums=0))
