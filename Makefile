@@ -6,8 +6,9 @@
 # make PYTHON=python3.13 …   picks the interpreter (3.11 or newer)
 
 PYTHON ?= python3
-VENV ?= .venv
-DEMO ?= demo
+# Not taken from the environment: `make clean` removes them.
+VENV := .venv
+DEMO := demo
 
 export PYTHONNOUSERSITE = 1
 

@@ -16,7 +16,7 @@ from etils import epath
 
 from emergence.config import Cell
 from emergence.model import Params
-from emergence.records import consecutive_runs, write_atomically
+from emergence.records import consecutive_runs, read_config, write_atomically
 
 _FOLDER = re.compile(r"seeds-(\d{6,})-(\d{6,})")
 _FILE = re.compile(r"step-(\d{8,})\.npz")
@@ -61,7 +61,7 @@ def load_params(
     workdir: a work directory written with `--keep_params=final` or `all`.
     cell: the cell, such as Cell("count", 16, 4).
     seed: the seed index.
-    step: updates done; the last kept ones where None.
+    step: updates done; those of a finished seed where None.
 
   Returns:
     Nested dict of numpy float32 arrays, without an axis over seeds.
@@ -69,26 +69,45 @@ def load_params(
   Raises:
     ValueError: no parameters of this seed, or not of this step, were kept.
   """
-  folder = epath.Path(workdir) / "params" / str(cell)
-  for part in sorted(folder.glob("seeds-*")):
-    match = _FOLDER.fullmatch(part.name)
-    if match and int(match[1]) <= seed <= int(match[2]):
-      paths = {
-        int(found[1]): path
-        for path in part.glob("step-*.npz")
-        if (found := _FILE.fullmatch(path.name))
-      }
-      wanted = max(paths, default=None) if step is None else step
-      if wanted not in paths:
-        raise ValueError(f"{part} holds the steps {sorted(paths)}, not {step}")
-      content = io.BytesIO(paths[wanted].read_bytes())
-      row = seed - int(match[1])
-      with np.load(content, allow_pickle=False) as arrays:
-        return _unflatten({name: arrays[name][row] for name in arrays.files})
-  raise ValueError(
-    f"no parameters of {cell} seed {seed} in {epath.Path(workdir) / 'params'};"
-    " sweep with --keep_params=final or all to keep them"
-  )
+  workdir = epath.Path(workdir)
+  found = kept_files(workdir, cell, seed)
+  if not found:
+    raise ValueError(
+      f"no parameters of {cell} seed {seed} in {workdir / 'params'}; sweep into"
+      " a new directory with --keep_params=final or all to keep them"
+    )
+  wanted = read_config(workdir).train.steps if step is None else step
+  if wanted not in found:
+    raise ValueError(
+      f"no parameters of {cell} seed {seed} after {wanted} steps in"
+      f" {workdir / 'params'}, only after {sorted(found)}"
+    )
+  path = found[wanted]
+  first, _ = _seed_range(path.parent)
+  with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+    return _unflatten(
+      {name: arrays[name][seed - first] for name in arrays.files}
+    )
+
+
+def kept_files(
+  workdir: epath.Path, cell: Cell, seed: int
+) -> dict[int, epath.Path]:
+  """The kept file of one seed for each step."""
+  files = {}
+  for folder in sorted((workdir / "params" / str(cell)).glob("seeds-*")):
+    first, last = _seed_range(folder)
+    if first <= seed <= last:
+      for path in folder.glob("step-*.npz"):
+        if match := _FILE.fullmatch(path.name):
+          files[int(match[1])] = path
+  return files
+
+
+def _seed_range(folder: epath.Path) -> tuple[int, int]:
+  """The seeds that a folder's name tells; none where it is not one of ours."""
+  match = _FOLDER.fullmatch(folder.name)
+  return (int(match[1]), int(match[2])) if match else (0, -1)
 
 
 def _flatten(params: Params) -> dict[str, np.ndarray]:

@@ -212,8 +212,12 @@ class SeedsConfig(_Section):
   def _validate(self):
     _require_choice("seeds.design", self.design, DESIGNS)
     self._require(self.block >= 1, "block", "at least 1")
-    self._require(self.count >= 1, "count", "at least 1")
     self._require(0 <= self.first < 2**31, "first", "in [0, 2^31)")
+    self._require(
+      1 <= self.count <= 2**31 - self.first,
+      "count",
+      f"in [1, 2^31 − {self.first}]",
+    )
     if self.design == "crossed":
       self._require(self.num_init >= 1, "num_init", "at least 1 when crossed")
       self._require(self.num_data >= 1, "num_data", "at least 1 when crossed")
@@ -430,8 +434,8 @@ def _literal(text: str) -> Any:
     return text.lower() == "true"
   try:
     return ast.literal_eval(text)
-  except (ValueError, SyntaxError):
-    return text
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    return text  # What it is meant for says what it expects.
 
 
 def _coerce(key: str, value: Any, kind: Any) -> Any:
@@ -454,7 +458,7 @@ def _coerce(key: str, value: Any, kind: Any) -> Any:
     if isinstance(value, (list, tuple)):
       return tuple(_coerce(key, v, arguments[0]) for v in value)
     raise ValueError(f"{key} must be a list such as [1,2,3], got {value!r}")
-  if kind is float and type(value) is int:
+  if kind is float and type(value) is int and abs(value) < 2**1023:
     value = float(value)
   if type(value) is not kind:
     raise ValueError(

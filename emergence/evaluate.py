@@ -105,4 +105,10 @@ def _widen(x_BL: Array, length: int, fill: int | bool) -> Array:
 def _mean_by_set(x_B: Array, sizes: list[int]) -> Array:
   x_B = x_B.astype(jnp.float32)
   bounds = [sum(sizes[:i]) for i in range(1, len(sizes))]
-  return jnp.stack([part.mean() for part in jnp.split(x_B, bounds)])
+  # XLA multiplies by 1/B, which makes 0.99999994 of 61 ones.
+  return jnp.stack(
+    [
+      jnp.where((part_B == 1).all(), 1.0, part_B.mean())
+      for part_B in jnp.split(x_B, bounds)
+    ]
+  )

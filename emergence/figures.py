@@ -83,7 +83,10 @@ def ridgeline(frame: "pd.DataFrame", test_length: int) -> Figure:
 
 
 def save(figure: Figure, path: epath.Path) -> None:
-  """Writes a figure as PNG at 200 dots an inch, and as SVG beside it."""
+  """Writes a figure as PNG at 200 dots an inch, and as SVG beside it.
+
+  What is there already is left alone.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   # No date and no random names: the same records draw the same bytes.
   with matplotlib.rc_context({"svg.hashsalt": path.stem}):
@@ -91,4 +94,6 @@ def save(figure: Figure, path: epath.Path) -> None:
       buffer = io.BytesIO()
       metadata = {"Date": None} if suffix == ".svg" else {}
       figure.savefig(buffer, format=suffix[1:], dpi=200, metadata=metadata)
-      write_atomically(path.with_suffix(suffix), buffer.getvalue())
+      file, content = path.with_suffix(suffix), buffer.getvalue()
+      if not file.exists() or file.read_bytes() != content:
+        write_atomically(file, content)

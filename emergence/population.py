@@ -75,7 +75,8 @@ class Snapshot(NamedTuple):
     step: updates done.
     scores: numpy float32 [S, P] each.
     train_loss: mean loss since the snapshot before, float32 [S]; NaN at step 0.
-    diverged: a parameter or the loss is not finite, bool [S].
+    diverged: a parameter, the loss or a likelihood is not finite, now or at
+      a snapshot before, bool [S].
     params: fetches the parameters, with a leading axis S, as numpy arrays;
       to be called before the next snapshot is asked for.
   """
@@ -226,11 +227,14 @@ def run(
       loss_S = np.asarray(losses)[keep_S] / np.float32(step - previous)
       diverged_S = diverged_S | ~np.isfinite(loss_S)
     scores, finite = jax.device_get(program.evaluate(state.params))
-    diverged_S = diverged_S | ~finite[keep_S]
+    scores = jax.tree.map(lambda score: score[keep_S], scores)
+    # Huge parameters may be finite and what they compute not.
+    finite_S = finite[keep_S] & np.isfinite(scores.nll_sum).all(axis=1)
+    diverged_S = diverged_S | ~finite_S
     params = state.params
     yield Snapshot(
       step,
-      jax.tree.map(lambda score: score[keep_S], scores),
+      scores,
       loss_S,
       diverged_S,
       lambda params=params: jax.tree.map(

@@ -13,15 +13,22 @@ import json
 import platform
 import re
 import subprocess
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
-from emergence.config import Cell, Config, cell_hash, identity_hash, to_dict
+from emergence.config import (
+  Cell,
+  Config,
+  cell_hash,
+  from_dict,
+  identity_hash,
+  to_dict,
+)
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
   from emergence.population import Snapshot
 
 _METADATA_KEY = b"emergence"
+# The columns that name a row.
+_KEY = ["task", "width", "depth", "seed", "step", "test_length"]
 _FILE_NAME = re.compile(r"seeds-(\d{6,})-(\d{6,})\.parquet")
 
 
@@ -63,7 +72,11 @@ SCHEMA = pa.schema(
       pa.float32(),
       "mean loss since the evaluation before, in nats; null at step 0",
     ),
-    _field("diverged", pa.bool_(), "a parameter or the loss was not finite"),
+    _field(
+      "diverged",
+      pa.bool_(),
+      "a parameter, the loss or a likelihood was not finite, then or before",
+    ),
   ]
 )
 
@@ -109,6 +122,8 @@ def write(
 ) -> None:
   """Writes finished seeds, one file per run of consecutive indices.
 
+  Seeds that another process has finished meanwhile are left out.
+
   Args:
     workdir: the work directory.
     cell: the cell of all rows.
@@ -118,8 +133,9 @@ def write(
   folder = workdir / "records" / str(cell)
   folder.mkdir(parents=True, exist_ok=True)
   seeds = table["seed"].to_numpy()
+  missing = set(seeds.tolist()) - set(_files_by_seed(folder))
   metadata = {_METADATA_KEY: json.dumps(provenance, sort_keys=True).encode()}
-  for run in consecutive_runs(np.unique(seeds).tolist()):
+  for run in consecutive_runs(sorted(missing)):
     rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(metadata), sink)
@@ -133,7 +149,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   """All records of a work directory, sorted by cell, seed, step, test length.
 
   Raises:
-    ValueError: there are none.
+    ValueError: there are none, a file is damaged, or two hold the same seed.
   """
   import pandas as pd
 
@@ -145,9 +161,31 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   ]
   if not frames:
     raise ValueError(f"no records in {folder}")
-  order = ["task", "width", "depth", "seed", "step", "test_length"]
   frame = pd.concat(frames, ignore_index=True)
-  return frame.sort_values(order, ignore_index=True)
+  twice = frame[frame.duplicated(_KEY)]
+  if len(twice):
+    row = twice.iloc[0]
+    cell = Cell(row["task"], row["width"], row["depth"])
+    files = _files_by_seed(folder / str(cell))[row["seed"]]
+    raise ValueError(
+      f"seed {row['seed']} stands in {' and in '.join(map(str, files))}; two"
+      " processes trained it: delete one of the files, and the same sweep"
+      " trains what else was in it"
+    )
+  return frame.sort_values(_KEY, ignore_index=True)
+
+
+def read_config(workdir: epath.PathLike) -> Config:
+  """The config that a work directory belongs to.
+
+  Raises:
+    ValueError: there is none, or it cannot be read.
+  """
+  path = epath.Path(workdir) / "config.json"
+  try:
+    return from_dict(json.loads(path.read_text())["config"])
+  except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f"{path} is not a readable config: {error}") from error
 
 
 def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
@@ -156,19 +194,15 @@ def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
   Raises:
     ValueError: a file cannot be read or belongs to another experiment.
   """
-  seeds = set()
-  folder = workdir / "records" / str(cell)
-  for path in sorted(folder.glob("seeds-*.parquet")):
+  files = _files_by_seed(workdir / "records" / str(cell))
+  for path in {path for paths in files.values() for path in paths}:
     found = read_provenance(path).get("cell_hash")
     if found != cell_hash(config, cell):
       raise ValueError(
         f"{path} holds seeds of another experiment (cell hash {found}, not"
         f" {cell_hash(config, cell)}); move it away or use another --workdir"
       )
-    match = _FILE_NAME.fullmatch(path.name)
-    if match:
-      seeds.update(range(int(match[1]), int(match[2]) + 1))
-  return seeds
+  return set(files)
 
 
 def make_provenance(
@@ -210,15 +244,14 @@ def read_provenance(path: epath.Path) -> dict:
     with path.open("rb") as file:
       metadata = pq.read_schema(file).metadata or {}
   except (pa.ArrowInvalid, OSError) as error:
-    raise ValueError(
-      f"{path} is not a readable records file: {error}"
-    ) from error
+    raise _unreadable(path, error) from error
   return json.loads(metadata.get(_METADATA_KEY, b"{}"))
 
 
 def write_atomically(path: epath.Path, content: bytes) -> None:
   """Writes a file so that it is there whole or not at all."""
-  temporary = path.parent / f".{path.name}.writing"
+  # A name of its own, should two processes write the same file.
+  temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.writing"
   temporary.write_bytes(content)
   temporary.replace(path)
 
@@ -234,14 +267,29 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   return runs
 
 
+def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:
+  """The records files of a cell's folder that hold each seed."""
+  files: dict[int, list[epath.Path]] = {}
+  for path in sorted(folder.glob("seeds-*.parquet")):
+    match = _FILE_NAME.fullmatch(path.name)
+    for seed in range(int(match[1]), int(match[2]) + 1) if match else ():
+      files.setdefault(seed, []).append(path)
+  return files
+
+
+def _unreadable(path: epath.Path, error: Exception) -> ValueError:
+  return ValueError(
+    f"{path} is not a readable records file; delete it, and the same sweep"
+    f" trains its seeds again: {error}"
+  )
+
+
 def _read_table(path: epath.Path) -> pa.Table:
   try:
     with path.open("rb") as file:
       table = pq.read_table(file)
   except (pa.ArrowInvalid, OSError) as error:
-    raise ValueError(
-      f"{path} is not a readable records file: {error}"
-    ) from error
+    raise _unreadable(path, error) from error
   missing = set(SCHEMA.names) - set(table.schema.names)
   if missing:
     raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")

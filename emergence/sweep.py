@@ -35,9 +35,9 @@ class Progress(NamedTuple):
 
   Attributes:
     cell: the cell.
-    seeds_done: seeds of the cell that have records.
+    seeds_done: seeds of the cell that this run has finished.
     seeds_running: seeds in training.
-    seeds_total: seeds asked for.
+    seeds_total: seeds of the cell that this run trains.
     step: updates done by the running seeds.
     steps: updates of a finished seed.
     seed_steps_per_second: rate since the cell's first update, without the
@@ -61,6 +61,22 @@ def check(config: Config) -> None:
     population.make_architecture(config, cell)
 
 
+def require_same_experiment(config: Config, workdir: epath.Path) -> None:
+  """Raises ValueError where a work directory holds another experiment.
+
+  One that has a config.json but neither records nor parameters holds none.
+  """
+  if not any((workdir / name).exists() for name in ("records", "params")):
+    return
+  there = records.read_config(workdir)
+  if difference := config_lib.first_difference(there, config):
+    key, value, other = difference
+    raise ValueError(
+      f"{workdir} holds another experiment: {key} is {value} there and"
+      f" {other} here; use another --workdir"
+    )
+
+
 def prepare(
   config: Config, workdir: epath.Path, devices: Sequence[Device]
 ) -> None:
@@ -70,15 +86,7 @@ def prepare(
     ValueError: the directory holds another experiment.
     OSError: the directory cannot be written.
   """
-  path = workdir / "config.json"
-  if path.exists():
-    difference = config_lib.first_difference(read_config(workdir), config)
-    if difference:
-      key, there, here = difference
-      raise ValueError(
-        f"{workdir} holds another experiment: {key} is {there} there and"
-        f" {here} here; use another --workdir"
-      )
+  require_same_experiment(config, workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   content = {
     "config": config_lib.to_dict(config),
@@ -90,20 +98,9 @@ def prepare(
       "count": len(devices),
     },
   }
-  records.write_atomically(path, json.dumps(content, indent=2).encode())
-
-
-def read_config(workdir: epath.PathLike) -> Config:
-  """The config that a work directory belongs to.
-
-  Raises:
-    ValueError: there is none, or it cannot be read.
-  """
-  path = epath.Path(workdir) / "config.json"
-  try:
-    return config_lib.from_dict(json.loads(path.read_text())["config"])
-  except (OSError, KeyError, TypeError, ValueError) as error:
-    raise ValueError(f"{path} is not a readable config: {error}") from error
+  records.write_atomically(
+    workdir / "config.json", json.dumps(content, indent=2).encode()
+  )
 
 
 def remaining(
@@ -117,6 +114,17 @@ def remaining(
     if missing:
       left.append(Work(cell, cut_blocks(missing, config.seeds.block)))
   return left
+
+
+def seeds_without_params(
+  config: Config, workdir: epath.Path, seeds: Sequence[int]
+) -> int:
+  """How many finished seeds have no parameters kept from their last step."""
+  return sum(
+    config.train.steps not in checkpoint.kept_files(workdir, cell, seed)
+    for cell in config_lib.cells(config)
+    for seed in records.finished_seeds(workdir, config, cell) & set(seeds)
+  )
 
 
 def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
@@ -145,10 +153,15 @@ def run(
     keep_params: `none`, `final` (after the last update) or `all` (at each
       evaluation).
     on_progress: called after each evaluation.
+
+  Raises:
+    ValueError: a block of a cell does not fit in memory. The largest cell is
+      compiled first, so that this is known before anything is trained.
   """
+  largest = max((cell for cell, _ in work), key=_size, default=None)
+  ahead = {largest: _compile(config, largest, devices)} if largest else {}
   for cell, blocks in work:
-    _LOG.info("%s: compiling", cell)
-    program = population.compile_cell(config, cell, devices)
+    program = ahead.pop(cell, None) or _compile(config, cell, devices)
     _LOG.info(
       "%s: %d blocks of %d seeds together, %.1f MiB each",
       cell,
@@ -160,6 +173,18 @@ def run(
     for first in range(0, len(blocks), program.num_blocks):
       group = blocks[first : first + program.num_blocks]
       _train_group(config, workdir, program, cell, group, keep_params, clock)
+
+
+def _size(cell: Cell) -> int:
+  """Orders cells by the memory they need, which activations govern."""
+  return cell.width * cell.depth
+
+
+def _compile(
+  config: Config, cell: Cell, devices: Sequence[Device]
+) -> population.Program:
+  _LOG.info("%s: compiling", cell)
+  return population.compile_cell(config, cell, devices)
 
 
 def _train_group(

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import json
+import os
 import pathlib
 import pkgutil
 import runpy
@@ -21,8 +22,9 @@ from experiments import configs
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags and runs a main, which takes them from `flags.FLAGS`.
 
-  What the user got wrong ends in one line on stderr and exit code 2; a file
-  system that refuses, in one line and exit code 1.
+  What the user got wrong ends in one line on stderr and exit code 2; a machine
+  that refuses (a file system, a device, a library that is not there), in one
+  line and exit code 1. A traceback is a defect of ours.
   """
 
   def guarded(argv: Sequence[str]) -> None:
@@ -35,7 +37,7 @@ def run(main: Callable[[], int | None]) -> None:
       code = main()
     except ValueError as error:
       fail(str(error), 2)
-    except OSError as error:
+    except (OSError, RuntimeError, ImportError, MemoryError) as error:
       fail(_describe(error), 1)
     except KeyboardInterrupt:
       fail("interrupted; the same command continues", 130)
@@ -105,6 +107,14 @@ def parse_seeds(text: str) -> list[int]:
   return sorted(seeds)
 
 
+def require_writable(path: str | None) -> None:
+  """Raises OSError where `write_json` would not be able to write."""
+  if path:
+    file = pathlib.Path(path)
+    if file.is_dir() or not os.access(file.absolute().parent, os.W_OK):
+      raise OSError(f"--json: {path} cannot be written")
+
+
 def write_json(path: str | None, result: Any) -> None:
   """Writes the result of a main where `--json` asks for it."""
   if path:
@@ -118,8 +128,12 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   except flags.Error as error:
     fail(str(error), 2)
     raise
+  except SystemExit:
+    sys.exit(0)  # absl calls a request for help a failure.
 
 
-def _describe(error: OSError) -> str:
-  where = f" {error.filename}" if error.filename else ""
-  return f"{error.strerror or error}:{where}"
+def _describe(error: Exception) -> str:
+  if not isinstance(error, OSError):
+    return f"{type(error).__name__}: {error}"
+  where = f": {error.filename}" if error.filename else ""
+  return f"{error.strerror or error}{where}"

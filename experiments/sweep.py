@@ -58,13 +58,18 @@ _DRY_RUN = flags.DEFINE_bool(
 _JSON = flags.DEFINE_string(
   "json",
   None,
-  "File to write the table of cells to (with --dry_run, the estimates).",
+  "File to write the table of cells to, with the keys of"
+  " emergence.statistics.summary.summarize; with --dry_run those of"
+  " emergence.estimate.Estimate.",
 )
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 def main() -> None:
+  if not _WORKDIR.value:
+    raise ValueError("--workdir is empty")
+  command.require_writable(_JSON.value)
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
   sweep.check(config)
   seeds = config.seeds.requested
@@ -77,35 +82,50 @@ def main() -> None:
     work = sweep.remaining(config, workdir, seeds)
     estimates = estimate.estimate(config, work, devices)
     print(report.format_estimates(config, estimates, devices))
-    command.write_json(_JSON.value, [e._asdict() for e in estimates])
+    rows = [e.cell._asdict() | e._asdict() for e in estimates]
+    command.write_json(
+      _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
+    )
     return
-  sweep.prepare(config, workdir, devices)
+  sweep.require_same_experiment(config, workdir)
   work = sweep.remaining(config, workdir, seeds)
-  figure = workdir / "figures" / "ridgeline.png"
+  if _KEEP_PARAMS.value != "none":
+    missing = sweep.seeds_without_params(config, workdir, seeds)
+    if missing:
+      raise ValueError(
+        f"--keep_params={_KEEP_PARAMS.value}: {missing} of these seeds were"
+        f" trained in {workdir} without keeping parameters, and are not"
+        " trained again; use another --workdir"
+      )
   if work:
+    sweep.prepare(config, workdir, devices)
     print(
       f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
       f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
       f" {devices[0].device_kind}"
     )
-    _train(config, workdir, work, devices)
+    _train(config, workdir, work, devices, _KEEP_PARAMS.value)
   else:
     print(f"nothing left to train in {workdir}: every seed has its records")
   frame = records.read(workdir)
   rows = summary.summarize(frame, config.headline_length)
   print(report.format_summary(rows))
-  if work or not figure.exists():
-    figures.save(figures.ridgeline(frame, config.headline_length), figure)
+  figure = workdir / "figures" / "ridgeline.png"
+  figures.save(figures.ridgeline(frame, config.headline_length), figure)
   print(f"records {workdir / 'records'}\nfigure  {figure}")
   command.write_json(_JSON.value, rows)
 
 
-def _train(config, workdir, work, devices) -> None:
-  with (workdir / "log").open("a") as file, _logging_to(file):
+def _train(config, workdir, work, devices, keep_params) -> None:
+  with _log_file(workdir) as file, _logging_to(file):
     start = time.monotonic()
-    sweep.run(
-      config, workdir, work, devices, _KEEP_PARAMS.value, _ProgressLine(work)
-    )
+    try:
+      sweep.run(
+        config, workdir, work, devices, keep_params, _ProgressLine(work)
+      )
+    except Exception:
+      logging.getLogger("emergence").exception("stopped")
+      raise
     trained = sum(item.num_seeds for item in work)
     logging.getLogger("emergence").info("finished")
     print(
@@ -114,13 +134,29 @@ def _train(config, workdir, work, devices) -> None:
     )
 
 
+def _log_file(workdir: epath.Path) -> IO[str]:
+  """The log to go on with; object stores cannot append, so one a run there."""
+  if "://" in str(workdir):
+    return (workdir / time.strftime("log-%Y%m%d-%H%M%S")).open("w")
+  return (workdir / "log").open("a")
+
+
+class _Handler(logging.StreamHandler):
+  """A handler that lets errors through, such as that of a full disk."""
+
+  def handleError(self, record: logging.LogRecord) -> None:
+    raise  # Python calls this while it handles the error.
+
+
 @contextlib.contextmanager
 def _logging_to(file: IO[str]) -> Iterator[None]:
   """Sends our log to a file, and its warnings to stderr too."""
   log = logging.getLogger("emergence")
-  to_file, to_stderr = logging.StreamHandler(file), logging.StreamHandler()
+  to_file, to_stderr = _Handler(file), logging.StreamHandler()
   to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
   to_stderr.setLevel(logging.WARNING)
+  # Tracebacks are for the log; stderr gets the one line of the error.
+  to_stderr.addFilter(lambda record: record.exc_info is None)
   log.handlers, log.propagate = [to_file, to_stderr], False
   log.setLevel(logging.INFO)
   try:

@@ -1,8 +1,10 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -31,9 +33,13 @@ def tiny_file(tmp_path_factory) -> pathlib.Path:
   return path
 
 
+def sweep_command(*flags) -> list[str]:
+  return [sys.executable, "-m", "experiments.sweep", *map(str, flags)]
+
+
 def run_sweep(*flags, **environment) -> subprocess.CompletedProcess:
   return subprocess.run(
-    [sys.executable, "-m", "experiments.sweep", *map(str, flags)],
+    sweep_command(*flags),
     capture_output=True,
     text=True,
     env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
@@ -67,7 +73,11 @@ def test_the_command_trains_tells_and_does_nothing_the_second_time(
   frame = pd.read_parquet(tmp_path / "run" / "records")
   assert set(frame["seed"]) == {0, 1, 2, 3}
 
-  second = run_sweep(*flags, "--devices=2")
+  written = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+  second = run_sweep(*flags, "--devices=1")
+  assert written == {
+    p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")
+  }
   assert second.returncode == 0
   assert "nothing left to train" in second.stdout
   assert "step" not in second.stdout.split("after 4 steps")[0]
@@ -76,6 +86,57 @@ def test_the_command_trains_tells_and_does_nothing_the_second_time(
   assert_one_line_error(
     other, 2, "train.learning_rate is 0.002 there and 0.5 here"
   )
+  late = run_sweep(*flags, "--keep_params=final")
+  assert_one_line_error(late, 2, "4 of these seeds were trained")
+
+
+def test_a_sweep_that_was_interrupted_ends_as_one_that_was_not(
+  tiny_file, tmp_path
+):
+  flags = [f"--config={tiny_file}", "--devices=1"]
+  flags += [f"--override={x}" for x in ("seeds.count=8", "train.steps=1000")]
+  run_sweep(*flags, f"--workdir={tmp_path / 'whole'}")
+  process = subprocess.Popen(
+    sweep_command(*flags, f"--workdir={tmp_path / 'cut'}"),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+  )
+  folder = tmp_path / "cut" / "records"
+  while process.poll() is None and not list(folder.rglob("seeds-*.parquet")):
+    time.sleep(0.002)
+  process.send_signal(signal.SIGINT)
+  _, stderr = process.communicate(timeout=60)
+  assert process.returncode == 130
+  assert stderr == "error: interrupted; the same command continues\n"
+  assert len(list(folder.rglob("seeds-*.parquet"))) < 4
+  run_sweep(*flags, f"--workdir={tmp_path / 'cut'}")
+  whole, cut = (
+    pd.read_parquet(tmp_path / name / "records") for name in ("whole", "cut")
+  )
+  assert whole.equals(cut)
+  assert set(whole["seed"]) == set(range(8))
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
+  tiny_file, tmp_path
+):
+  flags = [f"--config={tiny_file}", f"--workdir={tmp_path}"]
+  run_sweep(*flags, "--override=seeds.count=2")
+  (tmp_path / "log").unlink()
+  (tmp_path / "log").symlink_to("/dev/full")
+  result = run_sweep(*flags)
+  assert result.returncode == 1
+  assert result.stderr == "error: No space left on device\n"
+  assert set(pd.read_parquet(tmp_path / "records")["seed"]) == {0, 1}
+
+
+def test_a_platform_that_is_not_there_is_one_line(tiny_file, tmp_path):
+  result = run_sweep(
+    f"--config={tiny_file}", f"--workdir={tmp_path}", JAX_PLATFORMS="bogus"
+  )
+  assert_one_line_error(result, 1, "bogus")
 
 
 def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
@@ -106,6 +167,23 @@ def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
     (["--config=quickstart", "--workdir=/x", "--devices=0"], ["--devices"]),
     (["--config=quickstart", "--workdir=/x", "--seeds=a-b"], ["--seeds"]),
     (["--config=quickstart", "--workdir=/x", "oops"], ["'oops'"]),
+    (["--config=quickstart", "--workdir="], ["--workdir is empty"]),
+    (
+      [
+        "--config=quickstart",
+        "--workdir=/x",
+        "--override=seeds.first=2147483647",
+      ],
+      ["seeds.count must be"],
+    ),
+    (
+      [
+        "--config=quickstart",
+        "--workdir=/x",
+        "--override=grid.depths={[1]: 2}",
+      ],
+      ["grid.depths must be a list"],
+    ),
     (
       ["--config=quickstart", "--workdir=/x", "--override=grid.widths=[17]"],
       ["nearest valid widths"],
@@ -123,10 +201,15 @@ def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
     f"--config={tiny_file}", f"--workdir={tmp_path / 'file' / 'run'}"
   )
   assert_one_line_error(result, 1, str(tmp_path / "file"))
+  flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}"]
+  result = run_sweep(*flags, f"--json={tmp_path / 'none' / 'table.json'}")
+  assert_one_line_error(result, 1, "--json")
+  assert not (tmp_path / "run").exists()
 
 
 def test_help_explains_each_flag():
   result = run_sweep("--help")
+  assert result.returncode == 0
   for flag in [
     "config",
     "workdir",

@@ -1,5 +1,7 @@
 """Strict settings for all tests, and the smallest experiment that trains."""
 
+import os
+
 import jax
 import pytest
 
@@ -16,6 +18,19 @@ from emergence.config import (
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(tmp_path_factory):
+  """Tests build the same programs again and again; each compiles once a run."""
+  settings = {
+    "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+  }
+  for name, value in settings.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)  # For the commands under test.
 
 
 @pytest.fixture(scope="session")

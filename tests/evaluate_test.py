@@ -9,12 +9,15 @@ from emergence.config import Cell, TaskConfig
 from emergence.tasks import make_task
 
 TASKS = {
-  "count": [],
+  "count": ["train.steps=150", "train.batch_size=8"],
   "reverse_addition": [
     "task.name=reverse_addition",
     "task.max_train_length=2",
     "task.test_lengths=[1,2]",
+    "task.vocab_size=5",
     "task.context_length=28",
+    "train.steps=600",
+    "train.batch_size=16",
   ],
 }
 
@@ -23,19 +26,14 @@ TASKS = {
 def trained(request, tiny):
   """A model in the middle of training, so that it gets some items right."""
   config = config_lib.override(
-    tiny,
-    [
-      *TASKS[request.param],
-      "train.steps=400",
-      "train.learning_rate=0.01",
-      "train.batch_size=8",
-    ],
+    tiny, [*TASKS[request.param], "train.learning_rate=0.01"]
   )
   task = make_task(config.task, items=24)
   arch = population.make_architecture(config, Cell(config.task.name, 16, 1))
   init_state, train_step = train.make_train(config, task, arch)
+  steps = config.train.steps
   state, _ = jax.jit(
-    lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=150)
+    lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=steps)
   )(init_state(*train.seed_keys(0, 0, 0)))
   return config, task, arch, state.params
 
@@ -62,15 +60,32 @@ def test_exact_match_equals_greedy_decoding(trained):
     num_answer = int(items.is_answer_L[0].sum())
     prompts_BL = tokens_BL[:, : tokens_BL.shape[1] - num_answer]
     assert not np.asarray(items.is_answer_L)[:, : prompts_BL.shape[1]].any()
-    right = 0
+    _, correct_BL = evaluate.score_tokens(params, arch, items.tokens_L)
+    forced_BL = np.asarray(correct_BL)[:, -num_answer:]
     answers = greedy_answers(params, arch, prompts_BL, num_answer)
-    for prompt, answer in zip(prompts_BL, answers, strict=True):
+    right = 0
+    for prompt, answer, forced_L in zip(
+      prompts_BL, answers, forced_BL, strict=True
+    ):
       solved = task.solve([task.symbols[t] for t in prompt])
-      right += [task.symbols[t] for t in answer] == solved
+      hits = [task.symbols[t] == s for t, s in zip(answer, solved, strict=True)]
+      right += all(hits)
+      # Up to the first wrong token the two see the same input.
+      same = hits.index(False) + 1 if False in hits else len(hits)
+      assert hits[:same] == forced_L[:same].tolist()
     shares.append(right / len(tokens_BL))
     assert float(scores.exact_match[p]) == pytest.approx(shares[-1])
-  if config.task.name == "count":
-    assert min(shares) > 0 or 0 < max(shares) < 1
+  # Neither all wrong nor all right, or the comparison would be empty.
+  assert max(shares) > 0
+  assert min(shares) < 1
+
+
+@pytest.mark.parametrize("items", [41, 47, 61, 97])
+def test_all_right_is_one_whatever_the_number_of_items(items):
+  mean = jax.jit(lambda x_B: evaluate._mean_by_set(x_B, [items, 2]))
+  assert mean(jnp.ones(items + 2, bool)).tolist() == [1, 1]
+  one_wrong_B = jnp.arange(items + 2) > 0
+  np.testing.assert_allclose(mean(one_wrong_B), [1 - 1 / items, 1], rtol=1e-6)
 
 
 def test_scores_are_those_of_a_plain_loop(trained):

@@ -37,7 +37,7 @@ def test_away_from_the_ends_it_is_scipys_density():
 
 
 def test_the_bandwidth_is_silvermans_rule():
-  scores_S = RNG.normal(0.5, 0.1, 200)
+  scores_S = RNG.normal(0.5, 0.08, 200)
   spread = min(np.std(scores_S, ddof=1), stats.iqr(scores_S) / 1.34)
   expected = 0.9 * spread * 200**-0.2
   assert modality.bandwidth(scores_S) == pytest.approx(expected)
@@ -55,6 +55,19 @@ def test_the_bandwidth_is_silvermans_rule():
 )
 def test_the_mode_is_where_most_seeds_are(scores, expected, tolerance):
   assert abs(modality.mode(scores) - expected) <= tolerance
+
+
+@pytest.mark.parametrize("minor", [0.25, 0.4, 0.5])
+@pytest.mark.parametrize("high", [0.6, 0.8, 0.88])
+@pytest.mark.parametrize("low", [0.1, 0.15, 0.3])
+def test_the_mode_of_two_clusters_lies_within_one_of_them(low, high, minor):
+  rng = np.random.default_rng(1)
+  for num_high in (round(32 * minor), round(32 * (1 - minor))):
+    centres_S = np.repeat([low, high], [32 - num_high, num_high])
+    scores_S = rng.normal(centres_S, 0.02)
+    at = modality.mode(scores_S)
+    assert np.abs(scores_S - at).min() < 0.02
+    assert low - 0.06 < at < high + 0.06
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -158,6 +158,24 @@ def test_divergence_is_reported_by_the_run(tiny, cell):
   assert snapshots[-1].diverged.tolist() == [True, True]
 
 
+def test_likelihoods_that_overflow_are_divergence_from_the_last_update_on(
+  tiny, cell
+):
+  """One update leaves parameters that are huge, but finite."""
+  hot = config_lib.override(
+    tiny,
+    [
+      *["train.steps=1", "eval.num_points=1"],
+      *["train.learning_rate=1e30", "train.warmup_fraction=0.0"],
+    ],
+  )
+  program = population.compile_cell(hot, cell, population.local_devices(2))
+  snapshots, params = train_seeds(program, [0, 1])
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
+  assert np.isfinite(snapshots[-1].train_loss).all()
+  assert snapshots[-1].diverged.tolist() == [True, True]
+
+
 def test_any_number_of_steps_runs_in_one_compiled_program(program):
   state = population._init(program, range(8))
   assert isinstance(program.advance, jax.stages.Compiled)
@@ -189,6 +207,16 @@ def test_a_device_without_a_block_trains_nothing(program):
   padded, is_padding = population.pad_blocks([[3, 4]], 4, 2)
   assert padded == [3, 4, 4, 4, 3, 4, 4, 4]
   assert is_padding.tolist() == [False, False] + [True] * 6
+  steps = []
+  advance = lambda state, num: keep(program.advance(state, num))
+  keep = lambda result: steps.append(np.asarray(result[0].step)) or result
+  for _ in population.run(program._replace(advance=advance), [[3, 4]]):
+    pass
+  assert [step.tolist() for step in steps] == [
+    [2] * 4 + [0] * 4,
+    [4] * 4 + [0] * 4,
+    [6] * 4 + [0] * 4,
+  ]
 
 
 @pytest.mark.parametrize(

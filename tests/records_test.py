@@ -116,6 +116,30 @@ def test_records_of_another_experiment_are_refused(tiny, workdir):
     records.finished_seeds(workdir, other, CELL)
 
 
+def test_a_seed_that_another_process_has_finished_is_not_written_again(
+  tiny, workdir
+):
+  write(tiny, workdir, [1])
+  write(tiny, workdir, [0, 1, 2])
+  names = [p.name for p in (workdir / "records" / str(CELL)).iterdir()]
+  assert sorted(names) == [
+    "seeds-000000-000000.parquet",
+    "seeds-000001-000001.parquet",
+    "seeds-000002-000002.parquet",
+  ]
+  assert set(records.read(workdir)["seed"]) == {0, 1, 2}
+
+
+def test_a_seed_that_stands_in_two_files_is_not_counted_twice(tiny, tmp_path):
+  write(tiny, epath.Path(tmp_path / "a"), [0, 1])
+  write(tiny, epath.Path(tmp_path / "b"), [1])
+  folder = tmp_path / "a" / "records" / str(CELL)
+  (path,) = (tmp_path / "b").rglob("*.parquet")
+  path.rename(folder / path.name)
+  with pytest.raises(ValueError, match=r"seed 1 stands in .*000-.* and in "):
+    records.read(tmp_path / "a")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "columns"])
 def test_a_damaged_file_is_named(tiny, workdir, damage):
   write(tiny, workdir, [0])

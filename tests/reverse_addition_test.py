@@ -1,8 +1,10 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from emergence.config import TaskConfig
-from emergence.tasks import make_task
+from emergence.tasks import make_task, reverse_addition
 
 CONFIG = TaskConfig(
   name="reverse_addition",
@@ -23,7 +25,7 @@ def check(task, tokens_L, is_answer_L, length):
   hints = left[::2]
   assert right[::2] == hints
   first = int(hints[0][1:])
-  assert hints == [f"a{first + i}" for i in range(len(hints))]
+  assert hints == [f"i{first + i}" for i in range(len(hints))]
   assert first + len(hints) <= CONFIG.vocab_size
   assert symbols[0] == "S"
   assert left[1] == right[1] == "0"
@@ -43,27 +45,38 @@ def test_the_example_of_the_paper():
   task = make_task(CONFIG)
   prompt = [
     "S",
-    "a0",
+    "i0",
     "0",
-    "a1",
+    "i1",
     "0",
-    "a2",
+    "i2",
     "8",
-    "a3",
+    "i3",
     "8",
     "+",
-    "a0",
+    "i0",
     "0",
-    "a1",
+    "i1",
     "8",
-    "a2",
+    "i2",
     "4",
-    "a3",
+    "i3",
     "2",
     "=",
   ]
-  answer = ["a3", "0", "a2", "3", "a1", "9", "a0", "0", "E"]
+  answer = ["i3", "0", "i2", "3", "i1", "9", "i0", "0", "E"]
   assert task.solve(prompt) == answer
+  columns = [8, 8, 0, 0], [2, 4, 8, 0], [0, 3, 9, 0]
+  written = reverse_addition._write(*map(jnp.array, columns), 3, 0)
+  assert task.render(written.tokens_L).split() == prompt + answer
+
+
+@pytest.mark.parametrize("implementation", ["rbg", "unsafe_rbg"])
+def test_no_environment_changes_the_evaluation_set(implementation):
+  expected = make_task(CONFIG, items=8).evaluation(4)
+  with jax.default_prng_impl(implementation):
+    found = make_task(CONFIG, items=8).evaluation(4)
+  assert np.array_equal(found.tokens_L, expected.tokens_L)
 
 
 def test_thousands_of_samples_agree_with_the_solver():

@@ -90,6 +90,39 @@ def test_more_seeds_train_only_what_is_new(config, finished, workdir):
   assert records.read(workdir).equals(records.read(finished[0]))
 
 
+def test_a_directory_in_which_nothing_was_trained_can_be_claimed_again(
+  config, workdir
+):
+  devices = population.local_devices(2)
+  sweep.prepare(config, workdir, devices)
+  smaller = config_lib.override(config, ["seeds.block=2"])
+  sweep.prepare(smaller, workdir, devices)
+  assert records.read_config(workdir) == smaller
+
+
+def test_a_cell_that_does_not_fit_is_found_before_any_is_trained(
+  tiny, workdir, monkeypatch
+):
+  def compile_cell(config, cell, devices):
+    if cell.depth == 2:
+      raise ValueError("lower seeds.block")
+    pytest.fail(f"{cell} was compiled first")
+
+  monkeypatch.setattr(population, "compile_cell", compile_cell)
+  with pytest.raises(ValueError, match=r"lower seeds\.block"):
+    train(tiny, workdir)
+
+
+def test_finished_seeds_without_parameters_are_counted(
+  config, finished, workdir
+):
+  seeds = range(6)
+  assert sweep.seeds_without_params(config, finished[0], seeds) == 0
+  assert sweep.seeds_without_params(config, workdir, seeds) == 0
+  train(config, workdir, seeds=[2, 3], keep_params="none")
+  assert sweep.seeds_without_params(config, workdir, seeds) == 2
+
+
 def test_a_directory_of_another_identity_is_refused(config, finished):
   other = config_lib.override(config, ["train.steps=12"])
   with pytest.raises(
@@ -101,20 +134,22 @@ def test_a_directory_of_another_identity_is_refused(config, finished):
 def test_config_json_holds_config_versions_and_devices(config, finished):
   workdir, _ = finished
   content = json.loads((workdir / "config.json").read_text())
-  assert sweep.read_config(workdir) == config
+  assert records.read_config(workdir) == config
   assert content["identity_hash"] == config_lib.identity_hash(config)
   assert content["devices"]["count"] == 2
   assert content["versions"]["jax_version"]
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"config": {"x": 1}}'])
+@pytest.mark.parametrize(
+  "content", [None, "{", "[]", '{"config": []}', '{"config": {"x": 1}}']
+)
 def test_a_config_that_cannot_be_read_is_named(workdir, content):
   if content is not None:
     (workdir / "config.json").write_text(content)
   with pytest.raises(
     ValueError, match=r"config\.json is not a readable config"
   ):
-    sweep.read_config(workdir)
+    records.read_config(workdir)
 
 
 def test_kept_parameters_are_those_of_the_seed(config, finished):

@@ -68,9 +68,16 @@ def test_packed_contexts_are_full_and_only_a_cut_example_goes_unscored(config):
         assert not scored.any()
         num_cut += 1
       else:
-        assert scored.any()
-        # Only a tail is scored, and it starts right behind the prompt.
-        assert np.array_equal(np.sort(scored[:-1]), scored[:-1])
+        symbols = task.render(piece).split()
+        prompt_end = "=" if "=" in symbols else ">"
+        prompt = symbols[: symbols.index(prompt_end) + 1]
+        answer = task.solve(prompt)
+        if answer is None:  # Nothing to know; the end symbol has no score.
+          scored, num_answer = scored[:-1], len(symbols) - len(prompt) - 1
+        else:
+          assert symbols == prompt + answer
+          num_answer = len(answer)
+        assert scored.tolist() == [False] * len(prompt) + [True] * num_answer
     assert position == config.context_length
   assert 0 < num_cut <= len(batch.tokens_L)
 

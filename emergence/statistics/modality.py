@@ -3,8 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-# Below this no structure is resolved: scores sit on a grid of test items.
-_SMALLEST_BANDWIDTH = 0.02
+# Below the first no structure is resolved: scores sit on a grid of test items.
+# Above the second, two clusters far apart, whose distance Silverman's rule
+# takes for spread, would be smeared into each other and into the ends.
+_SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH = 0.02, 0.05
 _GRID_POINTS = 501
 
 
@@ -12,8 +14,9 @@ def bandwidth(scores_S: npt.ArrayLike) -> float:
   """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
 
   Silverman (1986), "Density estimation for statistics and data analysis",
-  equation 3.31; the standard deviation alone where the IQR is 0, and never
-  below 0.02, because scores sit on a grid.
+  equation 3.31; the standard deviation alone where the IQR is 0. Held within
+  [0.02, 0.05]: scores sit on a grid, and the rule is for one mode, where these
+  populations may have two.
 
   Args:
     scores_S: one finite score in [0, 1] a run, [S].
@@ -23,7 +26,7 @@ def bandwidth(scores_S: npt.ArrayLike) -> float:
   deviation = np.std(scores_S, ddof=1) if scores_S.size > 1 else 0.0
   spreads = [s for s in (deviation, (high - low) / 1.34) if s > 0]
   width = 0.9 * min(spreads, default=0.0) * scores_S.size**-0.2
-  return float(max(width, _SMALLEST_BANDWIDTH))
+  return float(np.clip(width, _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH))
 
 
 def density(
@@ -33,7 +36,7 @@ def density(
 
   Mass that a kernel would put outside of [0, 1] is folded back, so that the
   density integrates to one and a population at 0 peaks at 0 (Silverman 1986,
-  section 2.10; one image a side is enough for bandwidths below 0.3).
+  section 2.10).
 
   Args:
     scores_S: one finite score in [0, 1] a run, [S].

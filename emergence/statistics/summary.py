@@ -23,8 +23,11 @@ def summarize(
     threshold: the least score of a success.
 
   Returns:
-    A row a cell, smallest width first, then smallest depth. Diverged seeds
-    count in every column.
+    A row a cell, smallest width first, then smallest depth. Its keys: task,
+    width, depth, num_params, step, test_length, metric; n_seeds, of which
+    n_diverged diverged (they count in every column); mean and mode of the
+    score; seeds_by_tenth of the score's range; success_threshold,
+    success_probability and its 95 % Wilson interval success_low, success_high.
 
   Raises:
     ValueError: no record of that test length.

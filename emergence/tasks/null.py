@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from emergence.config import TaskConfig
 from emergence.tasks import count
-from emergence.tasks.task import Array, Example, Task
+from emergence.tasks.task import Array, Example, Task, evaluation_key
 
 # Keys the evaluation set, which no seed and no config may change.
 _EVALUATION_SEED = 20_250_217
@@ -40,7 +40,7 @@ def make(config: TaskConfig, items: int) -> Task:
     return scramble(example, target_key)
 
   def evaluation(length: int) -> Example:
-    key = jax.random.fold_in(jax.random.key(_EVALUATION_SEED), length)
+    key = evaluation_key(_EVALUATION_SEED, length)
 
     def item(key: Array) -> Example:
       start_key, target_key = jax.random.split(key)

@@ -1,8 +1,8 @@
 """Reverse addition with index hints, of two numbers of up to n digits.
 
-88 + 842 reads, with a = 0 as the first hint:
+88 + 842 reads, with i0 as the first of its hints:
 
-  S a0 0 a1 0 a2 8 a3 8 + a0 0 a1 8 a2 4 a3 2 = a3 0 a2 3 a1 9 a0 0 E
+  S i0 0 i1 0 i2 8 i3 8 + i0 0 i1 8 i2 4 i3 2 = i3 0 i2 3 i1 9 i0 0 E
 
 The operands stand most significant digit first, padded with zeros to n + 1
 digits, a hint before each digit and the same hints in both; the answer stands
@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
-from emergence.tasks.task import Array, Example, Task
+from emergence.tasks.task import Array, Example, Task, evaluation_key
 
 SYMBOLS = ("S", "+", "=", "E", "*")
 _BEGIN, _PLUS, _EQUALS, _END, _PAD = range(10, 15)
@@ -53,14 +53,14 @@ def make(config: TaskConfig, items: int) -> Task:
     return _draw(key, length, config.max_train_length, config.vocab_size)
 
   def evaluation(length: int) -> Example:
-    key = jax.random.fold_in(jax.random.key(_EVALUATION_SEED), length)
+    key = evaluation_key(_EVALUATION_SEED, length)
     keys = jax.random.split(key, items)
     return jax.vmap(lambda k: _draw(k, length, length, config.vocab_size))(keys)
 
   return Task(
     symbols=tuple(str(i) for i in range(10))
     + SYMBOLS
-    + tuple(f"a{i}" for i in range(config.vocab_size)),
+    + tuple(f"i{i}" for i in range(config.vocab_size)),
     pad=_PAD,
     shortest_example=6 * config.min_train_length + 10,
     longest_example=6 * config.max_train_length + 10,
@@ -71,7 +71,7 @@ def make(config: TaskConfig, items: int) -> Task:
 
 
 def solve(prompt: Sequence[str]) -> list[str]:
-  """`S a0 0 a1 7 + a0 0 a1 5 =` -> `a1 2 a0 1 E`, as lists of symbols."""
+  """`S i0 0 i1 7 + i0 0 i1 5 =` -> `i1 2 i0 1 E`, as lists of symbols."""
   plus = list(prompt).index("+")
   hints = prompt[1:plus:2]
   left = int("".join(prompt[2:plus:2]))

@@ -54,6 +54,11 @@ class Task(NamedTuple):
     return " ".join(self.symbols[token] for token in tokens)
 
 
+def evaluation_key(seed: int, length: int) -> Array:
+  """Key of a drawn evaluation set; the same in any environment."""
+  return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), length)
+
+
 def sample_contexts(
   task: Task, key: Array, batch_size: int, context_length: int, packed: bool
 ) -> Example:

@@ -24,5 +24,5 @@ config = dataclasses.replace(
     vocab_size=60,
     context_length=512,
   ),
-  seeds=SeedsConfig(count=200, block=50),
+  seeds=SeedsConfig(count=200, block=8),
 )

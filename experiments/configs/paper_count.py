@@ -38,6 +38,6 @@ config = Config(
     warmup_fraction=0.01,
   ),
   eval=EvalConfig(num_points=50),
-  seeds=SeedsConfig(count=250, block=50),
+  seeds=SeedsConfig(count=250, block=8),
   grid=GridConfig(widths=(64, 128, 192, 256, 320), depths=(4,)),
 )
