@@ -41,6 +41,14 @@ def test_the_task_that_readme_adds_agrees_with_its_solver(monkeypatch):
   assert task.pad not in np.asarray(context.tokens_L)
 
 
+def test_what_readme_links_to_is_there():
+  links = re.findall(r"\]\(([^)]+)\)", README)
+  local = [link for link in links if "://" not in link]
+  assert any(link.endswith(".png") for link in local)
+  for link in local:
+    assert (ROOT / link).is_file(), link
+
+
 def test_the_map_of_the_house_is_the_tree():
   section = README.split("## The map of the house")[1].split("\n## ")[0]
   named = set(re.findall(r"\b(\w+\.py)\b", section))

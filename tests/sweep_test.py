@@ -8,6 +8,7 @@ from etils import epath
 from emergence import checkpoint, population, records, sweep
 from emergence import config as config_lib
 from emergence.config import Cell
+from experiments import command
 
 
 @pytest.fixture
@@ -219,6 +220,27 @@ def test_a_cell_that_cannot_be_built_is_found_before_training(
 ):
   with pytest.raises(ValueError, match=message):
     sweep.check(config_lib.override(config, [assignment]))
+
+
+@pytest.mark.slow
+def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
+  config = command.load_config(
+    "quickstart", ["train.steps=200", "grid.depths=[2]"]
+  )
+  frames = {}
+  for name, seeds in [
+    ("all", range(32)),
+    ("again", range(32)),
+    ("eight", range(8)),
+    ("alone", [7]),
+  ]:
+    train(config, epath.Path(tmp_path / name), seeds=seeds)
+    frames[name] = records.read(tmp_path / name)
+  assert frames["again"].equals(frames["all"])
+  for name in ("all", "eight"):
+    seven = frames[name].query("seed == 7").reset_index(drop=True)
+    assert seven.equals(frames["alone"])
+  assert frames["all"].query("step == 200")["nll_sum"].nunique() == 32 * 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ with index hints. Second-hand: 200 seeds. Recollected: train lengths up to 35,
 test length 40. Not found, so ours: the number of hint tokens and how operands
 are drawn (see `emergence.tasks.reverse_addition`).
 
-Meant for accelerators; it has not been run to the end by us.
+Meant for accelerators; `--dry_run` there says what it costs. A block of 8 seeds
+takes about 42 GiB at width 320, as XLA plans it for a CPU; chips with less
+memory want a smaller `seeds.block`. It has not been run to the end by us.
 """
 
 import dataclasses
