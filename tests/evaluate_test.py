@@ -38,20 +38,27 @@ def trained(request, tiny):
   return config, task, arch, state.params
 
 
+apply = jax.jit(model.apply, static_argnums=1)
+score_tokens = jax.jit(evaluate.score_tokens, static_argnums=1)
+
+
+def score(params, task, arch, lengths):
+  return jax.jit(evaluate.make_evaluate(task, arch, lengths))(params)
+
+
 def greedy_answers(params, arch, prompts_BL, num_tokens):
   """Decodes token by token, each one fed back, without any answer in sight."""
-  apply = jax.jit(lambda tokens_BL: model.apply(params, arch, tokens_BL))
   first = prompts_BL.shape[1]
   tokens_BL = np.pad(prompts_BL, ((0, 0), (0, num_tokens)))
   for position in range(first, first + num_tokens):
-    logits_BLV = np.asarray(apply(tokens_BL))
+    logits_BLV = np.asarray(apply(params, arch, tokens_BL))
     tokens_BL[:, position] = logits_BLV[:, position - 1].argmax(axis=-1)
   return tokens_BL[:, first:].tolist()
 
 
 def test_exact_match_equals_greedy_decoding(trained):
   config, task, arch, params = trained
-  scores = evaluate.make_evaluate(task, arch, config.task.test_lengths)(params)
+  scores = score(params, task, arch, config.task.test_lengths)
   shares = []
   for p, length in enumerate(config.task.test_lengths):
     items = task.evaluation(length)
@@ -60,7 +67,7 @@ def test_exact_match_equals_greedy_decoding(trained):
     num_answer = int(items.is_answer_L[0].sum())
     prompts_BL = tokens_BL[:, : tokens_BL.shape[1] - num_answer]
     assert not np.asarray(items.is_answer_L)[:, : prompts_BL.shape[1]].any()
-    _, correct_BL = evaluate.score_tokens(params, arch, items.tokens_L)
+    _, correct_BL = score_tokens(params, arch, items.tokens_L)
     forced_BL = np.asarray(correct_BL)[:, -num_answer:]
     answers = greedy_answers(params, arch, prompts_BL, num_answer)
     right = 0
@@ -91,12 +98,10 @@ def test_all_right_is_one_whatever_the_number_of_items(items):
 def test_scores_are_those_of_a_plain_loop(trained):
   config, task, arch, params = trained
   lengths = config.task.test_lengths
-  scores = evaluate.make_evaluate(task, arch, lengths)(params)
+  scores = score(params, task, arch, lengths)
   for p, length in enumerate(lengths):
     items = task.evaluation(length)
-    logits_BLV = np.asarray(
-      model.apply(params, arch, items.tokens_L), np.float64
-    )
+    logits_BLV = np.asarray(apply(params, arch, items.tokens_L), np.float64)
     rows = []
     for tokens, is_answer, logits in zip(
       np.asarray(items.tokens_L), np.asarray(items.is_answer_L), logits_BLV
@@ -122,8 +127,8 @@ def test_scores_are_those_of_a_plain_loop(trained):
 
 def test_a_length_scores_the_same_beside_other_lengths(trained):
   _, task, arch, params = trained
-  together = evaluate.make_evaluate(task, arch, (1, 2))(params)
-  alone = evaluate.make_evaluate(task, arch, (1,))(params)
+  together = score(params, task, arch, (1, 2))
+  alone = score(params, task, arch, (1,))
   for a, b in zip(together, alone):
     np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
 
@@ -138,7 +143,7 @@ def test_parameters_that_are_not_finite_get_nothing_right():
   params = jax.tree.map(
     lambda x: jnp.full_like(x, jnp.nan), model.init(jax.random.key(0), arch)
   )
-  scores = evaluate.make_evaluate(task, arch, (4,))(params)
+  scores = score(params, task, arch, (4,))
   assert scores.exact_match.tolist() == [0.0]
   assert scores.token_accuracy.tolist() == [0.0]
   assert np.isnan(scores.nll_mean).all()

@@ -23,7 +23,8 @@ def test_the_loss_is_the_mean_over_answer_tokens_only(tiny, setup):
   params = init_state(*train.seed_keys(0, 0, 0)).params
   batch = sample_contexts(task, jax.random.key(3), 2, 24, True)
   loss_of = jax.jit(lambda batch: train.answer_loss(params, arch, batch))
-  logits_BLV = model.apply(params, arch, batch.tokens_L)
+  apply = jax.jit(model.apply, static_argnums=1)
+  logits_BLV = apply(params, arch, batch.tokens_L)
   tokens_BL, is_answer_BL, log_probs_BLV = jax.device_get(
     (batch.tokens_L, batch.is_answer_L, jax.nn.log_softmax(logits_BLV))
   )
@@ -50,7 +51,9 @@ def test_a_batch_without_answers_has_no_loss_and_no_gradient(tiny, setup):
   batch = Example(
     jnp.zeros((2, 24), jnp.int32), jnp.zeros((2, 24), bool), jnp.zeros(2)
   )
-  loss, grads = jax.value_and_grad(train.answer_loss)(params, arch, batch)
+  loss, grads = jax.jit(
+    jax.value_and_grad(train.answer_loss), static_argnums=1
+  )(params, arch, batch)
   assert loss == 0
   assert all((g == 0).all() for g in jax.tree.leaves(grads))
 
