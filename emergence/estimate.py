@@ -21,7 +21,8 @@ class Estimate(NamedTuple):
     num_params: parameters of one model.
     num_seeds: seeds left to train.
     bytes_per_block: memory of one block; None where the cell was not compiled.
-    seconds: training time of what is left, without compiling.
+    seconds: training time of what is left, without compiling; None where a
+      block does not fit in memory.
     is_measured: timed on this machine, else extrapolated from the measured
       cell before it by the floating-point operations of a step.
   """
@@ -30,7 +31,7 @@ class Estimate(NamedTuple):
   num_params: int
   num_seeds: int
   bytes_per_block: int | None
-  seconds: float
+  seconds: float | None
   is_measured: bool
 
 
@@ -53,22 +54,27 @@ def estimate(
     arch = population.make_architecture(config, item.cell)
     flops = _step_flops(config, item.cell)
     predicted = seconds_per_flop and flops * seconds_per_flop
-    if predicted is not None and predicted > _LONGEST_PROBE_SECONDS:
-      bytes_per_block, num_blocks, seconds = None, len(devices), predicted
-    else:
-      program = population.compile_cell(config, item.cell, devices)
-      seconds = population.seconds_per_step(program)
-      seconds_per_flop = seconds / flops
-      bytes_per_block = program.bytes_per_device
-      num_blocks = program.num_blocks
+    bytes_per_block, num_blocks, seconds = None, len(devices), predicted
+    is_measured = False
+    if predicted is None or predicted <= _LONGEST_PROBE_SECONDS:
+      try:
+        program = population.compile_cell(config, item.cell, devices)
+      except population.DoesNotFitError as error:
+        bytes_per_block, seconds = error.bytes_per_block, None
+      else:
+        bytes_per_block = program.bytes_per_device
+        num_blocks = program.num_blocks
+        seconds = population.seconds_per_step(program)
+        seconds_per_flop = seconds / flops
+        is_measured = True
     num_groups = -(-len(item.blocks) // num_blocks)
     estimates[item.cell] = Estimate(
       item.cell,
       model.num_params(arch),
       item.num_seeds,
       bytes_per_block,
-      seconds * num_groups * config.train.steps,
-      bytes_per_block is not None,
+      seconds and seconds * num_groups * config.train.steps,
+      is_measured,
     )
   return [estimates[item.cell] for item in work]
 

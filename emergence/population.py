@@ -39,6 +39,18 @@ _SHARDED = PartitionSpec(_AXIS)
 _USABLE_SHARE = 0.8
 
 
+class DoesNotFitError(ValueError):
+  """A block of seeds needs more memory than a device has.
+
+  Attributes:
+    bytes_per_block: what it needs.
+  """
+
+  def __init__(self, message: str, bytes_per_block: int):
+    super().__init__(message)
+    self.bytes_per_block = bytes_per_block
+
+
 class Program(NamedTuple):
   """One cell, compiled for a mesh of D devices with `block` seeds on each.
 
@@ -107,18 +119,20 @@ def compile_cell(
     devices: local devices of one kind; each takes one block.
 
   Raises:
-    ValueError: the cell is invalid, or one block does not fit in memory.
+    ValueError: the cell is invalid.
+    DoesNotFitError: one block does not fit in memory.
   """
   program = _compile(config, cell, devices)
   fit = plan_blocks(
     program.bytes_per_device, len(devices), memory_budget(devices)
   )
   if not fit:
-    raise ValueError(
+    raise DoesNotFitError(
       f"a block of {config.seeds.block} seeds of {cell} needs"
       f" {program.bytes_per_device / 2**30:.2f} GiB and"
       f" {memory_budget(devices)[0] / 2**30:.2f} GiB are usable; lower"
-      " seeds.block"
+      " seeds.block",
+      program.bytes_per_device,
     )
   if fit < len(devices):
     program = _compile(config, cell, devices[:fit])

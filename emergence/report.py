@@ -59,18 +59,27 @@ def format_estimates(
       str(e.num_seeds),
       "not compiled"
       if e.bytes_per_block is None
-      else f"{e.bytes_per_block / 2**20:.0f} MiB",
-      ("" if e.is_measured else "~ ") + format_seconds(e.seconds),
+      else f"{e.bytes_per_block / 2**20:,.0f} MiB",
+      "does not fit"
+      if e.seconds is None
+      else ("" if e.is_measured else "~ ") + format_seconds(e.seconds),
     ]
     for e in estimates
   ]
-  total = sum(e.seconds for e in estimates)
+  seconds = [e.seconds for e in estimates if e.seconds is not None]
+  num_unfit = len(estimates) - len(seconds)
   notes = [
     f"{config.train.steps} steps a seed, blocks of {config.seeds.block} seeds,"
     f" {len(devices)} × {devices[0].device_kind}",
-    f"all cells {format_seconds(total)}, compiling not included",
   ]
-  if not all(e.is_measured for e in estimates):
+  if seconds:
+    which = "cells that fit" if num_unfit else "all cells"
+    notes.append(
+      f"{which} {format_seconds(sum(seconds))}, compiling not included"
+    )
+  if num_unfit:
+    notes.append("what does not fit in memory wants a smaller seeds.block")
+  if not all(e.is_measured for e in estimates if e.seconds is not None):
     notes.append("~ extrapolated by floating-point operations, not measured")
   return "\n".join([_align(header, body), *notes])
 

@@ -155,8 +155,8 @@ def run(
     on_progress: called after each evaluation.
 
   Raises:
-    ValueError: a block of a cell does not fit in memory. The largest cell is
-      compiled first, so that this is known before anything is trained.
+    DoesNotFitError: a block of a cell does not fit in memory. The largest cell
+      is compiled first, so that this is known before anything is trained.
   """
   largest = max((cell for cell, _ in work), key=_size, default=None)
   ahead = {largest: _compile(config, largest, devices)} if largest else {}

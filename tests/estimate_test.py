@@ -61,6 +61,22 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
   assert found[0].seconds == pytest.approx(6 * flops[0] / flops[1])
 
 
+def test_a_cell_that_does_not_fit_is_said_and_the_others_are_timed(
+  tiny, work, monkeypatch
+):
+  def compile_cell(config, cell, devices):
+    if cell.depth == 2:
+      raise population.DoesNotFitError("too large", 5000)
+    return fake_program(cell, devices, {1: 2})
+
+  monkeypatch.setattr(population, "compile_cell", compile_cell)
+  monkeypatch.setattr(population, "seconds_per_step", lambda p: 1.0)
+  shallow, deep = estimate.estimate(tiny, work, population.local_devices(2))
+  assert shallow.seconds == 18
+  assert (deep.seconds, deep.bytes_per_block) == (None, 5000)
+  assert not deep.is_measured
+
+
 def test_a_cell_is_really_timed(tiny):
   item = sweep.Work(Cell("count", 8, 1), [[0, 1]])
   (found,) = estimate.estimate(tiny, [item], population.local_devices(2))

@@ -73,6 +73,19 @@ def test_estimates_mark_what_was_not_measured(tiny):
   )
 
 
+def test_estimates_mark_what_does_not_fit(tiny):
+  cell = Cell("count", 8, 1)
+  fits = Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True)
+  unfit = Estimate(cell, 9000, 8, 40 * 2**30, None, False)
+  text = report.format_estimates(tiny, [fits, unfit], local_devices(2))
+  assert "40,960 MiB  does not fit" in text
+  assert "cells that fit 1:30 min" in text
+  assert "smaller seeds.block" in text
+  assert "~" not in text
+  alone = report.format_estimates(tiny, [unfit], local_devices(2))
+  assert "compiling not included" not in alone
+
+
 @pytest.mark.parametrize(
   ("seconds", "text"),
   [
