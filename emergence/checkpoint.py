@@ -70,7 +70,7 @@ def load_params(
     ValueError: no parameters of this seed, or not of this step, were kept.
   """
   workdir = epath.Path(workdir)
-  found = kept_files(workdir, cell, seed)
+  found = kept_files(workdir, cell).get(seed)
   if not found:
     raise ValueError(
       f"no parameters of {cell} seed {seed} in {workdir / 'params'}; sweep into"
@@ -91,16 +91,16 @@ def load_params(
 
 
 def kept_files(
-  workdir: epath.Path, cell: Cell, seed: int
-) -> dict[int, epath.Path]:
-  """The kept file of one seed for each step."""
-  files = {}
-  for folder in sorted((workdir / "params" / str(cell)).glob("seeds-*")):
-    first, last = _seed_range(folder)
-    if first <= seed <= last:
-      for path in folder.glob("step-*.npz"):
-        if match := _FILE.fullmatch(path.name):
-          files[int(match[1])] = path
+  workdir: epath.Path, cell: Cell
+) -> dict[int, dict[int, epath.Path]]:
+  """For each seed of a cell and each step, the file with its parameters."""
+  files: dict[int, dict[int, epath.Path]] = {}
+  folder = workdir / "params" / str(cell)
+  for path in sorted(folder.glob("seeds-*/step-*.npz")):
+    first, last = _seed_range(path.parent)
+    if match := _FILE.fullmatch(path.name):
+      for seed in range(first, last + 1):
+        files.setdefault(seed, {})[int(match[1])] = path
   return files
 
 

@@ -85,7 +85,7 @@ def ridgeline(frame: "pd.DataFrame", test_length: int) -> Figure:
 def save(figure: Figure, path: epath.Path) -> None:
   """Writes a figure as PNG at 200 dots an inch, and as SVG beside it.
 
-  What is there already is left alone.
+  A file that holds the same bytes already is not written again.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   # No date and no random names: the same records draw the same bytes.

@@ -166,7 +166,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   if len(twice):
     row = twice.iloc[0]
     cell = Cell(row["task"], row["width"], row["depth"])
-    files = _files_by_seed(folder / str(cell))[row["seed"]]
+    files = _files_by_seed(folder / str(cell)).get(row["seed"], [folder])
     raise ValueError(
       f"seed {row['seed']} stands in {' and in '.join(map(str, files))}; two"
       " processes trained it: delete one of the files, and the same sweep"
@@ -252,8 +252,12 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
   """Writes a file so that it is there whole or not at all."""
   # A name of its own, should two processes write the same file.
   temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.writing"
-  temporary.write_bytes(content)
-  temporary.replace(path)
+  try:
+    temporary.write_bytes(content)
+    temporary.replace(path)
+  except BaseException:
+    temporary.unlink(missing_ok=True)
+    raise
 
 
 def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:

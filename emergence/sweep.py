@@ -3,7 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -62,11 +63,8 @@ def check(config: Config) -> None:
 
 
 def require_same_experiment(config: Config, workdir: epath.Path) -> None:
-  """Raises ValueError where a work directory holds another experiment.
-
-  One that has a config.json but neither records nor parameters holds none.
-  """
-  if not any((workdir / name).exists() for name in ("records", "params")):
+  """Raises ValueError where a work directory holds another experiment."""
+  if not (workdir / "config.json").exists():
     return
   there = records.read_config(workdir)
   if difference := config_lib.first_difference(there, config):
@@ -117,14 +115,20 @@ def remaining(
 
 
 def seeds_without_params(
-  config: Config, workdir: epath.Path, seeds: Sequence[int]
+  config: Config, workdir: epath.Path, seeds: Sequence[int], keep_params: str
 ) -> int:
-  """How many finished seeds have no parameters kept from their last step."""
-  return sum(
-    config.train.steps not in checkpoint.kept_files(workdir, cell, seed)
-    for cell in config_lib.cells(config)
-    for seed in records.finished_seeds(workdir, config, cell) & set(seeds)
-  )
+  """How many finished seeds lack parameters that `keep_params` asks for."""
+  wanted = {
+    "none": set(),
+    "final": {config.train.steps},
+    "all": set(config.eval_steps),
+  }[keep_params]
+  count = 0
+  for cell in config_lib.cells(config) if wanted else ():
+    kept = checkpoint.kept_files(workdir, cell)
+    for seed in records.finished_seeds(workdir, config, cell) & set(seeds):
+      count += not wanted <= set(kept.get(seed, ()))
+  return count
 
 
 def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
@@ -135,11 +139,33 @@ def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
   return list(groups.values())
 
 
+def compile_largest(
+  config: Config, work: Sequence[Work], devices: Sequence[Device]
+) -> dict[Cell, population.Program]:
+  """Compiles the cell that needs most memory, before anything is claimed.
+
+  Args:
+    config: the experiment.
+    work: what is left to train.
+    devices: the devices that will train it.
+
+  Returns:
+    What `run` takes as `programs`.
+
+  Raises:
+    DoesNotFitError: a block of that cell does not fit in memory.
+  """
+  # Activations govern the memory.
+  largest = max((w.cell for w in work), key=lambda c: c.width * c.depth)
+  return {largest: population.compile_cell(config, largest, devices)}
+
+
 def run(
   config: Config,
   workdir: epath.Path,
   work: Sequence[Work],
   devices: Sequence[Device],
+  programs: Mapping[Cell, population.Program] = types.MappingProxyType({}),
   keep_params: str = "none",
   on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> None:
@@ -150,18 +176,19 @@ def run(
     workdir: the work directory.
     work: what to train, as `remaining` returns it.
     devices: local devices of one kind; each takes one block at a time.
+    programs: cells that are compiled already, for these devices.
     keep_params: `none`, `final` (after the last update) or `all` (at each
       evaluation).
     on_progress: called after each evaluation.
 
   Raises:
-    DoesNotFitError: a block of a cell does not fit in memory. The largest cell
-      is compiled first, so that this is known before anything is trained.
+    DoesNotFitError: a block of a cell does not fit in memory.
   """
-  largest = max((cell for cell, _ in work), key=_size, default=None)
-  ahead = {largest: _compile(config, largest, devices)} if largest else {}
   for cell, blocks in work:
-    program = ahead.pop(cell, None) or _compile(config, cell, devices)
+    program = programs.get(cell)
+    if program is None:
+      _LOG.info("%s: compiling", cell)
+      program = population.compile_cell(config, cell, devices)
     _LOG.info(
       "%s: %d blocks of %d seeds together, %.1f MiB each",
       cell,
@@ -173,18 +200,6 @@ def run(
     for first in range(0, len(blocks), program.num_blocks):
       group = blocks[first : first + program.num_blocks]
       _train_group(config, workdir, program, cell, group, keep_params, clock)
-
-
-def _size(cell: Cell) -> int:
-  """Orders cells by the memory they need, which activations govern."""
-  return cell.width * cell.depth
-
-
-def _compile(
-  config: Config, cell: Cell, devices: Sequence[Device]
-) -> population.Program:
-  _LOG.info("%s: compiling", cell)
-  return population.compile_cell(config, cell, devices)
 
 
 def _train_group(

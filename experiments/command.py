@@ -111,7 +111,8 @@ def require_writable(path: str | None) -> None:
   """Raises OSError where `write_json` would not be able to write."""
   if path:
     file = pathlib.Path(path)
-    if file.is_dir() or not os.access(file.absolute().parent, os.W_OK):
+    place = file if file.exists() else file.absolute().parent
+    if file.is_dir() or not os.access(place, os.W_OK):
       raise OSError(f"--json: {path} cannot be written")
 
 

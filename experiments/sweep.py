@@ -69,7 +69,6 @@ _SECONDS_BETWEEN_LINES = 10.0
 def main() -> None:
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
-  command.require_writable(_JSON.value)
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
   sweep.check(config)
   seeds = config.seeds.requested
@@ -79,6 +78,7 @@ def main() -> None:
   workdir = epath.Path(_WORKDIR.value)
   devices = population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
+    command.require_writable(_JSON.value)
     work = sweep.remaining(config, workdir, seeds)
     estimates = estimate.estimate(config, work, devices)
     print(report.format_estimates(config, estimates, devices))
@@ -89,22 +89,24 @@ def main() -> None:
     return
   sweep.require_same_experiment(config, workdir)
   work = sweep.remaining(config, workdir, seeds)
-  if _KEEP_PARAMS.value != "none":
-    missing = sweep.seeds_without_params(config, workdir, seeds)
-    if missing:
-      raise ValueError(
-        f"--keep_params={_KEEP_PARAMS.value}: {missing} of these seeds were"
-        f" trained in {workdir} without keeping parameters, and are not"
-        " trained again; use another --workdir"
-      )
+  keep = _KEEP_PARAMS.value
+  missing = sweep.seeds_without_params(config, workdir, seeds, keep)
+  if missing:
+    raise ValueError(
+      f"--keep_params={keep}: {missing} of these seeds were trained in"
+      f" {workdir} without keeping all of that, and are not trained again; use"
+      " another --workdir, or name new seeds with --seeds"
+    )
   if work:
+    programs = sweep.compile_largest(config, work, devices)
     sweep.prepare(config, workdir, devices)
+    command.require_writable(_JSON.value)
     print(
       f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
       f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
       f" {devices[0].device_kind}"
     )
-    _train(config, workdir, work, devices, _KEEP_PARAMS.value)
+    _train(config, workdir, work, devices, programs, keep)
   else:
     print(f"nothing left to train in {workdir}: every seed has its records")
   frame = records.read(workdir)
@@ -116,15 +118,15 @@ def main() -> None:
   command.write_json(_JSON.value, rows)
 
 
-def _train(config, workdir, work, devices, keep_params) -> None:
+def _train(config, workdir, work, devices, programs, keep_params) -> None:
   with _log_file(workdir) as file, _logging_to(file):
     start = time.monotonic()
+    show = _ProgressLine(work)
     try:
-      sweep.run(
-        config, workdir, work, devices, keep_params, _ProgressLine(work)
-      )
+      sweep.run(config, workdir, work, devices, programs, keep_params, show)
     except Exception:
-      logging.getLogger("emergence").exception("stopped")
+      with contextlib.suppress(OSError):  # The error itself says more.
+        logging.getLogger("emergence").exception("stopped")
       raise
     trained = sum(item.num_seeds for item in work)
     logging.getLogger("emergence").info("finished")
@@ -137,8 +139,9 @@ def _train(config, workdir, work, devices, keep_params) -> None:
 def _log_file(workdir: epath.Path) -> IO[str]:
   """The log to go on with; object stores cannot append, so one a run there."""
   if "://" in str(workdir):
-    return (workdir / time.strftime("log-%Y%m%d-%H%M%S")).open("w")
-  return (workdir / "log").open("a")
+    name = time.strftime("log-%Y%m%d-%H%M%S")
+    return (workdir / name).open("w", encoding="utf-8")
+  return (workdir / "log").open("a", encoding="utf-8")
 
 
 class _Handler(logging.StreamHandler):

@@ -172,6 +172,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(workdir, monkeypatch):
   with pytest.raises(OSError, match="disk full"):
     records.write_atomically(path, b"newer")
   assert path.read_bytes() == b"new"
+  assert list(workdir.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

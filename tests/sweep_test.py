@@ -91,37 +91,39 @@ def test_more_seeds_train_only_what_is_new(config, finished, workdir):
   assert records.read(workdir).equals(records.read(finished[0]))
 
 
-def test_a_directory_in_which_nothing_was_trained_can_be_claimed_again(
-  config, workdir
-):
-  devices = population.local_devices(2)
-  sweep.prepare(config, workdir, devices)
-  smaller = config_lib.override(config, ["seeds.block=2"])
-  sweep.prepare(smaller, workdir, devices)
-  assert records.read_config(workdir) == smaller
-
-
-def test_a_cell_that_does_not_fit_is_found_before_any_is_trained(
+def test_the_cell_that_needs_most_memory_is_compiled_ahead(
   tiny, workdir, monkeypatch
 ):
-  def compile_cell(config, cell, devices):
-    if cell.depth == 2:
-      raise ValueError("lower seeds.block")
-    pytest.fail(f"{cell} was compiled first")
+  wide = config_lib.override(tiny, ["grid.widths=[8,16]"])
+  work = sweep.remaining(wide, workdir, range(4))
+  monkeypatch.setattr(population, "compile_cell", lambda *args: args)
+  devices = population.local_devices(2)
+  largest = Cell("count", 16, 2)
+  ahead = sweep.compile_largest(wide, work, devices)
+  assert ahead == {largest: (wide, largest, devices)}
 
-  monkeypatch.setattr(population, "compile_cell", compile_cell)
-  with pytest.raises(ValueError, match=r"lower seeds\.block"):
-    train(tiny, workdir)
+
+def test_what_is_compiled_already_is_not_compiled_again(
+  config, workdir, monkeypatch
+):
+  devices = population.local_devices(2)
+  work = sweep.remaining(config, workdir, [0])
+  programs = sweep.compile_largest(config, work, devices)
+  monkeypatch.delattr(population, "compile_cell")
+  sweep.run(config, workdir, work, devices, programs)
+  assert set(records.read(workdir)["seed"]) == {0}
 
 
 def test_finished_seeds_without_parameters_are_counted(
   config, finished, workdir
 ):
-  seeds = range(6)
-  assert sweep.seeds_without_params(config, finished[0], seeds) == 0
-  assert sweep.seeds_without_params(config, workdir, seeds) == 0
-  train(config, workdir, seeds=[2, 3], keep_params="none")
-  assert sweep.seeds_without_params(config, workdir, seeds) == 2
+  def count(folder, keep_params):
+    return sweep.seeds_without_params(config, folder, range(6), keep_params)
+
+  assert count(finished[0], "all") == count(workdir, "all") == 0
+  train(config, workdir, seeds=[2, 3])
+  train(config, workdir, seeds=[4], keep_params="final")
+  assert [count(workdir, k) for k in sweep.KEEP_PARAMS] == [0, 2, 3]
 
 
 def test_a_directory_of_another_identity_is_refused(config, finished):

@@ -55,7 +55,7 @@ class Task(NamedTuple):
 
 
 def evaluation_key(seed: int, length: int) -> Array:
-  """Key of a drawn evaluation set; the same in any environment."""
+  """Key of a drawn evaluation set; the same under any default PRNG."""
   return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), length)
 
 

@@ -1,4 +1,4 @@
-"""Counting on a laptop: a distribution that splits as depth grows.
+"""Counting on a laptop: seeds that part ways as depth grows.
 
   python -m experiments.sweep --config=quickstart --workdir=DIR
 
