@@ -98,14 +98,15 @@ def main() -> None:
       " another --workdir, or name new seeds with --seeds"
     )
   if work:
-    programs = sweep.compile_largest(config, work, devices)
-    sweep.prepare(config, workdir, devices)
-    command.require_writable(_JSON.value)
     print(
       f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
       f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
-      f" {devices[0].device_kind}"
+      f" {devices[0].device_kind}; compiling",
+      flush=True,
     )
+    programs = sweep.compile_largest(config, work, devices)
+    sweep.prepare(config, workdir, devices)
+    command.require_writable(_JSON.value)
     _train(config, workdir, work, devices, programs, keep)
   else:
     print(f"nothing left to train in {workdir}: every seed has its records")

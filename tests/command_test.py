@@ -206,7 +206,8 @@ def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
   result = run_sweep(
     f"--config={tiny_file}", f"--workdir={tmp_path / 'file' / 'run'}"
   )
-  assert_one_line_error(result, 1, str(tmp_path / "file"))
+  assert result.returncode == 1
+  assert result.stderr == f"error: Not a directory: {tmp_path / 'file'}/run\n"
   flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}"]
   result = run_sweep(*flags, f"--json={tmp_path / 'none' / 'table.json'}")
   assert result.returncode == 1
