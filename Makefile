@@ -1,4 +1,4 @@
-# make demo    a small sweep from nothing to records and a picture
+# make demo    a small sweep from nothing to records and a report
 # make test    the tests
 # make slow    the tests that take minutes
 # make lint    ruff and pyright
@@ -21,6 +21,7 @@ INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0], s
 
 demo: $(INSTALLED)
 	$(BIN)/python -m experiments.sweep --config=quickstart --workdir=$(DEMO)
+	$(BIN)/python -m experiments.report --workdir=$(DEMO)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

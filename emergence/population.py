@@ -91,6 +91,8 @@ class Snapshot(NamedTuple):
       a snapshot before, bool [S].
     params: fetches the parameters, with a leading axis S, as numpy arrays;
       to be called before the next snapshot is asked for.
+    train_seconds: wall time of the updates since the snapshot before.
+    evaluate_seconds: wall time of the evaluation.
   """
 
   step: int
@@ -98,6 +100,8 @@ class Snapshot(NamedTuple):
   train_loss: np.ndarray
   diverged: np.ndarray
   params: Callable[[], Params]
+  train_seconds: float = 0.0
+  evaluate_seconds: float = 0.0
 
 
 def make_architecture(config: Config, cell: Cell) -> Architecture:
@@ -234,13 +238,16 @@ def run(
   diverged_S = np.zeros(len(keep_S), bool)
   previous = 0
   for step in config.eval_steps:
+    start = time.monotonic()
     if step > previous:
       num_steps = _put(program, np.where(active, step - previous, 0))
       with jax.transfer_guard("disallow"):
         state, losses = program.advance(state, num_steps)
       loss_S = np.asarray(losses)[keep_S] / np.float32(step - previous)
       diverged_S = diverged_S | ~np.isfinite(loss_S)
+    trained = time.monotonic()
     scores, finite = jax.device_get(program.evaluate(state.params))
+    evaluated = time.monotonic()
     scores = jax.tree.map(lambda score: score[keep_S], scores)
     # Huge parameters may be finite and what they compute not.
     finite_S = finite[keep_S] & np.isfinite(scores.nll_sum).all(axis=1)
@@ -254,6 +261,8 @@ def run(
       lambda params=params: jax.tree.map(
         lambda x: np.asarray(x)[keep_S], params
       ),
+      trained - start,
+      evaluated - trained,
     )
     previous = step
 

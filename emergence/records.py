@@ -248,6 +248,21 @@ def read_provenance(path: epath.Path) -> dict:
   return json.loads(metadata.get(_METADATA_KEY, b"{}"))
 
 
+def read_provenances(workdir: epath.PathLike) -> list[dict]:
+  """The different provenances of the records of a work directory.
+
+  Raises:
+    ValueError: a file cannot be read.
+  """
+  found = {}
+  folder = epath.Path(workdir) / "records"
+  for path in sorted(folder.glob("*/*/*/*.parquet")):
+    if _FILE_NAME.fullmatch(path.name):
+      provenance = read_provenance(path)
+      found[json.dumps(provenance, sort_keys=True)] = provenance
+  return list(found.values())
+
+
 def write_atomically(path: epath.Path, content: bytes) -> None:
   """Writes a file so that it is there whole or not at all."""
   # A name of its own, should two processes write the same file.

@@ -1,124 +1,105 @@
-"""Results and progress as text for people."""
+"""The report: one HTML page that needs nothing but itself.
 
+A page is a title, an introduction and a list of sections. New results are new
+sections; the page itself does not change with them.
+"""
+
+import base64
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-  from emergence.config import Config
-  from emergence.estimate import Estimate
-  from emergence.population import Device
-  from emergence.sweep import Progress
+import jinja2
+from etils import epath
+from matplotlib.figure import Figure
+
+from emergence import figures
+from emergence.records import write_atomically
 
 
-def format_summary(rows: Sequence[dict[str, Any]]) -> str:
-  """The table of cells that ends a sweep; rows as `summarize` returns them."""
-  first = rows[0]
-  title = (
-    f"{first['metric'].replace('_', ' ')} at test length"
-    f" {first['test_length']} after {first['step']} steps, over seeds"
+class Table(NamedTuple):
+  """A table of texts.
+
+  Attributes:
+    header: the names of the columns.
+    rows: one text a column each.
+  """
+
+  header: Sequence[str]
+  rows: Sequence[Sequence[str]]
+
+
+class Section(NamedTuple):
+  """A part of the page. All texts are plain: they are escaped.
+
+  Attributes:
+    name: of its anchor and of the files of its figure; letters and dashes.
+    title: its heading.
+    sentence: what it shows.
+    caveat: what it does not show.
+    figure: drawn by `emergence.figures`.
+    table: numbers.
+    code: preformatted text.
+  """
+
+  name: str
+  title: str
+  sentence: str
+  caveat: str = ""
+  figure: Figure | None = None
+  table: Table | None = None
+  code: str = ""
+
+
+def render(title: str, introduction: str, sections: Sequence[Section]) -> str:
+  """The page as HTML, with its figures inside as SVG.
+
+  Args:
+    title: the heading of the page, plain text.
+    introduction: the question, plain text; an empty line ends a paragraph.
+    sections: in the order of the page; their names differ.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("emergence", "."),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
   )
-  threshold = f"share ≥ {first['success_threshold']:.0%}"
-  header = ["width", "depth", "params", "seeds", "mean", "mode"]
-  header += [threshold, "95 % interval", "seeds by tenth, [0, .1) to [.9, 1]"]
-  has_diverged = any(row["n_diverged"] for row in rows)
-  if has_diverged:
-    header.append("diverged")
-  body = []
-  for row in rows:
-    body.append(
-      [
-        str(row["width"]),
-        str(row["depth"]),
-        f"{row['num_params']:,}",
-        str(row["n_seeds"]),
-        f"{row['mean']:.2f}",
-        f"{row['mode']:.2f}",
-        f"{row['success_probability']:.2f}",
-        f"{row['success_low']:.2f}–{row['success_high']:.2f}",
-        " ".join(f"{count:3d}" for count in row["seeds_by_tenth"]),
-      ]
-    )
-    if has_diverged:
-      body[-1].append(str(row["n_diverged"]))
-  return f"\n{title}\n{_align(header, body)}\n"
-
-
-def format_estimates(
-  config: "Config",
-  estimates: Sequence["Estimate"],
-  devices: Sequence["Device"],
-) -> str:
-  """What a dry run prints."""
-  if not estimates:
-    return "nothing left to train: every seed has its records"
-  header = ["cell", "params", "seeds", "memory a block", "time"]
-  body = [
-    [
-      str(e.cell),
-      f"{e.num_params:,}",
-      str(e.num_seeds),
-      "not compiled"
-      if e.bytes_per_block is None
-      else f"{e.bytes_per_block / 2**20:,.0f} MiB",
-      "does not fit"
-      if e.seconds is None
-      else ("" if e.is_measured else "~ ") + format_seconds(e.seconds),
-    ]
-    for e in estimates
-  ]
-  seconds = [e.seconds for e in estimates if e.seconds is not None]
-  num_unfit = len(estimates) - len(seconds)
-  notes = [
-    f"{config.train.steps} steps a seed, blocks of {config.seeds.block} seeds,"
-    f" {len(devices)} × {devices[0].device_kind}",
-  ]
-  if seconds:
-    which = "cells that fit" if num_unfit else "all cells"
-    notes.append(
-      f"{which} {format_seconds(sum(seconds))}, compiling not included"
-    )
-  if num_unfit:
-    notes.append("what does not fit in memory wants a smaller seeds.block")
-  if not all(e.is_measured for e in estimates if e.seconds is not None):
-    notes.append("~ extrapolated by floating-point operations, not measured")
-  return "\n".join([_align(header, body), *notes])
-
-
-def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
-  """One line about a cell in training; the index counts from 1."""
-  cell = progress.cell
-  first = progress.seeds_done + 1
-  last = progress.seeds_done + progress.seeds_running
-  line = (
-    f"[{index}/{num_cells}] {cell.task} width {cell.width} depth {cell.depth}"
-    f"  seeds {first}–{last} of {progress.seeds_total}"
-    f"  step {progress.step}/{progress.steps}"
+  return environment.get_template("report.html").render(
+    title=title,
+    paragraphs=introduction.split("\n\n"),
+    sections=[
+      section._replace(figure=section.figure and _data_uri(section.figure))
+      for section in sections
+    ],
   )
-  if progress.seed_steps_per_second:
-    line += (
-      f"  {progress.seed_steps_per_second:.0f} seed-steps/s"
-      f"  {format_seconds(progress.seconds_left)} left"
-    )
-  return line
 
 
-def format_seconds(seconds: float) -> str:
-  """A duration for people: 45 s, 3:20 min, 5:07 h."""
-  whole = round(seconds)
-  if whole < 60:
-    return f"{whole} s"
-  if whole < 3600:
-    return f"{whole // 60}:{whole % 60:02d} min"
-  return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+def write(
+  folder: epath.Path,
+  title: str,
+  introduction: str,
+  sections: Sequence[Section],
+) -> epath.Path:
+  """Writes `report.html` and the figures, as PNG and SVG under `figures/`.
+
+  A file that holds the same bytes already is not written again.
+
+  Returns:
+    The path of the page.
+  """
+  for section in sections:
+    if section.figure is not None:
+      figures.save(section.figure, folder / "figures" / f"{section.name}.png")
+  page = folder / "report.html"
+  content = render(title, introduction, sections).encode()
+  if not page.exists() or page.read_bytes() != content:
+    write_atomically(page, content)
+  return page
 
 
-def _align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-  widths = [
-    max(len(row[i]) for row in [header, *body]) for i in range(len(header))
-  ]
-  return "\n".join(
-    "  ".join(
-      text.rjust(width) for text, width in zip(row, widths, strict=True)
-    )
-    for row in [header, *body]
-  )
+def _data_uri(figure: Figure) -> str:
+  svg = base64.b64encode(
+    figures.render(figure, "svg", transparent=True)
+  ).decode()
+  return f"data:image/svg+xml;base64,{svg}"

@@ -12,6 +12,7 @@ from etils import epath
 
 from emergence import checkpoint, model, population, records
 from emergence import config as config_lib
+from emergence.budget import RunFile, Stopwatch
 from emergence.config import Cell, Config
 from emergence.population import Device
 
@@ -168,8 +169,12 @@ def run(
   programs: Mapping[Cell, population.Program] = types.MappingProxyType({}),
   keep_params: str = "none",
   on_progress: Callable[[Progress], None] = lambda progress: None,
+  watch: Stopwatch | None = None,
 ) -> None:
   """Trains what is left and writes its records, a group of blocks at a time.
+
+  After each group, the file of this run under `runs/` says where the time has
+  gone so far.
 
   Args:
     config: the experiment; `prepare` has claimed the directory for it.
@@ -180,15 +185,20 @@ def run(
     keep_params: `none`, `final` (after the last update) or `all` (at each
       evaluation).
     on_progress: called after each evaluation.
+    watch: runs since the time that the budget is to begin with; now if None.
 
   Raises:
     DoesNotFitError: a block of a cell does not fit in memory.
   """
+  watch = watch or Stopwatch()
+  run_file = RunFile(workdir, devices)
+  seeds_done = 0
   for cell, blocks in work:
     program = programs.get(cell)
     if program is None:
       _LOG.info("%s: compiling", cell)
-      program = population.compile_cell(config, cell, devices)
+      with watch.phase("compile"):
+        program = population.compile_cell(config, cell, devices)
     _LOG.info(
       "%s: %d blocks of %d seeds together, %.1f MiB each",
       cell,
@@ -199,7 +209,11 @@ def run(
     clock = _Clock(config, Work(cell, blocks), on_progress)
     for first in range(0, len(blocks), program.num_blocks):
       group = blocks[first : first + program.num_blocks]
-      _train_group(config, workdir, program, cell, group, keep_params, clock)
+      _train_group(
+        config, workdir, program, cell, group, keep_params, clock, watch
+      )
+      seeds_done += sum(len(block) for block in group)
+      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
 
 
 def _train_group(
@@ -210,20 +224,50 @@ def _train_group(
   group: list[list[int]],
   keep_params: str,
   clock: "_Clock",
+  watch: Stopwatch,
 ) -> None:
   """Trains one group of blocks, one a device, and writes what it found."""
   seeds = [seed for block in group for seed in block]
   snapshots = []
   for snapshot in population.run(program, group):
+    watch.add("train", snapshot.train_seconds)
+    watch.add("evaluate", snapshot.evaluate_seconds)
     is_last = snapshot.step == config.train.steps
     if keep_params == "all" or (keep_params == "final" and is_last):
-      params = snapshot.params()
-      for block, rows in _rows_of_blocks(group):
-        part = jax.tree.map(lambda x, rows=rows: x[rows], params)
-        checkpoint.save_params(workdir, cell, block, snapshot.step, part)
+      with watch.phase("write"):
+        _keep_params(workdir, cell, group, snapshot)
     # Parameters stay on the device; only the scores are kept till the end.
     snapshots.append(snapshot._replace(params=dict))
     clock.tick(len(seeds), snapshot.step)
+  with watch.phase("write"):
+    _write_records(config, workdir, program, cell, group, snapshots)
+  clock.finish(len(seeds))
+  num_diverged = int(snapshots[-1].diverged.sum())
+  if num_diverged:
+    _LOG.warning("%s: %d of %d seeds diverged", cell, num_diverged, len(seeds))
+
+
+def _keep_params(
+  workdir: epath.Path,
+  cell: Cell,
+  group: list[list[int]],
+  snapshot: population.Snapshot,
+) -> None:
+  params = snapshot.params()
+  for block, rows in _rows_of_blocks(group):
+    part = jax.tree.map(lambda x, rows=rows: x[rows], params)
+    checkpoint.save_params(workdir, cell, block, snapshot.step, part)
+
+
+def _write_records(
+  config: Config,
+  workdir: epath.Path,
+  program: population.Program,
+  cell: Cell,
+  group: list[list[int]],
+  snapshots: list[population.Snapshot],
+) -> None:
+  seeds = [seed for block in group for seed in block]
   num_params = model.num_params(program.arch)
   table = records.to_table(config, cell, num_params, seeds, snapshots)
   devices = program.mesh.devices.ravel().tolist()
@@ -234,10 +278,6 @@ def _train_group(
       rows.start * rows_per_seed, (rows.stop - rows.start) * rows_per_seed
     )
     records.write(workdir, cell, part, provenance)
-  clock.finish(len(seeds))
-  num_diverged = int(snapshots[-1].diverged.sum())
-  if num_diverged:
-    _LOG.warning("%s: %d of %d seeds diverged", cell, num_diverged, len(seeds))
 
 
 def _rows_of_blocks(group: list[list[int]]) -> list[tuple[list[int], slice]]:

@@ -16,7 +16,8 @@ from typing import IO
 from absl import flags
 from etils import epath
 
-from emergence import estimate, figures, population, records, report, sweep
+from emergence import console, estimate, population, records, sweep
+from emergence.budget import Stopwatch
 from emergence.statistics import summary
 from experiments import command
 
@@ -81,7 +82,7 @@ def main() -> None:
     command.require_writable(_JSON.value)
     work = sweep.remaining(config, workdir, seeds)
     estimates = estimate.estimate(config, work, devices)
-    print(report.format_estimates(config, estimates, devices))
+    print(console.format_estimates(config, estimates, devices))
     rows = [e.cell._asdict() | e._asdict() for e in estimates]
     command.write_json(
       _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
@@ -104,27 +105,31 @@ def main() -> None:
       f" {devices[0].device_kind}; compiling",
       flush=True,
     )
-    programs = sweep.compile_largest(config, work, devices)
+    watch = Stopwatch()
+    with watch.phase("compile"):
+      programs = sweep.compile_largest(config, work, devices)
     sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
-    _train(config, workdir, work, devices, programs, keep)
+    _train(config, workdir, work, devices, programs, keep, watch)
   else:
     print(f"nothing left to train in {workdir}: every seed has its records")
   frame = records.read(workdir)
   rows = summary.summarize(frame, config.headline_length)
-  print(report.format_summary(rows))
-  figure = workdir / "figures" / "ridgeline.png"
-  figures.save(figures.ridgeline(frame, config.headline_length), figure)
-  print(f"records {workdir / 'records'}\nfigure  {figure}")
+  print(console.format_summary(rows))
+  print(f"records {workdir / 'records'}")
+  print(f"report  python -m experiments.report --workdir={workdir}")
   command.write_json(_JSON.value, rows)
 
 
-def _train(config, workdir, work, devices, programs, keep_params) -> None:
+def _train(
+  config, workdir, work, devices, programs, keep_params, watch
+) -> None:
   with _log_file(workdir) as file, _logging_to(file):
-    start = time.monotonic()
     show = _ProgressLine(work)
     try:
-      sweep.run(config, workdir, work, devices, programs, keep_params, show)
+      sweep.run(
+        config, workdir, work, devices, programs, keep_params, show, watch
+      )
     except Exception:
       with contextlib.suppress(OSError):  # The error itself says more.
         logging.getLogger("emergence").exception("stopped")
@@ -132,8 +137,7 @@ def _train(config, workdir, work, devices, programs, keep_params) -> None:
     trained = sum(item.num_seeds for item in work)
     logging.getLogger("emergence").info("finished")
     print(
-      f"trained {trained} seeds in"
-      f" {report.format_seconds(time.monotonic() - start)}"
+      f"trained {trained} seeds in {console.format_budget(watch.seconds())}"
     )
 
 
@@ -178,7 +182,7 @@ class _ProgressLine:
     self._last_printed = time.monotonic()
 
   def __call__(self, progress: sweep.Progress) -> None:
-    line = report.format_progress(
+    line = console.format_progress(
       progress, self._cells.index(progress.cell) + 1, len(self._cells)
     )
     logging.getLogger("emergence").info(line)

@@ -1,14 +1,29 @@
+import io
+
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from etils import epath
 from matplotlib import image
+from matplotlib.colors import to_rgb
 
 from emergence import figures
 
+STEPS, LENGTHS = (0, 50, 100), (10, 20)
+DRAWN = {
+  "ridgeline": figures.ridgeline,
+  "four_panels": figures.four_panels,
+  "length_curves": figures.length_curves,
+  "training_curves": figures.training_curves,
+  "training_loss": lambda *a: figures.training_curves(*a, "train_loss"),
+  "against_nll": figures.exact_match_against_nll,
+}
+
 
 @pytest.fixture
-def frame():
+def frame() -> pd.DataFrame:
+  """Two widths × two depths × 40 seeds, three evaluations, two lengths."""
   rng = np.random.default_rng(0)
   rows = []
   for width in (8, 16):
@@ -16,57 +31,242 @@ def frame():
       for seed in range(40):
         high = rng.random() < share
         score = rng.uniform(0.6, 0.9) if high else 0.0
-        rows.append(("count", width, depth, seed, 100, 20, score))
-  columns = [
-    "task",
-    "width",
-    "depth",
-    "seed",
-    "step",
-    "test_length",
-    "exact_match",
-  ]
-  return pd.DataFrame(rows, columns=columns)
+        for step in STEPS:
+          for length in LENGTHS:
+            value = score if length == 20 else 1.0
+            rows.append(
+              {
+                "task": "count",
+                "width": width,
+                "depth": depth,
+                "num_params": 100,
+                "seed": seed,
+                "step": step,
+                "test_length": length,
+                "exact_match": value * step / 100,
+                "nll_mean": 3 - 2 * value * step / 100,
+                "train_loss": 2.0 - step / 100 if step else np.nan,
+                "diverged": False,
+              }
+            )
+  return pd.DataFrame(rows)
+
+
+def final(frame, width, depth):
+  return frame.query(
+    f"width == {width} and depth == {depth} and step == 100"
+    " and test_length == 20"
+  )
+
+
+def panels(figure):
+  return [axes for axes in figure.axes if axes.get_title()]
 
 
 def test_every_seed_is_drawn_where_its_score_is(frame):
-  axes = figures.ridgeline(frame, 20).axes[0]
-  points = [line for line in axes.lines if line.get_marker() == "o"]
+  figure = figures.ridgeline(frame, 20)
+  points = [
+    line
+    for axes in figure.axes
+    for line in axes.lines
+    if line.get_marker() == "o"
+  ]
+  cells = [final(frame, w, d) for w in (8, 16) for d in (1, 2)]
   assert len(points) == 4
-  for line, (_, cell) in zip(points, frame.groupby(["width", "depth"])):
+  for line, cell in zip(points, cells):
     np.testing.assert_array_equal(line.get_xdata(), cell["exact_match"])
 
 
 def test_scales_are_named_and_run_downwards(frame):
-  axes = figures.ridgeline(frame, 20).axes[0]
-  labels = {t.get_text(): t.get_position()[1] for t in axes.get_yticklabels()}
-  assert list(labels) == [
-    f"width {w}, depth {d}" for w in (8, 16) for d in (1, 2)
+  figure = figures.ridgeline(frame, 20)
+  assert [axes.get_title(loc="left") for axes in figure.axes] == [
+    "width 8",
+    "width 16",
   ]
+  labels = {
+    t.get_text(): t.get_position()[1] for t in figure.axes[0].get_yticklabels()
+  }
+  assert list(labels) == ["depth 1", "depth 2"]
   assert list(labels.values()) == sorted(labels.values(), reverse=True)
-  one_width = figures.ridgeline(frame.query("width == 8"), 20).axes[0]
-  assert [t.get_text() for t in one_width.get_yticklabels()] == [
-    "depth 1",
-    "depth 2",
+  widths = figures.ridgeline(frame.query("depth == 2"), 20).axes
+  assert len(widths) == 1
+  assert [t.get_text() for t in widths[0].get_yticklabels()] == [
+    "width 8",
+    "width 16",
   ]
 
 
 def test_the_share_of_successes_stands_beside_each_ridge(frame):
-  axes = figures.ridgeline(frame, 20).axes[0]
-  texts = [text.get_text() for text in axes.texts]
-  for _, cell in frame.groupby(["width", "depth"]):
+  figure = figures.ridgeline(frame, 20)
+  texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+  for _, cell in frame.query("step == 100 and test_length == 20").groupby(
+    ["width", "depth"]
+  ):
     assert f"{(cell['exact_match'] >= 0.2).mean():.0%}" in texts
 
 
-def test_figures_are_written_as_png_and_svg_the_same_each_time(frame, tmp_path):
+def test_four_panels_draw_the_four_summaries_by_scale(frame):
+  figure = figures.four_panels(frame, 20)
+  mode, mean, probability, given = figure.axes
+  for i, width in enumerate((8, 16)):
+    scores = [final(frame, width, d)["exact_match"] for d in (1, 2)]
+    for axes, expected in [
+      (mean, [s.mean() for s in scores]),
+      (given, [np.nan, scores[1][scores[1] >= 0.2].mean()]),
+    ]:
+      line = axes.lines[i]
+      assert line.get_xdata().tolist() == [1, 2]
+      np.testing.assert_allclose(line.get_ydata(), expected)
+      assert line.get_label() == f"width {width}"
+  assert [container.get_label() for container in probability.containers] == [
+    "width 8",
+    "width 16",
+  ]
+  for axes in figure.axes:
+    assert axes.get_ylim()[0] <= 0
+    assert axes.get_ylim()[1] >= 1
+  assert mode.get_title(loc="left") == "mode"
+
+
+def test_the_bars_of_the_success_probability_are_wilson_intervals(frame):
+  _, _, axes, _ = figures.four_panels(frame.query("width == 8"), 20).axes
+  (container,) = axes.containers
+  (bars,) = container[2]
+  for segment, depth in zip(bars.get_segments(), (1, 2)):
+    scores = final(frame, 8, depth)["exact_match"]
+    n, p, z = 40, (scores >= 0.2).mean(), 1.959964
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    np.testing.assert_allclose(
+      segment[:, 1], [centre - half, centre + half], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+  ("draw", "x", "y"),
+  [
+    (DRAWN["length_curves"], "test_length", "exact_match"),
+    (DRAWN["training_curves"], "step", "exact_match"),
+    (DRAWN["training_loss"], "step", "train_loss"),
+  ],
+)
+def test_each_seed_is_a_line_dark_where_it_succeeds(frame, draw, x, y):
+  figure = draw(frame, 20)
+  assert len(figure.axes) == 4
+  titles = [axes.get_title(loc="left") for axes in figure.axes]
+  assert titles == [f"width {w}, depth {d}" for w in (8, 16) for d in (1, 2)]
+  other = "step == 100" if x == "test_length" else "test_length == 20"
+  for axes, (width, depth) in zip(
+    figure.axes, [(w, d) for w in (8, 16) for d in (1, 2)]
+  ):
+    (lines,) = axes.collections
+    own = frame.query(f"width == {width} and depth == {depth} and {other}")
+    own = own.dropna(subset=y)
+    succeeds = final(frame, width, depth)["exact_match"].to_numpy() >= 0.2
+    segments, colors = lines.get_segments(), lines.get_colors()
+    assert len(segments) == len(colors) == 40
+    for seed in range(40):
+      seen = own[own["seed"] == seed].sort_values(x)
+      np.testing.assert_allclose(segments[seed], seen[[x, y]])
+      dark = sum(to_rgb(colors[seed][:3])) < 1.2
+      assert dark == succeeds[seed]
+    low, high = axes.get_ylim()
+    assert low <= own[y].min() <= own[y].max() <= high
+
+
+def test_the_longest_training_length_is_marked(frame):
+  axes = figures.length_curves(frame, 20, max_train_length=13).axes[0]
+  assert [line.get_xdata()[0] for line in axes.lines] == [13]
+
+
+def test_each_seed_is_a_point_and_the_diverged_are_counted(frame):
+  lost = (frame["width"] == 8) & (frame["depth"] == 2) & (frame["seed"] < 3)
+  frame.loc[lost, "nll_mean"] = np.nan
+  figure = figures.exact_match_against_nll(frame, 20)
+  for axes, (width, depth) in zip(
+    figure.axes, [(w, d) for w in (8, 16) for d in (1, 2)]
+  ):
+    (points,) = axes.collections
+    expected = final(frame, width, depth)[["nll_mean", "exact_match"]]
+    drawn = points.get_offsets().filled(np.nan)
+    np.testing.assert_allclose(
+      drawn[np.isfinite(drawn).all(axis=1)], expected.dropna().to_numpy()
+    )
+    texts = [text.get_text() for text in axes.texts]
+    lost_here = (width, depth) == (8, 2)
+    assert texts == (["3 diverged"] if lost_here else [])
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, name):
+  one_width = frame.query("width == 8")
+  column = DRAWN[name](one_width, 20)
+  assert column.get_figwidth() == 3.5
+  many = pd.concat(
+    [one_width.assign(depth=depth) for depth in range(1, 7) for _ in [0]]
+  ).drop_duplicates(["depth", "seed", "step", "test_length"])
+  both = pd.concat([many, many.assign(width=16)])
+  for figure in (column, DRAWN[name](both, 20)):
+    assert figure.get_figwidth() in (3.5, 7.0)
+    assert figure.get_figheight() < 9.5
+    figures.render(figure, "png")  # Lays it out.
+    for text in figure.findobj(matplotlib.text.Text):
+      if text.get_text() and text.get_visible():
+        assert 5.5 <= text.get_fontsize() <= 9
+    # Nothing sticks out of the figure.
+    box = figure.get_tightbbox()
+    assert box.x0 >= -0.02
+    assert box.y0 >= -0.02
+    assert box.x1 <= figure.get_figwidth() + 0.02
+    assert box.y1 <= figure.get_figheight() + 0.02
+
+
+def test_dark_and_light_survive_gray_print():
+  gray = [
+    np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722])
+    for color in (figures._SUCCEEDED, figures._FAILED, "white")
+  ]
+  assert gray[1] - gray[0] > 0.3
+  assert gray[2] - gray[1] > 0.3
+  ramp = [np.dot(c[:3], [0.2126, 0.7152, 0.0722]) for c in figures._ramp(5)]
+  assert min(np.diff(ramp)) > 0.08
+
+
+def test_a_user_style_does_not_change_a_figure(frame):
+  before = figures.render(figures.four_panels(frame, 20), "svg")
+  with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9}):
+    after = figures.render(figures.four_panels(frame, 20), "svg")
+    assert matplotlib.rcParams["font.size"] == 20
+  assert before == after
+
+
+def test_many_seeds_stay_a_small_file(frame):
+  one = frame.query("width == 8 and depth == 2")
+  many = pd.concat(
+    [
+      one.assign(seed=one["seed"] + 40 * i, step=one["step"] + 100 * j)
+      for i in range(10)
+      for j in range(30)
+    ]
+  ).drop_duplicates(["seed", "step", "test_length"])
+  many["exact_match"] = np.linspace(0, 1, len(many))
+  svg = figures.render(figures.training_curves(many, 20), "svg")
+  assert len(svg) < 500_000
+  assert b"<image" in svg
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figures_are_written_as_png_and_svg_the_same_each_time(
+  frame, name, tmp_path
+):
   contents = []
-  for name in ("a", "b"):
-    path = epath.Path(tmp_path) / name / "ridgeline.png"
-    figures.save(figures.ridgeline(frame, 20), path)
+  for folder in ("a", "b"):
+    path = epath.Path(tmp_path) / folder / f"{name}.png"
+    figures.save(DRAWN[name](frame, 20), path)
     svg = path.with_suffix(".svg").read_bytes()
     assert b"</svg>" in svg
     contents.append((path.read_bytes(), svg))
-  pixels = image.imread(tmp_path / "a" / "ridgeline.png")
-  assert pixels.shape[1] > 1000
+  pixels = image.imread(io.BytesIO(contents[0][0]))
+  assert pixels.shape[1] >= 690
   assert pixels.std() > 0.02
   assert contents[0] == contents[1]

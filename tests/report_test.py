@@ -1,101 +1,190 @@
+import os
+import pathlib
+import shutil
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
 import pytest
+from etils import epath
+from matplotlib.figure import Figure
 
 from emergence import report
-from emergence.config import Cell
-from emergence.estimate import Estimate
-from emergence.population import local_devices
-from emergence.sweep import Progress
+from emergence.report import Section, Table
 
-ROW = {
-  "width": 16,
-  "depth": 4,
-  "num_params": 14240,
-  "step": 2000,
-  "test_length": 20,
-  "metric": "exact_match",
-  "n_seeds": 32,
-  "n_diverged": 0,
-  "mean": 0.256,
-  "mode": 0.0,
-  "success_threshold": 0.2,
-  "success_probability": 0.5,
-  "success_low": 0.336,
-  "success_high": 0.664,
-  "seeds_by_tenth": [16, 0, 0, 0, 0, 2, 4, 4, 6, 0],
-}
+HOSTILE = '<script>alert("x")</script> & \'"><img src=x onerror=alert(1)>'
 
 
-def test_the_table_says_what_it_shows():
-  text = report.format_summary([ROW, ROW | {"depth": 12}])
-  lines = text.strip().splitlines()
-  assert lines[0] == (
-    "exact match at test length 20 after 2000 steps, over seeds"
-  )
-  assert "share ≥ 20%  95 % interval" in lines[1]
-  assert lines[1].endswith("seeds by tenth, [0, .1) to [.9, 1]")
-  assert lines[2].split() == [
-    *["16", "4", "14,240", "32", "0.26", "0.00", "0.50", "0.34–0.66"],
-    *["16", "0", "0", "0", "0", "2", "4", "4", "6", "0"],
+def make_figure() -> Figure:
+  figure = Figure(figsize=(3.5, 2))
+  figure.subplots().plot([0, 1], [0, 1])
+  return figure
+
+
+def make_sections() -> list[Section]:
+  wide = Table([f"column {i}" for i in range(40)], [["1,234,567"] * 40])
+  return [
+    Section("one", "A figure", "It shows a line.", "No more.", make_figure()),
+    Section("two", "A table", "It is wide.", table=wide),
+    Section("three", "A config", "It is long.", code="x" * 500),
   ]
-  assert len({len(line) for line in lines[1:]}) == 1
-  assert "diverged" not in text
 
 
-def test_diverged_seeds_get_a_column():
-  lines = report.format_summary([ROW, ROW | {"n_diverged": 3}]).splitlines()
-  assert lines[2].endswith("diverged")
-  assert [line.split()[-1] for line in lines[3:]] == ["0", "3"]
+class _Page(HTMLParser):
+  """Tags with their attributes, and all text outside of styles."""
+
+  def __init__(self, page: str):
+    super().__init__()
+    self.tags: list[tuple[str, dict]] = []
+    self.text = ""
+    self._open: list[str] = []
+    self.feed(page)
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+    if tag not in ("meta", "link", "img"):
+      self._open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self._open.pop() == tag
+
+  def handle_data(self, data):
+    if "style" not in self._open:
+      self.text += data
 
 
-def test_a_progress_line_has_seeds_step_rate_and_time_left():
-  progress = Progress(Cell("count", 16, 4), 16, 16, 40, 500, 2000, 771.4, 83.2)
-  assert report.format_progress(progress, 2, 3) == (
-    "[2/3] count width 16 depth 4  seeds 17–32 of 40  step 500/2000"
-    "  771 seed-steps/s  1:23 min left"
+def test_the_page_has_each_part_once_and_closes_its_tags():
+  page = _Page(report.render("Title", "First.\n\nSecond.", make_sections()))
+  assert page._open == []
+  headings = [tag for tag, _ in page.tags if tag in ("h1", "h2")]
+  assert headings == ["h1", "h2", "h2", "h2"]
+  for text in (
+    "First.",
+    "Second.",
+    "It shows a line.",
+    "No more.",
+    "column 39",
+  ):
+    assert page.text.count(text) == 1
+  anchors = {a["id"] for tag, a in page.tags if tag == "section"}
+  links = {a["href"] for tag, a in page.tags if tag == "a"}
+  assert links == {f"#{name}" for name in anchors} == {"#one", "#two", "#three"}
+
+
+def test_nothing_outside_the_page_is_asked_for():
+  page = _Page(report.render("Title", "Text.", make_sections()))
+  for tag, attributes in page.tags:
+    for name in ("src", "href"):
+      if name in attributes:
+        assert attributes[name].startswith(("data:", "#")), (tag, attributes)
+  assert "script" not in {tag for tag, _ in page.tags}
+
+
+def test_text_from_outside_stays_text():
+  section = Section(
+    "one",
+    HOSTILE,
+    HOSTILE,
+    HOSTILE,
+    make_figure(),
+    Table([HOSTILE], [[HOSTILE]]),
+    HOSTILE,
   )
-  start = progress._replace(seed_steps_per_second=0, seconds_left=float("inf"))
-  assert report.format_progress(start, 2, 3).endswith("step 500/2000")
+  html = report.render(HOSTILE, HOSTILE, [section])
+  page = _Page(html)
+  # Heading, window title, introduction, link, heading, sentence, caveat,
+  # column, cell, code; and the description of the figure and the table.
+  assert page.text.count(HOSTILE) == 10
+  tags = {tag for tag, _ in page.tags}
+  assert "script" not in tags
+  (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
+  assert HOSTILE in image["alt"]
+  assert "onerror" not in image
 
 
-def test_estimates_mark_what_was_not_measured(tiny):
-  cell = Cell("count", 8, 1)
-  estimates = [
-    Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True),
-    Estimate(cell, 9000, 8, None, 7200.0, False),
-  ]
-  text = report.format_estimates(tiny, estimates, local_devices(2))
-  assert "3 MiB  1:30 min" in text
-  assert "not compiled  ~ 2:00 h" in text
-  assert "all cells 2:01 h" in text
-  assert "~ extrapolated" in text
-  assert "~" not in report.format_estimates(
-    tiny, estimates[:1], local_devices(2)
-  )
+def test_figures_are_written_beside_the_page_and_only_when_they_change(
+  tmp_path,
+):
+  folder = epath.Path(tmp_path)
+  page = report.write(folder, "Title", "Text.", make_sections())
+  assert page == folder / "report.html"
+  files = {p for p in tmp_path.rglob("*") if p.is_file()}
+  names = {str(p.relative_to(tmp_path)) for p in files}
+  assert names == {"report.html", "figures/one.png", "figures/one.svg"}
+  ElementTree.parse(tmp_path / "figures" / "one.svg")
+  times = {p: p.stat().st_mtime_ns for p in files}
+  report.write(folder, "Title", "Text.", make_sections())
+  assert times == {p: p.stat().st_mtime_ns for p in files}
+  report.write(folder, "Another title", "Text.", make_sections())
+  changed = {p.name for p in files if times[p] != p.stat().st_mtime_ns}
+  assert changed == {"report.html"}
 
 
-def test_estimates_mark_what_does_not_fit(tiny):
-  cell = Cell("count", 8, 1)
-  fits = Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True)
-  unfit = Estimate(cell, 9000, 8, 40 * 2**30, None, False)
-  text = report.format_estimates(tiny, [fits, unfit], local_devices(2))
-  assert "40,960 MiB  does not fit" in text
-  assert "cells that fit 1:30 min" in text
-  assert "smaller seeds.block" in text
-  assert "~" not in text
-  alone = report.format_estimates(tiny, [unfit], local_devices(2))
-  assert "compiling not included" not in alone
+@pytest.fixture(scope="module")
+def browser():
+  """Headless Chromium; on CI its absence is a failure and no skip."""
+  path = shutil.which("chromium") or shutil.which("chromium-browser")
+  if path is None:
+    message = "no chromium on PATH; `apt-get install chromium` brings it"
+    if os.environ.get("CI"):
+      pytest.fail(message)
+    pytest.skip(message)
+  from playwright.sync_api import sync_playwright
+
+  arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
+  arguments += ["--disable-background-networking", "--disable-sync"]
+  arguments += ["--disable-component-update"]
+  with sync_playwright() as playwright:
+    found = playwright.chromium.launch(executable_path=path, args=arguments)
+    yield found
+    found.close()
 
 
-@pytest.mark.parametrize(
-  ("seconds", "text"),
-  [
-    (0.4, "0 s"),
-    (59.4, "59 s"),
-    (59.6, "1:00 min"),
-    (200, "3:20 min"),
-    (3599.7, "1:00 h"),
-    (18420, "5:07 h"),
-  ],
-)
-def test_durations_read_well(seconds, text):
-  assert report.format_seconds(seconds) == text
+def assert_reads_well(browser, path: pathlib.Path) -> None:
+  """No error, no request, no missing image, nothing wider than the window."""
+  for width in (390, 1440):
+    for scheme in ("light", "dark"):
+      page = browser.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=scheme
+      )
+      complaints = []
+      page.on("console", lambda m, c=complaints: c.append(m.text))
+      page.on("pageerror", lambda e, c=complaints: c.append(str(e)))
+      requests = []
+      page.on("request", lambda r, c=requests: c.append(r.url))
+      page.goto(path.as_uri())
+      assert complaints == []
+      assert [url for url in requests if not url.startswith("data:")] == [
+        path.as_uri()
+      ]
+      assert page.evaluate("document.images.length") > 0
+      assert page.evaluate(
+        "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+      )
+      assert page.evaluate("document.documentElement.scrollWidth") <= width
+      # The colours of the scheme, and readable ones.
+      paper, ink = page.evaluate(
+        "(s => [s.backgroundColor, s.color].map("
+        "c => c.match(/[0-9]+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
+        "))(getComputedStyle(document.body))"
+      )
+      assert (paper > ink) == (scheme == "light")
+      assert abs(paper - ink) > 400
+      page.close()
+
+
+def test_a_browser_shows_a_page_on_a_phone_and_a_wide_screen(browser, tmp_path):
+  report.write(epath.Path(tmp_path), HOSTILE, "Text.", make_sections())
+  assert_reads_well(browser, tmp_path / "report.html")
+
+
+def test_a_browser_finds_what_is_wrong_with_a_page(browser, tmp_path):
+  broken = {
+    "missing": '<img src="data:image/png;base64,AAAA">',
+    "wide": '<img src="x" style="display:none"><p style="width:2000px">x</p>',
+    "loud": "<script>console.error('no')</script>",
+  }
+  for name, html in broken.items():
+    path = tmp_path / f"{name}.html"
+    path.write_text(f"<!DOCTYPE html>{html}")
+    with pytest.raises(AssertionError):
+      assert_reads_well(browser, path)

@@ -10,6 +10,10 @@ from scipy import stats
 # every output names it.
 DEFAULT_THRESHOLD = 0.2
 
+# Below this many successes their mean says more about the runs that happened
+# to succeed than about the scale.
+LEAST_SUCCESSES = 10
+
 
 class Success(NamedTuple):
   """Success probability of a population of runs.
@@ -29,6 +33,19 @@ class Success(NamedTuple):
   probability: float
   low: float
   high: float
+
+
+def is_success(
+  scores_S: npt.ArrayLike, threshold: float = DEFAULT_THRESHOLD
+) -> np.ndarray:
+  """Which runs have score ≥ threshold, bool [S]; NaN has not.
+
+  Args:
+    scores_S: one score a run, [S].
+    threshold: the least score of a success, in the unit of the scores.
+  """
+  # Scores are stored in single precision, in which 0.7 is below 0.7.
+  return np.asarray(scores_S, float) >= threshold - 1e-6
 
 
 def success_probability(
@@ -53,8 +70,7 @@ def success_probability(
   scores_S = np.asarray(scores_S, float)
   if scores_S.ndim != 1 or not scores_S.size:
     raise ValueError(f"expected scores of shape [S], got {scores_S.shape}")
-  # Scores are stored in single precision, in which 0.7 is below 0.7.
-  num_successes = int((scores_S >= threshold - 1e-6).sum())
+  num_successes = int(is_success(scores_S, threshold).sum())
   interval = stats.binomtest(num_successes, scores_S.size).proportion_ci(
     confidence, method="wilson"
   )
@@ -66,3 +82,37 @@ def success_probability(
     float(interval.low),
     float(interval.high),
   )
+
+
+class MeanGivenSuccess(NamedTuple):
+  """Mean score of the runs that succeed.
+
+  Attributes:
+    value: the mean; NaN where there is a reason not to give it.
+    num_successes: runs that succeed.
+    reason: why there is no value, in words; empty where there is one.
+  """
+
+  value: float
+  num_successes: int
+  reason: str
+
+
+def mean_given_success(
+  scores_S: npt.ArrayLike, threshold: float = DEFAULT_THRESHOLD
+) -> MeanGivenSuccess:
+  """Mean score of the runs with score ≥ threshold, given 10 or more of them.
+
+  Args:
+    scores_S: one score a run, [S]. A run without a finite score has failed.
+    threshold: the least score of a success, in the unit of the scores.
+  """
+  scores_S = np.asarray(scores_S, float)
+  succeeded_S = scores_S[is_success(scores_S, threshold)]
+  if succeeded_S.size < LEAST_SUCCESSES:
+    return MeanGivenSuccess(
+      float("nan"),
+      succeeded_S.size,
+      f"{succeeded_S.size} successes, fewer than {LEAST_SUCCESSES}",
+    )
+  return MeanGivenSuccess(float(succeeded_S.mean()), succeeded_S.size, "")

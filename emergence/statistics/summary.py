@@ -1,5 +1,6 @@
 """One row for each cell and metric: the summary table."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from emergence.statistics import modality, success
@@ -27,7 +28,9 @@ def summarize(
     width, depth, num_params, step, test_length, metric; n_seeds, of which
     n_diverged diverged (they count in every column); mean and mode of the
     score; seeds_by_tenth of the score's range; success_threshold,
-    success_probability and its 95 % Wilson interval success_low, success_high.
+    num_successes, success_probability and its 95 % Wilson interval
+    success_low, success_high; mean_given_success, None where fewer than
+    `success.LEAST_SUCCESSES` runs succeed.
 
   Raises:
     ValueError: no record of that test length.
@@ -36,6 +39,7 @@ def summarize(
   for (task, width, depth), cell in final_cells(frame, test_length):
     scores_S = cell[metric].to_numpy(float)
     result = success.success_probability(scores_S, threshold)
+    given = success.mean_given_success(scores_S, threshold)
     rows.append(
       {
         "task": task,
@@ -51,12 +55,26 @@ def summarize(
         "mode": modality.mode(scores_S),
         "seeds_by_tenth": modality.count_by_tenth(scores_S),
         "success_threshold": threshold,
+        "num_successes": result.num_successes,
         "success_probability": result.probability,
         "success_low": result.low,
         "success_high": result.high,
+        "mean_given_success": None if given.reason else given.value,
       }
     )
   return rows
+
+
+def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
+  """The axis along which cells are compared: `depth`, or `width` where only
+  the width varies. The other one separates groups.
+
+  Args:
+    rows: cells, as `summarize` returns them.
+  """
+  depths = {row["depth"] for row in rows}
+  widths = {row["width"] for row in rows}
+  return "width" if len(depths) == 1 and len(widths) > 1 else "depth"
 
 
 def final_cells(

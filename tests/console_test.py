@@ -1,0 +1,101 @@
+import pytest
+
+from emergence import console
+from emergence.config import Cell
+from emergence.estimate import Estimate
+from emergence.population import local_devices
+from emergence.sweep import Progress
+
+ROW = {
+  "width": 16,
+  "depth": 4,
+  "num_params": 14240,
+  "step": 2000,
+  "test_length": 20,
+  "metric": "exact_match",
+  "n_seeds": 32,
+  "n_diverged": 0,
+  "mean": 0.256,
+  "mode": 0.0,
+  "success_threshold": 0.2,
+  "success_probability": 0.5,
+  "success_low": 0.336,
+  "success_high": 0.664,
+  "seeds_by_tenth": [16, 0, 0, 0, 0, 2, 4, 4, 6, 0],
+}
+
+
+def test_the_table_says_what_it_shows():
+  text = console.format_summary([ROW, ROW | {"depth": 12}])
+  lines = text.strip().splitlines()
+  assert lines[0] == (
+    "exact match at test length 20 after 2000 steps, over seeds"
+  )
+  assert "share ≥ 20%  95 % interval" in lines[1]
+  assert lines[1].endswith("seeds by tenth, [0, .1) to [.9, 1]")
+  assert lines[2].split() == [
+    *["16", "4", "14,240", "32", "0.26", "0.00", "0.50", "0.34–0.66"],
+    *["16", "0", "0", "0", "0", "2", "4", "4", "6", "0"],
+  ]
+  assert len({len(line) for line in lines[1:]}) == 1
+  assert "diverged" not in text
+
+
+def test_diverged_seeds_get_a_column():
+  lines = console.format_summary([ROW, ROW | {"n_diverged": 3}]).splitlines()
+  assert lines[2].endswith("diverged")
+  assert [line.split()[-1] for line in lines[3:]] == ["0", "3"]
+
+
+def test_a_progress_line_has_seeds_step_rate_and_time_left():
+  progress = Progress(Cell("count", 16, 4), 16, 16, 40, 500, 2000, 771.4, 83.2)
+  assert console.format_progress(progress, 2, 3) == (
+    "[2/3] count width 16 depth 4  seeds 17–32 of 40  step 500/2000"
+    "  771 seed-steps/s  1:23 min left"
+  )
+  start = progress._replace(seed_steps_per_second=0, seconds_left=float("inf"))
+  assert console.format_progress(start, 2, 3).endswith("step 500/2000")
+
+
+def test_estimates_mark_what_was_not_measured(tiny):
+  cell = Cell("count", 8, 1)
+  estimates = [
+    Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True),
+    Estimate(cell, 9000, 8, None, 7200.0, False),
+  ]
+  text = console.format_estimates(tiny, estimates, local_devices(2))
+  assert "3 MiB  1:30 min" in text
+  assert "not compiled  ~ 2:00 h" in text
+  assert "all cells 2:01 h" in text
+  assert "~ extrapolated" in text
+  assert "~" not in console.format_estimates(
+    tiny, estimates[:1], local_devices(2)
+  )
+
+
+def test_estimates_mark_what_does_not_fit(tiny):
+  cell = Cell("count", 8, 1)
+  fits = Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True)
+  unfit = Estimate(cell, 9000, 8, 40 * 2**30, None, False)
+  text = console.format_estimates(tiny, [fits, unfit], local_devices(2))
+  assert "40,960 MiB  does not fit" in text
+  assert "cells that fit 1:30 min" in text
+  assert "smaller seeds.block" in text
+  assert "~" not in text
+  alone = console.format_estimates(tiny, [unfit], local_devices(2))
+  assert "compiling not included" not in alone
+
+
+@pytest.mark.parametrize(
+  ("seconds", "text"),
+  [
+    (0.4, "0 s"),
+    (59.4, "59 s"),
+    (59.6, "1:00 min"),
+    (200, "3:20 min"),
+    (3599.7, "1:00 h"),
+    (18420, "5:07 h"),
+  ],
+)
+def test_durations_read_well(seconds, text):
+  assert console.format_seconds(seconds) == text

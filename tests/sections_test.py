@@ -1,0 +1,210 @@
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from etils import epath
+
+from emergence import config as config_lib
+from emergence import population, records, report, sections, sweep
+from emergence.config import Cell
+from emergence.evaluate import Scores
+from emergence.population import Snapshot
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+  """A work directory as a sweep leaves it: two cells of eight seeds."""
+  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
+  devices = population.local_devices(2)
+  sweep.prepare(tiny, workdir, devices)
+  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+  sweep.run(tiny, workdir, work, devices)
+  return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+  shutil.copytree(finished, tmp_path / "run")
+  return epath.Path(tmp_path / "run")
+
+
+def write_scores(tiny, workdir, scores_by_depth, diverged=()):
+  """Replaces the records by seeds whose exact match is given at length 6."""
+  shutil.rmtree(workdir / "records")
+  for depth, scores in scores_by_depth.items():
+    snapshots = []
+    for step in tiny.eval_steps:
+      final_S = np.asarray(scores, np.float32)
+      match_SP = np.stack([np.ones_like(final_S), final_S * step / 6], axis=1)
+      nll_SP = 2 - match_SP
+      lost_S = np.array([i in diverged for i in range(len(scores))])
+      nll_SP[lost_S] = np.nan
+      values = Scores(match_SP, match_SP, nll_SP, nll_SP, -nll_SP)
+      loss_S = 1 + final_S
+      snapshots.append(Snapshot(step, values, loss_S, lost_S, dict))
+    cell = Cell("count", 8, depth)
+    seeds = list(range(len(scores)))
+    table = records.to_table(tiny, cell, 100, seeds, snapshots)
+    provenance = records.make_provenance(
+      tiny, cell, population.local_devices(1)
+    )
+    records.write(workdir, cell, table, provenance)
+
+
+def texts(workdir) -> dict[str, str]:
+  found = sections.read(workdir)
+  parts = {s.name: s.sentence for s in sections.sections(found)}
+  return parts | {"introduction": sections.introduction(found)}
+
+
+def test_every_section_has_words_for_what_it_shows_and_what_it_does_not(
+  workdir,
+):
+  parts = sections.sections(sections.read(workdir))
+  assert len({s.name for s in parts}) == len(parts)
+  for section in parts:
+    assert re.fullmatch(r"[a-z-]+", section.name)
+    assert section.sentence.endswith(".")
+    if section.figure is not None:
+      assert section.caveat.endswith(".")
+  assert sum(s.figure is not None for s in parts) == 6
+
+
+def test_the_report_of_a_sweep_is_small_and_the_same_each_time(workdir):
+  pages = []
+  for _ in range(2):
+    found = sections.read(workdir)
+    pages.append(
+      report.render(
+        sections.title(found),
+        sections.introduction(found),
+        sections.sections(found),
+      )
+    )
+  assert pages[0] == pages[1]
+  assert len(pages[0]) < 3_000_000
+
+
+def test_sentences_carry_the_numbers_of_the_records(tiny, workdir):
+  deep = [0.0] * 5 + [0.6] * 9 + [0.9] * 6
+  write_scores(tiny, workdir, {1: [0.0] * 18 + [0.25, 0.07], 2: deep})
+  found = texts(workdir)
+  assert "40 models were trained at 2 scales" in found["introduction"]
+  assert "40 seeds are recorded" in found["introduction"]
+  assert (
+    "20% or more: 1 of 20 at depth 1, 15 of 20 at depth 2" in found["ridgeline"]
+  )
+  assert (
+    "depth 2: of its 20 seeds, 5 lie below 0.1 and 15 at 0.5 or above"
+    in found["ridgeline"]
+  )
+  # Means 0.016 and 0.54; 1 and 15 of 20 succeed.
+  assert "mean 0.52" in found["four-panels"]
+  assert "success probability 0.70" in found["four-panels"]
+  assert "Not known for mean of successes" in found["four-panels"]
+  # A score s is s · step / 6: 0.6 is at 0.2 by step 2, 0.25 by step 6.
+  assert (
+    "Of the 16 seeds that end at 20% or more, half were first seen there by"
+    " update 2, the last by update 6"
+  ) in found["training-curves"]
+  assert "0 seeds had been there" in found["training-curves"]
+  assert "from 0.00 to 0.90 at length 6" in found["length-curves"]
+  assert (
+    "1 nats per answer token at depth 1, 1.6 at depth 2"
+    in found["training-loss"]
+  )
+  assert (
+    "is 1.6 for the seeds that succeed at length 6 and 1 for the others"
+    in found["training-loss"]
+  )
+  assert "−1.00 at depth 2" in found["exact-match-against-nll"]
+
+
+def test_a_sweep_that_is_not_finished_says_so(tiny, workdir):
+  shutil.rmtree(workdir / "records" / "count" / "width-8" / "depth-2")
+  found = texts(workdir)
+  assert (
+    "8 seeds are recorded of 16 that the config asks for; 1 scale without any"
+    in found["introduction"]
+  )
+  assert "one scale, so no change" in found["four-panels"]
+  assert "account for 16 of the 8 seeds" in found["time"]
+
+
+def test_diverged_seeds_are_told_and_counted_as_failures(tiny, workdir):
+  write_scores(
+    tiny, workdir, {1: [0.0] * 4, 2: [0.0] + [0.9] * 7}, diverged=[0]
+  )
+  found = texts(workdir)
+  assert "2 seeds diverged and count as failures" in found["introduction"]
+  assert "7 of 8 at depth 2" in found["ridgeline"]
+
+
+def test_one_seed_and_no_success_are_reported(tiny, workdir):
+  write_scores(tiny, workdir, {1: [0.0]})
+  found = texts(workdir)
+  assert "No seed ends at 20% or more" in found["training-curves"]
+  assert "No scale has seeds that differ" in found["exact-match-against-nll"]
+
+
+def test_the_time_budget_is_that_of_the_runs(workdir):
+  (section,) = [
+    s for s in sections.sections(sections.read(workdir)) if s.name == "time"
+  ]
+  assert section.sentence.startswith("1 run took")
+  shares = [float(row[2].rstrip("%")) for row in section.table.rows]
+  assert sum(shares) == pytest.approx(100, abs=0.3)
+  phases = {row[0]: row[2] for row in section.table.rows}
+  assert phases["training, data included"] != "0.0%"
+  shutil.rmtree(workdir / "runs")
+  assert "No run has left its time budget" in texts(workdir)["time"]
+
+
+def test_a_foreign_device_name_is_data(tiny, workdir):
+  """What a records file says of itself reaches the page as text."""
+  name = "<script>alert(1)</script>"
+  for path in (workdir / "records").glob("*/*/depth-1/*.parquet"):
+    table = pq.read_table(path)
+    provenance = json.loads(table.schema.metadata[b"emergence"])
+    provenance["device_kind"] = name
+    content = json.dumps(provenance).encode()
+    pq.write_table(table.replace_schema_metadata({b"emergence": content}), path)
+  found = sections.read(workdir)
+  page = report.render("t", "i", sections.sections(found))
+  assert name not in page
+  assert "&lt;script&gt;alert(1)" in page
+  assert "different settings of: device." in texts(workdir)["machine"]
+
+
+def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
+  frame = pd.concat(
+    [
+      records.read(workdir).assign(width=width, exact_match=score)
+      for width, score in [(8, 0.0), (16, 0.5)]
+    ]
+  )
+  found = sections.read(workdir)
+  from emergence.statistics import summary
+
+  found = found._replace(frame=frame, rows=summary.summarize(frame, 6))
+  parts = {s.name: s for s in sections.sections(found)}
+  assert (
+    "0 of 8 at width 8, depth 1, 8 of 8 at width 16, depth 2"
+    in parts["ridgeline"].sentence
+  )
+  # Within a width nothing changes from one depth to the next.
+  assert "mean 0.00" in parts["four-panels"].sentence
+
+
+def test_a_directory_without_records_is_an_error(tiny, tmp_path):
+  workdir = epath.Path(tmp_path)
+  with pytest.raises(ValueError, match="not a readable config"):
+    sections.read(workdir)
+  content = {"config": config_lib.to_dict(tiny)}
+  (workdir / "config.json").write_text(json.dumps(content))
+  with pytest.raises(ValueError, match="no records in"):
+    sections.read(workdir)
