@@ -1,6 +1,7 @@
 # make demo    a small sweep from nothing to records and a report
 # make test    the tests
 # make slow    the tests that take minutes
+# make reference  the model and its export against transformers and PyTorch
 # make lint    ruff and pyright
 # make lock    renews requirements.lock
 # make PYTHON=python3.13 …   picks the interpreter (3.11 or newer)
@@ -17,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 # Which interpreter that is; another one makes another environment.
 INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0], sys.base_prefix)' 2>/dev/null)
 
-.PHONY: demo test slow lint lock clean
+.PHONY: demo test slow reference lint lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m experiments.sweep --config=quickstart --workdir=$(DEMO)
@@ -28,6 +29,9 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+reference: $(VENV)-reference/.installed
+	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -43,7 +47,7 @@ lock:
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(VENV)-reference $(DEMO)
 
 # Remakes the environment when the lock, the metadata or the interpreter change.
 ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(INTERPRETER))
@@ -56,3 +60,14 @@ $(INSTALLED): requirements.lock setup.py pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@echo "$(INTERPRETER)" > $(INSTALLED)
+
+# PyTorch is large and needed for nothing else, so it has a place of its own.
+$(VENV)-reference/.installed: requirements.lock setup.py \
+    tests/reference_requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)-reference
+	$(VENV)-reference/bin/python -m pip install --quiet \
+	  --disable-pip-version-check -r requirements.lock \
+	  -r tests/reference_requirements.txt
+	$(VENV)-reference/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --no-deps --editable .
+	@touch $@

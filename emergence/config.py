@@ -13,6 +13,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -319,6 +320,16 @@ class Cell(NamedTuple):
 
   def __str__(self) -> str:
     return f"{self.task}/width-{self.width}/depth-{self.depth}"
+
+  @classmethod
+  def parse(cls, text: str) -> "Cell":
+    """The cell of such a text; ValueError where it is none."""
+    match = re.fullmatch(r"([^/]+)/width-([0-9]+)/depth-([0-9]+)", text.strip())
+    if not match:
+      raise ValueError(
+        f"a cell reads like count/width-32/depth-4, got {text!r}"
+      )
+    return cls(match[1], int(match[2]), int(match[3]))
 
 
 def cells(config: Config) -> list[Cell]:

@@ -22,7 +22,8 @@ from emergence.config import ModelConfig, TrainConfig
 Array = jax.Array
 Params = dict
 
-_ROTARY_BASE = 10_000.0
+ROTARY_BASE = 10_000.0
+LAYER_NORM_EPSILON = 1e-5
 
 # Modules give the structure; `_draw_matrices` gives the values.
 _ZEROS = nnx.initializers.zeros_init()
@@ -227,7 +228,7 @@ def _rotate(x_BLHK: Array, rotary_dim: int) -> Array:
     return x_BLHK
   half = rotary_dim // 2
   position_L11 = jnp.arange(x_BLHK.shape[1])[:, None, None]
-  angle_L1R = position_L11 * _ROTARY_BASE ** -(
+  angle_L1R = position_L11 * ROTARY_BASE ** -(
     jnp.arange(half)[None, None, :] / half
   )
   cos_1L1R = jnp.cos(angle_L1R)[None].astype(x_BLHK.dtype)
@@ -239,7 +240,7 @@ def _rotate(x_BLHK: Array, rotary_dim: int) -> Array:
 
 
 def _layer_norm(arch: Architecture) -> nnx.LayerNorm:
-  return nnx.LayerNorm(arch.width, epsilon=1e-5, rngs=nnx.Rngs(0))
+  return nnx.LayerNorm(arch.width, epsilon=LAYER_NORM_EPSILON, rngs=nnx.Rngs(0))
 
 
 def _linear(

@@ -33,13 +33,15 @@ def tiny_file(tmp_path_factory) -> pathlib.Path:
   return path
 
 
-def sweep_command(*flags) -> list[str]:
-  return [sys.executable, "-m", "experiments.sweep", *map(str, flags)]
+def sweep_command(*flags, main="sweep") -> list[str]:
+  return [sys.executable, "-m", f"experiments.{main}", *map(str, flags)]
 
 
-def run_sweep(*flags, **environment) -> subprocess.CompletedProcess:
+def run_sweep(
+  *flags, main="sweep", **environment
+) -> subprocess.CompletedProcess:
   return subprocess.run(
-    sweep_command(*flags),
+    sweep_command(*flags, main=main),
     capture_output=True,
     text=True,
     env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
@@ -68,8 +70,11 @@ def test_the_command_trains_tells_and_does_nothing_the_second_time(
   assert first.stderr == ""
   (row,) = json.loads((tmp_path / "table.json").read_text())
   assert (row["width"], row["depth"], row["n_seeds"]) == (8, 1, 4)
-  for name in ("config.json", "log", "figures/ridgeline.png"):
+  assert "4 seeds in" in first.stdout
+  assert "train " in first.stdout
+  for name in ("config.json", "log"):
     assert (tmp_path / "run" / name).stat().st_size > 0
+  assert len(list((tmp_path / "run" / "runs").iterdir())) == 1
   frame = pd.read_parquet(tmp_path / "run" / "records")
   assert set(frame["seed"]) == {0, 1, 2, 3}
 
@@ -88,6 +93,58 @@ def test_the_command_trains_tells_and_does_nothing_the_second_time(
   )
   late = run_sweep(*flags, "--keep_params=final")
   assert_one_line_error(late, 2, "4 of these seeds were trained")
+
+
+def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
+  workdir = tmp_path / "run"
+  run_sweep(
+    f"--config={tiny_file}", f"--workdir={workdir}", "--keep_params=final"
+  )
+  table = tmp_path / "table.json"
+  first = run_sweep(f"--workdir={workdir}", f"--json={table}", main="report")
+  assert first.returncode == 0, first.stderr
+  assert first.stderr == ""
+  assert first.stdout.endswith(f"report  {workdir}/report.html\n")
+  (row,) = json.loads(table.read_text())
+  assert row["n_seeds"] == 4
+  assert len(list((workdir / "figures").glob("*.png"))) == 6
+  written = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+  run_sweep(f"--workdir={workdir}", main="report")
+  assert written == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+
+  flags = [f"--workdir={workdir}", "--cell=count/width-8/depth-1", "--seed=3"]
+  result = run_sweep(*flags, f"--json={table}", main="export")
+  assert result.returncode == 0, result.stderr
+  folder = workdir / "exports/count/width-8/depth-1/seed-000003-step-00000004"
+  assert json.loads(table.read_text())["folder"] == str(folder)
+  assert "at length 6" in result.stdout
+  assert {p.name for p in folder.iterdir()} == {
+    *("model.safetensors", "config.json", "README.md"),
+    *("tokenizer.json", "tokenizer_config.json"),
+  }
+
+
+@pytest.mark.parametrize(
+  ("main", "flags", "parts"),
+  [
+    ("report", [], ["--workdir"]),
+    ("report", ["--workdir="], ["--workdir is empty"]),
+    ("report", ["--workdir=/no/such"], ["not a readable config"]),
+    ("export", ["--workdir=/x", "--cell=count/width-8/depth-1"], ["--seed"]),
+    (
+      "export",
+      ["--workdir=/x", "--cell=8/1", "--seed=1"],
+      ["--cell: a cell reads like count/width-32/depth-4, got '8/1'"],
+    ),
+    (
+      "export",
+      ["--workdir=/no/such", "--cell=count/width-8/depth-1", "--seed=1"],
+      ["not a readable config"],
+    ),
+  ],
+)
+def test_a_mistake_in_another_main_is_one_line(main, flags, parts):
+  assert_one_line_error(run_sweep(*flags, main=main), 2, *parts)
 
 
 def test_a_sweep_that_was_interrupted_ends_as_one_that_was_not(

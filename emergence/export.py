@@ -1,0 +1,302 @@
+"""A trained seed in the layout of Hugging Face's GPT-NeoX.
+
+Interpretability tools open such a folder with `AutoModelForCausalLM` and
+`AutoTokenizer`: `model.safetensors`, `config.json`, a tokenizer whose words are
+the task's symbols, and a README that says which seed it is.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors.numpy
+from etils import epath
+
+from emergence import checkpoint, model, population, records, tasks
+from emergence.config import Cell, Config, identity_hash
+from emergence.model import Architecture, Params
+from emergence.records import write_atomically
+from emergence.tasks import Task
+
+_LAYER = "gpt_neox.layers"
+# Our module and the name of the same one in GPT-NeoX.
+_MODULES = {
+  "attention_norm": "input_layernorm",
+  "qkv": "attention.query_key_value",
+  "attention_out": "attention.dense",
+  "mlp_norm": "post_attention_layernorm",
+  "mlp_in": "mlp.dense_h_to_4h",
+  "mlp_out": "mlp.dense_4h_to_h",
+}
+_UNKNOWN = "<unknown>"
+
+
+class Exported(NamedTuple):
+  """An exported seed.
+
+  Attributes:
+    folder: where it lies.
+    num_params: its parameters.
+    exact_match: by test length, as recorded after the same update; empty where
+      the seed was not evaluated then.
+  """
+
+  folder: str
+  num_params: int
+  exact_match: dict[int, float]
+
+
+def export(
+  workdir: epath.PathLike,
+  cell: Cell,
+  seed: int,
+  folder: epath.PathLike,
+  step: int,
+) -> Exported:
+  """Writes one trained seed as a GPT-NeoX model.
+
+  Args:
+    workdir: a work directory written with `--keep_params=final` or `all`.
+    cell: the cell.
+    seed: the seed index.
+    folder: where to write; made if it is not there.
+    step: updates done, `train.steps` for a finished seed.
+
+  Raises:
+    ValueError: the parameters were not kept, or are not those of this cell.
+  """
+  config = records.read_config(workdir)
+  arch = population.make_architecture(config, cell)
+  params = checkpoint.load_params(workdir, cell, seed, step)
+  _require_shapes(params, arch)
+  task = tasks.make_task(config.task, config.eval.items)
+  exact_match = _recorded(workdir, cell, seed, step)
+  init_seed, data_seed = config.seeds.init_and_data_seed(seed)
+  origin = {
+    "task": cell.task,
+    "width": cell.width,
+    "depth": cell.depth,
+    "seed": seed,
+    "init_seed": init_seed,
+    "data_seed": data_seed,
+    "root_seed": config.root_seed,
+    "step": step,
+    "identity_hash": identity_hash(config),
+    "exact_match": {str(n): score for n, score in exact_match.items()},
+  }
+  special = special_symbols(task, config.task.test_lengths[0])
+  folder = epath.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  weights = safetensors.numpy.save(
+    to_gpt_neox(params), metadata={"format": "pt"}
+  )
+  write_atomically(folder / "model.safetensors", weights)
+  files = {
+    "config.json": _model_config(config, arch, task, special)
+    | {"emergence": origin},
+    "tokenizer.json": _tokenizer(task, special),
+    "tokenizer_config.json": {
+      "tokenizer_class": "PreTrainedTokenizerFast",
+      "clean_up_tokenization_spaces": False,
+      "model_max_length": _longest(config, task),
+      "padding_side": "left",
+      **special,
+    },
+  }
+  for name, content in files.items():
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / name, text.encode())
+  items = task.evaluation(config.task.test_lengths[0])
+  example = task.render(jax.device_get(items.tokens_L)[0])
+  write_atomically(
+    folder / "README.md", _read_me(cell, origin, example).encode()
+  )
+  return Exported(str(folder), model.num_params(arch), exact_match)
+
+
+def to_gpt_neox(params: Params) -> dict[str, np.ndarray]:
+  """Parameters, or their gradient, under the names of GPT-NeoX.
+
+  Matrices are transposed: ours map rows, [in, out], PyTorch's [out, in]. The
+  order of each head's query, key and value is the same.
+
+  Args:
+    params: nested dict of arrays, without an axis over seeds.
+
+  Returns:
+    Contiguous float32 arrays.
+  """
+  names = {
+    "gpt_neox.embed_in.weight": params["embed"]["embedding"],
+    "gpt_neox.final_layer_norm.weight": params["final_norm"]["scale"],
+    "gpt_neox.final_layer_norm.bias": params["final_norm"]["bias"],
+    "embed_out.weight": np.asarray(params["unembed"]["kernel"]).T,
+  }
+  for i, layer in params["layers"].items():
+    for ours, theirs in _MODULES.items():
+      for name, value in layer[ours].items():
+        kind = "bias" if name == "bias" else "weight"
+        value = np.asarray(value)
+        names[f"{_LAYER}.{i}.{theirs}.{kind}"] = (
+          value.T if name == "kernel" else value
+        )
+  return {
+    name: np.ascontiguousarray(value, np.float32)
+    for name, value in names.items()
+  }
+
+
+def rotary_share(rotary_dim: int, head_dim: int) -> float:
+  """The share of a head that is rotated, as GPT-NeoX takes it: rounding down
+  its product with the head dimension gives `rotary_dim`."""
+  share = rotary_dim / head_dim
+  return share if int(head_dim * share) == rotary_dim else share + 1e-12
+
+
+def special_symbols(task: Task, length: int) -> dict[str, str]:
+  """The symbols that begin, end and pad every example, where there are such.
+
+  Args:
+    task: the task.
+    length: a test length, whose items are looked at.
+
+  Returns:
+    A subset of bos_token, eos_token, pad_token.
+  """
+  items = jax.device_get(task.evaluation(length))
+  last_B = np.asarray(items.length) - 1
+  first = {int(token) for token in items.tokens_L[:, 0]}
+  last = {int(row[i]) for row, i in zip(items.tokens_L, last_B, strict=True)}
+  found = {"pad_token": task.symbols[task.pad]}
+  for name, ids in (("bos_token", first), ("eos_token", last)):
+    if len(ids) == 1:
+      found[name] = task.symbols[ids.pop()]
+  return found
+
+
+def _require_shapes(params: Params, arch: Architecture) -> None:
+  """Raises ValueError where parameters are not those of the architecture."""
+  expected = jax.eval_shape(lambda: model.init(jax.random.key(0), arch))
+  shapes_of = lambda tree: {
+    jax.tree_util.keystr(path): leaf.shape
+    for path, leaf in jax.tree.leaves_with_path(tree)
+  }
+  if shapes_of(params) != shapes_of(expected):
+    raise ValueError(
+      f"the kept parameters are not those of width {arch.width}, depth"
+      f" {arch.depth}; delete them and train the seed again in a new directory"
+    )
+
+
+def _recorded(
+  workdir: epath.PathLike, cell: Cell, seed: int, step: int
+) -> dict[int, float]:
+  frame = records.read(workdir)
+  rows = frame[
+    (frame["task"] == cell.task)
+    & (frame["width"] == cell.width)
+    & (frame["depth"] == cell.depth)
+    & (frame["seed"] == seed)
+    & (frame["step"] == step)
+  ]
+  pairs = zip(rows["test_length"], rows["exact_match"], strict=True)
+  return {int(length): float(score) for length, score in pairs}
+
+
+def _longest(config: Config, task: Task) -> int:
+  """Tokens of the longest context in training or evaluation."""
+  tested = [
+    jax.eval_shape(lambda n=n: task.evaluation(n)).tokens_L.shape[1]
+    for n in config.task.test_lengths
+  ]
+  return max(config.task.context_length, *tested)
+
+
+def _model_config(
+  config: Config, arch: Architecture, task: Task, special: dict[str, str]
+) -> dict[str, Any]:
+  ids = {
+    name.replace("token", "token_id"): task.symbols.index(symbol)
+    for name, symbol in special.items()
+  }
+  return {
+    "model_type": "gpt_neox",
+    "architectures": ["GPTNeoXForCausalLM"],
+    "vocab_size": arch.vocab_size,
+    "hidden_size": arch.width,
+    "num_hidden_layers": arch.depth,
+    "num_attention_heads": arch.num_heads,
+    "intermediate_size": arch.width * arch.config.mlp_ratio,
+    "hidden_act": "gelu",
+    "layer_norm_eps": model.LAYER_NORM_EPSILON,
+    "rotary_pct": rotary_share(arch.rotary_dim, arch.config.head_dim),
+    "rotary_emb_base": model.ROTARY_BASE,
+    "use_parallel_residual": arch.config.parallel_residual,
+    "attention_bias": True,
+    "attention_dropout": 0.0,
+    "hidden_dropout": 0.0,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": _longest(config, task),
+    "initializer_range": arch.config.init_std,
+    "torch_dtype": "float32",
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+    **ids,
+  }
+
+
+def _tokenizer(task: Task, special: dict[str, str]) -> dict[str, Any]:
+  """One word a symbol, split at spaces, in the format of `tokenizers`."""
+  return {
+    "version": "1.0",
+    "truncation": None,
+    "padding": None,
+    "added_tokens": [
+      {
+        "id": task.symbols.index(symbol),
+        "content": symbol,
+        "single_word": True,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+      }
+      for symbol in sorted(set(special.values()), key=task.symbols.index)
+    ],
+    "normalizer": None,
+    "pre_tokenizer": {"type": "WhitespaceSplit"},
+    "post_processor": None,
+    "decoder": None,
+    "model": {
+      "type": "WordLevel",
+      "vocab": {symbol: i for i, symbol in enumerate(task.symbols)},
+      "unk_token": _UNKNOWN,
+    },
+  }
+
+
+def _read_me(cell: Cell, origin: dict[str, Any], example: str) -> str:
+  scores = "\n".join(
+    f"| {length} | {score:.4f} |"
+    for length, score in origin["exact_match"].items()
+  )
+  return f"""# {cell}, seed {origin["seed"]}, after {origin["step"]} updates
+
+One of many models that differ in their random seed alone. Symbols are separated
+by spaces, such as
+
+    {example}
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    model = AutoModelForCausalLM.from_pretrained(FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+
+Initialization {origin["init_seed"]}, data stream {origin["data_seed"]},
+root seed {origin["root_seed"]}, config hash {origin["identity_hash"]}.
+
+| test length | exact match |
+|---|---|
+{scores}
+"""

@@ -1,0 +1,77 @@
+"""Writes a trained seed as a Hugging Face GPT-NeoX model.
+
+  python -m experiments.export --workdir=DIR --cell=count/width-16/depth-2 \\
+      --seed=7
+
+The seed must have kept its parameters: sweep with --keep_params=final or all.
+Interpretability tools then open the seed that broke through beside the one that
+did not.
+"""
+
+from absl import flags
+from etils import epath
+
+from emergence import export, records
+from emergence.config import Cell
+from experiments import command
+
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Work directory of a sweep, local or gs://.", required=True
+)
+_CELL = flags.DEFINE_string(
+  "cell", None, "The cell, such as count/width-16/depth-2.", required=True
+)
+_SEED = flags.DEFINE_integer(
+  "seed", None, "The seed index.", required=True, lower_bound=0
+)
+_STEP = flags.DEFINE_integer(
+  "step",
+  None,
+  "Updates done, with --keep_params=all; default: those of a finished seed.",
+  lower_bound=0,
+)
+_OUT = flags.DEFINE_string(
+  "out",
+  None,
+  "Folder to write; default: exports/CELL/seed-NNNNNN-step-NNNNNNNN in the work"
+  " directory.",
+)
+_JSON = flags.DEFINE_string(
+  "json",
+  None,
+  "File to write the result to, with the keys of emergence.export.Exported.",
+)
+
+
+def main() -> None:
+  if not _WORKDIR.value:
+    raise ValueError("--workdir is empty")
+  command.require_writable(_JSON.value)
+  workdir = epath.Path(_WORKDIR.value)
+  try:
+    cell = Cell.parse(_CELL.value)
+  except ValueError as error:
+    raise ValueError(f"--cell: {error}") from error
+  step = _STEP.value
+  if step is None:
+    step = records.read_config(workdir).train.steps
+  folder = (
+    workdir
+    / "exports"
+    / str(cell)
+    / (f"seed-{_SEED.value:06d}-step-{step:08d}")
+  )
+  if _OUT.value is not None:
+    folder = epath.Path(_OUT.value)
+  result = export.export(workdir, cell, _SEED.value, folder, step)
+  scores = ", ".join(
+    f"{score:.4f} at length {length}"
+    for length, score in result.exact_match.items()
+  )
+  print(f"exact match {scores or 'not recorded after this update'}")
+  print(f"exported {result.folder}")
+  command.write_json(_JSON.value, result._asdict())
+
+
+if __name__ == "__main__":
+  command.run(main)

@@ -1,0 +1,153 @@
+"""What can be checked without PyTorch; `make reference` does the rest."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from etils import epath
+
+from emergence import checkpoint, export, model, population, sweep, tasks
+from emergence.config import Cell, ModelConfig, TaskConfig
+from emergence.model import Architecture
+
+CELL = Cell("count", 8, 2)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+  """Seeds 0 to 3 of the deeper cell, parameters kept at every evaluation."""
+  workdir = epath.Path(tmp_path_factory.mktemp("kept"))
+  devices = population.local_devices(1)
+  sweep.prepare(tiny, workdir, devices)
+  work = [sweep.Work(CELL, [[0, 1, 2, 3]])]
+  sweep.run(tiny, workdir, work, devices, keep_params="all")
+  return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+  shutil.copytree(finished, tmp_path / "run")
+  return epath.Path(tmp_path / "run")
+
+
+def test_weights_are_those_of_the_seed_under_the_names_of_gpt_neox(
+  tiny, workdir, tmp_path
+):
+  result = export.export(workdir, CELL, 2, tmp_path / "out", 6)
+  params = checkpoint.load_params(workdir, CELL, 2)
+  weights = safetensors.numpy.load_file(tmp_path / "out/model.safetensors")
+  assert sum(w.size for w in weights.values()) == result.num_params
+  np.testing.assert_array_equal(
+    weights["gpt_neox.embed_in.weight"], params["embed"]["embedding"]
+  )
+  np.testing.assert_array_equal(
+    weights["gpt_neox.layers.1.mlp.dense_h_to_4h.weight"],
+    params["layers"][1]["mlp_in"]["kernel"].T,
+  )
+  np.testing.assert_array_equal(
+    weights["gpt_neox.layers.0.attention.query_key_value.bias"],
+    params["layers"][0]["qkv"]["bias"],
+  )
+  assert len(weights) == 4 + 2 * 12
+  early = export.export(workdir, CELL, 2, tmp_path / "early", 0)
+  assert early.num_params == result.num_params
+  first = safetensors.numpy.load_file(tmp_path / "early/model.safetensors")
+  assert not np.array_equal(
+    first["embed_out.weight"], weights["embed_out.weight"]
+  )
+
+
+def test_the_config_says_what_the_model_is_and_where_it_comes_from(
+  tiny, workdir, tmp_path
+):
+  result = export.export(workdir, CELL, 1, tmp_path / "out", 6)
+  config = json.loads((tmp_path / "out/config.json").read_text())
+  task = tasks.make_task(tiny.task)
+  assert config["model_type"] == "gpt_neox"
+  assert config["hidden_size"] == 8
+  assert config["num_hidden_layers"] == 2
+  assert config["num_attention_heads"] == 2
+  assert config["intermediate_size"] == 32
+  assert config["vocab_size"] == len(task.symbols)
+  assert config["tie_word_embeddings"] is False
+  assert config["max_position_embeddings"] == 24
+  for name, symbol in [("bos", "$"), ("eos", "."), ("pad", "*")]:
+    assert task.symbols[config[f"{name}_token_id"]] == symbol
+  origin = config["emergence"]
+  assert (origin["seed"], origin["depth"], origin["step"]) == (1, 2, 6)
+  assert set(result.exact_match) == {4, 6}
+  for length, score in result.exact_match.items():
+    assert origin["exact_match"][str(length)] == score
+
+
+def test_the_tokenizer_knows_every_symbol(tiny, workdir, tmp_path):
+  export.export(workdir, CELL, 1, tmp_path / "out", 6)
+  tokenizer = json.loads((tmp_path / "out/tokenizer.json").read_text())
+  symbols = tasks.make_task(tiny.task).symbols
+  assert tokenizer["model"]["vocab"] == {s: i for i, s in enumerate(symbols)}
+  special = {t["content"]: t["id"] for t in tokenizer["added_tokens"]}
+  assert special == {s: symbols.index(s) for s in "$.*"}
+
+
+@pytest.mark.parametrize(
+  ("name", "expected"),
+  [
+    ("count", {"bos_token": "$", "eos_token": ".", "pad_token": "*"}),
+    ("null", {"bos_token": "$", "eos_token": ".", "pad_token": "*"}),
+    (
+      "reverse_addition",
+      {"bos_token": "S", "eos_token": "E", "pad_token": "*"},
+    ),
+  ],
+)
+def test_special_symbols_are_those_at_both_ends(name, expected):
+  task = tasks.make_task(TaskConfig(name=name, max_train_length=5), items=16)
+  assert export.special_symbols(task, 5) == expected
+
+
+def test_a_task_whose_items_end_differently_has_no_end_symbol():
+  task = tasks.make_task(TaskConfig(), items=16)
+  cut = lambda length: task.evaluation(length)._replace(
+    length=task.evaluation(length).length - 1
+  )
+  found = export.special_symbols(task._replace(evaluation=cut), 5)
+  assert found == {"bos_token": "$", "pad_token": "*"}
+
+
+def test_the_rotated_share_gives_back_the_rotated_dimensions():
+  for head_dim in range(2, 257):
+    for rotary_dim in range(0, head_dim + 1, 2):
+      share = export.rotary_share(rotary_dim, head_dim)
+      assert int(head_dim * share) == rotary_dim
+      assert share <= 1
+
+
+def test_what_was_not_kept_is_an_error(workdir, tmp_path):
+  with pytest.raises(ValueError, match="no parameters of count/width-8/depth"):
+    export.export(workdir, CELL, 5, tmp_path / "out", 6)
+  with pytest.raises(ValueError, match="after 5 steps"):
+    export.export(workdir, CELL, 1, tmp_path / "out", 5)
+  assert not (tmp_path / "out").exists()
+
+
+def test_parameters_of_another_architecture_are_an_error(workdir, tmp_path):
+  arch = Architecture(ModelConfig(head_dim=4), 8, 3, 16)
+  keys = jax.random.split(jax.random.key(0), 1)
+  other = jax.vmap(lambda key: model.init(key, arch))(keys)
+  shutil.rmtree(workdir / "params")
+  checkpoint.save_params(workdir, CELL, [1], 6, other)
+  with pytest.raises(ValueError, match="not those of width 8, depth 2"):
+    export.export(workdir, CELL, 1, tmp_path / "out", 6)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.999])
+def test_a_damaged_file_of_parameters_is_named(workdir, tmp_path, keep):
+  for path in (workdir / "params").glob("*/*/*/*/step-00000006.npz"):
+    content = path.read_bytes()
+    size = int(keep * len(content)) if isinstance(keep, float) else keep
+    path.write_bytes(content[:size])
+  with pytest.raises(ValueError, match=r"step-00000006\.npz is damaged"):
+    export.export(workdir, CELL, 1, tmp_path / "out", 6)
