@@ -35,6 +35,7 @@ setuptools.setup(
   ),
   install_requires=[
     "absl-py>=2.1",
+    "diptest>=0.8",
     "etils[epath]>=1.9",
     "flax>=0.12",
     "jax>=0.10",
@@ -50,7 +51,10 @@ setuptools.setup(
     "safetensors>=0.5",
     "scipy>=1.14",
   ],
-  package_data={"emergence": ["report.html"]},
+  package_data={
+    "emergence": ["report.html"],
+    "emergence.statistics": ["data/*.csv"],
+  },
   extras_require={
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]", "gcsfs"],

@@ -1,86 +1,188 @@
+import time
+
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import stats
 
-from emergence.statistics import modality
+from emergence.statistics import density, dip, modality
 
-RNG = np.random.default_rng(0)
-POPULATIONS = {
-  "floor": np.zeros(32),
-  "ceiling": np.ones(7),
-  "one": np.array([0.3]),
-  "two modes": np.concatenate([np.zeros(20), RNG.normal(0.7, 0.05, 12)]),
-  "wide": RNG.uniform(0, 1, 100),
-}
+REAL = (-np.inf, np.inf)
 
 
-@pytest.fixture(params=POPULATIONS.values(), ids=POPULATIONS.keys())
-def scores_S(request):
-  return request.param
+def quantiles(law, num):
+  """An even sample of a law: its quantiles."""
+  return law.ppf((np.arange(num) + 0.5) / num)
 
 
-def test_the_density_integrates_to_one(scores_S):
-  at_G, density_G = modality.density(scores_S)
-  assert at_G[0] == 0
-  assert at_G[-1] == 1
-  assert integrate.trapezoid(density_G, at_G) == pytest.approx(1, abs=2e-3)
-
-
-def test_away_from_the_ends_it_is_scipys_density():
-  scores_S = RNG.normal(0.5, 0.05, 60)
-  at_G, density_G = modality.density(scores_S)
-  width = modality.bandwidth(scores_S)
-  kde = stats.gaussian_kde(
-    scores_S, bw_method=lambda k: width / np.std(scores_S, ddof=1)
+def two_modes(num, weight=0.5, distance=8.0):
+  high = round(num * weight)
+  return np.concatenate(
+    [
+      quantiles(stats.norm(0, 1), num - high),
+      quantiles(stats.norm(distance, 1), high),
+    ]
   )
-  np.testing.assert_allclose(density_G, kde(at_G), atol=1e-9)
 
 
-def test_the_bandwidth_is_silvermans_rule():
-  scores_S = RNG.normal(0.5, 0.08, 200)
-  spread = min(np.std(scores_S, ddof=1), stats.iqr(scores_S) / 1.34)
-  expected = 0.9 * spread * 200**-0.2
-  assert modality.bandwidth(scores_S) == pytest.approx(expected)
+def test_two_clear_modes_are_bimodal():
+  found = modality.label(two_modes(100, 0.4), REAL)
+  assert found.label == "bimodal"
+  assert found.p == found.p_adjusted < 1e-4
+  assert found.antimode == pytest.approx(4, abs=1)
+  assert found.shape.weight_above == 0.4
+  assert "40% of 100 runs above the antimode at 4" in found.evidence
+  assert f"dip {found.dip:.3f}, p = {found.p:.2g}" in found.evidence
 
 
 @pytest.mark.parametrize(
-  ("scores", "expected", "tolerance"),
+  ("num", "expected"), [(100, "undecided"), (250, "uni")]
+)
+def test_unimodal_is_said_only_where_two_modes_would_have_been_seen(
+  num, expected
+):
+  found = modality.label(quantiles(stats.norm(0.5, 0.1), num))
+  assert found.label.startswith(expected)
+  assert found.p > 0.5
+  assert found.smallest_weight == dip.detectable_weight(num)
+  assert (found.smallest_weight <= 0.3) == (num == 250)
+  assert f"{found.smallest_weight:.3g} of them" in found.evidence
+
+
+def test_an_atom_at_an_end_is_a_mode_only_beyond_an_antimode():
+  falling_S = np.maximum(quantiles(stats.norm(0.05, 0.15), 250), 0)
+  assert (falling_S == 0).sum() > 80
+  assert modality.label(falling_S).label == "unimodal"
+  assert modality.label(1 - falling_S).label == "unimodal"
+  apart_S = np.append(np.zeros(125), quantiles(stats.norm(0.6, 0.1), 125))
+  assert modality.label(apart_S).label == "bimodal"
+  assert modality.label(np.rint(11 * apart_S) / 11).label == "bimodal"
+
+
+def test_a_rejected_dip_without_an_antimode_is_undecided():
+  # Both modes within one bandwidth: 0.02 of the support is its least.
+  scores_S = 0.5 + 0.001 * two_modes(200)
+  found = modality.label(scores_S, (-10.0, 10.0))
+  assert found.p_adjusted < 1e-4
+  assert found.label == "undecided"
+  assert "no antimode" in found.evidence
+
+
+@pytest.mark.parametrize(
+  ("scores", "expected"),
   [
-    (np.zeros(5), 0, 0),
-    (np.ones(5), 1, 0),
-    (POPULATIONS["two modes"], 0, 0.01),
-    (np.concatenate([np.zeros(8), RNG.normal(0.7, 0.05, 24)]), 0.7, 0.05),
-    (RNG.normal(0.4, 0.05, 400), 0.4, 0.03),
+    (np.zeros(32), "floor"),
+    (np.ones(32), "ceiling"),
+    (np.append(np.zeros(96), np.ones(4)), "floor"),
+    (np.append(np.zeros(94), np.ones(6)), "undecided"),
+    (np.zeros(5), "undecided"),  # Half of all seeds may well be elsewhere.
+    (np.linspace(0.95, 1, 40, dtype=np.float32), "ceiling"),
+    (np.full(250, 0.5), "unimodal"),
+    (np.full(50, 0.5), "undecided"),
   ],
 )
-def test_the_mode_is_where_most_seeds_are(scores, expected, tolerance):
-  assert abs(modality.mode(scores) - expected) <= tolerance
+def test_ends_and_constants(scores, expected):
+  assert modality.label(scores).label == expected
 
 
-@pytest.mark.parametrize("minor", [0.25, 0.4, 0.5])
-@pytest.mark.parametrize("high", [0.6, 0.8, 0.88])
-@pytest.mark.parametrize("low", [0.1, 0.15, 0.3])
-def test_the_mode_of_two_clusters_lies_within_one_of_them(low, high, minor):
-  rng = np.random.default_rng(1)
-  for num_high in (round(32 * minor), round(32 * (1 - minor))):
-    centres_S = np.repeat([low, high], [32 - num_high, num_high])
-    scores_S = rng.normal(centres_S, 0.02)
-    at = modality.mode(scores_S)
-    assert np.abs(scores_S - at).min() < 0.02
-    assert low - 0.06 < at < high + 0.06
+def test_the_bound_on_runs_elsewhere_is_that_of_clopper_and_pearson():
+  evidence = modality.label(np.append(np.zeros(97), np.ones(3))).evidence
+  bound = stats.binomtest(3, 100, alternative="less").proportion_ci(0.95).high
+  assert f"at most {bound:.0%} of seeds" in evidence
+  assert "97 of 100 runs" in evidence
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_each_tenth_holds_its_lower_end_and_the_last_one_both(dtype):
-  ends_S = np.array([i / 10 for i in range(11)], dtype)
-  assert modality.count_by_tenth(ends_S) == [1] * 9 + [2]
-  below_S = np.array([0.0999, 0.2999, 0.6999, 0.9999], dtype)
-  assert modality.count_by_tenth(below_S) == [1, 0, 1, 0, 0, 0, 1, 0, 0, 1]
+def test_an_infinite_support_has_no_floor():
+  scores_S = np.append(np.zeros(99), 30.0)
+  assert modality.label(scores_S, REAL).label == "undecided"
 
 
 @pytest.mark.parametrize(
-  "scores", [[], [np.nan], [-0.1], [1.1], [[0.1]], [np.inf]]
+  ("scores", "reason"),
+  [
+    ([], "no run has a finite score"),
+    ([np.nan, np.nan], "no run has a finite score"),
+    ([0.2, 0.9, 0.3], "at least 4 scores, got 3"),
+    ([0.5] * 30, "all 30 scores are 0.5"),
+  ],
 )
-def test_scores_outside_of_the_unit_interval_are_refused(scores):
-  with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
-    modality.mode(scores)
+def test_what_cannot_be_tested_still_has_a_label_and_a_reason(scores, reason):
+  found = modality.label(scores)
+  assert found.label == "undecided"
+  assert np.isnan(found.p)
+  assert np.isnan(found.dip)
+  assert reason in found.evidence
+
+
+def test_diverged_runs_are_counted_named_and_left_out():
+  scores_S = np.concatenate([two_modes(100), [np.nan, np.inf, -np.inf]])
+  found = modality.label(scores_S, REAL)
+  assert (found.num_runs, found.num_diverged) == (100, 3)
+  assert "3 diverged runs are left out" in found.evidence
+  plain = modality.label(two_modes(100), REAL)
+  assert (found.dip, found.p) == (plain.dip, plain.p)
+
+
+def test_finite_scores_outside_of_the_support_are_an_error():
+  with pytest.raises(ValueError, match=r"1\.5"):
+    modality.label([0.1, 0.2, 0.3, 1.5])
+  with pytest.raises(ValueError, match="shape"):
+    modality.label([[0.1]])
+
+
+def test_the_correction_is_over_the_whole_family():
+  weak_S = two_modes(80, 0.45, 5)
+  alone = modality.label(weak_S, REAL)
+  flat_S = quantiles(stats.norm(0, 1), 80)
+  family = [weak_S] + [flat_S] * 94 + [np.zeros(80)]
+  found = modality.label_family(family, [REAL] * 96)
+  assert len(found) == 96
+  assert alone.label == "bimodal"
+  assert found[0].p == alone.p
+  # The constant one cannot be tested and counts.
+  assert found[0].p_adjusted == pytest.approx(96 * alone.p)
+  assert found[0].label == "undecided"
+  assert "after Holm over 96 tests" in found[0].evidence
+  assert found[0].smallest_weight_adjusted == pytest.approx(
+    dip.detectable_weight(80, 0.05 / 96), nan_ok=True
+  )
+
+
+def test_holm_is_the_sequentially_rejective_procedure():
+  rng = np.random.default_rng(0)
+  for _ in range(20):
+    p_T = rng.random(7) ** 3
+    adjusted_T = modality.holm(p_T)
+    for level in (0.01, 0.05, 0.2, 0.5):
+      rejected = set()
+      for k, i in enumerate(np.argsort(p_T)):
+        if p_T[i] > level / (7 - k):
+          break
+        rejected.add(i)
+      assert set(np.flatnonzero(adjusted_T <= level)) == rejected
+
+
+def test_holm_keeps_missing_tests_in_the_family():
+  adjusted_T = modality.holm([0.01, np.nan, 0.4, 0.02])
+  np.testing.assert_allclose(adjusted_T, [0.04, np.nan, 0.8, 0.06])
+  with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+    modality.holm([0.5, 1.5])
+
+
+def test_the_first_detectable_scale_is_the_first_bimodal_one():
+  family = [np.zeros(100), two_modes(100) / 30 + 0.3, two_modes(100) / 30 + 0.3]
+  assert modality.first_detectable(modality.label_family(family)) == 1
+  assert modality.first_detectable(modality.label_family(family[:1])) is None
+
+
+def test_callers_find_the_density_here_too():
+  assert modality.mode is density.mode
+  assert modality.antimode is density.antimode
+
+
+def test_ninety_six_cells_take_seconds():
+  rng = np.random.default_rng(0)
+  family = [rng.binomial(31, rng.random(250)) / 31 for _ in range(48)]
+  family += [rng.random(250) for _ in range(48)]
+  start = time.process_time()
+  modality.label_family(family)
+  assert time.process_time() - start < 10

@@ -1,93 +1,331 @@
-"""The shape of a distribution of scores."""
+"""How many modes a distribution of scores has, and how sure that is."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
-# Below the first no structure is resolved: scores sit on a grid of test items.
-# Above the second, two clusters far apart, whose distance Silverman's rule
-# takes for spread, would be smeared into each other and into the ends.
-_SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH = 0.02, 0.05
-_GRID_POINTS = 501
+from emergence.statistics import density as density_lib
+from emergence.statistics import dip as dip_lib
+from emergence.statistics.density import (
+  antimode,
+  bandwidth,
+  count_by_tenth,
+  density,
+  mode,
+)
+
+__all__ = [
+  "Modality",
+  "antimode",
+  "bandwidth",
+  "count_by_tenth",
+  "density",
+  "first_detectable",
+  "holm",
+  "label",
+  "label_family",
+  "mode",
+]
+
+ALPHA = dip_lib.LEVEL
+# "Unimodal" is said where a minor mode of this weight would have been found.
+MINOR_WEIGHT = 0.3
+# A floor or ceiling: so many of the runs within so much of the support's width
+# from its end, and fewer than `MINOR_WEIGHT` elsewhere with this confidence.
+END_SHARE, END_WIDTH, END_CONFIDENCE = 0.95, 0.05, 0.95
 
 
-def bandwidth(scores_S: npt.ArrayLike) -> float:
-  """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
+class Modality(NamedTuple):
+  """What a population's scores say about its modes.
 
-  Silverman (1986), "Density estimation for statistics and data analysis",
-  equation 3.31; the standard deviation alone where the IQR is 0. Held within
-  [0.02, 0.05]: scores sit on a grid, and the rule is for one mode, where these
-  populations may have two.
-
-  Args:
-    scores_S: one finite score in [0, 1] a run, [S].
+  Attributes:
+    label: floor, ceiling, unimodal, bimodal or undecided.
+    num_runs: runs with a finite score; all else is about these.
+    num_diverged: runs without one.
+    dip: Hartigan's dip, averaged over jitters; NaN where not tested.
+    p: its p-value; NaN where not tested.
+    p_adjusted: p after Holm's correction over the family; NaN where not tested.
+    family_size: tests that were corrected for.
+    antimode: the score that separates two peaks of the density, NaN where none
+      does. It stands beside every label and is no evidence by itself.
+    smallest_weight: the least weight of a minor mode, 5 standard deviations
+      from the other, that the test at level alpha finds with power 0.8 among so
+      many runs; NaN where even two equal modes are found less often.
+    smallest_weight_adjusted: the same at level alpha / family_size, the
+      strictest that Holm's correction asks for.
+    shape: mode, antimode and their sensitivity; None without a finite score.
+    evidence: the label's reason in a sentence.
   """
-  scores_S = _require_unit_scores(scores_S)
-  low, high = np.quantile(scores_S, [0.25, 0.75])
-  deviation = np.std(scores_S, ddof=1) if scores_S.size > 1 else 0.0
-  spreads = [s for s in (deviation, (high - low) / 1.34) if s > 0]
-  width = 0.9 * min(spreads, default=0.0) * scores_S.size**-0.2
-  return float(np.clip(width, _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH))
+
+  label: str
+  num_runs: int
+  num_diverged: int
+  dip: float
+  p: float
+  p_adjusted: float
+  family_size: int
+  antimode: float
+  smallest_weight: float
+  smallest_weight_adjusted: float
+  shape: density_lib.Shape | None
+  evidence: str
 
 
-def density(
-  scores_S: npt.ArrayLike, at_G: npt.ArrayLike | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-  """Gaussian kernel density on [0, 1], reflected at both ends.
-
-  Mass that a kernel would put outside of [0, 1] is folded back, so that the
-  density integrates to one and a population at 0 peaks at 0 (Silverman 1986,
-  section 2.10).
+def label(
+  scores_S: npt.ArrayLike,
+  support: tuple[float, float] = density_lib.UNIT,
+  step: float | None = None,
+  alpha: float = ALPHA,
+  seed: int = 0,
+) -> Modality:
+  """Labels one population that is looked at alone; see `label_family`.
 
   Args:
-    scores_S: one finite score in [0, 1] a run, [S].
-    at_G: points in [0, 1]; 501 even ones where None.
+    scores_S: one score a run, [S]. Runs without a finite score have diverged;
+      they are counted, and left out of all else.
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores, 0 for none; inferred where None.
+    alpha: level of the test.
+    seed: of the jitter.
+
+  Raises:
+    ValueError: another shape, or a finite score that is not in the support.
+  """
+  return label_family([scores_S], [support], [step], alpha, seed)[0]
+
+
+def label_family(
+  scores: Sequence[npt.ArrayLike],
+  supports: Sequence[tuple[float, float]] | None = None,
+  steps: Sequence[float | None] | None = None,
+  alpha: float = ALPHA,
+  seed: int = 0,
+) -> list[Modality]:
+  """Labels populations with one correction for all of them.
+
+  The label of each is the first of these that holds:
+
+  - floor, ceiling: at least 95 % of the runs lie within 5 % of the support's
+    width from its lower or upper end, and with 95 % confidence (Clopper &
+    Pearson 1934) fewer than 30 % of all seeds lie elsewhere;
+  - bimodal: the dip test rejects one mode at level alpha after Holm's
+    correction, and the density has an antimode. So an atom at an end counts as
+    a mode only if an antimode separates it from the rest. Bimodal means two
+    modes or more;
+  - unimodal: the uncorrected test does not reject at level alpha, and among so
+    many runs it would have found two normal modes of 70 % and 30 % that are 5
+    standard deviations apart with power 0.8. Scores that are all equal count as
+    one mode without a test;
+  - undecided.
+
+  Args:
+    scores: for each population one score a run, [S]. Runs without a finite
+      score have diverged; they are counted, and left out of all else.
+    supports: the least and the largest score that are possible in each; [0, 1]
+      where None. Ends may be infinite, and have no floor or ceiling then.
+    steps: step of the grid of scores in each, 0 for none; inferred where None.
+    alpha: level of the test.
+    seed: of the jitter.
 
   Returns:
-    The points [G] and the density there [G], per unit of score.
+    One label each, in the same order. Populations that cannot be tested count
+    as tests of the family all the same.
 
   Raises:
-    ValueError: no scores, or one that is not in [0, 1].
+    ValueError: another shape, or a finite score that is not in the support.
   """
-  scores_S = _require_unit_scores(scores_S)
-  at_G = np.linspace(0, 1, _GRID_POINTS) if at_G is None else np.asarray(at_G)
-  images = np.concatenate([scores_S, -scores_S, 2 - scores_S])
-  width = bandwidth(scores_S)
-  z = (at_G[:, None] - images) / width
-  total = np.exp(-0.5 * z**2).sum(axis=1)
-  return at_G, total / (scores_S.size * width * np.sqrt(2 * np.pi))
+  supports = supports or [density_lib.UNIT] * len(scores)
+  steps = steps or [None] * len(scores)
+  finite, tests, reasons = [], [], []
+  for all_S, support, step in zip(scores, supports, steps, strict=True):
+    all_S = np.asarray(all_S, float)
+    if all_S.ndim != 1:
+      raise ValueError(f"expected scores of shape [S], got {all_S.shape}")
+    scores_S = all_S[np.isfinite(all_S)]
+    finite.append(scores_S)
+    if not scores_S.size:
+      tests.append(None)
+      reasons.append("not tested: no run has a finite score")
+      continue
+    density_lib.require_scores(scores_S, support)
+    try:
+      tests.append(dip_lib.dip_test(scores_S, support, step, seed=seed))
+      reasons.append("")
+    except ValueError as error:
+      tests.append(None)
+      reasons.append(f"not tested: {error}")
+  adjusted = holm([test.p if test else math.nan for test in tests])
+  return [
+    _label(
+      finite[i],
+      np.size(scores[i]) - finite[i].size,
+      supports[i],
+      steps[i],
+      tests[i],
+      reasons[i],
+      float(adjusted[i]),
+      len(tests),
+      alpha,
+    )
+    for i in range(len(tests))
+  ]
 
 
-def mode(scores_S: npt.ArrayLike) -> float:
-  """The score at which `density` is highest, on its 501 points.
+def holm(p_T: npt.ArrayLike) -> np.ndarray:
+  """p-values after Holm's step-down correction, which keeps the family's error.
+
+  Holm (1979), "A simple sequentially rejective multiple test procedure",
+  Scandinavian Journal of Statistics 6: the k-th smallest of T is multiplied by
+  T − k + 1, made monotone and cut at 1.
 
   Args:
-    scores_S: one finite score in [0, 1] a run, [S].
+    p_T: one p-value a test of the declared family, [T]. NaN stands for a test
+      that could not be made: it stays NaN and counts in T.
 
   Raises:
-    ValueError: no scores, or one that is not in [0, 1].
+    ValueError: a p-value outside of [0, 1].
   """
-  at_G, density_G = density(scores_S)
-  return float(at_G[np.argmax(density_G)])
+  p_T = np.asarray(p_T, float)
+  if ((p_T < 0) | (p_T > 1)).any():
+    raise ValueError("p-values are in [0, 1]")
+  order = np.argsort(p_T)  # NaN last.
+  factor_T = np.arange(p_T.size, 0, -1)
+  adjusted_T = np.empty_like(p_T)
+  stepped_T = np.maximum.accumulate(p_T[order] * factor_T)
+  adjusted_T[order] = np.minimum(stepped_T, 1.0)
+  return adjusted_T
 
 
-def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:
-  """Runs with a score in [0, .1), [.1, .2), …, [.9, 1].
+def first_detectable(modalities: Sequence[Modality]) -> int | None:
+  """Index of the first scale at which two modes are detectable.
+
+  It says nothing about the scales before: there a minor mode may be too light
+  or too close for so many runs, see `smallest_weight_adjusted`.
 
   Args:
-    scores_S: one finite score in [0, 1] a run, [S].
+    modalities: labels in the order of scales.
 
-  Raises:
-    ValueError: no scores, or one that is not in [0, 1].
+  Returns:
+    The index of the first one that is bimodal, None if none is.
   """
-  scores_S = _require_unit_scores(scores_S)
-  # Scores are stored in single precision, in which 0.7 is below 0.7.
-  tenth_S = np.minimum(np.floor(10 * scores_S + 1e-5), 9).astype(int)
-  return np.bincount(tenth_S, minlength=10).tolist()
+  for i, found in enumerate(modalities):
+    if found.label == "bimodal":
+      return i
+  return None
 
 
-def _require_unit_scores(scores_S: npt.ArrayLike) -> np.ndarray:
-  scores_S = np.asarray(scores_S, float)
-  inside = (scores_S >= 0) & (scores_S <= 1)
-  if scores_S.ndim != 1 or not scores_S.size or not inside.all():
-    raise ValueError("expected scores of shape [S], each in [0, 1]")
-  return scores_S
+def _label(
+  scores_S: np.ndarray,
+  num_diverged: int,
+  support: tuple[float, float],
+  step: float | None,
+  test: dip_lib.DipTest | None,
+  reason: str,
+  p_adjusted: float,
+  family_size: int,
+  alpha: float,
+) -> Modality:
+  shape = density_lib.shape(scores_S, support, step) if scores_S.size else None
+  found = Modality(
+    label="undecided",
+    num_runs=scores_S.size,
+    num_diverged=num_diverged,
+    dip=test.dip if test else math.nan,
+    p=test.p if test else math.nan,
+    p_adjusted=p_adjusted,
+    family_size=family_size,
+    antimode=shape.antimode if shape else math.nan,
+    smallest_weight=dip_lib.detectable_weight(scores_S.size, alpha),
+    smallest_weight_adjusted=dip_lib.detectable_weight(
+      scores_S.size, alpha / family_size
+    ),
+    shape=shape,
+    evidence="",
+  )
+  name, evidence = _decide(found, scores_S, support, reason, alpha)
+  if num_diverged:
+    evidence += f"; {num_diverged} diverged runs are left out"
+  return found._replace(label=name, evidence=evidence)
+
+
+def _decide(
+  found: Modality,
+  scores_S: np.ndarray,
+  support: tuple[float, float],
+  reason: str,
+  alpha: float,
+) -> tuple[str, str]:
+  """Label and evidence."""
+  if found.num_runs < dip_lib.MIN_RUNS:
+    return "undecided", reason
+  end, evidence = _at_an_end(scores_S, support)
+  if end:
+    return end, evidence
+  powerful = found.smallest_weight <= MINOR_WEIGHT  # False for NaN.
+  seen = _what_could_be_seen(found)
+  if reason:
+    return "unimodal" if powerful else "undecided", f"{reason}; {seen}"
+  tested = f"dip {found.dip:.3f}, p = {found.p:.2g}"
+  if found.family_size > 1:
+    tested += (
+      f", {found.p_adjusted:.2g} after Holm over {found.family_size} tests"
+    )
+  if found.p_adjusted <= alpha and not math.isnan(found.antimode):
+    assert found.shape
+    above = found.shape.weight_above
+    return "bimodal", (
+      f"two modes, with {above:.0%} of {found.num_runs} runs above the "
+      f"antimode at {found.antimode:.3g}: {tested}"
+    )
+  if found.p_adjusted <= alpha:
+    return "undecided", (
+      f"{tested} speaks against one mode, but no antimode separates two"
+    )
+  if found.p <= alpha:
+    return "undecided", f"{tested}: not enough for two modes, too low for one"
+  if powerful:
+    return "unimodal", f"no sign of a second mode: {tested}; {seen}"
+  return (
+    "undecided",
+    f"no sign of a second mode, but few runs: {tested}; {seen}",
+  )
+
+
+def _what_could_be_seen(found: Modality) -> str:
+  distance, power = f"{dip_lib.MODE_DISTANCE:g} sd", f"{dip_lib.POWER:g}"
+  if math.isnan(found.smallest_weight):
+    return (
+      f"{found.num_runs} runs would show even two equal modes {distance} apart "
+      f"with power below {power}"
+    )
+  return (
+    f"the lightest minor mode, {distance} away, that {found.num_runs} runs "
+    f"would show with power {power} holds {found.smallest_weight:.3g} of them"
+  )
+
+
+def _at_an_end(
+  scores_S: np.ndarray, support: tuple[float, float]
+) -> tuple[str, str]:
+  """`floor` or `ceiling` and its evidence, or two empty strings."""
+  zone = END_WIDTH * (support[1] - support[0])
+  if not math.isfinite(zone):
+    return "", ""
+  zone += 1e-6  # Scores are stored in single precision.
+  for name, end in zip(("floor", "ceiling"), support, strict=True):
+    num_inside = int((np.abs(scores_S - end) <= zone).sum())
+    num_outside = scores_S.size - num_inside
+    # Upper end of Clopper and Pearson's one-sided interval.
+    bound = stats.beta.ppf(END_CONFIDENCE, num_outside + 1, num_inside)
+    if num_inside >= END_SHARE * scores_S.size and bound < MINOR_WEIGHT:
+      return name, (
+        f"{num_inside} of {scores_S.size} runs are within {zone:.2g} of "
+        f"{end:g}; at most {bound:.0%} of seeds are elsewhere "
+        f"({END_CONFIDENCE:.0%} bound)"
+      )
+  return "", ""

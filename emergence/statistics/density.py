@@ -1,0 +1,431 @@
+"""Where the runs of a population are: density, mode and antimode."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+UNIT = (0.0, 1.0)
+
+# Of the support's width. Below the first no structure is resolved: scores sit
+# on a grid of test items. Above the second, two clusters far apart, whose
+# distance Silverman's rule takes for spread, would be smeared into each other
+# and into the ends; where there are no ends, the third does.
+_SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH, _LARGEST_WITHOUT_ENDS = 0.02, 0.05, 0.1
+_GRID_POINTS = 501
+# Scores are stored in single precision; closer ones are one score.
+_SAME_SCORE = 1e-6
+# What two distinct scores say about the grid they are from is at most this.
+_COARSEST_GUESS = 0.1
+# A valley is an antimode if it is a fifth lower than the lower of the peaks
+# beside it, and has a twentieth of the runs on each side.
+_LEAST_DEPTH, _LEAST_WEIGHT = 0.2, 0.05
+# The bottom of a valley is where the density is this close to its lowest.
+_FLAT = 0.01
+# A mode is stable if the next highest peak is lower than this share of it.
+_CLOSE_PEAK = 0.8
+
+
+class Shape(NamedTuple):
+  """Mode and antimode of a population, and how they hang on the bandwidth.
+
+  Attributes:
+    mode: the score at which the density is highest.
+    mode_stable: False if the second highest peak is within 20 % of the highest;
+      True without a second one.
+    second_mode: the score of the second highest peak, NaN without one.
+    second_height: its height as a share of the highest, 0 without one.
+    antimode: the score that separates two peaks, NaN where none does.
+    weight_above: share of runs above the antimode, NaN without one.
+    bandwidth: standard deviation of the kernel, in the unit of the scores.
+    mode_range: least and greatest mode at half, once and twice the bandwidth.
+    antimode_range: likewise of the antimode, NaN if one of them has none.
+  """
+
+  mode: float
+  mode_stable: bool
+  second_mode: float
+  second_height: float
+  antimode: float
+  weight_above: float
+  bandwidth: float
+  mode_range: tuple[float, float]
+  antimode_range: tuple[float, float]
+
+
+def bandwidth(
+  scores_S: npt.ArrayLike,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
+) -> float:
+  """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
+
+  Silverman (1986), "Density estimation for statistics and data analysis",
+  equation 3.31; the standard deviation alone where the IQR is 0. Held within
+  0.02 and 0.05 of the support's width, because the rule is for one mode, where
+  these populations may have two; within 0.02 and 0.1 of the range of the
+  central 95 % of the scores where the support is infinite. At least half a grid
+  step, so that no grid point is a mode of its own.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  scores_S = require_scores(scores_S, support)
+  step = grid_step(scores_S, support) if step is None else step
+  low, high = np.quantile(scores_S, [0.25, 0.75])
+  deviation = np.std(scores_S, ddof=1) if scores_S.size > 1 else 0.0
+  spreads = [s for s in (deviation, (high - low) / 1.34) if s > 0]
+  rule = 0.9 * min(spreads, default=0.0) * scores_S.size**-0.2
+  width, largest = support[1] - support[0], _LARGEST_BANDWIDTH
+  if math.isinf(width):
+    width, largest = _central_range(scores_S), _LARGEST_WITHOUT_ENDS
+  rule = np.clip(rule, _SMALLEST_BANDWIDTH * width, largest * width)
+  return float(max(rule, step / 2))
+
+
+def density(
+  scores_S: npt.ArrayLike,
+  at_G: npt.ArrayLike | None = None,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Gaussian kernel density, reflected at the ends of the support.
+
+  Mass that a kernel would put outside is folded back, so that a population at 0
+  peaks at 0 (Silverman 1986, section 2.10). On a grid, a score stands for half
+  a step on either side of it, and the density is folded, and integrates to one,
+  half a step beyond the ends: folded at 0 itself, the runs at 0 would count
+  twice as much as those at the next grid point.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    at_G: points in the support. Where None, 501 even ones over it; without two
+      finite ends, over all scores and three bandwidths on, and up to 501 of the
+      scores themselves.
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+
+  Returns:
+    The points [G] and the density there [G], per unit of score.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  scores_S = require_scores(scores_S, support)
+  step = grid_step(scores_S, support) if step is None else step
+  width = bandwidth(scores_S, support, step)
+  at_G = _points(scores_S, width, support) if at_G is None else np.asarray(at_G)
+  score_D, count_D = np.unique(scores_S, return_counts=True)
+  return at_G, _kernel(at_G, score_D, width, support, step) @ (
+    count_D / scores_S.size
+  )
+
+
+def mode(
+  scores_S: npt.ArrayLike,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
+) -> float:
+  """The score at which `density` is highest, on its points.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  at_G, density_G = density(scores_S, support=support, step=step)
+  return float(at_G[np.argmax(density_G)])
+
+
+def antimode(
+  scores_S: npt.ArrayLike,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
+) -> float:
+  """The score at the bottom of the deepest valley of `density`.
+
+  How deep a valley is: how far it lies below the lower of the highest peaks on
+  its two sides. It is an antimode if that is at least a fifth of that peak, and
+  each side has at least a twentieth of the runs. So an atom at an end of the
+  support has an antimode beside it only if the density rises again beyond. The
+  valley's middle is taken where its bottom is flat. Whether the two modes are
+  more than chance is for the dip test to say.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+
+  Returns:
+    The antimode, NaN where there is none.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  scores_S = require_scores(scores_S, support)
+  at_G, density_G = density(scores_S, support=support, step=step)
+  below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
+  return float(_antimodes(at_G, density_G[None], below_G[None])[0])
+
+
+def shape(
+  scores_S: npt.ArrayLike,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
+) -> Shape:
+  """Mode, antimode and how both change with the bandwidth.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  scores_S = require_scores(scores_S, support)
+  step = grid_step(scores_S, support) if step is None else step
+  width = bandwidth(scores_S, support, step)
+  at_G = _points(scores_S, width, support)
+  score_D, count_D = np.unique(scores_S, return_counts=True)
+  share_D = count_D / scores_S.size
+  density_WG = np.stack(
+    [
+      _kernel(at_G, score_D, factor * width, support, step) @ share_D
+      for factor in (1.0, 0.5, 2.0)
+    ]
+  )
+  below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
+  mode_W = at_G[density_WG.argmax(axis=1)]
+  antimode_W = _antimodes(
+    at_G, density_WG, np.broadcast_to(below_G, density_WG.shape)
+  )
+  second, height = _second_peak(at_G, density_WG[0])
+  return Shape(
+    mode=float(mode_W[0]),
+    mode_stable=height < _CLOSE_PEAK,
+    second_mode=second,
+    second_height=height,
+    antimode=float(antimode_W[0]),
+    weight_above=(
+      math.nan
+      if math.isnan(antimode_W[0])
+      else float((scores_S > antimode_W[0]).mean())
+    ),
+    bandwidth=width,
+    mode_range=(float(mode_W.min()), float(mode_W.max())),
+    antimode_range=(float(antimode_W.min()), float(antimode_W.max())),
+  )
+
+
+def resampled(
+  scores_S: npt.ArrayLike,
+  index_RS: npt.ArrayLike,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Mode and antimode of bootstrap samples, all at the bandwidth of the scores.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    index_RS: which runs each sample holds, integers below S, [R, S].
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+
+  Returns:
+    The mode [R] and the antimode [R], NaN where there is none.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  scores_S = require_scores(scores_S, support)
+  index_RS = np.asarray(index_RS)
+  step = grid_step(scores_S, support) if step is None else step
+  width = bandwidth(scores_S, support, step)
+  at_G = _points(scores_S, width, support)
+  score_D, which_S = np.unique(scores_S, return_inverse=True)
+  num, distinct = len(index_RS), score_D.size
+  flat = which_S[index_RS] + distinct * np.arange(num)[:, None]
+  count_RD = np.bincount(flat.ravel(), minlength=num * distinct)
+  share_RD = count_RD.reshape(num, distinct) / index_RS.shape[1]
+  kernel_GD = _kernel(at_G, score_D, width, support, step)
+  below_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
+  density_RG = share_RD @ kernel_GD.T
+  below_RG = below_RD[:, np.searchsorted(score_D, at_G)]
+  return (
+    at_G[density_RG.argmax(axis=1)],
+    _antimodes(at_G, density_RG, below_RG),
+  )
+
+
+def grid_step(
+  scores_S: npt.ArrayLike, support: tuple[float, float] = UNIT
+) -> float:
+  """The grid step that scores suggest: the least gap between distinct ones.
+
+  For scores k/N of enough runs that is 1/N. For continuous ones it is next to
+  nothing, and still enough to spread an atom. Fewer than three distinct scores
+  cannot tell a grid from two modes (all runs at 0 or 1: one item a run, or a
+  hundred?), so there the step is at most a tenth of the support; a caller that
+  knows the number of items should say so instead.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    support: the least and the largest score that are possible; the range of
+      the scores stands for the width of an infinite one.
+
+  Returns:
+    The step in the unit of the scores; 0 if all are equal.
+
+  Raises:
+    ValueError: no scores, or one that is not finite or not in the support.
+  """
+  scores_S = np.sort(require_scores(scores_S, support))
+  gap = np.diff(scores_S)
+  gap = gap[gap > _SAME_SCORE * max(1.0, np.abs(scores_S).max())]
+  if not gap.size:
+    return 0.0
+  step = float(gap.min())
+  if gap.size < 2:
+    width = support[1] - support[0]
+    width = width if math.isfinite(width) else float(np.ptp(scores_S))
+    step = min(step, _COARSEST_GUESS * width)
+  return step
+
+
+def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:
+  """Runs with a score in [0, .1), [.1, .2), …, [.9, 1].
+
+  Args:
+    scores_S: one finite score in [0, 1] a run, [S].
+
+  Raises:
+    ValueError: no scores, or one that is not in [0, 1].
+  """
+  scores_S = require_scores(scores_S, UNIT)
+  # Scores are stored in single precision, in which 0.7 is below 0.7.
+  tenth_S = np.minimum(np.floor(10 * scores_S + 1e-5), 9).astype(int)
+  return np.bincount(tenth_S, minlength=10).tolist()
+
+
+def require_scores(
+  scores_S: npt.ArrayLike, support: tuple[float, float]
+) -> np.ndarray:
+  """The scores as a float array [S].
+
+  Raises:
+    ValueError: another shape, no scores, or one that is not finite or not in
+      the support.
+  """
+  scores_S = np.asarray(scores_S, float)
+  if scores_S.ndim != 1 or not scores_S.size:
+    raise ValueError(
+      f"expected scores of shape [S], each in [{support[0]:g}, "
+      f"{support[1]:g}], got shape {scores_S.shape}"
+    )
+  outside_S = ~np.isfinite(scores_S)
+  outside_S |= (scores_S < support[0]) | (scores_S > support[1])
+  if outside_S.any():
+    raise ValueError(
+      f"expected finite scores, each in [{support[0]:g}, {support[1]:g}], got "
+      f"{outside_S.sum()} others of {scores_S.size}, such as "
+      f"{scores_S[outside_S][0]:g}"
+    )
+  return scores_S
+
+
+def _points(
+  scores_S: np.ndarray, width: float, support: tuple[float, float]
+) -> np.ndarray:
+  """Where a density is looked at, [G]."""
+  if math.isfinite(support[1] - support[0]):
+    return np.linspace(*support, _GRID_POINTS)
+  low = max(support[0], scores_S.min() - 3 * width)
+  high = min(support[1], scores_S.max() + 3 * width)
+  # Even points may miss a narrow cluster when one run is far out.
+  return np.unique(
+    np.concatenate(
+      [
+        np.linspace(low, high, _GRID_POINTS),
+        np.sort(scores_S)[:: math.ceil(scores_S.size / _GRID_POINTS)],
+      ]
+    )
+  )
+
+
+def _kernel(
+  at_G: np.ndarray,
+  score_D: np.ndarray,
+  width: float,
+  support: tuple[float, float],
+  step: float,
+) -> np.ndarray:
+  """Density that a run at each score adds at each point, [G, D]."""
+  ends = (support[0] - step / 2, support[1] + step / 2)
+  images = [score_D, *(2 * end - score_D for end in ends if np.isfinite(end))]
+  total_GD = sum(
+    np.exp(-0.5 * ((at_G[:, None] - image_D) / width) ** 2)
+    for image_D in images
+  )
+  return np.asarray(total_GD) / (width * math.sqrt(2 * math.pi))
+
+
+def _antimodes(
+  at_G: np.ndarray, density_RG: np.ndarray, below_RG: np.ndarray
+) -> np.ndarray:
+  """Antimode of each density, given the share of runs below each point, [R]."""
+  left_RG = np.maximum.accumulate(density_RG, axis=1)
+  right_RG = np.maximum.accumulate(density_RG[:, ::-1], axis=1)[:, ::-1]
+  lower_RG = np.minimum(left_RG, right_RG)
+  allowed_RG = (below_RG >= _LEAST_WEIGHT) & (below_RG <= 1 - _LEAST_WEIGHT)
+  depth_RG = np.where(allowed_RG, lower_RG - density_RG, 0.0)
+  bottom_R = depth_RG.argmax(axis=1)
+  row_R = np.arange(len(density_RG))
+  lower_R = lower_RG[row_R, bottom_R]
+  limit_R = density_RG[row_R, bottom_R] + _FLAT * lower_R
+  index_G = np.arange(at_G.size)
+  above_RG = density_RG > limit_R[:, None]
+  first_R = np.where(above_RG & (index_G < bottom_R[:, None]), index_G, -1)
+  last_R = np.where(
+    above_RG & (index_G > bottom_R[:, None]), index_G, at_G.size
+  )
+  first_R = np.minimum(first_R.max(axis=1) + 1, at_G.size - 1)
+  last_R = np.maximum(last_R.min(axis=1) - 1, 0)
+  middle_R = (at_G[first_R] + at_G[last_R]) / 2
+  is_deep_R = depth_RG[row_R, bottom_R] >= _LEAST_DEPTH * lower_R
+  return np.where(is_deep_R, middle_R, np.nan)
+
+
+def _second_peak(
+  at_G: np.ndarray, density_G: np.ndarray
+) -> tuple[float, float]:
+  """Score of the second highest peak, and its share of the highest."""
+  padded_G = np.pad(density_G, 1, constant_values=-np.inf)
+  is_peak_G = (density_G > padded_G[:-2]) & (density_G >= padded_G[2:])
+  peaks = np.flatnonzero(is_peak_G)
+  peaks = peaks[np.argsort(density_G[peaks])[::-1]]
+  if peaks.size < 2:
+    return math.nan, 0.0
+  return float(at_G[peaks[1]]), float(density_G[peaks[1]] / density_G[peaks[0]])
+
+
+def _central_range(scores_S: np.ndarray) -> float:
+  """Range of the central 95 % of scores, or of all; never 0."""
+  low, high = np.quantile(scores_S, [0.025, 0.975])
+  smallest = _SAME_SCORE * max(1.0, np.abs(scores_S).max())
+  return float(max(high - low or np.ptp(scores_S), smallest))

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from emergence.statistics.calibration import labels
+
+ONE = [n for n, f in labels.families().items() if f.target == "one"]
+TWO = [n for n, f in labels.families().items() if f.target == "two"]
+
+
+def test_the_command_prints_a_row_a_family_whose_labels_sum_to_one(capsys):
+  labels.main(["--populations", "2", "--runs", "30", "--silverman"])
+  _, header, *rows = capsys.readouterr().out.strip().splitlines()
+  assert header.endswith("Silverman")
+  assert len(rows) == len(labels.families())
+  for name, row in zip(labels.families(), rows):
+    assert row.startswith(name)
+  shares = labels.shares(labels.families()["beta(2, 2)"], 10, 60, 0)
+  assert sum(shares.values()) - shares["bimodal of 96"] == pytest.approx(1)
+
+
+def test_silvermans_test_has_its_level_for_normals_and_finds_two_modes():
+  normal = labels.Family(lambda rng, *s: rng.normal(0, 1, s), "", labels._REAL)
+  assert labels.silverman_share(normal, 100, 60, 0) < 0.15
+  two = labels.families()["0.5/0.5, 5 sd"]
+  assert labels.silverman_share(two, 20, 60, 0) > 0.9
+
+
+def test_a_family_is_reproducible():
+  for family in labels.families().values():
+    first, second = (
+      family.sample(np.random.default_rng(7), 3, 20) for _ in range(2)
+    )
+    assert first.shape == (3, 20)
+    np.testing.assert_array_equal(first, second)
+    assert (first >= family.support[0]).all()
+    assert (first <= family.support[1]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ONE)
+def test_one_mode_is_called_bimodal_in_at_most_a_twentieth(name):
+  share = labels.shares(labels.families()[name], 400, 100, 1)["bimodal"]
+  assert share <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWO)
+def test_two_modes_are_called_bimodal_in_nineteen_of_twenty(name):
+  share = labels.shares(labels.families()[name], 400, 100, 1)["bimodal"]
+  assert share >= 0.95
