@@ -82,11 +82,11 @@ CONFLICT = [*full_grid(), ("b", 2, 1, "acc", 0.9)]
 
 
 def test_a_seed_with_two_scores_is_refused_with_its_rows():
-  with pytest.raises(ValueError, match="1 seed has") as caught:
+  with pytest.raises(ValueError, match="1 score is") as caught:
     audit(make_table(CONFLICT))
   message = str(caught.value)
   for part in (
-    "1 seed has different scores",
+    "1 score is contradicted",
     "t line 22 and t line 26",
     "seed '1'",
     "scale '2'",

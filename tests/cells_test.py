@@ -36,7 +36,19 @@ def test_one_size_in_two_multiples_is_one_scale(number):
 
 
 @pytest.mark.parametrize(
-  "cell", ["", None, "large", "12MB", "1,300", "nan", "inf", math.nan, "1e999"]
+  "cell",
+  [
+    "",
+    None,
+    "large",
+    "12MB",
+    "1,300",
+    "nan",
+    "inf",
+    math.nan,
+    "1e999",
+    "1e" + "9" * 30,
+  ],
 )
 def test_other_scales_are_refused_by_their_text(cell):
   with pytest.raises(ValueError, match="is no scale; expected a number"):
@@ -142,7 +154,7 @@ def test_a_condition_of_another_form_is_refused(text):
 
 
 def test_conditions_are_not_evaluated():
-  with pytest.raises(ValueError, match="no column .__import__"):
+  with pytest.raises(ValueError, match=r"no column .*__import__"):
     cells.select(FRAME, ["__import__('os').system('x')=1"], "t")
 
 

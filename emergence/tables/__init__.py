@@ -11,6 +11,7 @@ from typing import Any
 
 from etils import epath
 
+from emergence import records
 from emergence.tables import foreign, harness, workdir
 from emergence.tables.score_table import Finding, Metric, ScoreTable
 
@@ -85,7 +86,7 @@ def read(
   of_harness = {"name_pattern": name_pattern}
   if not path.exists():
     raise ValueError(f"--records: there is no {path}")
-  if (path / "records").is_dir() or (path / "config.json").is_file():
+  if _is_workdir(path):
     _refuse(of_file | of_foreign | of_harness, "a work directory")
     return workdir.read(
       path,
@@ -123,6 +124,17 @@ def read(
     lower_is_better=lower_is_better,
     conflicting_scores=conflicting_scores,
   )
+
+
+def _is_workdir(path: epath.Path) -> bool:
+  """Whether a path is a work directory, be it one without records yet."""
+  if (path / "records").is_dir():
+    return True
+  try:
+    records.read_config(path)
+  except ValueError:
+    return False
+  return True
 
 
 def _refuse(arguments: Mapping[str, Any], source: str) -> None:

@@ -59,7 +59,7 @@ def audit(
       )
   frame = _drop_duplicates(frame, groups, findings, unused)
   frame = _settle_conflicts(frame, groups, findings, conflicting_scores, unused)
-  _report_non_finite(frame, groups, findings)
+  _report_diverged(frame, groups, findings)
   order = {name: i for i, name in enumerate(table.metrics)}
   frame = frame.sort_values(
     [*groups, "scale", "seed", "metric"],
@@ -97,10 +97,10 @@ def _settle_conflicts(frame, groups, findings, rule, unused) -> "pd.DataFrame":
   cells = cast(Any, shown.groupby(key, sort=False))
   (_, first), number = next(iter(cells)), cells.ngroups
   found = (
-    f"{_count(number, 'seed has', 'seeds have')} different scores in one cell"
-    f" and metric: {' and '.join(first['source'])} give"
+    f"{_count(number, 'score is', 'scores are')} contradicted by another of the"
+    f" same seed, cell and metric: {' and '.join(first['source'])} give"
     f" {_describe(first.iloc[0], key)} the scores"
-    f" {' and '.join(f'{score:g}' for score in first['given'])}"
+    f" {' and '.join(str(float(score)) for score in first['given'])}"
   )
   if rule == "refuse":
     hint = _differences(shown, unused)
@@ -118,7 +118,19 @@ def _settle_conflicts(frame, groups, findings, rule, unused) -> "pd.DataFrame":
   return frame[~frame.duplicated(key, keep=rule)]
 
 
-def _report_non_finite(frame, groups, findings) -> None:
+def _report_diverged(frame, groups, findings) -> None:
+  marked = frame[frame["diverged"] & frame["score"].notna()]
+  marked = marked.drop_duplicates([*groups, "scale", "seed"])
+  if len(marked):
+    findings.append(
+      Finding(
+        "diverged",
+        f"{_count(len(marked), 'run', 'runs')} diverged according to the"
+        " records and still have a score. They are failures in every success"
+        " probability (shown without them beside); elsewhere the score counts.",
+        plain_rows(marked, [*groups, "scale", "seed", "source"]),
+      )
+    )
   shown = frame[frame["score"].isna()]
   if len(shown):
     findings.append(

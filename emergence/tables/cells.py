@@ -7,7 +7,7 @@ import math
 import numbers
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from emergence.tables.score_table import (
@@ -115,7 +115,10 @@ def parse_scale(cell: Any) -> float:
   if match:
     power = _MULTIPLES[match[2].lower()]
     # In decimals, so that 1.3B and 1300M are one scale.
-    number = float(Decimal(match[1]).scaleb(power))
+    try:
+      number = float(Decimal(match[1]).scaleb(power))
+    except ArithmeticError:  # An exponent of many digits.
+      number = math.inf
     if math.isfinite(number):
       return number
   raise ValueError(
@@ -168,7 +171,7 @@ def parse_seeds(cells: Iterable[Any], sources: Iterable[str]) -> list[Any]:
     try:
       number = Decimal(text)
       is_whole = number.is_finite() and abs(number) < 2**63 and number % 1 == 0
-    except InvalidOperation:
+    except ArithmeticError:
       is_whole = False
     seeds.append((text, int(number) if is_whole else None))
     all_whole &= is_whole
@@ -176,13 +179,15 @@ def parse_seeds(cells: Iterable[Any], sources: Iterable[str]) -> list[Any]:
 
 
 def cell_text(cell: Any) -> str:
-  """The text of a cell; whole floats without a point, no value as nothing."""
+  """The text of a cell; none of None and NaN, no point in whole floats."""
   if isinstance(cell, str):
     return cell.strip()
   if cell is None:
     return ""
   if isinstance(cell, numbers.Real) and not isinstance(cell, numbers.Integral):
     number = float(cell)
+    if math.isnan(number):
+      return ""
     whole = number.is_integer() and abs(number) < 1e15
     return str(int(number)) if whole else repr(number)
   return str(cell)

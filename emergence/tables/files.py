@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-from emergence.tables.score_table import quote
+from emergence.tables.score_table import quote, visible
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -60,7 +60,8 @@ def read_rows(path: epath.PathLike) -> "pd.DataFrame":
   if frame.empty:
     raise ValueError(f"{path} has no rows")
   places = numbers_R or range(1, len(frame) + 1)
-  frame.index = pd.Index([f"{path.name} {place} {n}" for n in places])
+  name = visible(path.name)
+  frame.index = pd.Index([f"{name} {place} {n}" for n in places])
   return frame
 
 
@@ -176,7 +177,8 @@ def _read_parquet(path: epath.Path, content: bytes) -> dict[str, list]:
     _require_distinct(path, table.column_names)
     columns = table.to_pydict()
   except (pa.ArrowException, OSError) as error:
-    raise ValueError(f"{path} is not readable Parquet: {error}") from error
+    reason = " ".join(str(error).split())
+    raise ValueError(f"{path} is not readable Parquet: {reason}") from error
   # pandas keeps an index that counts up as three numbers beside the columns.
   for index in (table.schema.pandas_metadata or {}).get("index_columns", ()):
     if isinstance(index, dict) and index.get("name"):

@@ -23,6 +23,7 @@ from emergence.tables.score_table import (
   quote,
   require_choice,
   require_column,
+  visible,
 )
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def read(
   without `,none`. What a file is about:
 
   - The *label* is `model_name`, or the model in `config.model_args` (`peft`,
-    `delta`, `pretrained`, …), and its `revision`. The *path* is that below the
-    folder.
+    `delta`, `pretrained`, …), and its `revision`; what stands last in it counts.
+    The *path* is that below the folder.
   - Scale: a size such as `160m` or `1.3B` in the label, or else in the path. If
     any file has neither, `config.model_num_parameters` of all of them.
   - Seed: `seed3`, `seed-3`, `seed_3` or `seed=3` in the label, or else in the
@@ -148,8 +149,8 @@ def _read_files(
   folder: epath.Path,
 ) -> tuple[list[tuple[str, dict]], list[Finding]]:
   contents, ignored = [], []
-  for path in sorted(folder.glob("**/*.json")):
-    source = path.relative_to(folder).as_posix()
+  for path in _json_files(folder):
+    source = visible(path.relative_to(folder).as_posix())
     content = files.parse_json(files.decode(path, path.read_bytes()), path)
     if is_result(content):
       contents.append((source, content))
@@ -166,6 +167,17 @@ def _read_files(
   )
 
 
+def _json_files(folder: epath.Path) -> list[epath.Path]:
+  """All .json files below a folder, by path. (epath knows no `**`.)"""
+  found = []
+  for path in sorted(folder.iterdir()):
+    if path.is_dir():
+      found += _json_files(path)
+    elif path.suffix.lower() == ".json":
+      found.append(path)
+  return found
+
+
 def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
   """A row a score, cells as in the files; and metrics where less is better."""
   import pandas as pd
@@ -179,13 +191,13 @@ def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
       "checkpoint": run.checkpoint,
     }
     for task, results in run.content["results"].items():
-      shots = _at(run.content, "n-shot", task)
+      shots = names.at(run.content, "n-shot", task)
       if shots is None:
-        shots = _at(run.content, "config", "num_fewshot")
-      items = _at(run.content, "n-samples", task, "effective")
+        shots = names.at(run.content, "config", "num_fewshot")
+      items = names.at(run.content, "n-samples", task, "effective")
       for key, metric, stderr in _metric_keys(results):
         name = key.removesuffix(",none")
-        higher = _at(run.content, "higher_is_better", task, metric)
+        higher = names.at(run.content, "higher_is_better", task, metric)
         if higher is False or metric in _LOWER_IS_BETTER:
           lower.add(name)
         rows.append(
@@ -258,10 +270,11 @@ def _describe_items(
       )
     )
   groups: dict[str, list[str]] = {}
+  tasks = list(dict.fromkeys(frame["task"]))
   for run in runs:
-    subtasks = run.content.get("group_subtasks")
-    for name, parts in (subtasks or {}).items():
-      if parts and name in set(frame["task"]):
+    for name in tasks:
+      parts = names.at(run.content, "group_subtasks", name)
+      if parts and isinstance(parts, list):
         groups[name] = list(map(str, parts))
   if groups:
     findings.append(
@@ -289,13 +302,6 @@ def _choose_groups(
     (groups if several else unused).append(column)
   by_source = frame.drop_duplicates("source").set_index("source")
   return tuple(groups), cast(Any, by_source[unused])
-
-
-def _at(content: Any, *keys: str) -> Any:
-  """The value under nested keys, None where one is not there."""
-  for key in keys:
-    content = content.get(key) if isinstance(content, dict) else None
-  return content
 
 
 def _number(value: Any) -> float:

@@ -37,8 +37,7 @@ def identify(
   rule: str,
 ) -> Run:
   """Applies the rules of `read` to one file."""
-  name, revision = _label(content)
-  label = f"{name} {revision}"
+  name, revision, label = _label(content)
   told: dict[str, str | None] = {}
   if pattern:
     match = pattern.search(source) or pattern.search(name)
@@ -77,8 +76,11 @@ def identify(
   )
 
 
-def _label(content: Mapping[str, Any]) -> tuple[str, str]:
-  """Name and revision of the model that a file speaks of."""
+def _label(content: Mapping[str, Any]) -> tuple[str, str, str]:
+  """Name and revision of a file's model, and all text that tells what it is.
+
+  An adapter has the name; the model that it adapts may tell the size.
+  """
   config = content.get("config")
   config = config if isinstance(config, dict) else {}
   arguments = config.get("model_args")
@@ -88,8 +90,10 @@ def _label(content: Mapping[str, Any]) -> tuple[str, str]:
   names = [content.get("model_name")]
   names += [arguments.get(key) for key in _NAME_ARGUMENTS]
   name = next((str(name) for name in names if name), "")
+  name = name or str(config.get("model") or "")
   revision = arguments.get("revision") or config.get("model_revision") or ""
-  return name or str(config.get("model") or ""), str(revision)
+  base = arguments.get("pretrained") or ""
+  return name, str(revision), f"{base} {name} {revision}"
 
 
 def _family(name: str) -> str:
@@ -100,6 +104,7 @@ def _family(name: str) -> str:
 
 
 def compile_pattern(pattern: str | None) -> re.Pattern | None:
+  """The regular expression; ValueError without or with other named groups."""
   if pattern is None:
     return None
   try:
@@ -118,6 +123,7 @@ def compile_pattern(pattern: str | None) -> re.Pattern | None:
 
 
 def report_conflicts(runs: Sequence[Run], rule: str) -> list[Finding]:
+  """Tells of labels that contradict paths; ValueError if the rule is refuse."""
   wrong = [run for run in runs if run.conflicts]
   if not wrong:
     return []
@@ -146,9 +152,18 @@ def report_conflicts(runs: Sequence[Run], rule: str) -> list[Finding]:
 def settle_scales(
   runs: list[Run],
 ) -> tuple[list[Run], str, list[Finding]]:
+  """Runs that all have a scale, what it is, and findings.
+
+  Raises:
+    ValueError: neither all names nor all configs tell a size.
+  """
   sizes = []
   for run in runs:
-    size = (run.content.get("config") or {}).get("model_num_parameters")
+    try:
+      cells.parse_scale(run.scale or 1)
+    except ValueError as error:
+      raise ValueError(f"{quote(run.source)}: {error}") from None
+    size = at(run.content, "config", "model_num_parameters")
     is_size = isinstance(size, int) and not isinstance(size, bool) and size > 0
     sizes.append(size if is_size else None)
   without = [run for run in runs if run.scale is None]
@@ -166,7 +181,7 @@ def settle_scales(
   odd = [
     {"source": run.source, "scale": run.scale, "model_num_parameters": size}
     for run, size in zip(runs, sizes, strict=True)
-    if size and not 0.5 <= size / cells.parse_scale(run.scale) <= 2
+    if size and not 0.5 * size <= cells.parse_scale(run.scale) <= 2 * size
   ]
   sentence = (
     f"{len(odd)} files name a size that is not near their number of parameters;"
@@ -177,6 +192,11 @@ def settle_scales(
 
 
 def settle_seeds(runs: list[Run]) -> tuple[list[Run], str, list[Finding]]:
+  """Runs that all have a seed, what one means, and findings.
+
+  Raises:
+    ValueError: some names tell a seed and others do not.
+  """
   unknown = "The files do not tell what a seed has in common at two sizes."
   without = [run for run in runs if run.seed is None]
   if not without:
@@ -187,7 +207,7 @@ def settle_seeds(runs: list[Run]) -> tuple[list[Run], str, list[Finding]]:
       f" {len(without)} files have none. Name it with --name_pattern, such as"
       " seed(?P<seed>\\d+)"
     )
-  drawn = [(run.content.get("config") or {}).get("random_seed") for run in runs]
+  drawn = [at(run.content, "config", "random_seed") for run in runs]
   if None not in drawn and len(set(map(str, drawn))) > 1:
     sentence = (
       "No name tells a seed, so config.random_seed is taken, which varies. It"
@@ -209,3 +229,10 @@ def settle_seeds(runs: list[Run]) -> tuple[list[Run], str, list[Finding]]:
   )
   named = [run._replace(seed="0") for run in runs]
   return named, unknown, [Finding("no_seed", sentence, [])]
+
+
+def at(content: Any, *keys: str) -> Any:
+  """The value under nested keys, None where one is not there."""
+  for key in keys:
+    content = content.get(key) if isinstance(content, dict) else None
+  return content

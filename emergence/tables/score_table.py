@@ -19,9 +19,9 @@ class Finding(NamedTuple):
 
   Attributes:
     kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
-      `direction`, `scale_label`, `conflicting_label`, `duplicate`,
-      `conflicting_score`, `non_finite`, `missing`, `unpaired`, `one_scale`,
-      `one_seed`, `no_seed`, `evaluation_seed`, `item_noise` or `aggregate`.
+      `scale_label`, `conflicting_label`, `duplicate`, `conflicting_score`,
+      `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`,
+      `no_seed`, `evaluation_seed`, `item_noise` or `aggregate`.
     sentence: what was found and what the analysis does with it. Text of the
       source in it is quoted, never escaped for HTML.
     rows: what it is about, as plain numbers and texts by column; `source` tells
@@ -124,9 +124,14 @@ def require_column(
 
 
 def quote(value: object) -> str:
-  """Foreign text for a message: quoted, control characters made visible."""
+  """Foreign text for a message: quoted, of bounded length, in one line."""
   text = str(value)
-  return repr(text if len(text) <= 60 else text[:57] + "...")
+  return f"'{visible(text if len(text) <= 200 else text[:197] + '...')}'"
+
+
+def visible(text: str) -> str:
+  """The text with line breaks and other control characters as escapes."""
+  return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def plain_rows(

@@ -21,6 +21,7 @@ from emergence.tables.score_table import (
   plain_rows,
   require_choice,
   require_column,
+  visible,
 )
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _read_records(
         f"{path} holds seeds of another experiment (identity hash {found}, not"
         f" {identity_hash(config)}); move it away"
       )
-    frame["source"] = str(path.relative_to(workdir))
+    frame["source"] = visible(str(path.relative_to(workdir)))
     task = path.parent.parent.parent.name
     match = _CELL.fullmatch(f"{path.parent.parent.name}/{path.parent.name}")
     named = Cell(task, *map(int, match.groups())) if match else None
