@@ -61,8 +61,8 @@ def read(
   without `,none`. What a file is about:
 
   - The *label* is `model_name`, or the model in `config.model_args` (`peft`,
-    `delta`, `pretrained`, …), and its `revision`; what stands last in it counts.
-    The *path* is that below the folder.
+    `delta`, `pretrained`, …), and its `revision`; the last size or seed in it
+    counts. The *path* is that below the folder.
   - Scale: a size such as `160m` or `1.3B` in the label, or else in the path. If
     any file has neither, `config.model_num_parameters` of all of them.
   - Seed: `seed3`, `seed-3`, `seed_3` or `seed=3` in the label, or else in the
