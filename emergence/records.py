@@ -154,13 +154,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   import pandas as pd
 
   folder = epath.Path(workdir) / "records"
-  frames = [
-    _read_table(path).to_pandas()
-    for path in sorted(folder.glob("*/*/*/*.parquet"))
-    if _FILE_NAME.fullmatch(path.name)
-  ]
-  if not frames:
-    raise ValueError(f"no records in {folder}")
+  frames = [frame for _, frame in read_files(workdir)]
   frame = pd.concat(frames, ignore_index=True)
   twice = frame[frame.duplicated(_KEY)]
   if len(twice):
@@ -173,6 +167,33 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
       " trains what else was in it"
     )
   return frame.sort_values(_KEY, ignore_index=True)
+
+
+def read_files(
+  workdir: epath.PathLike,
+) -> list[tuple[epath.Path, "pd.DataFrame"]]:
+  """Each records file of a work directory and its rows, sorted by path.
+
+  Raises:
+    ValueError: there are none, or a file is damaged.
+  """
+  folder = epath.Path(workdir) / "records"
+  files = [
+    (path, _read_table(path).to_pandas())
+    for path in sorted(folder.glob("*/*/*/*.parquet"))
+    if _FILE_NAME.fullmatch(path.name)
+  ]
+  if not files:
+    raise ValueError(f"no records in {folder}")
+  return files
+
+
+def seeds_of_file(path: epath.PathLike) -> range:
+  """The seeds that a records file holds according to its name."""
+  match = _FILE_NAME.fullmatch(epath.Path(path).name)
+  if not match:
+    raise ValueError(f"{path} is not named like a records file")
+  return range(int(match[1]), int(match[2]) + 1)
 
 
 def read_config(workdir: epath.PathLike) -> Config:

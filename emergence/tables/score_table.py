@@ -1,0 +1,153 @@
+"""One type for per-seed scores from anywhere."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+UNITS = ("auto", "percent", "fraction", "raw")
+CONFLICTING_SCORES = ("refuse", "first", "last")
+CONFLICTING_LABELS = ("refuse", "label", "path")
+
+
+class Finding(NamedTuple):
+  """One thing that the import noticed.
+
+  Attributes:
+    kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
+      `scale_label`, `conflicting_label`, `duplicate`, `conflicting_score`,
+      `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`,
+      `no_seed`, `evaluation_seed`, `item_noise` or `aggregate`.
+    sentence: what was found and what the analysis does with it. Text of the
+      source in it is quoted, never escaped for HTML.
+    rows: what it is about, as plain numbers and texts by column; `source` tells
+      where a row stood.
+  """
+
+  kind: str
+  sentence: str
+  rows: list[dict[str, Any]]
+
+
+class Metric(NamedTuple):
+  """What the numbers of a metric mean.
+
+  Attributes:
+    name: its text in the table's column `metric`.
+    low: the least score possible, −inf where there is none or it is unknown.
+    high: the largest one, or inf.
+    unit: unit of the scores in the table.
+    higher_is_better: whether a larger score is a better one.
+  """
+
+  name: str
+  low: float
+  high: float
+  unit: str
+  higher_is_better: bool
+
+
+class ScoreTable(NamedTuple):
+  """Per-seed scores over scales: all that the analysis needs to know.
+
+  Attributes:
+    frame: one row per group, scale, seed and metric, in that order, each there
+      once. Columns: the group columns; `scale`, a finite number; `scale_label`,
+      its text in the source; `seed`, whole numbers, or texts where the source
+      has any that is not one; `metric`; `score`, NaN where it is not finite;
+      `diverged`, true there and where the records say so; `item_stderr`, the
+      standard error of the score over test items, NaN where unknown; and
+      `num_items`, how many those are, NaN where unknown; `source`, where the
+      row stood.
+    group_columns: columns that name a group. Scales are compared within one.
+    scale_name: what the scale is, such as `depth`.
+    metrics: support, unit and direction by name, in the order of the source.
+    condition: what all scores have in common, for the head of a report.
+    seed_meaning: what one seed index has in common at two scales.
+    seeds_shared: whether that is anything; None where the source does not tell.
+    items_enumerated: whether every possible test item was tested, so that
+      scores carry no item noise; None where the source does not tell.
+    findings: the audit.
+  """
+
+  frame: "pd.DataFrame"
+  group_columns: tuple[str, ...]
+  scale_name: str
+  metrics: dict[str, Metric]
+  condition: str
+  seed_meaning: str
+  seeds_shared: bool | None
+  items_enumerated: bool | None
+  findings: list[Finding]
+
+
+COLUMNS = (
+  "scale",
+  "scale_label",
+  "seed",
+  "metric",
+  "score",
+  "diverged",
+  "item_stderr",
+  "num_items",
+  "source",
+)
+
+
+def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
+  """Raises ValueError where a value is not one of the choices."""
+  if value not in choices:
+    raise ValueError(
+      f"--{name} must be one of {', '.join(choices)}, got {value!r}"
+    )
+
+
+def require_column(
+  name: str, columns: Iterable[str], flag: str, where: object
+) -> None:
+  """Raises ValueError where a column is not there, with the nearest names."""
+  columns = list(columns)
+  if name in columns:
+    return
+  by_lower = {column.lower(): column for column in columns}
+  near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+  hint = (
+    f"did you mean {' or '.join(quote(by_lower[key]) for key in near)}?"
+    if near
+    else f"there are {', '.join(map(quote, columns[:20])) or 'none'}"
+  )
+  raise ValueError(f"--{flag}: no column {quote(name)} in {where}; {hint}")
+
+
+def quote(value: object) -> str:
+  """Foreign text for a message: quoted, of bounded length, in one line."""
+  text = str(value)
+  return f"'{visible(text if len(text) <= 200 else text[:197] + '...')}'"
+
+
+def visible(text: str) -> str:
+  """The text with line breaks and other control characters as escapes."""
+  return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def plain_rows(
+  frame: "pd.DataFrame", columns: Sequence[str]
+) -> list[dict[str, Any]]:
+  """Rows as dicts that JSON can hold."""
+  rows = cast(Any, frame[list(columns)]).to_dict("records")
+  return [plain_row(row) for row in rows]
+
+
+def plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+  """A row of Python values; numbers that are not finite become texts."""
+
+  def plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    is_odd = isinstance(value, float) and not np.isfinite(value)
+    return str(value) if is_odd else value
+
+  return {str(key): plain(value) for key, value in row.items()}
