@@ -323,8 +323,10 @@ def success_beyond_antimode(
   num_diverged = scores_S.size - finite_S.size
   antimode = float(find_antimode(finite_S)) if finite_S.size else math.nan
   if math.isnan(antimode):
+    nan = math.nan
+    reason = "these scores have no antimode"
     return SuccessBeyondAntimode(
-      *[math.nan] * 6, num_diverged, math.nan, "these scores have no antimode"
+      nan, nan, nan, nan, nan, nan, num_diverged, nan, reason
     )
   index_RS = intervals.resample_indices(finite_S.size, num_resamples, seed)
   if find_resampled is None:
@@ -345,11 +347,19 @@ def success_beyond_antimode(
       f"no antimode in {share_without:.0%} of the resamples; the intervals "
       "are of the others"
     )
+  antimode_low, antimode_high = intervals.percentile_interval(
+    antimode_R, finite_S.size, confidence
+  )
+  low, high = intervals.percentile_interval(
+    probability_R, scores_S.size, confidence
+  )
   return SuccessBeyondAntimode(
     antimode,
-    *intervals.percentile_interval(antimode_R, finite_S.size, confidence),
+    antimode_low,
+    antimode_high,
     int((finite_S >= antimode).sum()) / scores_S.size,
-    *intervals.percentile_interval(probability_R, scores_S.size, confidence),
+    low,
+    high,
     num_diverged,
     share_without,
     reason,
