@@ -49,17 +49,17 @@ STATISTICS = {
 }
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("name", ["mean", "median", "mean_given_success"])
 def test_intervals_are_quantiles_of_the_statistic_of_each_resample(
   scores_S, name
 ):
   found = getattr(resampling.bootstrap(scores_S[None], seed=5)[0], name)
   index_RS = intervals.resample_indices(scores_S.size, seed=5)
   statistic = STATISTICS[name]
-  num_runs = {
-    "success_probability": scores_S.size,
-    "mean_given_success": (np.isfinite(scores_S) & (scores_S >= 0.2)).sum(),
-  }.get(name, np.isfinite(scores_S).sum())
+  used_S = np.isfinite(scores_S)
+  if name == "mean_given_success":
+    used_S &= scores_S >= 0.2
+  num_runs = used_S.sum()
   t = stats.t.ppf(0.025, num_runs - 1)
   level = stats.norm.cdf(t * np.sqrt(num_runs / (num_runs - 1)))
   low, high = np.quantile(
@@ -68,6 +68,35 @@ def test_intervals_are_quantiles_of_the_statistic_of_each_resample(
   assert found.value == pytest.approx(statistic(scores_S))
   assert (found.low, found.high) == pytest.approx((low, high))
   assert found.note == ""
+
+
+def test_the_interval_of_the_success_probability_is_scipys_bca(scores_S):
+  (found,) = resampling.bootstrap(scores_S[None], 0.3, num_resamples=9999)
+  success_S = success.is_success(scores_S, 0.3)
+  expected = stats.bootstrap(
+    (success_S,), np.mean, method="BCa", rng=np.random.default_rng(1)
+  ).confidence_interval
+  assert found.success_probability.value == success_S.mean()
+  assert found.success_probability[1:3] == pytest.approx(
+    tuple(expected),
+    abs=1.01 / scores_S.size,  # Resamples move in such steps.
+  )
+
+
+def test_bca_corrects_a_bias_and_a_skew_as_scipy_does():
+  scores_S = RNG.lognormal(0, 1, 60)
+  index_RS = intervals.resample_indices(60, 20_000)
+  influence_S = scores_S - scores_S.mean()
+  acceleration = (influence_S**3).sum() / (influence_S**2).sum() ** 1.5 / 6
+  found = intervals.bca_interval(
+    scores_S[index_RS].mean(axis=1), scores_S.mean(), acceleration
+  )
+  expected = stats.bootstrap(
+    (scores_S,), np.mean, method="BCa", rng=np.random.default_rng(1)
+  ).confidence_interval
+  assert found == pytest.approx(tuple(expected), rel=0.03)
+  assert np.isnan(intervals.bca_interval([1.0, 2.0], 3.0, 0.0)).all()
+  assert np.isnan(intervals.bca_interval([np.nan], 3.0, 0.0)).all()
 
 
 @pytest.mark.parametrize("statistic", [np.mean, np.median])
@@ -248,20 +277,21 @@ def test_crossed_resamples_hold_runs_and_items():
   found = resampling.crossed_bootstrap(results_SN, 0.5, seed=4)
   index_RS = intervals.resample_indices(12, seed=4)
   item_RN = np.random.default_rng([4, 1]).integers(9, size=(1000, 9))
-  values = [
-    [
+  for interval, statistic in zip(found[:2], (np.nanmean, np.nanmedian)):
+    value_R = [
       statistic(results_SN[np.ix_(index_S, item_N)].mean(axis=1))
       for index_S, item_N in zip(index_RS, item_RN)
     ]
-    for statistic in (
-      np.nanmean,
-      np.nanmedian,
-      lambda score_S: (score_S > 0.5 - 1e-9).mean(),
-    )
-  ]
-  for interval, value_R, num in zip(found[:3], values, (11, 11, 12)):
-    expected = intervals.percentile_interval(value_R, num)
+    expected = intervals.percentile_interval(value_R, 11)
     assert (interval.low, interval.high) == pytest.approx(expected)
+  share_R = [
+    (results_SN[np.ix_(index_S, item_N)].mean(axis=1) > 0.5 - 1e-9).mean()
+    for index_S, item_N in zip(index_RS, item_RN)
+  ]
+  share = found.success_probability.value
+  skew = (1 - 2 * share) / (6 * np.sqrt(12 * share * (1 - share)))
+  expected = intervals.bca_interval(share_R, share, skew)
+  assert found.success_probability[1:3] == pytest.approx(expected)
   assert found.mean.value == pytest.approx(np.nanmean(results_SN))
   assert found.num_diverged == 1
 

@@ -110,9 +110,10 @@ def bootstrap(
 
   All cells are resampled with the same draws, so that a seed stays together
   over cells; each interval by itself is what it would be alone. They are those
-  of `intervals.percentile_interval`. For the success probability Wilson's
-  interval, `success.success_probability`, needs no resampling; this one is
-  there to go with the others.
+  of `intervals.percentile_interval`, that of the success probability is
+  `intervals.bca_interval`. For the latter Wilson's interval,
+  `success.success_probability`, needs no resampling; this one is there to go
+  with the others.
 
   Where all scores are equal, S runs are still compatible with other values of
   a weight up to q = 1 − ((1 − confidence) / 2)^(1/S) (Clopper and Pearson 1934,
@@ -439,13 +440,19 @@ def _probability_interval(
   threshold: float,
   confidence: float,
 ) -> Interval:
+  """Interval of a share of runs, of which the coverage is in steps."""
   found = success.success_probability(scores_S, threshold, confidence)
-  size = found.num_runs
-  low, high = intervals.percentile_interval(value_R, size, confidence)
-  if 0 < found.num_successes < size and low < high:
-    return Interval(found.probability, low, high, _few(size))
+  size, share = found.num_runs, found.probability
+  if 0 < share < 1:
+    # Influence of a run is its success less the share; a binomial's skewness.
+    spread = math.sqrt(size * share * (1 - share))
+    low, high = intervals.bca_interval(
+      value_R, share, (1 - 2 * share) / (6 * spread), confidence
+    )
+    if low < high:
+      return Interval(share, low, high, _few(size))
   note = f"{found.num_successes} of {size} succeed: Wilson's interval"
-  return Interval(found.probability, found.low, found.high, note)
+  return Interval(share, found.low, found.high, note)
 
 
 def _few(size: int) -> str:

@@ -1,0 +1,1 @@
+"""Simulations that tabulate a statistic or measure how often it errs."""
