@@ -3,7 +3,7 @@
   python -m emergence.statistics.calibration.coverage [--samples=1000]
 
 draws many samples from laws that are known, asks for intervals, counts, and
-prints a table; three minutes on one core. Aims: 0.90 to 0.98 for 95 % bootstrap
+prints a table; two minutes on one core. Aims: 0.90 to 0.98 for 95 % bootstrap
 intervals of 20 to 250 seeds, and for Wilson's interval on average over success
 probabilities from 0.05 to 0.95; at least 0.95 for the band of all thresholds.
 
