@@ -126,7 +126,7 @@ def four_panels(
   """Mode, mean, success probability and mean of successes, by scale.
 
   The bars of the success probability are its 95 % Wilson interval. The mean of
-  successes is left out where fewer than `success.LEAST_SUCCESSES` seeds
+  successes is left out where fewer than `success.MIN_SUCCESSES` seeds
   succeed.
 
   Args:

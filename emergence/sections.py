@@ -147,7 +147,7 @@ def _cells(findings: Findings) -> Section:
     f"{threshold:.0%} is a convention, another threshold gives other"
     " probabilities. The interval is Wilson's, over seeds of this very setting."
     " The mode is the peak of a smoothed density and moves with the smoothing."
-    f" A mean of fewer than {success.LEAST_SUCCESSES} successes is not given."
+    f" A mean of fewer than {success.MIN_SUCCESSES} successes is not given."
     " Seeds by tenth: [0, .1), [.1, .2), … [.9, 1].",
     table=Table(header, body),
   )

@@ -30,7 +30,7 @@ def summarize(
     score; seeds_by_tenth of the score's range; success_threshold,
     num_successes, success_probability and its 95 % Wilson interval
     success_low, success_high; mean_given_success, None where fewer than
-    `success.LEAST_SUCCESSES` runs succeed.
+    `success.MIN_SUCCESSES` runs succeed.
 
   Raises:
     ValueError: no record of that test length.

@@ -1,0 +1,72 @@
+import math
+
+import numpy as np
+import pytest
+
+from emergence.statistics.calibration import coverage
+
+
+def test_a_small_study_prints_a_row_for_each_population_and_statistic(
+  monkeypatch, capsys
+):
+  monkeypatch.setattr(coverage, "_TRUTH_DRAWS", 20_000)
+  coverage.print_table(coverage.study(40, 100, (20, 30)))
+  output = capsys.readouterr().out
+  for name in (*coverage.POPULATIONS, "Wilson", "band of all", "J(mode)"):
+    assert name in output
+  assert "seeds × items" in output
+  assert "yes: " in output
+
+
+def test_the_command_prints_how_long_it_took(monkeypatch, capsys):
+  monkeypatch.setattr(coverage, "study", lambda samples, resamples: [])
+  coverage.main(["--samples=7"])
+  assert capsys.readouterr().out.endswith("0 s\n")
+
+
+def test_coverage_is_the_share_of_intervals_that_hold_the_truth():
+  row = coverage._row(
+    "law", 9, "mean", [(0.0, 1.0), (0.6, 1.0), (0.1, 0.5)], 0.5, (0.5, 0.9)
+  )
+  assert row.coverage == pytest.approx(2 / 3)
+  assert row.error == pytest.approx(math.sqrt(2 / 9 / 3))
+  assert row.verdict == "yes"
+  assert row._replace(coverage=0.4).verdict == "BELOW"
+  assert row._replace(coverage=0.95).verdict == "above"
+  assert row._replace(aim=coverage.NO_AIM).verdict == "no aim"
+
+
+@pytest.mark.parametrize("name", ["normal", "clusters 0.6/0.4", "grid of 1/11"])
+def test_the_bootstrap_covers_what_it_says(name):
+  for row in coverage.bootstrap_coverage(name, 50, 300, 500):
+    assert row.coverage > 0.9 - 2 * 0.02
+
+
+def test_wilsons_exact_coverage_is_that_of_simulated_samples():
+  rng = np.random.default_rng(0)
+  row = coverage.wilson_coverage(20)
+  probability_P = rng.uniform(0.05, 0.95, 20_000)
+  hits_P = rng.binomial(20, probability_P)
+  z, num = 1.959963984540054, 20
+  # Wilson's interval is where the score test does not reject.
+  score_P = np.abs(hits_P / num - probability_P)
+  held_P = score_P <= z * np.sqrt(probability_P * (1 - probability_P) / num)
+  assert row.coverage == pytest.approx(held_P.mean(), abs=4 * 0.0016)
+  assert 0.94 < row.coverage < 0.96
+
+
+def test_valleys_are_between_the_clusters():
+  rng = np.random.default_rng(0)
+  draw = coverage.two_clusters(0.5)
+  scores_S = draw(rng, (80,))
+  found_R = coverage.valley(scores_S, rng.integers(80, size=(50, 80)))
+  assert ((found_R > 0.3) & (found_R < 0.6)).all()
+  one_cluster_S = rng.normal(0.5, 0.02, 80)
+  assert np.isnan(coverage.valley(one_cluster_S, np.arange(80)[None]))[0]
+
+
+@pytest.mark.slow
+def test_all_aims_are_met_or_missed_on_the_safe_side():
+  for row in coverage.study(400, 500, (20, 100)):
+    # Of so many rows some are below by chance.
+    assert row.coverage + 3 * row.error >= row.aim[0], row

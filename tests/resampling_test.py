@@ -1,0 +1,354 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from emergence.statistics import intervals, modality, resampling, success
+
+RNG = np.random.default_rng(0)
+
+
+def two_clusters(shape, share_high, rng=RNG, low=0.2, high=0.7, spread=0.05):
+  high_S = rng.random(shape) < share_high
+  return np.where(
+    high_S, rng.normal(high, spread, shape), rng.normal(low, spread, shape)
+  )
+
+
+def with_diverged(scores_S, num):
+  scores_S = scores_S.copy()
+  scores_S[:num] = [np.nan, np.inf, -np.inf][:num]
+  return scores_S
+
+
+POPULATIONS = {
+  "two clusters": two_clusters(40, 0.5),
+  "odd": two_clusters(35, 0.6),
+  "grid": RNG.integers(0, 12, 50) / 11,
+  "diverged": with_diverged(two_clusters(41, 0.7), 3),
+}
+
+
+@pytest.fixture(params=POPULATIONS.values(), ids=POPULATIONS.keys())
+def scores_S(request):
+  return request.param
+
+
+def one_by_one(scores_S, index_RS, statistic):
+  return np.array([statistic(scores_S[index_S]) for index_S in index_RS])
+
+
+def finite(statistic):
+  return lambda scores_S: statistic(scores_S[np.isfinite(scores_S)])
+
+
+STATISTICS = {
+  "mean": finite(np.mean),
+  "median": finite(np.median),
+  "success_probability": lambda s: np.mean(np.isfinite(s) & (s >= 0.2)),
+  "mean_given_success": finite(lambda s: np.mean(s[s >= 0.2])),
+}
+
+
+@pytest.mark.parametrize("name", ["mean", "median", "mean_given_success"])
+def test_intervals_are_quantiles_of_the_statistic_of_each_resample(
+  scores_S, name
+):
+  found = getattr(resampling.bootstrap(scores_S[None], seed=5)[0], name)
+  index_RS = intervals.resample_indices(scores_S.size, seed=5)
+  statistic = STATISTICS[name]
+  used_S = np.isfinite(scores_S)
+  if name == "mean_given_success":
+    used_S &= scores_S >= 0.2
+  num_runs = used_S.sum()
+  t = stats.t.ppf(0.025, num_runs - 1)
+  level = stats.norm.cdf(t * np.sqrt(num_runs / (num_runs - 1)))
+  low, high = np.quantile(
+    one_by_one(scores_S, index_RS, statistic), [level, 1 - level]
+  )
+  assert found.value == pytest.approx(statistic(scores_S))
+  assert (found.low, found.high) == pytest.approx((low, high))
+  assert found.note == ""
+
+
+def test_the_interval_of_the_success_probability_is_scipys_bca(scores_S):
+  (found,) = resampling.bootstrap(scores_S[None], 0.3, num_resamples=9999)
+  success_S = success.is_success(scores_S, 0.3)
+  expected = stats.bootstrap(
+    (success_S,), np.mean, method="BCa", rng=np.random.default_rng(1)
+  ).confidence_interval
+  assert found.success_probability.value == success_S.mean()
+  assert found.success_probability[1:3] == pytest.approx(
+    tuple(expected),
+    abs=1.01 / scores_S.size,  # Resamples move in such steps.
+  )
+
+
+def test_bca_corrects_a_bias_and_a_skew_as_scipy_does():
+  scores_S = RNG.lognormal(0, 1, 60)
+  index_RS = intervals.resample_indices(60, 20_000)
+  influence_S = scores_S - scores_S.mean()
+  acceleration = (influence_S**3).sum() / (influence_S**2).sum() ** 1.5 / 6
+  found = intervals.bca_interval(
+    scores_S[index_RS].mean(axis=1), scores_S.mean(), acceleration
+  )
+  expected = stats.bootstrap(
+    (scores_S,), np.mean, method="BCa", rng=np.random.default_rng(1)
+  ).confidence_interval
+  assert found == pytest.approx(tuple(expected), rel=0.03)
+  assert np.isnan(intervals.bca_interval([1.0, 2.0], 3.0, 0.0)).all()
+  assert np.isnan(intervals.bca_interval([np.nan], 3.0, 0.0)).all()
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median])
+def test_the_plain_interval_is_scipys_percentile_bootstrap(statistic):
+  scores_S = two_clusters(60, 0.5)
+  index_RS = intervals.resample_indices(60, 9999)
+  found = intervals.percentile_interval(
+    one_by_one(scores_S, index_RS, statistic), np.inf
+  )
+  expected = stats.bootstrap(
+    (scores_S,), statistic, method="percentile", rng=np.random.default_rng(1)
+  ).confidence_interval
+  assert found == pytest.approx(tuple(expected), abs=0.02)
+
+
+def test_the_bootstrap_median_has_its_exact_law():
+  # The median of an odd resample is at most the k-th score if more than half
+  # of the draws are: a binomial probability (Efron 1979).
+  scores_S = np.sort(RNG.uniform(size=15))
+  index_RS = intervals.resample_indices(15, 20_000)
+  exact = stats.binom.sf(7, 15, np.arange(1, 16) / 15)
+  median_R = resampling._resampled_median(
+    scores_S, resampling._counts(index_RS, 15)
+  )
+  found = (median_R[:, None] <= scores_S).mean(axis=0)
+  error = np.sqrt(exact * (1 - exact) / 20_000)
+  assert (np.abs(found - exact) <= 4 * error).all()
+
+
+def test_cells_of_one_call_are_what_each_is_alone():
+  scores_CS = two_clusters((3, 30), 0.5)
+  together = resampling.bootstrap(scores_CS, seed=2)
+  for scores_S, found in zip(scores_CS, together):
+    (alone,) = resampling.bootstrap(scores_S[None], seed=2)
+    for name in STATISTICS:
+      expected = pytest.approx(getattr(alone, name)[:3], abs=1e-12)
+      assert getattr(found, name)[:3] == expected
+  assert together != resampling.bootstrap(scores_CS, seed=3)
+
+
+def test_equal_scores_do_not_make_an_interval_without_width():
+  (found,) = resampling.bootstrap(np.full((1, 50), 0.3, np.float32))
+  # With this weight on other scores, 50 equal ones are a 2.5 % event.
+  weight = 1 - 0.025 ** (1 / 50)
+  assert (1 - weight) ** 50 == pytest.approx(0.025)
+  assert found.mean.low == pytest.approx(0.3 * (1 - weight))
+  assert found.mean.high == pytest.approx(0.3 + 0.7 * weight)
+  assert "all 50 scores are equal" in found.mean.note
+  wilson = success.success_probability([0.3] * 50)
+  assert found.success_probability.low == wilson.low
+  assert found.success_probability.high == 1
+  assert "50 of 50 succeed" in found.success_probability.note
+  assert found.mean_given_success.low == pytest.approx(0.3 - 0.1 * weight)
+  assert found.mean_given_success.high == found.mean.high
+  assert found.median.low == found.median.high == np.float32(0.3)
+  assert "100% of the 50 scores" in found.median.note
+
+
+def test_equal_scores_without_bounds_have_no_interval():
+  (found,) = resampling.bootstrap(
+    np.full((1, 30), -2.0), threshold=-3, support=(-np.inf, 0)
+  )
+  assert found.mean.value == -2
+  assert np.isnan([found.mean.low, found.mean.high]).all()
+  assert "no interval without bounds" in found.mean.note
+
+
+def test_a_median_without_width_says_how_many_scores_it_is():
+  scores_S = np.append(np.zeros(45), RNG.uniform(0.1, 0.6, 15))
+  (found,) = resampling.bootstrap(scores_S[None])
+  assert found.median[:3] == (0, 0, 0)
+  assert found.median.note == (
+    "no width: 75% of the 60 scores are equal to the median"
+  )
+  assert found.mean.low < found.mean.high
+
+
+def test_five_equal_scores_say_nothing_about_the_median():
+  (five,) = resampling.bootstrap(np.zeros((1, 5)))
+  (six,) = resampling.bootstrap(np.zeros((1, 6)))
+  assert five.median[:3] == (0, 0, 1)
+  # Six are on one side of the median with probability 2 / 64 < 0.05.
+  assert six.median[:3] == (0, 0, 0)
+
+
+def test_few_runs_and_few_successes_are_named():
+  (found,) = resampling.bootstrap(two_clusters((1, 12), 1.0))
+  assert "may cover less" in found.mean.note
+  (found,) = resampling.bootstrap(np.append(np.zeros(21), [0.9] * 9)[None])
+  assert np.isnan(found.mean_given_success[:3]).all()
+  assert "needs 10" in found.mean_given_success.note
+  assert found.mean.note == ""
+  (found,) = resampling.bootstrap([[0.4, np.nan]])
+  assert found.mean.value == 0.4
+  assert np.isnan(found.mean.low)
+  assert found.mean.note == "1 runs with a score: no interval"
+
+
+def test_a_population_that_diverged_has_only_a_success_probability():
+  (found,) = resampling.bootstrap(np.full((1, 20), np.nan))
+  assert (found.num_runs, found.num_diverged) == (20, 20)
+  assert np.isnan(found.mean.value)
+  assert np.isnan(found.median.value)
+  assert found.success_probability.value == 0
+  assert 0 < found.success_probability.high < 0.2
+
+
+@pytest.mark.parametrize(
+  "scores", [[0.1], [[]], [[1.2]], [[-0.1, np.nan]], np.zeros((1, 1, 1))]
+)
+def test_other_shapes_and_scores_are_refused(scores):
+  with pytest.raises(ValueError, match="expected scores"):
+    resampling.bootstrap(scores)
+
+
+def test_the_mode_of_the_scores_themselves_is_modalitys():
+  for share in (0.2, 0.4, 0.6, 0.8):
+    scores_S = two_clusters(80, share)
+    index_1S = np.arange(80)[None]
+    found = resampling.resampled_modes(scores_S, index_1S)[0]
+    assert found == pytest.approx(modality.mode(scores_S), abs=0.002)
+
+
+def test_the_mode_of_a_resample_is_modalitys_at_an_equal_bandwidth():
+  scores_S = two_clusters(50, 0.5)
+  index_RS = intervals.resample_indices(50, 200)
+  found_R = resampling.resampled_modes(scores_S, index_RS)
+  width_R = one_by_one(scores_S, index_RS, modality.bandwidth)
+  same_R = np.isclose(width_R, modality.bandwidth(scores_S))
+  assert same_R.sum() > 100  # Silverman's rule is cut for two such clusters.
+  expected_R = one_by_one(scores_S, index_RS[same_R], modality.mode)
+  np.testing.assert_allclose(found_R[same_R], expected_R, atol=0.002)
+  assert len(np.unique(expected_R > 0.45)) == 2
+
+
+def test_resampled_densities_integrate_to_one():
+  scores_S = np.append(np.zeros(10), two_clusters(20, 0.5))
+  at_G, density_RG = resampling.resampled_densities(
+    scores_S, intervals.resample_indices(30, 20)
+  )
+  areas = np.trapezoid(density_RG, at_G, axis=1)
+  np.testing.assert_allclose(areas, 1, atol=0.01)
+
+
+def test_the_mode_carries_the_share_of_each_cluster():
+  # Two atoms: the mode is above where more than half of the draws are.
+  scores_S = np.repeat([0.2, 0.7], [13, 12])
+  found = resampling.mode_shares(scores_S, 0.45, num_resamples=4000)
+  exact = stats.binom.sf(12, 25, 12 / 25)
+  assert found.above == pytest.approx(
+    exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000)
+  )
+  assert found.below + found.above == 1
+  assert found.mode == pytest.approx(0.2, abs=0.002)
+
+
+def test_one_cluster_has_the_mode_for_sure_and_diverged_runs_have_none():
+  scores_S = with_diverged(RNG.normal(0.5, 0.05, 30), 2)
+  found = resampling.mode_shares(scores_S, np.nan)
+  assert (found.below, found.num_diverged) == (1, 2)
+  assert np.isnan(found.above)
+  assert found.mode == pytest.approx(modality.mode(scores_S[2:]), abs=0.002)
+  with pytest.raises(ValueError, match="finite score"):
+    resampling.mode_shares([np.nan], 0.5)
+
+
+def crossed(num_runs, num_items, rng, run_spread=0.1, item_spread=0.2):
+  """Right answers whose probability has effects of run and of item."""
+  run_S1 = rng.normal(0, run_spread, (num_runs, 1))
+  item_N = rng.normal(0, item_spread, num_items)
+  chance_SN = np.clip(0.5 + run_S1 + item_N, 0, 1)
+  return (rng.random((num_runs, num_items)) < chance_SN).astype(float)
+
+
+def test_crossed_resamples_hold_runs_and_items():
+  results_SN = crossed(12, 9, RNG)
+  results_SN[3] = np.nan
+  found = resampling.crossed_bootstrap(results_SN, 0.5, seed=4)
+  index_RS = intervals.resample_indices(12, seed=4)
+  item_RN = np.random.default_rng([4, 1]).integers(9, size=(1000, 9))
+  for interval, statistic in zip(found[:2], (np.nanmean, np.nanmedian)):
+    value_R = [
+      statistic(results_SN[np.ix_(index_S, item_N)].mean(axis=1))
+      for index_S, item_N in zip(index_RS, item_RN)
+    ]
+    expected = intervals.percentile_interval(value_R, 11)
+    assert (interval.low, interval.high) == pytest.approx(expected)
+  share_R = [
+    (results_SN[np.ix_(index_S, item_N)].mean(axis=1) > 0.5 - 1e-9).mean()
+    for index_S, item_N in zip(index_RS, item_RN)
+  ]
+  share = found.success_probability.value
+  skew = (1 - 2 * share) / (6 * np.sqrt(12 * share * (1 - share)))
+  expected = intervals.bca_interval(share_R, share, skew)
+  assert found.success_probability[1:3] == pytest.approx(expected)
+  assert found.mean.value == pytest.approx(np.nanmean(results_SN))
+  assert found.num_diverged == 1
+
+
+def test_without_item_noise_crossing_changes_nothing():
+  scores_S = two_clusters(40, 0.5)
+  alone = resampling.bootstrap(scores_S[None])[0]
+  found = resampling.crossed_bootstrap(np.tile(scores_S[:, None], (1, 5)))
+  for name in STATISTICS:
+    expected = getattr(alone, name)
+    assert getattr(found, name)[:3] == pytest.approx(expected[:3], abs=1e-9)
+
+
+def test_the_crossed_interval_has_the_variance_of_runs_and_items():
+  # Owen (2007): run and item variances add, and the rest counts three times.
+  results_SN = crossed(200, 60, RNG, item_spread=0.3)
+  found = resampling.crossed_bootstrap(results_SN, num_resamples=4000)
+  seeds = resampling.bootstrap(results_SN.mean(axis=1)[None])[0]
+  mean_S, mean_N = results_SN.mean(axis=1), results_SN.mean(axis=0)
+  rest_SN = results_SN - mean_S[:, None] - mean_N + results_SN.mean()
+  variance = (
+    mean_S.var() / 200 + mean_N.var() / 60 + (rest_SN**2).mean() / 200 / 60
+  )
+  half = (found.mean.high - found.mean.low) / 2
+  assert half == pytest.approx(1.96 * np.sqrt(variance), rel=0.08)
+  assert half > 2 * (seeds.mean.high - seeds.mean.low) / 2
+
+
+def test_a_run_with_some_results_missing_is_refused():
+  with pytest.raises(ValueError, match="run 1 has finite results on some"):
+    resampling.crossed_bootstrap([[0, 1], [np.nan, 1]])
+
+
+def test_item_noise_is_the_binomial_part_of_the_variance():
+  # Beta-binomial scores: the variance is known, and its binomial part.
+  num_items, a, b = 20, 4.0, 6.0
+  right_S = stats.betabinom.rvs(
+    num_items, a, b, size=40_000, random_state=np.random.default_rng(0)
+  )
+  found = resampling.item_noise(right_S / num_items, num_items)
+  total = stats.betabinom.var(num_items, a, b) / num_items**2
+  between = stats.beta.var(a, b)
+  assert found.seed_variance == pytest.approx(total, rel=0.03)
+  assert found.item_variance == pytest.approx(total - between, rel=0.03)
+  assert found.share == pytest.approx(1 - between / total, rel=0.03)
+
+
+def test_item_noise_without_spread_or_runs_is_named():
+  assert resampling.item_noise([0.5, 0.5], 10).note == "all scores are equal"
+  assert "fewer than two" in resampling.item_noise([0.5, np.nan], 10).note
+  with pytest.raises(ValueError, match="two items"):
+    resampling.item_noise([0.5, 0.6], 1)
+
+
+def test_intervals_need_two_runs_and_a_value():
+  assert np.isnan(intervals.percentile_interval([0.1, 0.2], 1)).all()
+  assert np.isnan(intervals.percentile_interval([np.nan], 10)).all()
+  for num_runs, num_resamples in ((0, 10), (10, 0)):
+    with pytest.raises(ValueError, match="at least one run"):
+      intervals.resample_indices(num_runs, num_resamples)

@@ -1,0 +1,123 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from emergence.statistics import small_studies
+
+RNG = np.random.default_rng(0)
+FIRST_S = np.array([0.0, 0.1, 0.1, 0.9])
+SECOND_S = np.array([0.0, 0.4, 0.8])
+
+
+def rows(*args, **kwargs):
+  found = small_studies.small_studies(*args, **kwargs)
+  return {(row.statistic, row.num_seeds): row for row in found}
+
+
+def enumerated(first_S, second_S, num, statistic, margin=0.2):
+  """Every study there is, one by one."""
+  truth = statistic(second_S) - statistic(first_S)
+  seen = np.array(
+    [
+      statistic(np.array(b)) - statistic(np.array(a))
+      for a in itertools.product(first_S, repeat=num)
+      for b in itertools.product(second_S, repeat=num)
+    ]
+  )
+  return (
+    np.mean(seen * np.sign(truth) < -1e-9),
+    np.mean(np.abs(seen) < 1e-9),
+    np.mean(np.abs(seen - truth) >= margin - 1e-9),
+  )
+
+
+def success_share(scores_S):
+  return np.mean(scores_S >= 0.2)
+
+
+@pytest.mark.parametrize("num", [1, 2, 3])
+def test_the_success_probability_is_that_of_all_studies(num):
+  found = rows(FIRST_S, SECOND_S, (num,))["success_probability", num]
+  assert found.difference == pytest.approx(2 / 3 - 1 / 4)
+  assert (found.reversed, found.unseen, found.missed) == pytest.approx(
+    enumerated(FIRST_S, SECOND_S, num, success_share)
+  )
+  assert found.reversed_error == found.unseen_error == found.missed_error == 0
+
+
+def test_the_mean_of_one_seed_is_that_of_all_pairs():
+  found = rows(FIRST_S, SECOND_S)["mean", 1]
+  assert (found.reversed, found.unseen, found.missed) == pytest.approx(
+    enumerated(FIRST_S, SECOND_S, 1, np.mean)
+  )
+  assert found.reversed_error == found.missed_error == 0
+
+
+@pytest.mark.parametrize("num", [2, 3])
+def test_the_mean_of_more_seeds_is_within_its_standard_errors(num):
+  found = rows(FIRST_S, SECOND_S, (num, 5))["mean", num]
+  for name, exact in zip(
+    ("reversed", "unseen", "missed"),
+    enumerated(FIRST_S, SECOND_S, num, np.mean),
+  ):
+    error = getattr(found, f"{name}_error")
+    assert error == pytest.approx(np.sqrt(exact * (1 - exact) / 10_000), 0.2)
+    assert abs(getattr(found, name) - exact) < 4 * error
+
+
+def test_the_mean_of_ten_seeds_reverses_as_often_as_a_normal_would():
+  first_S, second_S = RNG.normal(0.4, 0.1, 400), RNG.normal(0.45, 0.1, 400)
+  found = rows(first_S, second_S)["mean", 10]
+  deviation = np.sqrt((first_S.var() + second_S.var()) / 10)
+  expected = stats.norm.cdf(-found.difference / deviation)
+  assert found.reversed == pytest.approx(expected, abs=0.015)
+
+
+def test_a_step_down_is_reversed_by_a_step_up():
+  up, down = rows(FIRST_S, SECOND_S), rows(SECOND_S, FIRST_S)
+  for num in (1, 3, 5, 10):
+    one, other = (s["success_probability", num] for s in (up, down))
+    assert one.difference == -other.difference
+    assert one[3:6] == pytest.approx(other[3:6])
+
+
+def test_a_margin_met_exactly_is_missed():
+  # One seed a scale sees 0 or ±1 where the truth is 0.5.
+  found = rows([0.0], [0.0, 1.0], (1,), margin=0.5)
+  assert found["mean", 1].missed == 1
+  assert found["success_probability", 1].missed == pytest.approx(1)
+
+
+def test_no_difference_cannot_be_reversed():
+  found = rows([0.0, 1.0], [1.0, 0.0], (1,))["success_probability", 1]
+  assert np.isnan(found.reversed)
+  assert found.unseen == pytest.approx(0.5)
+
+
+def test_diverged_runs_fail_and_are_left_out_of_the_mean():
+  found = rows([0.0, np.nan], [0.5, 0.5, np.inf, np.nan], (1,))
+  assert found["mean", 1].difference == 0.5
+  assert found["success_probability", 1].difference == 0.5
+  assert found["mean", 1].num_diverged == 3
+  assert set(rows([np.nan], [0.5], (1, 3))) == {
+    ("success_probability", 1),
+    ("success_probability", 3),
+  }
+
+
+def test_the_seed_of_the_simulation_is_an_argument():
+  first, again, other = (
+    rows(FIRST_S, SECOND_S, seed=seed)["mean", 3] for seed in (1, 1, 2)
+  )
+  assert first == again
+  assert first != other
+
+
+@pytest.mark.parametrize(
+  ("first", "num_seeds"), [([], (1,)), ([[0.1]], (1,)), ([0.1], (0, 3))]
+)
+def test_other_shapes_and_sizes_are_refused(first, num_seeds):
+  with pytest.raises(ValueError, match=r"shape \[S\]"):
+    small_studies.small_studies(first, [0.2], num_seeds)

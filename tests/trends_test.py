@@ -1,0 +1,319 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from emergence.statistics import intervals, modality, trends
+
+RNG = np.random.default_rng(0)
+BREAKTHROUGH = [0.0, 0.01, 0.02, 0.03, 0.9, 0.91]
+LINE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+FLOOR_THEN_JUMP = [0.0, 0.0, 0.0, 0.0, 0.0, 0.8]
+
+
+def plain(scores_N):
+  """Srivastava et al. (2022) in plain Python, for scores without ties."""
+  steps = [b - a for a, b in itertools.pairwise(scores_N)]
+  squares = sorted(step**2 for step in steps)
+  num = len(squares)
+  median = (squares[(num - 1) // 2] + squares[num // 2]) / 2
+  sign = np.sign(scores_N.index(max(scores_N)) - scores_N.index(min(scores_N)))
+  improvement = sign * (max(scores_N) - min(scores_N))
+  linearity = improvement / (sum(squares) / num) ** 0.5
+  return improvement, linearity, improvement / median**0.5
+
+
+@pytest.mark.parametrize("num_scales", [2, 6, 7, 24])
+def test_the_measures_are_those_of_the_formulas(num_scales):
+  scores_SN = RNG.uniform(size=(20, num_scales))
+  found = trends.trajectories(scores_SN)
+  expected_S3 = np.array([plain(scores_N.tolist()) for scores_N in scores_SN])
+  np.testing.assert_allclose(found.improvement_S, expected_S3[:, 0])
+  np.testing.assert_allclose(found.linearity_S, expected_S3[:, 1])
+  np.testing.assert_allclose(found.breakthroughness_S, expected_S3[:, 2])
+
+
+def test_a_jump_breaks_through_and_a_line_is_linear():
+  found = trends.trajectories([LINE, BREAKTHROUGH])
+  assert found.breakthroughness_rank_S.tolist() == [2, 1]
+  assert found.linearity_rank_S.tolist() == [1, 2]
+  assert found.linearity_S[0] == pytest.approx(5)  # Range over one step.
+  assert found.breakthroughness_S[1] == pytest.approx(0.91 / 0.01)
+  assert found.note == ""
+
+
+def test_most_steps_being_zero_is_infinite_counted_and_not_ranked():
+  found = trends.trajectories(
+    [FLOOR_THEN_JUMP, LINE, FLOOR_THEN_JUMP[:5] + [0.9], [0.5] + [0.0] * 5]
+  )
+  assert found.breakthroughness_S[[0, 2, 3]].tolist() == [
+    np.inf,
+    np.inf,
+    -np.inf,
+  ]
+  assert found.breakthroughness_rank_S.tolist() == [0, 1, 0, 0]
+  assert found.num_infinite == 3
+  assert found.highest_infinite == 2
+  assert (found.linearity_rank_S > 0).all()
+  assert trends.trajectories([LINE]).highest_infinite is None
+
+
+def test_equal_measures_are_ranked_by_the_size_of_the_improvement():
+  # Halving every score changes neither linearity nor breakthroughness.
+  scores_SN = np.array([LINE, BREAKTHROUGH])[[0, 1, 0, 1]]
+  scores_SN *= np.array([[0.5], [0.5], [1], [1]])
+  found = trends.trajectories(scores_SN)
+  assert found.breakthroughness_S[1] == found.breakthroughness_S[3]
+  assert found.breakthroughness_rank_S.tolist() == [4, 2, 3, 1]
+  assert found.linearity_rank_S.tolist() == [2, 4, 1, 3]
+
+
+def test_incomplete_and_constant_trajectories_are_counted_and_not_ranked():
+  scores_SN = np.array([LINE, BREAKTHROUGH, [0.3] * 6, LINE])
+  scores_SN[1, 2] = np.nan
+  scores_SN[3, 0] = -np.inf
+  found = trends.trajectories(scores_SN)
+  assert (found.num_incomplete, found.num_constant) == (2, 1)
+  assert found.num_infinite == 0
+  assert np.isnan(found.breakthroughness_S).tolist() == [False] + [True] * 3
+  assert np.isnan(found.improvement_S).tolist() == [False, True, False, True]
+  assert found.improvement_S[2] == 0
+  assert found.breakthroughness_rank_S.tolist() == [1, 0, 0, 0]
+  assert np.isnan(trends.trajectories([[np.nan] * 6]).linearity_S).all()
+
+
+def test_fewer_than_six_scales_are_shown_and_not_ranked():
+  found = trends.trajectories(RNG.uniform(size=(4, 5)))
+  assert np.isfinite(found.breakthroughness_S).all()
+  assert not found.breakthroughness_rank_S.any()
+  assert not found.linearity_rank_S.any()
+  assert "5 scales: shown, not ranked" in found.note
+
+
+def test_single_precision_has_the_ties_of_double_precision():
+  scores_SN = np.array([[0.1, 0.7, 0.7, 0.7, 0.7, 0.9]])
+  low = scores_SN.astype(np.float32).astype(float)
+  low[0, 2] = np.nextafter(np.float32(0.7), np.float32(1))
+  assert trends.trajectories(scores_SN).num_infinite == 1
+  assert trends.trajectories(low).num_infinite == 1
+
+
+@pytest.mark.parametrize("scores", [[0.1, 0.2], [[0.1]], np.zeros((0, 3))])
+def test_other_shapes_are_refused(scores):
+  with pytest.raises(ValueError, match=r"shape \[S, N\]"):
+    trends.trajectories(scores)
+  with pytest.raises(ValueError, match=r"shape \[S, N\]"):
+    trends.pairing(scores, "nothing")
+
+
+def spearman(scores_SN):
+  """Mean over pairs of scales, by scipy."""
+  pairs = itertools.combinations(scores_SN.T, 2)
+  return np.mean([stats.spearmanr(a, b).statistic for a, b in pairs])
+
+
+def test_the_statistic_is_the_mean_of_scipys_tie_corrected_correlations():
+  scores_SN = RNG.integers(0, 5, (30, 4)) / 4  # Many ties.
+  constant_SN = np.insert(scores_SN, 2, 0.5, axis=1)
+  found = trends.pairing(constant_SN, "the data stream")
+  assert found.correlation == pytest.approx(spearman(scores_SN))
+  assert (found.num_scales, found.num_seeds) == (4, 30)
+  assert found.shares == "the data stream"
+
+
+def test_the_null_is_that_of_all_permutations():
+  scores_SN = np.array(
+    [[0.1, 0.3, 0.2], [0.2, 0.1, 0.2], [0.5, 0.3, 0.9], [0.6, 0.7, 0.8]]
+  )
+  first_N, *others = scores_SN.T
+  exact = np.array(
+    [
+      spearman(np.stack([first_N, b, c], axis=1))
+      for b in itertools.permutations(others[0])
+      for c in itertools.permutations(others[1])
+    ]
+  )
+  observed = spearman(scores_SN)
+  p = np.mean(exact >= observed - 1e-9)
+  found = trends.pairing(scores_SN, "nothing", num_permutations=4000)
+  assert found.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
+  assert found.correlation_null == pytest.approx(
+    np.quantile(exact, 0.95, method="higher"), abs=0.05
+  )
+
+
+def test_paired_seeds_are_found_and_others_are_not():
+  ability_S = RNG.normal(size=(60, 1))
+  paired = trends.pairing(ability_S + RNG.normal(size=(60, 8)), "everything")
+  assert paired.p == 1 / 1001
+  assert paired.correlation > paired.correlation_null > 0
+  p = [
+    trends.pairing(RNG.normal(size=(20, 6)), "nothing", 99, seed).p
+    for seed in range(300)
+  ]
+  # Without pairing p is uniform on 1/100, …, 1.
+  for level in (0.05, 0.5, 0.9):
+    share = np.mean(np.array(p) <= level)
+    assert abs(share - level) < 4 * np.sqrt(level * (1 - level) / 300)
+
+
+def test_the_best_of_many_seeds_by_chance_is_the_maximum_of_permuted_ones():
+  scores_SN = RNG.uniform(size=(15, 7))
+  found = trends.pairing(scores_SN, "nothing", num_permutations=2000)
+  observed = trends.trajectories(scores_SN)
+  assert found.max_breakthroughness == observed.breakthroughness_S.max()
+  assert found.max_linearity == observed.linearity_S.max()
+  rng = np.random.default_rng(1)
+  permuted = [
+    trends.trajectories(rng.permuted(scores_SN, axis=0)) for _ in range(2000)
+  ]
+  for null, best in (
+    (
+      found.max_breakthroughness_null,
+      [p.breakthroughness_S.max() for p in permuted],
+    ),
+    (found.max_linearity_null, [p.linearity_S.max() for p in permuted]),
+  ):
+    assert np.mean(np.array(best) <= null) == pytest.approx(0.95, abs=0.02)
+
+
+def test_incomplete_seeds_are_left_out_of_the_pairing_and_counted():
+  scores_SN = RNG.uniform(size=(12, 6))
+  holes_SN = np.insert(scores_SN, [0, 5], np.nan, axis=0)
+  holes_SN[6, 1:] = 0.5
+  found = trends.pairing(holes_SN, "nothing", 200)
+  assert found.num_incomplete == 2
+  assert found._replace(num_incomplete=0) == trends.pairing(
+    scores_SN, "nothing", 200
+  )
+
+
+def test_what_cannot_be_said_about_pairing_is_named():
+  found = trends.pairing(np.full((10, 6), 0.5), "nothing", 20)
+  assert np.isnan([found.correlation, found.p, found.correlation_null]).all()
+  assert "fewer than two scales" in found.note
+  assert "no seed has a finite breakthroughness" in found.note
+  found = trends.pairing(RNG.uniform(size=(2, 6)), "nothing")
+  assert np.isnan(found.p)
+  assert "2 seeds at every scale" in found.note
+
+
+def test_batches_of_permutations_do_not_change_the_result(monkeypatch):
+  scores_SN = RNG.uniform(size=(9, 6))
+  whole = trends.pairing(scores_SN, "nothing", 50)
+  monkeypatch.setattr(trends, "_BATCH_VALUES", 9 * 6 * 7)
+  assert trends.pairing(scores_SN, "nothing", 50) == whole
+
+
+@pytest.mark.parametrize(
+  ("values", "expected"),
+  [
+    ([0, 0, 1, 1], 1),
+    ([0, 0.25, 0.5, 0.75, 1], 0.25),
+    ([1, 0.5, 0.5], 1),
+    ([0, 0.6, 0.2, 1], 0.8),
+    ([0, 0.5, np.nan, 1.0], 0.5),
+    ([np.nan, 0.2, 0.4, 0.7], 0.6),
+    ([0, np.nan, 1], np.nan),
+    ([0.3, 0.3], np.nan),
+    ([np.nan, np.nan], np.nan),
+  ],
+)
+def test_a_jump_is_the_largest_step_over_the_range(values, expected):
+  np.testing.assert_allclose(trends.jump(values), expected)
+  np.testing.assert_allclose(
+    trends.jump([[0.0] * len(values), values])[1], expected
+  )
+
+
+def two_clusters(share_high_N, num, rng=RNG):
+  """Half-way mode jumps, while the success probability follows the shares."""
+  scores = []
+  for share in share_high_N:
+    centre_S = np.where(np.arange(num) < round(share * num), 0.7, 0.1)
+    scores.append(rng.permutation(rng.normal(centre_S, 0.02)))
+  return scores
+
+
+def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
+  scores = two_clusters(np.linspace(0.1, 0.9, 9), 100)
+  found = trends.abruptness(scores)
+  assert found.mode == pytest.approx(
+    trends.jump([modality.mode(s) for s in scores]), abs=0.01
+  )
+  assert found.mode > 0.9
+  assert found.success_probability == pytest.approx(1 / 8)
+  assert found.mean == pytest.approx(1 / 8, abs=0.02)
+  assert found.difference == found.mode - found.success_probability
+  assert 0.5 < found.difference_low < found.difference < found.difference_high
+  assert found.difference_high <= 1
+  assert "P = 1/2" in found.note
+  assert (found.num_scales, found.num_scales_given_success) == (9, 9)
+
+
+def test_the_mode_of_one_moving_cluster_does_not_jump_more():
+  scores = [RNG.normal(c, 0.02, 60) for c in np.linspace(0.1, 0.9, 9)]
+  found = trends.abruptness(scores)
+  assert found.mode < 0.2
+  assert found.difference < 0
+
+
+def test_means_of_few_successes_have_no_part_in_the_jump():
+  scores = two_clusters([0.05, 0.5, 0.7, 0.9], 100)
+  found = trends.abruptness(scores)
+  assert found.num_scales_given_success == 3
+  assert found.mean_given_success == trends.jump(
+    [s[s >= 0.2].mean() for s in scores[1:]]
+  )
+
+
+def test_the_interval_is_of_the_jumps_of_resampled_scales():
+  scores = two_clusters([0.2, 0.4, 0.7, 0.8], 30)
+  found = trends.abruptness(scores, num_resamples=300, seed=7)
+  drawn = [
+    s[intervals.resample_indices(30, 300, [7, n])] for n, s in enumerate(scores)
+  ]
+  difference_R = np.array(
+    [
+      trends.jump([modality.mode(d[r]) for d in drawn])
+      - trends.jump([(d[r] >= 0.2).mean() for d in drawn])
+      for r in range(300)
+    ]
+  )
+  low, high = intervals.percentile_interval(difference_R, 30)
+  assert found.difference_low == pytest.approx(
+    min(low, 2 * found.difference - high), abs=0.01
+  )
+  assert found.difference_high == pytest.approx(
+    max(high, 2 * found.difference - low), abs=0.01
+  )
+
+
+def test_paired_seeds_are_resampled_together():
+  scores_S = two_clusters([0.5], 40)[0]
+  # The same scores twice: together they never differ, apart they do.
+  together = trends.abruptness([scores_S, scores_S], paired=True)
+  apart = trends.abruptness([scores_S, scores_S])
+  assert together.share_undefined == 1
+  assert np.isnan(together.difference_low)
+  assert apart.share_undefined < 1
+
+
+def test_diverged_runs_fail_and_are_left_out_of_the_mode():
+  clean = two_clusters([0.1, 0.4, 0.9], 50)
+  dirty = [np.append(s, [np.nan, -np.inf]) for s in clean]
+  one, other = trends.abruptness(clean), trends.abruptness(dirty)
+  assert other.num_diverged == 6
+  assert (one.mode, one.mean) == (other.mode, other.mean)
+  assert one.success_probability == pytest.approx(other.success_probability)
+  assert np.isfinite([other.difference_low, other.difference_high]).all()
+
+
+def test_scales_without_scores_or_unequal_pairs_are_refused():
+  with pytest.raises(ValueError, match="each with finite scores"):
+    trends.abruptness([[0.1, 0.2], [np.nan]])
+  with pytest.raises(ValueError, match="two scales"):
+    trends.abruptness([[0.1, 0.2]])
+  with pytest.raises(ValueError, match="as many runs"):
+    trends.abruptness([[0.1, 0.2], [0.1]], paired=True)
