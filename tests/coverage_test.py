@@ -55,16 +55,6 @@ def test_wilsons_exact_coverage_is_that_of_simulated_samples():
   assert 0.94 < row.coverage < 0.96
 
 
-def test_valleys_are_between_the_clusters():
-  rng = np.random.default_rng(0)
-  draw = coverage.two_clusters(0.5)
-  scores_S = draw(rng, (80,))
-  found_R = coverage.valley(scores_S, rng.integers(80, size=(50, 80)))
-  assert ((found_R > 0.3) & (found_R < 0.6)).all()
-  one_cluster_S = rng.normal(0.5, 0.02, 80)
-  assert np.isnan(coverage.valley(one_cluster_S, np.arange(80)[None]))[0]
-
-
 @pytest.mark.slow
 def test_all_aims_are_met_or_missed_on_the_safe_side():
   for row in coverage.study(400, 500, (20, 100)):

@@ -212,35 +212,6 @@ def test_other_shapes_and_scores_are_refused(scores):
     resampling.bootstrap(scores)
 
 
-def test_the_mode_of_the_scores_themselves_is_modalitys():
-  for share in (0.2, 0.4, 0.6, 0.8):
-    scores_S = two_clusters(80, share)
-    index_1S = np.arange(80)[None]
-    found = resampling.resampled_modes(scores_S, index_1S)[0]
-    assert found == pytest.approx(modality.mode(scores_S), abs=0.002)
-
-
-def test_the_mode_of_a_resample_is_modalitys_at_an_equal_bandwidth():
-  scores_S = two_clusters(50, 0.5)
-  index_RS = intervals.resample_indices(50, 200)
-  found_R = resampling.resampled_modes(scores_S, index_RS)
-  width_R = one_by_one(scores_S, index_RS, modality.bandwidth)
-  same_R = np.isclose(width_R, modality.bandwidth(scores_S))
-  assert same_R.sum() > 100  # Silverman's rule is cut for two such clusters.
-  expected_R = one_by_one(scores_S, index_RS[same_R], modality.mode)
-  np.testing.assert_allclose(found_R[same_R], expected_R, atol=0.002)
-  assert len(np.unique(expected_R > 0.45)) == 2
-
-
-def test_resampled_densities_integrate_to_one():
-  scores_S = np.append(np.zeros(10), two_clusters(20, 0.5))
-  at_G, density_RG = resampling.resampled_densities(
-    scores_S, intervals.resample_indices(30, 20)
-  )
-  areas = np.trapezoid(density_RG, at_G, axis=1)
-  np.testing.assert_allclose(areas, 1, atol=0.01)
-
-
 def test_the_mode_carries_the_share_of_each_cluster():
   # Two atoms: the mode is above where more than half of the draws are.
   scores_S = np.repeat([0.2, 0.7], [13, 12])

@@ -14,11 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics import intervals, modality, success
+from emergence.statistics import density, intervals, success
 
 # Measured: with fewer runs some 95 % intervals cover less than 90 %.
 _ENOUGH_RUNS = 20
-_GRID_POINTS = 501
 
 FindModes = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -260,53 +259,11 @@ def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
   return ItemNoise(item / between, item, between, "")
 
 
-def resampled_densities(
-  scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-  """Density of bootstrap samples, all at the bandwidth of the scores.
-
-  `modality.density` where the bandwidth of a resample is that of the scores, in
-  one product of matrices.
-
-  Args:
-    scores_S: one finite score in [0, 1] a run, [S].
-    index_RS: the runs that each sample holds, integers below S, [R, S].
-
-  Returns:
-    The points [G] and the densities there [R, G], per unit of score.
-
-  Raises:
-    ValueError: no scores, or one that is not in [0, 1].
-  """
-  width = modality.bandwidth(scores_S)
-  score_D, which_S = np.unique(np.asarray(scores_S, float), return_inverse=True)
-  at_G = np.linspace(0, 1, _GRID_POINTS)
-  kernel_DG = sum(
-    np.exp(-0.5 * ((at_G - image_D[:, None]) / width) ** 2)
-    for image_D in (score_D, -score_D, 2 - score_D)
-  )
-  index_RS = np.asarray(index_RS)
-  share_RD = _counts(which_S[index_RS], score_D.size) / index_RS.shape[1]
-  return at_G, share_RD @ kernel_DG / (width * math.sqrt(2 * math.pi))
-
-
 def resampled_modes(
   scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
 ) -> np.ndarray:
-  """Mode of bootstrap samples: where `resampled_densities` are highest.
-
-  Args:
-    scores_S: one finite score in [0, 1] a run, [S].
-    index_RS: the runs that each sample holds, integers below S, [R, S].
-
-  Returns:
-    The mode of each sample, [R].
-
-  Raises:
-    ValueError: no scores, or one that is not in [0, 1].
-  """
-  at_G, density_RG = resampled_densities(scores_S, index_RS)
-  return at_G[density_RG.argmax(axis=1)]
+  """Mode of bootstrap samples of scores in [0, 1], see `density.resampled`."""
+  return density.resampled(scores_S, index_RS)[0]
 
 
 def mode_shares(

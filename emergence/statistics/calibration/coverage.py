@@ -24,7 +24,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from emergence.statistics import intervals, resampling, success, trends
+from emergence.statistics import (
+  density,
+  intervals,
+  resampling,
+  success,
+  trends,
+)
 
 BOOTSTRAP_AIM = (0.90, 0.98)
 BAND_AIM = (0.95, 1.0)
@@ -213,27 +219,16 @@ def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
   for i, scores_S in enumerate(draw(rng, (samples, num_seeds))):
     found = success.success_beyond_antimode(
       scores_S,
-      lambda scores_S: valley(scores_S, np.arange(scores_S.size)[None])[0],
+      density.antimode,
       resamples,
       seed=i,
-      find_resampled=valley,
+      find_resampled=lambda s, index_RS: density.resampled(s, index_RS)[1],
     )
     if not math.isnan(found.low):
       ends.append((found.low, found.high))
   name = "clusters 5 sd apart"
   statistic = "success beyond antimode"
   return _row(name, num_seeds, statistic, ends, truth, BOOTSTRAP_AIM)
-
-
-def valley(scores_S: np.ndarray, index_RS: np.ndarray) -> np.ndarray:
-  """Where the density is deepest below a peak on either side, NaN without."""
-  at_G, density_RG = resampling.resampled_densities(scores_S, index_RS)
-  left_RG = np.maximum.accumulate(density_RG, axis=1)
-  right_RG = np.maximum.accumulate(density_RG[:, ::-1], axis=1)[:, ::-1]
-  lower_RG = np.minimum(left_RG, right_RG)
-  depth_RG = (lower_RG - density_RG) / lower_RG.max(axis=1, keepdims=True)
-  bottom_R = depth_RG.argmax(axis=1)
-  return np.where(depth_RG.max(axis=1) > 0.1, at_G[bottom_R], math.nan)
 
 
 def crossed_coverage(
