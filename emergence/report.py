@@ -12,7 +12,7 @@ import jinja2
 from etils import epath
 from matplotlib.figure import Figure
 
-from emergence import figures
+from emergence import drawing
 from emergence.records import write_atomically
 
 
@@ -36,7 +36,8 @@ class Section(NamedTuple):
     title: its heading.
     sentence: what it shows.
     caveat: what it does not show.
-    figure: drawn by `emergence.figures`.
+    figure: drawn in the style of `emergence.drawing`.
+    points: heading and text of each of a list of statements.
     table: numbers.
     code: preformatted text.
   """
@@ -46,6 +47,7 @@ class Section(NamedTuple):
   sentence: str
   caveat: str = ""
   figure: Figure | None = None
+  points: Sequence[tuple[str, str]] = ()
   table: Table | None = None
   code: str = ""
 
@@ -90,7 +92,7 @@ def write(
   """
   for section in sections:
     if section.figure is not None:
-      figures.save(section.figure, folder / "figures" / f"{section.name}.png")
+      drawing.save(section.figure, folder / "figures" / f"{section.name}.png")
   page = folder / "report.html"
   content = render(title, introduction, sections).encode()
   if not page.exists() or page.read_bytes() != content:
@@ -100,6 +102,6 @@ def write(
 
 def _data_uri(figure: Figure) -> str:
   svg = base64.b64encode(
-    figures.render(figure, "svg", transparent=True)
+    drawing.render(figure, "svg", transparent=True)
   ).decode()
   return f"data:image/svg+xml;base64,{svg}"

@@ -1,4 +1,4 @@
-"""What the report of a work directory says, section by section.
+"""What the report of a work directory says of its training.
 
 Every number in a sentence is computed from the records it stands next to.
 """
@@ -29,8 +29,8 @@ _PHASES = {
 }
 
 
-class Findings(NamedTuple):
-  """What a report is made of.
+class Sweep(NamedTuple):
+  """A sweep, finished or not: what a report tells of its training.
 
   Attributes:
     config: the experiment.
@@ -47,11 +47,11 @@ class Findings(NamedTuple):
   runs: list[budget.Run]
 
 
-def read(workdir: epath.PathLike) -> Findings:
+def read(workdir: epath.PathLike) -> Sweep:
   """Reads a work directory; ValueError where it holds nothing to report."""
   config = records.read_config(workdir)
   frame = records.read(workdir)
-  return Findings(
+  return Sweep(
     config,
     frame,
     summary.summarize(frame, config.headline_length),
@@ -60,14 +60,14 @@ def read(workdir: epath.PathLike) -> Findings:
   )
 
 
-def title(findings: Findings) -> str:
+def title(sweep: Sweep) -> str:
   """The heading of the page."""
-  return f"{findings.config.task.name}: outcomes over seeds and scale"
+  return f"{sweep.config.task.name}: outcomes over seeds and scale"
 
 
-def introduction(findings: Findings) -> str:
+def introduction(sweep: Sweep) -> str:
   """The question, and how much of the experiment is there."""
-  config, rows = findings.config, findings.rows
+  config, rows = sweep.config, sweep.rows
   length = config.headline_length
   num_seeds = sum(row["n_seeds"] for row in rows)
   num_diverged = sum(row["n_diverged"] for row in rows)
@@ -79,7 +79,7 @@ def introduction(findings: Findings) -> str:
     f" seed alone. Training had lengths up to {config.task.max_train_length};"
     f" the question is asked at length {length}."
   )
-  done = set(zip(findings.frame["width"], findings.frame["depth"], strict=True))
+  done = set(zip(sweep.frame["width"], sweep.frame["depth"], strict=True))
   asked = len(config_lib.cells(config)) * config.seeds.count
   status = f"{num_seeds} seeds are recorded"
   if num_seeds != asked:
@@ -97,12 +97,14 @@ def introduction(findings: Findings) -> str:
   return f"{text}\n\n{status}."
 
 
-def sections(findings: Findings) -> list[Section]:
-  """All sections of the report, in order."""
-  writers: list[Callable[[Findings], Section]] = [
-    _cells,
-    _ridgeline,
-    _four_panels,
+def opening(sweep: Sweep) -> list[Section]:
+  """What comes before the analysis of the final scores."""
+  return [_cells(sweep)]
+
+
+def closing(sweep: Sweep) -> list[Section]:
+  """What comes after it: lengths, training, and how it was done."""
+  writers: list[Callable[[Sweep], Section]] = [
     _length_curves,
     _training_curves,
     _training_loss,
@@ -111,11 +113,11 @@ def sections(findings: Findings) -> list[Section]:
     _machine,
     _setting,
   ]
-  return [writer(findings) for writer in writers]
+  return [writer(sweep) for writer in writers]
 
 
-def _cells(findings: Findings) -> Section:
-  config, rows = findings.config, findings.rows
+def _cells(sweep: Sweep) -> Section:
+  config, rows = sweep.config, sweep.rows
   threshold = rows[0]["success_threshold"]
   header = ["width", "depth", "parameters", "seeds", "diverged", "mean", "mode"]
   header += [f"P(≥\u00a0{threshold:.0%})", "95\u00a0% interval"]
@@ -153,71 +155,9 @@ def _cells(findings: Findings) -> Section:
   )
 
 
-def _ridgeline(findings: Findings) -> Section:
-  rows, length = findings.rows, findings.config.headline_length
-  threshold = rows[0]["success_threshold"]
-  split = _most_split(rows)
-  tenths = split["seeds_by_tenth"]
-  sentence = (
-    f"Seeds with exact match of {threshold:.0%} or more:"
-    f" {_reach(rows[0], rows)}"
-  )
-  if len(rows) > 1:
-    sentence += f", {_reach(rows[-1], rows)}"
-  sentence += (
-    f". Nearest to an even split is {_name(split, rows)}: of its"
-    f" {split['n_seeds']} seeds, {tenths[0]} lie below 0.1 and"
-    f" {sum(tenths[5:])} at 0.5 or above."
-  )
-  return Section(
-    "ridgeline",
-    "The distribution over seeds",
-    sentence,
-    "Each ridge is smoothed and scaled to its own peak: compare shapes, not"
-    " heights. Two humps in a ridge are not yet two modes; that takes a test,"
-    " and more seeds than are needed to draw it.",
-    figure=figures.ridgeline(findings.frame, length),
-  )
-
-
-def _four_panels(findings: Findings) -> Section:
-  rows = findings.rows
-  names = {
-    "mode": "mode",
-    "mean": "mean",
-    "success_probability": "success probability",
-    "mean_given_success": "mean of successes",
-  }
-  steps = {key: _largest_step(rows, key) for key in names}
-  known = [
-    f"{names[key]} {step:.2f}"
-    for key, step in steps.items()
-    if step is not None
-  ]
-  axis = summary.scale_axis(rows)
-  sentence = (
-    f"Largest change from one {axis} to the next: {', '.join(known)}."
-    if known
-    else "There is one scale, so no change over scale to see."
-  )
-  if known and len(known) < len(names):
-    unknown = [names[key] for key, step in steps.items() if step is None]
-    sentence += f" Not known for {', '.join(unknown)}."
-  return Section(
-    "four-panels",
-    "Four summaries of the same seeds",
-    sentence,
-    "Where seeds form two clusters, the mode jumps as the success probability"
-    " passes one half, whatever else happens: the jump itself is arithmetic."
-    " Bars are 95 % Wilson intervals of the success probability; the other"
-    " panels show no uncertainty, and a mode of few seeds has much of it.",
-    figure=figures.four_panels(findings.frame, findings.config.headline_length),
-  )
-
-
-def _length_curves(findings: Findings) -> Section:
-  config, frame = findings.config, findings.frame
-  split = _most_split(findings.rows)
+def _length_curves(sweep: Sweep) -> Section:
+  config, frame = sweep.config, sweep.frame
+  split = _most_split(sweep.rows)
   final = frame.query("step == step.max()")
   own = final.query(
     f"width == {split['width']} and depth == {split['depth']}"
@@ -231,7 +171,7 @@ def _length_curves(findings: Findings) -> Section:
   return Section(
     "length-curves",
     "Exact match by test length",
-    f"The seeds of {_name(split, findings.rows)} range from"
+    f"The seeds of {_name(split, sweep.rows)} range from"
     f" {' and from '.join(shown)}. The dotted line is the longest length in"
     f" training, {config.task.max_train_length}.",
     f"Tested at lengths {lengths}; the lines between them are drawn, not"
@@ -244,11 +184,11 @@ def _length_curves(findings: Findings) -> Section:
   )
 
 
-def _training_curves(findings: Findings) -> Section:
-  config = findings.config
-  threshold = findings.rows[0]["success_threshold"]
+def _training_curves(sweep: Sweep) -> Section:
+  config = sweep.config
+  threshold = sweep.rows[0]["success_threshold"]
   length = config.headline_length
-  rows = findings.frame.query(f"test_length == {length}")
+  rows = sweep.frame.query(f"test_length == {length}")
   table = rows.pivot(
     index=["width", "depth", "seed"], columns="step", values="exact_match"
   )
@@ -278,18 +218,16 @@ def _training_curves(findings: Findings) -> Section:
     " happens between is not seen. The learning rate falls to zero at the end,"
     " so that a curve which has become flat there says nothing about longer"
     " training.",
-    figure=figures.training_curves(findings.frame, length),
+    figure=figures.training_curves(sweep.frame, length),
   )
 
 
-def _training_loss(findings: Findings) -> Section:
-  rows, length = findings.rows, findings.config.headline_length
-  final = findings.frame.query(
-    f"test_length == {length} and step == step.max()"
-  )
+def _training_loss(sweep: Sweep) -> Section:
+  rows, length = sweep.rows, sweep.config.headline_length
+  final = sweep.frame.query(f"test_length == {length} and step == step.max()")
   medians = final.groupby(["width", "depth"])["train_loss"].median()
   first, last = rows[0], rows[-1]
-  interval = findings.config.eval_steps[-1] - findings.config.eval_steps[-2]
+  interval = sweep.config.eval_steps[-1] - sweep.config.eval_steps[-2]
   sentence = (
     f"Training loss of the median seed in the last {interval:,} updates:"
     f" {medians[first['width'], first['depth']]:.2g} nats per answer token at"
@@ -323,14 +261,14 @@ def _training_loss(findings: Findings) -> Section:
     "The loss is over the lengths in training, averaged between evaluations."
     " Seeds alike in it may differ at longer lengths, and the other way round;"
     " a difference between the two kinds of seed is no cause of success.",
-    figure=figures.training_curves(findings.frame, length, "train_loss"),
+    figure=figures.training_curves(sweep.frame, length, "train_loss"),
   )
 
 
-def _likelihood(findings: Findings) -> Section:
-  length = findings.config.headline_length
+def _likelihood(sweep: Sweep) -> Section:
+  length = sweep.config.headline_length
   parts = []
-  for (_, width, depth), cell in summary.final_cells(findings.frame, length):
+  for (_, width, depth), cell in summary.final_cells(sweep.frame, length):
     x = cell["nll_mean"].to_numpy(float)
     y = cell["exact_match"].to_numpy(float)[np.isfinite(x)]
     x = x[np.isfinite(x)]
@@ -338,7 +276,7 @@ def _likelihood(findings: Findings) -> Section:
       rank, _ = stats.spearmanr(x, y)
       row = {"width": width, "depth": depth}
       number = f"{rank:.2f}".replace("-", "−")
-      parts.append(f"{number} at {_name(row, findings.rows)}")
+      parts.append(f"{number} at {_name(row, sweep.rows)}")
   shown = parts if len(parts) <= 4 else [parts[0], parts[-1]]
   sentence = (
     "Rank correlation over seeds between exact match and the negative"
@@ -354,12 +292,12 @@ def _likelihood(findings: Findings) -> Section:
     " apart; likelihood does. A gap between clusters along one axis alone"
     " may come from the metric. Gray: the seeds of the other"
     " scales.",
-    figure=figures.exact_match_against_nll(findings.frame, length),
+    figure=figures.exact_match_against_nll(sweep.frame, length),
   )
 
 
-def _time(findings: Findings) -> Section:
-  runs = findings.runs
+def _time(sweep: Sweep) -> Section:
+  runs = sweep.runs
   if not runs:
     return Section(
       "time",
@@ -369,7 +307,7 @@ def _time(findings: Findings) -> Section:
   seconds = budget.total_seconds(runs)
   total = sum(seconds.values())
   rate = sum(run.seed_steps for run in runs) / max(seconds["train"], 1e-9)
-  num_seeds = sum(row["n_seeds"] for row in findings.rows)
+  num_seeds = sum(row["n_seeds"] for row in sweep.rows)
   trained = sum(run.seeds for run in runs)
   sentence = (
     f"{_count(len(runs), 'run')} took {console.format_seconds(total)} in all,"
@@ -395,7 +333,7 @@ def _time(findings: Findings) -> Section:
   )
 
 
-def _machine(findings: Findings) -> Section:
+def _machine(sweep: Sweep) -> Section:
   names = {
     "device_kind": "device",
     "platform": "platform",
@@ -413,7 +351,7 @@ def _machine(findings: Findings) -> Section:
     "identity_hash": "config hash",
   }
   values = {
-    key: sorted({str(p.get(key, "unknown")) for p in findings.provenances})
+    key: sorted({str(p.get(key, "unknown")) for p in sweep.provenances})
     for key in names
   }
   values["git_commit"] = [_short_commit(c) for c in values["git_commit"]]
@@ -433,37 +371,18 @@ def _machine(findings: Findings) -> Section:
   )
 
 
-def _setting(findings: Findings) -> Section:
+def _setting(sweep: Sweep) -> Section:
   return Section(
     "config",
     "Config",
     "The whole setting, as in config.json.",
-    code=json.dumps(config_lib.to_dict(findings.config), indent=2),
+    code=json.dumps(config_lib.to_dict(sweep.config), indent=2),
   )
 
 
 def _most_split(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
   """The cell whose success probability is nearest to one half."""
   return min(rows, key=lambda row: abs(row["success_probability"] - 0.5))
-
-
-def _largest_step(rows: Sequence[dict[str, Any]], key: str) -> float | None:
-  """Largest absolute change between neighbours on the axis of scale."""
-  axis = summary.scale_axis(rows)
-  group = "width" if axis == "depth" else "depth"
-  steps = []
-  for value in {row[group] for row in rows}:
-    line = sorted(
-      (row for row in rows if row[group] == value), key=lambda row: row[axis]
-    )
-    scores = np.array([row[key] for row in line], float)
-    steps += np.abs(np.diff(scores)).tolist()
-  finite = [step for step in steps if np.isfinite(step)]
-  return max(finite, default=None)
-
-
-def _reach(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-  return f"{row['num_successes']} of {row['n_seeds']} at {_name(row, rows)}"
 
 
 def _scale(row: Mapping[str, Any]) -> str:

@@ -1,15 +1,19 @@
-"""Draws the figures of a work directory and writes its report.
+"""Analyzes a work directory and writes its report.
 
   python -m experiments.report --workdir=DIR
 
-Leaves DIR/report.html, one file that opens in any browser, and the figures as
-PNG and SVG in DIR/figures. A sweep that is not finished can be reported too.
+Leaves DIR/report.html, one file that opens in any browser, its figures as PNG
+and SVG in DIR/figures, and the tables of experiments.analyze. A sweep that is
+not finished can be reported too.
 """
+
+import time
 
 from absl import flags
 from etils import epath
 
-from emergence import report, sections
+from emergence import report, sections, tables
+from emergence.analysis import findings, pages, rows, series
 from experiments import command
 
 _WORKDIR = flags.DEFINE_string(
@@ -19,7 +23,7 @@ _JSON = flags.DEFINE_string(
   "json",
   None,
   "File to write the table of cells to, with the keys of"
-  " emergence.statistics.summary.summarize.",
+  " emergence.analysis.rows.SUMMARY_COLUMNS.",
 )
 
 
@@ -27,16 +31,28 @@ def main() -> None:
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
   command.require_writable(_JSON.value)
+  start = time.monotonic()
   workdir = epath.Path(_WORKDIR.value)
-  findings = sections.read(workdir)
+  sweep = sections.read(workdir)
+  analysis = series.analyze(tables.read(workdir))
+  statements = findings.findings(analysis)
+  rows.write_files(workdir, rows.files(analysis, statements))
   page = report.write(
     workdir,
-    sections.title(findings),
-    sections.introduction(findings),
-    sections.sections(findings),
+    sections.title(sweep),
+    sections.introduction(sweep),
+    [
+      *sections.opening(sweep),
+      *pages.sections(analysis, statements),
+      *sections.closing(sweep),
+      pages.audit(analysis),
+    ],
   )
-  print(f"figures {workdir / 'figures'}\nreport  {page}")
-  command.write_json(_JSON.value, findings.rows)
+  for statement in pages.main_statements(analysis, statements):
+    print(f"- {statement.sentence}")
+  print(f"analyzed in {time.monotonic() - start:.1f} s")
+  print(f"tables  {workdir}\nfigures {workdir / 'figures'}\nreport  {page}")
+  command.write_json(_JSON.value, rows.summary(analysis))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,511 @@
+"""All statistics of a table of scores, group by group and metric by metric.
+
+A *series* is one metric of one group over its scales. Success, trends and
+trajectories are about better and worse, so there a metric of which less is
+better has its sign flipped; everything else is in the metric's own unit.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from emergence.statistics import (
+  density,
+  modality,
+  path,
+  resampling,
+  small_studies,
+  success,
+  transport,
+  trends,
+)
+from emergence.statistics.modality import Modality
+from emergence.statistics.success import (
+  MeanGivenSuccess,
+  SuccessAndDivergence,
+  SuccessBeyondAntimode,
+  Survival,
+)
+from emergence.tables.score_table import Metric, ScoreTable
+
+
+class Options(NamedTuple):
+  """What an analysis leaves to its reader.
+
+  Attributes:
+    threshold: the least score of a success, for metrics in [0, 1] of which more
+      is better and which are no share of tokens; the others have no success
+      probability unless `thresholds` names them.
+    thresholds: thresholds of single metrics, in their own unit.
+    within_seed: permute scales within a seed, where both scales have the same
+      seeds, instead of all runs of both scales.
+    num_resamples: bootstrap samples.
+    num_permutations: permutations of each null.
+    alpha: level of the tests of modality.
+    seed: of all resampling.
+  """
+
+  threshold: float = success.DEFAULT_THRESHOLD
+  thresholds: tuple[tuple[str, float], ...] = ()
+  within_seed: bool = False
+  num_resamples: int = 1000
+  num_permutations: int = 1000
+  alpha: float = modality.ALPHA
+  seed: int = 0
+
+
+class Population(NamedTuple):
+  """The runs of one scale of a series.
+
+  Attributes:
+    scale: its number.
+    label: its text.
+    seeds: the seed of each run, S of them.
+    scores_S: their scores, NaN where a run has none, [S].
+    diverged_S: whether they diverged, [S].
+    num_items: test items that a score is the mean of; NaN where unknown.
+  """
+
+  scale: float
+  label: str
+  seeds: tuple
+  scores_S: np.ndarray
+  diverged_S: np.ndarray
+  num_items: float
+
+  @property
+  def finite_S(self) -> np.ndarray:
+    return self.scores_S[np.isfinite(self.scores_S)]
+
+
+class Scale(NamedTuple):
+  """What is said of one population.
+
+  Attributes:
+    population: its runs.
+    modality: its label.
+    bootstrap: intervals over seeds, of better is more.
+    mode_shares: which cluster the mode is in; None without a finite score.
+    success: success probability; None without a threshold.
+    given: mean of successes; None without a threshold.
+    survival: success probability at every threshold; None without one.
+    beyond: success beyond the antimode, where the label is bimodal; else None.
+    item_noise: of scores from drawn items; None where it does not apply.
+  """
+
+  population: Population
+  modality: Modality
+  bootstrap: resampling.Bootstrap
+  mode_shares: resampling.ModeShares | None
+  success: SuccessAndDivergence | None
+  given: MeanGivenSuccess | None
+  survival: Survival | None
+  beyond: SuccessBeyondAntimode | None
+  item_noise: resampling.ItemNoise | None
+
+
+class Distances(NamedTuple):
+  """Between all pairs of N scales, of runs with a score.
+
+  Attributes:
+    w1_NN: Wasserstein-1 distances, [N, N].
+    w2_NN: Wasserstein-2 distances, [N, N].
+    test: permutation test of the latter.
+    parts: of the squared Wasserstein-2 distance, by pair of indices.
+    within_seed: whether scales were permuted within seeds.
+  """
+
+  w1_NN: np.ndarray
+  w2_NN: np.ndarray
+  test: transport.PermutationTest
+  parts: dict[tuple[int, int], transport.Parts]
+  within_seed: bool
+
+
+class Series(NamedTuple):
+  """What is said of one metric of one group.
+
+  Attributes:
+    group: values of the table's group columns.
+    metric: the metric.
+    threshold: of a success, in the metric's unit; None where it has none.
+    scales: the N scales, in order.
+    distances: between scales; None where a scale has no run with a score.
+    paths: of the scales between the first and the last; empty where there are
+      none, or where a scale has no run with a score.
+    seeds: seeds with a row at every scale, in order; rows of `trajectories`.
+    trajectories: of those seeds; None with fewer than two scales or no seed.
+    pairing: whether a seed index says anything over scales; likewise.
+    abruptness: of mode, mean and success probability; None without a threshold
+      or with fewer than two scales.
+    studies: by pair of neighbours, what small studies would have told.
+    first_detectable: index of the first scale with two detectable modes.
+  """
+
+  group: tuple
+  metric: Metric
+  threshold: float | None
+  scales: list[Scale]
+  distances: Distances | None
+  paths: list[path.Path]
+  seeds: tuple
+  trajectories: trends.Trajectories | None
+  pairing: trends.Pairing | None
+  abruptness: trends.Abruptness | None
+  studies: list[list[small_studies.SmallStudy]]
+  first_detectable: int | None
+
+
+class Analysis(NamedTuple):
+  """What is said of a table.
+
+  Attributes:
+    table: the scores.
+    options: what was asked for.
+    series: by group, then metric.
+    family_size: tests of modality that were corrected for together: all cells
+      × metrics of the table.
+  """
+
+  table: ScoreTable
+  options: Options
+  series: list[Series]
+  family_size: int
+
+
+def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noqa: B008
+  """Computes all statistics of a table.
+
+  Args:
+    table: as `emergence.tables.read` returns it.
+    options: threshold, resampling and level.
+
+  Raises:
+    ValueError: a threshold for a metric that the table lacks, or a score that
+      its metric's support does not hold.
+  """
+  unknown = {name for name, _ in options.thresholds} - set(table.metrics)
+  if unknown:
+    raise ValueError(
+      f"--threshold: there is no metric {sorted(unknown)[0]!r}; there are"
+      f" {', '.join(table.metrics)}"
+    )
+  found = _populations(table, options)
+  labels = modality.label_family(
+    [p.scores_S for _, metric, ps in found for p in ps],
+    [(metric.low, metric.high) for _, metric, ps in found for _ in ps],
+    [_grid_step(metric, p) for _, metric, ps in found for p in ps],
+    options.alpha,
+    options.seed,
+  )
+  label_of = iter(labels)
+  series = [
+    _series(table, group, metric, ps, [next(label_of) for _ in ps], options)
+    for group, metric, ps in found
+  ]
+  return Analysis(table, options, series, len(labels))
+
+
+def threshold_of(metric: Metric, options: Options) -> float | None:
+  """The least score of a success; the greatest where less is better."""
+  named = dict(options.thresholds)
+  if metric.name in named:
+    return named[metric.name]
+  is_share = (metric.low, metric.high) == (0.0, 1.0)
+  # The threshold is one for whole answers; most of their tokens are easy.
+  if is_share and metric.higher_is_better and "token" not in metric.unit:
+    return options.threshold
+  return None
+
+
+def _populations(
+  table: ScoreTable, options: Options
+) -> list[tuple[tuple, Metric, list[Population]]]:
+  """Group, metric and populations of each series."""
+  groups = list(table.group_columns)
+  frame: Any = table.frame
+  keys = (
+    frame.groupby([*groups, "metric"], sort=False)
+    if groups
+    else (frame.groupby(["metric"], sort=False))
+  )
+  found = []
+  for (*group, name), rows in keys:
+    metric = table.metrics[name]
+    populations = []
+    for scale, cell in rows.groupby("scale"):
+      scores_S = cell["score"].to_numpy(float)
+      diverged_S = cell["diverged"].to_numpy(bool)
+      populations.append(
+        Population(
+          float(scale),
+          str(cell["scale_label"].iloc[0]),
+          tuple(cell["seed"]),
+          _without_diverged_successes(scores_S, diverged_S, metric, options),
+          diverged_S,
+          float(cell["num_items"].iloc[0]),
+        )
+      )
+    found.append((tuple(group), metric, populations))
+  return found
+
+
+def _without_diverged_successes(
+  scores_S: np.ndarray,
+  diverged_S: np.ndarray,
+  metric: Metric,
+  options: Options,
+) -> np.ndarray:
+  """A diverged run is a failure, whatever score it still had."""
+  threshold = threshold_of(metric, options)
+  if threshold is None:
+    return scores_S
+  sign = _sign(metric)
+  lucky_S = diverged_S & success.is_success(sign * scores_S, sign * threshold)
+  return np.where(lucky_S, math.nan, scores_S)
+
+
+def _sign(metric: Metric) -> float:
+  return 1.0 if metric.higher_is_better else -1.0
+
+
+def _grid_step(metric: Metric, population: Population) -> float | None:
+  """1 / items where a score is a share of that many items."""
+  if metric.unit == "share of items" and population.num_items >= 1:
+    return 1 / population.num_items
+  return None
+
+
+def _series(
+  table: ScoreTable,
+  group: tuple,
+  metric: Metric,
+  populations: list[Population],
+  labels: Sequence[Modality],
+  options: Options,
+) -> Series:
+  sign, threshold = _sign(metric), threshold_of(metric, options)
+  flipped = None if threshold is None else sign * threshold
+  better = [sign * p.scores_S for p in populations]
+  seeds, better_SN = _matrix(populations, better)
+  has_trend = len(populations) > 1 and len(seeds) > 0
+  return Series(
+    group,
+    metric,
+    threshold,
+    _scales(table, metric, populations, labels, flipped, options),
+    _distances(populations, options),
+    _paths(metric, populations, options),
+    seeds,
+    trends.trajectories(better_SN) if has_trend else None,
+    trends.pairing(
+      better_SN,
+      table.seed_meaning,
+      options.num_permutations,
+      seed=options.seed,
+    )
+    if has_trend
+    else None,
+    _abruptness(metric, populations, better, flipped, options),
+    [
+      small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
+      for a, b in itertools.pairwise(better)
+    ]
+    if flipped is not None
+    else [],
+    modality.first_detectable(labels),
+  )
+
+
+def _distances(
+  populations: Sequence[Population], options: Options
+) -> Distances | None:
+  samples = [p.finite_S for p in populations]
+  if not all(sample_S.size for sample_S in samples):
+    return None
+  within_seed = (
+    options.within_seed
+    and len({p.seeds for p in populations}) == 1
+    and all(p.finite_S.size == p.scores_S.size for p in populations)
+  )
+  pairs = itertools.combinations(range(len(samples)), 2)
+  return Distances(
+    transport.distances(samples, order=1),
+    transport.distances(samples, order=2),
+    transport.permutation_test(
+      samples,
+      within_seed=within_seed,
+      num_permutations=options.num_permutations,
+      seed=options.seed,
+    ),
+    {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
+    within_seed,
+  )
+
+
+def _paths(
+  metric: Metric, populations: Sequence[Population], options: Options
+) -> list[path.Path]:
+  samples = [p.finite_S for p in populations]
+  if len(samples) < 3 or not all(sample_S.size for sample_S in samples):
+    return []
+  return path.compare_paths(
+    samples,
+    _grid_step(metric, populations[0]),
+    num_resamples=options.num_resamples,
+    seed=options.seed,
+  )
+
+
+def _matrix(
+  populations: Sequence[Population], scores: Sequence[np.ndarray]
+) -> tuple[tuple, np.ndarray]:
+  """Seeds that stand at every scale, and their scores, [S, N]."""
+  common = set(populations[0].seeds).intersection(
+    *(p.seeds for p in populations[1:])
+  )
+  seeds = tuple(seed for seed in populations[0].seeds if seed in common)
+  columns = []
+  for population, scores_S in zip(populations, scores, strict=True):
+    at = {seed: i for i, seed in enumerate(population.seeds)}
+    columns.append(scores_S[[at[seed] for seed in seeds]])
+  return seeds, np.stack(columns, axis=1)
+
+
+def _support(metric: Metric) -> tuple[float, float]:
+  """Least and largest score, of better is more."""
+  if metric.higher_is_better:
+    return metric.low, metric.high
+  return -metric.high, -metric.low
+
+
+def _scales(
+  table: ScoreTable,
+  metric: Metric,
+  populations: Sequence[Population],
+  labels: Sequence[Modality],
+  flipped: float | None,
+  options: Options,
+) -> list[Scale]:
+  sign = _sign(metric)
+  support = _support(metric)
+  # Cells of one size share their resamples and are computed together.
+  bootstraps: dict[int, resampling.Bootstrap] = {}
+  for size in {p.scores_S.size for p in populations}:
+    where = [i for i, p in enumerate(populations) if p.scores_S.size == size]
+    found = resampling.bootstrap(
+      np.stack([sign * populations[i].scores_S for i in where]),
+      # Without a threshold nothing succeeds, and nothing is said of it.
+      math.inf if flipped is None else flipped,
+      support,
+      options.num_resamples,
+      seed=options.seed,
+    )
+    bootstraps |= dict(zip(where, found, strict=True))
+  scales = []
+  for i, (population, label) in enumerate(
+    zip(populations, labels, strict=True)
+  ):
+    better_S = sign * population.scores_S
+    finite_S = population.finite_S
+    step = _grid_step(metric, population)
+    scales.append(
+      Scale(
+        population,
+        label,
+        bootstraps[i],
+        resampling.mode_shares(
+          population.scores_S,
+          label.antimode,
+          options.num_resamples,
+          options.seed,
+          lambda scores_S, index_RS, step=step: density.resampled(
+            scores_S, index_RS, (metric.low, metric.high), step
+          )[0],
+        )
+        if finite_S.size
+        else None,
+        *_success(better_S, flipped, support),
+        _beyond(better_S, support, step, label, options),
+        _item_noise(table, metric, population),
+      )
+    )
+  return scales
+
+
+def _success(
+  better_S: np.ndarray, flipped: float | None, support: tuple[float, float]
+) -> tuple[
+  SuccessAndDivergence | None,
+  MeanGivenSuccess | None,
+  Survival | None,
+]:
+  if flipped is None:
+    return None, None, None
+  thresholds_T = None
+  if support != (0.0, 1.0):
+    finite_S = better_S[np.isfinite(better_S)]
+    ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
+    low, high = min(flipped, ends[0]), max(flipped, ends[1])
+    thresholds_T = np.linspace(low, max(high, low + 1e-6), 101)
+  return (
+    success.success_and_divergence(better_S, flipped),
+    success.mean_given_success(better_S, flipped),
+    success.survival(better_S, thresholds_T, flipped),
+  )
+
+
+def _beyond(
+  better_S: np.ndarray,
+  support: tuple[float, float],
+  step: float | None,
+  label: Modality,
+  options: Options,
+) -> SuccessBeyondAntimode | None:
+  if label.label != "bimodal":
+    return None
+  return success.success_beyond_antimode(
+    better_S,
+    lambda scores_S: density.antimode(scores_S, support, step),
+    options.num_resamples,
+    seed=options.seed,
+    find_resampled=lambda scores_S, index_RS: density.resampled(
+      scores_S, index_RS, support, step
+    )[1],
+  )
+
+
+def _item_noise(
+  table: ScoreTable, metric: Metric, population: Population
+) -> resampling.ItemNoise | None:
+  is_share = metric.unit == "share of items" and population.num_items >= 2
+  if table.items_enumerated or not is_share:
+    return None
+  return resampling.item_noise(population.scores_S, int(population.num_items))
+
+
+def _abruptness(
+  metric: Metric,
+  populations: Sequence[Population],
+  better: Sequence[np.ndarray],
+  flipped: float | None,
+  options: Options,
+) -> trends.Abruptness | None:
+  has_scores = all(p.finite_S.size for p in populations)
+  if flipped is None or len(populations) < 2 or not has_scores:
+    return None
+  support = _support(metric)
+  step = cast(Any, _grid_step(metric, populations[0]))
+  return trends.abruptness(
+    better,
+    flipped,
+    paired=len({p.seeds for p in populations}) == 1,
+    num_resamples=options.num_resamples,
+    seed=options.seed,
+    find_modes=lambda scores_S, index_RS: density.resampled(
+      scores_S, index_RS, support, step
+    )[0],
+  )

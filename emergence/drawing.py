@@ -1,0 +1,413 @@
+"""The parts that figures are made of, in one style.
+
+A figure is as wide as a paper's column (3.5 inches), or as its text (7 inches)
+where it has many panels, with type of 6 to 8 points at that size. What differs
+in kind differs in lightness and not in hue alone, so that it survives gray
+print and colour blindness. Seeds that succeed are dark, the others light.
+"""
+
+import functools
+import io
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from etils import epath
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from emergence.records import write_atomically
+from emergence.statistics import density, success
+
+COLUMN_WIDTH, TEXT_WIDTH = 3.5, 7.0
+FILL, LINE = "#9ecae1", "#08519c"
+SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
+MARKERS = "osD^vP"
+MOST_COLUMNS = 6
+# Beyond so many points, lines and dots go into a figure's SVG as a picture.
+_MOST_VECTOR_POINTS = 20_000
+# Steps of the golden ratio spread points evenly, and the same way every time.
+_GOLDEN = 0.6180339887498949
+
+_STYLE: dict[Any, Any] = {
+  "font.size": 8,
+  "axes.titlesize": 8,
+  "axes.labelsize": 8,
+  "xtick.labelsize": 7,
+  "ytick.labelsize": 7,
+  "legend.fontsize": 7,
+  "axes.linewidth": 0.6,
+  "axes.spines.top": False,
+  "axes.spines.right": False,
+  "axes.titlelocation": "left",
+  "xtick.major.width": 0.6,
+  "ytick.major.width": 0.6,
+  "xtick.major.size": 2.5,
+  "ytick.major.size": 2.5,
+  "lines.linewidth": 1.2,
+  "lines.markersize": 4,
+  "legend.frameon": False,
+  "figure.constrained_layout.use": True,
+  "figure.constrained_layout.wspace": 0.05,
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+  """Draws in the one style, whatever the user's settings are."""
+
+  @functools.wraps(draw)
+  def in_style(*args, **kwargs) -> Figure:
+    with matplotlib.rc_context():
+      matplotlib.rcdefaults()
+      matplotlib.rcParams.update(_STYLE)
+      return draw(*args, **kwargs)
+
+  return in_style
+
+
+class Ridge(NamedTuple):
+  """One population of a ridgeline: its name and finite scores, [S]."""
+
+  name: str
+  scores_S: np.ndarray
+
+
+class Line(NamedTuple):
+  """One line over N scales in a panel; NaN where there is nothing to draw.
+
+  Attributes:
+    name: of the line in the legend.
+    scales: the scales, [N].
+    value_N: the values.
+    low_N: lower ends of their intervals, None without.
+    high_N: upper ends.
+  """
+
+  name: str
+  scales: Sequence[float]
+  value_N: npt.ArrayLike
+  low_N: npt.ArrayLike | None = None
+  high_N: npt.ArrayLike | None = None
+
+
+@styled
+def ridges(
+  columns: Sequence[tuple[str, Sequence[Ridge]]],
+  x_label: str,
+  support: tuple[float, float] = density.UNIT,
+  threshold: float | None = None,
+  higher_is_better: bool = True,
+) -> Figure:
+  """Distributions over seeds, one ridge a population, from the top down.
+
+  Each ridge is its density, scaled to its own peak; the points under it are the
+  seeds, and the number beside it is the share of them beyond the threshold.
+
+  Args:
+    columns: title and ridges of each column; no title where there is one.
+    x_label: what the scores are.
+    support: the least and the largest score that are possible.
+    threshold: the least score of a success (the greatest, where less is
+      better); none where None.
+    higher_is_better: which side of the threshold is a success.
+  """
+  lines = [
+    columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)
+  ]
+  heights = [max(len(ridges_) for _, ridges_ in line) for line in lines]
+  num_columns = max(len(line) for line in lines)
+  width = COLUMN_WIDTH if num_columns == 1 else TEXT_WIDTH
+  figure = Figure(figsize=(width, 0.35 + sum(0.4 + 0.5 * h for h in heights)))
+  panels = figure.subplots(
+    *(len(lines), num_columns),
+    squeeze=False,
+    sharex=True,
+    gridspec_kw={"height_ratios": heights},
+  )
+  for line, height, row in zip(lines, heights, panels, strict=True):
+    for axes, column in itertools.zip_longest(row, line):
+      if column is None:
+        axes.set_axis_off()
+        continue
+      title, ridges_ = column
+      _ridge_column(axes, ridges_, height, support, threshold, higher_is_better)
+      if len(columns) > 1:
+        axes.set_title(literal(title))
+  figure.supxlabel(x_label, fontsize=8)
+  return figure
+
+
+@styled
+def by_scale(
+  panels: Mapping[str, Sequence[Line]],
+  x_label: str,
+  tick_names: Mapping[float, str],
+  y_limits: tuple[float, float] | None = (0.0, 1.0),
+) -> Figure:
+  """Panels of lines over scales, two in a row.
+
+  Args:
+    panels: lines by title.
+    x_label: what the scale is.
+    tick_names: the text of each scale, by its number.
+    y_limits: of all panels; each its own where None.
+  """
+  num_rows = math.ceil(len(panels) / 2)
+  figure = Figure(figsize=(COLUMN_WIDTH, 0.1 + 1.5 * num_rows))
+  axes_of = figure.subplots(
+    num_rows,
+    2,
+    sharex=True,
+    sharey=y_limits is not None,
+    squeeze=False,
+  ).ravel()
+  for axes in axes_of[len(panels) :]:
+    axes.set_axis_off()
+  for axes, (title, lines) in zip(axes_of, panels.items(), strict=False):
+    _lines(axes, lines)
+    axes.set_title(title)
+    if y_limits == (0.0, 1.0):
+      axes.set_ylim(-0.03, 1.03)
+      axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    elif y_limits is not None:
+      axes.set_ylim(*y_limits)
+  name_scales(axes_of[0], tick_names)
+  for axes in axes_of[len(panels) - 2 : len(panels)]:
+    axes.set_xlabel(x_label)
+    axes.tick_params(labelbottom=True)
+  if max(len(lines) for lines in panels.values()) > 1:
+    # Beyond some names a legend covers more than it explains.
+    names = [line.name for line in next(iter(panels.values()))]
+    if len(names) <= 8:
+      figure.legend(
+        *axes_of[0].get_legend_handles_labels(),
+        loc="outside upper right",
+        ncols=min(len(names), 4),
+        borderpad=0,
+      )
+  return figure
+
+
+def grid(num_panels: int, is_grouped: bool) -> int:
+  """Columns of small multiples: one line of a group, or what fills a column."""
+  num_columns = min(num_panels, MOST_COLUMNS)
+  if not is_grouped and num_panels > 3:
+    # Two lines or three look better in a column than one across the text.
+    num_columns = {4: 2}.get(num_panels, 3 if num_panels <= 9 else MOST_COLUMNS)
+  return num_columns
+
+
+def small_multiples(
+  groups: Sequence[Sequence[Any]],
+  draw: Callable[[Axes, Any], None],
+  name: Callable[[Any], str],
+  x_label: str,
+  y_label: str,
+) -> Figure:
+  """One panel a cell, all on the same axes; a group begins a new line.
+
+  Args:
+    groups: the cells of each group.
+    draw: draws a cell.
+    name: the title of a cell's panel.
+    x_label: what all have below.
+    y_label: what all have on the left.
+  """
+  num_columns = grid(max(map(len, groups)), len(groups) > 1)
+  lines = [
+    group[first : first + num_columns]
+    for group in groups
+    for first in range(0, len(group), num_columns)
+  ]
+  figure = Figure(
+    figsize=(
+      COLUMN_WIDTH if num_columns <= 3 else TEXT_WIDTH,
+      0.6 + (1.9 if num_columns == 1 else 1.25) * len(lines),
+    )
+  )
+  panels = figure.subplots(
+    len(lines), num_columns, sharex=True, sharey=True, squeeze=False
+  )
+  for line, row in zip(lines, panels, strict=True):
+    for axes, cell in itertools.zip_longest(row, line):
+      if cell is None:
+        axes.set_axis_off()
+        continue
+      draw(axes, cell)
+      axes.set_title(literal(name(cell)), fontsize=7)
+      axes.margins(x=0.04)
+  figure.supxlabel(x_label, fontsize=8)
+  figure.supylabel(y_label, fontsize=8)
+  return figure
+
+
+def seed_lines(
+  axes: Axes, x_N: np.ndarray, y_SN: np.ndarray, colors: Sequence[Any]
+) -> None:
+  """One line a seed; a value that is not finite is a gap."""
+  # A column without any value, such as the loss at step 0, has no place.
+  seen_N = np.isfinite(y_SN).any(axis=0)
+  x_N, y_SN = x_N[seen_N], y_SN[:, seen_N]
+  lines = [np.column_stack([x_N, y_N]) for y_N in y_SN]
+  collection = LineCollection(
+    lines,
+    colors=colors,
+    linewidths=0.6,
+    alpha=max(0.25, min(0.8, 20 / max(len(lines), 1))),
+    rasterized=y_SN.size > _MOST_VECTOR_POINTS,
+  )
+  axes.add_collection(collection)
+  if x_N.size == 1:
+    axes.scatter(np.repeat(x_N, len(y_SN)), y_SN[:, 0], s=4, c=colors)
+  axes.autoscale_view()
+
+
+def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
+  """A legend above the figure: what its colours mean."""
+  figure.legend(
+    [Line2D([], [], color=color, linewidth=2) for color in names.values()],
+    list(names),
+    loc="outside upper right",
+    ncols=2,
+    handlelength=1.2,
+    borderpad=0,
+  )
+  return figure
+
+
+def ramp(count: int) -> list[Any]:
+  """Colours from dark to light, for what has an order."""
+  if count == 1:
+    return [LINE]
+  return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.85, count)))
+
+
+def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
+  """Ticks at the scales, at most eight, on a log axis where they spread."""
+  scales = sorted(tick_names)
+  if scales[0] > 0 and scales[-1] >= 8 * scales[0]:
+    axes.set_xscale("log", base=2)
+  shown = scales if len(scales) <= 8 else scales[:: -(-len(scales) // 8)]
+  axes.set_xticks(shown, [literal(tick_names[scale]) for scale in shown])
+  axes.minorticks_off()
+  axes.margins(x=0.1)
+
+
+def literal(text: str) -> str:
+  """Text that is drawn as it stands, whatever dollar signs are in it."""
+  return text.replace("$", r"\$")
+
+
+def save(figure: Figure, path: epath.Path) -> None:
+  """Writes a figure as PNG at 200 dots an inch, and as SVG beside it.
+
+  A file that holds the same bytes already is not written again.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  for suffix in (".png", ".svg"):
+    file, content = path.with_suffix(suffix), render(figure, suffix[1:])
+    if not file.exists() or file.read_bytes() != content:
+      write_atomically(file, content)
+
+
+def render(figure: Figure, kind: str, transparent: bool = False) -> bytes:
+  """A figure as `png`, at 200 dots an inch, or as `svg`.
+
+  Without date and random names: the same records draw the same bytes.
+
+  Args:
+    figure: the figure.
+    kind: `png` or `svg`.
+    transparent: leave out the white paper.
+  """
+  buffer = io.BytesIO()
+  metadata = {"Date": None} if kind == "svg" else {}
+  with matplotlib.rc_context({"svg.hashsalt": "emergence"}):
+    figure.savefig(
+      buffer, format=kind, dpi=200, metadata=metadata, transparent=transparent
+    )
+  return buffer.getvalue()
+
+
+def _ridge_column(
+  axes: Axes,
+  ridges_: Sequence[Ridge],
+  height: int,
+  support: tuple[float, float],
+  threshold: float | None,
+  higher_is_better: bool,
+) -> None:
+  is_unit = support == density.UNIT
+  for row, (_, scores_S) in enumerate(ridges_):
+    base = height - 1 - row
+    if not scores_S.size:
+      continue
+    at_G, density_G = density.density(scores_S, support=support)
+    ridge_G = base + 0.62 * density_G / density_G.max()
+    axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
+    axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
+    spread_S = (np.arange(scores_S.size) * _GOLDEN) % 1.0
+    axes.plot(
+      scores_S,
+      base - 0.06 - 0.16 * spread_S,
+      "o",
+      color=LINE,
+      markersize=1.8,
+      alpha=0.6,
+      markeredgewidth=0,
+      clip_on=False,
+    )
+    if threshold is not None:
+      sign = 1 if higher_is_better else -1
+      share = success.is_success(sign * scores_S, sign * threshold).mean()
+      axes.annotate(
+        f"{share:.0%}",
+        (1.04, base + 0.06),
+        xycoords=("axes fraction", "data"),
+        fontsize=7,
+      )
+  if threshold is not None:
+    axes.axvline(threshold, color="0.35", linestyle=":", linewidth=0.8)
+    text = f"{threshold:.0%}" if is_unit else f"{threshold:g}"
+    axes.annotate(
+      f"{'≥' if higher_is_better else '≤'} {text}",
+      (1.04, height - 0.14),
+      xycoords=("axes fraction", "data"),
+      fontsize=7,
+    )
+  if is_unit:
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+  axes.set_ylim(-0.3, height - 0.1)
+  axes.set_yticks(
+    range(height - 1, height - 1 - len(ridges_), -1),
+    [literal(ridge.name) for ridge in ridges_],
+  )
+  axes.tick_params(axis="y", length=0)
+  axes.spines["left"].set_visible(False)
+
+
+def _lines(axes: Axes, lines: Iterable[Line]) -> None:
+  lines = list(lines)
+  for i, (line, color) in enumerate(zip(lines, ramp(len(lines)), strict=True)):
+    y_N = np.asarray(line.value_N, float)
+    style: dict[str, Any] = {
+      "color": color,
+      "marker": MARKERS[i % len(MARKERS)],
+      "label": literal(line.name),
+      "clip_on": False,
+    }
+    if line.low_N is None or line.high_N is None:
+      axes.plot(line.scales, y_N, **style)
+      continue
+    # An end that is not known is no bar.
+    below_N = np.nan_to_num(y_N - np.asarray(line.low_N, float))
+    above_N = np.nan_to_num(np.asarray(line.high_N, float) - y_N)
+    bars = np.maximum([below_N, above_N], 0)
+    axes.errorbar(line.scales, y_N, bars, capsize=2, elinewidth=0.8, **style)

@@ -1,0 +1,200 @@
+"""What per-seed scores over scales say, and what they do not.
+
+  python -m experiments.analyze --records=DIR --out=DIR
+  python -m experiments.analyze --records=scores.csv --out=DIR \\
+      --scale_column=params --seed_column=run --score_column=accuracy
+
+Reads a work directory of ours, a table of scores, or a folder of
+lm-evaluation-harness results, and leaves summary.csv, trajectories.csv,
+distances.csv, paths.csv, summary.json, figures and report.html. The statistics
+are defined in emergence/statistics/README.md.
+"""
+
+import time
+
+from absl import flags
+from etils import epath
+
+from emergence import report, tables
+from emergence.analysis import findings, pages, rows, series
+from emergence.tables import score_table, workdir
+from experiments import command
+
+_RECORDS = flags.DEFINE_string(
+  "records",
+  None,
+  "Work directory, CSV, TSV, JSON lines, JSON or Parquet file, or folder of"
+  " lm-evaluation-harness results.",
+  required=True,
+)
+_OUT = flags.DEFINE_string(
+  "out", None, "Folder for tables, figures and the report.", required=True
+)
+_SCALE_COLUMN = flags.DEFINE_string(
+  "scale_column",
+  None,
+  "Column of the scale (64, 125M, 1.3B); default scale. Files only.",
+)
+_SEED_COLUMN = flags.DEFINE_string(
+  "seed_column", None, "Column of the seed; default seed. Files only."
+)
+_SCORE_COLUMN = flags.DEFINE_multi_string(
+  "score_column",
+  [],
+  "Column of scores; repeat for several metrics; default score. For work"
+  " directories and harness folders: which metrics to take.",
+)
+_GROUP_COLUMNS = flags.DEFINE_list(
+  "group_columns",
+  [],
+  "Columns that tell groups apart; scales are compared within one. Files only.",
+)
+_METRIC_COLUMN = flags.DEFINE_string(
+  "metric_column",
+  None,
+  "Column that names the metric, for tables in long form.",
+)
+_WHERE = flags.DEFINE_multi_string(
+  "where",
+  [],
+  "COLUMN=VALUE or COLUMN!=VALUE; rows that do not meet all of them are left"
+  " out and reported. An empty VALUE is an empty cell.",
+)
+_SCORE_UNIT = flags.DEFINE_list(
+  "score_unit",
+  [],
+  "auto, percent, fraction or raw for all metrics, or METRIC=UNIT for one.",
+)
+_LOWER_IS_BETTER = flags.DEFINE_list(
+  "lower_is_better", [], "Metrics in which less is better."
+)
+_SCALE_AXIS = flags.DEFINE_enum(
+  "scale_axis",
+  "auto",
+  list(workdir.SCALE_AXES),
+  "Work directories: what the scale is; auto is the axis that varies, depth"
+  " within each width where both do.",
+)
+_TEST_LENGTH = flags.DEFINE_integer(
+  "test_length",
+  None,
+  "Work directories: test length to analyze; default the headline length.",
+)
+_NAME_PATTERN = flags.DEFINE_string(
+  "name_pattern",
+  None,
+  "Harness: regular expression with named groups out of model, scale, seed,"
+  " searched in path and model name.",
+)
+_CONFLICTING_SCORES = flags.DEFINE_enum(
+  "conflicting_scores",
+  "refuse",
+  list(score_table.CONFLICTING_SCORES),
+  "What to do where a seed has two scores in one cell.",
+)
+_CONFLICTING_LABELS = flags.DEFINE_enum(
+  "conflicting_labels",
+  "refuse",
+  list(score_table.CONFLICTING_LABELS),
+  "What to do where a file says another run than its path.",
+)
+_THRESHOLD = flags.DEFINE_list(
+  "threshold",
+  [],
+  "Least score of a success for metrics in [0, 1], default 0.2; or"
+  " METRIC=VALUE for one metric, in its unit.",
+)
+_WITHIN_SEED = flags.DEFINE_bool(
+  "within_seed",
+  False,
+  "Permute scales within each seed, where all scales have the same seeds,"
+  " instead of all runs of two scales.",
+)
+_RESAMPLES = flags.DEFINE_integer(
+  "resamples", 1000, "Bootstrap samples and permutations.", lower_bound=100
+)
+_SEED = flags.DEFINE_integer(
+  "seed", 0, "Seed of all resampling.", lower_bound=0
+)
+_JSON = flags.DEFINE_string(
+  "json", None, "File to write the findings to: summary.json once more."
+)
+
+
+def main() -> None:
+  for flag in (_RECORDS, _OUT):
+    if not flag.value:
+      raise ValueError(f"--{flag.name} is empty")
+  command.require_writable(_JSON.value)
+  start = time.monotonic()
+  table = tables.read(
+    _RECORDS.value,
+    scale_column=_SCALE_COLUMN.value,
+    seed_column=_SEED_COLUMN.value,
+    score_columns=_SCORE_COLUMN.value,
+    group_columns=_GROUP_COLUMNS.value,
+    metric_column=_METRIC_COLUMN.value,
+    where=_WHERE.value,
+    score_unit=_SCORE_UNIT.value,
+    lower_is_better=_LOWER_IS_BETTER.value,
+    scale_axis=_SCALE_AXIS.value,
+    test_length=_TEST_LENGTH.value,
+    name_pattern=_NAME_PATTERN.value,
+    conflicting_scores=_CONFLICTING_SCORES.value,
+    conflicting_labels=_CONFLICTING_LABELS.value,
+  )
+  was_read = time.monotonic()
+  analysis = series.analyze(table, _options())
+  statements = findings.findings(analysis)
+  was_analyzed = time.monotonic()
+  out = epath.Path(_OUT.value)
+  files = rows.files(analysis, statements)
+  rows.write_files(out, files)
+  page = report.write(
+    out,
+    f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
+    "When scale grows, does every run become a little better, or do more of"
+    " them break through? What follows is computed from one score a run."
+    f"\n\n{table.condition}.",
+    [*pages.sections(analysis, statements), pages.audit(analysis)],
+  )
+  for finding in table.findings:
+    print(f"- {finding.sentence}")
+  for statement in pages.main_statements(analysis, statements):
+    print(f"- {statement.sentence}")
+  print(
+    f"read {was_read - start:.1f} s, analyzed {was_analyzed - was_read:.1f} s,"
+    f" wrote {time.monotonic() - was_analyzed:.1f} s"
+  )
+  print(f"tables  {out}\nreport  {page}")
+  if _JSON.value:
+    epath.Path(_JSON.value).write_bytes(files["summary.json"])
+
+
+def _options() -> series.Options:
+  options = series.Options(
+    within_seed=_WITHIN_SEED.value,
+    num_resamples=_RESAMPLES.value,
+    num_permutations=_RESAMPLES.value,
+    seed=_SEED.value,
+  )
+  named = []
+  for text in _THRESHOLD.value:
+    metric, equals, value = text.rpartition("=")
+    try:
+      number = float(value)
+    except ValueError:
+      raise ValueError(
+        f"--threshold reads like 0.2 or METRIC=0.2, got {text!r}"
+      ) from None
+    if number != number or abs(number) == float("inf"):
+      raise ValueError(f"--threshold must be a finite number, got {value!r}")
+    if equals:
+      named.append((metric, number))
+    else:
+      options = options._replace(threshold=number)
+  return options._replace(thresholds=tuple(named))
+
+
+if __name__ == "__main__":
+  command.run(main)
