@@ -59,6 +59,7 @@ setuptools.setup(
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]", "gcsfs"],
     "test": [
+      "POT>=0.9.4",
       "playwright>=1.50",
       "pre-commit>=4",
       "pyright>=1.1.390",

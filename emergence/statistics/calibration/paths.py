@@ -1,0 +1,232 @@
+"""How often the path test is right, and how often it is wrong.
+
+    nice python -m emergence.statistics.calibration.paths
+
+draws three distributions of known kin many times and prints for each case the
+share of each verdict, of right ones, and of wrong ones: those that the truth
+rules out. `undecided` is never wrong; where both paths hold, it alone is right.
+"""
+
+import argparse
+import collections
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, get_args
+
+import numpy as np
+from scipy import special
+
+from emergence.statistics import path
+
+SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
+VERDICTS = get_args(path.Verdict)
+Law = Callable[[np.ndarray], np.ndarray]  # Quantiles at levels in (0, 1).
+Draw = Callable[[np.random.Generator, int], list[np.ndarray]]
+
+
+class Case(NamedTuple):
+  """Scales of known kin.
+
+  Attributes:
+    name: for the table.
+    runs: at each scale.
+    truth: the right verdicts; none where both paths hold.
+    draw: scores of the first, an intermediate and the last scale, [S] each.
+    is_aim: 95 % are to be right; elsewhere only 5 % may be wrong.
+  """
+
+  name: str
+  runs: int
+  truth: tuple[str, ...]
+  draw: Draw
+  is_aim: bool = False
+
+
+class Rates(NamedTuple):
+  """What became of the draws of a case.
+
+  Attributes:
+    verdicts: share of each verdict.
+    right: share of right ones.
+    wrong: share of those that are neither right nor `undecided`.
+  """
+
+  verdicts: dict[str, float]
+  right: float
+  wrong: float
+
+
+def cases() -> list[Case]:
+  """All cases: first where the modes are far apart, then everything else."""
+  return [*_far_modes(), *_near_or_few(), *_atoms_and_grids(), *_off_paths()]
+
+
+def rates(
+  case: Case, repeats: int, resamples: int = 1000, seed: int = 0
+) -> Rates:
+  """Verdicts over repeated draws of a case.
+
+  Args:
+    case: what is drawn.
+    repeats: how often.
+    resamples: of the path test.
+    seed: of the draws and of the test.
+  """
+  rng = np.random.default_rng(seed)
+  count = collections.Counter()
+  for repeat in range(repeats):
+    (found,) = path.compare_paths(
+      case.draw(rng, case.runs), num_resamples=resamples, seed=seed + repeat
+    )
+    count[found.verdict] += 1
+  verdicts = {v: count[v] / repeats for v in VERDICTS}
+  right = sum(verdicts[v] for v in case.truth or ("undecided",))
+  never_wrong = (*case.truth, "undecided")
+  wrong = sum(verdicts[v] for v in VERDICTS if v not in never_wrong)
+  return Rates(verdicts, right, wrong)
+
+
+def _far_modes() -> Iterator[Case]:
+  pairs = {
+    f"{distance} sd": (_normal(0), _normal(distance), _as_is)
+    for distance in (3, 4, 6)
+  }
+  pairs["0 to N(.6, .1)"] = np.zeros_like, _normal(0.6, 0.1), _as_is
+  for items in (11, 20):
+    pairs[f"N(.2, .06) to N(.7, .1) on 1/{items}"] = (
+      _normal(0.2, 0.06),
+      _normal(0.7, 0.1),
+      lambda scores, items=items: np.rint(items * scores) / items,
+    )
+  for name, (first, last, measure) in pairs.items():
+    for kind in ("mixture", "displacement"):
+      for share in SHARES:
+        draw = _between(kind, first, last, share, measure)
+        yield Case(f"{name}, {kind} {share:g}", 200, (kind,), draw, True)
+
+
+def _near_or_few() -> Iterator[Case]:
+  for runs in (20, 50, 200):
+    draw = _between("mixture", _normal(0), _normal(0), 0.5)
+    yield Case("one law", runs, (), draw)
+    for distance in (0.5, 1, 2, 5):
+      ends = _normal(0), _normal(distance)
+      for end in (0, 1):
+        draw = _between("mixture", *ends, end)
+        yield Case(f"{distance} sd, at end {end}", runs, (), draw)
+      for kind in ("mixture", "displacement"):
+        for share in (0.1, 0.5):
+          draw = _between(kind, *ends, share)
+          name = f"{distance} sd, {kind} {share:g}"
+          yield Case(name, runs, (kind,), draw)
+
+
+def _atoms_and_grids() -> Iterator[Case]:
+  draw = _between("mixture", np.zeros_like, np.zeros_like, 0.5)
+  yield Case("all at 0", 200, (), draw)
+  low, high = _normal(0.05, 0.15), _normal(0.5, 0.15)
+  cut = lambda scores: np.clip(scores, 0, 1)
+  for end in (0, 1):
+    draw = _between("mixture", low, high, end, cut)
+    yield Case(f"N(.05, .15), N(.5, .15) cut, at end {end}", 200, (), draw)
+  draw = _between("mixture", low, high, 0.5, cut)
+  yield Case("N(.05, .15), N(.5, .15) cut, mixture", 200, ("mixture",), draw)
+  for runs in (20, 200):
+    for items in (11, 20):
+      for chances in ((0.1, 0.1, 0.1), (0.05, 0.075, 0.1), (0.2, 0.4, 0.6)):
+        # Nearly a displacement; the variance is not quite that of one.
+        smooth = ("displacement", "neither") if chances[0] < chances[1] else ()
+        yield Case(
+          f"binomial({items}; {', '.join(map(str, chances))})",
+          runs,
+          smooth,
+          lambda rng, size, items=items, chances=chances: [
+            rng.binomial(items, chance, size) / items for chance in chances
+          ],
+        )
+
+
+def _off_paths() -> Iterator[Case]:
+  first, last = _normal(0), _normal(5)
+  between = {
+    "half of the runs half way": [_normal(0), _normal(2.5)],
+    "all half way, close together": [_normal(2.5, 0.1)],
+    "a third of the runs in a third mode": [first, last, _normal(10)],
+    "beyond the last": [_normal(8)],
+    "before the first": [_normal(-3)],
+  }
+  for name, parts in between.items():
+
+    def draw(rng, size, parts=parts):
+      which_S = rng.integers(len(parts), size=size)
+      drawn = [part(rng.random(size)) for part in parts]
+      ends = [law(rng.random(size)) for law in (first, last)]
+      return [ends[0], np.choose(which_S, drawn), ends[1]]
+
+    yield Case(f"5 sd, {name}", 200, ("neither",), draw)
+
+
+def _as_is(scores: np.ndarray) -> np.ndarray:
+  return scores
+
+
+def _normal(mean: float, sd: float = 1.0) -> Law:
+  return lambda level: mean + sd * special.ndtri(level)
+
+
+def _between(
+  kind: str,
+  first: Law,
+  last: Law,
+  share: float,
+  measure: Callable[[np.ndarray], np.ndarray] = _as_is,
+) -> Draw:
+  """Draws both ends and a point of a path, as they are measured."""
+
+  def draw(rng, size):
+    at_first, at_last = first(rng.random(size)), last(rng.random(size))
+    level = rng.random(size)
+    if kind == "mixture":
+      changed = rng.random(size) < share
+      between = np.where(changed, last(level), first(level))
+    else:
+      between = (1 - share) * first(level) + share * last(level)
+    return [measure(scores) for scores in (at_first, between, at_last)]
+
+  return draw
+
+
+def main(argv: list[str] | None = None) -> None:
+  parser = argparse.ArgumentParser(description="Calibrates the path test.")
+  parser.add_argument("--repeats", type=int, default=200)
+  parser.add_argument("--resamples", type=int, default=1000)
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--match", default="", help="only cases with this text")
+  args = parser.parse_args(argv)
+  start = time.perf_counter()
+  heads = "".join(f"{name:>13}" for name in (*VERDICTS, "right", "wrong"))
+  print(f"{'case':45}{'runs':>5}{heads}")
+  right, wrong = [], []
+  for case in cases():
+    if args.match not in case.name:
+      continue
+    found = rates(case, args.repeats, args.resamples, args.seed)
+    (right if case.is_aim else wrong).append(found)
+    row = (*found.verdicts.values(), found.right, found.wrong)
+    aim = "  low" if case.is_aim and found.right < 0.95 else ""
+    aim = "  high" if found.wrong > 0.05 else aim
+    cells = "".join(f"{value:13.3f}" for value in row)
+    print(f"{case.name:45}{case.runs:5}{cells}{aim}", flush=True)
+  if right:
+    mean = np.mean([r.right for r in right])
+    least = min(r.right for r in right)
+    print(f"far modes, 200 runs: {mean:.3f} right, {least:.3f} or more")
+  if wrong:
+    mean = np.mean([r.wrong for r in wrong])
+    most = max(r.wrong for r in wrong)
+    print(f"elsewhere: {mean:.3f} wrong, {most:.3f} or less")
+  print(f"{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+  main()
