@@ -8,6 +8,7 @@ beside them: when it began, what it trained, on what, and its time budget.
 import contextlib
 import datetime
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,8 @@ class Run(NamedTuple):
     started: UTC, such as 2026-11-25T00:45:12Z.
     seeds: seeds that it trained to the end.
     seed_steps: updates of those seeds.
-    seconds: wall time by phase, see `PHASES`, and `other`.
+    seconds: wall time by phase, see `PHASES`, and `other`; what it spent on
+      seeds that it did not finish is included, if it could still say so.
     devices: platform, kind and count of the devices.
     versions: of the code and its libraries.
   """
@@ -106,8 +108,9 @@ def read_runs(workdir: epath.PathLike) -> list[Run]:
       run = Run(**content)
       if set(run.seconds) != {*PHASES, "other"}:
         raise ValueError(f"its seconds are of {sorted(run.seconds)}")
-      if not all(type(s) in (int, float) for s in run.seconds.values()):
-        raise ValueError("seconds that are no numbers")
+      for number in (run.seeds, run.seed_steps, *run.seconds.values()):
+        if type(number) not in (int, float) or not 0 <= number < math.inf:
+          raise ValueError(f"{number!r} is no number of seeds or seconds")
       runs.append(run)
     except (OSError, TypeError, ValueError) as error:
       raise ValueError(

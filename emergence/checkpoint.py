@@ -8,8 +8,6 @@ leading axis over the seeds of the file.
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 
 import jax
@@ -86,17 +84,14 @@ def load_params(
     )
   path = found[wanted]
   first, _ = _seed_range(path.parent)
+  content = path.read_bytes()
   try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-      return _unflatten(
-        {name: arrays[name][seed - first] for name in arrays.files}
-      )
-  # What numpy raises depends on which of the bytes are wrong.
-  except (
-    *(AttributeError, EOFError, IndexError, TypeError, ValueError),
-    *(zipfile.BadZipFile, zlib.error),
-  ) as error:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+      rows = {name: arrays[name][seed - first] for name in arrays.files}
+  # What numpy and zipfile raise depends on which of the bytes are wrong.
+  except Exception as error:
     raise ValueError(f"{path} is damaged: {error}") from error
+  return _unflatten(rows)
 
 
 def kept_files(

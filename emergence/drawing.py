@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter, NullFormatter, NullLocator
 
 from emergence.records import write_atomically
 from emergence.statistics import density, success
@@ -120,6 +121,10 @@ def ridges(
   lines = [
     columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)
   ]
+  # A dot is drawn as a curve of its own.
+  as_picture = is_many(
+    8 * sum(r.scores_S.size for _, ridges_ in columns for r in ridges_)
+  )
   heights = [max(len(ridges_) for _, ridges_ in line) for line in lines]
   num_columns = max(len(line) for line in lines)
   width = COLUMN_WIDTH if num_columns == 1 else TEXT_WIDTH
@@ -136,7 +141,15 @@ def ridges(
         axes.set_axis_off()
         continue
       title, ridges_ = column
-      _ridge_column(axes, ridges_, height, support, threshold, higher_is_better)
+      _ridge_column(
+        axes,
+        ridges_,
+        height,
+        support,
+        threshold,
+        higher_is_better,
+        as_picture,
+      )
       if len(columns) > 1:
         axes.set_title(literal(title))
   figure.supxlabel(x_label, fontsize=8)
@@ -248,9 +261,22 @@ def small_multiples(
 
 
 def seed_lines(
-  axes: Axes, x_N: np.ndarray, y_SN: np.ndarray, colors: Sequence[Any]
+  axes: Axes,
+  x_N: np.ndarray,
+  y_SN: np.ndarray,
+  colors: Sequence[Any],
+  num_points: int | None = None,
 ) -> None:
-  """One line a seed; a value that is not finite is a gap."""
+  """One line a seed; a value that is not finite is a gap.
+
+  Args:
+    axes: where to draw.
+    x_N: places, [N].
+    y_SN: the values of each seed there, [S, N].
+    colors: one a seed.
+    num_points: in the whole figure, which is drawn as a picture if they are
+      many; those of this panel if None.
+  """
   # A column without any value, such as the loss at step 0, has no place.
   seen_N = np.isfinite(y_SN).any(axis=0)
   x_N, y_SN = x_N[seen_N], y_SN[:, seen_N]
@@ -260,12 +286,43 @@ def seed_lines(
     colors=colors,
     linewidths=0.6,
     alpha=max(0.25, min(0.8, 20 / max(len(lines), 1))),
-    rasterized=y_SN.size > _MOST_VECTOR_POINTS,
+    rasterized=is_many(y_SN.size if num_points is None else num_points),
   )
   axes.add_collection(collection)
-  if x_N.size == 1:
-    axes.scatter(np.repeat(x_N, len(y_SN)), y_SN[:, 0], s=4, c=colors)
+  # A line of a single point cannot be seen.
+  alone_S = np.isfinite(y_SN).sum(axis=1) == 1
+  for s in np.flatnonzero(alone_S).tolist():
+    n = int(np.isfinite(y_SN[s]).argmax())
+    axes.plot(
+      x_N[n], y_SN[s, n], ".", color=colors[s], markersize=4, clip_on=False
+    )
   axes.autoscale_view()
+
+
+def is_many(num_points: int) -> bool:
+  """Whether so many points of a figure are drawn as a picture, to be small."""
+  return num_points > _MOST_VECTOR_POINTS
+
+
+def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
+  """Makes `x` or `y` logarithmic with few labels, if it has values for that."""
+  values = values[np.isfinite(values) & (values > 0)]
+  axis = axes.xaxis if which == "x" else axes.yaxis
+  if not values.size:
+    axis.set_ticks([])
+    return
+  (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+  low, high = float(values.min()), float(values.max())
+  if high >= 10 * low:
+    axis.set_minor_formatter(NullFormatter())
+    return
+  # Less than a decade has no two labels of its own.
+  axis.set_minor_locator(NullLocator())
+  middle = math.sqrt(low * high)
+  axis.set_ticks(
+    sorted({float(f"{v:.2g}") for v in (low, middle, high)}),
+  )
+  axis.set_major_formatter(FormatStrFormatter("%g"))
 
 
 def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
@@ -285,15 +342,22 @@ def ramp(count: int) -> list[Any]:
   """Colours from dark to light, for what has an order."""
   if count == 1:
     return [LINE]
-  return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.85, count)))
+  return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.75, count)))
 
 
 def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   """Ticks at the scales, at most eight, on a log axis where they spread."""
   scales = sorted(tick_names)
+  place = float
   if scales[0] > 0 and scales[-1] >= 8 * scales[0]:
     axes.set_xscale("log", base=2)
-  shown = scales if len(scales) <= 8 else scales[:: -(-len(scales) // 8)]
+    place = math.log2
+  # The last, and before it those that are far enough from the one after.
+  least = (place(scales[-1]) - place(scales[0])) / 7
+  shown = [scales[-1]]
+  for scale in reversed(scales[:-1]):
+    if place(shown[-1]) - place(scale) >= 0.99 * least:
+      shown.append(scale)
   axes.set_xticks(shown, [literal(tick_names[scale]) for scale in shown])
   axes.minorticks_off()
   axes.margins(x=0.1)
@@ -328,7 +392,10 @@ def render(figure: Figure, kind: str, transparent: bool = False) -> bytes:
   """
   buffer = io.BytesIO()
   metadata = {"Date": None} if kind == "svg" else {}
-  with matplotlib.rc_context({"svg.hashsalt": "emergence"}):
+  with matplotlib.rc_context():
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(_STYLE)
+    matplotlib.rcParams["svg.hashsalt"] = "emergence"
     figure.savefig(
       buffer, format=kind, dpi=200, metadata=metadata, transparent=transparent
     )
@@ -342,6 +409,7 @@ def _ridge_column(
   support: tuple[float, float],
   threshold: float | None,
   higher_is_better: bool,
+  as_picture: bool,
 ) -> None:
   is_unit = support == density.UNIT
   for row, (_, scores_S) in enumerate(ridges_):
@@ -362,6 +430,7 @@ def _ridge_column(
       alpha=0.6,
       markeredgewidth=0,
       clip_on=False,
+      rasterized=as_picture,
     )
     if threshold is not None:
       sign = 1 if higher_is_better else -1

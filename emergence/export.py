@@ -60,18 +60,20 @@ def export(
     workdir: a work directory written with `--keep_params=final` or `all`.
     cell: the cell.
     seed: the seed index.
-    folder: where to write; made if it is not there.
+    folder: where to write; made if it is not there. An export of the same seed
+      is written over, any other content is not.
     step: updates done, `train.steps` for a finished seed.
 
   Raises:
-    ValueError: the parameters were not kept, or are not those of this cell.
+    ValueError: the parameters were not kept, or are not those of this cell, or
+      the folder holds something else.
   """
   config = records.read_config(workdir)
   arch = population.make_architecture(config, cell)
   params = checkpoint.load_params(workdir, cell, seed, step)
   _require_shapes(params, arch)
   task = tasks.make_task(config.task, config.eval.items)
-  exact_match = _recorded(workdir, cell, seed, step)
+  exact_match, diverged = _recorded(workdir, cell, seed, step)
   init_seed, data_seed = config.seeds.init_and_data_seed(seed)
   origin = {
     "task": cell.task,
@@ -83,10 +85,13 @@ def export(
     "root_seed": config.root_seed,
     "step": step,
     "identity_hash": identity_hash(config),
+    "compute_dtype": config.train.compute_dtype,
+    "diverged": diverged,
     "exact_match": {str(n): score for n, score in exact_match.items()},
   }
   special = special_symbols(task, config.task.test_lengths[0])
   folder = epath.Path(folder)
+  _require_free(folder, origin)
   folder.mkdir(parents=True, exist_ok=True)
   weights = safetensors.numpy.save(
     to_gpt_neox(params), metadata={"format": "pt"}
@@ -189,19 +194,35 @@ def _require_shapes(params: Params, arch: Architecture) -> None:
     )
 
 
+def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
+  """Raises ValueError where a folder holds something but this very export."""
+  if not folder.exists():
+    return
+  if folder.is_dir() and not any(folder.iterdir()):
+    return
+  try:
+    there = json.loads((folder / "config.json").read_text())["emergence"]
+    same = all(there[key] == origin[key] for key in origin)
+  except (OSError, KeyError, TypeError, ValueError):
+    same = False
+  if not same:
+    raise ValueError(
+      f"{folder} holds something else; export into a folder of its own"
+    )
+
+
 def _recorded(
   workdir: epath.PathLike, cell: Cell, seed: int, step: int
-) -> dict[int, float]:
-  frame = records.read(workdir)
-  rows = frame[
-    (frame["task"] == cell.task)
-    & (frame["width"] == cell.width)
-    & (frame["depth"] == cell.depth)
-    & (frame["seed"] == seed)
-    & (frame["step"] == step)
-  ]
+) -> tuple[dict[int, float], bool | None]:
+  """Exact match by test length and whether the seed had diverged; empty and
+  None where its records are not there."""
+  rows = records.read_seed(workdir, cell, seed)
+  if rows is None or step not in set(rows["step"]):
+    return {}, None
+  rows = rows[rows["step"] == step]
   pairs = zip(rows["test_length"], rows["exact_match"], strict=True)
-  return {int(length): float(score) for length, score in pairs}
+  scores = {int(length): float(score) for length, score in pairs}
+  return scores, bool(rows["diverged"].any())
 
 
 def _longest(config: Config, task: Task) -> int:
@@ -292,6 +313,10 @@ by spaces, such as
     from transformers import AutoModelForCausalLM, AutoTokenizer
     model = AutoModelForCausalLM.from_pretrained(FOLDER)
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+
+A word that is no symbol is an error of the tokenizer, as the model has no token
+for it. Parameters are float32; in training, matrix products were
+{origin["compute_dtype"]}.{" This seed diverged." if origin["diverged"] else ""}
 
 Initialization {origin["init_seed"]}, data stream {origin["data_seed"]},
 root seed {origin["root_seed"]}, config hash {origin["identity_hash"]}.

@@ -116,7 +116,7 @@ def length_curves(
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
     curves = _curves(final, cell, "test_length", "exact_match")
-    seed_lines(axes, *curves, _seed_colors(cell, threshold))
+    seed_lines(axes, *curves, _seed_colors(cell, threshold), len(final))
     if max_train_length is not None:
       axes.axvline(max_train_length, color="0.35", linestyle=":", linewidth=0.8)
     axes.set_ylim(-0.03, 1.03)
@@ -154,12 +154,13 @@ def training_curves(
       axes,
       *_curves(rows, cell, "step", metric),
       _seed_colors(cell, threshold),
+      len(rows),
     )
     if is_share:
       axes.set_ylim(-0.03, 1.03)
       axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     else:
-      axes.set_yscale("log")
+      drawing.log_axis(axes, "y", rows[metric].to_numpy(float))
     axes.set_xlim(0, last)
     axes.set_xticks([0, last], ["0", _short(last)])
 
@@ -178,7 +179,8 @@ def exact_match_against_nll(
   """Final exact match against the likelihood of the answer, a point a seed.
 
   One panel a cell; the seeds of all other cells stand in gray behind. Seeds
-  without a finite likelihood have diverged and are counted in the panel.
+  without a finite likelihood are counted in the panel, and so are those of
+  likelihood 1, which are drawn at the smallest other value.
 
   Args:
     frame: records, as `emergence.records.read` returns them.
@@ -187,13 +189,15 @@ def exact_match_against_nll(
   """
   cells = _final_cells(frame, test_length)
   all_x = np.concatenate([c.rows["nll_mean"].to_numpy(float) for c in cells])
+  smallest = np.min(all_x, where=all_x > 0, initial=np.inf)
+  all_x = np.maximum(all_x, smallest)
   all_y = np.concatenate([cell.scores_S for cell in cells])
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
     axes.plot(all_x, all_y, ".", color=OTHERS, markersize=2, rasterized=True)
     nll_S = cell.rows["nll_mean"].to_numpy(float)
     axes.scatter(
-      nll_S,
+      np.maximum(nll_S, smallest),
       cell.scores_S,
       s=6,
       c=_seed_colors(cell, threshold),
@@ -201,11 +205,15 @@ def exact_match_against_nll(
       alpha=0.8,
       zorder=3,
       clip_on=False,
+      rasterized=drawing.is_many(8 * all_x.size),
     )
-    num_missing = int((~np.isfinite(nll_S)).sum())
-    if num_missing:
-      axes.text(0.03, 0.03, f"{num_missing} diverged", transform=axes.transAxes)
-    axes.set_xscale("log")
+    notes = {
+      "not finite": int((~np.isfinite(nll_S)).sum()),
+      "at 0": int((nll_S == 0).sum()),
+    }
+    shown = [f"{count} {what}" for what, count in notes.items() if count]
+    axes.text(0.03, 0.05, "\n".join(shown), transform=axes.transAxes)
+    drawing.log_axis(axes, "x", all_x)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 

@@ -188,6 +188,21 @@ def read_files(
   return files
 
 
+def read_seed(
+  workdir: epath.PathLike, cell: Cell, seed: int
+) -> "pd.DataFrame | None":
+  """The rows of one seed; None where it has no records.
+
+  Raises:
+    ValueError: its file is damaged.
+  """
+  folder = epath.Path(workdir) / "records" / str(cell)
+  for path in _files_by_seed(folder).get(seed, []):
+    frame = _read_table(path).to_pandas()
+    return frame[frame["seed"] == seed]
+  return None
+
+
 def seeds_of_file(path: epath.PathLike) -> range:
   """The seeds that a records file holds according to its name."""
   match = _FILE_NAME.fullmatch(epath.Path(path).name)

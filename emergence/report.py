@@ -6,7 +6,7 @@ sections; the page itself does not change with them.
 
 import base64
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 from etils import epath
@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 
 from emergence import drawing
 from emergence.records import write_atomically
+
+# In bytes. A page has a dozen figures and is to stay below 3 MB.
+_LARGEST_SVG = 250_000
 
 
 class Table(NamedTuple):
@@ -70,10 +73,7 @@ def render(title: str, introduction: str, sections: Sequence[Section]) -> str:
   return environment.get_template("report.html").render(
     title=title,
     paragraphs=introduction.split("\n\n"),
-    sections=[
-      section._replace(figure=section.figure and _data_uri(section.figure))
-      for section in sections
-    ],
+    sections=[_shown(section) for section in sections],
   )
 
 
@@ -100,8 +100,20 @@ def write(
   return page
 
 
+def _shown(section: Section) -> dict[str, Any]:
+  """What the template needs of a section."""
+  figure = section.figure
+  shown = section._asdict() | {"is_wide": False}
+  if figure is not None:
+    shown["figure"] = _data_uri(figure)
+    shown["is_wide"] = figure.get_figwidth() > drawing.COLUMN_WIDTH
+  return shown
+
+
 def _data_uri(figure: Figure) -> str:
-  svg = base64.b64encode(
-    drawing.render(figure, "svg", transparent=True)
-  ).decode()
-  return f"data:image/svg+xml;base64,{svg}"
+  """A figure inside the page: as SVG, or as PNG where that would be large."""
+  content = drawing.render(figure, "svg", transparent=True)
+  kind = "svg+xml"
+  if len(content) > _LARGEST_SVG:
+    content, kind = drawing.render(figure, "png", transparent=True), "png"
+  return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -20,6 +20,9 @@ from emergence.statistics import success, summary
 if TYPE_CHECKING:
   import pandas as pd
 
+# Of fewer seeds a rank correlation is mostly chance.
+_LEAST_FOR_RANKS = 5
+
 _PHASES = {
   "compile": "compiling",
   "train": "training, data included",
@@ -71,29 +74,44 @@ def introduction(sweep: Sweep) -> str:
   length = config.headline_length
   num_seeds = sum(row["n_seeds"] for row in rows)
   num_diverged = sum(row["n_diverged"] for row in rows)
+  varies = {
+    "paired": "in their random seed alone, which draws initialization and data",
+    "fixed_init": "in the seed of their data alone",
+    "fixed_data": "in the seed of their initialization alone",
+    "crossed": "in the seeds of initialization and data alone, every one of the"
+    " former with every one of the latter",
+  }[config.seeds.design]
+  were = "model was" if num_seeds == 1 else "models were"
   text = (
     "When a larger model does what a smaller one does not, has every model"
     " become a little better, or do more of them break through? One run a"
-    f" scale cannot tell. Here {num_seeds} models were trained at"
-    f" {_count(len(rows), 'scale')}; at one scale they differ in their random"
-    f" seed alone. Training had lengths up to {config.task.max_train_length};"
-    f" the question is asked at length {length}."
+    f" scale cannot tell. Here {num_seeds} {were} trained at"
+    f" {_count(len(rows), 'scale')}; at one scale they differ {varies}."
+    f" Training had lengths up to {config.task.max_train_length}; the question"
+    f" is asked at length {length}."
   )
-  done = set(zip(sweep.frame["width"], sweep.frame["depth"], strict=True))
-  asked = len(config_lib.cells(config)) * config.seeds.count
-  status = f"{num_seeds} seeds are recorded"
-  if num_seeds != asked:
-    status += f" of {asked} that the config asks for"
-  missing = [
-    cell
-    for cell in config_lib.cells(config)
-    if (cell.width, cell.depth) not in done
-  ]
-  if missing:
-    status += f"; {_count(len(missing), 'scale')} without any"
-  status += f"; {_count(num_diverged, 'seed')} diverged"
+  if config.seeds.design == "crossed":
+    text += (
+      " Models that share an initialization or data are not independent:"
+      " intervals and p-values below, which take them to be, are too narrow."
+    )
+  cells = config_lib.cells(config)
+  asked = {(*cell, seed) for cell in cells for seed in config.seeds.requested}
+  final = sweep.frame.query("step == step.max()")
+  columns = [final[name] for name in ("task", "width", "depth", "seed")]
+  found = set(zip(*columns, strict=True))
+  status = f"{_count(len(found), 'model')} of {len(asked)} are recorded"
+  if found - asked:
+    status = (
+      f"{len(found & asked)} of the {_count(len(asked), 'model')} that the"
+      f" config asks for are recorded, and {len(found - asked)} others"
+    )
+  empty = [cell for cell in cells if not any(m[:3] == cell for m in found)]
+  if empty:
+    status += f"; {_count(len(empty), 'scale')} without any"
+  status += f"; {num_diverged} diverged"
   if num_diverged:
-    status += " and count as failures"
+    status += f" and count{'s' if num_diverged == 1 else ''} as failed"
   return f"{text}\n\n{status}."
 
 
@@ -167,15 +185,20 @@ def _length_curves(sweep: Sweep) -> Section:
     for length, scores in own
   ]
   shown = ranges if len(ranges) <= 2 else [ranges[0], ranges[-1]]
-  lengths = ", ".join(map(str, config.task.test_lengths))
+  lengths = config.task.test_lengths
+  caveat = f"Tested at length {lengths[0]} alone."
+  if len(lengths) > 1:
+    caveat = (
+      f"Tested at lengths {', '.join(map(str, lengths))}; the lines between"
+      " them are drawn, not measured."
+    )
   return Section(
     "length-curves",
     "Exact match by test length",
-    f"The seeds of {_name(split, sweep.rows)} range from"
+    f"Exact match over the seeds of {_name(split, sweep.rows)} goes from"
     f" {' and from '.join(shown)}. The dotted line is the longest length in"
     f" training, {config.task.max_train_length}.",
-    f"Tested at lengths {lengths}; the lines between them are drawn, not"
-    " measured.",
+    caveat,
     figure=figures.length_curves(
       frame,
       config.headline_length,
@@ -195,16 +218,16 @@ def _training_curves(sweep: Sweep) -> Section:
   reached_SN = success.is_success(table.to_numpy(), threshold)
   ends_S, ever_S = reached_SN[:, -1], reached_SN.any(axis=1)
   steps_N = table.columns.to_numpy()
-  if ends_S.any():
+  num = int(ends_S.sum())
+  sentence = f"No seed ends at {threshold:.0%} or more."
+  if num:
     first_S = steps_N[reached_SN[ends_S].argmax(axis=1)]
+    middle = int(np.quantile(first_S, 0.5, method="inverted_cdf"))
     sentence = (
-      f"Of the {_count(int(ends_S.sum()), 'seed')} that end at"
-      f" {threshold:.0%} or more, half were first seen there by update"
-      f" {int(np.quantile(first_S, 0.5, method='higher')):,}, the last by"
-      f" update {int(first_S.max()):,}."
+      f"{_count(num, 'seed')} end{'s' * (num == 1)} at {threshold:.0%} or more:"
+      f" half of them were first seen there by update {middle:,}, all by update"
+      f" {int(first_S.max()):,}."
     )
-  else:
-    sentence = f"No seed ends at {threshold:.0%} or more."
   lost = int((ever_S & ~ends_S).sum())
   sentence += (
     f" {_count(lost, 'seed')} had been there at some evaluation and"
@@ -214,10 +237,10 @@ def _training_curves(sweep: Sweep) -> Section:
     "training-curves",
     "Exact match during training",
     sentence,
-    f"Seeds are tested {config.eval.num_points} times after the start; what"
-    " happens between is not seen. The learning rate falls to zero at the end,"
-    " so that a curve which has become flat there says nothing about longer"
-    " training.",
+    f"Seeds are tested {_count(config.eval.num_points, 'time')} after the"
+    " start; what happens between is not seen. The learning rate falls to zero"
+    " at the end, so that a curve which has become flat there says nothing"
+    " about longer training.",
     figure=figures.training_curves(sweep.frame, length),
   )
 
@@ -225,23 +248,22 @@ def _training_curves(sweep: Sweep) -> Section:
 def _training_loss(sweep: Sweep) -> Section:
   rows, length = sweep.rows, sweep.config.headline_length
   final = sweep.frame.query(f"test_length == {length} and step == step.max()")
-  medians = final.groupby(["width", "depth"])["train_loss"].median()
-  first, last = rows[0], rows[-1]
+  finite = final[np.isfinite(final["train_loss"]) & ~final["diverged"]]
+  medians = finite.groupby(["width", "depth"])["train_loss"].median().to_dict()
   interval = sweep.config.eval_steps[-1] - sweep.config.eval_steps[-2]
-  sentence = (
-    f"Training loss of the median seed in the last {interval:,} updates:"
-    f" {medians[first['width'], first['depth']]:.2g} nats per answer token at"
-    f" {_name(first, rows)}"
-  )
-  if len(rows) > 1:
-    sentence += (
-      f", {medians[last['width'], last['depth']]:.2g} at {_name(last, rows)}"
+  parts = [
+    f"{medians[row['width'], row['depth']]:.2g} at {_name(row, rows)}"
+    for row in (rows[0], *rows[1:][-1:])
+    if (row["width"], row["depth"]) in medians
+  ]
+  sentence = "No seed has a finite training loss at the end."
+  if parts:
+    sentence = (
+      f"Training loss of the median seed in the last {interval:,} updates, in"
+      f" nats per answer token: {', '.join(parts)}."
     )
-  sentence += "."
   split = _most_split(rows)
-  own = final.query(
-    f"width == {split['width']} and depth == {split['depth']} and not diverged"
-  )
+  own = finite.query(f"width == {split['width']} and depth == {split['depth']}")
   succeeded_S = success.is_success(
     own["exact_match"], split["success_threshold"]
   )
@@ -253,6 +275,10 @@ def _training_loss(sweep: Sweep) -> Section:
       f" the seeds that succeed at length {length} and"
       f" {np.median(loss_S[~succeeded_S]):.2g} for the others"
       f" (Mann–Whitney p = {test.pvalue:.2g})."
+    )
+  if len(finite) < len(final):
+    sentence += (
+      f" {_count(len(final) - len(finite), 'diverged seed')} left out."
     )
   return Section(
     "training-loss",
@@ -272,26 +298,27 @@ def _likelihood(sweep: Sweep) -> Section:
     x = cell["nll_mean"].to_numpy(float)
     y = cell["exact_match"].to_numpy(float)[np.isfinite(x)]
     x = x[np.isfinite(x)]
-    if len(x) >= 5 and np.ptp(x) and np.ptp(y):
+    if len(x) >= _LEAST_FOR_RANKS and np.ptp(x) and np.ptp(y):
       rank, _ = stats.spearmanr(x, y)
       row = {"width": width, "depth": depth}
       number = f"{rank:.2f}".replace("-", "−")
       parts.append(f"{number} at {_name(row, sweep.rows)}")
-  shown = parts if len(parts) <= 4 else [parts[0], parts[-1]]
   sentence = (
-    "Rank correlation over seeds between exact match and the negative"
-    f" log-likelihood of the right answer: {', '.join(shown)}."
-    if parts
-    else "No scale has seeds that differ in both exact match and likelihood."
+    f"No scale has {_LEAST_FOR_RANKS} seeds that differ in both exact match and"
+    " likelihood."
   )
+  if parts:
+    sentence = (
+      "Rank correlation over seeds between exact match and the negative"
+      f" log-likelihood of the right answer: {', '.join(parts)}."
+    )
   return Section(
     "exact-match-against-nll",
     "Exact match against likelihood",
     sentence,
     "Exact match asks for a whole answer and does not tell the seeds at 0"
     " apart; likelihood does. A gap between clusters along one axis alone"
-    " may come from the metric. Gray: the seeds of the other"
-    " scales.",
+    " may come from the metric. Gray: the seeds of the other scales.",
     figure=figures.exact_match_against_nll(sweep.frame, length),
   )
 
@@ -306,23 +333,35 @@ def _time(sweep: Sweep) -> Section:
     )
   seconds = budget.total_seconds(runs)
   total = sum(seconds.values())
-  rate = sum(run.seed_steps for run in runs) / max(seconds["train"], 1e-9)
   num_seeds = sum(row["n_seeds"] for row in sweep.rows)
   trained = sum(run.seeds for run in runs)
+  times = "took" if len(runs) == 1 else "add up to"
   sentence = (
-    f"{_count(len(runs), 'run')} took {console.format_seconds(total)} in all,"
-    f" {rate:,.0f} seed-steps a second while training."
+    f"{_count(len(runs), 'run')} {times} {console.format_seconds(total)}."
   )
-  if trained != num_seeds:
+  steps = sum(run.seed_steps for run in runs)
+  if steps and seconds["train"] > 0:
     sentence += (
-      f" The runs' files account for {trained} of the {num_seeds} seeds."
+      f" {steps / seconds['train']:,.0f} seed-steps of finished seeds a second"
+      " of training."
+    )
+  if trained < num_seeds:
+    sentence += (
+      f" The runs' files account for {trained} of {num_seeds} models; the time"
+      " of the others is not known."
+    )
+  if trained > num_seeds:
+    sentence += (
+      f" The runs trained {trained} models, of which {num_seeds} are recorded:"
+      " some were trained twice, or their records are gone."
     )
   return Section(
     "time",
     "Time",
     sentence,
     "Wall time of the sweep, on a machine that may have had other work. Loading"
-    " the program, and this report, are not in it.",
+    " the program, this report, and what a killed run spent since its last"
+    " finished block are not in it; runs side by side are added up.",
     table=Table(
       ["phase", "time", "share"],
       [
@@ -362,8 +401,8 @@ def _machine(sweep: Sweep) -> Section:
     f"The records come from different settings of: {', '.join(differs)}."
     if differs
     else "All records come from one kind of device and one set of versions.",
-    "With another device, block or version the data are the same bits, and"
-    " single seeds may still end elsewhere.",
+    "With another device or block the data are the same bits, and single seeds"
+    " may still end elsewhere.",
     table=Table(
       ["", "value"],
       [[names[key], ", ".join(found)] for key, found in values.items()],

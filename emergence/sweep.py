@@ -1,10 +1,11 @@
 """Cells × blocks of seeds: what is done, what is left, and doing it."""
 
+import contextlib
 import json
 import logging
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -193,6 +194,31 @@ def run(
   watch = watch or Stopwatch()
   run_file = RunFile(workdir, devices)
   seeds_done = 0
+  run_file.write(0, 0, watch)
+  try:
+    for seeds in _run_cells(
+      config, workdir, work, devices, programs, keep_params, on_progress, watch
+    ):
+      seeds_done += seeds
+      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+  except BaseException:
+    # What was spent in vain is part of the budget; the error says more.
+    with contextlib.suppress(OSError):
+      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+    raise
+
+
+def _run_cells(
+  config: Config,
+  workdir: epath.Path,
+  work: Sequence[Work],
+  devices: Sequence[Device],
+  programs: Mapping[Cell, population.Program],
+  keep_params: str,
+  on_progress: Callable[[Progress], None],
+  watch: Stopwatch,
+) -> Iterator[int]:
+  """Trains group after group of blocks; yields the seeds of each."""
   for cell, blocks in work:
     program = programs.get(cell)
     if program is None:
@@ -212,8 +238,7 @@ def run(
       _train_group(
         config, workdir, program, cell, group, keep_params, clock, watch
       )
-      seeds_done += sum(len(block) for block in group)
-      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+      yield sum(len(block) for block in group)
 
 
 def _train_group(

@@ -44,8 +44,9 @@ _JSON = flags.DEFINE_string(
 
 
 def main() -> None:
-  if not _WORKDIR.value:
-    raise ValueError("--workdir is empty")
+  for flag in (_WORKDIR, _OUT):
+    if flag.value == "":
+      raise ValueError(f"--{flag.name} is empty")
   command.require_writable(_JSON.value)
   workdir = epath.Path(_WORKDIR.value)
   try:

@@ -7,6 +7,8 @@ from etils import epath
 from emergence import budget, console
 from emergence.population import local_devices
 
+SECONDS = dict.fromkeys((*budget.PHASES, "other"), 1.0)
+
 
 @pytest.fixture
 def workdir(tmp_path) -> epath.Path:
@@ -70,6 +72,10 @@ def test_a_directory_without_runs_has_none(workdir):
     '{"seconds": 3}',
     json.dumps(
       budget.Run("t", 1, 1, {"train": 1.0}, {}, {})._asdict()  # Phases missing.
+    ),
+    json.dumps(budget.Run("t", 1, "1", SECONDS, {}, {})._asdict()),
+    json.dumps(
+      budget.Run("t", 1, 1, SECONDS | {"train": float("nan")}, {}, {})._asdict()
     ),
     json.dumps(
       budget.Run(

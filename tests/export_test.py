@@ -151,3 +151,19 @@ def test_a_damaged_file_of_parameters_is_named(workdir, tmp_path, keep):
     path.write_bytes(content[:size])
   with pytest.raises(ValueError, match=r"step-00000006\.npz is damaged"):
     export.export(workdir, CELL, 1, tmp_path / "out", 6)
+
+
+def test_only_an_export_of_the_same_seed_is_written_over(workdir, tmp_path):
+  export.export(workdir, CELL, 1, tmp_path / "out", 6)
+  export.export(workdir, CELL, 1, tmp_path / "out", 6)
+  before = (tmp_path / "out/model.safetensors").read_bytes()
+  for folder, seed in ((tmp_path / "out", 2), (workdir, 1)):
+    with pytest.raises(ValueError, match="holds something else"):
+      export.export(workdir, CELL, seed, folder, 6)
+  assert (tmp_path / "out/model.safetensors").read_bytes() == before
+  assert "emergence" not in json.loads((workdir / "config.json").read_text())
+
+
+def test_a_seed_without_records_is_exported_without_scores(workdir, tmp_path):
+  shutil.rmtree(workdir / "records")
+  assert export.export(workdir, CELL, 1, tmp_path / "out", 6).exact_match == {}

@@ -194,7 +194,7 @@ def test_each_seed_is_a_point_and_the_diverged_are_counted(frame):
     )
     texts = [text.get_text() for text in axes.texts]
     lost_here = (width, depth) == (8, 2)
-    assert texts == (["3 diverged"] if lost_here else [])
+    assert texts == (["3 not finite"] if lost_here else [""])
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from emergence import checkpoint, export, model, records, tasks
+from emergence import checkpoint, export, model, population, records, tasks
 from emergence import config as config_lib
 from emergence.config import Cell, ModelConfig
 from emergence.model import Architecture
@@ -172,8 +172,11 @@ def check_file() -> None:
   print(f"{FILE.name}: {len(computed)} arrays as computed now")
 
 
-def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> None:
-  """One exported seed answers in transformers as it does in the records."""
+def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> list[float]:
+  """One exported seed answers in transformers as it does in the records.
+
+  Returns its exact match by test length.
+  """
   import torch
   import transformers
 
@@ -188,12 +191,14 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> None:
   for name, value in export.to_gpt_neox(params).items():
     name = name.replace("embed_out", "lm_head")
     np.testing.assert_array_equal(network.state_dict()[name].numpy(), value)
+  arch = population.make_architecture(config, cell)
   frame = records.read(workdir).query(
     f"width == {cell.width} and depth == {cell.depth} and seed == {seed}"
     f" and step == {config.train.steps}"
   )
   recorded = dict(zip(frame["test_length"], frame["exact_match"], strict=True))
   task = tasks.make_task(config.task, config.eval.items)
+  scores = []
   for length in config.task.test_lengths:
     items = jax.device_get(task.evaluation(length))
     texts = [task.render(row) for row in items.tokens_L]
@@ -208,6 +213,10 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> None:
     again = tokenizer.batch_decode(tokenizer(texts)["input_ids"])
     assert again == texts, f"{again[0]!r} is not {texts[0]!r}"
     with torch.no_grad():
+      theirs = network(torch.tensor(items.tokens_L).long()).logits.numpy()
+      ours = np.asarray(model.apply(params, arch, items.tokens_L))
+      error = np.abs(theirs - ours).max() / np.abs(ours).max()
+      assert error < 1e-4, (cell, seed, length, error)
       answered = network.generate(
         encoded["input_ids"],
         attention_mask=encoded["attention_mask"],
@@ -220,16 +229,23 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> None:
        for a, t in zip(decoded, texts, strict=True)]
     )  # fmt: skip
     assert abs(right - recorded[length]) < 1e-6, (cell, seed, length, right)
-    print(f"{cell} seed {seed}, length {length}: exact match {right:.4f}")
+    print(
+      f"{cell} seed {seed}, length {length}: exact match {right:.4f}, logits"
+      f" within {error:.0e}"
+    )
+    scores.append(right)
+  return scores
 
 
-def check_workdir(workdir: pathlib.Path) -> None:
+def check_workdir(workdir: pathlib.Path) -> list[float]:
   """Every seed of a work directory whose final parameters were kept."""
   config = records.read_config(workdir)
+  scores = []
   for cell in config_lib.cells(config):
     for seed, steps in sorted(checkpoint.kept_files(workdir, cell).items()):
       if config.train.steps in steps:
-        check_export(workdir, cell, seed)
+        scores += check_export(workdir, cell, seed)
+  return scores
 
 
 def check_trained_seeds() -> None:
@@ -243,8 +259,9 @@ def check_trained_seeds() -> None:
     ],
     "addition": [
       *["task.name=reverse_addition", "task.max_train_length=2"],
-      *["task.test_lengths=[1,2,3]", "task.vocab_size=6", "eval.items=64"],
-      *["train.steps=1500", "grid.depths=[2]", "grid.widths=[32]"],
+      *["task.test_lengths=[1,2]", "task.vocab_size=3", "eval.items=64"],
+      *["train.steps=2000", "grid.depths=[2]", "grid.widths=[32]"],
+      "model.rotary_fraction=1.0",
     ],
   }
   for name, overrides in sweeps.items():
@@ -254,7 +271,9 @@ def check_trained_seeds() -> None:
       _run("experiments.sweep", workdir, "--config=quickstart",
            "--keep_params=final", *flags)  # fmt: skip
       print(f"{name}:")
-      check_workdir(workdir)
+      scores = check_workdir(workdir)
+      # All wrong or all right would say little.
+      assert any(0.1 < score < 0.9 for score in scores), (name, scores)
 
 
 def _run(module: str, workdir: pathlib.Path, *flags: str) -> None:

@@ -86,14 +86,15 @@ def test_text_from_outside_stays_text():
     HOSTILE,
     HOSTILE,
     make_figure(),
+    [(HOSTILE, HOSTILE)],
     Table([HOSTILE], [[HOSTILE]]),
     HOSTILE,
   )
   html = report.render(HOSTILE, HOSTILE, [section])
   page = _Page(html)
   # Heading, window title, introduction, link, heading, sentence, caveat,
-  # column, cell, code; and the description of the figure and the table.
-  assert page.text.count(HOSTILE) == 10
+  # point and its text, column, cell, code; the other two are descriptions.
+  assert page.text.count(HOSTILE) == 12
   tags = {tag for tag, _ in page.tags}
   assert "script" not in tags
   (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -177,14 +178,67 @@ def test_a_browser_shows_a_page_on_a_phone_and_a_wide_screen(browser, tmp_path):
   assert_reads_well(browser, tmp_path / "report.html")
 
 
-def test_a_browser_finds_what_is_wrong_with_a_page(browser, tmp_path):
-  broken = {
-    "missing": '<img src="data:image/png;base64,AAAA">',
-    "wide": '<img src="x" style="display:none"><p style="width:2000px">x</p>',
-    "loud": "<script>console.error('no')</script>",
-  }
-  for name, html in broken.items():
-    path = tmp_path / f"{name}.html"
-    path.write_text(f"<!DOCTYPE html>{html}")
-    with pytest.raises(AssertionError):
-      assert_reads_well(browser, path)
+GOOD = """<!DOCTYPE html><html><head><link rel="icon" href="data:,"><style>
+@media (prefers-color-scheme: dark) { body { background: #111; color: #eee } }
+@media (prefers-color-scheme: light) { body { background: #fff; color: #111 } }
+</style></head><body><img src="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAA
+AAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==">
+%s</body></html>"""
+
+
+@pytest.mark.parametrize(
+  ("defect", "found"),
+  [
+    ('<img src="data:image/png;base64,AAAA">', "naturalWidth"),
+    ('<p style="width:2000px">x</p>', "scrollWidth"),
+    ("<script>console.error('no')</script>", "'no'"),
+    ('<img src="other.png" hidden>', "FILE_NOT_FOUND"),
+    ("<style>body { color: #777; background: #777 }</style>", "light"),
+  ],
+)
+def test_a_browser_finds_what_is_wrong_with_a_page(
+  browser, tmp_path, defect, found
+):
+  path = tmp_path / "page.html"
+  path.write_text(GOOD % "")
+  assert_reads_well(browser, path)
+  path.write_text(GOOD % defect)
+  with pytest.raises(AssertionError, match=found):
+    assert_reads_well(browser, path)
+
+
+def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
+  from emergence import population, sections, sweep, tables
+  from emergence.analysis import findings, pages, series
+
+  workdir = epath.Path(tmp_path)
+  devices = population.local_devices(2)
+  sweep.prepare(tiny, workdir, devices)
+  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+  sweep.run(tiny, workdir, work, devices)
+  found = sections.read(workdir)
+  analysis = series.analyze(tables.read(workdir))
+  page = report.write(
+    workdir,
+    sections.title(found),
+    sections.introduction(found),
+    [
+      *sections.opening(found),
+      *pages.sections(analysis, findings.findings(analysis)),
+      *sections.closing(found),
+      pages.audit(analysis),
+    ],
+  )
+  assert_reads_well(browser, tmp_path / page.name)
+
+
+def test_a_large_figure_is_put_into_the_page_as_a_picture():
+  figure = Figure(figsize=(7, 5))
+  axes = figure.subplots()
+  for i in range(300):
+    axes.plot(range(100), [(i * j) % 97 for j in range(100)])
+  section = Section("one", "Large", "Many lines.", figure=figure)
+  html = report.render("t", "i", [section])
+  assert "data:image/png" in html
+  assert 'class="wide"' in html
+  assert len(html) < 3_000_000

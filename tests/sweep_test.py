@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import checkpoint, population, records, sweep
+from emergence import budget, checkpoint, population, records, sweep
 from emergence import config as config_lib
 from emergence.config import Cell
 from experiments import command
@@ -255,3 +255,25 @@ def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
 )
 def test_blocks_are_cut_where_they_always_are(seeds, blocks):
   assert sweep.cut_blocks(seeds, 4) == blocks
+
+
+def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
+  workdir = epath.Path(tmp_path)
+  devices = population.local_devices(1)
+  sweep.prepare(tiny, workdir, devices)
+  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+
+  def interrupt(progress):
+    if progress.step == 4:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    sweep.run(tiny, workdir, work, devices, on_progress=interrupt)
+  (run,) = budget.read_runs(workdir)
+  assert (run.seeds, run.seed_steps) == (0, 0)
+  assert run.seconds["train"] > 0
+  assert run.seconds["compile"] > 0
+  sweep.run(tiny, workdir, work, devices)
+  runs = budget.read_runs(workdir)
+  assert sorted(run.seeds for run in runs) == [0, 16]
+  assert max(run.seed_steps for run in runs) == 16 * tiny.train.steps

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from emergence.analysis import charts
-from emergence.analysis.findings import Finding, group_name
+from emergence.analysis.findings import (
+  Finding,
+  group_name,
+  metric_name,
+)
 from emergence.analysis.rows import plain
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.report import Section, Table
@@ -63,6 +67,19 @@ def main_statements(
   ]
 
 
+def condition(analysis: Analysis) -> str:
+  """What all scores have in common, as a sentence."""
+  table = analysis.table
+  columns = zip(*(s.group for s in analysis.series), strict=True)
+  constant = [
+    f"{name} {values[0]}"
+    for name, values in zip(table.group_columns, columns, strict=True)
+    if len(set(values)) == 1
+  ]
+  text = ", ".join([*constant, *([table.condition] if table.condition else [])])
+  return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
 def audit(analysis: Analysis) -> Section:
   """What was odd about the scores, with the first rows of each."""
   found = analysis.table.findings
@@ -77,7 +94,7 @@ def audit(analysis: Analysis) -> Section:
   return Section(
     "audit",
     "What was read, and what is odd about it",
-    f"{len(analysis.table.frame):,} scores. {analysis.table.condition}.",
+    f"{len(analysis.table.frame):,} scores. {condition(analysis)}",
     "All findings with all their rows stand in summary.json; nothing was"
     " dropped without one.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
@@ -88,7 +105,7 @@ def audit(analysis: Analysis) -> Section:
 def _statements(analysis: Analysis, statements: Sequence[Finding]) -> Section:
   shown = main_statements(analysis, statements)
   first = next(iter(analysis.table.metrics))
-  rows = [[_KINDS[f.kind], f.sentence] for f in shown[:_MOST_ROWS]]
+  points = [(_KINDS[f.kind], f.sentence) for f in shown[:_MOST_ROWS]]
   sentence = (
     f"{len(shown)} statements about {first.replace('_', ' ')}, and whether the"
     " other metrics have two modes; each is computed from the scores."
@@ -99,26 +116,27 @@ def _statements(analysis: Analysis, statements: Sequence[Finding]) -> Section:
     "findings",
     "Findings",
     sentence,
-    f"{analysis.table.condition}. Intervals hold with 95 % confidence each,"
+    f"{condition(analysis)} Intervals hold with 95 % confidence each,"
     " over seeds of this very setting. summary.json has every statement with"
     " its numbers.",
-    table=Table(["", "finding"], rows),
+    points=points,
   )
 
 
 def _labels(analysis: Analysis) -> Section:
   header = ["group", "metric", analysis.table.scale_name, "seeds", "label"]
   header += ["p", "after Holm", "mode", "antimode", "lightest seen", "evidence"]
-  header = header if analysis.table.group_columns else header[1:]
+  has_groups = any(group_name(analysis, s) for s in analysis.series)
+  header = header if has_groups else header[1:]
   rows = []
   for series in analysis.series:
     for scale in series.scales:
       row = [
         group_name(analysis, series),
-        series.metric.name,
+        metric_name(series),
         *_label_row(scale),
       ]
-      rows.append(row if analysis.table.group_columns else row[1:])
+      rows.append(row if has_groups else row[1:])
   shown = rows[: 2 * _MOST_ROWS]
   sentence = (
     f"One label a cell and metric. The p-values are corrected together: Holm"
@@ -199,9 +217,9 @@ def _distribution(analysis: Analysis, several: list[Series]) -> Section:
 
 def _summaries(analysis: Analysis, several: list[Series]) -> Section:
   jumps = [
-    f"{group_name(analysis, s) or s.metric.name}: mode {s.abruptness.mode:.2f},"
-    f" mean {s.abruptness.mean:.2f}, success probability"
-    f" {s.abruptness.success_probability:.2f}"
+    f"{group_name(analysis, s) or metric_name(s)}: mode"
+    f" {s.abruptness.mode:.2f}, mean {s.abruptness.mean:.2f}, success"
+    f" probability {s.abruptness.success_probability:.2f}"
     for s in several
     if s.abruptness is not None and not math.isnan(s.abruptness.mode)
   ]
@@ -215,8 +233,8 @@ def _summaries(analysis: Analysis, several: list[Series]) -> Section:
     "summaries",
     "Summaries by scale",
     sentence,
-    "Where seeds form two clusters, the mode jumps as the success probability"
-    " passes one half, whatever else happens: the jump itself is arithmetic."
+    "Where seeds form two clusters, the mode jumps when one outgrows the peak"
+    " of the other, though no seed improves: the jump itself is arithmetic."
     " Bars are 95 % intervals over seeds; a mode has none, and one that two"
     " peaks compete for is marked unstable in the table above.",
     figure=charts.summaries(analysis, several),
@@ -280,7 +298,7 @@ def _paths(analysis: Analysis, several: list[Series]) -> Section:
 
 def _trajectories(analysis: Analysis, several: list[Series]) -> Section:
   pairings = [
-    f"{group_name(analysis, s) or s.metric.name}: p = {s.pairing.p:.2g}"
+    f"{group_name(analysis, s) or metric_name(s)}: p = {s.pairing.p:.2g}"
     for s in several
     if s.pairing is not None and not math.isnan(s.pairing.p)
   ]

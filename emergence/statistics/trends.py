@@ -17,9 +17,10 @@ _SAME_SCORE = 1e-6
 _BATCH_VALUES = 1_000_000
 
 JUMP_NOTE = (
-  "With two separate clusters the mode passes from one to the other where half "
-  "of the runs are in each, however slowly their share changes: that the mode "
-  "jumps is arithmetic at P = 1/2 and no evidence of an abrupt change."
+  "With two separate clusters the mode passes from one to the other where "
+  "their peaks are equal, at P = 1/2 for clusters of one shape, however slowly "
+  "their share changes: that the mode jumps is arithmetic and no evidence of "
+  "an abrupt change."
 )
 
 
