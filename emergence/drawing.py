@@ -380,8 +380,10 @@ def save(figure: Figure, path: epath.Path) -> None:
       write_atomically(file, content)
 
 
-def render(figure: Figure, kind: str, transparent: bool = False) -> bytes:
-  """A figure as `png`, at 200 dots an inch, or as `svg`.
+def render(
+  figure: Figure, kind: str, transparent: bool = False, dpi: int = 200
+) -> bytes:
+  """A figure as `png` or as `svg`.
 
   Without date and random names: the same records draw the same bytes.
 
@@ -389,6 +391,7 @@ def render(figure: Figure, kind: str, transparent: bool = False) -> bytes:
     figure: the figure.
     kind: `png` or `svg`.
     transparent: leave out the white paper.
+    dpi: dots an inch, also of pictures inside an SVG.
   """
   buffer = io.BytesIO()
   metadata = {"Date": None} if kind == "svg" else {}
@@ -397,7 +400,7 @@ def render(figure: Figure, kind: str, transparent: bool = False) -> bytes:
     matplotlib.rcParams.update(_STYLE)
     matplotlib.rcParams["svg.hashsalt"] = "emergence"
     figure.savefig(
-      buffer, format=kind, dpi=200, metadata=metadata, transparent=transparent
+      buffer, format=kind, dpi=dpi, metadata=metadata, transparent=transparent
     )
   return buffer.getvalue()
 

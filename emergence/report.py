@@ -17,6 +17,7 @@ from emergence.records import write_atomically
 
 # In bytes. A page has a dozen figures and is to stay below 3 MB.
 _LARGEST_SVG = 250_000
+_PAGE_DPI = 130
 
 
 class Table(NamedTuple):
@@ -115,5 +116,5 @@ def _data_uri(figure: Figure) -> str:
   content = drawing.render(figure, "svg", transparent=True)
   kind = "svg+xml"
   if len(content) > _LARGEST_SVG:
-    content, kind = drawing.render(figure, "png", transparent=True), "png"
+    content, kind = drawing.render(figure, "png", True, _PAGE_DPI), "png"
   return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
