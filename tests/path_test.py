@@ -28,6 +28,7 @@ def test_a_point_of_a_path_is_told_from_the_other(kind):
     near, far = getattr(result, kind), result.displacement
     far = result.mixture if kind == "displacement" else far
     assert near.share == pytest.approx(share, abs=0.1)
+    assert 0 < near.share_low < near.share < near.share_high < 1
     assert near.p > 0.01
     assert far.p < 0.01
     assert far.distance > far.null > 0

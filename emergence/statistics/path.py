@@ -23,11 +23,9 @@ from emergence.statistics import density, path_fit, transport
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
 # Resamples of fewer runs lie too close to each other, in their tails above all.
-MIN_RUNS = 25
+MIN_RUNS = 30
 # As a share of the scores' range: a finer grid makes no difference.
 _FINEST_STEP = 1e-3
-# A scale not told apart from an end point at this level lies on both paths.
-_END_LEVEL = 0.05
 # Of the search for the nearest mixture, see `path_fit.fit_mixture`.
 _FIT_STEPS, _RESAMPLE_STEPS = 60, 10
 
@@ -37,6 +35,8 @@ class Fit(NamedTuple):
 
   Attributes:
     share: α there, in [0, 1]; NaN where P₀ and P₁ have the same quantiles.
+    share_low: lower end of its bootstrap interval.
+    share_high: upper end.
     distance: Wasserstein-2 distance to it, in units of the score.
     null: quantile (95 % unless asked otherwise) of that distance for runs on
       the path.
@@ -44,6 +44,8 @@ class Fit(NamedTuple):
   """
 
   share: float
+  share_low: float
+  share_high: float
   distance: float
   null: float
   p: float
@@ -101,10 +103,10 @@ def compare_paths(
   Verdicts:
     neither: both distances are rejected on their path, p ≤ `rejection`.
     mixture, displacement: this path is nearer, its distance is not rejected,
-      and either the interval of the difference leaves out 0, or the difference
-      is rejected on the other path and not on this one.
-    undecided: everything else. So it is where a scale cannot be told from an
-      end point, for there the paths meet, and with fewer than 25 runs.
+      the interval of its share leaves out 0 and 1, where the paths meet, and
+      either the interval of the difference leaves out 0, or the difference is
+      rejected on the other path and not on this one.
+    undecided: everything else, and whatever fewer than 30 runs show.
 
   On a grid no distribution lies exactly between two others, so the mixture path
   would seem nearer. Equal scores are therefore spread evenly over their cell of
@@ -195,24 +197,29 @@ def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
     first_S, last_S, shares[1], step, uniform_BD, rng
   )
   drawn_BD = _resample(sample_S, uniform_BD)
-  *_, gain_B = fit(drawn_BD, resampled, _RESAMPLE_STEPS)
+  drawn_shares, _, gain_B = fit(drawn_BD, resampled, _RESAMPLE_STEPS)
   _, (mix_B, _), on_mixture_B = fit(on_mixture_BD, resampled, _RESAMPLE_STEPS)
   _, (_, move_B), on_displacement_B = fit(
     on_displacement_BD, resampled, _RESAMPLE_STEPS
   )
   (length,) = path_fit.squared_distance(observed.first_BS, observed.last_BT)
-  fits = [
-    Fit(
-      float(share) if length > 0 else np.nan,
-      float(np.sqrt(squared)),
-      float(np.sqrt(np.quantile(null_B, confidence))),
-      p_value(null_B, squared),
+  tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+  fits = []
+  for share, share_B, squared, null_B in zip(
+    shares, drawn_shares, squares, (mix_B, move_B), strict=True
+  ):
+    share_low, share_high = np.quantile(share_B, tails)
+    fits.append(
+      Fit(
+        share=float(share) if length > 0 else np.nan,
+        share_low=float(share_low) if length > 0 else np.nan,
+        share_high=float(share_high) if length > 0 else np.nan,
+        distance=float(np.sqrt(squared)),
+        null=float(np.sqrt(np.quantile(null_B, confidence))),
+        p=p_value(null_B, squared),
+      )
     )
-    for share, squared, null_B in zip(
-      shares, squares, (mix_B, move_B), strict=True
-    )
-  ]
-  low, high = np.quantile(gain_B, [(1 - confidence) / 2, (1 + confidence) / 2])
+  low, high = np.quantile(gain_B, tails)
   result = Path(
     mixture=fits[0],
     displacement=fits[1],
@@ -224,34 +231,28 @@ def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
     verdict="undecided",
     reason="",
   )
-  end_p = [
-    p_value(
-      path_fit.squared_distance(_resample(end_S, uniform_BD), drawn_BD),
-      path_fit.squared_distance(sample_S[None], end_S[None])[0],
-    )
-    for end_S, drawn_BD in zip(
-      (first_S, last_S), (resampled.first_BS, resampled.last_BT), strict=True
-    )
-  ]
   num_runs = min(first_S.size, sample_S.size, last_S.size)
-  verdict, reason = _decide(result, num_runs, end_p, rejection)
+  verdict, reason = _decide(result, num_runs, rejection)
   return result._replace(verdict=verdict, reason=reason)
 
 
-def _decide(path, num_runs, end_p, rejection) -> tuple[Verdict, str]:
+def _decide(path, num_runs, rejection) -> tuple[Verdict, str]:
   if num_runs < MIN_RUNS:
     return "undecided", f"{num_runs} runs at a scale, fewer than {MIN_RUNS}"
   p = max(path.mixture.p, path.displacement.p)
   if p <= rejection:
     return "neither", f"far from both paths, p = {p:.2g}"
-  for end, p in zip(("first", "last"), end_p, strict=True):
-    if p > _END_LEVEL:
-      return "undecided", f"not told from the {end} scale, p = {p:.2g}"
   name, fit, p = "mixture", path.mixture, path.mixture_p
   other, other_p = "displacement", path.displacement_p
   if path.difference < 0:
     name, other, p, other_p = other, name, other_p, p
     fit = path.displacement
+  for end, apart in (
+    ("first", fit.share_low > 0),
+    ("last", fit.share_high < 1),
+  ):
+    if not apart:
+      return "undecided", f"not told from the {end} scale, where the paths meet"
   if fit.p <= rejection:
     return "undecided", f"nearest to the {name} path, yet far, p = {fit.p:.2g}"
   if path.low > 0 if path.difference > 0 else path.high < 0:
