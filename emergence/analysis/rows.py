@@ -72,7 +72,8 @@ def trajectories(analysis: Analysis) -> list[dict[str, Any]]:
   """A row a seed that stands at every scale of a series.
 
   Columns: groups, metric, seed, improvement, linearity, linearity_rank,
-  breakthroughness, breakthroughness_rank (0: not ranked), first and last score.
+  breakthroughness, breakthroughness_rank (0: not ranked). Positive is better in
+  all metrics.
   """
   rows = []
   for series in analysis.series:

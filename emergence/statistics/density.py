@@ -74,6 +74,9 @@ def bandwidth(
       infinite.
     step: step of the grid of scores; `grid_step(scores_S, support)` where None.
 
+  Returns:
+    Standard deviation of the kernel, in the unit of the scores.
+
   Raises:
     ValueError: no scores, or one that is not finite or not in the support.
   """
@@ -314,6 +317,9 @@ def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:
   Args:
     scores_S: one finite score in [0, 1] a run, [S].
 
+  Returns:
+    Ten counts, which add up to S.
+
   Raises:
     ValueError: no scores, or one that is not in [0, 1].
   """
@@ -326,7 +332,12 @@ def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:
 def require_scores(
   scores_S: npt.ArrayLike, support: tuple[float, float]
 ) -> np.ndarray:
-  """The scores as a float array [S].
+  """The scores as a float array [S], or an error that names the faults.
+
+  Args:
+    scores_S: one score a run, [S].
+    support: the least and the largest score that are possible; either may be
+      infinite.
 
   Raises:
     ValueError: another shape, no scores, or one that is not finite or not in

@@ -104,11 +104,12 @@ def dips(samples_RS: np.ndarray) -> np.ndarray:
   """Hartigan's dip of each row, as the package `diptest` computes it.
 
   Args:
-    samples_RS: samples of at least four finite numbers, [R, S].
+    samples_RS: samples of at least four finite numbers, [R, S], in any unit and
+      order.
 
   Returns:
     The largest distance of the empirical distribution function from the
-    closest unimodal one, [R].
+    closest unimodal one, a share of S, [R].
   """
   samples_RS = np.sort(samples_RS, axis=1)
   return np.array([diptest.dipstat(row, sort_x=False) for row in samples_RS])
@@ -126,6 +127,9 @@ def p_value(dip: float, num_runs: int) -> float:
   Args:
     dip: a dip, in [0, 1/4].
     num_runs: number of scores it is of, at least four.
+
+  Returns:
+    The p-value, in (0, 1].
 
   Raises:
     ValueError: fewer than four scores.
@@ -214,5 +218,15 @@ def power_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read_table(name: str) -> np.ndarray:
-  """A CSV of numbers in `TABLES`, without its lines of comment."""
+  """A CSV of numbers in `TABLES`, without its lines of comment.
+
+  Args:
+    name: of the file.
+
+  Returns:
+    Its rows and columns, heads included.
+
+  Raises:
+    FileNotFoundError: no such file.
+  """
   return np.loadtxt(TABLES / name, delimiter=",", comments="#")

@@ -93,6 +93,9 @@ def label(
     alpha: level of the test.
     seed: of the jitter.
 
+  Returns:
+    The label as in a family of one test.
+
   Raises:
     ValueError: another shape, or a finite score that is not in the support.
   """
@@ -186,6 +189,9 @@ def holm(p_T: npt.ArrayLike) -> np.ndarray:
   Args:
     p_T: one p-value a test of the declared family, [T]. NaN stands for a test
       that could not be made: it stays NaN and counts in T.
+
+  Returns:
+    The corrected p-values in the same order, [T].
 
   Raises:
     ValueError: a p-value outside of [0, 1].
