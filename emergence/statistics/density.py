@@ -16,9 +16,12 @@ _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH = 0.02, 0.05
 # Without two ends: of the shortest interval with so many of the runs, on which
 # less than a quarter far out has no say.
 _SMALLEST_OF_BULK, _LARGEST_OF_BULK, _BULK = 0.03, 0.15, 0.75
+# There the shortest interval with so many of the runs, this many standard
+# deviations of a normal law, is the spread within the larger of two modes.
+_MODE_SHARE, _MODE_SDS = 0.4, 1.0488
 _GRID_POINTS = 501
 # Further from all scores, in bandwidths, a density is next to nothing.
-_REACH = 3
+_REACH = 5
 # Scores are stored in single precision; closer ones are one score.
 _SAME_SCORE = 1e-6
 # What two distinct scores say about the grid they are from is at most this.
@@ -92,9 +95,11 @@ def bandwidth(
   equation 3.31; the standard deviation alone where the IQR is 0. Held within
   0.02 and 0.05 of the support's width, because the rule is for one mode, where
   these populations may have two. Where the support is infinite, within 0.03 and
-  0.15 of the shortest interval that holds three quarters of the runs, so that
-  the scores of the runs farthest out do not matter. At least half a grid step,
-  so that no grid point is a mode of its own.
+  0.15 of the shortest interval that holds three quarters of the runs, and with
+  the shortest that holds two fifths (over 1.05, as of a normal law) as a third
+  spread beside sd and IQR, so that neither the scores of the runs farthest out
+  nor the distance of two modes matter. At least half a grid step, so that no
+  grid point is a mode of its own.
 
   Args:
     scores_S: one finite score a run, [S].
@@ -109,13 +114,15 @@ def bandwidth(
   step = grid_step(scores_S, support) if step is None else step
   low, high = np.quantile(scores_S, [0.25, 0.75])
   deviation = np.std(scores_S, ddof=1) if scores_S.size > 1 else 0.0
-  spreads = [s for s in (deviation, (high - low) / 1.34) if s > 0]
-  rule = 0.9 * min(spreads, default=0.0) * scores_S.size**-0.2
+  spreads = [deviation, (high - low) / 1.34]
   width = support[1] - support[0]
   smallest, largest = _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH
   if math.isinf(width):
     width = _bulk(scores_S)
     smallest, largest = _SMALLEST_OF_BULK, _LARGEST_OF_BULK
+    spreads.append(_shortest(np.sort(scores_S), _MODE_SHARE) / _MODE_SDS)
+  spread = min((s for s in spreads if s > 0), default=0.0)
+  rule = 0.9 * spread * scores_S.size**-0.2
   rule = np.clip(rule, smallest * width, largest * width)
   return float(max(rule, step / 2))
 
@@ -137,7 +144,7 @@ def density(
   Args:
     scores_S: one finite score a run, [S].
     at_G: points in the support. Where None, 501 even ones over it; without two
-      finite ends, over all that is within three bandwidths of a score, and up
+      finite ends, over all that is within five bandwidths of a score, and up
       to 501 of the scores themselves.
     support: the least and the largest score that are possible; either may be
       infinite.
@@ -439,7 +446,8 @@ def _points(
   even_G = high[which_G] - (end[which_G] - along_G)
   # They may miss a narrow cluster when many runs are far out.
   some = np.sort(scores_S)[:: math.ceil(scores_S.size / _GRID_POINTS)]
-  return np.unique(np.concatenate([even_G, low, high, some]))
+  middle = (high[:-1] + low[1:]) / 2
+  return np.unique(np.concatenate([even_G, low, high, middle, some]))
 
 
 def _kernel(
@@ -507,12 +515,14 @@ def _bulk(scores_S: np.ndarray) -> float:
 
   Where they are at one score, of the distinct scores.
   """
-  tolerance = _SAME_SCORE * max(1.0, float(np.median(np.abs(scores_S))))
-  for values in (np.sort(scores_S), np.unique(scores_S)):
-    held = math.ceil(_BULK * values.size)
-    length = float(
-      (values[held - 1 :] - values[: values.size - held + 1]).min()
-    )
-    if length > tolerance:
-      return length
-  return tolerance
+  smallest = _SAME_SCORE * max(1.0, float(np.median(np.abs(scores_S))))
+  length = _shortest(np.sort(scores_S), _BULK)
+  if length < smallest:
+    length = _shortest(np.unique(scores_S), _BULK)
+  return max(length, smallest)
+
+
+def _shortest(values: np.ndarray, share: float) -> float:
+  """Length of the shortest interval with that share of increasing values."""
+  held = math.ceil(share * values.size)
+  return float((values[held - 1 :] - values[: values.size - held + 1]).min())

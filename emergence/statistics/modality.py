@@ -119,8 +119,8 @@ def label_family(
     modes or more. It is not said of fewer than 20 runs; of scores of one item;
     nor, where the grid is not known, if two scores hold so many of the runs
     that they may be neighbours on it, or if most runs share their scores with
-    others and the antimode is gone at twice the bandwidth. A grid that holds
-    only most of the runs, or two grids at once, look like two modes there;
+    others and the antimode is gone at twice the bandwidth, for which two grids
+    at once may be the reason;
   - floor, ceiling: at least 95 % of the runs lie within 5 % of the support's
     width from its lower or upper end, and with 95 % confidence (Clopper &
     Pearson 1934) fewer than 30 % of all seeds lie elsewhere;
@@ -284,8 +284,8 @@ def _decide(
     assert found.shape
     above = found.shape.weight_above
     return "bimodal", (
-      f"two modes, with {100 * above:.3g}% of {found.num_runs} runs at or above the "
-      f"antimode at {found.antimode:.3g}: {tested}"
+      f"two modes, with {100 * above:.3g}% of {found.num_runs} runs at or "
+      f"above the antimode at {found.antimode:.3g}: {tested}"
     )
   end, evidence = _at_an_end(scores_S, support)
   if end:

@@ -110,7 +110,9 @@ def families() -> dict[str, Family]:
       ),
       "one",
     )
-  for num, other, share in ((11, 22, 0.1), (10, 12, 0.1), (11, 22, 0.5)):
+  for num, other, share in (
+    *((11, 22, 0.1), (10, 12, 0.1), (11, 22, 0.5), (10, 12, 0.5)),
+  ):
     for p in (0.05, 0.3, 0.9):
       found[f"{share:.0%} of {other} items, else {num}, {p:g}"] = Family(
         lambda rng, *s, num=num, other=other, share=share, p=p: _mixed(
