@@ -29,7 +29,7 @@ from emergence.statistics.success import (
   SuccessBeyondAntimode,
   Survival,
 )
-from emergence.tables.score_table import Metric, ScoreTable
+from emergence.tables.score_table import Metric, ScoreTable, quote
 
 
 class Options(NamedTuple):
@@ -79,6 +79,11 @@ class Population(NamedTuple):
   @property
   def finite_S(self) -> np.ndarray:
     return self.scores_S[np.isfinite(self.scores_S)]
+
+  @property
+  def outcome_S(self) -> np.ndarray:
+    """Scores as far as success goes: a diverged run fails, whatever it has."""
+    return np.where(self.diverged_S, math.nan, self.scores_S)
 
 
 class Scale(NamedTuple):
@@ -184,15 +189,22 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noq
     options: threshold, resampling and level.
 
   Raises:
-    ValueError: a threshold for a metric that the table lacks, or a score that
-      its metric's support does not hold.
+    ValueError: a threshold for a metric that the table lacks, or a score or
+      threshold that the metric's support does not hold.
   """
   unknown = {name for name, _ in options.thresholds} - set(table.metrics)
   if unknown:
     raise ValueError(
-      f"--threshold: there is no metric {sorted(unknown)[0]!r}; there are"
-      f" {', '.join(table.metrics)}"
+      f"--threshold: there is no metric {quote(sorted(unknown)[0])}; there are"
+      f" {', '.join(map(quote, table.metrics))}"
     )
+  for metric in table.metrics.values():
+    threshold = threshold_of(metric, options)
+    if threshold is not None and not metric.low <= threshold <= metric.high:
+      raise ValueError(
+        f"--threshold: {threshold:g} is outside of [{metric.low:g},"
+        f" {metric.high:g}], where {quote(metric.name)} is"
+      )
   found = _populations(table, options)
   labels = modality.label_family(
     [p.scores_S for _, metric, ps in found for p in ps],
@@ -244,28 +256,13 @@ def _populations(
           float(scale),
           str(cell["scale_label"].iloc[0]),
           tuple(cell["seed"]),
-          _without_diverged_successes(scores_S, diverged_S, metric, options),
+          scores_S,
           diverged_S,
           float(cell["num_items"].iloc[0]),
         )
       )
     found.append((tuple(group), metric, populations))
   return found
-
-
-def _without_diverged_successes(
-  scores_S: np.ndarray,
-  diverged_S: np.ndarray,
-  metric: Metric,
-  options: Options,
-) -> np.ndarray:
-  """A diverged run is a failure, whatever score it still had."""
-  threshold = threshold_of(metric, options)
-  if threshold is None:
-    return scores_S
-  sign = _sign(metric)
-  lucky_S = diverged_S & success.is_success(sign * scores_S, sign * threshold)
-  return np.where(lucky_S, math.nan, scores_S)
 
 
 def _sign(metric: Metric) -> float:
@@ -290,6 +287,7 @@ def _series(
   sign, threshold = _sign(metric), threshold_of(metric, options)
   flipped = None if threshold is None else sign * threshold
   better = [sign * p.scores_S for p in populations]
+  outcomes = [sign * p.outcome_S for p in populations]
   seeds, better_SN = _matrix(populations, better)
   has_trend = len(populations) > 1 and len(seeds) > 0
   return Series(
@@ -309,10 +307,10 @@ def _series(
     )
     if has_trend
     else None,
-    _abruptness(metric, populations, better, flipped, options),
+    _abruptness(metric, populations, outcomes, flipped, options),
     [
-      small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
-      for a, b in itertools.pairwise(better)
+      _studies(better[i : i + 2], outcomes[i : i + 2], flipped, options)
+      for i in range(len(populations) - 1)
     ]
     if flipped is not None
     else [],
@@ -396,20 +394,31 @@ def _scales(
   bootstraps: dict[int, resampling.Bootstrap] = {}
   for size in {p.scores_S.size for p in populations}:
     where = [i for i, p in enumerate(populations) if p.scores_S.size == size]
-    found = resampling.bootstrap(
-      np.stack([sign * populations[i].scores_S for i in where]),
-      # Without a threshold nothing succeeds, and nothing is said of it.
-      math.inf if flipped is None else flipped,
-      support,
-      options.num_resamples,
-      seed=options.seed,
-    )
-    bootstraps |= dict(zip(where, found, strict=True))
+    # Without a threshold nothing succeeds, and nothing is said of it.
+    least = math.inf if flipped is None else flipped
+
+    def bootstrap(scores, least=least):
+      return resampling.bootstrap(
+        sign * np.stack(scores),
+        least,
+        support,
+        options.num_resamples,
+        seed=options.seed,
+      )
+
+    found = bootstrap([populations[i].scores_S for i in where])
+    outcomes = found
+    if any(populations[i].diverged_S.any() for i in where):
+      outcomes = bootstrap([populations[i].outcome_S for i in where])
+    for i, of_scores, of_outcomes in zip(where, found, outcomes, strict=True):
+      bootstraps[i] = of_outcomes._replace(
+        mean=of_scores.mean, median=of_scores.median
+      )
   scales = []
   for i, (population, label) in enumerate(
     zip(populations, labels, strict=True)
   ):
-    better_S = sign * population.scores_S
+    outcome_S = sign * population.outcome_S
     finite_S = population.finite_S
     step = _grid_step(metric, population)
     scales.append(
@@ -428,8 +437,8 @@ def _scales(
         )
         if finite_S.size
         else None,
-        *_success(better_S, flipped, support),
-        _beyond(better_S, support, step, label, options),
+        *_success(outcome_S, flipped, support),
+        _beyond(outcome_S, support, step, label, options),
         _item_noise(table, metric, population),
       )
     )
@@ -437,7 +446,7 @@ def _scales(
 
 
 def _success(
-  better_S: np.ndarray, flipped: float | None, support: tuple[float, float]
+  outcome_S: np.ndarray, flipped: float | None, support: tuple[float, float]
 ) -> tuple[
   SuccessAndDivergence | None,
   MeanGivenSuccess | None,
@@ -447,19 +456,19 @@ def _success(
     return None, None, None
   thresholds_T = None
   if support != (0.0, 1.0):
-    finite_S = better_S[np.isfinite(better_S)]
+    finite_S = outcome_S[np.isfinite(outcome_S)]
     ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
     low, high = min(flipped, ends[0]), max(flipped, ends[1])
     thresholds_T = np.linspace(low, max(high, low + 1e-6), 101)
   return (
-    success.success_and_divergence(better_S, flipped),
-    success.mean_given_success(better_S, flipped),
-    success.survival(better_S, thresholds_T, flipped),
+    success.success_and_divergence(outcome_S, flipped),
+    success.mean_given_success(outcome_S, flipped),
+    success.survival(outcome_S, thresholds_T, flipped),
   )
 
 
 def _beyond(
-  better_S: np.ndarray,
+  outcome_S: np.ndarray,
   support: tuple[float, float],
   step: float | None,
   label: Modality,
@@ -468,7 +477,7 @@ def _beyond(
   if label.label != "bimodal":
     return None
   return success.success_beyond_antimode(
-    better_S,
+    outcome_S,
     lambda scores_S: density.antimode(scores_S, support, step),
     options.num_resamples,
     seed=options.seed,
@@ -487,20 +496,36 @@ def _item_noise(
   return resampling.item_noise(population.scores_S, int(population.num_items))
 
 
+def _studies(
+  better: Sequence[np.ndarray],
+  outcomes: Sequence[np.ndarray],
+  flipped: float,
+  options: Options,
+) -> list[small_studies.SmallStudy]:
+  """Of a step: the mean of scores, and the success probability of outcomes."""
+  of_scores, of_outcomes = (
+    small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
+    for a, b in (better, outcomes)
+  )
+  found = [s for s in of_scores if s.statistic == "mean"]
+  found += [s for s in of_outcomes if s.statistic != "mean"]
+  return sorted(found, key=lambda s: (s.num_seeds, s.statistic))
+
+
 def _abruptness(
   metric: Metric,
   populations: Sequence[Population],
-  better: Sequence[np.ndarray],
+  outcomes: Sequence[np.ndarray],
   flipped: float | None,
   options: Options,
 ) -> trends.Abruptness | None:
-  has_scores = all(p.finite_S.size for p in populations)
+  has_scores = all(np.isfinite(outcome_S).any() for outcome_S in outcomes)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
   support = _support(metric)
   step = cast(Any, _grid_step(metric, populations[0]))
   return trends.abruptness(
-    better,
+    outcomes,
     flipped,
     paired=len({p.seeds for p in populations}) == 1,
     num_resamples=options.num_resamples,
