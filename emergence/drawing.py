@@ -32,7 +32,8 @@ FILL, LINE = "#9ecae1", "#08519c"
 SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
 MARKERS = "osD^vP"
 MOST_COLUMNS = 6
-_MOST_LETTERS = 40  # A line of text beside a panel.
+# Characters an inch, of the type that figures are labelled with.
+_LETTERS = 18
 # Beyond so many points, lines and dots go into a figure's SVG as a picture.
 _MOST_VECTOR_POINTS = 20_000
 # Steps of the golden ratio spread points evenly, and the same way every time.
@@ -131,6 +132,7 @@ def ridges(
   num_columns = max(len(line) for line in lines)
   width = COLUMN_WIDTH if num_columns == 1 else TEXT_WIDTH
   figure = Figure(figsize=(width, 0.35 + sum(0.4 + 0.5 * h for h in heights)))
+  letters = int(width / num_columns * _LETTERS)
   panels = figure.subplots(
     *(len(lines), num_columns),
     squeeze=False,
@@ -151,9 +153,10 @@ def ridges(
         threshold,
         higher_is_better,
         as_picture,
+        letters // 2,
       )
       if len(columns) > 1:
-        axes.set_title(literal(title))
+        axes.set_title(literal(title, letters // 2))
   figure.supxlabel(literal(x_label), fontsize=8)
   return figure
 
@@ -203,7 +206,7 @@ def by_scale(
       figure.legend(
         *axes_of[0].get_legend_handles_labels(),
         loc="outside upper right",
-        ncols=min(len(names), 4),
+        ncols=max(1, min(len(names), 4, 48 // (6 + max(map(len, names))))),
         borderpad=0,
       )
   return figure
@@ -255,7 +258,8 @@ def small_multiples(
         axes.set_axis_off()
         continue
       draw(axes, cell)
-      axes.set_title(literal(name(cell)), fontsize=7)
+      letters = int(figure.get_figwidth() / num_columns * _LETTERS)
+      axes.set_title(literal(name(cell), letters), fontsize=7)
       axes.margins(x=0.04)
   figure.supxlabel(literal(x_label), fontsize=8)
   figure.supylabel(literal(y_label), fontsize=8)
@@ -362,23 +366,27 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   for scale in reversed(scales[:-1]):
     if place(shown[-1]) - place(scale) >= 0.99 * least:
       shown.append(scale)
-  axes.set_xticks(shown, [literal(tick_names[scale]) for scale in shown])
+  axes.set_xticks(shown, [literal(tick_names[scale], 12) for scale in shown])
   axes.minorticks_off()
   axes.margins(x=0.1)
 
 
-def literal(text: str) -> str:
+def literal(text: str, most: int = 40) -> str:
   """Text that is drawn as it stands, whatever dollar signs are in it.
 
-  Lines that would push the panels out of the figure are cut, and characters
-  that the font lacks are boxes.
+  Characters that the font lacks are boxes. Lines that would push the panels
+  out of the figure lose their middle.
+
+  Args:
+    text: one line or more.
+    most: characters of a line.
   """
-  lines = [
-    line if len(line) <= _MOST_LETTERS else line[: _MOST_LETTERS - 1] + "…"
-    for line in text.split("\n")
-  ]
   known = _characters()
-  lines = ["".join(c if ord(c) in known else "□" for c in x) for x in lines]
+  lines = []
+  for line in text.split("\n"):
+    if len(line) > most:
+      line = f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
+    lines.append("".join(c if ord(c) in known else "□" for c in line))
   return "\n".join(lines).replace("$", r"\$")
 
 
@@ -387,7 +395,7 @@ def _characters() -> frozenset[int]:
   """Code points of the font that figures are in."""
   with matplotlib.rc_context():
     matplotlib.rcdefaults()
-    font = font_manager.get_font(font_manager.findfont("sans-serif"))
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
   return frozenset(font.get_charmap()) - frozenset(range(32))
 
 
@@ -436,6 +444,7 @@ def _ridge_column(
   threshold: float | None,
   higher_is_better: bool,
   as_picture: bool,
+  letters: int,
 ) -> None:
   is_unit = support == density.UNIT
   for row, (_, scores_S) in enumerate(ridges_):
@@ -482,7 +491,7 @@ def _ridge_column(
   axes.set_ylim(-0.3, height - 0.1)
   axes.set_yticks(
     range(height - 1, height - 1 - len(ridges_), -1),
-    [literal(ridge.name) for ridge in ridges_],
+    [literal(ridge.name, letters) for ridge in ridges_],
   )
   axes.tick_params(axis="y", length=0)
   axes.spines["left"].set_visible(False)

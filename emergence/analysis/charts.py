@@ -184,7 +184,7 @@ def distances(analysis: Analysis, several: Sequence[Series]) -> Figure:
     step = math.ceil(len(where) / _MOST_TICKS)
     shown = where[(len(where) - 1) % step :: step]  # With the last.
     axes.set_xticks(
-      shown, [drawing.literal(label_name(series.scales[i])) for i in shown]
+      shown, [drawing.literal(label_name(series.scales[i]), 12) for i in shown]
     )
     axes.set_ylim(bottom=0)
 
