@@ -250,13 +250,17 @@ def trajectories(analysis: Analysis, several: Sequence[Series]) -> Figure:
     axis_name(analysis),
     _axis_name(several[0]),
   )
-  return drawing.explain_colors(
-    figure,
-    {
-      "highest breakthroughness": _HIGHEST,
-      "highest linearity": _STRAIGHTEST,
-    },
-  )
+  found = [s.trajectories for s in several if s.trajectories is not None]
+  names = {
+    "highest breakthroughness": (_HIGHEST, "breakthroughness_rank_S"),
+    "highest linearity": (_STRAIGHTEST, "linearity_rank_S"),
+  }
+  shown = {
+    name: color
+    for name, (color, rank) in names.items()
+    if any((getattr(f, rank) == 1).any() for f in found)
+  }
+  return drawing.explain_colors(figure, shown) if shown else figure
 
 
 def _axis_name(series: Series) -> str:
