@@ -143,7 +143,8 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
       **found[0]._asdict(),
     )
     return
-  steps = np.diff([s.probability for s in found])
+  # Rounded, so that of equal steps the first is the largest.
+  steps = np.round(np.diff([s.probability for s in found]), 12)
   i = int(np.abs(steps).argmax())
   a, b = series.scales[i], series.scales[i + 1]
   if not steps[i]:
