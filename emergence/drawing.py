@@ -17,6 +17,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 from etils import epath
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -31,6 +32,8 @@ FILL, LINE = "#9ecae1", "#08519c"
 SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
 MARKERS = "osD^vP"
 MOST_COLUMNS = 6
+# Characters an inch, of the type that figures are labelled with.
+_LETTERS = 18
 # Beyond so many points, lines and dots go into a figure's SVG as a picture.
 _MOST_VECTOR_POINTS = 20_000
 # Steps of the golden ratio spread points evenly, and the same way every time.
@@ -129,6 +132,7 @@ def ridges(
   num_columns = max(len(line) for line in lines)
   width = COLUMN_WIDTH if num_columns == 1 else TEXT_WIDTH
   figure = Figure(figsize=(width, 0.35 + sum(0.4 + 0.5 * h for h in heights)))
+  letters = int(width / num_columns * _LETTERS)
   panels = figure.subplots(
     *(len(lines), num_columns),
     squeeze=False,
@@ -149,10 +153,11 @@ def ridges(
         threshold,
         higher_is_better,
         as_picture,
+        letters // 2,
       )
       if len(columns) > 1:
-        axes.set_title(literal(title))
-  figure.supxlabel(x_label, fontsize=8)
+        axes.set_title(literal(title, letters // 2))
+  figure.supxlabel(literal(x_label), fontsize=8)
   return figure
 
 
@@ -184,7 +189,7 @@ def by_scale(
     axes.set_axis_off()
   for axes, (title, lines) in zip(axes_of, panels.items(), strict=False):
     _lines(axes, lines)
-    axes.set_title(title)
+    axes.set_title(literal(title))
     if y_limits == (0.0, 1.0):
       axes.set_ylim(-0.03, 1.03)
       axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -192,7 +197,7 @@ def by_scale(
       axes.set_ylim(*y_limits)
   name_scales(axes_of[0], tick_names)
   for axes in axes_of[len(panels) - 2 : len(panels)]:
-    axes.set_xlabel(x_label)
+    axes.set_xlabel(literal(x_label))
     axes.tick_params(labelbottom=True)
   if max(len(lines) for lines in panels.values()) > 1:
     # Beyond some names a legend covers more than it explains.
@@ -201,7 +206,7 @@ def by_scale(
       figure.legend(
         *axes_of[0].get_legend_handles_labels(),
         loc="outside upper right",
-        ncols=min(len(names), 4),
+        ncols=max(1, min(len(names), 4, 48 // (6 + max(map(len, names))))),
         borderpad=0,
       )
   return figure
@@ -253,10 +258,11 @@ def small_multiples(
         axes.set_axis_off()
         continue
       draw(axes, cell)
-      axes.set_title(literal(name(cell)), fontsize=7)
+      letters = int(figure.get_figwidth() / num_columns * _LETTERS)
+      axes.set_title(literal(name(cell), letters), fontsize=7)
       axes.margins(x=0.04)
-  figure.supxlabel(x_label, fontsize=8)
-  figure.supylabel(y_label, fontsize=8)
+  figure.supxlabel(literal(x_label), fontsize=8)
+  figure.supylabel(literal(y_label), fontsize=8)
   return figure
 
 
@@ -349,7 +355,9 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   """Ticks at the scales, at most eight, on a log axis where they spread."""
   scales = sorted(tick_names)
   place = float
-  if scales[0] > 0 and scales[-1] >= 8 * scales[0]:
+  # Beyond these ends the margins of a log axis overflow.
+  is_spread = scales[0] > 1e-99 and 8 * scales[0] <= scales[-1] < 1e99
+  if is_spread:
     axes.set_xscale("log", base=2)
     place = math.log2
   # The last, and before it those that are far enough from the one after.
@@ -358,14 +366,37 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   for scale in reversed(scales[:-1]):
     if place(shown[-1]) - place(scale) >= 0.99 * least:
       shown.append(scale)
-  axes.set_xticks(shown, [literal(tick_names[scale]) for scale in shown])
+  axes.set_xticks(shown, [literal(tick_names[scale], 12) for scale in shown])
   axes.minorticks_off()
   axes.margins(x=0.1)
 
 
-def literal(text: str) -> str:
-  """Text that is drawn as it stands, whatever dollar signs are in it."""
-  return text.replace("$", r"\$")
+def literal(text: str, most: int = 40) -> str:
+  """Text that is drawn as it stands, whatever dollar signs are in it.
+
+  Characters that the font lacks are boxes. Lines that would push the panels
+  out of the figure lose their middle.
+
+  Args:
+    text: one line or more.
+    most: characters of a line.
+  """
+  known = _characters()
+  lines = []
+  for line in text.split("\n"):
+    if len(line) > most:
+      line = f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
+    lines.append("".join(c if ord(c) in known else "□" for c in line))
+  return "\n".join(lines).replace("$", r"\$")
+
+
+@functools.cache
+def _characters() -> frozenset[int]:
+  """Code points of the font that figures are in."""
+  with matplotlib.rc_context():
+    matplotlib.rcdefaults()
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+  return frozenset(font.get_charmap()) - frozenset(range(32))
 
 
 def save(figure: Figure, path: epath.Path) -> None:
@@ -413,6 +444,7 @@ def _ridge_column(
   threshold: float | None,
   higher_is_better: bool,
   as_picture: bool,
+  letters: int,
 ) -> None:
   is_unit = support == density.UNIT
   for row, (_, scores_S) in enumerate(ridges_):
@@ -446,7 +478,7 @@ def _ridge_column(
       )
   if threshold is not None:
     axes.axvline(threshold, color="0.35", linestyle=":", linewidth=0.8)
-    text = f"{threshold:.0%}" if is_unit else f"{threshold:g}"
+    text = f"{100 * threshold:.4g}%" if is_unit else f"{threshold:g}"
     axes.annotate(
       f"{'≥' if higher_is_better else '≤'} {text}",
       (1.04, height - 0.14),
@@ -459,7 +491,7 @@ def _ridge_column(
   axes.set_ylim(-0.3, height - 0.1)
   axes.set_yticks(
     range(height - 1, height - 1 - len(ridges_), -1),
-    [literal(ridge.name) for ridge in ridges_],
+    [literal(ridge.name, letters) for ridge in ridges_],
   )
   axes.tick_params(axis="y", length=0)
   axes.spines["left"].set_visible(False)
@@ -478,8 +510,7 @@ def _lines(axes: Axes, lines: Iterable[Line]) -> None:
     if line.low_N is None or line.high_N is None:
       axes.plot(line.scales, y_N, **style)
       continue
-    # An end that is not known is no bar.
-    below_N = np.nan_to_num(y_N - np.asarray(line.low_N, float))
-    above_N = np.nan_to_num(np.asarray(line.high_N, float) - y_N)
-    bars = np.maximum([below_N, above_N], 0)
+    # An end that is not known, or without end, is no bar.
+    bars = np.array([y_N - line.low_N, line.high_N - y_N], float)
+    bars = np.where(np.isfinite(bars), np.maximum(bars, 0), 0)
     axes.errorbar(line.scales, y_N, bars, capsize=2, elinewidth=0.8, **style)

@@ -143,6 +143,7 @@ def main() -> None:
     conflicting_scores=_CONFLICTING_SCORES.value,
     conflicting_labels=_CONFLICTING_LABELS.value,
   )
+  rows.require_distinct_columns(table)
   was_read = time.monotonic()
   analysis = series.analyze(table, _options())
   statements = findings.findings(analysis)

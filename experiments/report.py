@@ -52,7 +52,7 @@ def main() -> None:
     print(f"- {statement.sentence}")
   print(f"analyzed in {time.monotonic() - start:.1f} s")
   print(f"tables  {workdir}\nfigures {workdir / 'figures'}\nreport  {page}")
-  command.write_json(_JSON.value, rows.summary(analysis))
+  command.write_json(_JSON.value, rows.plain(rows.summary(analysis)))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 import os
 
 import jax
+import numpy as np
+import pandas as pd
 import pytest
 
+from emergence.analysis import series as series_lib
 from emergence.config import (
   Config,
   EvalConfig,
@@ -14,6 +17,7 @@ from emergence.config import (
   TaskConfig,
   TrainConfig,
 )
+from emergence.tables.score_table import Metric, ScoreTable
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
@@ -50,3 +54,87 @@ def tiny() -> Config:
     seeds=SeedsConfig(block=4, count=8),
     grid=GridConfig(widths=(8,), depths=(1, 2)),
   )
+
+
+def make_score_table(
+  scores, scales=None, diverged=(), num_items=np.nan, **fields
+) -> ScoreTable:
+  """A table without any import.
+
+  Args:
+    scores: by (group, metric), for each scale the score of each seed.
+    scales: 1, 2, … where None.
+    diverged: (group, scale, seed) of runs that diverged and have a score.
+    num_items: of all scores.
+    **fields: of the table.
+  """
+  rows = []
+  for (group, metric), cells in scores.items():
+    for scale, cell in zip(scales or range(1, len(cells) + 1), cells):
+      for seed, score in enumerate(cell):
+        is_diverged = (group, scale, seed) in diverged
+        rows.append(
+          {
+            "group": group,
+            "scale": float(scale),
+            "scale_label": f"{scale:g}",
+            "seed": seed,
+            "metric": metric.name,
+            "score": score,
+            "diverged": is_diverged or not np.isfinite(score),
+            "item_stderr": np.nan,
+            "num_items": num_items,
+            "source": f"row {len(rows)}",
+          }
+        )
+  table = ScoreTable(
+    pd.DataFrame(rows),
+    ("group",),
+    "size",
+    {metric.name: metric for _, metric in scores},
+    "scores.csv",
+    "Not known.",
+    None,
+    None,
+    [],
+  )
+  return table._replace(**fields)
+
+
+@pytest.fixture(scope="session")
+def make_table():
+  return make_score_table
+
+
+@pytest.fixture(scope="session")
+def two_groups() -> series_lib.Analysis:
+  """Seven scales of forty seeds, in an accuracy and in a likelihood.
+
+  In the group `split` seeds pass from a low to a high mode, in `smooth` all
+  improve a little. In `split` seed 3 of scale 2 has no score, and seed 5 of
+  scale 7 has diverged with a high one.
+  """
+  rng = np.random.default_rng(5)
+  accuracy = Metric("exact_match", 0.0, 1.0, "fraction", True)
+  nll = Metric("nll", 0.0, np.inf, "nats", False)
+  scores = {}
+  for group in ("split", "smooth"):
+    accuracies, nlls = [], []
+    for n in range(7):
+      high_S = np.arange(40) < round(40 * n / 6)
+      if group == "split":
+        score_S = np.where(high_S, 0.8, 0.05) + rng.normal(0, 0.03, 40)
+      else:
+        score_S = rng.normal(0.1 + 0.1 * n, 0.05, 40)
+      score_S = np.clip(score_S, 0, 1)
+      accuracies.append(score_S)
+      nlls.append(-np.log(score_S + 0.02) + rng.exponential(0.1, 40))
+    if group == "split":
+      for cells in (accuracies, nlls):
+        cells[1][3] = np.nan
+    scores[group, accuracy], scores[group, nll] = accuracies, nlls
+  table = make_score_table(scores, diverged={("split", 7, 5)})
+  options = series_lib.Options(
+    thresholds=(("nll", 1.0),), num_resamples=300, num_permutations=300
+  )
+  return series_lib.analyze(table, options)

@@ -8,10 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emergence import drawing
-from emergence.analysis.findings import group_name, scale_name
+from emergence.analysis.findings import (
+  axis_name,
+  group_name,
+  label_name,
+  metric_name,
+  scale_name,
+  threshold_name,
+)
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.drawing import LINE, OTHERS, Line, Ridge, seed_lines, styled
 
+_MOST_TICKS = 12
 _HIGHEST, _STRAIGHTEST = LINE, "#e69f00"
 
 
@@ -95,18 +103,16 @@ def summaries(analysis: Analysis, several: Sequence[Series]) -> Figure:
   if several[0].threshold is None:
     add("median", interval("median"))
   else:
-    value = several[0].threshold
-    text = f"{value:.0%}" if is_share else f"{value:g}"
-    text = f"{'≥' if metric.higher_is_better else '≤'} {text}"
+    text = threshold_name(several[0])
     add(f"P(score {text})", probability)
     add(f"mean of seeds {text}", interval("mean_given_success"))
   names = {
-    s.population.scale: s.population.label
+    s.population.scale: label_name(s)
     for series in several
     for s in series.scales
   }
   limits = (0.0, 1.0) if is_share else None
-  return drawing.by_scale(panels, analysis.table.scale_name, names, limits)
+  return drawing.by_scale(panels, axis_name(analysis), names, limits)
 
 
 @styled
@@ -175,9 +181,10 @@ def distances(analysis: Analysis, several: Sequence[Series]) -> Figure:
     null = [found.test.null_KK[i - 1, i] for i in where]
     axes.bar(where, null, width=0.8, color=OTHERS)
     axes.plot(where, observed, "o", color=LINE, clip_on=False)
+    step = math.ceil(len(where) / _MOST_TICKS)
+    shown = where[(len(where) - 1) % step :: step]  # With the last.
     axes.set_xticks(
-      where,
-      [drawing.literal(series.scales[i].population.label) for i in where],
+      shown, [drawing.literal(label_name(series.scales[i]), 12) for i in shown]
     )
     axes.set_ylim(bottom=0)
 
@@ -185,7 +192,7 @@ def distances(analysis: Analysis, several: Sequence[Series]) -> Figure:
     [list(several)],
     draw,
     lambda series: group_name(analysis, series),
-    f"{analysis.table.scale_name}, compared with the one before",
+    f"{axis_name(analysis)}, compared with the one before",
     "Wasserstein-2",
   )
 
@@ -233,26 +240,30 @@ def trajectories(analysis: Analysis, several: Sequence[Series]) -> Figure:
       for s in np.flatnonzero(rank_S == 1):
         axes.plot(x_N, y_SN[s], color=color, marker="o", markersize=2.5)
     drawing.name_scales(
-      axes, {s.population.scale: s.population.label for s in series.scales}
+      axes, {s.population.scale: label_name(s) for s in series.scales}
     )
 
   figure = drawing.small_multiples(
     [list(several)],
     draw,
     lambda series: group_name(analysis, series),
-    analysis.table.scale_name,
+    axis_name(analysis),
     _axis_name(several[0]),
   )
-  return drawing.explain_colors(
-    figure,
-    {
-      "highest breakthroughness": _HIGHEST,
-      "highest linearity": _STRAIGHTEST,
-    },
-  )
+  found = [s.trajectories for s in several if s.trajectories is not None]
+  names = {
+    "highest breakthroughness": (_HIGHEST, "breakthroughness_rank_S"),
+    "highest linearity": (_STRAIGHTEST, "linearity_rank_S"),
+  }
+  shown = {
+    name: color
+    for name, (color, rank) in names.items()
+    if any((getattr(f, rank) == 1).any() for f in found)
+  }
+  return drawing.explain_colors(figure, shown) if shown else figure
 
 
 def _axis_name(series: Series) -> str:
-  name = series.metric.name.replace("_", " ")
+  name = metric_name(series)
   unit = series.metric.unit
   return name if unit.startswith("share") or not unit else f"{name} ({unit})"

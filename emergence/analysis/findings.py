@@ -8,6 +8,15 @@ import numpy as np
 
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.statistics import modality, trends
+from emergence.tables.score_table import visible
+
+# Longer names of a foreign table are cut in sentences.
+_MOST_LETTERS = 60
+# More scales than this are counted, not listed.
+_MOST_LISTED = 12
+# Studies of up to ten seeds are drawn from the runs at hand: from fewer than
+# that they would say more about these runs than about such studies.
+_LEAST_FOR_STUDIES = 10
 
 
 class Finding(NamedTuple):
@@ -58,7 +67,7 @@ def group_name(analysis: Analysis, series: Series) -> str:
   differs = [len(set(values)) > 1 for values in zip(*groups, strict=True)]
   columns = analysis.table.group_columns
   return ", ".join(
-    f"{column} {value}"
+    f"{short(column)} {short(value)}"
     for column, value, shown in zip(columns, series.group, differs, strict=True)
     if shown
   )
@@ -66,12 +75,45 @@ def group_name(analysis: Analysis, series: Series) -> str:
 
 def metric_name(series: Series) -> str:
   """Such as `exact match`."""
-  return series.metric.name.replace("_", " ")
+  return short(series.metric.name.replace("_", " "))
 
 
 def scale_name(analysis: Analysis, scale: Scale) -> str:
   """Such as `depth 2`."""
-  return f"{analysis.table.scale_name} {scale.population.label}"
+  return f"{axis_name(analysis)} {label_name(scale)}"
+
+
+def axis_name(analysis: Analysis) -> str:
+  """Such as `depth`."""
+  return short(analysis.table.scale_name)
+
+
+def label_name(scale: Scale) -> str:
+  """Such as `2`."""
+  return short(scale.population.label)
+
+
+def threshold_name(series: Series) -> str:
+  """Such as `≥ 20%`; `≤ 1.5` where less is better."""
+  assert series.threshold is not None
+  is_share = (series.metric.low, series.metric.high) == (0.0, 1.0)
+  value = series.threshold
+  text = f"{100 * value:.4g}%" if is_share else f"{value:g}"
+  return f"{'≥' if series.metric.higher_is_better else '≤'} {text}"
+
+
+def signed(value: float) -> str:
+  """With two decimals, a minus sign, and no minus before zero."""
+  text = f"{value:.2f}"
+  return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def short(text: Any) -> str:
+  """Foreign text in one line, cut where it is long."""
+  text = visible(str(text))
+  if len(text) <= _MOST_LETTERS:
+    return text
+  return text[: _MOST_LETTERS - 1] + "…"
 
 
 def _finding(
@@ -89,7 +131,7 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
   found = [s.success.diverged_fail for s in series.scales if s.success]
   if not found:
     return
-  what = f"the share of seeds {_beyond(series)}"
+  what = f"the share of seeds at {threshold_name(series)}"
   if len(found) == 1:
     yield _finding(
       analysis,
@@ -101,26 +143,38 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
       **found[0]._asdict(),
     )
     return
-  steps = np.diff([s.probability for s in found])
+  # Rounded, so that of equal steps the first is the largest.
+  steps = np.round(np.diff([s.probability for s in found]), 12)
   i = int(np.abs(steps).argmax())
   a, b = series.scales[i], series.scales[i + 1]
   if not steps[i]:
+    fewest = min(found, key=lambda s: s.num_runs)
     yield _finding(
       analysis,
       "success",
       series,
-      f"{what} is {_with_interval(found[0])} at every"
-      f" {analysis.table.scale_name}",
-      probability=found[0].probability,
+      f"{what} is {_with_interval(fewest)} at every {axis_name(analysis)}"
+      + (
+        ""
+        if len({s.num_runs for s in found}) == 1
+        else f", the interval that of the fewest seeds, {fewest.num_runs}"
+      ),
+      probability=fewest.probability,
+      low=fewest.low,
+      high=fewest.high,
     )
     return
   yield _finding(
     analysis,
     "success",
     series,
-    f"between {scale_name(analysis, a)} and {b.population.label} {what} goes"
-    f" from {_with_interval(found[i])} to {_with_interval(found[i + 1])}, its"
-    " largest step",
+    f"between {scale_name(analysis, a)} and {label_name(b)} {what} goes from"
+    f" {_with_interval(found[i])} to {_with_interval(found[i + 1])}"
+    + (
+      f", the largest of {len(steps)} steps, and picked for that"
+      if len(steps) > 1
+      else ""
+    ),
     scale_from=a.population.scale,
     scale_to=b.population.scale,
     probability_from=found[i].probability,
@@ -130,26 +184,26 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
     low_to=found[i + 1].low,
     high_to=found[i + 1].high,
   )
-  first, last = found[0].probability, found[-1].probability
-  falls = [
-    (s, t)
-    for s, t, step in zip(series.scales, series.scales[1:], steps, strict=False)
-    if step < 0 and not _overlap(s, t)
-  ]
-  for s, t in falls:
-    assert s.success is not None
-    assert t.success is not None
+  for k, step in enumerate(steps):
+    x, y = found[k], found[k + 1]
+    if step >= 0 or x.low <= y.high:
+      continue
     yield _finding(
       analysis,
       "success",
       series,
-      f"{what} falls from {s.success.diverged_fail.probability:.2f} at"
-      f" {scale_name(analysis, s)} to"
-      f" {t.success.diverged_fail.probability:.2f} at {t.population.label}, and"
-      " the 95 % intervals do not meet"
-      + ("" if last < first else ", though it rises over all"),
-      scale_from=s.population.scale,
-      scale_to=t.population.scale,
+      f"{what} falls from {_with_interval(x)} at"
+      f" {scale_name(analysis, series.scales[k])} to {_with_interval(y)} at"
+      f" {label_name(series.scales[k + 1])}; the intervals do not meet"
+      + (
+        f". From the first {axis_name(analysis)} to the last it rises"
+        if found[0].high < found[-1].low
+        else ""
+      ),
+      scale_from=series.scales[k].population.scale,
+      scale_to=series.scales[k + 1].population.scale,
+      probability_from=x.probability,
+      probability_to=y.probability,
     )
 
 
@@ -159,89 +213,79 @@ def _differences(analysis: Analysis, series: Series) -> Iterator[Finding]:
   if found is None or len(series.scales) < 2:
     return
   num = len(series.scales)
-  p_N = [found.test.p_KK[i, i + 1] for i in range(num - 1)]
+  p_N = [float(found.test.p_KK[k, k + 1]) for k in range(num - 1)]
   adjusted_N = modality.holm(p_N)
-  steps = [found.w2_NN[i, i + 1] for i in range(num - 1)]
+  steps = [float(found.w2_NN[k, k + 1]) for k in range(num - 1)]
   i = int(np.argmax(steps))
-  differ = [
-    f"{series.scales[k].population.label} and"
-    f" {series.scales[k + 1].population.label}"
-    for k in range(num - 1)
-    if adjusted_N[k] <= analysis.options.alpha
-  ]
   a, b = series.scales[i], series.scales[i + 1]
-  yield _finding(
-    analysis,
-    "difference",
-    series,
-    f"neighbouring distributions differ most between {scale_name(analysis, a)}"
-    f" and {b.population.label}: Wasserstein-2 {steps[i]:.3g}, where 95 % of"
-    f" permutations stay below {found.test.null_KK[i, i + 1]:.3g},"
-    f" p = {p_N[i]:.2g}, {adjusted_N[i]:.2g} after Holm over {num - 1} steps."
-    " Different at the 5 % level:"
-    f" {'; '.join(differ) or 'none'}. This is about the laws, not the number of"
-    " modes",
-    w2=steps[i],
-    null=found.test.null_KK[i, i + 1],
-    p=p_N[i],
-    p_adjusted=float(adjusted_N[i]),
+  null = float(found.test.null_KK[i, i + 1])
+  numbers = {
+    "scale_from": a.population.scale,
+    "scale_to": b.population.scale,
+    "w2": steps[i],
+    "null": null,
+    "p": p_N[i],
+    "p_adjusted": float(adjusted_N[i]),
+  }
+  if not steps[i]:
+    yield _finding(
+      analysis,
+      "difference",
+      series,
+      "the scores of neighbouring scales are the same",
+      **numbers,
+    )
+    return
+  level = f"{analysis.options.alpha:.0%}"
+  text = (
+    f"between {scale_name(analysis, a)} and {label_name(b)} the distributions"
+    f" are {steps[i]:.3g} apart in Wasserstein-2"
+    f"{', more than any other neighbours' if num > 2 else ''}; 95 % of"
+    f" permutations{' within seeds' if found.within_seed else ''} do not pass"
+    f" {null:.3g}, {_p_value(p_N[i], adjusted_N[i], num - 1, 'steps')}"
   )
+  if num > 2:
+    differ = [
+      f"{label_name(series.scales[k])} and {label_name(series.scales[k + 1])}"
+      for k in range(num - 1)
+      if adjusted_N[k] <= analysis.options.alpha
+    ]
+    names = "; ".join(differ) or "none"
+    if len(differ) > _MOST_LISTED:
+      names = f"{len(differ)} of {num - 1} pairs"
+    text += f". Neighbours that differ at the {level} level: {names}"
+  num_lost = sum(int(s.population.diverged_S.sum()) for s in (a, b))
+  if num_lost:
+    text += f". {_count(num_lost, 'run')} that diverged left out"
+  if analysis.options.within_seed and not found.within_seed:
+    text += (
+      ". All runs were permuted and not the scales within each seed, as these"
+      " scales have different seeds"
+    )
+  text += ". That two laws differ says nothing about the number of modes"
+  yield _finding(analysis, "difference", series, text, **numbers)
 
 
 def _modality(analysis: Analysis, series: Series) -> Iterator[Finding]:
   """The first scale with two detectable modes, or the labels there are."""
   if series.first_detectable is not None:
-    scale = series.scales[series.first_detectable]
-    text = (
-      f"the first {analysis.table.scale_name} with two detectable modes is"
-      f" {scale.population.label}: {scale.modality.evidence}"
-    )
-    beyond = scale.beyond
-    if beyond is not None and not math.isnan(beyond.probability):
-      text += (
-        f". Beyond the antimode lie {beyond.probability:.2f}"
-        f" ({beyond.low:.2f}–{beyond.high:.2f}) of its seeds, whatever the"
-        " threshold"
-      )
-    before = series.scales[: series.first_detectable]
-    missed = [s.modality.smallest_weight_adjusted for s in before]
-    if before:
-      heaviest = max(missed, key=lambda w: math.inf if math.isnan(w) else w)
-      text += (
-        ". Before it a minor mode"
-        + (
-          " of any weight"
-          if math.isnan(heaviest)
-          else f" lighter than {heaviest:.2g}"
-        )
-        + " may have gone unseen"
-      )
-    yield _finding(
-      analysis,
-      "modality",
-      series,
-      text,
-      scale=scale.population.scale,
-      dip=scale.modality.dip,
-      p=scale.modality.p,
-      p_adjusted=scale.modality.p_adjusted,
-      antimode=scale.modality.antimode,
-    )
+    yield _first_detectable(analysis, series, series.first_detectable)
     return
-  labels: dict[str, list[str]] = {}
+  axis = axis_name(analysis)
+  labels: dict[str, list[Scale]] = {}
   for scale in series.scales:
-    labels.setdefault(scale.modality.label, []).append(scale.population.label)
-  parts = [f"{name} at {', '.join(where)}" for name, where in labels.items()]
+    labels.setdefault(scale.modality.label, []).append(scale)
+  parts = [
+    f"{name} {_at(analysis, series, where)}" for name, where in labels.items()
+  ]
   tested = [s.modality for s in series.scales if not math.isnan(s.modality.p)]
-  text = (
-    f"no {analysis.table.scale_name} shows two modes after Holm over"
-    f" {analysis.family_size} tests; {'; '.join(parts)}"
-  )
+  text = f"two modes are detected at no {axis}; {'; '.join(parts)}"
   if tested:
-    lowest = min(tested, key=lambda m: m.p_adjusted)
-    text += f". Lowest p = {lowest.p:.2g}, {lowest.p_adjusted:.2g} after Holm"
+    lowest = min(tested, key=lambda m: m.p)
+    p = _p_value(lowest.p, lowest.p_adjusted, analysis.family_size, "tests")
+    text += f". The lowest p of the dip test: {p.removeprefix('p = ')}"
   if "undecided" in labels:
-    text += ". Undecided is not unimodal: these seeds are too few to say"
+    text += ". Undecided is not unimodal: the evidence of each says why"
   yield _finding(
     analysis,
     "modality",
@@ -251,29 +295,86 @@ def _modality(analysis: Analysis, series: Series) -> Iterator[Finding]:
   )
 
 
+def _first_detectable(
+  analysis: Analysis, series: Series, first: int
+) -> Finding:
+  scale = series.scales[first]
+  found = scale.modality
+  text = (
+    f"the first {axis_name(analysis)} with two detectable modes is"
+    f" {label_name(scale)}, {found.evidence.removeprefix('two modes, ')}"
+  )
+  others = [s for s in series.scales[first + 1 :] if _is_bimodal(s)]
+  if others:
+    text += f". Two modes too {_at(analysis, series, others)}"
+  beyond, share = scale.beyond, math.nan
+  if beyond is not None and not math.isnan(beyond.probability):
+    share = beyond.probability
+    text += (
+      f". On the better side of the antimode of {label_name(scale)} are"
+      f" {share:.2f}{_interval(beyond.low, beyond.high)} of all its seeds,"
+      " whatever the threshold"
+    )
+  before = series.scales[:first]
+  if before:
+    missed = [s.modality.smallest_weight_adjusted for s in before]
+    heaviest = math.nan if np.isnan(missed).any() else max(missed)
+    text += (
+      ". Before it a minor mode"
+      + (
+        " of any weight"
+        if math.isnan(heaviest)
+        else f" lighter than {heaviest:.2g}"
+      )
+      + " may have gone unseen"
+    )
+  return _finding(
+    analysis,
+    "modality",
+    series,
+    text,
+    scale=scale.population.scale,
+    dip=found.dip,
+    p=found.p,
+    p_adjusted=found.p_adjusted,
+    antimode=found.antimode,
+    beyond_antimode=share,
+  )
+
+
 def _path(analysis: Analysis, series: Series) -> Iterator[Finding]:
   if not series.paths:
     return
-  verdicts: dict[str, list[str]] = {}
+  verdicts: dict[str, list[Scale]] = {}
   for scale, found in zip(series.scales[1:], series.paths, strict=False):
-    verdicts.setdefault(found.verdict, []).append(scale.population.label)
+    verdicts.setdefault(found.verdict, []).append(scale)
   words = {
-    "mixture": "mass moves between two fixed modes",
-    "displacement": "every run moves a little",
-    "neither": "neither fits",
+    "mixture": "a mixture of both ends' distributions",
+    "displacement": "both ends' distributions joined quantile by quantile"
+    " (displacement)",
+    "neither": "neither path fits",
     "undecided": "undecided",
   }
-  parts = [
-    f"{words[name]} ({name}) at {', '.join(where)}"
-    for name, where in verdicts.items()
-  ]
+  between = len(series.scales) - 2
+  parts = []
+  for name, where in verdicts.items():
+    is_all = len(where) == between and between > 1
+    place = "all the way" if is_all else _at(analysis, series, where)
+    parts.append(f"{words[name]} {place}")
+  metric = series.metric
+  # Likelihoods have an open end, and are what the others are compared with.
+  is_steep = math.isfinite(metric.high - metric.low)
+  note = (
+    ". A steep metric turns a smooth change into a mixture: compare with a"
+    " likelihood"
+  )
   yield _finding(
     analysis,
     "path",
     series,
     f"on the way from {scale_name(analysis, series.scales[0])} to"
-    f" {series.scales[-1].population.label}: {'; '.join(parts)}. A steep metric"
-    " makes a mixture of a smooth change, so compare with a likelihood",
+    f" {label_name(series.scales[-1])}: {'; '.join(parts)}"
+    + (note if is_steep and "mixture" in verdicts else ""),
     verdicts={name: len(where) for name, where in verdicts.items()},
   )
 
@@ -295,14 +396,16 @@ def _abruptness(analysis: Analysis, series: Series) -> Iterator[Finding]:
     for name, value in known.items()
     if not math.isnan(value) and name not in few
   ]
-  interval = f"({found.difference_low:.2f} to {found.difference_high:.2f})"
+  low, high = found.difference_low, found.difference_high
   yield _finding(
     analysis,
     "abruptness",
     series,
-    f"largest step over range: {', '.join(parts)}; mode less success"
-    f" probability {found.difference:.2f} {interval}."
-    f" {trends.JUMP_NOTE.rstrip('.')}",
+    f"largest step as a share of the range over scales: {', '.join(parts)};"
+    f" mode less success probability {signed(found.difference)}, in resamples"
+    f" about{_interval(low, high)}, a range that covers less than 95 %. For"
+    " two clusters a jump of the mode is arithmetic where their peaks are"
+    " equal, near P = ½, and no evidence of an abrupt change",
     **found._asdict(),
   )
 
@@ -311,33 +414,43 @@ def _trajectories(analysis: Analysis, series: Series) -> Iterator[Finding]:
   found = series.trajectories
   if found is None:
     return
-  counts = (
-    f"{found.num_infinite} of {len(series.seeds)} seeds have infinite"
-    f" breakthroughness, {found.num_constant} never change,"
-    f" {found.num_incomplete} lack a score somewhere"
-  )
+  parts = []
+  for name, rank_S, value_S in (
+    (
+      "breakthroughness",
+      found.breakthroughness_rank_S,
+      found.breakthroughness_S,
+    ),
+    ("linearity", found.linearity_rank_S, found.linearity_S),
+  ):
+    first = np.flatnonzero(rank_S == 1)
+    if first.size:
+      s = int(first[0])
+      parts.append(
+        f"the highest {'finite ' * (name == 'breakthroughness')}{name} is"
+        f" {_number(value_S[s])}, of seed {short(series.seeds[s])}"
+      )
   if found.note:
-    text = f"{found.note}; {counts}"
-  else:
-    best = []
-    for name, rank_S, value_S in (
-      (
-        "breakthroughness",
-        found.breakthroughness_rank_S,
-        found.breakthroughness_S,
-      ),
-      ("linearity", found.linearity_rank_S, found.linearity_S),
-    ):
-      first = np.flatnonzero(rank_S == 1)
-      if first.size:
-        s = int(first[0])
-        best.append(f"{name} {value_S[s]:.3g} (seed {series.seeds[s]})")
-    text = f"highest {' and '.join(best) or 'of nothing'}; {counts}"
+    parts.append(
+      f"{len(series.scales)} scales are too few to rank seeds, which needs"
+      f" {trends.MIN_SCALES}"
+    )
+  num = len(series.seeds)
+  parts += [
+    f"{what}: {count} of {_count(num, 'seed')}"
+    for what, count in (
+      ("infinite breakthroughness, as most steps are 0", found.num_infinite),
+      ("no change at all", found.num_constant),
+      ("no score at some scale", found.num_incomplete),
+    )
+    if count
+  ]
   yield _finding(
     analysis,
     "trajectories",
     series,
-    text,
+    "; ".join(parts),
+    num_seeds=num,
     num_infinite=found.num_infinite,
     num_constant=found.num_constant,
     num_incomplete=found.num_incomplete,
@@ -349,20 +462,24 @@ def _pairing(analysis: Analysis, series: Series) -> Iterator[Finding]:
   if found is None:
     return
   if math.isnan(found.correlation):
-    text = f"whether seeds of one index do alike cannot be said: {found.note}"
+    why = found.note.split(";")[0]
+    if found.num_seeds < 3:
+      why = (
+        f"{_count(found.num_seeds, 'seed')}"
+        f" {'has' if found.num_seeds == 1 else 'have'} a score at every scale"
+      )
+    text = f"whether seeds of one index do alike cannot be said: {why}"
   else:
     is_paired = found.p <= analysis.options.alpha
     text = (
       f"seeds of one index {'do' if is_paired else 'are not seen to do'} alike"
-      f" at different scales: mean rank correlation {found.correlation:.2f},"
-      f" p = {found.p:.2g}"
+      f" at different scales: mean rank correlation"
+      f" {signed(found.correlation)}, p = {found.p:.2g}"
     )
     if not is_paired:
-      text += (
-        ". A trajectory then joins runs that have nothing to do with each other"
-      )
+      text += ". A trajectory may then join runs that have nothing in common"
     beaten = [
-      f"{name} {value:.3g} ({null:.3g} by chance)"
+      f"{name} {_number(value)} ({_number(null)})"
       for name, value, null in (
         (
           "breakthroughness",
@@ -373,45 +490,53 @@ def _pairing(analysis: Analysis, series: Series) -> Iterator[Finding]:
       )
       if not math.isnan(value) and not math.isnan(null)
     ]
-    if beaten:
+    # With few scales both are next to constant, and no seed is ranked.
+    if beaten and series.trajectories and not series.trajectories.note:
       text += (
-        f". Largest, and what 5 % of permutations pass: {', '.join(beaten)}"
+        ". Highest of all seeds, in brackets what 95 % of permutations do not"
+        f" pass: {', '.join(beaten)}"
       )
-  text += f". {found.shares.rstrip('.')}"
+  text += f". {visible(found.shares.rstrip('.'))}"
   yield _finding(analysis, "pairing", series, text, **found._asdict())
 
 
 def _small_studies(analysis: Analysis, series: Series) -> Iterator[Finding]:
-  """The step of the largest difference, as studies of 1 and 3 seeds see it."""
-  if not series.studies:
-    return
-  by_size = {
-    i: max(abs(s.difference) for s in studies)
-    for i, studies in enumerate(series.studies)
-  }
-  i = max(by_size, key=lambda k: by_size[k])
-  if not by_size[i]:
+  """The largest step, as studies of 1 and 3 seeds see it."""
+  sizes = [s.population.finite_S.size for s in series.scales]
+  largest, i = 0.0, None
+  for k, studies in enumerate(series.studies):
+    # Success probabilities first: means may be in another unit.
+    steps = {s.statistic: abs(s.difference) for s in studies}
+    step = steps["success_probability"] or 1e-9 * steps.get("mean", 0.0)
+    if step > largest and min(sizes[k : k + 2]) >= _LEAST_FOR_STUDIES:
+      largest, i = step, k
+  if i is None:
     return
   a, b = series.scales[i], series.scales[i + 1]
+  names = {"mean": "mean", "success_probability": "success probability"}
+  signs = {"mean": 1 if series.metric.higher_is_better else -1}
   parts = []
-  for study in series.studies[i]:
-    if study.num_seeds in (1, 3) and not math.isnan(study.reversed):
-      name, sign = "success probability", 1
-      if study.statistic == "mean":
-        name, sign = "mean", 1 if series.metric.higher_is_better else -1
-      parts.append(
-        f"{study.num_seeds} seed{'s' * (study.num_seeds > 1)} a scale reverse"
-        f" the step of the {name}, {sign * study.difference:.2f}, in"
-        f" {study.reversed:.0%} and miss it by {study.margin:g} or more in"
-        f" {study.missed:.0%}"
-      )
+  for statistic, name in names.items():
+    of_statistic = [s for s in series.studies[i] if s.statistic == statistic]
+    seen = [
+      f"{_percent(s.reversed)} of studies with"
+      f" {_count(s.num_seeds, 'seed')} a scale reverse it and"
+      f" {_percent(s.missed)} miss it by {s.margin:g} or more"
+      for s in of_statistic
+      if s.num_seeds in (1, 3) and not math.isnan(s.reversed)
+    ]
+    if seen:
+      step = signs.get(statistic, 1) * of_statistic[0].difference
+      parts.append(f"the {name} changes by {signed(step)}: {', '.join(seen)}")
   if parts:
     yield _finding(
       analysis,
       "small_studies",
       series,
-      f"between {scale_name(analysis, a)} and {b.population.label}, studies of"
-      f" {'; of '.join(parts)}",
+      f"between {scale_name(analysis, a)} and {label_name(b)}"
+      f" {'; '.join(parts)}",
+      scale_from=a.population.scale,
+      scale_to=b.population.scale,
       studies=[study._asdict() for study in series.studies[i]],
     )
 
@@ -419,32 +544,32 @@ def _small_studies(analysis: Analysis, series: Series) -> Iterator[Finding]:
 def _threshold(analysis: Analysis, series: Series) -> Iterator[Finding]:
   """Between which thresholds the success probability says the same."""
   split = [
-    s
+    (s, s.survival)
     for s in series.scales
     if s.survival is not None
     and 0.05 <= s.survival.reference.probability <= 0.95
   ]
   if not split:
     return
-  scale = min(
-    split,
-    key=lambda s: abs(s.survival.reference.probability - 0.5),  # type: ignore[union-attr]
+  scale, found = min(
+    split, key=lambda pair: abs(pair[1].reference.probability - 0.5)
   )
-  found = scale.survival
-  assert found is not None
   sign = 1 if series.metric.higher_is_better else -1
   ends = sorted((sign * found.same_from, sign * found.same_to))
   yield _finding(
     analysis,
     "threshold",
     series,
-    f"at {scale_name(analysis, scale)} thresholds from {ends[0]:.2f} to"
-    f" {ends[1]:.2f} give a success probability within the interval of"
-    f" {series.threshold:g}, {found.reference.low:.2f}–"
-    f"{found.reference.high:.2f}; others change the statement",
+    f"at {scale_name(analysis, scale)} every threshold from"
+    f" {_number(ends[0])} to {_number(ends[1])} gives a success probability"
+    f" within{_interval(found.reference.low, found.reference.high)}, the"
+    f" interval at {threshold_name(series)}; others change the statement",
+    scale=scale.population.scale,
     same_from=ends[0],
     same_to=ends[1],
     probability=found.reference.probability,
+    low=found.reference.low,
+    high=found.reference.high,
   )
 
 
@@ -455,13 +580,16 @@ def _items(analysis: Analysis, series: Series) -> Iterator[Finding]:
     if s.item_noise is not None and not math.isnan(s.item_noise.share)
   ]
   if shares:
+    # An estimate of the part may pass the whole by chance.
+    middle = min(float(np.median(shares)), 1.0)
     yield _finding(
       analysis,
       "items",
       series,
-      f"the draw of test items makes up to {max(shares):.0%} of the variance"
-      " over seeds; intervals over seeds take the items as given",
-      largest_share=max(shares),
+      f"test items drawn anew would make {_percent(middle)} of the variance"
+      " between seeds (median over scales); intervals over seeds take the items"
+      " as given",
+      median_share=middle,
     )
 
 
@@ -470,21 +598,28 @@ def _divergence(analysis: Analysis, series: Series) -> Iterator[Finding]:
   if not hit:
     return
   total = sum(int(s.population.diverged_S.sum()) for s in hit)
-  text = f"{total} runs diverged, at {_labels(hit)}"
+  text = f"{_count(total, 'run')} diverged, {_at(analysis, series, hit)}"
   worst = max(hit, key=lambda s: s.population.diverged_S.mean())
   if worst.success is not None:
     kept = worst.success.diverged_left_out
-    without = "unknown" if kept is None else f"{kept.probability:.2f}"
     text += (
-      ". They are failures in the success probability; at"
-      f" {worst.population.label} it is"
+      ". In the success probability they are failures; that of"
+      f" {label_name(worst)} is"
       f" {worst.success.diverged_fail.probability:.2f} with them and"
-      f" {without} without"
     )
-  lost = sum(int((~np.isfinite(s.population.scores_S)).sum()) for s in hit)
-  if lost:
-    text += f". {lost} have no score and are left out of all else"
-  yield _finding(analysis, "divergence", series, text, num_diverged=total)
+    text += (
+      " undefined without, as all diverged"
+      if kept is None
+      else f" {kept.probability:.2f} without"
+    )
+  text += ". All else is about the runs that did not"
+  yield _finding(
+    analysis,
+    "divergence",
+    series,
+    text,
+    num_diverged=total,
+  )
 
 
 def _metrics(analysis: Analysis) -> Iterator[Finding]:
@@ -493,55 +628,80 @@ def _metrics(analysis: Analysis) -> Iterator[Finding]:
   for series in analysis.series:
     by_group.setdefault(series.group, []).append(series)
   for group, several in by_group.items():
-    if len(several) < 2:
-      continue
     first, *others = several
-    for i, scale in enumerate(first.scales):
-      if scale.modality.label != "bimodal":
+    for scale in first.scales:
+      if not _is_bimodal(scale):
         continue
       agreeing, not_agreeing = [], []
       for other in others:
-        match = [
-          s
-          for s in other.scales
-          if s.population.scale == scale.population.scale
-        ]
-        if match:
-          is_bimodal = match[0].modality.label == "bimodal"
-          (agreeing if is_bimodal else not_agreeing).append(other.metric.name)
-      where = scale_name(analysis, first.scales[i])
+        for match in other.scales:
+          if match.population.scale == scale.population.scale:
+            (agreeing if _is_bimodal(match) else not_agreeing).append(other)
+      if not agreeing + not_agreeing:
+        continue
       name = group_name(analysis, first)
+      text = f"two modes are detected in {metric_name(first)}"
+      if agreeing:
+        text += f" and in {', '.join(map(metric_name, agreeing))}"
+      if not_agreeing:
+        text += f", not in {', '.join(map(metric_name, not_agreeing))}"
       yield Finding(
         "metrics",
         group,
         "",
-        f"{name + ', ' if name else ''}{where}: the seeds have two modes in"
-        f" {first.metric.name}; also in"
-        f" {', '.join(agreeing) or 'no other metric'}"
-        + (f", not shown in {', '.join(not_agreeing)}" if not_agreeing else "")
-        + ".",
-        {"bimodal": [first.metric.name, *agreeing], "other": not_agreeing},
+        f"{name + ', ' if name else ''}{scale_name(analysis, scale)}: {text}.",
+        {
+          "scale": scale.population.scale,
+          "bimodal": [s.metric.name for s in (first, *agreeing)],
+          "other": [s.metric.name for s in not_agreeing],
+        },
       )
 
 
-def _beyond(series: Series) -> str:
-  is_share = (series.metric.low, series.metric.high) == (0.0, 1.0)
-  value = series.threshold
-  assert value is not None
-  text = f"{value:.0%}" if is_share else f"{value:g}"
-  return f"{'≥' if series.metric.higher_is_better else '≤'} {text}"
+def _is_bimodal(scale: Scale) -> bool:
+  return scale.modality.label == "bimodal"
 
 
 def _with_interval(found: Any) -> str:
-  return f"{found.probability:.2f} ({found.low:.2f}–{found.high:.2f})"
+  return f"{found.probability:.2f}{_interval(found.low, found.high)}"
 
 
-def _overlap(a: Scale, b: Scale) -> bool:
-  assert a.success is not None
-  assert b.success is not None
-  x, y = a.success.diverged_fail, b.success.diverged_fail
-  return x.low <= y.high and y.low <= x.high
+def _interval(low: float, high: float) -> str:
+  """` (0.30–0.64)`, or nothing where there is none."""
+  if math.isnan(low) or math.isnan(high):
+    return ""
+  if low < 0:
+    return f" ({signed(low)} to {signed(high)})"
+  return f" ({low:.2f}–{high:.2f})"
 
 
-def _labels(scales: Sequence[Scale]) -> str:
-  return ", ".join(scale.population.label for scale in scales)
+def _number(value: float) -> str:
+  return f"{value:.3g}".replace("-", "−")
+
+
+def _percent(share: float) -> str:
+  """0% and 100% only where it is so."""
+  if 0 < share < 0.005:
+    return "under 1%"
+  if 0.995 <= share < 1:
+    return "over 99%"
+  return f"{share:.0%}"
+
+
+def _p_value(p: float, adjusted: float, num: int, what: str) -> str:
+  if num == 1:
+    return f"p = {p:.2g}"
+  return f"p = {p:.2g}, {adjusted:.2g} after Holm over {num} {what}"
+
+
+def _count(number: int, noun: str) -> str:
+  return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _at(analysis: Analysis, series: Series, scales: Sequence[Scale]) -> str:
+  """Where some of a series' scales are."""
+  if len(scales) == len(series.scales) > 1:
+    return f"at every {axis_name(analysis)}"
+  if len(scales) > _MOST_LISTED:
+    return f"at {len(scales)} of {len(series.scales)} scales"
+  return f"at {', '.join(map(label_name, scales))}"

@@ -1,21 +1,26 @@
 """The sections that an analysis adds to a report."""
 
+import itertools
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from emergence.analysis import charts
 from emergence.analysis.findings import (
   Finding,
+  axis_name,
   group_name,
+  label_name,
   metric_name,
+  short,
+  signed,
 )
 from emergence.analysis.rows import plain
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.report import Section, Table
 
 _MOST_ROWS = 60
+_MOST_LETTERS = 60  # In the name of a section.
 
 _KINDS = {
   "success": "How the share of successes changes",
@@ -51,7 +56,9 @@ def sections(
   # A metric without ends beside one with them: is a split there in both?
   open_ended = [s for s in others if math.isinf(_width(s[0]))]
   if math.isfinite(_width(first[0])) and open_ended:
-    found.append(_distribution(analysis, open_ended[0]))
+    other = _distribution(analysis, open_ended[0])
+    taken = {section.name for section in found}
+    found.append(other._replace(name=_distinct(other.name, taken)))
   return found
 
 
@@ -68,16 +75,16 @@ def main_statements(
 
 
 def condition(analysis: Analysis) -> str:
-  """What all scores have in common, as a sentence."""
+  """What all scores have in common, as a sentence; empty if nothing is."""
   table = analysis.table
   columns = zip(*(s.group for s in analysis.series), strict=True)
   constant = [
-    f"{name} {values[0]}"
+    f"{short(name)} {short(values[0])}"
     for name, values in zip(table.group_columns, columns, strict=True)
     if len(set(values)) == 1
   ]
-  text = ", ".join([*constant, *([table.condition] if table.condition else [])])
-  return f"{text[:1].upper()}{text[1:]}." if text else ""
+  parts = [*constant, *([table.condition] if table.condition else [])]
+  return f"All of it is of {', '.join(parts)}." if parts else ""
 
 
 def audit(analysis: Analysis) -> Section:
@@ -94,9 +101,9 @@ def audit(analysis: Analysis) -> Section:
   return Section(
     "audit",
     "What was read, and what is odd about it",
-    f"{len(analysis.table.frame):,} scores. {condition(analysis)}",
-    "All findings with all their rows stand in summary.json; nothing was"
-    " dropped without one.",
+    f"{len(analysis.table.frame):,} scores. {condition(analysis)}".strip(),
+    "What is odd stands in summary.json with all its rows; nothing was left out"
+    " without being named.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
   )
@@ -104,27 +111,27 @@ def audit(analysis: Analysis) -> Section:
 
 def _statements(analysis: Analysis, statements: Sequence[Finding]) -> Section:
   shown = main_statements(analysis, statements)
-  first = next(iter(analysis.table.metrics))
+  name = metric_name(analysis.series[0])
   points = [(_KINDS[f.kind], f.sentence) for f in shown[:_MOST_ROWS]]
-  sentence = (
-    f"{len(shown)} statements about {first.replace('_', ' ')}, and whether the"
-    " other metrics have two modes; each is computed from the scores."
-  )
+  sentence = f"{len(shown)} statements about {name}"
+  if len(analysis.table.metrics) > 1:
+    sentence += ", and whether the other metrics have two modes"
+  sentence += "; each is computed from the scores."
   if len(shown) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} are shown."
   return Section(
     "findings",
     "Findings",
     sentence,
-    f"{condition(analysis)} Intervals hold with 95 % confidence each,"
-    " over seeds of this very setting. summary.json has every statement with"
-    " its numbers.",
+    f"{condition(analysis)} Intervals aim at 95 % confidence, each by itself,"
+    " and are about other seeds of the same setting. summary.json has every"
+    " statement with its numbers.".strip(),
     points=points,
   )
 
 
 def _labels(analysis: Analysis) -> Section:
-  header = ["group", "metric", analysis.table.scale_name, "seeds", "label"]
+  header = ["group", "metric", axis_name(analysis), "seeds", "label"]
   header += ["p", "after Holm", "mode", "antimode", "lightest seen", "evidence"]
   has_groups = any(group_name(analysis, s) for s in analysis.series)
   header = header if has_groups else header[1:]
@@ -139,8 +146,10 @@ def _labels(analysis: Analysis) -> Section:
       rows.append(row if has_groups else row[1:])
   shown = rows[: 2 * _MOST_ROWS]
   sentence = (
-    f"One label a cell and metric. The p-values are corrected together: Holm"
-    f" over {analysis.family_size} tests, all cells × metrics of this table."
+    "One label for each cell and metric. p is that of the dip test, then"
+    f" corrected after Holm over {analysis.family_size}"
+    f" {'test' if analysis.family_size == 1 else 'tests'}: all cells × metrics"
+    " of this table."
   )
   if len(shown) < len(rows):
     sentence += f" The first {len(shown)} of {len(rows)} are shown."
@@ -149,9 +158,10 @@ def _labels(analysis: Analysis) -> Section:
     "One mode or two",
     sentence,
     "“Unimodal” is said only where so many seeds would have shown a minor mode"
-    " of 30 % five standard deviations away; else the label is “undecided”."
-    " “Lightest seen” is the lightest minor mode that they would have shown."
-    " The first bimodal scale is the first detectable one, no more.",
+    " of 30 %, five standard deviations away, with power 0.8; else the label is"
+    " “undecided”. “Lightest seen” is the weight of the lightest such mode that"
+    " they would have shown. The first bimodal scale is the first detectable"
+    " one, no more.",
     table=Table(header, shown),
   )
 
@@ -160,14 +170,14 @@ def _label_row(scale: Scale) -> list[str]:
   found = scale.modality
   shape = found.shape
   return [
-    scale.population.label,
+    label_name(scale),
     str(scale.population.scores_S.size),
     found.label,
     _number(found.p),
     _number(found.p_adjusted),
     "–"
     if shape is None
-    else f"{shape.mode:.2f}{'' if shape.mode_stable else ' (unstable)'}",
+    else f"{_number(shape.mode)}{'' if shape.mode_stable else ' (unstable)'}",
     _number(found.antimode),
     _number(found.smallest_weight),
     found.evidence,
@@ -193,16 +203,16 @@ def _of_metric(analysis: Analysis, several: list[Series]) -> list[Section]:
 
 
 def _distribution(analysis: Analysis, several: list[Series]) -> Section:
-  name = several[0].metric.name
+  name = metric_name(several[0])
   labels: dict[str, int] = {}
   for series in several:
     for scale in series.scales:
       labels[scale.modality.label] = labels.get(scale.modality.label, 0) + 1
   parts = ", ".join(f"{number} {label}" for label, number in labels.items())
   return Section(
-    f"distribution-{_slug(name)}",
-    f"The distribution of {name.replace('_', ' ')} over seeds",
-    f"One ridge a {analysis.table.scale_name}, with its label: {parts}. Points"
+    f"distribution-{_slug(several[0].metric.name)}",
+    f"The distribution of {name} over seeds",
+    f"One ridge for each {axis_name(analysis)}, with its label: {parts}. Points"
     " are seeds"
     + (
       "; the number on the right is the share beyond the threshold."
@@ -216,27 +226,35 @@ def _distribution(analysis: Analysis, several: list[Series]) -> Section:
 
 
 def _summaries(analysis: Analysis, several: list[Series]) -> Section:
-  jumps = [
-    f"{group_name(analysis, s) or metric_name(s)}: mode"
-    f" {s.abruptness.mode:.2f}, mean {s.abruptness.mean:.2f}, success"
-    f" probability {s.abruptness.success_probability:.2f}"
+  # Of two scales the largest step is the whole range.
+  known = [
+    (s, s.abruptness)
     for s in several
-    if s.abruptness is not None and not math.isnan(s.abruptness.mode)
+    if s.abruptness is not None
+    and s.abruptness.num_scales > 2
+    and not math.isnan(s.abruptness.difference)
+  ]
+  jumps = [
+    f"{group_name(analysis, s) or metric_name(s)}: mode {found.mode:.2f}, mean"
+    f" {_two(found.mean)}, success probability {found.success_probability:.2f}"
+    for s, found in known
   ]
   sentence = "Summaries of the same seeds."
   if jumps:
     sentence = (
-      f"Largest step from one {analysis.table.scale_name} to the next, as a"
-      f" share of the whole range. {'; '.join(jumps[:6])}."
+      f"Largest step from one {axis_name(analysis)} to the next, as a share of"
+      f" the range over all. {'; '.join(jumps[:6])}"
+      f"{'; …' if len(jumps) > 6 else '.'}"
     )
   return Section(
     "summaries",
     "Summaries by scale",
     sentence,
-    "Where seeds form two clusters, the mode jumps when one outgrows the peak"
-    " of the other, though no seed improves: the jump itself is arithmetic."
-    " Bars are 95 % intervals over seeds; a mode has none, and one that two"
-    " peaks compete for is marked unstable in the table above.",
+    "Where seeds form two clusters, the mode jumps when the peak of one"
+    " outgrows that of the other, however slowly their share changes: the jump"
+    " itself is arithmetic. Bars are 95 % intervals over seeds; a mode has"
+    " none, and one that two peaks compete for is marked unstable in the table"
+    " above.",
     figure=charts.summaries(analysis, several),
   )
 
@@ -246,10 +264,12 @@ def _survival(analysis: Analysis, several: list[Series]) -> Section:
     "thresholds",
     "Every threshold",
     "The share of seeds at or beyond each threshold. Where a curve is flat, the"
-    " choice of threshold does not matter; where it slopes, it makes the"
-    " result. The dotted line is the threshold of the other sections.",
-    "The band, of the scale nearest to an even split, holds its whole curve"
-    " with 95 % confidence; diverged seeds are beyond no threshold.",
+    " choice of the threshold does not matter; where it slopes, the choice"
+    " makes the result. The dotted line is the threshold of the other"
+    " sections.",
+    "The gray band is that of the scale nearest to an even split: it holds the"
+    " whole curve with 95 % confidence. Diverged seeds are beyond no"
+    " threshold.",
     figure=charts.survival(analysis, several),
   )
 
@@ -259,22 +279,25 @@ def _distances(analysis: Analysis, several: list[Series]) -> Section:
     "distances",
     "Distances between neighbouring scales",
     "Points are Wasserstein-2 distances between neighbouring distributions;"
-    " the gray bar is what 95 % of permutations stay below if both were one."
+    " the gray bar is what 95 % of permutations, under which both are one, do"
+    " not pass."
     " distances.csv has all pairs, and how much of each is location, spread and"
     " shape.",
-    "A distance above its bar says that the two laws differ, not how many modes"
-    " they have; a second mode has next to no share in “shape”.",
+    "A distance above its bar is evidence that the two laws differ, not of how"
+    " many modes they have; a second mode may have next to no share in"
+    " “shape”. Bars are not corrected for the number of pairs.",
     figure=charts.distances(analysis, several),
   )
 
 
 def _paths(analysis: Analysis, several: list[Series]) -> Section:
+  has_groups = any(group_name(analysis, series) for series in several)
   rows = [
     [
-      group_name(analysis, series),
-      scale.population.label,
+      *([group_name(analysis, series)] if has_groups else []),
+      label_name(scale),
       found.verdict,
-      f"{found.mixture.share:.2f}",
+      _two(found.mixture.share),
       f"{found.mixture.distance:.3g}",
       f"{found.displacement.distance:.3g}",
       found.reason,
@@ -282,16 +305,23 @@ def _paths(analysis: Analysis, several: list[Series]) -> Section:
     for series in several
     for scale, found in zip(series.scales[1:], series.paths, strict=False)
   ]
-  header = ["group", analysis.table.scale_name, "verdict", "share moved"]
-  header += ["to mixture", "to displacement", "evidence"]
+  header = [*(["group"] if has_groups else []), axis_name(analysis), "verdict"]
+  header += ["share moved", "to mixture", "to displacement", "evidence"]
+  sentence = (
+    "Each scale between the first and the last: is its distribution a mixture"
+    " of theirs, as if a share of runs changed over, or theirs joined quantile"
+    " by quantile (displacement), as if every run went a part of the way?"
+  )
+  if len(rows) > _MOST_ROWS:
+    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   return Section(
     "paths",
     "Mass that moves, or runs that improve",
-    "For each scale between the first and the last: does a share of the runs"
-    " pass from one mode to the other (mixture), or does every run go a part of"
-    " the way (displacement)?",
-    "A steep metric makes a mixture out of a smooth change of what runs can do:"
-    " paths.csv has the same for every metric, likelihoods included.",
+    sentence,
+    "Both are about distributions: runs at two scales are different models. A"
+    " steep metric makes a mixture out of a smooth change of what runs can do:"
+    " paths.csv has the same for every metric, likelihoods included. Distances"
+    " to both paths are Wasserstein-2, in the unit of the scores.",
     table=Table(header, rows[:_MOST_ROWS]),
   )
 
@@ -303,21 +333,22 @@ def _trajectories(analysis: Analysis, several: list[Series]) -> Section:
     if s.pairing is not None and not math.isnan(s.pairing.p)
   ]
   notes = {s.trajectories.note for s in several if s.trajectories is not None}
-  sentence = "One line a seed index; the dashed line is the mean."
+  sentence = "One line for each seed index; the dashed line is the mean."
   if any(notes):
-    sentence += f" {'; '.join(sorted(filter(None, notes)))}."
+    sentence += f" With {'; '.join(sorted(filter(None, notes)))}."
   if pairings:
     sentence += (
-      " That seeds of one index do alike at different scales:"
-      f" {'; '.join(pairings[:6])}."
+      " Test of whether seeds of one index do alike at different scales:"
+      f" {'; '.join(pairings[:6])}{'; …' if len(pairings) > 6 else '.'}"
     )
   return Section(
     "trajectories",
     "Single seeds over scales",
     sentence,
-    f"{analysis.table.seed_meaning.rstrip('.')}. Each point is another model,"
-    " and where seeds of one index are not alike, a line joins strangers: the"
-    " most abrupt and the straightest of many are then picked from chance.",
+    f"{analysis.table.seed_meaning.rstrip('.')}. Each point of a line is"
+    " another model. Where seeds of one index do not do alike, a line joins"
+    " strangers, and the most abrupt and the straightest of many are what"
+    " chance would make of them.",
     figure=charts.trajectories(analysis, several),
   )
 
@@ -326,10 +357,21 @@ def _width(series: Series) -> float:
   return series.metric.high - series.metric.low
 
 
-def _number(value: Any) -> str:
-  return "–" if math.isnan(value) else f"{value:.2g}"
+def _number(value: float) -> str:
+  return "–" if math.isnan(value) else f"{value:.2g}".replace("-", "−")
+
+
+def _two(value: float) -> str:
+  return "–" if math.isnan(value) else signed(value)
 
 
 def _slug(name: str) -> str:
+  """For anchors and file names: letters, digits and dashes, not too many."""
   kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
-  return kept.strip("-").lower() or "metric"
+  return kept[:_MOST_LETTERS].strip("-").lower() or "metric"
+
+
+def _distinct(name: str, taken: Collection[str]) -> str:
+  """The name, with a number where it is taken."""
+  names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+  return next(name for name in names if name not in taken)

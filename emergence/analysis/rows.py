@@ -11,7 +11,8 @@ from etils import epath
 from emergence.analysis.findings import Finding
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.records import write_atomically
-from emergence.statistics import path
+from emergence.statistics import path, transport
+from emergence.tables.score_table import ScoreTable, quote
 
 # What the columns of summary.csv mean, in their order after the group columns.
 SUMMARY_COLUMNS = {
@@ -34,7 +35,7 @@ SUMMARY_COLUMNS = {
   "success_probability": "share of runs that succeed, diverged ones failing",
   "success_low": "lower end of its 95 % Wilson interval",
   "success_high": "upper end",
-  "success_probability_finite": "the same among runs with a score",
+  "success_probability_finite": "the same among runs that did not diverge",
   "mean_given_success": "mean of the successes, if there are at least 10",
   "mean_given_success_low": "lower end of its 95 % bootstrap interval",
   "mean_given_success_high": "upper end",
@@ -68,12 +69,59 @@ def summary(analysis: Analysis) -> list[dict[str, Any]]:
   return rows
 
 
+# Columns of the other tables, after the group columns.
+_TRAJECTORY_COLUMNS = (
+  "metric",
+  "seed",
+  "improvement",
+  "linearity",
+  "linearity_rank",
+  "breakthroughness",
+  "breakthroughness_rank",
+)
+_DISTANCE_COLUMNS = (
+  "metric",
+  "scale_from",
+  "scale_to",
+  "w1",
+  "w2",
+  "w2_null",
+  "w2_p",
+  "permuted",
+  *transport.Parts._fields,
+)
+_PATH_COLUMNS = (
+  "metric",
+  "scale",
+  "verdict",
+  *(f"mixture_{name}" for name in path.Fit._fields),
+  *(f"displacement_{name}" for name in path.Fit._fields),
+  "difference",
+  "difference_low",
+  "difference_high",
+  "difference_mixture_p",
+  "difference_displacement_p",
+  "reason",
+)
+
+
+def require_distinct_columns(table: ScoreTable) -> None:
+  """Raises ValueError where a group column has the name of a result's."""
+  taken = {*SUMMARY_COLUMNS, *_TRAJECTORY_COLUMNS, *_DISTANCE_COLUMNS}
+  for name in table.group_columns:
+    if name in taken | {*_PATH_COLUMNS}:
+      raise ValueError(
+        f"--group_columns: {quote(name)} is a column of the results; rename"
+        " the column"
+      )
+
+
 def trajectories(analysis: Analysis) -> list[dict[str, Any]]:
   """A row a seed that stands at every scale of a series.
 
   Columns: groups, metric, seed, improvement, linearity, linearity_rank,
-  breakthroughness, breakthroughness_rank (0: not ranked). Positive is better in
-  all metrics.
+  breakthroughness and breakthroughness_rank; a rank of 0 is none. Positive is
+  better in all metrics.
   """
   rows = []
   for series in analysis.series:
@@ -220,20 +268,24 @@ def files(
     "small_studies": small_studies(analysis),
     "audit": [finding._asdict() for finding in table.findings],
   }
-  return {
-    "summary.csv": to_csv(summary(analysis)),
-    "trajectories.csv": to_csv(trajectories(analysis)),
-    "distances.csv": to_csv(distances(analysis)),
-    "paths.csv": to_csv(paths(analysis)),
-    "summary.json": to_json(content),
+  found = {
+    "summary.csv": (summary(analysis), tuple(SUMMARY_COLUMNS)),
+    "trajectories.csv": (trajectories(analysis), _TRAJECTORY_COLUMNS),
+    "distances.csv": (distances(analysis), _DISTANCE_COLUMNS),
+    "paths.csv": (paths(analysis), _PATH_COLUMNS),
   }
+  return {
+    name: to_csv(rows, (*table.group_columns, *columns))
+    for name, (rows, columns) in found.items()
+  } | {"summary.json": to_json(content)}
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
   """Rows as CSV in UTF-8; what is not there is an empty field."""
   import pandas as pd
 
-  return pd.DataFrame(list(rows)).to_csv(index=False).encode()
+  frame = pd.DataFrame(list(rows), columns=pd.Index(columns))
+  return frame.to_csv(index=False).encode()
 
 
 def to_json(content: Any) -> bytes:

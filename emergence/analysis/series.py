@@ -29,7 +29,10 @@ from emergence.statistics.success import (
   SuccessBeyondAntimode,
   Survival,
 )
-from emergence.tables.score_table import Metric, ScoreTable
+from emergence.tables.score_table import Metric, ScoreTable, quote
+
+# Scores are stored in single precision, and some are rounded to three decimals.
+_OFF_GRID = 0.05
 
 
 class Options(NamedTuple):
@@ -64,9 +67,11 @@ class Population(NamedTuple):
     scale: its number.
     label: its text.
     seeds: the seed of each run, S of them.
-    scores_S: their scores, NaN where a run has none, [S].
+    scores_S: their scores, [S]; NaN where a run diverged, whatever score it
+      has. Such runs fail, and are left out of all but the success probability.
     diverged_S: whether they diverged, [S].
     num_items: test items that a score is the mean of; NaN where unknown.
+    item_variance: mean variance of a score over test items; NaN where unknown.
   """
 
   scale: float
@@ -75,6 +80,7 @@ class Population(NamedTuple):
   scores_S: np.ndarray
   diverged_S: np.ndarray
   num_items: float
+  item_variance: float
 
   @property
   def finite_S(self) -> np.ndarray:
@@ -184,16 +190,28 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noq
     options: threshold, resampling and level.
 
   Raises:
-    ValueError: a threshold for a metric that the table lacks, or a score that
-      its metric's support does not hold.
+    ValueError: a threshold for a metric that the table lacks, or a score or
+      threshold that the metric's support does not hold.
   """
   unknown = {name for name, _ in options.thresholds} - set(table.metrics)
   if unknown:
     raise ValueError(
-      f"--threshold: there is no metric {sorted(unknown)[0]!r}; there are"
-      f" {', '.join(table.metrics)}"
+      f"--threshold: there is no metric {quote(sorted(unknown)[0])}; there are"
+      f" {', '.join(map(quote, table.metrics))}"
     )
-  found = _populations(table, options)
+  for metric in table.metrics.values():
+    threshold = threshold_of(metric, options)
+    if threshold is not None and not metric.low <= threshold <= metric.high:
+      raise ValueError(
+        f"--threshold: {threshold:g} is outside of [{metric.low:g},"
+        f" {metric.high:g}], where {quote(metric.name)} is"
+      )
+  for name, value in options.thresholds:
+    _require_within(value, table.metrics[name])
+  for metric in table.metrics.values():
+    if metric.name not in dict(options.thresholds):
+      _require_within(threshold_of(metric, options), metric)
+  found = _populations(table)
   labels = modality.label_family(
     [p.scores_S for _, metric, ps in found for p in ps],
     [(metric.low, metric.high) for _, metric, ps in found for _ in ps],
@@ -221,8 +239,17 @@ def threshold_of(metric: Metric, options: Options) -> float | None:
   return None
 
 
+def _require_within(threshold: float | None, metric: Metric) -> None:
+  if threshold is not None and not metric.low <= threshold <= metric.high:
+    raise ValueError(
+      f"--threshold: {threshold:g} is outside of [{metric.low:g},"
+      f" {metric.high:g}], the range of {metric.name} once percents are divided"
+      " by 100"
+    )
+
+
 def _populations(
-  table: ScoreTable, options: Options
+  table: ScoreTable,
 ) -> list[tuple[tuple, Metric, list[Population]]]:
   """Group, metric and populations of each series."""
   groups = list(table.group_columns)
@@ -237,35 +264,23 @@ def _populations(
     metric = table.metrics[name]
     populations = []
     for scale, cell in rows.groupby("scale"):
-      scores_S = cell["score"].to_numpy(float)
       diverged_S = cell["diverged"].to_numpy(bool)
+      scores_S = cell["score"].to_numpy(float)
+      scores_S = np.where(diverged_S, math.nan, scores_S)
+      item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
       populations.append(
         Population(
           float(scale),
           str(cell["scale_label"].iloc[0]),
           tuple(cell["seed"]),
-          _without_diverged_successes(scores_S, diverged_S, metric, options),
+          scores_S,
           diverged_S,
           float(cell["num_items"].iloc[0]),
+          float(item_variance.mean()) if item_variance.size else math.nan,
         )
       )
     found.append((tuple(group), metric, populations))
   return found
-
-
-def _without_diverged_successes(
-  scores_S: np.ndarray,
-  diverged_S: np.ndarray,
-  metric: Metric,
-  options: Options,
-) -> np.ndarray:
-  """A diverged run is a failure, whatever score it still had."""
-  threshold = threshold_of(metric, options)
-  if threshold is None:
-    return scores_S
-  sign = _sign(metric)
-  lucky_S = diverged_S & success.is_success(sign * scores_S, sign * threshold)
-  return np.where(lucky_S, math.nan, scores_S)
 
 
 def _sign(metric: Metric) -> float:
@@ -273,10 +288,13 @@ def _sign(metric: Metric) -> float:
 
 
 def _grid_step(metric: Metric, population: Population) -> float | None:
-  """1 / items where a score is a share of that many items."""
-  if metric.unit == "share of items" and population.num_items >= 1:
-    return 1 / population.num_items
-  return None
+  """1 / items where all scores are shares of that many items, else None."""
+  if not population.num_items >= 1 or (metric.low, metric.high) != (0.0, 1.0):
+    return None
+  counts_S = population.finite_S * population.num_items
+  if (np.abs(counts_S - np.round(counts_S)) > _OFF_GRID).any():
+    return None
+  return 1 / population.num_items
 
 
 def _series(
@@ -397,7 +415,7 @@ def _scales(
   for size in {p.scores_S.size for p in populations}:
     where = [i for i, p in enumerate(populations) if p.scores_S.size == size]
     found = resampling.bootstrap(
-      np.stack([sign * populations[i].scores_S for i in where]),
+      sign * np.stack([populations[i].scores_S for i in where]),
       # Without a threshold nothing succeeds, and nothing is said of it.
       math.inf if flipped is None else flipped,
       support,
@@ -481,10 +499,18 @@ def _beyond(
 def _item_noise(
   table: ScoreTable, metric: Metric, population: Population
 ) -> resampling.ItemNoise | None:
-  is_share = metric.unit == "share of items" and population.num_items >= 2
-  if table.items_enumerated or not is_share:
+  if table.items_enumerated:
     return None
-  return resampling.item_noise(population.scores_S, int(population.num_items))
+  finite_S = population.finite_S
+  if not math.isnan(population.item_variance) and finite_S.size > 1:
+    between = float(finite_S.var(ddof=1))
+    item = population.item_variance
+    share = item / between if between else math.nan
+    return resampling.ItemNoise(share, item, between, "")
+  is_share = _grid_step(metric, population) is not None
+  if is_share and population.num_items >= 2:
+    return resampling.item_noise(population.scores_S, int(population.num_items))
+  return None
 
 
 def _abruptness(
@@ -494,7 +520,7 @@ def _abruptness(
   flipped: float | None,
   options: Options,
 ) -> trends.Abruptness | None:
-  has_scores = all(p.finite_S.size for p in populations)
+  has_scores = all(np.isfinite(better_S).any() for better_S in better)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
   support = _support(metric)

@@ -1,0 +1,264 @@
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from emergence import report
+from emergence.analysis import findings, pages
+from emergence.analysis import series as series_lib
+from emergence.analysis.series import Options
+from emergence.tables.score_table import Finding, Metric
+
+ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
+NLL = Metric("nll", 0.0, math.inf, "nats", False)
+FEW = Options(num_resamples=100, num_permutations=100)
+HOSTILE = '<script>alert("x")</script> $x$'
+
+
+def sections_of(analysis):
+  statements = findings.findings(analysis)
+  return [*pages.sections(analysis, statements), pages.audit(analysis)]
+
+
+def texts(section):
+  found = [section.title, section.sentence, section.caveat, section.code]
+  found += [text for point in section.points for text in point]
+  if section.table:
+    found += section.table.header
+    found += [text for row in section.table.rows for text in row]
+  return found
+
+
+def by_name(sections):
+  return {section.name: section for section in sections}
+
+
+@pytest.fixture(scope="module")
+def found(two_groups):
+  return by_name(sections_of(two_groups))
+
+
+def test_sections_come_in_the_order_of_questions(found):
+  assert list(found) == [
+    "findings",
+    "modality",
+    "distribution-exact-match",
+    "summaries",
+    "thresholds",
+    "distances",
+    "paths",
+    "trajectories",
+    "distribution-nll",
+    "audit",
+  ]
+  for name in ("distribution-nll", "summaries", "thresholds", "trajectories"):
+    assert found[name].figure is not None
+
+
+def test_names_are_anchors_and_texts_are_sentences(found):
+  for name, section in found.items():
+    assert re.fullmatch(r"[a-z0-9-]+", name)
+    assert section.title
+    for text in (section.sentence, section.caveat):
+      assert not text or re.search(r"[.?]$", text), text
+      assert "  " not in text
+      assert ".." not in text
+      assert text == text.strip()
+    for text in texts(section)[:-1]:
+      assert not re.search(r"\b(nan|inf|None)\b", text), (name, text)
+
+
+def test_findings_are_those_of_the_first_metric_and_the_modality_of_others(
+  found, two_groups
+):
+  statements = findings.findings(two_groups)
+  expected = [
+    f.sentence
+    for f in statements
+    if f.metric in ("", "exact_match") or f.kind == "modality"
+  ]
+  shown = [text for _, text in found["findings"].points]
+  assert sorted(shown) == sorted(expected)
+  assert found["findings"].sentence == (
+    f"{len(expected)} statements about exact match, and whether the other"
+    " metrics have two modes; each is computed from the scores."
+  )
+  assert "All of it is of scores.csv." in found["findings"].caveat
+
+
+def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
+  found, two_groups
+):
+  table = found["modality"].table
+  assert "Holm over 28 tests" in found["modality"].sentence
+  assert table.header[:5] == ["group", "metric", "size", "seeds", "label"]
+  assert len(table.rows) == 28
+  rows = iter(table.rows)
+  for series in two_groups.series:
+    for n, scale in enumerate(series.scales):
+      row = dict(zip(table.header, next(rows)))
+      label = scale.modality
+      assert row["group"] == f"group {series.group[0]}"
+      assert row["size"] == str(n + 1)
+      assert row["seeds"] == "40"
+      assert row["label"] == label.label
+      assert row["evidence"] == label.evidence
+      for column, value in (
+        ("p", label.p),
+        ("after Holm", label.p_adjusted),
+        ("antimode", label.antimode),
+      ):
+        if math.isnan(value):
+          assert row[column] == "–"
+        else:
+          shown = float(row[column].replace("−", "-"))
+          assert shown == pytest.approx(value, rel=0.05)
+
+
+def test_the_share_of_each_label_stands_over_the_ridges(found, two_groups):
+  labels = [
+    scale.modality.label
+    for series in two_groups.series
+    if series.metric.name == "exact_match"
+    for scale in series.scales
+  ]
+  for label in set(labels):
+    assert f"{labels.count(label)} {label}" in (
+      found["distribution-exact-match"].sentence
+    )
+
+
+def test_the_largest_steps_of_mean_and_success_are_those_of_the_scores(
+  found, two_groups
+):
+  frame = two_groups.table.frame.query("metric == 'exact_match'")
+  cells = frame.query("group == 'smooth'").groupby("scale")["score"]
+  jumps = [
+    np.abs(np.diff(values)).max() / np.ptp(values)
+    for values in (cells.mean(), cells.apply(lambda s: (s >= 0.2).mean()))
+  ]
+  assert re.search(
+    rf"group smooth: mode [\d.]+, mean {jumps[0]:.2f}, success probability"
+    rf" {jumps[1]:.2f}\.",
+    found["summaries"].sentence,
+  )
+
+
+def test_paths_have_a_row_a_scale_between_and_the_group(found):
+  table = found["paths"].table
+  assert table.header[:2] == ["group", "size"]
+  assert [row[1] for row in table.rows] == list("23456") * 2
+  shares = [float(row[3]) for row in table.rows[:5]]
+  np.testing.assert_allclose(shares, np.arange(1, 6) / 6, atol=0.05)
+
+
+def test_trajectories_say_what_a_seed_index_shares(make_table):
+  rng = np.random.default_rng(0)
+  table = make_table(
+    {("g", ACCURACY): [rng.random(9) for _ in range(3)]},
+    seed_meaning="A seed index shares the data.",
+  )
+  section = by_name(sections_of(series_lib.analyze(table, FEW)))["trajectories"]
+  assert section.caveat.startswith("A seed index shares the data. Each point")
+  assert "With 3 scales: shown, not ranked" in section.sentence
+  assert re.search(r"exact match: p = [\d.]+\.$", section.sentence)
+
+
+def test_groups_are_no_column_where_there_is_one(make_table):
+  rng = np.random.default_rng(1)
+  table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
+  found = by_name(sections_of(series_lib.analyze(table, FEW)))
+  assert found["modality"].table.header[0] == "metric"
+  assert found["paths"].table.header[0] == "size"
+  assert found["findings"].sentence.endswith(
+    "statements about exact match; each is computed from the scores."
+  )
+  assert "Group" not in found["findings"].caveat
+  assert "All of it is of group g, scores.csv." in found["findings"].caveat
+
+
+def test_one_scale_has_no_section_about_scaling(make_table):
+  table = make_table({("g", ACCURACY): [np.random.default_rng(2).random(9)]})
+  found = by_name(sections_of(series_lib.analyze(table, FEW)))
+  assert list(found) == [
+    "findings",
+    "modality",
+    "distribution-exact-match",
+    "summaries",
+    "thresholds",
+    "audit",
+  ]
+  assert "Holm over 1 test:" in found["modality"].sentence
+  assert found["summaries"].sentence == "Summaries of the same seeds."
+
+
+def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
+  rows = [{"seed": seed, "source": f"line {seed}"} for seed in range(100)]
+  odd = [
+    Finding("missing", f"Some are missing {HOSTILE}.", rows),
+    Finding("score_unit", "Taken as fraction.", []),
+  ]
+  table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, findings=odd)
+  section = pages.audit(series_lib.analyze(table, FEW))
+  assert section.sentence.startswith("2 scores. All of it is of group g,")
+  assert [list(row) for row in section.table.rows] == [
+    ["missing", f"Some are missing {HOSTILE}.", "100"],
+    ["score unit", "Taken as fraction.", "0"],
+  ]
+  assert len(json.loads(section.code)["1 missing"]) == 60
+
+
+@pytest.mark.parametrize(
+  ("first", "second"),
+  [("a b", "a-b"), ("α", "β"), ("$x$", "(x)"), ("m" * 300, "m" * 301)],
+)
+def test_names_of_sections_differ_whatever_metrics_are_called(
+  make_table, first, second
+):
+  rng = np.random.default_rng(3)
+  scores = {
+    ("g", ACCURACY._replace(name=first)): [rng.random(9)],
+    ("g", NLL._replace(name=second)): [rng.random(9)],
+  }
+  found = sections_of(series_lib.analyze(make_table(scores), FEW))
+  names = [section.name for section in found]
+  assert len(set(names)) == len(names)
+  assert sum(name.startswith("distribution-") for name in names) == 2
+  for name in names:
+    assert re.fullmatch(r"[a-z0-9-]{1,100}", name)
+
+
+def test_odd_data_says_nan_nowhere(make_table):
+  rng = np.random.default_rng(4)
+  tables = [
+    {("g", ACCURACY): [[0.5] * 9] * 4},
+    {("g", ACCURACY): [[0.3], [0.5], [0.1]]},
+    {("g", ACCURACY): [0.3 + 0.1 * n + 0.05 * rng.random(9) for n in range(4)]},
+    {("g", ACCURACY): [rng.random(9), [np.nan] * 9, rng.random(9)]},
+    {("g", NLL): [[3.0, 3.0], [2.0, 2.0], [1.0, 1.0]]},
+  ]
+  for scores in tables:
+    for section in sections_of(series_lib.analyze(make_table(scores), FEW)):
+      for text in texts(section):
+        assert not re.search(r"\b(nan|inf|None)\b", text), text
+
+
+def test_foreign_text_is_escaped_on_the_page(make_table):
+  metric = ACCURACY._replace(name=HOSTILE)
+  rng = np.random.default_rng(5)
+  scores = {
+    (HOSTILE, metric): [rng.random(9), rng.random(9)],
+    ("x" * 300, metric): [rng.random(9), rng.random(9)],
+  }
+  table = make_table(
+    scores,
+    scale_name=HOSTILE,
+    condition=HOSTILE,
+    seed_meaning=HOSTILE,
+    findings=[Finding("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
+  )
+  page = report.render("t", "i", sections_of(series_lib.analyze(table, FEW)))
+  assert "<script" not in page
+  assert "&lt;script&gt;" in page
