@@ -26,7 +26,8 @@ def texts(section):
   found = [section.title, section.sentence, section.caveat, section.code]
   found += [text for point in section.points for text in point]
   if section.table:
-    found += [*section.table.header, *sum(map(list, section.table.rows), [])]
+    found += section.table.header
+    found += [text for row in section.table.rows for text in row]
   return found
 
 
