@@ -1,6 +1,5 @@
 """The command from a file to its report, as a process of its own."""
 
-import io
 import json
 import os
 import pathlib
@@ -169,21 +168,6 @@ def test_the_same_command_again_touches_no_file(csv_run):
   assert snapshot(folder / "out") == before
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_the_kind_of_file_does_not_matter(csv_run, scores, tmp_path, suffix):
-  folder, content = csv_run
-  path = tmp_path / f"scores.{suffix}"
-  if suffix == "jsonl":
-    scores.to_json(path, orient="records", lines=True)
-  else:
-    scores.to_parquet(path)
-  found = analyze(path, tmp_path / "out", *MAPPING)
-  pd.testing.assert_frame_equal(found["summary"], content["summary"])
-  for name in ("trajectories", "distances", "paths"):
-    written = (tmp_path / "out" / f"{name}.csv").read_bytes()
-    assert written == (folder / "out" / f"{name}.csv").read_bytes()
-
-
 def harness_file(size, seed, score):
   return {
     "results": {
@@ -205,6 +189,7 @@ def harness_file(size, seed, score):
   }
 
 
+@pytest.mark.slow
 def test_a_folder_of_harness_results(tmp_path):
   rng = np.random.default_rng(1)
   expected = {}
@@ -230,6 +215,7 @@ def test_a_folder_of_harness_results(tmp_path):
   assert "are over test items, not over runs" in told
 
 
+@pytest.mark.slow
 def test_a_work_directory(tiny, tmp_path):
   from emergence import population, sweep
 
@@ -259,21 +245,28 @@ def test_a_work_directory(tiny, tmp_path):
   assert "shares the data stream" in content["seed_meaning"]
 
 
-def write_csv(path, cells, header="scale,seed,score"):
-  lines = [
-    f"{scale},{seed},{score}"
-    for scale, scores in cells.items()
-    for seed, score in enumerate(scores)
-  ]
-  path.write_text("\n".join([header, *lines]) + "\n")
+def write(path, cells):
+  """Scores of seeds by scale, as CSV, JSON lines or Parquet."""
+  frame = pd.DataFrame(
+    [
+      {"scale": scale, "seed": seed, "score": score}
+      for scale, scores in cells.items()
+      for seed, score in enumerate(scores)
+    ]
+  )
+  match path.suffix:
+    case ".csv":
+      frame.to_csv(path, index=False)
+    case ".jsonl":
+      frame.to_json(path, orient="records", lines=True)
+    case ".parquet":
+      frame.to_parquet(path)
   return path
 
 
 def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
   scores = np.random.default_rng(2).random(30).round(3)
-  content = analyze(
-    write_csv(tmp_path / "a.csv", {3: scores}), tmp_path / "out"
-  )
+  content = analyze(write(tmp_path / "a.jsonl", {3: scores}), tmp_path / "out")
   (row,) = content["summary"].itertuples()
   assert row.mean == pytest.approx(scores.mean())
   kinds = {finding["kind"] for finding in content["findings"]}
@@ -283,9 +276,10 @@ def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
   assert pd.read_csv(tmp_path / "out" / "distances.csv").empty
 
 
+@pytest.mark.slow
 def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
   cells = {n: [0.1 * n] for n in range(1, 8)}
-  content = analyze(write_csv(tmp_path / "a.csv", cells), tmp_path / "out")
+  content = analyze(write(tmp_path / "a.csv", cells), tmp_path / "out")
   frame = content["summary"]
   np.testing.assert_allclose(frame["mean"], 0.1 * frame["scale"])
   assert frame["mean_low"].isna().all()
@@ -298,8 +292,8 @@ def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
 
 def test_a_scale_at_which_all_seeds_diverged(tmp_path):
   rng = np.random.default_rng(3)
-  cells = {1: rng.random(12), 2: ["NaN"] * 12, 3: rng.random(12)}
-  content = analyze(write_csv(tmp_path / "a.csv", cells), tmp_path / "out")
+  cells = {1: rng.random(12), 2: [np.nan] * 12, 3: rng.random(12)}
+  content = analyze(write(tmp_path / "a.parquet", cells), tmp_path / "out")
   frame = content["summary"].set_index("scale")
   assert frame.loc[2, "n_diverged"] == 12
   assert frame.loc[2, "success_probability"] == 0
@@ -347,62 +341,95 @@ def test_hostile_text_reaches_all_outputs_as_text(tmp_path):
     assert len(path.name) < 100
 
 
+MISTAKES = [
+  (["--records="], ["--records is empty"]),
+  (["--out="], ["--out is empty"]),
+  (["--records=/nowhere/a.csv"], ["there is no /nowhere/a.csv"]),
+  (["--score_column=acc"], ["--score_column: no column 'acc'"]),
+  (["--scale_column=scal"], ["did you mean 'scale'?"]),
+  (["--group_columns=score"], ["'score'"]),
+  (["--threshold=high"], ["--threshold reads like 0.2"]),
+  (["--threshold=score=nan"], ["finite number", "'nan'"]),
+  (["--threshold=20"], ["--threshold: 20 is outside of [0, 1]"]),
+  (["--threshold=acc=0.5"], ["there is no metric 'acc'"]),
+  (["--where=scale"], ["--where reads COLUMN=VALUE"]),
+  (["--where=scale=9"], ["leaves no row"]),
+  (["--score_unit=degrees"], ["--score_unit must be one of"]),
+  (["--lower_is_better=loss"], ["no column 'loss' in the metrics"]),
+  (["--conflicting_scores=mean"], ["conflicting_scores"]),
+  (["--resamples=10"], ["resamples"]),
+  (["--seed=-1"], ["seed"]),
+  (["--test_length=9"], ["--test_length does not concern a single file"]),
+  (["--name_pattern=x"], ["--name_pattern does not concern"]),
+  (["--nonsense=1"], ["nonsense"]),
+  (["leftover"], ["unexpected argument 'leftover'"]),
+  (
+    ["--records=ODD", "--group_columns=mean"],
+    ["'mean' is a column of the results"],
+  ),
+  (["--threshold=0.3,score=nan"], ["finite number"]),
+]
+
+# Imports the command once and runs it in a fork for each list of flags.
+SERVER = """
+import json, os, sys
+import pandas, pyarrow.parquet  # Once for all.
+from experiments import analyze, command
+for i, flags in enumerate(json.load(sys.stdin)):
+  pid = os.fork()
+  if not pid:
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+      stream.flush()
+      name = f"{sys.argv[1]}/{i}.{number}"
+      os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY), number)
+    sys.argv = ["analyze", *flags]
+    command.run(analyze.main)
+  print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("small")
-  return write_csv(folder / "a.csv", {1: [0.1, 0.2], 2: [0.3, 0.4]})
-
-
-@pytest.mark.parametrize(
-  ("flags", "parts"),
-  [
-    (["--records="], ["--records is empty"]),
-    (["--out="], ["--out is empty"]),
-    (["--records=/nowhere/a.csv"], ["there is no /nowhere/a.csv"]),
-    (["--score_column=acc"], ["--score_column: no column 'acc'"]),
-    (["--scale_column=scal"], ["did you mean 'scale'?"]),
-    (["--group_columns=score"], ["'score'"]),
-    (["--threshold=high"], ["--threshold reads like 0.2"]),
-    (["--threshold=score=nan"], ["finite number", "'nan'"]),
-    (["--threshold=20"], ["--threshold: 20 is outside of [0, 1]"]),
-    (["--threshold=acc=0.5"], ["there is no metric 'acc'"]),
-    (["--where=scale"], ["--where reads COLUMN=VALUE"]),
-    (["--where=scale=9"], ["leaves no row"]),
-    (["--score_unit=degrees"], ["--score_unit must be one of"]),
-    (["--lower_is_better=loss"], ["no column 'loss' in the metrics"]),
-    (["--conflicting_scores=mean"], ["conflicting_scores"]),
-    (["--resamples=10"], ["resamples"]),
-    (["--seed=-1"], ["seed"]),
-    (["--test_length=9"], ["--test_length does not concern a single file"]),
-    (["--name_pattern=x"], ["--name_pattern does not concern"]),
-    (["--nonsense=1"], ["nonsense"]),
-    (["leftover"], ["unexpected argument 'leftover'"]),
-  ],
-)
-def test_a_mistake_ends_in_one_line(small, tmp_path, flags, parts):
-  given = [f"--records={small}", f"--out={tmp_path / 'out'}"]
-  result = run(*given, *flags)
-  assert result.returncode == 2
-  (line,) = result.stderr.splitlines()
-  assert line.startswith("error: ")
-  for part in parts:
-    assert part in line
-  assert result.stdout == ""
-  assert not (tmp_path / "out").exists()
-
-
-def test_a_group_may_not_be_named_like_a_result(tmp_path):
-  (tmp_path / "a.csv").write_text("scale,seed,score,mean\n1,0,0.5,a\n")
-  result = run(
-    f"--records={tmp_path / 'a.csv'}",
-    f"--out={tmp_path / 'out'}",
-    "--group_columns=mean",
+def mistakes(tmp_path_factory):
+  """Exit code, stdout and stderr of each of `MISTAKES`."""
+  folder = tmp_path_factory.mktemp("mistakes")
+  path = write(folder / "a.csv", {1: [0.1, 0.2], 2: [0.3, 0.4]})
+  odd = folder / "odd.csv"
+  odd.write_text("scale,seed,score,mean\n1,0,0.5,a\n")
+  given = [f"--records={path}", f"--out={folder / 'out'}"]
+  flags = [
+    [*given, *(flag.replace("ODD", str(odd)) for flag in more)]
+    for more, _ in MISTAKES
+  ]
+  result = subprocess.run(
+    [sys.executable, "-c", SERVER, folder],
+    input=json.dumps(flags),
+    capture_output=True,
+    text=True,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    timeout=300,
   )
-  assert result.returncode == 2
-  assert "'mean' is a column of the results" in result.stderr
+  assert result.returncode == 0, result.stderr
+  codes = map(int, result.stdout.split())
+  assert not (folder / "out").exists()
+  return [
+    (code, *((folder / f"{i}.{number}").read_text() for number in (1, 2)))
+    for i, code in enumerate(codes)
+  ]
 
 
-def test_what_is_missing_and_what_cannot_be_written(small, tmp_path):
+@pytest.mark.parametrize("i", range(len(MISTAKES)))
+def test_a_mistake_ends_in_one_line(mistakes, i):
+  code, stdout, stderr = mistakes[i]
+  assert code == 2
+  (line,) = stderr.splitlines()
+  assert line.startswith("error: ")
+  for part in MISTAKES[i][1]:
+    assert part in line
+  assert stdout == ""
+
+
+def test_what_is_missing_and_what_cannot_be_written(tmp_path):
+  small = write(tmp_path / "a.csv", {1: [0.1, 0.2]})
   result = run(f"--records={small}")
   assert result.returncode == 2
   assert "--out" in result.stderr
@@ -418,19 +445,9 @@ def test_help_explains_each_flag():
   result = run("--help")
   assert result.returncode == 0
   flags = re.findall(
-    r'DEFINE_\w+\(\s*"(\w+)"',
+    r'(?:DEFINE_|define_)\w+\(\s*"(\w+)"',
     pathlib.Path("experiments/analyze.py").read_text(),
   )
   assert len(flags) > 15
   for flag in flags:
     assert f"--{flag}:" in result.stdout or f"--[no]{flag}:" in result.stdout
-
-
-def test_a_report_takes_json_without_infinities(tmp_path):
-  """Two equal likelihoods have a median without ends."""
-  content = io.BytesIO(rows.to_csv([{"a": None, "b": np.inf}], ["a", "b"]))
-  assert pd.read_csv(content)["b"].tolist() == [np.inf]
-  cells = {1: [3.0, 3.0], 2: [2.0, 2.0], 3: [1.0, 1.0]}
-  path = write_csv(tmp_path / "a.csv", cells)
-  found = analyze(path, tmp_path / "out", "--lower_is_better=score")
-  assert np.isinf(found["summary"]["median_high"]).all()

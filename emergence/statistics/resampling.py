@@ -263,7 +263,7 @@ def resampled_modes(
   scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
 ) -> np.ndarray:
   """Mode of bootstrap samples of scores in [0, 1], see `density.resampled`."""
-  return density.resampled(scores_S, index_RS)[0]
+  return density.resampled_modes(scores_S, index_RS)
 
 
 def mode_shares(
