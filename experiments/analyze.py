@@ -10,7 +10,9 @@ distances.csv, paths.csv, summary.json, figures and report.html. The statistics
 are defined in emergence/statistics/README.md.
 """
 
+import itertools
 import time
+from collections.abc import Iterable
 
 from absl import flags
 from etils import epath
@@ -19,6 +21,14 @@ from emergence import report, tables
 from emergence.analysis import findings, pages, rows, series
 from emergence.tables import score_table, workdir
 from experiments import command
+
+
+def _define_list(name: str, help_text: str) -> flags.FlagHolder:
+  """A list with commas that may be given several times, all of which count."""
+  return flags.DEFINE_multi(
+    flags.ListParser(), flags.ListSerializer(","), name, [], help_text
+  )
+
 
 _RECORDS = flags.DEFINE_string(
   "records",
@@ -44,9 +54,8 @@ _SCORE_COLUMN = flags.DEFINE_multi_string(
   "Column of scores; repeat for several metrics; default score. For work"
   " directories and harness folders: which metrics to take.",
 )
-_GROUP_COLUMNS = flags.DEFINE_list(
+_GROUP_COLUMNS = _define_list(
   "group_columns",
-  [],
   "Columns that tell groups apart; scales are compared within one. Files only.",
 )
 _METRIC_COLUMN = flags.DEFINE_string(
@@ -60,13 +69,12 @@ _WHERE = flags.DEFINE_multi_string(
   "COLUMN=VALUE or COLUMN!=VALUE; rows that do not meet all of them are left"
   " out and reported. An empty VALUE is an empty cell.",
 )
-_SCORE_UNIT = flags.DEFINE_list(
+_SCORE_UNIT = _define_list(
   "score_unit",
-  [],
   "auto, percent, fraction or raw for all metrics, or METRIC=UNIT for one.",
 )
-_LOWER_IS_BETTER = flags.DEFINE_list(
-  "lower_is_better", [], "Metrics in which less is better."
+_LOWER_IS_BETTER = _define_list(
+  "lower_is_better", "Metrics in which less is better."
 )
 _SCALE_AXIS = flags.DEFINE_enum(
   "scale_axis",
@@ -98,9 +106,8 @@ _CONFLICTING_LABELS = flags.DEFINE_enum(
   list(score_table.CONFLICTING_LABELS),
   "What to do where a file says another run than its path.",
 )
-_THRESHOLD = flags.DEFINE_list(
+_THRESHOLD = _define_list(
   "threshold",
-  [],
   "Least score of a success for metrics in [0, 1], default 0.2; or"
   " METRIC=VALUE for one metric, in its unit.",
 )
@@ -132,11 +139,11 @@ def main() -> None:
     scale_column=_SCALE_COLUMN.value,
     seed_column=_SEED_COLUMN.value,
     score_columns=_SCORE_COLUMN.value,
-    group_columns=_GROUP_COLUMNS.value,
+    group_columns=_flat(_GROUP_COLUMNS.value),
     metric_column=_METRIC_COLUMN.value,
     where=_WHERE.value,
-    score_unit=_SCORE_UNIT.value,
-    lower_is_better=_LOWER_IS_BETTER.value,
+    score_unit=_flat(_SCORE_UNIT.value),
+    lower_is_better=_flat(_LOWER_IS_BETTER.value),
     scale_axis=_SCALE_AXIS.value,
     test_length=_TEST_LENGTH.value,
     name_pattern=_NAME_PATTERN.value,
@@ -172,6 +179,10 @@ def main() -> None:
     epath.Path(_JSON.value).write_bytes(files["summary.json"])
 
 
+def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
+  return list(itertools.chain.from_iterable(lists))
+
+
 def _options() -> series.Options:
   options = series.Options(
     within_seed=_WITHIN_SEED.value,
@@ -180,7 +191,7 @@ def _options() -> series.Options:
     seed=_SEED.value,
   )
   named = []
-  for text in _THRESHOLD.value:
+  for text in _flat(_THRESHOLD.value):
     metric, equals, value = text.rpartition("=")
     try:
       number = float(value)

@@ -295,3 +295,13 @@ def test_each_tenth_holds_its_lower_end_and_the_last_one_both(dtype):
 def test_scores_outside_of_the_support_are_refused(scores, function):
   with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
     function(scores)
+
+
+@pytest.mark.parametrize("support", [(0.0, 1.0), (-np.inf, np.inf)])
+def test_modes_alone_are_those_that_come_with_antimodes(support):
+  rng = np.random.default_rng(0)
+  scores_S = np.where(rng.random(60) < 0.5, 0.8, 0.1) + 0.05 * rng.random(60)
+  index_RS = rng.integers(60, size=(50, 60))
+  both, _ = density.resampled(scores_S, index_RS, support)
+  alone = density.resampled_modes(scores_S, index_RS, support)
+  np.testing.assert_array_equal(alone, both)

@@ -75,10 +75,7 @@ def test_scales_have_ticks_that_do_not_touch(scales, scale_type, shown):
   drawing.name_scales(axes, {float(s): f"{s:g}" for s in scales})
   assert axes.get_xscale() == scale_type
   labels = [text.get_text() for text in axes.get_xticklabels()]
-  assert labels[-1] == f"{list(scales)[-1]:g}"
-  assert len(labels) <= 8
-  if len(scales) < 30:
-    assert set(shown.split()) <= {*labels, "1", "0"}
+  assert sorted(labels, key=float) == shown.split()
   drawing.render(figure, "png", dpi=50)
 
 
@@ -94,8 +91,8 @@ def test_ends_of_intervals_that_are_not_known_are_no_bars():
   figure = drawing.by_scale({"t": [line]}, "x", {1.0: "1", 4.0: "4"}, None)
   (container,) = panels(figure)[0].containers
   (bars,) = container.lines[2]
-  ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
-  assert ends[:3] == [[0.4, 0.7], [0.5, 0.5], [0.5, 0.5]]
+  ends = [segment[:, 1].tolist() for segment in bars.get_segments()[:3]]
+  assert ends == [[0.4, 0.7], [0.5, 0.5], [0.5, 0.5]]
   drawing.render(figure, "png", dpi=50)
 
 
@@ -163,7 +160,7 @@ def test_the_grid_of_small_multiples(num, grouped, columns):
 
 def test_every_cell_has_its_panel():
   seen = []
-  figure = drawing.small_multiples(
+  figure = drawing.styled(drawing.small_multiples)(
     [list(range(5)), [5, 6]],
     lambda axes, cell: seen.append(cell),
     str,

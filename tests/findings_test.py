@@ -288,8 +288,8 @@ def test_another_metric_agrees_or_does_not(make_table, found):
   texts = [f.sentence for f in found if f.kind == "metrics"]
   assert all(
     re.fullmatch(
-      r"group split, size \d: two modes are detected in exact match and in"
-      " nll.",
+      r"group split, size \d: two modes are detected in exact match and in nll"
+      r"\.",
       text,
     )
     for text in texts

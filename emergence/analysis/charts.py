@@ -146,7 +146,7 @@ def survival(analysis: Analysis, several: Sequence[Series]) -> Figure:
         curve.probability_T,
         color=color,
         linewidth=1,
-        label=drawing.literal(scale_name(analysis, scale)),
+        label=drawing.literal(scale_name(analysis, scale), 16),
       )
     assert series.threshold is not None
     axes.axvline(series.threshold, color="0.35", linestyle=":", linewidth=0.8)

@@ -440,9 +440,9 @@ def _scales(
           label.antimode,
           options.num_resamples,
           options.seed,
-          lambda scores_S, index_RS, step=step: density.resampled(
+          lambda scores_S, index_RS, step=step: density.resampled_modes(
             scores_S, index_RS, (metric.low, metric.high), step
-          )[0],
+          ),
         )
         if finite_S.size
         else None,
@@ -531,7 +531,7 @@ def _abruptness(
     paired=len({p.seeds for p in populations}) == 1,
     num_resamples=options.num_resamples,
     seed=options.seed,
-    find_modes=lambda scores_S, index_RS: density.resampled(
+    find_modes=lambda scores_S, index_RS: density.resampled_modes(
       scores_S, index_RS, support, step
-    )[0],
+    ),
   )
