@@ -73,14 +73,15 @@ class Grid(NamedTuple):
 
   Attributes:
     step: its step in the unit of the scores; 0 if all are equal.
-    is_tied: whether scores that are held by several runs each make up most of
-      the runs, three of them at least.
+    coarse_step: a step at which two grids at once would look like one: the
+      larger neighbour of the quartile, a tenth of the support at most; 0 unless
+      most runs share their scores with others.
     is_open: whether two scores hold so many of the runs that these may as well
       be neighbours on a grid as two modes.
   """
 
   step: float
-  is_tied: bool
+  coarse_step: float
   is_open: bool
 
 
@@ -371,18 +372,21 @@ def grid(scores_S: npt.ArrayLike, support: tuple[float, float] = UNIT) -> Grid:
   score_D = scores_S[first]
   count_D = np.diff(np.append(first, scores_S.size))
   width = support[1] - support[0]
+  guess = _COARSEST_GUESS * float(
+    width if math.isfinite(width) else np.ptp(scores_S)
+  )
   if score_D.size < 2:
-    return Grid(0.0, False, False)
+    return Grid(0.0, 0.0, False)
   if score_D.size == 2:
-    gap = float(score_D[1] - score_D[0])
-    guess = _COARSEST_GUESS * (width if math.isfinite(width) else gap)
-    return Grid(min(gap, guess), False, True)
+    step = min(float(score_D[1] - score_D[0]), guess)
+    return Grid(step, step, True)
   order = np.argsort(-count_D, kind="stable")
   held = count_D[order].cumsum()
   last = max(2, int(np.searchsorted(held, _ON_GRID * scores_S.size)))
   least = count_D[order[last]]
   gap = np.sort(np.diff(score_D[count_D >= least]))
-  step = float(gap[int(_TYPICAL_GAP * (gap.size - 1))])
+  typical = _TYPICAL_GAP * (gap.size - 1)
+  coarse = min(float(gap[math.ceil(typical)]), guess) if least > 1 else 0.0
   # The second score outweighs all that is elsewhere, which also shows that
   # scores between the ends are possible.
   elsewhere = scores_S.size - held[1]
@@ -391,7 +395,7 @@ def grid(scores_S: npt.ArrayLike, support: tuple[float, float] = UNIT) -> Grid:
     and count_D[order[1]] >= max(2, elsewhere)
     and abs(score_D[order[1]] - score_D[order[0]]) < width - _SAME_SCORE
   )
-  return Grid(step, bool(least > 1), bool(is_open))
+  return Grid(float(gap[int(typical)]), coarse, bool(is_open))
 
 
 def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:

@@ -122,8 +122,8 @@ def label_family(
     modes or more. It is not said of fewer than 20 runs; of scores of one item;
     nor, where the grid is not known, if two scores hold so many of the runs
     that they may be neighbours on it, or if most runs share their scores with
-    others and the antimode is gone at twice the bandwidth, for which two grids
-    at once may be the reason;
+    others and no antimode is left at a bandwidth of the coarser step, so that
+    it may be a gap between the points of two grids at once;
   - floor, ceiling: at least 95 % of the runs lie within 5 % of the support's
     width from its lower or upper end, and with 95 % confidence (Clopper &
     Pearson 1934) fewer than 30 % of all seeds lie elsewhere;
@@ -334,11 +334,13 @@ def _doubt(
       "most runs are at two scores, which may be neighbours on a grid: the "
       "number of test items would tell"
     )
-  assert found.shape
-  if grid.is_tied and math.isnan(found.shape.antimode_range[0]):
+  # At a bandwidth of the coarser step.
+  if grid.coarse_step and math.isnan(
+    density_lib.antimode(scores_S, support, 2 * grid.coarse_step)
+  ):
     return (
-      "the antimode is gone at twice the bandwidth, where it may be a gap "
-      "between test items: their number would tell"
+      f"no antimode is left at a bandwidth of {grid.coarse_step:.2g}, so that "
+      "it may be a gap in the grid: the number of test items would tell"
     )
   return ""
 
