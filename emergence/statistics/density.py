@@ -309,7 +309,7 @@ def resampled(
   below_RG = below_RD[:, np.searchsorted(score_D, at_G)]
   return (
     at_G[density_RG.argmax(axis=1)],
-    _antimodes(at_G, density_RG, below_RG, index_RS.shape[1]),
+    _antimodes(at_G, density_RG, below_RG, np.shape(index_RS)[1]),
   )
 
 

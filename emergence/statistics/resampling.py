@@ -262,7 +262,7 @@ def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
 def resampled_modes(
   scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
 ) -> np.ndarray:
-  """Mode of bootstrap samples of scores in [0, 1], see `density.resampled_modes`.
+  """Mode of bootstrap samples, as `density.resampled_modes`.
 
   Args:
     scores_S: one finite score a run, [S].
