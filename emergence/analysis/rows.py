@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from etils import epath
@@ -283,7 +283,11 @@ def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
   """Rows as CSV in UTF-8; what is not there is an empty field."""
   import pandas as pd
 
-  return pd.DataFrame(list(rows), columns=columns).to_csv(index=False).encode()
+  return (
+    pd.DataFrame(list(rows), columns=cast(Any, list(columns)))
+    .to_csv(index=False)
+    .encode()
+  )
 
 
 def to_json(content: Any) -> bytes:
