@@ -186,11 +186,11 @@ def test_odd_data_is_drawn_without_a_warning(make_table, scores, scales):
 
 def test_foreign_names_are_drawn_as_they_are(make_table):
   rng = np.random.default_rng(3)
-  names = ["$x$", r"$\frac{", "<script>", "long " * 80, "新 \n\x1b", "100% _^"]
+  names = [r"$x$ $\frac{ <script>", "long " * 80, "新 \n\x1b 100% _^"]
   for name in names:
     metric = ACCURACY._replace(name=name)
     table = make_table(
-      {(group, metric): [rng.random(5), rng.random(5)] for group in names[:3]},
+      {(group, metric): [rng.random(5), rng.random(5)] for group in names},
       scale_name=name,
     )
     frame = table.frame.assign(scale_label=[name] * len(table.frame))
