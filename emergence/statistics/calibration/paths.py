@@ -5,6 +5,17 @@
 draws three distributions of known kin many times and prints for each case the
 share of each verdict, of right ones, and of wrong ones: those that the truth
 rules out. `undecided` is never wrong; where both paths hold, it alone is right.
+
+With 100 repeats, 400 resamples and seed 7000 (eleven minutes), of the 60 cases
+with modes 3 standard deviations apart or more and 200 runs 0.974 are right on
+average. Two fall short of 0.95: displacements by 0.1 and by 0.9 of 3 standard
+deviations, 0.78 and 0.79; but for 0.01 the others are `undecided`. Such a shift
+is 3 standard errors of a difference of means, and a mixture of a smaller share
+comes within noise of it. Elsewhere 0.016 are wrong on average. The worst cases
+of these, with 500 repeats and 1000 resamples:
+
+    5 sd, at end 1, 30 runs     0.048        1 sd, displacement 0.5     0.028
+    5 sd, at end 0, 50 runs     0.042        0.5 sd, at end 1, 50 runs  0.024
 """
 
 import argparse
@@ -207,14 +218,15 @@ def main(argv: list[str] | None = None) -> None:
   heads = "".join(f"{name:>13}" for name in (*VERDICTS, "right", "wrong"))
   print(f"{'case':45}{'runs':>5}{heads}")
   right, wrong = [], []
+  margin = 2 * np.sqrt(0.05 * 0.95 / args.repeats)  # Two standard errors.
   for case in cases():
     if args.match not in case.name:
       continue
     found = rates(case, args.repeats, args.resamples, args.seed)
     (right if case.is_aim else wrong).append(found)
     row = (*found.verdicts.values(), found.right, found.wrong)
-    aim = "  low" if case.is_aim and found.right < 0.95 else ""
-    aim = "  high" if found.wrong > 0.05 else aim
+    aim = "  low" if case.is_aim and found.right < 0.95 - margin else ""
+    aim = "  high" if found.wrong > 0.05 + margin else aim
     cells = "".join(f"{value:13.3f}" for value in row)
     print(f"{case.name:45}{case.runs:5}{cells}{aim}", flush=True)
   if right:
