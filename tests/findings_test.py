@@ -204,10 +204,12 @@ def test_the_first_detectable_scale_comes_with_its_evidence(found, two_groups):
   scale = series.scales[n]
   score_S = scale.population.finite_S
   numbers = finding.numbers
-  above = (score_S > numbers["antimode"]).mean()
+  above = (score_S >= numbers["antimode"]).mean()
   text = finding.sentence
   assert f"the first size with two detectable modes is {n + 1}, with" in text
-  assert f"with {above:.0%} of {score_S.size} runs above the antimode" in text
+  assert (
+    f"with {100 * above:.3g}% of {score_S.size} runs at or above the antimode"
+  ) in text
   assert f"p = {numbers['p']:.2g}, {numbers['p_adjusted']:.2g} after" in text
   assert "after Holm over 28 tests" in text
   assert numbers["scale"] == n + 1
@@ -322,7 +324,7 @@ def test_paths_say_which_way_and_warn_of_steep_metrics(found, make_table):
     "on the way from size 1 to 7: a mixture of both ends'" in split.sentence
   )
   assert split.sentence.endswith("compare with a likelihood.")
-  assert "every run moves a part of the way (displacement)" in smooth.sentence
+  assert "joined quantile by quantile (displacement)" in smooth.sentence
   assert "steep" not in smooth.sentence
   (nll,) = pick(found, "path", metric="nll")
   assert "mixture" in nll.sentence
@@ -354,7 +356,8 @@ def test_abruptness_is_that_of_the_raw_scores(found, two_groups):
   numbers = finding.numbers
   difference = numbers["mode"] - jumps[1]
   shown = f"{difference:.2f}".replace("-", "−")
-  assert f"mode less success probability {shown} (" in text
+  assert f"mode less success probability {shown}, in resamples (" in text
+  assert "covers less than 95 %" in text
   assert numbers["difference_low"] <= difference <= numbers["difference_high"]
 
 
@@ -385,7 +388,7 @@ def test_the_best_seeds_and_those_without_rank_are_told(found, two_groups):
         f"the highest {name} is {measure_S[s]:.3g}, of seed {table.index[s]}"
       ) in finding.sentence
   (finding,) = pick(found, "trajectories")
-  assert "no score at some scale: 1 of 40 seeds" in finding.sentence
+  assert "no score at some scale: 2 of 40 seeds" in finding.sentence
 
 
 def test_infinite_and_constant_seeds_are_counted(make_table):
@@ -503,42 +506,39 @@ def test_item_noise_is_never_more_than_all(make_table):
   (text,) = say(make_table, {("g", items): cells}, "items", num_items=10.0)
   score_S = cells[0]
   part = (score_S * (1 - score_S)).mean() / 9 / score_S.var(ddof=1)
-  most = "all" if part >= 1 else f"{part:.0%}"
-  assert f"makes up to {most} of the variance between seeds" in text
+  assert f"anew would make {min(part, 1):.0%} of the variance" in text
   even = [np.array([0.4, 0.5] * 10)]
   (text,) = say(make_table, {("g", items): even}, "items", num_items=10.0)
-  assert "makes up to all of the variance" in text
+  assert "would make 100% of the variance" in text
 
 
 def test_divergence_is_told_with_and_without(make_table, found):
   (finding,) = pick(found, "divergence")
   # Of scale 2 one seed has no score; the one of scale 7 has a high one.
-  assert finding.numbers == {"num_diverged": 2, "num_without_score": 1}
+  assert finding.numbers == {"num_diverged": 2}
   assert finding.sentence.startswith(
     "group split, exact match: 2 runs diverged, at 2, 7. In the success"
     " probability they are failures; that of 2 is"
   )
-  assert finding.sentence.endswith(
-    "1 has no score, which leaves it out of all else."
-  )
+  assert finding.sentence.endswith("All else is about the runs that did not.")
   assert not pick(found, "divergence", "smooth")
   cells = [[0.9] * 6 + [np.nan] * 2, [0.9] * 8]
   assert say(make_table, cells, "divergence") == [
     "2 runs diverged, at 1. In the success probability they are failures; that"
-    " of 1 is 0.75 with them and 1.00 without. 2 have no score, which leaves"
-    " them out of all else."
+    " of 1 is 0.75 with them and 1.00 without. All else is about the runs that"
+    " did not."
   ]
   cells = [[np.nan], [0.9]]
   assert say(make_table, cells, "divergence") == [
     "1 run diverged, at 1. In the success probability they are failures; that"
-    " of 1 is 0.00 with them and undefined without, as all diverged. 1 has no"
-    " score, which leaves it out of all else."
+    " of 1 is 0.00 with them and undefined without, as all diverged. All"
+    " else is about the runs that did not."
   ]
   (text,) = say(
     make_table, {("g", NLL): [[np.nan, 1.0], [1.0, 2.0]]}, "divergence"
   )
   assert text == (
-    "1 run diverged, at 1. 1 has no score, which leaves it out of all else."
+    "1 run diverged, at 1. All else is about the runs that did not."
   )
 
 

@@ -91,7 +91,9 @@ def test_success_counts_diverged_runs_as_failures_and_shows_it_without(
 
 def test_the_score_of_a_diverged_run_counts_nowhere(make_table):
   """20 of 60 diverged, with the score of a failure; all others succeed."""
-  score_S = np.append(np.zeros(20), np.random.default_rng(0).normal(0.7, 0.05, 40))
+  score_S = np.append(
+    np.zeros(20), np.random.default_rng(0).normal(0.7, 0.05, 40)
+  )
   marks = {("g", 1, seed) for seed in range(20)}
   found = analyze_one(make_table, ACCURACY, [score_S], diverged=marks).scales[0]
   assert found.success.diverged_fail.probability == pytest.approx(2 / 3)

@@ -396,14 +396,16 @@ def _abruptness(analysis: Analysis, series: Series) -> Iterator[Finding]:
     for name, value in known.items()
     if not math.isnan(value) and name not in few
   ]
-  low, high = found.difference_low, found.difference_high
+  interval = _interval(found.difference_low, found.difference_high)
+  if interval:
+    interval = f", in resamples{interval}, a range that covers less than 95 %"
   yield _finding(
     analysis,
     "abruptness",
     series,
     f"largest step as a share of the range over scales: {', '.join(parts)};"
-    f" mode less success probability {signed(found.difference)}, in resamples"
-    f" about{_interval(low, high)}, a range that covers less than 95 %. For"
+    f" mode less success probability {signed(found.difference)}"
+    f"{interval}. For"
     " two clusters a jump of the mode is arithmetic where their peaks are"
     " equal, near P = ½, and no evidence of an abrupt change",
     **found._asdict(),

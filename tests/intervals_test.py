@@ -1,0 +1,74 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from emergence.statistics import intervals
+
+
+def test_resamples_are_uniform_draws_with_replacement():
+  index_RS = intervals.resample_indices(7, 20_000, seed=3)
+  assert index_RS.shape == (20_000, 7)
+  counts = np.bincount(index_RS.ravel(), minlength=7)
+  assert stats.chisquare(counts).pvalue > 1e-4
+  # A run is missing from a resample with probability (1 − 1/7)^7.
+  missing = (index_RS != 0).all(axis=1).mean()
+  assert missing == pytest.approx((6 / 7) ** 7, abs=0.015)
+  again = intervals.resample_indices(7, 20_000, seed=3)
+  np.testing.assert_array_equal(index_RS, again)
+  with pytest.raises(ValueError, match="at least one run"):
+    intervals.resample_indices(0)
+
+
+def test_the_plain_interval_is_that_of_the_percentiles():
+  value_R = np.random.default_rng(0).normal(size=5000)
+  low, high = intervals.percentile_interval(value_R, math.inf, 0.9)
+  assert (low, high) == pytest.approx(np.quantile(value_R, [0.05, 0.95]))
+
+
+def test_the_expanded_interval_of_a_mean_is_students():
+  """For normal scores the bootstrap of the mean is normal, and the expansion
+  turns its interval into that of the t-test."""
+  rng = np.random.default_rng(1)
+  scores_S = rng.normal(size=12)
+  # The bootstrap law of the mean: sd with ddof = 0 over the root of S.
+  spread = scores_S.std() / math.sqrt(12)
+  grid = (np.arange(200_000) + 0.5) / 200_000
+  value_R = scores_S.mean() + spread * stats.norm.ppf(grid)
+  low, high = intervals.percentile_interval(value_R, 12)
+  expected = stats.ttest_1samp(scores_S, 0).confidence_interval()
+  assert (low, high) == pytest.approx((expected.low, expected.high), abs=2e-3)
+
+
+def test_undefined_resamples_are_left_out_and_few_runs_have_no_interval():
+  value_R = np.array([1.0, 2.0, 3.0, np.nan])
+  low, high = intervals.percentile_interval(value_R, math.inf, 0.5)
+  assert (low, high) == pytest.approx(np.quantile([1, 2, 3], [0.25, 0.75]))
+  assert all(map(math.isnan, intervals.percentile_interval(value_R, 1)))
+  assert all(map(math.isnan, intervals.percentile_interval([np.nan], 9)))
+
+
+@pytest.mark.parametrize("hits", [3, 12, 25])
+def test_the_corrected_interval_of_a_share_is_scipys(hits):
+  success_S = np.arange(30) < hits
+  index_RS = intervals.resample_indices(30, 20_000, seed=0)
+  share = hits / 30
+  spread = math.sqrt(30 * share * (1 - share))
+  found = intervals.bca_interval(
+    success_S[index_RS].mean(axis=1), share, (1 - 2 * share) / (6 * spread)
+  )
+  expected = stats.bootstrap(
+    (success_S.astype(float),),
+    np.mean,
+    method="BCa",
+    n_resamples=20_000,
+    rng=np.random.default_rng(1),
+  ).confidence_interval
+  # In steps of one run.
+  assert found == pytest.approx((expected.low, expected.high), abs=1.01 / 30)
+
+
+def test_a_value_outside_of_its_resamples_has_no_corrected_interval():
+  assert all(map(math.isnan, intervals.bca_interval([1.0, 1.0], 2.0, 0.0)))
+  assert all(map(math.isnan, intervals.bca_interval([np.nan], 2.0, 0.0)))
