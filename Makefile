@@ -11,6 +11,9 @@ PYTHON ?= python3
 VENV := .venv
 DEMO := demo
 
+# A file of tests stays on one core, whose fixtures its tests share.
+PARALLEL := -n auto --dist loadfile
+
 export PYTHONNOUSERSITE = 1
 
 BIN := $(VENV)/bin
@@ -25,10 +28,10 @@ demo: $(INSTALLED)
 	$(BIN)/python -m experiments.report --workdir=$(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 reference: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check

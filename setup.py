@@ -64,6 +64,7 @@ setuptools.setup(
       "pre-commit>=4",
       "pyright>=1.1.390",
       "pytest>=8",
+      "pytest-xdist>=3.6",
       "ruff>=0.9",
     ],
     "notebooks": ["jupyterlab>=4"],

@@ -31,8 +31,8 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
         str(row["depth"]),
         f"{row['num_params']:,}",
         str(row["n_seeds"]),
-        f"{row['mean']:.2f}",
-        f"{row['mode']:.2f}",
+        format_score(row["mean"]),
+        format_score(row["mode"]),
         f"{row['success_probability']:.2f}",
         f"{row['success_low']:.2f}–{row['success_high']:.2f}",
         " ".join(f"{count:3d}" for count in row["seeds_by_tenth"]),
@@ -110,6 +110,11 @@ def format_budget(seconds: Mapping[str, float]) -> str:
     for phase, part in seconds.items()
   ]
   return f"{format_seconds(total)}: {', '.join(parts)}"
+
+
+def format_score(score: float | None) -> str:
+  """A score with two decimals, a dash where there is none."""
+  return "–" if score is None else f"{score:.2f}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -147,13 +147,11 @@ def _cells(sweep: Sweep) -> Section:
       f"{row['num_params']:,}",
       str(row["n_seeds"]),
       str(row["n_diverged"]),
-      f"{row['mean']:.2f}",
-      f"{row['mode']:.2f}",
+      console.format_score(row["mean"]),
+      console.format_score(row["mode"]),
       f"{row['success_probability']:.2f}",
       f"{row['success_low']:.2f}–{row['success_high']:.2f}",
-      "–"
-      if row["mean_given_success"] is None
-      else f"{row['mean_given_success']:.2f}",
+      console.format_score(row["mean_given_success"]),
       " ".join(map(str, row["seeds_by_tenth"])),
     ]
     for row in rows
@@ -167,6 +165,7 @@ def _cells(sweep: Sweep) -> Section:
     f"{threshold:.0%} is a convention, another threshold gives other"
     " probabilities. The interval is Wilson's, over seeds of this very setting."
     " The mode is the peak of a smoothed density and moves with the smoothing."
+    " Diverged seeds count as failed and are left out of the rest."
     f" A mean of fewer than {success.MIN_SUCCESSES} successes is not given."
     " Seeds by tenth: [0, .1), [.1, .2), … [.9, 1].",
     table=Table(header, body),

@@ -166,3 +166,14 @@ def test_a_condition_on_a_column_that_is_not_there_names_the_nearest():
 def test_a_condition_that_nothing_meets_says_what_there_is():
   with pytest.raises(ValueError, match=r"no row of t; .* '', 'a', 'mean'"):
     cells.select(FRAME, ["model=b"], "t")
+
+
+def test_a_summary_row_is_no_seed():
+  with pytest.raises(ValueError, match="'mean' is a summary and no seed"):
+    cells.parse_seeds(["0", "1", "mean"], ["row 1", "row 2", "row 3"])
+
+
+def test_underscores_are_no_digits():
+  with pytest.raises(ValueError, match="no score"):
+    cells.parse_score("0_5")
+  assert cells.parse_seeds(["1_0", "2"], ["a", "b"]) == ["1_0", "2"]

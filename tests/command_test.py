@@ -105,9 +105,16 @@ def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
   assert first.returncode == 0, first.stderr
   assert first.stderr == ""
   assert first.stdout.endswith(f"report  {workdir}/report.html\n")
-  (row,) = json.loads(table.read_text())
-  assert row["n_seeds"] == 4
-  assert len(list((workdir / "figures").glob("*.png"))) == 6
+  rows = json.loads(table.read_text())
+  assert [row["metric"] for row in rows][:2] == [
+    "exact_match",
+    "token_accuracy",
+  ]
+  assert {row["n_seeds"] for row in rows} == {4}
+  for name in ("summary.csv", "summary.json", "trajectories.csv"):
+    assert (workdir / name).stat().st_size > 0
+  names = {path.stem for path in (workdir / "figures").glob("*.png")}
+  assert {"distribution-exact-match", "summaries", "length-curves"} <= names
   written = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
   run_sweep(f"--workdir={workdir}", main="report")
   assert written == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}

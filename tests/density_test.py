@@ -74,7 +74,52 @@ def test_the_bandwidth_is_silvermans_rule():
   spread = min(np.std(scores_S, ddof=1), stats.iqr(scores_S) / 1.34)
   expected = 0.9 * spread * 200**-0.2
   assert density.bandwidth(scores_S) == pytest.approx(expected)
-  assert density.bandwidth(30 * scores_S, REAL) == pytest.approx(30 * expected)
+
+
+def test_without_ends_the_bandwidth_is_that_rule_for_an_even_normal_sample():
+  scores_S = stats.norm.ppf((np.arange(200) + 0.5) / 200, 15, 2.4)
+  expected = 0.9 * 2.4 * 200**-0.2
+  found = density.bandwidth(scores_S, REAL)
+  assert found == pytest.approx(expected, rel=0.03)
+  shifted = density.bandwidth(100 * scores_S - 7, REAL)
+  assert shifted == pytest.approx(100 * found)
+
+
+@pytest.mark.parametrize("num_far", [3, 7, 20])
+@pytest.mark.parametrize("far", [50.0, 1000.0, 1e6])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_runs_far_out_change_neither_mode_nor_antimode(num_far, far, sign):
+  rng = np.random.default_rng(5)
+  scores_S = np.append(rng.normal(0.3, 0.05, 57), rng.normal(2, 0.2, 47))
+  far_S = rng.normal(far, 0.05 * far, num_far)
+  support = POSITIVE if sign > 0 else (-np.inf, 0.0)
+  plain = density.shape(sign * scores_S, support)
+  found = density.shape(sign * np.append(scores_S, far_S), support)
+  assert found.mode == pytest.approx(sign * 0.3, abs=0.05)
+  assert plain.mode == pytest.approx(found.mode, abs=0.05)
+  assert found.antimode == pytest.approx(plain.antimode, abs=0.1)
+  assert np.abs(found.antimode) == pytest.approx(1, abs=0.25)
+
+
+def test_beside_an_atom_an_empty_stretch_has_its_antimode_in_the_middle():
+  rng = np.random.default_rng(6)
+  scores_S = np.append(np.full(80, 0.7), rng.normal(3, 0.1, 17))
+  scores_S = np.append(scores_S, [1000.0] * 3)
+  assert density.antimode(scores_S, POSITIVE) == pytest.approx(1.8, abs=0.2)
+
+
+@pytest.mark.parametrize(("num", "least"), [(100, 5), (400, 10), (10_000, 50)])
+def test_the_more_runs_the_lighter_a_mode_may_be(num, least):
+  for num_high, found in ((least, True), (least - 1, False)):
+    scores_S = np.repeat([0.2, 0.8], [num - num_high, num_high])
+    assert np.isfinite(density.antimode(scores_S)) == found
+
+
+def test_a_run_at_the_antimode_is_above_it():
+  scores_S = np.repeat([0.0, 0.5, 1.0], [49, 2, 49])
+  shape = density.shape(scores_S)
+  assert shape.antimode == 0.5
+  assert shape.weight_above == 0.51
 
 
 def test_the_bandwidth_spans_half_a_grid_step():
@@ -212,15 +257,23 @@ def test_the_sample_itself_has_the_mode_and_antimode_of_the_scores(support):
   [
     ([0.3, 0.3], density.UNIT, 0),
     (np.arange(12) / 11, density.UNIT, 1 / 11),
-    (np.float32([0, 0.1, 0.3, 0.7]), density.UNIT, 0.1),
+    (np.float32([0, 0.1, 0.3, 0.4]), density.UNIT, 0.1),
     ([0, 0, 1, 1], density.UNIT, 0.1),
     ([10 / 11, 1], density.UNIT, 1 / 11),
     ([0, 0.5, 1], density.UNIT, 0.5),
     ([2, 2, 6], REAL, 0.4),
-    ([100.0, 100.00001, 101.00001, 103.0], REAL, 1),
+    ([100.0, 100.00001, 101.0, 103.0], REAL, 1),
+    # One run off the grid, far out, or with another number of items.
+    (np.repeat([0, 1, 2, 3, 1.4], [20, 30, 20, 9, 1]) / 11, REAL, 1 / 11),
+    (np.repeat([0, 1, 2, 3, 3e7], [20, 30, 20, 9, 1]) / 11, REAL, 1 / 11),
+    (np.repeat([0, 1, 2, 3, 4, 6], [30, 4, 30, 3, 20, 10]) / 22, REAL, 1 / 11),
+    # The gap between two modes is none of the grid.
+    (np.repeat([0, 5, 6, 7, 8], [50, 8, 17, 17, 8]) / 11, REAL, 1 / 11),
   ],
 )
-def test_the_grid_step_is_the_least_gap(scores, support, expected):
+def test_the_grid_step_is_the_gap_between_the_most_frequent_scores(
+  scores, support, expected
+):
   assert density.grid_step(scores, support) == pytest.approx(expected, 1e-6)
 
 

@@ -191,6 +191,12 @@ def test_what_cannot_be_tested_is_refused_by_name(scores, message):
     dip.dip_test(scores)
 
 
+def test_scores_of_one_item_are_refused():
+  with pytest.raises(ValueError, match="one item"):
+    dip.dip_test(np.repeat([0, 1], 50), step=1)
+  assert dip.dip_test(np.repeat([0, 1], 50), step=0.5).p < 0.05
+
+
 @pytest.mark.parametrize("step", [-0.1, np.nan, np.inf])
 def test_a_step_that_is_no_step_is_refused(step):
   with pytest.raises(ValueError, match="step"):

@@ -87,7 +87,7 @@ def test_the_largest_step_of_success_is_told_with_wilsons_intervals(
   assert first.sentence == (
     f"group split, exact match: between size {n + 1} and {n + 2} the share of"
     f" seeds at ≥ 20% goes from {share(counts[n], 40)} to"
-    f" {share(counts[n + 1], 40)}, its largest step."
+    f" {share(counts[n + 1], 40)}, the largest of 6 steps, and picked for that."
   )
   assert first.numbers["probability_to"] == counts[n + 1] / 40
   assert (first.numbers["scale_from"], first.numbers["scale_to"]) == (
@@ -256,7 +256,7 @@ def test_without_two_modes_all_labels_are_listed(make_table):
     "exact match: two modes are detected at no size; floor at 1; unimodal at 2;"
     " undecided at 3; ceiling at 4. The lowest p of the dip test:"
     f" {lowest:.2g}, {min(1, 4 * lowest):.2g} after Holm over 4 tests."
-    " Undecided is not unimodal: these seeds do not tell."
+    " Undecided is not unimodal: the evidence of each says why."
   )
   assert found.numbers["labels"] == dict.fromkeys(
     ["floor", "unimodal", "undecided", "ceiling"], 1
@@ -319,7 +319,7 @@ def test_paths_say_which_way_and_warn_of_steep_metrics(found, make_table):
   (split,) = pick(found, "path")
   (smooth,) = pick(found, "path", "smooth")
   assert (
-    "on the way from size 1 to 7: runs pass from one end's" in split.sentence
+    "on the way from size 1 to 7: a mixture of both ends'" in split.sentence
   )
   assert split.sentence.endswith("compare with a likelihood.")
   assert "every run moves a part of the way (displacement)" in smooth.sentence

@@ -25,6 +25,21 @@ def test_silvermans_test_has_its_level_for_normals_and_finds_two_modes():
   assert labels.silverman_share(two, 20, 60, 0) > 0.9
 
 
+@pytest.mark.parametrize(
+  "name",
+  [
+    "binomial(11, 0.05)/11, 1% off",
+    "10% of 22 items, else 11, 0.05",
+    "10% of 12 items, else 10, 0.05",
+    "50% of 12 items, else 10, 0.05",
+    "binomial(3, 0.05)/3",
+    "binomial(5, 0.05)/5",
+  ],
+)
+def test_a_grid_that_some_runs_are_off_is_not_taken_for_modes(name):
+  assert labels.shares(labels.families()[name], 60, 100, 2)["bimodal"] < 0.1
+
+
 def test_a_family_is_reproducible():
   for family in labels.families().values():
     first, second = (

@@ -30,7 +30,7 @@ def test_two_clear_modes_are_bimodal():
   assert found.p == found.p_adjusted < 1e-4
   assert found.antimode == pytest.approx(4, abs=1)
   assert found.shape.weight_above == 0.4
-  assert "40% of 100 runs above the antimode at 4" in found.evidence
+  assert "40% of 100 runs at or above the antimode at 4" in found.evidence
   assert f"dip {found.dip:.3f}, p = {found.p:.2g}" in found.evidence
 
 
@@ -89,6 +89,79 @@ def test_the_bound_on_runs_elsewhere_is_that_of_clopper_and_pearson():
   bound = stats.binomtest(3, 100, alternative="less").proportion_ci(0.95).high
   assert f"at most {bound:.0%} of seeds" in evidence
   assert "97 of 100 runs" in evidence
+
+
+@pytest.mark.parametrize("at_the_end", [0.0, 1.0])
+def test_a_significant_minority_is_a_mode_and_no_part_of_a_floor(at_the_end):
+  rng = np.random.default_rng(1)
+  scores_S = np.append(np.zeros(9510), rng.normal(0.8, 0.05, 490).clip(0, 1))
+  found = modality.label(np.abs(at_the_end - scores_S))
+  assert found.label == "bimodal"
+  share = "4.9%" if at_the_end == 0 else "95.1%"
+  assert f"{share} of 10000 runs at or above the antimode" in found.evidence
+  few = modality.label(np.abs(at_the_end - scores_S[9310:9520]))
+  assert few.label == ("floor" if at_the_end == 0 else "ceiling")
+  assert "4.8% elsewhere" in few.evidence
+
+
+@pytest.mark.parametrize(
+  ("num_low", "num_high", "num_far"), [(47, 47, 6), (47, 50, 3), (120, 123, 7)]
+)
+def test_runs_far_out_do_not_hide_two_modes(num_low, num_high, num_far):
+  rng = np.random.default_rng(2)
+  scores_S = np.concatenate(
+    [
+      rng.normal(0.3, 0.05, num_low),
+      rng.normal(2, 0.2, num_high),
+      rng.normal(1000, 50, num_far),
+    ]
+  )
+  found = modality.label(scores_S, (0.0, np.inf))
+  assert found.label == "bimodal"
+  assert found.antimode == pytest.approx(1, abs=0.3)
+  assert found.shape.weight_above == (num_high + num_far) / scores_S.size
+  assert np.abs(scores_S - found.shape.mode).min() < 0.05
+
+
+@pytest.mark.parametrize(
+  ("num", "step", "reason"),
+  [
+    (2, 0.05, "at least 20 runs, these are 4"),
+    (9, 0.05, "at least 20 runs, these are 18"),
+    (10, 0.05, ""),
+    (50, 0.05, ""),
+    (50, None, "number of test items would tell"),
+    (50, 1, "one item"),
+    (500, 1, "one item"),
+  ],
+)
+def test_half_at_zero_and_half_at_one_are_two_modes_of_enough_runs_and_items(
+  num, step, reason
+):
+  found = modality.label(np.repeat([0.0, 1.0], num), step=step)
+  assert found.label == ("undecided" if reason else "bimodal")
+  assert reason in found.evidence
+
+
+def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
+  # At 0 and 1, the others in between exclude scores of one item.
+  scores_S = np.repeat([0, 0.9, 0.95, 1], [50, 4, 6, 40])
+  assert modality.label(scores_S).label == "bimodal"
+  # At 0 and 1/3 they may be one mode of three items.
+  scores_S = np.repeat([0, 1 / 3, 0.4], [60, 38, 2])
+  assert modality.label(scores_S).label == "undecided"
+  assert modality.label(scores_S, step=0.01).label == "bimodal"
+
+
+def test_the_sentence_names_the_levels_at_which_a_mode_would_be_seen():
+  flat_S = quantiles(stats.norm(0, 1), 250)
+  found = modality.label_family([flat_S] * 96, [REAL] * 96)[0]
+  assert (
+    f"{found.smallest_weight:.3g} of them at level 0.05, "
+    f"{found.smallest_weight_adjusted:.3g} of them at 0.00052, the strictest"
+  ) in found.evidence
+  few = modality.label_family([flat_S[::3]] * 96, [REAL] * 96)[0]
+  assert "none at 0.00052" in few.evidence
 
 
 def test_an_infinite_support_has_no_floor():

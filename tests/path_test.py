@@ -28,6 +28,7 @@ def test_a_point_of_a_path_is_told_from_the_other(kind):
     near, far = getattr(result, kind), result.displacement
     far = result.mixture if kind == "displacement" else far
     assert near.share == pytest.approx(share, abs=0.1)
+    assert 0 < near.share_low < near.share < near.share_high < 1
     assert near.p > 0.01
     assert far.p < 0.01
     assert far.distance > far.null > 0
@@ -94,6 +95,10 @@ def test_zeros_and_ones_are_a_mixture_without_a_distance():
   (result,) = compare_paths([np.zeros(100), middle, np.ones(100)])
   assert result.verdict == "mixture"
   assert result.mixture.share == pytest.approx(0.3)
+  # But for the width of a cell of the grid.
+  assert result.mixture.distance < 0.01
+  assert result.mixture.p > 0.1
+  (result,) = compare_paths([np.zeros(100), middle, np.ones(100)], step=0)
   assert result.mixture.distance == pytest.approx(0, abs=1e-6)
   assert result.mixture.p == 1
 
@@ -138,20 +143,28 @@ def test_a_steep_metric_makes_a_mixture_of_a_displacement():
   assert compare_paths(steep)[0].verdict == "mixture"
 
 
-def test_rounding_to_a_grid_does_not_reject_the_displacement_path():
-  rng = np.random.default_rng(6)
-  smooth, rounded = [], []
-  for seed in range(20):
-    samples = [
-      np.rint(11 * rng.normal(0.15 + 0.55 * a, 0.06 + 0.04 * a, 200)) / 11
-      for a in (0, 0.4, 1)
-    ]
-    rounded += compare_paths(samples, num_resamples=200, seed=seed)
-    smooth += compare_paths(samples, step=0, num_resamples=200, seed=seed)
-  rejected = lambda results: sum(r.displacement.p <= 0.01 for r in results)
-  assert rejected(rounded) <= 1
-  assert rejected(smooth) >= 10
-  assert all(r.verdict != "mixture" for r in rounded)
+def count_verdicts(draw, verdict, **options):
+  return sum(
+    compare_paths(draw(rng), num_resamples=200, seed=k, **options)[0].verdict
+    == verdict
+    for k, rng in enumerate(map(np.random.default_rng, range(20)))
+  )
+
+
+def test_rounding_does_not_take_runs_off_the_displacement_path():
+  draw = lambda rng: [
+    np.rint(11 * rng.normal(0.2 + 0.5 * a, 0.06 + 0.04 * a, 200)) / 11
+    for a in (0, 0.4, 1)
+  ]
+  assert count_verdicts(draw, "displacement") >= 19
+  assert count_verdicts(draw, "displacement", step=0) < 15
+
+
+def test_on_a_grid_a_small_change_is_no_mixture():
+  chances = (0.05, 0.075, 0.1)
+  draw = lambda rng: [rng.binomial(11, p, 200) / 11 for p in chances]
+  assert count_verdicts(draw, "mixture") <= 1
+  assert count_verdicts(draw, "mixture", step=0) >= 3
 
 
 def naive_difference(first, between, last):

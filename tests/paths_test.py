@@ -32,7 +32,7 @@ def test_rates_add_up():
   assert sum(found.verdicts.values()) == pytest.approx(1)
   assert found.right + found.wrong == pytest.approx(1)
   assert found.right == found.verdicts["mixture"]
-  both = paths.rates(CASES["one law, 20 runs"], 3, 39)
+  both = paths.rates(CASES["one law, 30 runs"], 3, 39)
   assert both.right == both.verdicts["undecided"]
   assert both.right + both.wrong == pytest.approx(1)
 
@@ -49,10 +49,10 @@ def test_far_modes_are_called_by_their_path():
 @pytest.mark.parametrize(
   "name",
   [
-    "one law, 20 runs",
+    "one law, 30 runs",
     "2 sd, at end 0, 200 runs",
     "1 sd, displacement 0.5, 200 runs",
-    "2 sd, displacement 0.5, 20 runs",
+    "2 sd, displacement 0.5, 30 runs",
     "5 sd, half of the runs half way, 200 runs",
     "binomial(11; 0.05, 0.075, 0.1), 200 runs",
   ],

@@ -1,17 +1,26 @@
-"""What README and the notebook show has to run."""
+"""What READMEs and the notebook show has to run, what they name has to be."""
 
+import importlib
+import importlib.util
+import inspect
 import json
 import pathlib
 import re
 
 import jax
 import numpy as np
+import pytest
 
-from emergence import tasks
+from emergence import tables, tasks
+from emergence.analysis import rows, series
 from emergence.config import TaskConfig
+from emergence.statistics import dip, modality, success, trends
+from emergence.statistics import path as path_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+STATISTICS = ROOT / "emergence" / "statistics"
+DEFINITIONS = (STATISTICS / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_task_that_readme_adds_agrees_with_its_solver(monkeypatch):
@@ -99,3 +108,118 @@ def test_the_notebook_runs_on_a_finished_sweep(
       exec("".join(cell["source"]), space)
   assert "exact match at test length 6" in capsys.readouterr().out
   assert space["table"].shape == (4, 2)
+
+
+def public_functions():
+  """Such as `dip.dip_test`, of all statistics."""
+  found = set()
+  for path in STATISTICS.glob("*.py"):
+    name = f"emergence.statistics.{path.stem}"
+    module = importlib.import_module(name)
+    found |= {
+      f"{path.stem}.{function}"
+      for function, value in vars(module).items()
+      if inspect.isroutine(inspect.unwrap(value))
+      and value.__module__ == name
+      and not function.startswith("_")
+    }
+  return found
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory):
+  """Of three scales, between which runs change over, in both directions."""
+  rng = np.random.default_rng(0)
+  lines = ["scale,seed,score,loss"]
+  for scale, share in enumerate((0, 0.5, 1)):
+    for seed in range(60):
+      score = rng.normal(0.8 if rng.random() < share else 0.2, 0.05)
+      lines.append(f"{scale},{seed},{score:.4f},{1 - score:.4f}")
+  path = tmp_path_factory.mktemp("scores") / "scores.csv"
+  path.write_text("\n".join(lines))
+  table = tables.read(
+    path, score_columns=["score", "loss"], lower_is_better=["loss"]
+  )
+  options = series.Options(
+    thresholds=(("loss", 0.5),), num_resamples=100, num_permutations=100
+  )
+  return series.analyze(table, options)
+
+
+@pytest.fixture(scope="module")
+def columns(analysis):
+  """Of all tables that the analysis writes."""
+  builders = rows.summary, rows.trajectories, rows.distances, rows.paths
+  return {name for build in builders for name in build(analysis)[0]}
+
+
+@pytest.fixture(scope="module")
+def files(analysis):
+  return rows.files(analysis, [])
+
+
+def is_entry(content, path):
+  """Whether JSON has something at a path, be it within a list."""
+  if not path:
+    return True
+  if isinstance(content, list):
+    return any(is_entry(item, path) for item in content)
+  return (
+    isinstance(content, dict)
+    and path[0] in content
+    and is_entry(content[path[0]], path[1:])
+  )
+
+
+def test_the_definitions_name_every_public_function():
+  functions = public_functions()
+  assert {"dip.dip_test", "transport.distances"} <= functions
+  assert "dip.DipTest" not in functions
+  assert functions - set(re.findall(r"`([^`]+)`", DEFINITIONS)) == set()
+
+
+def test_the_definitions_name_every_column(columns):
+  assert set(rows.SUMMARY_COLUMNS) <= columns
+  assert columns - set(re.findall(r"`([^`]+)`", DEFINITIONS)) == set()
+
+
+def test_what_the_definitions_name_exists(columns, files):
+  content = json.loads(files["summary.json"])
+  flags = re.findall(
+    r'flags\.DEFINE_\w+\(\s*"(\w+)"',
+    (ROOT / "experiments" / "analyze.py").read_text(encoding="utf-8"),
+  )
+  known = public_functions() | columns | set(files)
+  known |= {f"--{flag}" for flag in flags}
+  unknown = set()
+  for name in re.findall(r"`([^`]+)`", DEFINITIONS):
+    command = re.fullmatch(r"python -m ([\w.]+)( --\w+( \d+)?)*", name)
+    if command:
+      assert importlib.util.find_spec(command[1]), name
+    elif name not in known and not is_entry(content, name.split(".")):
+      unknown.add(name)
+  assert unknown == set()
+
+
+def test_the_definitions_have_the_numbers_of_the_code():
+  text = " ".join(DEFINITIONS.split())
+  enough = next(
+    num
+    for num in range(dip.MIN_RUNS, 1000)
+    if dip.detectable_weight(num) <= modality.MINOR_WEIGHT
+  )
+  for phrase in (
+    f"t is {success.DEFAULT_THRESHOLD:g} unless",
+    f"below {success.MIN_SUCCESSES} of them",
+    f"mean over {dip.NUM_JITTERS} such jitters",
+    f"between {dip.null_table().num_runs_N.size} sizes",
+    f"`smallest_weight` ≤ {modality.MINOR_WEIGHT:g}: takes {enough} runs",
+    f"fewer than {dip.MIN_RUNS} runs",
+    f"fewer than {path_lib.MIN_RUNS} runs at this scale",
+    f"fewer than {trends.MIN_SCALES} scales",
+  ):
+    assert phrase in text
+  label = lambda num: modality.label(np.zeros(num)).label
+  (least,) = re.findall(r"Pearson 1934\): takes (\d+) runs", text)
+  assert label(int(least)) == "floor"
+  assert label(int(least) - 1) == "undecided"

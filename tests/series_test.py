@@ -69,7 +69,6 @@ def test_a_population_is_the_rows_of_its_cell(two_groups):
 def test_success_counts_diverged_runs_as_failures_and_shows_it_without(
   two_groups,
 ):
-  seen = 0
   for series, scale, score_S, diverged_S in each_scale(two_groups):
     at_least_S = (
       score_S <= 1.0 if series.metric.name == "nll" else score_S >= 0.2
@@ -84,18 +83,25 @@ def test_success_counts_diverged_runs_as_failures_and_shows_it_without(
       assert (found.low, found.high) == pytest.approx(
         (expected.low, expected.high), abs=1e-9
       )
-    # The diverged seed with a high score is such a failure.
-    seen += int((at_least_S & diverged_S).sum())
     where = scale.survival.threshold_T
     sign = 1 if series.metric.higher_is_better else -1
     share = ((sign * score_S >= where[:, None] - 1e-6) & ~diverged_S).mean(1)
     np.testing.assert_allclose(scale.survival.probability_T, share)
-  assert seen == 2
 
 
-def test_means_count_the_score_of_a_diverged_run_and_those_of_successes_do_not(
-  two_groups,
-):
+def test_the_score_of_a_diverged_run_counts_nowhere(make_table):
+  """20 of 60 diverged, with the score of a failure; all others succeed."""
+  score_S = np.append(np.zeros(20), np.random.default_rng(0).normal(0.7, 0.05, 40))
+  marks = {("g", 1, seed) for seed in range(20)}
+  found = analyze_one(make_table, ACCURACY, [score_S], diverged=marks).scales[0]
+  assert found.success.diverged_fail.probability == pytest.approx(2 / 3)
+  assert found.success.diverged_left_out.probability == 1
+  assert found.modality.label != "bimodal"
+  assert "20 diverged" in found.modality.evidence
+  assert found.bootstrap.mean.value == pytest.approx(score_S[20:].mean())
+
+
+def test_means_are_of_runs_that_ended_well(two_groups):
   for series, scale, score_S, diverged_S in each_scale(two_groups):
     sign = 1 if series.metric.higher_is_better else -1
     finite_S = score_S[np.isfinite(score_S)]

@@ -30,7 +30,9 @@ def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
   shallow, deep = summary.summarize(make_frame(), 20)
   assert (shallow["depth"], deep["depth"]) == (1, 2)
   assert (shallow["n_seeds"], shallow["n_diverged"]) == (4, 1)
-  assert shallow["mean"] == pytest.approx(0.025)
+  # The diverged seed, a failure, is left out of the mean.
+  assert shallow["mean"] == pytest.approx(0.1 / 3)
+  assert sum(shallow["seeds_by_tenth"]) == 3
   assert shallow["success_probability"] == 0
   assert deep["mean"] == pytest.approx(0.35)
   assert deep["mode"] == pytest.approx(0, abs=0.02)
@@ -50,3 +52,9 @@ def test_the_threshold_is_an_argument():
 def test_a_length_that_was_not_tested_is_an_error():
   with pytest.raises(ValueError, match=r"only at \[10, 20\]"):
     summary.summarize(make_frame(), 30)
+
+
+def test_a_cell_of_diverged_seeds_has_no_mean():
+  row = summary.summarize(make_frame().assign(diverged=True), 20)[1]
+  assert (row["mean"], row["mode"]) == (None, None)
+  assert row["success_probability"] == 0

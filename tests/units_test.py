@@ -62,7 +62,9 @@ def test_an_unknown_unit_is_refused():
 
 
 def test_scores_of_mixed_units_are_pointed_out():
-  assert "2 scores lie in (0, 1]" in decide([0.4, 0.5, 45.0]).sentence
+  scores = [0.4] + [45.0] * 9
+  decision = units.to_unit("m", np.array(scores), np.zeros(10, bool), SOURCES)
+  assert "1 scores lie in (0, 1]" in decision.sentence
 
 
 def make_frame():
@@ -104,3 +106,38 @@ def test_each_task_has_a_unit_of_its_own_and_errors_follow_the_scores():
 def test_a_metric_that_is_not_there_is_refused(arguments):
   with pytest.raises(ValueError, match="in the metrics; did you mean"):
     units.settle_units(make_frame(), *arguments)
+
+
+@pytest.mark.parametrize(
+  ("name", "expected"),
+  [
+    ("nll", True),
+    ("eval/loss", True),
+    ("word_perplexity", True),
+    ("Test Loss", True),
+    ("accuracy", False),
+    ("lossless_rate", False),
+    ("score", False),
+  ],
+)
+def test_names_in_which_less_is_better(name, expected):
+  assert units.is_lower_better(name) == expected
+
+
+def test_a_likelihood_is_not_taken_for_percent():
+  frame = make_frame().assign(metric="nll", score=0.5 * np.arange(6))
+  _, metrics, _ = units.settle_units(frame)
+  assert not metrics["nll"].higher_is_better
+  assert metrics["nll"].high == np.inf
+
+
+def test_ratings_are_not_taken_for_percent():
+  assert decide([0.0, 3.0, 5.0]).unit == "raw"
+  assert decide([0.0, 3.0, 50.0]).unit == "percent"
+
+
+def test_fractions_beside_percents_are_refused_unless_the_unit_is_given():
+  mixed = [0.1, 0.3, 0.9, 20.0, 60.0, 80.0]
+  with pytest.raises(ValueError, match=r"3 of 6 scores lie in \(0, 1\]"):
+    decide(mixed)
+  assert decide(mixed, unit="percent").unit == "percent"

@@ -169,8 +169,12 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
     "success",
     series,
     f"between {scale_name(analysis, a)} and {label_name(b)} {what} goes from"
-    f" {_with_interval(found[i])} to {_with_interval(found[i + 1])}, its"
-    " largest step",
+    f" {_with_interval(found[i])} to {_with_interval(found[i + 1])}"
+    + (
+      f", the largest of {len(steps)} steps, and picked for that"
+      if len(steps) > 1
+      else ""
+    ),
     scale_from=a.population.scale,
     scale_to=b.population.scale,
     probability_from=found[i].probability,
@@ -180,7 +184,6 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
     low_to=found[i + 1].low,
     high_to=found[i + 1].high,
   )
-  first, last = found[0].probability, found[-1].probability
   for k, step in enumerate(steps):
     x, y = found[k], found[k + 1]
     if step >= 0 or x.low <= y.high:
@@ -194,7 +197,7 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
       f" {label_name(series.scales[k + 1])}; the intervals do not meet"
       + (
         f". From the first {axis_name(analysis)} to the last it rises"
-        if last > first
+        if found[0].high < found[-1].low
         else ""
       ),
       scale_from=series.scales[k].population.scale,
@@ -251,6 +254,14 @@ def _differences(analysis: Analysis, series: Series) -> Iterator[Finding]:
     if len(differ) > _MOST_LISTED:
       names = f"{len(differ)} of {num - 1} pairs"
     text += f". Neighbours that differ at the {level} level: {names}"
+  num_lost = sum(int(s.population.diverged_S.sum()) for s in (a, b))
+  if num_lost:
+    text += f". {_count(num_lost, 'run')} that diverged left out"
+  if analysis.options.within_seed and not found.within_seed:
+    text += (
+      ". All runs were permuted and not the scales within each seed, as these"
+      " scales have different seeds"
+    )
   text += ". That two laws differ says nothing about the number of modes"
   yield _finding(analysis, "difference", series, text, **numbers)
 
@@ -274,7 +285,7 @@ def _modality(analysis: Analysis, series: Series) -> Iterator[Finding]:
     p = _p_value(lowest.p, lowest.p_adjusted, analysis.family_size, "tests")
     text += f". The lowest p of the dip test: {p.removeprefix('p = ')}"
   if "undecided" in labels:
-    text += ". Undecided is not unimodal: these seeds do not tell"
+    text += ". Undecided is not unimodal: the evidence of each says why"
   yield _finding(
     analysis,
     "modality",
@@ -338,8 +349,9 @@ def _path(analysis: Analysis, series: Series) -> Iterator[Finding]:
   for scale, found in zip(series.scales[1:], series.paths, strict=False):
     verdicts.setdefault(found.verdict, []).append(scale)
   words = {
-    "mixture": "runs pass from one end's distribution to the other's (mixture)",
-    "displacement": "every run moves a part of the way (displacement)",
+    "mixture": "a mixture of both ends' distributions",
+    "displacement": "both ends' distributions joined quantile by quantile"
+    " (displacement)",
     "neither": "neither path fits",
     "undecided": "undecided",
   }
@@ -390,10 +402,10 @@ def _abruptness(analysis: Analysis, series: Series) -> Iterator[Finding]:
     "abruptness",
     series,
     f"largest step as a share of the range over scales: {', '.join(parts)};"
-    f" mode less success probability {signed(found.difference)}"
-    f"{_interval(low, high)}. For two clusters a jump of the mode is arithmetic"
-    " where their peaks are equal, near P = ½, and no evidence of an abrupt"
-    " change",
+    f" mode less success probability {signed(found.difference)}, in resamples"
+    f" about{_interval(low, high)}, a range that covers less than 95 %. For"
+    " two clusters a jump of the mode is arithmetic where their peaks are"
+    " equal, near P = ½, and no evidence of an abrupt change",
     **found._asdict(),
   )
 
@@ -569,14 +581,15 @@ def _items(analysis: Analysis, series: Series) -> Iterator[Finding]:
   ]
   if shares:
     # An estimate of the part may pass the whole by chance.
-    most = "all" if max(shares) >= 1 else _percent(max(shares))
+    middle = min(float(np.median(shares)), 1.0)
     yield _finding(
       analysis,
       "items",
       series,
-      f"the draw of test items makes up to {most} of the variance between"
-      " seeds of a scale; intervals over seeds take the items as given",
-      largest_share=max(shares),
+      f"test items drawn anew would make {_percent(middle)} of the variance"
+      " between seeds (median over scales); intervals over seeds take the items"
+      " as given",
+      median_share=middle,
     )
 
 
@@ -599,19 +612,13 @@ def _divergence(analysis: Analysis, series: Series) -> Iterator[Finding]:
       if kept is None
       else f" {kept.probability:.2f} without"
     )
-  lost = sum(int((~np.isfinite(s.population.scores_S)).sum()) for s in hit)
-  if lost:
-    text += (
-      f". {lost} {'has' if lost == 1 else 'have'} no score, which leaves"
-      f" {'it' if lost == 1 else 'them'} out of all else"
-    )
+  text += ". All else is about the runs that did not"
   yield _finding(
     analysis,
     "divergence",
     series,
     text,
     num_diverged=total,
-    num_without_score=lost,
   )
 
 

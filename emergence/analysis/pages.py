@@ -123,7 +123,7 @@ def _statements(analysis: Analysis, statements: Sequence[Finding]) -> Section:
     "findings",
     "Findings",
     sentence,
-    f"{condition(analysis)} Intervals are of 95 % confidence, each by itself,"
+    f"{condition(analysis)} Intervals aim at 95 % confidence, each by itself,"
     " and are about other seeds of the same setting. summary.json has every"
     " statement with its numbers.".strip(),
     points=points,
@@ -308,9 +308,9 @@ def _paths(analysis: Analysis, several: list[Series]) -> Section:
   header = [*(["group"] if has_groups else []), axis_name(analysis), "verdict"]
   header += ["share moved", "to mixture", "to displacement", "evidence"]
   sentence = (
-    "For each scale between the first and the last: does a share of the runs"
-    " pass from the first distribution to the last (mixture), or does every run"
-    " go a part of the way (displacement)?"
+    "Each scale between the first and the last: is its distribution a mixture"
+    " of theirs, as if a share of runs changed over, or theirs joined quantile"
+    " by quantile (displacement), as if every run went a part of the way?"
   )
   if len(rows) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
@@ -318,7 +318,8 @@ def _paths(analysis: Analysis, several: list[Series]) -> Section:
     "paths",
     "Mass that moves, or runs that improve",
     sentence,
-    "A steep metric makes a mixture out of a smooth change of what runs can do:"
+    "Both are about distributions: runs at two scales are different models. A"
+    " steep metric makes a mixture out of a smooth change of what runs can do:"
     " paths.csv has the same for every metric, likelihoods included. Distances"
     " to both paths are Wasserstein-2, in the unit of the scores.",
     table=Table(header, rows[:_MOST_ROWS]),

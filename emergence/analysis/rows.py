@@ -120,7 +120,8 @@ def trajectories(analysis: Analysis) -> list[dict[str, Any]]:
   """A row a seed that stands at every scale of a series.
 
   Columns: groups, metric, seed, improvement, linearity, linearity_rank,
-  breakthroughness and breakthroughness_rank; a rank of 0 is none.
+  breakthroughness and breakthroughness_rank; a rank of 0 is none. Positive is
+  better in all metrics.
   """
   rows = []
   for series in analysis.series:
@@ -283,11 +284,8 @@ def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
   """Rows as CSV in UTF-8; what is not there is an empty field."""
   import pandas as pd
 
-  return (
-    pd.DataFrame(list(rows), columns=cast(Any, list(columns)))
-    .to_csv(index=False)
-    .encode()
-  )
+  frame = pd.DataFrame(list(rows), columns=pd.Index(columns))
+  return frame.to_csv(index=False).encode()
 
 
 def to_json(content: Any) -> bytes:

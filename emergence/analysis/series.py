@@ -31,6 +31,9 @@ from emergence.statistics.success import (
 )
 from emergence.tables.score_table import Metric, ScoreTable, quote
 
+# Scores are stored in single precision, and some are rounded to three decimals.
+_OFF_GRID = 0.05
+
 
 class Options(NamedTuple):
   """What an analysis leaves to its reader.
@@ -64,9 +67,11 @@ class Population(NamedTuple):
     scale: its number.
     label: its text.
     seeds: the seed of each run, S of them.
-    scores_S: their scores, NaN where a run has none, [S].
+    scores_S: their scores, [S]; NaN where a run diverged, whatever score it
+      has. Such runs fail, and are left out of all but the success probability.
     diverged_S: whether they diverged, [S].
     num_items: test items that a score is the mean of; NaN where unknown.
+    item_variance: mean variance of a score over test items; NaN where unknown.
   """
 
   scale: float
@@ -75,15 +80,11 @@ class Population(NamedTuple):
   scores_S: np.ndarray
   diverged_S: np.ndarray
   num_items: float
+  item_variance: float
 
   @property
   def finite_S(self) -> np.ndarray:
     return self.scores_S[np.isfinite(self.scores_S)]
-
-  @property
-  def outcome_S(self) -> np.ndarray:
-    """Scores as far as success goes: a diverged run fails, whatever it has."""
-    return np.where(self.diverged_S, math.nan, self.scores_S)
 
 
 class Scale(NamedTuple):
@@ -205,7 +206,12 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noq
         f"--threshold: {threshold:g} is outside of [{metric.low:g},"
         f" {metric.high:g}], where {quote(metric.name)} is"
       )
-  found = _populations(table, options)
+  for name, value in options.thresholds:
+    _require_within(value, table.metrics[name])
+  for metric in table.metrics.values():
+    if metric.name not in dict(options.thresholds):
+      _require_within(threshold_of(metric, options), metric)
+  found = _populations(table)
   labels = modality.label_family(
     [p.scores_S for _, metric, ps in found for p in ps],
     [(metric.low, metric.high) for _, metric, ps in found for _ in ps],
@@ -233,8 +239,17 @@ def threshold_of(metric: Metric, options: Options) -> float | None:
   return None
 
 
+def _require_within(threshold: float | None, metric: Metric) -> None:
+  if threshold is not None and not metric.low <= threshold <= metric.high:
+    raise ValueError(
+      f"--threshold: {threshold:g} is outside of [{metric.low:g},"
+      f" {metric.high:g}], the range of {metric.name} once percents are divided"
+      " by 100"
+    )
+
+
 def _populations(
-  table: ScoreTable, options: Options
+  table: ScoreTable,
 ) -> list[tuple[tuple, Metric, list[Population]]]:
   """Group, metric and populations of each series."""
   groups = list(table.group_columns)
@@ -249,8 +264,10 @@ def _populations(
     metric = table.metrics[name]
     populations = []
     for scale, cell in rows.groupby("scale"):
-      scores_S = cell["score"].to_numpy(float)
       diverged_S = cell["diverged"].to_numpy(bool)
+      scores_S = cell["score"].to_numpy(float)
+      scores_S = np.where(diverged_S, math.nan, scores_S)
+      item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
       populations.append(
         Population(
           float(scale),
@@ -259,6 +276,7 @@ def _populations(
           scores_S,
           diverged_S,
           float(cell["num_items"].iloc[0]),
+          float(item_variance.mean()) if item_variance.size else math.nan,
         )
       )
     found.append((tuple(group), metric, populations))
@@ -270,10 +288,13 @@ def _sign(metric: Metric) -> float:
 
 
 def _grid_step(metric: Metric, population: Population) -> float | None:
-  """1 / items where a score is a share of that many items."""
-  if metric.unit == "share of items" and population.num_items >= 1:
-    return 1 / population.num_items
-  return None
+  """1 / items where all scores are shares of that many items, else None."""
+  if not population.num_items >= 1 or (metric.low, metric.high) != (0.0, 1.0):
+    return None
+  counts_S = population.finite_S * population.num_items
+  if (np.abs(counts_S - np.round(counts_S)) > _OFF_GRID).any():
+    return None
+  return 1 / population.num_items
 
 
 def _series(
@@ -287,7 +308,6 @@ def _series(
   sign, threshold = _sign(metric), threshold_of(metric, options)
   flipped = None if threshold is None else sign * threshold
   better = [sign * p.scores_S for p in populations]
-  outcomes = [sign * p.outcome_S for p in populations]
   seeds, better_SN = _matrix(populations, better)
   has_trend = len(populations) > 1 and len(seeds) > 0
   return Series(
@@ -307,10 +327,10 @@ def _series(
     )
     if has_trend
     else None,
-    _abruptness(metric, populations, outcomes, flipped, options),
+    _abruptness(metric, populations, better, flipped, options),
     [
-      _studies(better[i : i + 2], outcomes[i : i + 2], flipped, options)
-      for i in range(len(populations) - 1)
+      small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
+      for a, b in itertools.pairwise(better)
     ]
     if flipped is not None
     else [],
@@ -394,31 +414,20 @@ def _scales(
   bootstraps: dict[int, resampling.Bootstrap] = {}
   for size in {p.scores_S.size for p in populations}:
     where = [i for i, p in enumerate(populations) if p.scores_S.size == size]
-    # Without a threshold nothing succeeds, and nothing is said of it.
-    least = math.inf if flipped is None else flipped
-
-    def bootstrap(scores, least=least):
-      return resampling.bootstrap(
-        sign * np.stack(scores),
-        least,
-        support,
-        options.num_resamples,
-        seed=options.seed,
-      )
-
-    found = bootstrap([populations[i].scores_S for i in where])
-    outcomes = found
-    if any(populations[i].diverged_S.any() for i in where):
-      outcomes = bootstrap([populations[i].outcome_S for i in where])
-    for i, of_scores, of_outcomes in zip(where, found, outcomes, strict=True):
-      bootstraps[i] = of_outcomes._replace(
-        mean=of_scores.mean, median=of_scores.median
-      )
+    found = resampling.bootstrap(
+      sign * np.stack([populations[i].scores_S for i in where]),
+      # Without a threshold nothing succeeds, and nothing is said of it.
+      math.inf if flipped is None else flipped,
+      support,
+      options.num_resamples,
+      seed=options.seed,
+    )
+    bootstraps |= dict(zip(where, found, strict=True))
   scales = []
   for i, (population, label) in enumerate(
     zip(populations, labels, strict=True)
   ):
-    outcome_S = sign * population.outcome_S
+    better_S = sign * population.scores_S
     finite_S = population.finite_S
     step = _grid_step(metric, population)
     scales.append(
@@ -437,8 +446,8 @@ def _scales(
         )
         if finite_S.size
         else None,
-        *_success(outcome_S, flipped, support),
-        _beyond(outcome_S, support, step, label, options),
+        *_success(better_S, flipped, support),
+        _beyond(better_S, support, step, label, options),
         _item_noise(table, metric, population),
       )
     )
@@ -446,7 +455,7 @@ def _scales(
 
 
 def _success(
-  outcome_S: np.ndarray, flipped: float | None, support: tuple[float, float]
+  better_S: np.ndarray, flipped: float | None, support: tuple[float, float]
 ) -> tuple[
   SuccessAndDivergence | None,
   MeanGivenSuccess | None,
@@ -456,19 +465,19 @@ def _success(
     return None, None, None
   thresholds_T = None
   if support != (0.0, 1.0):
-    finite_S = outcome_S[np.isfinite(outcome_S)]
+    finite_S = better_S[np.isfinite(better_S)]
     ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
     low, high = min(flipped, ends[0]), max(flipped, ends[1])
     thresholds_T = np.linspace(low, max(high, low + 1e-6), 101)
   return (
-    success.success_and_divergence(outcome_S, flipped),
-    success.mean_given_success(outcome_S, flipped),
-    success.survival(outcome_S, thresholds_T, flipped),
+    success.success_and_divergence(better_S, flipped),
+    success.mean_given_success(better_S, flipped),
+    success.survival(better_S, thresholds_T, flipped),
   )
 
 
 def _beyond(
-  outcome_S: np.ndarray,
+  better_S: np.ndarray,
   support: tuple[float, float],
   step: float | None,
   label: Modality,
@@ -477,7 +486,7 @@ def _beyond(
   if label.label != "bimodal":
     return None
   return success.success_beyond_antimode(
-    outcome_S,
+    better_S,
     lambda scores_S: density.antimode(scores_S, support, step),
     options.num_resamples,
     seed=options.seed,
@@ -490,42 +499,34 @@ def _beyond(
 def _item_noise(
   table: ScoreTable, metric: Metric, population: Population
 ) -> resampling.ItemNoise | None:
-  is_share = metric.unit == "share of items" and population.num_items >= 2
-  if table.items_enumerated or not is_share:
+  if table.items_enumerated:
     return None
-  return resampling.item_noise(population.scores_S, int(population.num_items))
-
-
-def _studies(
-  better: Sequence[np.ndarray],
-  outcomes: Sequence[np.ndarray],
-  flipped: float,
-  options: Options,
-) -> list[small_studies.SmallStudy]:
-  """Of a step: the mean of scores, and the success probability of outcomes."""
-  of_scores, of_outcomes = (
-    small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
-    for a, b in (better, outcomes)
-  )
-  found = [s for s in of_scores if s.statistic == "mean"]
-  found += [s for s in of_outcomes if s.statistic != "mean"]
-  return sorted(found, key=lambda s: (s.num_seeds, s.statistic))
+  finite_S = population.finite_S
+  if not math.isnan(population.item_variance) and finite_S.size > 1:
+    between = float(finite_S.var(ddof=1))
+    item = population.item_variance
+    share = item / between if between else math.nan
+    return resampling.ItemNoise(share, item, between, "")
+  is_share = _grid_step(metric, population) is not None
+  if is_share and population.num_items >= 2:
+    return resampling.item_noise(population.scores_S, int(population.num_items))
+  return None
 
 
 def _abruptness(
   metric: Metric,
   populations: Sequence[Population],
-  outcomes: Sequence[np.ndarray],
+  better: Sequence[np.ndarray],
   flipped: float | None,
   options: Options,
 ) -> trends.Abruptness | None:
-  has_scores = all(np.isfinite(outcome_S).any() for outcome_S in outcomes)
+  has_scores = all(np.isfinite(better_S).any() for better_S in better)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
   support = _support(metric)
   step = cast(Any, _grid_step(metric, populations[0]))
   return trends.abruptness(
-    outcomes,
+    better,
     flipped,
     paired=len({p.seeds for p in populations}) == 1,
     num_resamples=options.num_resamples,

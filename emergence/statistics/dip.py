@@ -60,7 +60,7 @@ def dip_test(
   for modes. So a uniform number of up to half a grid step is added to or taken
   from each score, which leaves a histogram of the scores on their own grid: the
   jittered law is unimodal if the probabilities of the grid points are. An atom
-  in otherwise continuous scores is spread over less than their smallest gap.
+  in otherwise continuous scores is spread over a typical gap between them.
   The dip is averaged over several jitters, because one alone adds noise to p.
 
   Args:
@@ -74,8 +74,8 @@ def dip_test(
 
   Raises:
     ValueError: a score that is not finite or not in the support, fewer than
-      four scores, scores that are all equal, or a step that is not a number
-      ≥ 0.
+      four scores, scores that are all equal, a step that is not a number ≥ 0,
+      or one of the whole support: scores of one item.
   """
   scores_S = density.require_scores(scores_S, support)
   if scores_S.size < MIN_RUNS:
@@ -90,6 +90,8 @@ def dip_test(
   step = inferred if step is None else step
   if not 0 <= step < math.inf:
     raise ValueError(f"the step of a grid is a number ≥ 0, got {step}")
+  if step >= support[1] - support[0]:
+    raise ValueError("a score of one item has no modes")
   rng = np.random.default_rng(seed)
   noise_JS = rng.uniform(-0.5, 0.5, (num_jitters if step else 1, scores_S.size))
   # Sorted, so that the order of the runs makes no difference.
@@ -104,11 +106,12 @@ def dips(samples_RS: np.ndarray) -> np.ndarray:
   """Hartigan's dip of each row, as the package `diptest` computes it.
 
   Args:
-    samples_RS: samples of at least four finite numbers, [R, S].
+    samples_RS: samples of at least four finite numbers, [R, S], in any unit and
+      order.
 
   Returns:
     The largest distance of the empirical distribution function from the
-    closest unimodal one, [R].
+    closest unimodal one, a share of S, [R].
   """
   samples_RS = np.sort(samples_RS, axis=1)
   return np.array([diptest.dipstat(row, sort_x=False) for row in samples_RS])
@@ -126,6 +129,9 @@ def p_value(dip: float, num_runs: int) -> float:
   Args:
     dip: a dip, in [0, 1/4].
     num_runs: number of scores it is of, at least four.
+
+  Returns:
+    The p-value, in (0, 1].
 
   Raises:
     ValueError: fewer than four scores.
@@ -214,5 +220,15 @@ def power_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read_table(name: str) -> np.ndarray:
-  """A CSV of numbers in `TABLES`, without its lines of comment."""
+  """A CSV of numbers in `TABLES`, without its lines of comment.
+
+  Args:
+    name: of the file.
+
+  Returns:
+    Its rows and columns, heads included.
+
+  Raises:
+    FileNotFoundError: no such file.
+  """
   return np.loadtxt(TABLES / name, delimiter=",", comments="#")

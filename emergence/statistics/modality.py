@@ -37,6 +37,9 @@ MINOR_WEIGHT = 0.3
 # A floor or ceiling: so many of the runs within so much of the support's width
 # from its end, and fewer than `MINOR_WEIGHT` elsewhere with this confidence.
 END_SHARE, END_WIDTH, END_CONFIDENCE = 0.95, 0.05, 0.95
+# Of fewer runs no two modes are said: half of them in each, by chance or not,
+# are too few to describe a mode by.
+MIN_RUNS = 20
 
 
 class Modality(NamedTuple):
@@ -93,6 +96,9 @@ def label(
     alpha: level of the test.
     seed: of the jitter.
 
+  Returns:
+    The label as in a family of one test.
+
   Raises:
     ValueError: another shape, or a finite score that is not in the support.
   """
@@ -110,13 +116,17 @@ def label_family(
 
   The label of each is the first of these that holds:
 
-  - floor, ceiling: at least 95 % of the runs lie within 5 % of the support's
-    width from its lower or upper end, and with 95 % confidence (Clopper &
-    Pearson 1934) fewer than 30 % of all seeds lie elsewhere;
   - bimodal: the dip test rejects one mode at level alpha after Holm's
     correction, and the density has an antimode. So an atom at an end counts as
     a mode only if an antimode separates it from the rest. Bimodal means two
-    modes or more;
+    modes or more. It is not said of fewer than 20 runs; of scores of one item;
+    nor, where the grid is not known, if two scores hold so many of the runs
+    that they may be neighbours on it, or if most runs share their scores with
+    others and no antimode is left at a bandwidth of the coarser step, so that
+    it may be a gap between the points of two grids at once;
+  - floor, ceiling: at least 95 % of the runs lie within 5 % of the support's
+    width from its lower or upper end, and with 95 % confidence (Clopper &
+    Pearson 1934) fewer than 30 % of all seeds lie elsewhere;
   - unimodal: the uncorrected test does not reject at level alpha, and among so
     many runs it would have found two normal modes of 70 % and 30 % that are 5
     standard deviations apart with power 0.8. Scores that are all equal count as
@@ -187,6 +197,9 @@ def holm(p_T: npt.ArrayLike) -> np.ndarray:
     p_T: one p-value a test of the declared family, [T]. NaN stands for a test
       that could not be made: it stays NaN and counts in T.
 
+  Returns:
+    The corrected p-values in the same order, [T].
+
   Raises:
     ValueError: a p-value outside of [0, 1].
   """
@@ -247,7 +260,7 @@ def _label(
     shape=shape,
     evidence="",
   )
-  name, evidence = _decide(found, scores_S, support, reason, alpha)
+  name, evidence = _decide(found, scores_S, support, step, reason, alpha)
   if num_diverged:
     evidence += f"; {num_diverged} diverged runs are left out"
   return found._replace(label=name, evidence=evidence)
@@ -257,37 +270,43 @@ def _decide(
   found: Modality,
   scores_S: np.ndarray,
   support: tuple[float, float],
+  step: float | None,
   reason: str,
   alpha: float,
 ) -> tuple[str, str]:
   """Label and evidence."""
   if found.num_runs < dip_lib.MIN_RUNS:
     return "undecided", reason
-  end, evidence = _at_an_end(scores_S, support)
-  if end:
-    return end, evidence
-  powerful = found.smallest_weight <= MINOR_WEIGHT  # False for NaN.
-  seen = _what_could_be_seen(found)
-  if reason:
-    return "unimodal" if powerful else "undecided", f"{reason}; {seen}"
   tested = f"dip {found.dip:.3f}, p = {found.p:.2g}"
   if found.family_size > 1:
     tested += (
       f", {found.p_adjusted:.2g} after Holm over {found.family_size} tests"
     )
-  if found.p_adjusted <= alpha and not math.isnan(found.antimode):
+  rejected = found.p_adjusted <= alpha  # False for NaN.
+  apart = rejected and not math.isnan(found.antimode)
+  if apart:
+    if doubt := _doubt(found, scores_S, support, step):
+      return "undecided", f"{tested} speaks against one mode, but {doubt}"
     assert found.shape
     above = found.shape.weight_above
     return "bimodal", (
-      f"two modes, with {above:.0%} of {found.num_runs} runs above the "
-      f"antimode at {found.antimode:.3g}: {tested}"
+      f"two modes, with {100 * above:.3g}% of {found.num_runs} runs at or "
+      f"above the antimode at {found.antimode:.3g}: {tested}"
     )
-  if found.p_adjusted <= alpha:
+  end, evidence = _at_an_end(scores_S, support)
+  if end:
+    return end, f"{evidence}; {reason or tested}"
+  if rejected:
     return "undecided", (
       f"{tested} speaks against one mode, but no antimode separates two"
     )
   if found.p <= alpha:
     return "undecided", f"{tested}: not enough for two modes, too low for one"
+  seen = _what_could_be_seen(found, alpha)
+  powerful = found.smallest_weight <= MINOR_WEIGHT  # False for NaN.
+  if reason:
+    same = powerful and not np.ptp(scores_S)
+    return "unimodal" if same else "undecided", f"{reason}; {seen}"
   if powerful:
     return "unimodal", f"no sign of a second mode: {tested}; {seen}"
   return (
@@ -296,16 +315,53 @@ def _decide(
   )
 
 
-def _what_could_be_seen(found: Modality) -> str:
-  distance, power = f"{dip_lib.MODE_DISTANCE:g} sd", f"{dip_lib.POWER:g}"
-  if math.isnan(found.smallest_weight):
+def _doubt(
+  found: Modality,
+  scores_S: np.ndarray,
+  support: tuple[float, float],
+  step: float | None,
+) -> str:
+  """Why what looks like two modes may be none, or an empty string."""
+  if found.num_runs < MIN_RUNS:
     return (
-      f"{found.num_runs} runs would show even two equal modes {distance} apart "
-      f"with power below {power}"
+      f"two modes take at least {MIN_RUNS} runs, these are {found.num_runs}"
     )
+  if step is not None:
+    return ""
+  grid = density_lib.grid(scores_S, support)
+  if grid.is_open:
+    return (
+      "most runs are at two scores, which may be neighbours on a grid: the "
+      "number of test items would tell"
+    )
+  # At a bandwidth of the coarser step.
+  if grid.coarse_step and math.isnan(
+    density_lib.antimode(scores_S, support, 2 * grid.coarse_step)
+  ):
+    return (
+      f"no antimode is left at a bandwidth of {grid.coarse_step:.2g}, so that "
+      "it may be a gap in the grid: the number of test items would tell"
+    )
+  return ""
+
+
+def _what_could_be_seen(found: Modality, alpha: float) -> str:
+  distance, power = f"{dip_lib.MODE_DISTANCE:g} sd", f"{dip_lib.POWER:g}"
+  levels = [(f"at level {alpha:g}", found.smallest_weight)]
+  if found.family_size > 1:
+    levels.append(
+      (
+        f"at {alpha / found.family_size:.2g}, the strictest after Holm",
+        found.smallest_weight_adjusted,
+      )
+    )
+  weights = ", ".join(
+    f"{'none' if math.isnan(weight) else f'{weight:.3g} of them'} {level}"
+    for level, weight in levels
+  )
   return (
     f"the lightest minor mode, {distance} away, that {found.num_runs} runs "
-    f"would show with power {power} holds {found.smallest_weight:.3g} of them"
+    f"would show with power {power} holds {weights}"
   )
 
 
@@ -325,7 +381,7 @@ def _at_an_end(
     if num_inside >= END_SHARE * scores_S.size and bound < MINOR_WEIGHT:
       return name, (
         f"{num_inside} of {scores_S.size} runs are within {zone:.2g} of "
-        f"{end:g}; at most {bound:.0%} of seeds are elsewhere "
-        f"({END_CONFIDENCE:.0%} bound)"
+        f"{end:g}, {100 * num_outside / scores_S.size:.2g}% elsewhere; at most "
+        f"{bound:.0%} of seeds are elsewhere ({END_CONFIDENCE:.0%} bound)"
       )
   return "", ""

@@ -23,9 +23,9 @@ from emergence.statistics import density, path_fit, transport
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
 # Resamples of fewer runs lie too close to each other, in their tails above all.
-MIN_RUNS = 20
-# A scale not told apart from an end point at this level lies on both paths.
-_END_LEVEL = 0.05
+MIN_RUNS = 30
+# As a share of the scores' range: a finer grid makes no difference.
+_FINEST_STEP = 1e-3
 # Of the search for the nearest mixture, see `path_fit.fit_mixture`.
 _FIT_STEPS, _RESAMPLE_STEPS = 60, 10
 
@@ -35,12 +35,17 @@ class Fit(NamedTuple):
 
   Attributes:
     share: α there, in [0, 1]; NaN where P₀ and P₁ have the same quantiles.
+    share_low: lower end of its bootstrap interval.
+    share_high: upper end.
     distance: Wasserstein-2 distance to it, in units of the score.
-    null: quantile of that distance for a distribution on the path.
+    null: quantile (95 % unless asked otherwise) of that distance for runs on
+      the path.
     p: p-value of a distribution on the path.
   """
 
   share: float
+  share_low: float
+  share_high: float
   distance: float
   null: float
   p: float
@@ -98,10 +103,15 @@ def compare_paths(
   Verdicts:
     neither: both distances are rejected on their path, p ≤ `rejection`.
     mixture, displacement: this path is nearer, its distance is not rejected,
-      and either the interval of the difference leaves out 0, or the difference
-      is rejected on the other path and not on this one.
-    undecided: everything else. So it is where a scale cannot be told from an
-      end point, for there the paths meet, and with fewer than 20 runs.
+      the interval of its share leaves out 0 and 1, where the paths meet, and
+      either the interval of the difference leaves out 0, or the difference is
+      rejected on the other path and not on this one.
+    undecided: everything else, and whatever fewer than 30 runs show.
+
+  On a grid no distribution lies exactly between two others, so the mixture path
+  would seem nearer. Equal scores are therefore spread evenly over their cell of
+  the grid, which changes distances by the order of its step, and runs on the
+  displacement path are rounded to the grid and spread at random.
 
   `rejection` is 1 % rather than 5 %, which would call one in twenty exact
   mixtures neither. Rates: `python -m emergence.statistics.calibration.paths`.
@@ -113,8 +123,7 @@ def compare_paths(
     samples: finite scores of at least three scales in their order, [S] each;
       sizes may differ, and lower may be better.
     step: of the grid on which the scores lie, such as 1 / items; the guess of
-      `density.grid_step` if None, no grid if 0. The displacement path's runs
-      are rounded to it: on a grid no distribution lies exactly between two.
+      `density.grid_step` if None, no grid if 0.
     confidence: of the interval, and level of the nulls' quantiles.
     rejection: level at which a path is rejected.
     num_resamples: of each of the three bootstraps.
@@ -131,11 +140,13 @@ def compare_paths(
   scores = transport.require_finite(samples)
   if len(scores) < 3:
     raise ValueError(f"a path needs three scales or more, got {len(scores)}")
+  pooled = np.concatenate(scores)
   if step is None:
-    step = density.grid_step(np.concatenate(scores), (-np.inf, np.inf))
+    step = density.grid_step(pooled, (-np.inf, np.inf))
+    step = step if step > _FINEST_STEP * np.ptp(pooled) else 0.0
   # Sums of squares lose less near zero.
-  origin = min(map(np.min, scores))
-  scores = [np.sort(s - origin) for s in scores]
+  origin = pooled.min()
+  scores = [_spread(np.sort(s - origin), step) for s in scores]
   rng = np.random.default_rng(seed)
   ends = scores[0], scores[-1]
   observed = path_fit.draw_ends(*ends, *[np.arange(s.size)[None] for s in ends])
@@ -144,15 +155,7 @@ def compare_paths(
     *[_indices(_uniforms(rng, num_resamples, s.size), s.size) for s in ends],
   )
   return [
-    _compare(
-      sample_S,
-      _uniforms(rng, num_resamples, sample_S.size),
-      observed,
-      resampled,
-      step,
-      confidence,
-      rejection,
-    )
+    _compare(sample_S, rng, observed, resampled, step, confidence, rejection)
     for sample_S in scores[1:-1]
   ]
 
@@ -167,9 +170,12 @@ def _indices(uniform_BD, size):
   return np.minimum((size * uniform_BD).astype(int), size - 1)
 
 
-def _compare(
-  sample_S, uniform_BD, observed, resampled, step, confidence, rejection
-):
+def _resample(scores_S, uniform_BD):
+  return scores_S[_indices(uniform_BD, scores_S.size)]
+
+
+def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
+  uniform_BD = _uniforms(rng, len(resampled.first_BS), sample_S.size)
   first_S, last_S = observed.first_BS[0], observed.last_BT[0]
   # Squares this small are rounding errors.
   slack = 1e-12 * max(observed.support_K[-1], sample_S[-1]) ** 2
@@ -188,28 +194,32 @@ def _compare(
   shares, squares = [s[0] for s in shares], [s[0] for s in squares]
   on_mixture_BD = _draw_mixture(observed, shares[0], uniform_BD)
   on_displacement_BD = _draw_displacement(
-    first_S, last_S, shares[1], step, uniform_BD
+    first_S, last_S, shares[1], step, uniform_BD, rng
   )
-  *_, gain_B = fit(
-    sample_S[_indices(uniform_BD, sample_S.size)], resampled, _RESAMPLE_STEPS
-  )
+  drawn_BD = _resample(sample_S, uniform_BD)
+  drawn_shares, _, gain_B = fit(drawn_BD, resampled, _RESAMPLE_STEPS)
   _, (mix_B, _), on_mixture_B = fit(on_mixture_BD, resampled, _RESAMPLE_STEPS)
   _, (_, move_B), on_displacement_B = fit(
     on_displacement_BD, resampled, _RESAMPLE_STEPS
   )
   (length,) = path_fit.squared_distance(observed.first_BS, observed.last_BT)
-  fits = [
-    Fit(
-      float(share) if length > 0 else np.nan,
-      float(np.sqrt(squared)),
-      float(np.sqrt(np.quantile(null_B, confidence))),
-      p_value(null_B, squared),
+  tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+  fits = []
+  for share, share_B, squared, null_B in zip(
+    shares, drawn_shares, squares, (mix_B, move_B), strict=True
+  ):
+    share_low, share_high = np.quantile(share_B, tails)
+    fits.append(
+      Fit(
+        share=float(share) if length > 0 else np.nan,
+        share_low=float(share_low) if length > 0 else np.nan,
+        share_high=float(share_high) if length > 0 else np.nan,
+        distance=float(np.sqrt(squared)),
+        null=float(np.sqrt(np.quantile(null_B, confidence))),
+        p=p_value(null_B, squared),
+      )
     )
-    for share, squared, null_B in zip(
-      shares, squares, (mix_B, move_B), strict=True
-    )
-  ]
-  low, high = np.quantile(gain_B, [(1 - confidence) / 2, (1 + confidence) / 2])
+  low, high = np.quantile(gain_B, tails)
   result = Path(
     mixture=fits[0],
     displacement=fits[1],
@@ -221,40 +231,31 @@ def _compare(
     verdict="undecided",
     reason="",
   )
-  end_p = [
-    p_value(
-      path_fit.squared_distance(
-        end_S[_indices(uniform_BD, end_S.size)], drawn_BD
-      ),
-      path_fit.squared_distance(sample_S[None], end_S[None])[0],
-    )
-    for end_S, drawn_BD in (
-      (first_S, resampled.first_BS),
-      (last_S, resampled.last_BT),
-    )
-  ]
   num_runs = min(first_S.size, sample_S.size, last_S.size)
-  verdict, reason = _decide(result, num_runs, end_p, rejection)
+  verdict, reason = _decide(result, num_runs, rejection)
   return result._replace(verdict=verdict, reason=reason)
 
 
-def _decide(path, num_runs, end_p, rejection) -> tuple[Verdict, str]:
+def _decide(path, num_runs, rejection) -> tuple[Verdict, str]:
   if num_runs < MIN_RUNS:
     return "undecided", f"{num_runs} runs at a scale, fewer than {MIN_RUNS}"
   p = max(path.mixture.p, path.displacement.p)
   if p <= rejection:
     return "neither", f"far from both paths, p = {p:.2g}"
-  for end, p in zip(("first", "last"), end_p, strict=True):
-    if p > _END_LEVEL:
-      return "undecided", f"not told from the {end} scale, p = {p:.2g}"
   name, fit, p = "mixture", path.mixture, path.mixture_p
   other, other_p = "displacement", path.displacement_p
   if path.difference < 0:
     name, other, p, other_p = other, name, other_p, p
     fit = path.displacement
+  for end, apart in (
+    ("first", fit.share_low > 0),
+    ("last", fit.share_high < 1),
+  ):
+    if not apart:
+      return "undecided", f"not told from the {end} scale, where the paths meet"
   if fit.p <= rejection:
     return "undecided", f"nearest to the {name} path, yet far, p = {fit.p:.2g}"
-  if path.low > 0 or path.high < 0:
+  if path.low > 0 if path.difference > 0 else path.high < 0:
     interval = f"{path.low:.2g} to {path.high:.2g}"
     return name, f"interval of the difference, {interval}, leaves out 0"
   if other_p <= rejection < p:
@@ -267,15 +268,17 @@ def _draw_mixture(ends, share, uniform_BD):
   return ends.support_K[np.searchsorted(cdf_K, uniform_BD, side="right")]
 
 
-def _draw_displacement(first_S, last_S, share, step, uniform_BD):
+def _draw_displacement(first_S, last_S, share, step, uniform_BD, rng):
   mass_L, (i_L, j_L) = transport.couple(
     [np.full(s.size, 1 / s.size) for s in (first_S, last_S)]
   )
-  first_L, last_L = _spread(first_S, step)[i_L], _spread(last_S, step)[j_L]
-  score_L = (1 - share) * first_L + share * last_L
+  score_L = (1 - share) * first_S[i_L] + share * last_S[j_L]
   level_L = np.cumsum(mass_L)[:-1]
   drawn_BD = score_L[np.searchsorted(level_L, uniform_BD, side="right")]
-  return step * np.round(drawn_BD / step) if step else drawn_BD
+  if not step:
+    return drawn_BD
+  cell_BD = rng.uniform(-0.5, 0.5, drawn_BD.shape)
+  return np.sort(step * (np.round(drawn_BD / step) + cell_BD), axis=1)
 
 
 def _spread(scores_S, step):

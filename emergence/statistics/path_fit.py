@@ -41,10 +41,10 @@ def draw_ends(
   """End points made of some of the scores.
 
   Args:
-    first_S: ascending scores of the first distribution.
-    last_T: ascending scores of the last.
-    first_index_BS: which of the first are drawn, ascending; how many may differ
-      from how many there are.
+    first_S: ascending scores of the first distribution, [S].
+    last_T: ascending scores of the last, in the same unit, [T].
+    first_index_BS: which of the first are drawn for each of B pairs of paths,
+      ascending; how many may differ from how many there are.
     last_index_BT: which of the last are drawn.
   """
   support_K = np.union1d(first_S, last_T)
@@ -68,11 +68,12 @@ def fit_displacement(
   it, held within [0, 1].
 
   Args:
-    samples_BS: ascending scores.
+    samples_BS: ascending scores of B samples, [B, S].
     ends: end points of as many paths.
 
   Returns:
-    Shares α and squared Wasserstein-2 distances, [B] each.
+    Shares α in [0, 1], [B], and squared Wasserstein-2 distances in squared
+    units of the score, [B].
   """
   mass_L, (x_BL, first_BL, last_BL) = _quantiles(
     samples_BS, ends.first_BS, ends.last_BT
@@ -95,12 +96,13 @@ def fit_mixture(
   which is the minimum itself once a single kink is left between them.
 
   Args:
-    samples_BS: ascending scores.
+    samples_BS: ascending scores of B samples, [B, S].
     ends: end points of as many paths.
     steps: 60 reach the minimum; 10 come within 0.2 % of the distance.
 
   Returns:
-    Shares α and squared Wasserstein-2 distances, [B] each.
+    Shares α in [0, 1], [B], and squared Wasserstein-2 distances in squared
+    units of the score, [B].
   """
   blocks = []
   for start in range(0, len(samples_BS), _BLOCK):
@@ -117,7 +119,17 @@ def fit_mixture(
 
 
 def squared_distance(first_BS: np.ndarray, second_BT: np.ndarray) -> np.ndarray:
-  """Squared Wasserstein-2 distances of pairs of ascending scores, [B]."""
+  """Squared Wasserstein-2 distances of B pairs of samples.
+
+  The mean squared difference of quantiles, as in `transport.distances`.
+
+  Args:
+    first_BS: ascending scores, [B, S].
+    second_BT: ascending scores in the same unit, [B, T].
+
+  Returns:
+    The squares, in squared units of the score, [B].
+  """
   mass_L, (first_BL, second_BL) = _quantiles(first_BS, second_BT)
   return (first_BL - second_BL) ** 2 @ mass_L
 

@@ -262,7 +262,18 @@ def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
 def resampled_modes(
   scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
 ) -> np.ndarray:
-  """Mode of bootstrap samples of scores in [0, 1], see `density.resampled`."""
+  """Mode of bootstrap samples, as `density.resampled_modes`.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    index_RS: which runs each sample holds, integers below S, [R, S].
+
+  Returns:
+    The modes, [R].
+
+  Raises:
+    ValueError: no scores, or one that is not in [0, 1].
+  """
   return density.resampled_modes(scores_S, index_RS)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from emergence.statistics import modality, success
 
 if TYPE_CHECKING:
@@ -26,8 +28,9 @@ def summarize(
   Returns:
     A row a cell, smallest width first, then smallest depth. Its keys: task,
     width, depth, num_params, step, test_length, metric; n_seeds, of which
-    n_diverged diverged (they count in every column); mean and mode of the
-    score; seeds_by_tenth of the score's range; success_threshold,
+    n_diverged diverged: they are failures in the success probability and left
+    out of the other statistics; mean and mode of the score, None if all
+    diverged; seeds_by_tenth of the score's range; success_threshold,
     num_successes, success_probability and its 95 % Wilson interval
     success_low, success_high; mean_given_success, None where fewer than
     `success.MIN_SUCCESSES` runs succeed.
@@ -37,7 +40,9 @@ def summarize(
   """
   rows = []
   for (task, width, depth), cell in final_cells(frame, test_length):
-    scores_S = cell[metric].to_numpy(float)
+    diverged_S = cell["diverged"].to_numpy(bool)
+    scores_S = np.where(diverged_S, np.nan, cell[metric].to_numpy(float))
+    kept_S = scores_S[~diverged_S]
     result = success.success_probability(scores_S, threshold)
     given = success.mean_given_success(scores_S, threshold)
     rows.append(
@@ -50,10 +55,12 @@ def summarize(
         "test_length": test_length,
         "metric": metric,
         "n_seeds": len(cell),
-        "n_diverged": int(cell["diverged"].to_numpy().sum()),
-        "mean": float(scores_S.mean()),
-        "mode": modality.mode(scores_S),
-        "seeds_by_tenth": modality.count_by_tenth(scores_S),
+        "n_diverged": int(diverged_S.sum()),
+        "mean": float(kept_S.mean()) if kept_S.size else None,
+        "mode": modality.mode(kept_S) if kept_S.size else None,
+        "seeds_by_tenth": modality.count_by_tenth(kept_S)
+        if kept_S.size
+        else [0] * 10,
         "success_threshold": threshold,
         "num_successes": result.num_successes,
         "success_probability": result.probability,

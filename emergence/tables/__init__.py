@@ -29,6 +29,7 @@ def read(
   where: Sequence[str] = (),
   score_unit: Sequence[str] = (),
   lower_is_better: Sequence[str] = (),
+  items: int | None = None,
   scale_axis: str = "auto",
   test_length: int | None = None,
   name_pattern: str | None = None,
@@ -52,7 +53,9 @@ def read(
     score_unit: files and harness: `auto` (the default), `percent`, `fraction`
       or `raw` for all metrics, or `METRIC=UNIT` for one; see
       `emergence.tables.units.to_unit`.
-    lower_is_better: files and harness: metrics in which less is better.
+    lower_is_better: files and harness: metrics in which less is better, beside
+      those whose names say so, see `emergence.tables.units.is_lower_better`.
+    items: files: test items that each score is a mean of, if they are known.
     scale_axis: work directories: `width`, `depth` or `num_params`. `auto` is
       whichever of width and depth varies, and depth within each width where
       both do.
@@ -77,6 +80,7 @@ def read(
     "seed_column": seed_column,
     "group_columns": group_columns,
     "metric_column": metric_column,
+    "items": items,
   }
   of_foreign = {"score_unit": score_unit, "lower_is_better": lower_is_better}
   of_workdir = {
@@ -122,6 +126,7 @@ def read(
     where=where,
     score_unit=score_unit,
     lower_is_better=lower_is_better,
+    items=items,
     conflicting_scores=conflicting_scores,
   )
 

@@ -126,8 +126,9 @@ def _report_diverged(frame, groups, findings) -> None:
       Finding(
         "diverged",
         f"{_count(len(marked), 'run', 'runs')} diverged according to the"
-        " records and still have a score. They are failures in every success"
-        " probability (shown without them beside); elsewhere the score counts.",
+        " records and still have a score. Diverged runs are failures in every"
+        " success probability (shown without them beside) and left out of all"
+        " else, whatever score they have.",
         plain_rows(marked, [*groups, "scale", "seed", "source"]),
       )
     )

@@ -25,6 +25,10 @@ _SCALE = re.compile(
 )
 _MULTIPLES = {"": 0, "k": 3, "m": 6, "b": 9, "t": 12}
 _NO_NUMBER = ("", "nan", "none", "null")
+# What summary rows have where runs have their seed.
+_SUMMARIES = frozenset(
+  "all average avg max mean median min overall sd std stderr sum total".split()
+)
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 
 
@@ -144,7 +148,8 @@ def parse_score(cell: Any) -> tuple[float, bool]:
     return float(text), False
   is_percent = text.endswith("%")
   try:
-    number = float(text.removesuffix("%").rstrip())
+    # Python would read 0_5 as 5.
+    number = float(text.removesuffix("%").rstrip().replace("_", "?"))
   except ValueError:
     raise ValueError(
       f"{quote(text)} is no score; expected a number, or an empty cell where"
@@ -159,7 +164,7 @@ def parse_seeds(cells: Iterable[Any], sources: Iterable[str]) -> list[Any]:
   """Seeds as whole numbers if all of them are such, else all as texts.
 
   Raises:
-    ValueError: an empty cell.
+    ValueError: an empty cell, or the name of a summary among the seeds.
   """
   seeds, all_whole = [], True
   for cell, source in zip(cells, sources, strict=True):
@@ -168,8 +173,13 @@ def parse_seeds(cells: Iterable[Any], sources: Iterable[str]) -> list[Any]:
       raise ValueError(
         f"{source}: no seed; leave out rows that are no run with --where"
       )
+    if text.lower() in _SUMMARIES:
+      raise ValueError(
+        f"{source}: {quote(text)} is a summary and no seed; leave such rows out"
+        " with --where"
+      )
     try:
-      number = Decimal(text)
+      number = Decimal(text.replace("_", "?"))
       is_whole = number.is_finite() and abs(number) < 2**63 and number % 1 == 0
     except ArithmeticError:
       is_whole = False

@@ -31,6 +31,7 @@ def read(
   where: Sequence[str] = (),
   score_unit: Sequence[str] = (),
   lower_is_better: Sequence[str] = (),
+  items: int | None = None,
   conflicting_scores: str = "refuse",
 ) -> ScoreTable:
   """Reads a CSV, JSON lines or Parquet file; arguments as in `tables.read`."""
@@ -74,7 +75,11 @@ def read(
       )
     )
   frame = pd.concat(parts, ignore_index=True)
-  frame = frame.assign(diverged=False, item_stderr=np.nan, num_items=np.nan)
+  frame = frame.assign(
+    diverged=False,
+    item_stderr=np.nan,
+    num_items=np.nan if items is None else float(items),
+  )
   frame, metrics, more = units.settle_units(frame, score_unit, lower_is_better)
   unused = rows.drop(columns=list(used)).map(cells.cell_text)
   if len(unused.columns):

@@ -29,19 +29,6 @@ from emergence.tables.score_table import (
 if TYPE_CHECKING:
   import pandas as pd
 
-_LOWER_IS_BETTER = (
-  "perplexity",
-  "word_perplexity",
-  "byte_perplexity",
-  "bits_per_byte",
-  "ppl",
-  "loss",
-  "nll",
-  "brier_score",
-  "ter",
-  "wer",
-)
-
 
 def read(
   folder: epath.PathLike,
@@ -198,7 +185,7 @@ def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
       for key, metric, stderr in _metric_keys(results):
         name = key.removesuffix(",none")
         higher = names.at(run.content, "higher_is_better", task, metric)
-        if higher is False or metric in _LOWER_IS_BETTER:
+        if higher is False or units.is_lower_better(metric):
           lower.add(name)
         rows.append(
           {

@@ -1,5 +1,6 @@
 """Percent, fractions and other units, and which direction is better."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 # Scores stored in single precision miss 1 by less than this.
 _TOLERANCE = 1e-6
+# Scores up to this may be ratings as well as percent.
+_LEAST_PERCENT = 10.0
+# So many of them in (0, 1] beside others above 1 may be fractions.
+_MOST_SMALL = 0.2
+# Words in the name of a metric in which less is better.
+_LOWER_IS_BETTER = frozenset(
+  "bits bpb brier cer error loss nll perplexity ppl ter wer".split()
+)
 
 
 class Decision(NamedTuple):
@@ -50,7 +59,8 @@ def to_unit(
   `auto` takes scores with a percent sign for percent. Others are left as they
   are where lower is better (an NLL has no upper end). Where higher is better,
   they are fractions if all finite ones lie in [0, 1], percent if all lie in
-  [0, 100], and left as they are, without known ends, otherwise.
+  [0, 100] and some above 10, and left as they are, without known ends,
+  otherwise.
 
   Args:
     name: the metric.
@@ -61,8 +71,8 @@ def to_unit(
     lower_is_better: the direction.
 
   Raises:
-    ValueError: a score outside of the range of its unit, or percent signs that
-      do not fit.
+    ValueError: a score outside of the range of its unit, percent signs that do
+      not fit, or percent and fractions that seem to be mixed.
   """
   require_choice("score_unit", unit, UNITS)
   finite_N = np.isfinite(scores_N)
@@ -105,6 +115,17 @@ def to_unit(
     " otherwise."
   )
   small = int(((scores_N > 0) & (scores_N <= 1)).sum())
+  if (
+    why != f"--score_unit={unit}"
+    and unit == "percent"
+    and not signed
+    and small > _MOST_SMALL * finite_N.sum()
+  ):
+    raise ValueError(
+      f"{quote(name)}: {small} of {finite_N.sum()} scores lie in (0, 1] and"
+      f" others up to {high:g}: percent, or fractions and percent mixed? Say"
+      " --score_unit=percent if all of them are"
+    )
   if unit == "percent" and small and not signed:
     sentence += (
       f" {small} scores lie in (0, 1]: below 1 percent, unless units are mixed."
@@ -127,7 +148,8 @@ def settle_units(
     score_unit: `UNIT` for all metrics, `METRIC=UNIT` for one.
     lower_is_better: metrics in which less is better.
     by: columns; the unit is found for each of their combinations.
-    known_lower: other metrics in which less is better, there or not.
+    known_lower: other metrics in which less is better, there or not; names
+      that `is_lower_better` knows are among them in any case.
 
   Returns:
     The frame in new units, without `percent_sign`; the metrics, in the order of
@@ -147,7 +169,7 @@ def settle_units(
       default = unit
   for name in lower_is_better:
     require_column(name, names, "lower_is_better", "the metrics")
-  lower = {*lower_is_better, *known_lower}
+  lower = {*lower_is_better, *known_lower, *filter(is_lower_better, names)}
   factor_N = np.ones(len(frame))
   score_N = frame["score"].to_numpy(float)
   sign_N = frame["percent_sign"].to_numpy(bool)
@@ -185,6 +207,11 @@ def settle_units(
   return frame.drop(columns="percent_sign"), metrics, list(findings.values())
 
 
+def is_lower_better(name: str) -> bool:
+  """Whether a metric's name says that less is better, such as `eval/loss`."""
+  return not _LOWER_IS_BETTER.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+
+
 def _onto_ends(scores_N: np.ndarray, metrics: Sequence[Metric]) -> np.ndarray:
   """Finite scores moved to the ends that rounding left them outside of."""
   low_N, high_N = np.array([(m.low, m.high) for m in metrics]).T
@@ -199,8 +226,10 @@ def _guess_unit(low, high, signed, lower_is_better) -> tuple[str, str]:
     return "raw", "lower is better, which may have no upper end"
   if low >= 0 and high <= 1 + _TOLERANCE:
     return "fraction", "every score lies in [0, 1]"
-  if low >= 0 and high <= 100 * (1 + _TOLERANCE):
-    return "percent", "every score lies in [0, 100] and some above 1"
+  if low >= 0 and _LEAST_PERCENT < high <= 100 * (1 + _TOLERANCE):
+    return "percent", "every score lies in [0, 100] and some above 10"
+  if low >= 0 and high <= _LEAST_PERCENT:
+    return "raw", "scores between 1 and 10 need not be percent"
   return "raw", "scores lie outside of [0, 100]"
 
 

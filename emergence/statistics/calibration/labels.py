@@ -29,6 +29,10 @@ of binomial(11, .1)/11 samples (scikit-learn's GaussianMixture, 100 populations
 each). Both break the limit of 5 % that the dip keeps; its price is its power.
 The dip's level is 5 % for uniform scores, the least favourable ones, so their
 share scatters about 0.05 from seed to seed.
+
+A limit: where half of the runs have 10 test items and half 1000, and nothing
+says so, the coarse half stands out as peaks, and up to all of such populations
+are called bimodal. With a fifth of 1000 items none of 240 was.
 """
 
 import argparse
@@ -97,6 +101,31 @@ def families() -> dict[str, Family]:
       found[f"binomial({num}, {p:g})/{num}"] = Family(
         lambda rng, *s, num=num, p=p: rng.binomial(num, p, s) / num, "one"
       )
+  for num, p in ((1, 0.5), (2, 0.05), (3, 0.05), (3, 0.5), (5, 0.05), (5, 0.2)):
+    found[f"binomial({num}, {p:g})/{num}"] = Family(
+      lambda rng, *s, num=num, p=p: rng.binomial(num, p, s) / num, "one"
+    )
+  for num, p, off in (
+    *((11, 0.05, 1), (11, 0.05, 5), (11, 0.5, 1), (5, 0.05, 3), (20, 0.9, 5)),
+  ):
+    found[f"binomial({num}, {p:g})/{num}, {off}% off"] = Family(
+      lambda rng, *s, num=num, p=p, off=off: _mixed(
+        rng.binomial(num, p, s) / num, rng.random(s), off / 100
+      ),
+      "one",
+    )
+  for num, other, share in (
+    *((11, 22, 0.1), (10, 12, 0.1), (11, 22, 0.5), (10, 12, 0.5)),
+  ):
+    for p in (0.05, 0.3, 0.9):
+      found[f"{share:.0%} of {other} items, else {num}, {p:g}"] = Family(
+        lambda rng, *s, num=num, other=other, share=share, p=p: _mixed(
+          rng.binomial(num, p, s) / num,
+          rng.binomial(other, p, s) / other,
+          share,
+        ),
+        "one",
+      )
   upper = lambda rng, shape: _atom_at_0(
     rng, _cut(rng.normal(0.6, 0.1, shape)), 0.5
   )
@@ -104,8 +133,16 @@ def families() -> dict[str, Family]:
   found["0.5 at 0 + N(.6, .1), on 1/11"] = Family(
     lambda rng, *s: np.rint(11 * upper(rng, s)) / 11, "two"
   )
-  found["0.5 at 0, 0.5 at 1"] = Family(
-    lambda rng, *s: _atom_at_0(rng, np.ones(s), 0.5), "two"
+  found["0.5/0.5, 5 sd of .05, on 1/100"] = Family(
+    lambda rng, *s: (
+      np.rint(100 * (0.4 + 0.05 * minor_mode(rng, *s, weight=0.5, distance=5)))
+      / 100
+    ),
+    "two",
+  )
+  # Without the number of items these may as well be coin flips.
+  found["0.5 at 0, 0.5 at 1, of 20"] = Family(
+    lambda rng, *s: _atom_at_0(rng, np.ones(s), 0.5), "two", step=1 / 20
   )
   for weight, distance in (
     *((0.5, 5), (0.3, 5), (0.3, 4), (0.2, 4), (0.2, 5), (0.2, 6), (0.2, 8)),
@@ -211,6 +248,14 @@ def _atom_at_0(
   return np.where(rng.random(scores_RS.shape) < weight, 0.0, scores_RS)
 
 
+def _mixed(
+  scores_RS: np.ndarray, other_RS: np.ndarray, share: float
+) -> np.ndarray:
+  """Scores whose first runs, so many of each population, are the others."""
+  num = round(share * scores_RS.shape[1])
+  return np.concatenate([other_RS[:, :num], scores_RS[:, num:]], axis=1)
+
+
 def _cut(scores_RS: np.ndarray) -> np.ndarray:
   return np.clip(scores_RS, 0.0, 1.0)
 
@@ -226,7 +271,7 @@ def main(argv: list[str] | None = None) -> None:
   args = parser.parse_args(argv)
   names = [*LABELS, *(["Silverman"] if args.silverman else [])]
   print(f"{args.runs} runs, {args.populations} populations a family")
-  print(f"{'family':30}{'target':>8}" + "".join(f"{n:>14}" for n in names))
+  print(f"{'family':36}{'target':>8}" + "".join(f"{n:>14}" for n in names))
   for name, family in families().items():
     row = [*shares(family, args.populations, args.runs, args.seed).values()]
     if args.silverman:
@@ -240,7 +285,7 @@ def main(argv: list[str] | None = None) -> None:
       family.target == "two" and row[0] < 0.95 - margin
     )
     cells = "".join(f"{value:14.3f}" for value in row)
-    print(f"{name:30}{target:>8}{cells}{'  missed' if missed else ''}")
+    print(f"{name:36}{target:>8}{cells}{'  missed' if missed else ''}")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def _far_modes() -> Iterator[Case]:
 
 
 def _near_or_few() -> Iterator[Case]:
-  for runs in (20, 50, 200):
+  for runs in (30, 50, 200):
     draw = _between("mixture", _normal(0), _normal(0), 0.5)
     yield Case("one law", runs, (), draw)
     for distance in (0.5, 1, 2, 5):
@@ -131,7 +131,7 @@ def _atoms_and_grids() -> Iterator[Case]:
     yield Case(f"N(.05, .15), N(.5, .15) cut, at end {end}", 200, (), draw)
   draw = _between("mixture", low, high, 0.5, cut)
   yield Case("N(.05, .15), N(.5, .15) cut, mixture", 200, ("mixture",), draw)
-  for runs in (20, 200):
+  for runs in (30, 200):
     for items in (11, 20):
       for chances in ((0.1, 0.1, 0.1), (0.05, 0.075, 0.1), (0.2, 0.4, 0.6)):
         # Nearly a displacement; the variance is not quite that of one.
