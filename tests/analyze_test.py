@@ -301,7 +301,7 @@ def test_a_scale_at_which_all_seeds_diverged(tmp_path):
   assert np.isnan(frame.loc[2, "mean"])
   assert frame["w2_to_previous"].isna().all()
   (finding,) = [f for f in content["findings"] if f["kind"] == "divergence"]
-  assert finding["numbers"] == {"num_diverged": 12, "num_without_score": 12}
+  assert finding["numbers"] == {"num_diverged": 12}
 
 
 def test_hostile_text_reaches_all_outputs_as_text(tmp_path):
