@@ -76,6 +76,12 @@ _SCORE_UNIT = _define_list(
 _LOWER_IS_BETTER = _define_list(
   "lower_is_better", "Metrics in which less is better."
 )
+_ITEMS = flags.DEFINE_integer(
+  "items",
+  None,
+  "Test items that each score is a mean of, if known. Files only.",
+  lower_bound=1,
+)
 _SCALE_AXIS = flags.DEFINE_enum(
   "scale_axis",
   "auto",
@@ -144,6 +150,7 @@ def main() -> None:
     where=_WHERE.value,
     score_unit=_flat(_SCORE_UNIT.value),
     lower_is_better=_flat(_LOWER_IS_BETTER.value),
+    items=_ITEMS.value,
     scale_axis=_SCALE_AXIS.value,
     test_length=_TEST_LENGTH.value,
     name_pattern=_NAME_PATTERN.value,
@@ -163,7 +170,7 @@ def main() -> None:
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
     "When scale grows, does every run become a little better, or do more of"
     " them break through? What follows is computed from one score a run."
-    f"\n\n{table.condition}.",
+    f"\n\n{pages.condition(analysis)}",
     [*pages.sections(analysis, statements), pages.audit(analysis)],
   )
   for finding in table.findings:

@@ -349,3 +349,24 @@ def test_both_orders_of_groups_and_metrics_are_those_of_the_table(files):
   assert found == list(
     itertools.product(["split", "smooth"], ["exact_match", "nll"])
   )
+
+
+def test_all_that_is_written_is_in_the_unit_of_the_metric(two_groups):
+  content = json.loads(rows.files(two_groups, [])["summary.json"])
+  nll = [s for s in content["series"] if s["metric"] == "nll"]
+  assert len(nll) == 2
+  for entry in nll:
+    assert entry["abruptness"]["threshold"] == 1.0
+    for curve in entry["survival"]:
+      assert min(curve["threshold"]) >= 0
+  studies = [s for s in content["small_studies"] if s["metric"] == "nll"]
+  frame = two_groups.table.frame.query("metric == 'nll'")
+  means = frame.groupby(["group", "scale"])["score"].mean()
+  for study in studies:
+    assert study["threshold"] == 1.0
+    if study["statistic"] == "mean":
+      step = (
+        means[study["group"], study["scale_to"]]
+        - means[study["group"], study["scale_from"]]
+      )
+      assert study["difference"] == pytest.approx(step)

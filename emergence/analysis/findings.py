@@ -254,6 +254,13 @@ def _differences(analysis: Analysis, series: Series) -> Iterator[Finding]:
     if len(differ) > _MOST_LISTED:
       names = f"{len(differ)} of {num - 1} pairs"
     text += f". Neighbours that differ at the {level} level: {names}"
+  if (num - 1) / (
+    1 + analysis.options.num_permutations
+  ) > analysis.options.alpha:
+    text += (
+      f". So many steps need more than {analysis.options.num_permutations}"
+      " permutations to be told apart"
+    )
   num_lost = sum(int(s.population.diverged_S.sum()) for s in (a, b))
   if num_lost:
     text += f". {_count(num_lost, 'run')} that diverged left out"
@@ -516,7 +523,7 @@ def _small_studies(analysis: Analysis, series: Series) -> Iterator[Finding]:
     return
   a, b = series.scales[i], series.scales[i + 1]
   names = {"mean": "mean", "success_probability": "success probability"}
-  signs = {"mean": 1 if series.metric.higher_is_better else -1}
+  signs = {"mean": series.sign}
   parts = []
   for statistic, name in names.items():
     of_statistic = [s for s in series.studies[i] if s.statistic == statistic]
@@ -556,7 +563,7 @@ def _threshold(analysis: Analysis, series: Series) -> Iterator[Finding]:
   scale, found = min(
     split, key=lambda pair: abs(pair[1].reference.probability - 0.5)
   )
-  sign = 1 if series.metric.higher_is_better else -1
+  sign = series.sign
   ends = sorted((sign * found.same_from, sign * found.same_to))
   yield _finding(
     analysis,

@@ -160,8 +160,8 @@ def _labels(analysis: Analysis) -> Section:
     "“Unimodal” is said only where so many seeds would have shown a minor mode"
     " of 30 %, five standard deviations away, with power 0.8; else the label is"
     " “undecided”. “Lightest seen” is the weight of the lightest such mode that"
-    " they would have shown. The first bimodal scale is the first detectable"
-    " one, no more.",
+    " a test of the cell alone would have shown; the correction for many tests"
+    " asks for more. The first bimodal scale is the first detectable one.",
     table=Table(header, shown),
   )
 

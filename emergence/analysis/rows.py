@@ -45,7 +45,7 @@ SUMMARY_COLUMNS = {
   "dip_p_adjusted": "the same after Holm over all cells × metrics",
   "modality": "floor, ceiling, unimodal, bimodal or undecided",
   "antimode": "score between the two highest peaks, if a valley separates them",
-  "smallest_weight": "lightest minor mode that so many runs would have shown",
+  "smallest_weight": "lightest minor mode that a test of this cell alone finds",
   "evidence": "the reason for the label",
   "success_beyond_antimode": "share of runs beyond the antimode, if bimodal",
   "success_beyond_antimode_low": "lower end of its 95 % bootstrap interval",
@@ -202,6 +202,9 @@ def small_studies(analysis: Analysis) -> list[dict[str, Any]]:
           "scale_from": series.scales[i].population.scale,
           "scale_to": series.scales[i + 1].population.scale,
           **study._asdict(),
+          "threshold": series.threshold,
+          "difference": study.difference
+          * (series.sign if study.statistic == "mean" else 1),
         }
         rows.append({name: _plain(value) for name, value in row.items()})
   return rows
@@ -219,7 +222,8 @@ def series_results(analysis: Analysis) -> list[dict[str, Any]]:
       if series.first_detectable is None
       else series.scales[series.first_detectable].population.scale,
       "pairing": series.pairing and series.pairing._asdict(),
-      "abruptness": series.abruptness and series.abruptness._asdict(),
+      "abruptness": series.abruptness
+      and series.abruptness._asdict() | {"threshold": series.threshold},
       "trajectories": series.trajectories
       and {
         "num_infinite": series.trajectories.num_infinite,
@@ -230,7 +234,7 @@ def series_results(analysis: Analysis) -> list[dict[str, Any]]:
       "survival": [
         {
           "scale": scale.population.scale,
-          "threshold": scale.survival.threshold_T,
+          "threshold": series.sign * scale.survival.threshold_T,
           "probability": scale.survival.probability_T,
           "low": scale.survival.low_T,
           "high": scale.survival.high_T,
@@ -324,7 +328,7 @@ def _cell(series: Series, scale: Scale) -> dict[str, Any]:
   population, label, shape = scale.population, scale.modality, None
   if label.shape is not None:
     shape = label.shape
-  sign = 1.0 if series.metric.higher_is_better else -1.0
+  sign = series.sign
   boot, beyond, given = scale.bootstrap, scale.beyond, scale.given
   found = scale.success and scale.success.diverged_fail
   without = scale.success and scale.success.diverged_left_out

@@ -164,6 +164,12 @@ class Series(NamedTuple):
   studies: list[list[small_studies.SmallStudy]]
   first_detectable: int | None
 
+  @property
+  def sign(self) -> float:
+    """What turns scores, thresholds and means of better is more into the unit
+    of the metric, and back."""
+    return _sign(self.metric)
+
 
 class Analysis(NamedTuple):
   """What is said of a table.
@@ -239,6 +245,11 @@ def threshold_of(metric: Metric, options: Options) -> float | None:
   return None
 
 
+def _one_value(numbers: np.ndarray) -> float:
+  """The value of all of them, NaN if they differ."""
+  return float(numbers[0]) if (numbers == numbers[0]).all() else math.nan
+
+
 def _require_within(threshold: float | None, metric: Metric) -> None:
   if threshold is not None and not metric.low <= threshold <= metric.high:
     raise ValueError(
@@ -275,7 +286,7 @@ def _populations(
           tuple(cell["seed"]),
           scores_S,
           diverged_S,
-          float(cell["num_items"].iloc[0]),
+          _one_value(cell["num_items"].to_numpy(float)),
           float(item_variance.mean()) if item_variance.size else math.nan,
         )
       )
