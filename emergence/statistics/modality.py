@@ -347,6 +347,11 @@ def _doubt(
 
 def _what_could_be_seen(found: Modality, alpha: float) -> str:
   distance, power = f"{dip_lib.MODE_DISTANCE:g} sd", f"{dip_lib.POWER:g}"
+  if math.isnan(found.smallest_weight):
+    return (
+      f"{found.num_runs} runs would show even two equal modes {distance} apart "
+      f"with power below {power}"
+    )
   levels = [(f"at level {alpha:g}", found.smallest_weight)]
   if found.family_size > 1:
     levels.append(
