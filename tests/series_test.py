@@ -1,6 +1,8 @@
 import itertools
 import math
 import os
+import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -445,6 +447,16 @@ def test_the_order_of_the_rows_does_not_matter(make_table):
   assert [s.population.label for s in other.scales] == ["1", "2", "3"]
 
 
+def peak_bytes(pid: int) -> int:
+  """Most memory that a process has held so far; 0 where that is not told."""
+  try:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+  except OSError:
+    return 0
+  found = re.search(r"VmHWM:\s+(\d+) kB", status)
+  return 1024 * int(found[1]) if found else 0
+
+
 @pytest.mark.slow
 def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   rng = np.random.default_rng(0)
@@ -486,10 +498,12 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
       stderr=err,
       env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )
-    # The peak of this process and no other.
-    _, status, usage = os.wait4(process.pid, 0)
+    # What the system reports at its end includes the peak of these tests.
+    peak = 0
+    while process.poll() is None:
+      peak = max(peak, peak_bytes(process.pid))
+      time.sleep(0.02)
   seconds = time.monotonic() - start
-  process.returncode = os.waitstatus_to_exitcode(status)
   assert (tmp_path / "stderr").read_text() == ""
   assert process.returncode == 0
   (timing,) = [
@@ -499,7 +513,6 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   ]
   told = sum(float(part.split()[1]) for part in timing.split(", "))
   assert seconds / 2 < told <= seconds
-  peak = usage.ru_maxrss * 1024
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
   assert seconds < 60
