@@ -341,8 +341,8 @@ def _time(sweep: Sweep) -> Section:
   steps = sum(run.seed_steps for run in runs)
   if steps and seconds["train"] > 0:
     sentence += (
-      f" {steps / seconds['train']:,.0f} seed-steps of finished seeds a second"
-      " of training."
+      f" {steps / seconds['train']:,.0f} seed-steps per second of training, of"
+      " seeds that were finished."
     )
   if trained < num_seeds:
     sentence += (
