@@ -108,11 +108,13 @@ class BlockState(NamedTuple):
   """What a block of S seeds needs to go on, as numpy arrays.
 
   Attributes:
+    step: updates done; seeds that have diverged made fewer.
     state: with a leading axis S; keys as their words, uint32 [S, 2].
     loss_sum: of the updates since the last evaluation, float32 [S].
     diverged: as in the last `Snapshot`, bool [S].
   """
 
+  step: int
   state: TrainState
   loss_sum: np.ndarray
   diverged: np.ndarray
@@ -334,7 +336,7 @@ def _start(
   config, block = program.config, program.config.seeds.block
   padded, _ = pad_blocks(blocks, block, program.num_blocks)
   rows = [slice(i * block, i * block + len(b)) for i, b in enumerate(blocks)]
-  steps = [int(start.state.step.max()) if start else 0 for start in starts]
+  steps = [start.step if start else 0 for start in starts]
   training = _Training(
     program,
     rows,
@@ -433,11 +435,12 @@ def _capture(training: _Training) -> list[BlockState]:
   state, loss_sum_N = _to_host(training)
   return [
     BlockState(
+      step,
       jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], state),
       loss_sum_N[rows_S],
       training.diverged[rows_S].copy(),
     )
-    for rows_S in training.rows
+    for step, rows_S in zip(training.steps, training.rows, strict=True)
   ]
 
 

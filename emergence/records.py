@@ -241,6 +241,11 @@ def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
   return set(files)
 
 
+def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
+  """The seeds of a cell that have records, going by the names of the files."""
+  return set(_files_by_seed(workdir / "records" / str(cell)))
+
+
 def make_provenance(
   config: Config, cell: Cell, devices: Sequence[object]
 ) -> dict:

@@ -16,10 +16,15 @@ from typing import IO
 from absl import flags
 from etils import epath
 
-from emergence import console, estimate, population, records, sweep
+from emergence import blocks, console, estimate, population, records, sweep
+from emergence.blocks import Saving
 from emergence.budget import Stopwatch
+from emergence.claims import Claims
+from emergence.config import Config
+from emergence.population import Device
 from emergence.statistics import summary
 from experiments import command
+from experiments.stopping import EXIT_CODE, StopRequest
 
 _CONFIG = flags.DEFINE_string(
   "config",
@@ -53,6 +58,31 @@ _DEVICES = flags.DEFINE_integer(
   " devices.",
   lower_bound=1,
 )
+_CHECKPOINT_MINUTES = flags.DEFINE_float(
+  "checkpoint_minutes",
+  2.0,
+  "Save the blocks in training every so many minutes.",
+  lower_bound=0.0,
+)
+_CHECKPOINT_STEPS = flags.DEFINE_integer(
+  "checkpoint_steps",
+  None,
+  "Save them after so many updates too, at the first stop from then on.",
+  lower_bound=1,
+)
+_CHECKPOINTS_KEPT = flags.DEFINE_integer(
+  "checkpoints_kept",
+  2,
+  "Checkpoints of a block to keep, the last ones; all go when the block has"
+  " its records.",
+  lower_bound=1,
+)
+_COOPERATE = flags.DEFINE_bool(
+  "cooperate",
+  False,
+  "Share the work with other processes on the same work directory, all of them"
+  " started with --cooperate; on local and shared file systems.",
+)
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print cells, parameters, memory and estimated time."
 )
@@ -67,7 +97,17 @@ _JSON = flags.DEFINE_string(
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def main() -> None:
+def main() -> int:
+  with StopRequest() as should_stop:
+    try:
+      _sweep(should_stop)
+    except blocks.Interrupted:
+      print(should_stop.message(), file=sys.stderr)
+      return EXIT_CODE
+  return 0
+
+
+def _sweep(should_stop: StopRequest) -> None:
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
@@ -90,7 +130,13 @@ def main() -> None:
     return
   sweep.require_same_experiment(config, workdir)
   work = sweep.remaining(config, workdir, seeds)
-  keep = _KEEP_PARAMS.value
+  saving = Saving(
+    _CHECKPOINT_STEPS.value,
+    60 * _CHECKPOINT_MINUTES.value,
+    _CHECKPOINTS_KEPT.value,
+    _KEEP_PARAMS.value,
+  )
+  keep = saving.params
   missing = sweep.seeds_without_params(config, workdir, seeds, keep)
   if missing:
     raise ValueError(
@@ -99,18 +145,8 @@ def main() -> None:
       " another --workdir, or name new seeds with --seeds"
     )
   if work:
-    print(
-      f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
-      f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
-      f" {devices[0].device_kind}; compiling",
-      flush=True,
-    )
-    watch = Stopwatch()
-    with watch.phase("compile"):
-      programs = sweep.compile_largest(config, work, devices)
-    sweep.prepare(config, workdir, devices)
-    command.require_writable(_JSON.value)
-    _train(config, workdir, work, devices, programs, keep, watch)
+    trained = _train(config, workdir, work, devices, saving, should_stop)
+    print(trained)
   else:
     print(f"nothing left to train in {workdir}: every seed has its records")
   frame = records.read(workdir)
@@ -122,23 +158,52 @@ def main() -> None:
 
 
 def _train(
-  config, workdir, work, devices, programs, keep_params, watch
-) -> None:
-  with _log_file(workdir) as file, _logging_to(file):
-    show = _ProgressLine(work)
-    try:
-      sweep.run(
-        config, workdir, work, devices, programs, keep_params, show, watch
-      )
-    except Exception:
-      with contextlib.suppress(OSError):  # The error itself says more.
-        logging.getLogger("emergence").exception("stopped")
-      raise
-    trained = sum(item.num_seeds for item in work)
-    logging.getLogger("emergence").info("finished")
+  config: Config,
+  workdir: epath.Path,
+  work: list[sweep.Work],
+  devices: list[Device],
+  saving: Saving,
+  should_stop: StopRequest,
+) -> str:
+  """Trains what is left; returns what to say of it."""
+  with _claims(workdir) as claims:
     print(
-      f"trained {trained} seeds in {console.format_budget(watch.seconds())}"
+      f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
+      f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
+      f" {devices[0].device_kind}; compiling",
+      flush=True,
     )
+    watch = Stopwatch()
+    with watch.phase("compile"):
+      programs = sweep.compile_largest(config, work, devices)
+    sweep.prepare(config, workdir, devices)
+    command.require_writable(_JSON.value)
+    with _log_file(workdir) as file, _logging_to(file):
+      seeds = sweep.run(
+        config,
+        workdir,
+        work,
+        devices,
+        programs,
+        saving,
+        claims,
+        _ProgressLine(work),
+        should_stop,
+        watch,
+      )
+  return f"trained {seeds} seeds in {console.format_budget(watch.seconds())}"
+
+
+@contextlib.contextmanager
+def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
+  """The claims of this process; none where no two processes can share."""
+  if "://" in str(workdir) and not _COOPERATE.value:
+    yield None
+    return
+  with Claims(workdir) as claims:
+    if not _COOPERATE.value:
+      claims.require_alone()
+    yield claims
 
 
 def _log_file(workdir: epath.Path) -> IO[str]:
@@ -169,6 +234,14 @@ def _logging_to(file: IO[str]) -> Iterator[None]:
   log.setLevel(logging.INFO)
   try:
     yield
+    log.info("finished")
+  except blocks.Interrupted:
+    log.info("stopped by a signal")
+    raise
+  except Exception:
+    with contextlib.suppress(OSError):  # The error itself says more.
+      log.exception("stopped")
+    raise
   finally:
     log.handlers = []
 

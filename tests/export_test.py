@@ -10,6 +10,7 @@ import safetensors.numpy
 from etils import epath
 
 from emergence import export, model, population, sweep, tasks
+from emergence.blocks import Saving
 from emergence.config import Cell, ModelConfig, TaskConfig
 from emergence.model import Architecture
 from emergence.params import load_params, save_params
@@ -24,7 +25,7 @@ def finished(tiny, tmp_path_factory):
   devices = population.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
   work = [sweep.Work(CELL, [[0, 1, 2, 3]])]
-  sweep.run(tiny, workdir, work, devices, keep_params="all")
+  sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))
   return workdir
 
 

@@ -249,10 +249,12 @@ def test_where_a_run_is_stopped_has_no_effect(program, eight, seconds):
     assert_bit_equal(member(again, row), member(eight, row))
 
 
-def run_until(program, blocks, last):
+def run_until(program, blocks, last, starts=None):
   """Snapshots and states of blocks up to a step, one update a stop."""
   found = [[] for _ in blocks]
-  for stop in population.run(program, blocks, seconds_between_stops=0.0):
+  for stop in population.run(
+    program, blocks, starts, seconds_between_stops=0.0
+  ):
     for i, snapshot in stop.snapshots.items():
       found[i].append(snapshot._replace(params=dict))
     if stop.steps[0] == last:
@@ -311,7 +313,8 @@ def test_what_is_captured_is_not_changed_by_going_on(program):
     captured.append(stop.capture())
     copies.append(jax.tree.map(np.copy, captured[-1]))
   assert_bit_equal(captured, copies)
-  assert [int(c[0].state.step[0]) for c in captured] == [0, 1, 2, 3, 4, 5, 6]
+  assert [c[0].step for c in captured] == [0, 1, 2, 3, 4, 5, 6]
+  assert [c[0].state.step.tolist() for c in captured[:2]] == [[0], [1]]
 
 
 @pytest.mark.parametrize("index", [0, 2, 3])
@@ -343,7 +346,17 @@ def test_a_diverged_seed_stands_still_from_then_on(tiny, cell, program, eight):
     assert_bit_equal(found[1], expected[1])
   for stop in population.run(program, [[0, 1, 2, 3]], [state]):
     (last,) = stop.capture()
+  assert last.step == 6
   assert last.state.step.tolist() == [6, 4, 6, 6]
+
+
+def test_a_block_that_diverged_as_a_whole_goes_on_from_its_step(program):
+  _, (state, _) = run_until(program, [[0, 1], [4]], 3)
+  for leaf in jax.tree.leaves(state.state.params):
+    leaf[:] = np.nan
+  *_, at_5 = run_until(program, [[0, 1]], 5, [state])
+  steps = [stop.steps for stop in population.run(program, [[0, 1]], at_5)]
+  assert steps == [(6,)]
 
 
 @pytest.mark.parametrize(

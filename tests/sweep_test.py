@@ -7,6 +7,7 @@ from etils import epath
 
 from emergence import budget, population, records, sweep
 from emergence import config as config_lib
+from emergence.blocks import Saving
 from emergence.config import Cell
 from emergence.params import load_params
 from experiments import command
@@ -39,7 +40,9 @@ def finished(config, tmp_path_factory):
   """A finished sweep, with all progress it reported."""
   workdir = epath.Path(tmp_path_factory.mktemp("finished"))
   progress = []
-  train(config, workdir, keep_params="all", on_progress=progress.append)
+  train(
+    config, workdir, saving=Saving(params="all"), on_progress=progress.append
+  )
   return workdir, progress
 
 
@@ -123,7 +126,7 @@ def test_finished_seeds_without_parameters_are_counted(
 
   assert count(finished[0], "all") == count(workdir, "all") == 0
   train(config, workdir, seeds=[2, 3])
-  train(config, workdir, seeds=[4], keep_params="final")
+  train(config, workdir, seeds=[4], saving=Saving(params="final"))
   assert [count(workdir, k) for k in sweep.KEEP_PARAMS] == [0, 2, 3]
 
 
@@ -179,7 +182,7 @@ def test_kept_parameters_are_those_of_the_seed(config, finished):
 
 
 def test_only_what_was_asked_for_is_kept(config, workdir):
-  train(config, workdir, seeds=[0], keep_params="final")
+  train(config, workdir, seeds=[0], saving=Saving(params="final"))
   (path,) = workdir.glob("params/*/*/*/*/*.npz")
   assert path.parent.name == "seeds-000000-000000"
   assert path.name == "step-00000006.npz"
