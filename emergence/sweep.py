@@ -11,10 +11,11 @@ from typing import NamedTuple
 import jax
 from etils import epath
 
-from emergence import checkpoint, model, population, records
 from emergence import config as config_lib
+from emergence import model, population, records
 from emergence.budget import RunFile, Stopwatch
 from emergence.config import Cell, Config
+from emergence.params import kept_files, save_params
 from emergence.population import Device
 
 _LOG = logging.getLogger("emergence")
@@ -127,7 +128,7 @@ def seeds_without_params(
   }[keep_params]
   count = 0
   for cell in config_lib.cells(config) if wanted else ():
-    kept = checkpoint.kept_files(workdir, cell)
+    kept = kept_files(workdir, cell)
     for seed in records.finished_seeds(workdir, config, cell) & set(seeds):
       count += not wanted <= set(kept.get(seed, ()))
   return count
@@ -281,7 +282,7 @@ def _keep_params(
   params = snapshot.params()
   for block, rows in _rows_of_blocks(group):
     part = jax.tree.map(lambda x, rows=rows: x[rows], params)
-    checkpoint.save_params(workdir, cell, block, snapshot.step, part)
+    save_params(workdir, cell, block, snapshot.step, part)
 
 
 def _write_records(

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import budget, checkpoint, population, records, sweep
+from emergence import budget, population, records, sweep
 from emergence import config as config_lib
 from emergence.config import Cell
+from emergence.params import load_params
 from experiments import command
 
 
@@ -165,13 +166,13 @@ def test_kept_parameters_are_those_of_the_seed(config, finished):
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
   frame = records.read(workdir)
   for seed, step in [(0, 0), (3, 2), (7, 6)]:
-    params = checkpoint.load_params(workdir, cell, seed, step)
+    params = load_params(workdir, cell, seed, step)
     rows = frame.query(f"seed == {seed} and step == {step}")
     np.testing.assert_allclose(
       score(params).nll_sum, rows["nll_sum"], rtol=1e-4
     )
-  last = checkpoint.load_params(workdir, cell, 7)
-  at_end = checkpoint.load_params(workdir, cell, 7, step=6)
+  last = load_params(workdir, cell, 7)
+  at_end = load_params(workdir, cell, 7, step=6)
   assert np.array_equal(
     last["embed"]["embedding"], at_end["embed"]["embedding"]
   )

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import checkpoint, model
 from emergence import config as config_lib
+from emergence import model
 from emergence.config import Cell, ModelConfig
 from emergence.model import Architecture
+from emergence.params import load_params, save_params
 
 ARCH = Architecture(ModelConfig(head_dim=4), width=8, depth=2, vocab_size=6)
 CELL = Cell("count", 8, 2)
@@ -32,15 +33,15 @@ def params():
 
 
 def test_the_parameters_of_a_seed_come_back_ready_to_apply(workdir, params):
-  checkpoint.save_params(workdir, CELL, [3, 4, 7, 8], 10, params)
+  save_params(workdir, CELL, [3, 4, 7, 8], 10, params)
   late = jax.tree.map(lambda x: x + 1, params)
-  checkpoint.save_params(workdir, CELL, [3, 4, 7, 8], 200, late)
+  save_params(workdir, CELL, [3, 4, 7, 8], 200, late)
   for row, seed in enumerate([3, 4, 7, 8]):
-    found = checkpoint.load_params(workdir, CELL, seed, step=10)
+    found = load_params(workdir, CELL, seed, step=10)
     expected = jax.tree.map(lambda x, row=row: x[row], params)
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
-  last = checkpoint.load_params(workdir, CELL, 8, step=200)
+  last = load_params(workdir, CELL, 8, step=200)
   jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[3]), last, late)
   tokens_BL = np.array([[0, 1, 2]])
   assert np.isfinite(model.apply(last, ARCH, tokens_BL)).all()
@@ -48,24 +49,24 @@ def test_the_parameters_of_a_seed_come_back_ready_to_apply(workdir, params):
 
 def test_parameters_that_were_not_kept_are_an_error(workdir, params):
   with pytest.raises(ValueError, match="--keep_params=final"):
-    checkpoint.load_params(workdir, CELL, 3)
-  checkpoint.save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
+    load_params(workdir, CELL, 3)
+  save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
   with pytest.raises(ValueError, match=r"after 5 steps .* only after \[3\]"):
-    checkpoint.load_params(workdir, CELL, 3, step=5)
+    load_params(workdir, CELL, 3, step=5)
   with pytest.raises(ValueError, match="no parameters of count/width-8"):
-    checkpoint.load_params(workdir, CELL, 4)
+    load_params(workdir, CELL, 4)
 
 
 def test_a_seed_that_was_cut_off_is_not_taken_for_a_finished_one(
   workdir, params
 ):
-  checkpoint.save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
+  save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
   with pytest.raises(ValueError, match=r"after 6 steps .* only after \[3\]"):
-    checkpoint.load_params(workdir, CELL, 2)
+    load_params(workdir, CELL, 2)
   # Trained again alone, it lies in a folder of its own.
   alone = jax.tree.map(lambda x: x[:1] + 1, params)
-  checkpoint.save_params(workdir, CELL, [2], 6, alone)
-  found = checkpoint.load_params(workdir, CELL, 2)
+  save_params(workdir, CELL, [2], 6, alone)
+  found = load_params(workdir, CELL, 2)
   jax.tree.map(
     lambda a, b: np.testing.assert_array_equal(a, b[0]), found, alone
   )
