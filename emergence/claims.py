@@ -328,18 +328,18 @@ class Claims:
   def _beat(self) -> None:
     failing = False
     while not self._stop.wait(self._beat_seconds):
-      try:
-        for claim in list(self._held.values()):
+      was_failing, failing = failing, False
+      for claim in list(self._held.values()):
+        try:
           with self._lock:
             lease_lib.renew(claim.path, claim.token)
-        failing = False
-      # Whatever it is, the next beat may do better, and `holds` tells.
-      except Exception as error:
-        if not failing:
-          _LOG.warning(
-            "cannot renew claims, others may take the blocks over: %s", error
-          )
-        failing = True
+        # Whatever it is, the next beat may do better, and `holds` tells.
+        except Exception as error:
+          if not (failing or was_failing):
+            _LOG.warning(
+              "cannot renew claims, others may take the blocks over: %s", error
+            )
+          failing = True
 
 
 class _Claim(NamedTuple):
