@@ -7,6 +7,7 @@ it half trained can go on with it.
 
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,11 +20,13 @@ from emergence import checkpoint, model, params, population, records
 from emergence.budget import Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims
-from emergence.config import Cell, Config, cell_hash
+from emergence.config import Cell, Config, cell_hash, cells
 from emergence.evaluate import Scores
 from emergence.population import BlockState, Program, Snapshot
 
 _LOG = logging.getLogger("emergence")
+
+_FOLDER = re.compile(r"seeds-([0-9]{6,10})-([0-9]{6,10})")
 
 
 class Interrupted(Exception):
@@ -75,6 +78,19 @@ class Job(NamedTuple):
 def index(config: Config, seeds: Sequence[int]) -> int:
   """Which block of its cell some seeds are of."""
   return seeds[0] // config.seeds.block
+
+
+def remove_left_behind(config: Config, workdir: epath.Path) -> None:
+  """Removes checkpoints whose seeds all have their records.
+
+  Whoever wrote the records was killed before it came to that.
+  """
+  for cell in cells(config):
+    done = records.recorded_seeds(workdir, cell)
+    for folder in (workdir / "checkpoints" / str(cell)).glob("seeds-*"):
+      match = _FOLDER.match(folder.name)
+      if match and done.issuperset(range(int(match[1]), int(match[2]) + 1)):
+        checkpoint.remove(folder)
 
 
 def train(

@@ -273,7 +273,7 @@ def _claim(job: Job, queue: _Queue, limit: int) -> list[list[int]]:
   Raises:
     Interrupted: training is to stop.
   """
-  if job.should_stop():
+  if queue.blocks and job.should_stop():
     raise Interrupted
   group = []
   for seeds in list(queue.blocks):

@@ -129,6 +129,7 @@ def _sweep(should_stop: StopRequest) -> None:
     )
     return
   sweep.require_same_experiment(config, workdir)
+  blocks.remove_left_behind(config, workdir)
   work = sweep.remaining(config, workdir, seeds)
   saving = Saving(
     _CHECKPOINT_STEPS.value,
