@@ -16,7 +16,15 @@ from typing import IO
 from absl import flags
 from etils import epath
 
-from emergence import blocks, console, estimate, population, records, sweep
+from emergence import (
+  blocks,
+  compilation_cache,
+  console,
+  estimate,
+  population,
+  records,
+  sweep,
+)
 from emergence.blocks import Saving
 from emergence.budget import Stopwatch
 from emergence.claims import Claims
@@ -117,6 +125,7 @@ def _sweep(should_stop: StopRequest) -> None:
     seeds = command.parse_seeds(_SEEDS.value)
     config.seeds.require_seeds(seeds)
   workdir = epath.Path(_WORKDIR.value)
+  compilation_cache.enable()
   devices = population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
