@@ -614,3 +614,13 @@ def test_to_look_anew_at_a_missing_folder_is_harmless(tmp_path):
   time.sleep(0.02)
   claims_lib.look_anew(tmp_path)
   assert os.stat(tmp_path).st_mtime_ns > before
+
+
+def test_whether_a_block_is_held_is_not_answered_from_memory(tmp_path):
+  # What has an NFS client ask its server: a change to the folder.
+  with Claims(tmp_path) as claims:
+    assert claims.try_claim(CELL, 3, never)
+    folder = folder_of(tmp_path)
+    os.utime(folder, (0, 0))
+    assert claims.holds(CELL, 3)
+    assert folder.stat().st_mtime_ns > 0
