@@ -186,6 +186,9 @@ def _train(
     watch = Stopwatch()
     with watch.phase("compile"):
       programs = sweep.compile_largest(config, work, devices)
+    for cell, program in programs.items():
+      budget, _ = population.memory_budget(devices)
+      print(console.format_plan(program, cell, budget), flush=True)
     sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
     with _log_file(workdir) as file, _logging_to(file):
