@@ -40,7 +40,7 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
     )
     if has_diverged:
       body[-1].append(str(row["n_diverged"]))
-  return f"\n{title}\n{_align(header, body)}\n"
+  return f"\n{title}\n{align(header, body)}\n"
 
 
 def format_estimates(
@@ -81,7 +81,7 @@ def format_estimates(
     notes.append("what does not fit in memory wants a smaller seeds.block")
   if not all(e.is_measured for e in estimates if e.seconds is not None):
     notes.append("~ extrapolated by floating-point operations, not measured")
-  return "\n".join([_align(header, body), *notes])
+  return "\n".join([align(header, body), *notes])
 
 
 def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
@@ -146,7 +146,7 @@ def format_seconds(seconds: float) -> str:
   return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
-def _align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
   widths = [
     max(len(row[i]) for row in [header, *body]) for i in range(len(header))
   ]
