@@ -16,7 +16,7 @@ from typing import IO
 from absl import flags
 from etils import epath
 
-from emergence import console, estimate, population, records, sweep
+from emergence import console, damage, estimate, population, records, sweep
 from emergence.budget import Stopwatch
 from emergence.statistics import summary
 from experiments import command
@@ -88,6 +88,7 @@ def main() -> None:
       _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
     )
     return
+  damage.set_aside_damaged(workdir, config)
   sweep.require_same_experiment(config, workdir)
   work = sweep.remaining(config, workdir, seeds)
   keep = _KEEP_PARAMS.value
@@ -112,6 +113,8 @@ def main() -> None:
     command.require_writable(_JSON.value)
     _train(config, workdir, work, devices, programs, keep, watch)
   else:
+    if not (workdir / "config.json").exists():
+      sweep.prepare(config, workdir, devices)
     print(f"nothing left to train in {workdir}: every seed has its records")
   frame = records.read(workdir)
   rows = summary.summarize(frame, config.headline_length)
