@@ -5,8 +5,10 @@ Nothing that is damaged is used, and nothing is deleted: it moves to
 its seeds are trained again.
 """
 
+import contextlib
 import logging
 import re
+import time
 
 from etils import epath
 
@@ -55,19 +57,25 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
   ]
 
 
-def remove_unfinished(workdir: epath.Path) -> int:
+def remove_unfinished(
+  workdir: epath.Path, older_than_seconds: float = 3600.0
+) -> int:
   """Deletes what killed processes had begun to write; returns how many.
 
-  Only for a process that has the work directory for itself: nothing tells a
-  file that is left over from one that another process is writing right now.
-  Nothing reads them, so they may as well stay.
+  For a process that has the work directory for itself, since nothing tells a
+  file that is left over from one that another process is writing right now. As
+  two that start together may both find themselves alone, young ones stay. No
+  reader minds them.
   """
-  count = 0
+  count, now = 0, time.time()
   for pattern in ("", "runs/", "records/*/*/*/", "params/*/*/*/*/"):
     for path in workdir.glob(f"{pattern}.*.writing"):
-      if _UNFINISHED.fullmatch(path.name):
-        path.unlink(missing_ok=True)
-        count += 1
+      if not _UNFINISHED.fullmatch(path.name):
+        continue
+      with contextlib.suppress(FileNotFoundError):
+        if now - path.stat().mtime >= older_than_seconds:
+          path.unlink()
+          count += 1
   return count
 
 

@@ -307,7 +307,8 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
     temporary.replace(path)
   except BaseException as error:
     temporary.unlink(missing_ok=True)
-    if isinstance(error, OSError) and error.errno and not error.filename:
+    if isinstance(error, OSError) and error.errno:
+      # A full disk has no name otherwise, and a temporary one says nothing.
       raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     raise
 

@@ -374,10 +374,6 @@ def _stopped(trial: Trial, number: signal.Signals) -> Found:
   workdir = trial.new(f"stopped-{number.name}")
   process = trial.start(
     workdir,
-    # In the background, a shell has the child ignore it.
-    prepare=lambda: (
-      signal.signal(signal.SIGINT, signal.default_int_handler) and None
-    ),
   )
   _until_training(process, workdir)
   time.sleep(0.7)
@@ -598,7 +594,7 @@ def _half_trained(trial: Trial) -> pathlib.Path:
     process.kill()
   else:
     raise RuntimeError("no kill left a block with two checkpoints")
-  return _copy(trial, template, "damaged")
+  return _copy(trial, template, "continued")
 
 
 def _copy(trial: Trial, source: pathlib.Path, name: str) -> pathlib.Path:

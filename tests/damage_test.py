@@ -1,6 +1,7 @@
 import glob
 import json
 import logging
+import os
 import pathlib
 import types
 
@@ -173,6 +174,11 @@ def test_only_what_was_being_written_is_removed(workdir):
   ]
   for place in places:
     place.write_text("")
-  assert damage.remove_unfinished(workdir) == 3
+  assert damage.remove_unfinished(workdir) == 0
+  for place in places[:2]:
+    os.utime(place, (0, 0))
+  os.utime(workdir / ".hidden", (0, 0))
+  assert damage.remove_unfinished(workdir) == 2
+  places[2].unlink()
   (workdir / ".hidden").unlink()
   assert contents(workdir) == before

@@ -174,6 +174,9 @@ def test_a_write_that_fails_leaves_the_old_file_whole(workdir, monkeypatch):
   with pytest.raises(OSError, match="No space left on device") as caught:
     records.write_atomically(path, b"newer")
   assert caught.value.filename == str(path)
+  with pytest.raises(FileNotFoundError) as caught:
+    records.write_atomically(workdir / "none" / "file", b"")
+  assert caught.value.filename == str(workdir / "none" / "file")
   assert path.read_bytes() == b"new"
   assert list(workdir.iterdir()) == [path]
 
