@@ -1,133 +1,344 @@
-"""Parameters kept for those who want to look inside a seed.
+"""Checkpoints of blocks of seeds in training, safe from what machines do.
 
-One file per run of consecutive seeds and step, beside the records and cut like
-them: `params/count/width-32/depth-4/seeds-000000-000015/step-00002000.npz`. Its
-arrays are named by their path in the parameters, `layers.0.qkv.kernel`, with a
-leading axis over the seeds of the file.
+A block has a folder of its own, and in it one folder a step, `00000450`: so a
+checkpoint depends neither on the devices that train nor on the other blocks.
+What it holds is named `arrays.safetensors`; the step, what the caller says of
+it, and a digest of both and of the arrays are in Orbax's metadata. Orbax makes
+a step appear whole or not at all; the digest tells what a disk did to it later.
 """
 
-import io
+import contextlib
+import errno
+import hashlib
+import json
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
 import numpy as np
+import safetensors
+import safetensors.numpy
 from etils import epath
 
-from emergence.config import Cell
-from emergence.model import Params
-from emergence.records import consecutive_runs, read_config, write_atomically
+_LOG = logging.getLogger("emergence")
 
-_FOLDER = re.compile(r"seeds-(\d{6,})-(\d{6,})")
-_FILE = re.compile(r"step-(\d{8,})\.npz")
+# A nested structure of arrays; JAX has no name for it.
+Tree = Any
+
+_STEP = re.compile(r"([0-9]{1,12})(\.orbax-checkpoint-tmp.*)?")
+_UNFINISHED = "unfinished"
+
+# That a file is not what or where it should be is damage. Any other OSError
+# means that the machine cannot say.
+_DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError)
 
 
-def save_params(
-  workdir: epath.Path,
-  cell: Cell,
-  seeds: Sequence[int],
-  step: int,
-  params: Params,
-) -> None:
-  """Writes the parameters of S seeds after `step` updates.
+class Checkpointer:
+  """Saves checkpoints in the background, in one thread.
 
-  Args:
-    workdir: the work directory.
-    cell: the cell.
-    seeds: the S seed indices, increasing.
-    step: updates done.
-    params: parameters with a leading axis S.
+  That thread does all there is to do, so a save costs the thread that trains
+  next to nothing. To be used in a `with`, at whose end everything is on disk.
   """
-  arrays = _flatten(params)
-  seeds = list(seeds)
-  for run in consecutive_runs(seeds):
-    first = seeds.index(run[0])
-    folder = (
-      workdir / "params" / str(cell) / f"seeds-{run[0]:06d}-{run[-1]:06d}"
+
+  def __init__(self, keep: int = 2):
+    """Imports what saving needs, which takes a third of a second.
+
+    Args:
+      keep: how many steps of each block to keep, the last ones. With one,
+        nothing is left to fall back to.
+
+    Raises:
+      ValueError: less than one.
+    """
+    if keep < 1:
+      raise ValueError(f"expected to keep at least 1 checkpoint, got {keep}")
+    from emergence import checkpoint_handler  # noqa: F401
+
+    self._keep = keep
+    self._thread = ThreadPoolExecutor(1, "checkpoint")
+    self._saves: dict[str, Future[None]] = {}  # The last one of each folder.
+
+  def save(
+    self, folder: epath.Path, step: int, tree: Tree, meta: Mapping
+  ) -> None:
+    """Begins to save a block, and returns at once.
+
+    Where the save before of the same block is not finished, it waits for that
+    one, lest a slow disk fill the memory.
+
+    Args:
+      folder: of the block; made where it is missing.
+      step: updates done. A checkpoint of the same step is replaced.
+      tree: numpy arrays, in dicts, lists, tuples and named tuples; they must
+        not change any more.
+      meta: what `restore` is to know before it reads them; small, JSON.
+
+    Raises:
+      OSError: a save before this one failed, and this one has not begun. The
+        steps that were on disk before still are.
+      TypeError: a leaf is no numpy array, or `meta` is not JSON.
+    """
+    self._finish(lambda name, save: save.done() or name == str(folder))
+    for path, leaf in jax.tree.leaves_with_path(tree):
+      if not isinstance(leaf, np.ndarray | np.generic):
+        raise TypeError(
+          f"{jax.tree_util.keystr(path)} is a {type(leaf).__name__}, no numpy"
+          " array"
+        )
+    self._saves[str(folder)] = self._thread.submit(
+      _save, folder, step, tree, json.loads(_to_json(meta)), self._keep
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    part = {name: x[first : first + len(run)] for name, x in arrays.items()}
-    np.savez(buffer, allow_pickle=False, **part)
-    write_atomically(folder / f"step-{step:08d}.npz", buffer.getvalue())
+
+  def wait(self) -> None:
+    """Returns once everything is on disk.
+
+    Raises:
+      OSError: a save failed; the first one that did, each reported once.
+    """
+    self._finish(lambda name, save: True)
+
+  def _finish(self, is_due: Callable[[str, Future], bool]) -> None:
+    first = None
+    for name, save in list(self._saves.items()):
+      if is_due(name, save):
+        error = save.exception()
+        del self._saves[name]
+        first = first or error
+    if first:
+      raise first
+
+  def __enter__(self) -> "Checkpointer":
+    return self
+
+  def __exit__(self, kind, error, traceback) -> None:
+    try:
+      self.wait()
+    except Exception as lost:
+      if error is None:
+        raise
+      # The error that ends the run comes first.
+      _LOG.warning("%s", lost)
+    finally:
+      self._thread.shutdown()
 
 
-def load_params(
-  workdir: epath.PathLike, cell: Cell, seed: int, step: int | None = None
-) -> Params:
-  """The parameters of one trained seed, as `emergence.model.apply` takes them.
+def restore(
+  folder: epath.Path, target: Tree | Callable[[dict], Tree], meta: Mapping
+) -> tuple[int, Tree, dict] | None:
+  """The newest checkpoint of a block that is whole and the right one.
+
+  Newer ones that are damaged, unfinished or of something else are passed over,
+  each with a warning, and renamed within the folder: `damaged-00000450`, or
+  `unfinished-00000450`, which the next save removes.
 
   Args:
-    workdir: a work directory written with `--keep_params=final` or `all`.
-    cell: the cell, such as Cell("count", 16, 4).
-    seed: the seed index.
-    step: updates done; those of a finished seed where None.
+    folder: of the block.
+    target: a jax.ShapeDtypeStruct for each array that is expected; or a
+      function that, given the checkpoint's `meta`, returns them, and raises
+      ValueError where it has no use for such a checkpoint.
+    meta: entries that the checkpoint's `meta` must have, with these values.
 
   Returns:
-    Nested dict of numpy float32 arrays, without an axis over seeds.
+    The step, numpy arrays in the structure of the target, and its `meta`; None
+    where there is no such checkpoint.
 
   Raises:
-    ValueError: no parameters of this seed, or not of this step, were kept.
+    OSError: the machine refuses to read or to rename. Nothing has been renamed
+      if it refuses to read.
   """
-  workdir = epath.Path(workdir)
-  found = kept_files(workdir, cell).get(seed)
-  if not found:
-    raise ValueError(
-      f"no parameters of {cell} seed {seed} in {workdir / 'params'}; sweep into"
-      " a new directory with --keep_params=final or all to keep them"
+  passed: list[tuple[epath.Path, str, str]] = []
+  found = None
+  for step, is_whole, path in _candidates(folder):
+    if not is_whole:
+      name = f"{_UNFINISHED}-{step:08d}"
+      passed.append((path, name, "its save was cut off"))
+      continue
+    try:
+      found = step, *_read(path, step, target, meta)
+      break
+    except _DAMAGE as error:
+      passed.append((path, f"damaged-{step:08d}", _reason(error)))
+    except (OSError, MemoryError) as error:
+      raise _refusal("checkpoint cannot be read", path, error) from error
+  for path, name, reason in passed:
+    try:
+      aside = _set_aside(path, name)
+    except OSError as error:
+      text = f"checkpoint is not usable ({reason}) and cannot be renamed"
+      raise _refusal(text, path, error) from error
+    _LOG.warning(
+      "checkpoint %s is not usable: %s; renamed to %s, the block %s",
+      path,
+      reason,
+      aside,
+      f"continues from step {found[0]}" if found else "starts again",
     )
-  wanted = read_config(workdir).train.steps if step is None else step
-  if wanted not in found:
-    raise ValueError(
-      f"no parameters of {cell} seed {seed} after {wanted} steps in"
-      f" {workdir / 'params'}, only after {sorted(found)}"
-    )
-  path = found[wanted]
-  first, _ = _seed_range(path.parent)
-  content = path.read_bytes()
+  return found
+
+
+def remove(folder: epath.Path) -> None:
+  """Removes all there is of a block, which nobody saves to any more.
+
+  That another process does the same meanwhile, or has done it, is no error.
+
+  Raises:
+    OSError: it cannot be removed.
+  """
+  for _ in range(100):
+    if not folder.exists():
+      return
+    with contextlib.suppress(FileNotFoundError):
+      folder.rmtree()
+
+
+def _candidates(folder: epath.Path) -> list[tuple[int, bool, epath.Path]]:
+  """Step, whether its save came to an end, and path; the newest first."""
   try:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-      rows = {name: arrays[name][seed - first] for name in arrays.files}
-  # What numpy and zipfile raise depends on which of the bytes are wrong.
-  except Exception as error:
-    raise ValueError(f"{path} is damaged: {error}") from error
-  return _unflatten(rows)
+    children = list(folder.iterdir())
+  except FileNotFoundError:
+    return []
+  found = [
+    (int(match[1]), match[2] is None, path)
+    for path in children
+    if (match := _STEP.fullmatch(path.name))
+  ]
+  return sorted(found, key=lambda x: (x[0], x[2].name), reverse=True)
 
 
-def kept_files(
-  workdir: epath.Path, cell: Cell
-) -> dict[int, dict[int, epath.Path]]:
-  """For each seed of a cell and each step, the file with its parameters."""
-  files: dict[int, dict[int, epath.Path]] = {}
-  folder = workdir / "params" / str(cell)
-  for path in sorted(folder.glob("seeds-*/step-*.npz")):
-    first, last = _seed_range(path.parent)
-    if match := _FILE.fullmatch(path.name):
-      for seed in range(first, last + 1):
-        files.setdefault(seed, {})[int(match[1])] = path
-  return files
+def _save(
+  folder: epath.Path, step: int, tree: Tree, meta: dict, keep: int
+) -> None:
+  from emergence import checkpoint_handler
+
+  path = folder / f"{step:08d}"
+  try:
+    content = safetensors.numpy.save(_flatten(tree))
+    record = {
+      "step": step,
+      "meta": meta,
+      "bytes": len(content),
+      "sha256": _digest(step, meta, content),
+    }
+    checkpoint_handler.write(path, content, record)
+    _require_record(path, record)
+    _retire(folder, step, keep)
+  except (OSError, MemoryError) as error:
+    with contextlib.suppress(OSError):  # To free the space of half a save.
+      for left in folder.glob(f"{path.name}.orbax-checkpoint-tmp*"):
+        left.rmtree()
+    raise _refusal("checkpoint cannot be saved", path, error) from error
 
 
-def _seed_range(folder: epath.Path) -> tuple[int, int]:
-  """The seeds that a folder's name tells; none where it is not one of ours."""
-  match = _FOLDER.fullmatch(folder.name)
-  return (int(match[1]), int(match[2])) if match else (0, -1)
+def _require_record(path: epath.Path, record: dict) -> None:
+  """Raises OSError where a record did not reach the disk, before others go."""
+  from emergence import checkpoint_handler
+
+  with contextlib.suppress(ValueError):
+    if checkpoint_handler.read_record(path) == record:
+      return
+  raise OSError(errno.EIO, "what was written reads otherwise")
 
 
-def _flatten(params: Params) -> dict[str, np.ndarray]:
-  leaves = jax.tree.leaves_with_path(params)
+def _retire(folder: epath.Path, saved: int, keep: int) -> None:
+  """Removes steps beyond the last few, and what cut-off saves left behind."""
+  whole = [x for x in _candidates(folder) if x[1]]
+  old = [path for step, _, path in whole[keep:] if step != saved]
+  for path in [*old, *folder.glob(f"{_UNFINISHED}-*")]:
+    path.rmtree(missing_ok=True)
+
+
+def _read(
+  path: epath.Path,
+  step: int,
+  target: Tree | Callable[[dict], Tree],
+  meta: Mapping,
+) -> tuple[Tree, dict]:
+  """The arrays and the meta of a checkpoint; one of _DAMAGE where unusable."""
+  from emergence import checkpoint_handler
+
+  record = checkpoint_handler.read_record(path)
+  kinds = {"step": int, "meta": dict, "bytes": int, "sha256": str}
+  if {key: type(value) for key, value in record.items()} != kinds:
+    raise ValueError("it is none of ours")
+  if record["step"] != step:
+    raise ValueError(f"it is of step {record['step']}")
+  size = (path / checkpoint_handler.FILE).stat().length
+  if size != record["bytes"]:
+    raise ValueError(
+      f"{checkpoint_handler.FILE} has {size} bytes, not {record['bytes']}"
+    )
+  there = record["meta"]
+  for key, value in json.loads(_to_json(meta)).items():
+    if key not in there or there[key] != value:
+      raise ValueError(f"its {key} is {there.get(key)}, not {value}")
+  content = checkpoint_handler.read(path)
+  if _digest(step, there, content) != record["sha256"]:
+    raise ValueError("its digest does not match")
+  wanted = target(there) if callable(target) else target
+  return _unflatten(content, wanted), there
+
+
+def _set_aside(path: epath.Path, name: str) -> str:
+  """Renames a folder, and returns a name that was free."""
+  free, number = name, 1
+  while (path.parent / free).exists():
+    free, number = f"{name}-{number}", number + 1
+  # Another process may have done it.
+  with contextlib.suppress(FileNotFoundError):
+    path.rename(path.parent / free)
+  return free
+
+
+def _flatten(tree: Tree) -> dict[str, np.ndarray]:
   return {
-    jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
-    for path, leaf in leaves
+    jax.tree_util.keystr(path): np.asarray(leaf)
+    for path, leaf in jax.tree.leaves_with_path(tree)
   }
 
 
-def _unflatten(arrays: dict[str, np.ndarray]) -> Params:
-  params: Params = {}
-  for name, array in arrays.items():
-    *outer, last = (int(k) if k.isdigit() else k for k in name.split("."))
-    inner = params
-    for key in outer:
-      inner = inner.setdefault(key, {})
-    inner[last] = array
-  return params
+def _unflatten(content: bytes, target: Tree) -> Tree:
+  """Arrays by name as a tree; ValueError where they are not the target's."""
+  try:
+    arrays = safetensors.numpy.load(content)
+  except safetensors.SafetensorError as error:
+    raise ValueError(f"its arrays are not readable: {error}") from error
+  leaves, structure = jax.tree.flatten_with_path(target)
+  names = [jax.tree_util.keystr(path) for path, _ in leaves]
+  if different := sorted(set(names) ^ set(arrays)):
+    raise ValueError(f"it has other arrays, among them {different[0]}")
+  for name, (_, leaf) in zip(names, leaves, strict=True):
+    there, here = (f"{x.dtype}{list(x.shape)}" for x in (arrays[name], leaf))
+    if there != here:
+      raise ValueError(f"{name} is {there}, not {here}")
+  return jax.tree.unflatten(structure, [arrays[name] for name in names])
+
+
+def _digest(step: int, meta: dict, content: bytes) -> str:
+  digest = hashlib.sha256(_to_json([step, meta]).encode() + b"\n")
+  digest.update(content)
+  return digest.hexdigest()
+
+
+def _to_json(value: Any) -> str:
+  if isinstance(value, Mapping):
+    value = dict(value)
+  return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _refusal(
+  text: str, path: epath.Path, error: OSError | MemoryError
+) -> OSError:
+  """What the machine refuses, with the path that it is about."""
+  if isinstance(error, OSError):
+    why = error.strerror or error
+    return OSError(error.errno or errno.EIO, f"{text}: {why}", str(path))
+  return OSError(errno.ENOMEM, f"{text}: out of memory", str(path))
+
+
+def _reason(error: Exception) -> str:
+  if isinstance(error, OSError):
+    return f"{error.strerror or error}: {error.filename or ''}".strip(" :")
+  return " ".join(str(error).split())

@@ -13,9 +13,10 @@ import numpy as np
 import safetensors.numpy
 from etils import epath
 
-from emergence import checkpoint, model, population, records, tasks
+from emergence import model, population, records, tasks
 from emergence.config import Cell, Config, identity_hash
 from emergence.model import Architecture, Params
+from emergence.params import load_params
 from emergence.records import write_atomically
 from emergence.tasks import Task
 
@@ -70,7 +71,7 @@ def export(
   """
   config = records.read_config(workdir)
   arch = population.make_architecture(config, cell)
-  params = checkpoint.load_params(workdir, cell, seed, step)
+  params = load_params(workdir, cell, seed, step)
   _require_shapes(params, arch)
   task = tasks.make_task(config.task, config.eval.items)
   exact_match, diverged = _recorded(workdir, cell, seed, step)

@@ -4,14 +4,16 @@ The only module that knows that seeds are many. One compiled program advances
 `seeds.block` seeds on each device of a mesh with the single axis `seeds`; the
 devices never talk to each other. What a seed computes depends on the block
 width and on the program, not on its neighbours: a short block is filled up
-with repeats, and a device without a block of its own runs zero steps.
+with repeats, and how many updates a call makes of each seed is data, so that
+padding, seeds that diverged and devices without a block stand still.
 """
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -59,20 +61,21 @@ class Program(NamedTuple):
     arch: the architecture of the cell.
     mesh: the devices, on the axis `seeds`.
     init: (init seeds, data seeds), int32 [D·block] each -> TrainState.
-    advance: (TrainState, steps, int32 [D]) -> (TrainState, sum of the losses,
-      float32 [D·block]); donates the state. Any number of steps runs in the
-      same compiled program, because the trip count is data.
+    advance: (TrainState, sum of losses, float32 [D·block], number of updates,
+      int32 [D·block]) -> (TrainState, sum of losses); donates the first two.
     evaluate: params -> (Scores, finite, bool [D·block]).
     bytes_per_device: what one device needs to hold and run its block.
+    state: shapes, types and shardings of the TrainState.
   """
 
   config: Config
   arch: Architecture
   mesh: Mesh
   init: Callable[[Array, Array], TrainState]
-  advance: Callable[[TrainState, Array], tuple[TrainState, Array]]
+  advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
   evaluate: Callable[[Params], tuple[Scores, Array]]
   bytes_per_device: int
+  state: TrainState
 
   @property
   def num_blocks(self) -> int:
@@ -81,18 +84,17 @@ class Program(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-  """A population at one evaluation step, S seeds in the order asked for.
+  """A block at one evaluation step, S seeds in the order asked for.
 
   Attributes:
     step: updates done.
     scores: numpy float32 [S, P] each.
-    train_loss: mean loss since the snapshot before, float32 [S]; NaN at step 0.
+    train_loss: mean loss since the snapshot before, float32 [S]; NaN at step 0
+      and where a seed had diverged by the snapshot before.
     diverged: a parameter, the loss or a likelihood is not finite, now or at
-      a snapshot before, bool [S].
+      a snapshot before, bool [S]. Such a seed is trained no further.
     params: fetches the parameters, with a leading axis S, as numpy arrays;
-      to be called before the next snapshot is asked for.
-    train_seconds: wall time of the updates since the snapshot before.
-    evaluate_seconds: wall time of the evaluation.
+      to be called before the next stop is asked for.
   """
 
   step: int
@@ -100,8 +102,42 @@ class Snapshot(NamedTuple):
   train_loss: np.ndarray
   diverged: np.ndarray
   params: Callable[[], Params]
-  train_seconds: float = 0.0
-  evaluate_seconds: float = 0.0
+
+
+class BlockState(NamedTuple):
+  """What a block of S seeds needs to go on, as numpy arrays.
+
+  Attributes:
+    step: updates done; seeds that have diverged made fewer.
+    state: with a leading axis S; keys as their words, uint32 [S, 2].
+    loss_sum: of the updates since the last evaluation, float32 [S].
+    diverged: as in the last `Snapshot`, bool [S].
+  """
+
+  step: int
+  state: TrainState
+  loss_sum: np.ndarray
+  diverged: np.ndarray
+
+
+class Stop(NamedTuple):
+  """A moment between two calls of the compiled program.
+
+  Attributes:
+    steps: updates done by the seeds of each block.
+    snapshots: by its place among the blocks, what an evaluation found of each
+      that has just come to an evaluation step; often none.
+    capture: copies what each block needs to go on; to be called before the
+      next stop is asked for.
+    train_seconds: wall time of the updates since the stop before.
+    evaluate_seconds: wall time of the evaluation.
+  """
+
+  steps: tuple[int, ...]
+  snapshots: dict[int, Snapshot]
+  capture: Callable[[], list[BlockState]]
+  train_seconds: float
+  evaluate_seconds: float
 
 
 def make_architecture(config: Config, cell: Cell) -> Architecture:
@@ -203,11 +239,12 @@ def seconds_per_step(program: Program) -> float:
   """Wall time of one update of all blocks together, the best of a few."""
   size = program.num_blocks * program.config.seeds.block
   state = _init(program, range(size))
-  one_step = _put(program, np.ones(program.num_blocks))
+  losses = _put(program, np.zeros(size, np.float32))
+  one_step = _put(program, np.ones(size, np.int32))
   best, deadline = math.inf, time.monotonic() + 1.0
   for attempt in range(10):
     start = time.monotonic()
-    state, losses = program.advance(state, one_step)
+    state, losses = program.advance(state, losses, one_step)
     jax.block_until_ready(losses)
     if attempt:  # The first one also warms up.
       best = min(best, time.monotonic() - start)
@@ -217,54 +254,194 @@ def seconds_per_step(program: Program) -> float:
 
 
 def run(
-  program: Program, blocks: Sequence[Sequence[int]]
-) -> Iterator[Snapshot]:
-  """Trains blocks of seeds, yielding a snapshot at each evaluation step.
+  program: Program,
+  blocks: Sequence[Sequence[int]],
+  starts: Sequence[BlockState | None] | None = None,
+  given_up: Collection[int] = (),
+  seconds_between_stops: float = 1.0,
+) -> Iterator[Stop]:
+  """Trains blocks of seeds, stopping at every evaluation and now and then.
+
+  Which seeds are trained together, where they are stopped and whether another
+  process goes on from there has no effect on any of them. Blocks that are
+  behind the others catch up first.
 
   Args:
     program: the compiled cell.
     blocks: at most num_blocks groups of at most seeds.block seed indices, one
-      group a device. Which seeds are trained together has no effect on any of
-      them.
+      group a device.
+    starts: where each block goes on; at the beginning where None.
+    given_up: places of blocks to train no further; may grow between two stops.
+    seconds_between_stops: about how long one call of the program may take.
   """
   config = program.config
-  padded, is_padding = pad_blocks(
-    blocks, config.seeds.block, program.num_blocks
-  )
-  keep_S = np.flatnonzero(~is_padding)
-  active = ~is_padding.reshape(program.num_blocks, -1).all(axis=1)
-  state = _init(program, padded)
-  loss_S = np.full(len(keep_S), np.nan, np.float32)
-  diverged_S = np.zeros(len(keep_S), bool)
-  previous = 0
-  for step in config.eval_steps:
+  training = _start(program, blocks, starts or [None] * len(blocks))
+  num_steps = 1
+  while True:
+    goals = {
+      i: config.eval_steps[num]
+      for i, num in enumerate(training.num_evaluated)
+      if num < len(config.eval_steps) and i not in given_up
+    }
+    if not goals:
+      return
+    goal = min(goals.values())
+    behind = [i for i in goals if goals[i] == goal]
     start = time.monotonic()
-    if step > previous:
-      num_steps = _put(program, np.where(active, step - previous, 0))
-      with jax.transfer_guard("disallow"):
-        state, losses = program.advance(state, num_steps)
-      loss_S = np.asarray(losses)[keep_S] / np.float32(step - previous)
-      diverged_S = diverged_S | ~np.isfinite(loss_S)
+    longest = _advance(training, behind, goal, num_steps)
     trained = time.monotonic()
-    scores, finite = jax.device_get(program.evaluate(state.params))
-    evaluated = time.monotonic()
-    scores = jax.tree.map(lambda score: score[keep_S], scores)
-    # Huge parameters may be finite and what they compute not.
-    finite_S = finite[keep_S] & np.isfinite(scores.nll_sum).all(axis=1)
-    diverged_S = diverged_S | ~finite_S
-    params = state.params
-    yield Snapshot(
-      step,
-      scores,
-      loss_S,
-      diverged_S,
-      lambda params=params: jax.tree.map(
-        lambda x: np.asarray(x)[keep_S], params
-      ),
+    arrived = [i for i in behind if training.steps[i] == goal]
+    snapshots = _evaluate(training, arrived, goal) if arrived else {}
+    yield Stop(
+      tuple(training.steps),
+      snapshots,
+      lambda: _capture(training),
       trained - start,
-      evaluated - trained,
+      time.monotonic() - trained,
     )
-    previous = step
+    if longest == num_steps:
+      # At most twice as many, should the first ones have been fast by chance.
+      wanted = seconds_between_stops / (trained - start) * num_steps
+      num_steps = max(1, min(2 * num_steps, int(wanted)))
+
+
+@dataclasses.dataclass
+class _Training:
+  """Blocks in training: the arrays on the devices and where they stand.
+
+  Attributes:
+    program: the compiled cell.
+    rows: of each block, its seeds among the N = D·block of the devices.
+    state: of the N seeds.
+    loss_sum: since the last evaluation, float32 [N].
+    diverged: bool [N], on the host.
+    steps: updates done, of each block.
+    num_evaluated: evaluation steps behind it, of each block.
+  """
+
+  program: Program
+  rows: list[slice]
+  state: TrainState
+  loss_sum: Array
+  diverged: np.ndarray
+  steps: list[int]
+  num_evaluated: list[int]
+
+
+def _start(
+  program: Program,
+  blocks: Sequence[Sequence[int]],
+  starts: Sequence[BlockState | None],
+) -> _Training:
+  config, block = program.config, program.config.seeds.block
+  padded, _ = pad_blocks(blocks, block, program.num_blocks)
+  rows = [slice(i * block, i * block + len(b)) for i, b in enumerate(blocks)]
+  steps = [start.step if start else 0 for start in starts]
+  training = _Training(
+    program,
+    rows,
+    _init(program, padded),
+    _put(program, np.zeros(len(padded), np.float32)),
+    np.zeros(len(padded), bool),
+    steps,
+    [
+      sum(step >= point for point in config.eval_steps) if start else 0
+      for step, start in zip(steps, starts, strict=True)
+    ],
+  )
+  if any(starts):
+    state, loss_sum_N = _to_host(training)
+    for rows_S, start in zip(rows, starts, strict=True):
+      if start:
+        _set_rows(state, rows_S, start.state)
+        loss_sum_N[rows_S] = start.loss_sum
+        training.diverged[rows_S] = start.diverged
+    training.loss_sum = _put(program, loss_sum_N)
+    words = jax.tree.map(lambda x: _put(program, x), state)
+    key = jax.random.wrap_key_data(words.data_key, impl=train.KEY_TYPE)
+    training.state = words._replace(data_key=_put(program, key))
+  return training
+
+
+def _set_rows(tree, rows: slice, values) -> None:
+  def set_rows(x, rows_of_x):
+    x[rows] = rows_of_x
+
+  jax.tree.map(set_rows, tree, values)
+
+
+def _to_host(training: _Training) -> tuple[TrainState, np.ndarray]:
+  """Copies of the state, keys as their words, and of the sum of losses."""
+  state = training.state
+  state = state._replace(data_key=jax.random.key_data(state.data_key))
+  return jax.tree.map(np.array, (state, training.loss_sum))
+
+
+def _advance(
+  training: _Training, blocks: Sequence[int], goal: int, num_steps: int
+) -> int:
+  """Makes some updates of some blocks; returns the most that one has made."""
+  counts_N = np.zeros(len(training.diverged), np.int32)
+  for i in blocks:
+    count = min(num_steps, goal - training.steps[i])
+    counts_N[training.rows[i]] = count
+    training.steps[i] += count
+  if counts_N.any():
+    moving_N = _put(training.program, np.where(training.diverged, 0, counts_N))
+    with jax.transfer_guard("disallow"):
+      training.state, training.loss_sum = training.program.advance(
+        training.state, training.loss_sum, moving_N
+      )
+    jax.block_until_ready(training.loss_sum)
+  return int(counts_N.max())
+
+
+def _evaluate(
+  training: _Training, blocks: Sequence[int], step: int
+) -> dict[int, Snapshot]:
+  """Snapshots of blocks that have come to an evaluation step."""
+  params, eval_steps = training.state.params, training.program.config.eval_steps
+  scores, finite_N = jax.device_get(training.program.evaluate(params))
+  loss_N = np.array(training.loss_sum)
+  # Huge parameters may be finite and what they compute not.
+  finite_N = finite_N & np.isfinite(scores.nll_sum).all(axis=1)
+  finite_N = finite_N & np.isfinite(loss_N)
+  snapshots = {}
+  for i in blocks:
+    rows_S = training.rows[i]
+    had_diverged_S = training.diverged[rows_S].copy()
+    training.diverged[rows_S] |= ~finite_N[rows_S]
+    if step:
+      interval = step - eval_steps[training.num_evaluated[i] - 1]
+      mean_loss_S = loss_N[rows_S] / np.float32(interval)
+      mean_loss_S[had_diverged_S] = np.nan
+    else:
+      mean_loss_S = np.full(had_diverged_S.shape, np.nan, np.float32)
+    snapshots[i] = Snapshot(
+      step,
+      jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], scores),
+      mean_loss_S,
+      training.diverged[rows_S].copy(),
+      lambda rows_S=rows_S: jax.tree.map(lambda x: np.array(x)[rows_S], params),
+    )
+    training.num_evaluated[i] += 1
+    loss_N[rows_S] = 0
+  training.loss_sum = _put(training.program, loss_N)
+  return snapshots
+
+
+def _capture(training: _Training) -> list[BlockState]:
+  # Of copies, because the next call of the program takes the memory.
+  state, loss_sum_N = _to_host(training)
+  return [
+    BlockState(
+      step,
+      jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], state),
+      loss_sum_N[rows_S],
+      training.diverged[rows_S].copy(),
+    )
+    for step, rows_S in zip(training.steps, training.rows, strict=True)
+  ]
 
 
 def pad_blocks(
@@ -297,13 +474,15 @@ def _init(program: Program, padded: Sequence[int]) -> TrainState:
   """The state of whole blocks of seeds before the first update."""
   pairs = [program.config.seeds.init_and_data_seed(seed) for seed in padded]
   init_seeds, data_seeds = zip(*pairs, strict=True)
-  return program.init(_put(program, init_seeds), _put(program, data_seeds))
+  return program.init(
+    _put(program, np.array(init_seeds, np.int32)),
+    _put(program, np.array(data_seeds, np.int32)),
+  )
 
 
-def _put(program: Program, values: Sequence[int] | np.ndarray) -> Array:
-  """Integers along the axis `seeds`, each on the device that needs it."""
-  sharding = NamedSharding(program.mesh, _SHARDED)
-  return jax.device_put(np.asarray(values, np.int32), sharding)
+def _put(program: Program, values_N: np.ndarray | Array) -> Array:
+  """Values along the axis `seeds`, each on the device that needs it."""
+  return jax.device_put(values_N, NamedSharding(program.mesh, _SHARDED))
 
 
 def _num_cores() -> int:
@@ -316,7 +495,7 @@ class _SeedFunctions(NamedTuple):
   """What a program does, written for one seed."""
 
   init: Callable[[Array, Array], TrainState]
-  advance: Callable[[TrainState, Array], tuple[TrainState, Array]]
+  advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
   evaluate: Callable[[Params], tuple[Scores, Array]]
 
 
@@ -328,13 +507,15 @@ def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
   def init(init_seed: Array, data_seed: Array) -> TrainState:
     return init_state(*train.seed_keys(config.root_seed, init_seed, data_seed))
 
-  def advance(state: TrainState, num_steps: Array) -> tuple[TrainState, Array]:
+  def advance(
+    state: TrainState, loss_sum: Array, num_steps: Array
+  ) -> tuple[TrainState, Array]:
     def body(_, carry):
-      state, total = carry
+      state, loss_sum = carry
       state, loss = train_step(state)
-      return state, total + loss
+      return state, loss_sum + loss
 
-    return jax.lax.fori_loop(0, num_steps, body, (state, jnp.float32(0)))
+    return jax.lax.fori_loop(0, num_steps, body, (state, loss_sum))
 
   def evaluate_and_check(params: Params) -> tuple[Scores, Array]:
     finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
@@ -361,22 +542,19 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     )
     return jax.jit(mapped, **options)
 
-  def integers(size: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((size,), jnp.int32, sharding=sharding)
+  def one_a_seed(kind) -> jax.ShapeDtypeStruct:
+    shape = (len(devices) * config.seeds.block,)
+    return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
 
-  def advance_block(state: TrainState, num_steps: Array):
-    # Each device has one entry of num_steps, which all its seeds share.
-    return jax.vmap(one_seed.advance, in_axes=(0, None))(state, num_steps[0])
-
-  seeds = integers(len(devices) * config.seeds.block)
+  seeds = one_a_seed(jnp.int32)
   init = over_devices(jax.vmap(one_seed.init))
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     jax.eval_shape(init, seeds, seeds),
   )
   advance = (
-    over_devices(advance_block, donate_argnums=0)
-    .lower(state, integers(len(devices)))
+    over_devices(jax.vmap(one_seed.advance), donate_argnums=(0, 1))
+    .lower(state, one_a_seed(jnp.float32), seeds)
     .compile()
   )
   evaluate_ = (
@@ -391,6 +569,7 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     evaluate_,
     _state_bytes(state, len(devices))
     + max(_work_bytes(advance), _work_bytes(evaluate_)),
+    state,
   )
 
 

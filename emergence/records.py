@@ -243,6 +243,11 @@ def require_cell(
     )
 
 
+def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
+  """The seeds of a cell that have records, going by the names of the files."""
+  return set(_files_by_seed(workdir / "records" / str(cell)))
+
+
 def make_provenance(
   config: Config, cell: Cell, devices: Sequence[object]
 ) -> dict:

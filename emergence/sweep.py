@@ -1,25 +1,33 @@
 """Cells × blocks of seeds: what is done, what is left, and doing it."""
 
 import contextlib
+import dataclasses
 import json
 import logging
+import math
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 from etils import epath
 
-from emergence import checkpoint, model, population, records
+from emergence import blocks, population, records
 from emergence import config as config_lib
+from emergence.blocks import Interrupted, Job, Saving
 from emergence.budget import RunFile, Stopwatch
+from emergence.checkpoint import Checkpointer
+from emergence.claims import Claims, look_anew
 from emergence.config import Cell, Config
-from emergence.population import Device
+from emergence.params import kept_files
+from emergence.population import Device, Program
 
 _LOG = logging.getLogger("emergence")
 
 KEEP_PARAMS = ("none", "final", "all")
+
+_SECONDS_BETWEEN_REPORTS = 10.0
+_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 class Work(NamedTuple):
@@ -131,7 +139,7 @@ def seeds_without_params(
   }[keep_params]
   count = 0
   for cell in config_lib.cells(config) if wanted else ():
-    kept = checkpoint.kept_files(workdir, cell)
+    kept = kept_files(workdir, cell)
     for seed in records.finished_seeds(workdir, config, cell) & set(seeds):
       count += not wanted <= set(kept.get(seed, ()))
   return count
@@ -147,7 +155,7 @@ def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
 
 def compile_largest(
   config: Config, work: Sequence[Work], devices: Sequence[Device]
-) -> dict[Cell, population.Program]:
+) -> dict[Cell, Program]:
   """Compiles the cell that needs most memory, before anything is claimed.
 
   Args:
@@ -171,15 +179,18 @@ def run(
   workdir: epath.Path,
   work: Sequence[Work],
   devices: Sequence[Device],
-  programs: Mapping[Cell, population.Program] = types.MappingProxyType({}),
-  keep_params: str = "none",
+  programs: Mapping[Cell, Program] = types.MappingProxyType({}),
+  saving: Saving = blocks.DEFAULT_SAVING,
+  claims: Claims | None = None,
   on_progress: Callable[[Progress], None] = lambda progress: None,
+  should_stop: Callable[[], bool] = lambda: False,
   watch: Stopwatch | None = None,
-) -> None:
+) -> int:
   """Trains what is left and writes its records, a group of blocks at a time.
 
-  After each group, the file of this run under `runs/` says where the time has
-  gone so far.
+  Returns when all of it has records. What others have claimed is left to them,
+  as long as they live. After each group, the file of this run under `runs/`
+  says where the time has gone so far.
 
   Args:
     config: the experiment; `prepare` has claimed the directory for it.
@@ -187,170 +198,199 @@ def run(
     work: what to train, as `remaining` returns it.
     devices: local devices of one kind; each takes one block at a time.
     programs: cells that are compiled already, for these devices.
-    keep_params: `none`, `final` (after the last update) or `all` (at each
-      evaluation).
+    saving: when blocks in training are saved, and which parameters are kept.
+    claims: keeps processes from training the same block; None where there is
+      no other process.
     on_progress: called after each evaluation.
+    should_stop: asked every second or so; if so, all is saved and training
+      ends.
     watch: runs since the time that the budget is to begin with; now if None.
+
+  Returns:
+    How many seeds this process has trained to the end.
 
   Raises:
     DoesNotFitError: a block of a cell does not fit in memory.
+    Interrupted: it was asked to stop. The same call goes on.
+    OSError: something could not be saved or written.
   """
   watch = watch or Stopwatch()
   run_file = RunFile(workdir, devices)
   seeds_done = 0
   run_file.write(0, 0, watch)
   try:
-    for seeds in _run_cells(
-      config, workdir, work, devices, programs, keep_params, on_progress, watch
-    ):
-      seeds_done += seeds
-      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+    with Checkpointer(saving.keep) as checkpointer:
+      job = Job(
+        config, workdir, saving, checkpointer, claims, should_stop, watch
+      )
+      for seeds in _run_cells(job, work, devices, programs, on_progress):
+        seeds_done += seeds
+        run_file.write(seeds_done, seeds_done * config.train.steps, watch)
   except BaseException:
     # What was spent in vain is part of the budget; the error says more.
     with contextlib.suppress(OSError):
       run_file.write(seeds_done, seeds_done * config.train.steps, watch)
     raise
+  return seeds_done
 
 
 def _run_cells(
-  config: Config,
-  workdir: epath.Path,
+  job: Job,
   work: Sequence[Work],
   devices: Sequence[Device],
-  programs: Mapping[Cell, population.Program],
-  keep_params: str,
+  programs: Mapping[Cell, Program],
   on_progress: Callable[[Progress], None],
-  watch: Stopwatch,
 ) -> Iterator[int]:
   """Trains group after group of blocks; yields the seeds of each."""
-  for cell, blocks in work:
-    program = programs.get(cell)
-    if program is None:
-      _LOG.info("%s: compiling", cell)
-      with watch.phase("compile"):
-        program = population.compile_cell(config, cell, devices)
-    _LOG.info(
-      "%s: %d blocks of %d seeds together, %.1f MiB each",
-      cell,
-      program.num_blocks,
-      config.seeds.block,
-      program.bytes_per_device / 2**20,
-    )
-    clock = _Clock(config, Work(cell, blocks), on_progress)
-    for first in range(0, len(blocks), program.num_blocks):
-      group = blocks[first : first + program.num_blocks]
-      _train_group(
-        config, workdir, program, cell, group, keep_params, clock, watch
-      )
-      yield sum(len(block) for block in group)
-
-
-def _train_group(
-  config: Config,
-  workdir: epath.Path,
-  program: population.Program,
-  cell: Cell,
-  group: list[list[int]],
-  keep_params: str,
-  clock: "_Clock",
-  watch: Stopwatch,
-) -> None:
-  """Trains one group of blocks, one a device, and writes what it found."""
-  seeds = [seed for block in group for seed in block]
-  snapshots = []
-  for snapshot in population.run(program, group):
-    watch.add("train", snapshot.train_seconds)
-    watch.add("evaluate", snapshot.evaluate_seconds)
-    is_last = snapshot.step == config.train.steps
-    if keep_params == "all" or (keep_params == "final" and is_last):
-      with watch.phase("write"):
-        _keep_params(workdir, cell, group, snapshot)
-    # Parameters stay on the device; only the scores are kept till the end.
-    snapshots.append(snapshot._replace(params=dict))
-    clock.tick(len(seeds), snapshot.step)
-  with watch.phase("write"):
-    _write_records(config, workdir, program, cell, group, snapshots)
-  clock.finish(len(seeds))
-  num_diverged = int(snapshots[-1].diverged.sum())
-  if num_diverged:
-    _LOG.warning("%s: %d of %d seeds diverged", cell, num_diverged, len(seeds))
-
-
-def _keep_params(
-  workdir: epath.Path,
-  cell: Cell,
-  group: list[list[int]],
-  snapshot: population.Snapshot,
-) -> None:
-  params = snapshot.params()
-  for block, rows in _rows_of_blocks(group):
-    part = jax.tree.map(lambda x, rows=rows: x[rows], params)
-    checkpoint.save_params(workdir, cell, block, snapshot.step, part)
-
-
-def _write_records(
-  config: Config,
-  workdir: epath.Path,
-  program: population.Program,
-  cell: Cell,
-  group: list[list[int]],
-  snapshots: list[population.Snapshot],
-) -> None:
-  seeds = [seed for block in group for seed in block]
-  num_params = model.num_params(program.arch)
-  table = records.to_table(config, cell, num_params, seeds, snapshots)
-  devices = program.mesh.devices.ravel().tolist()
-  provenance = records.make_provenance(config, cell, devices)
-  rows_per_seed = table.num_rows // len(seeds)
-  for _, rows in _rows_of_blocks(group):
-    part = table.slice(
-      rows.start * rows_per_seed, (rows.stop - rows.start) * rows_per_seed
-    )
-    records.write(workdir, cell, part, provenance)
-
-
-def _rows_of_blocks(group: list[list[int]]) -> list[tuple[list[int], slice]]:
-  """Each block with the rows of its seeds among all seeds of the group."""
-  ends = [
-    sum(len(block) for block in group[: i + 1]) for i in range(len(group))
+  programs = dict(programs)
+  queues = [
+    _Queue(cell, list(blocks_), _Clock(job.config, cell, on_progress))
+    for cell, blocks_ in work
   ]
-  return [
-    (block, slice(end - len(block), end))
-    for block, end in zip(group, ends, strict=True)
-  ]
+  while True:
+    for queue in queues:
+      while group := _claim(job, queue, len(devices)):
+        if queue.cell not in programs:
+          programs = {queue.cell: _compile(job, queue.cell, devices)}
+        program = programs[queue.cell]
+        _put_back(job, queue, group[program.num_blocks :])
+        yield _train(job, program, queue, group[: program.num_blocks])
+    if not any(queue.blocks for queue in queues):
+      return
+    _wait(job, queues)
+
+
+@dataclasses.dataclass
+class _Queue:
+  """Blocks of a cell that nobody has trained yet, as far as is known."""
+
+  cell: Cell
+  blocks: list[list[int]]
+  clock: "_Clock"
+
+
+def _claim(job: Job, queue: _Queue, limit: int) -> list[list[int]]:
+  """Takes blocks that nobody else has out of a queue, a number at most.
+
+  Blocks that others have finished are taken out too.
+
+  Raises:
+    Interrupted: training is to stop.
+  """
+  if queue.blocks and job.should_stop():
+    raise Interrupted
+  group = []
+  for seeds in list(queue.blocks):
+    if len(group) == limit:
+      break
+
+    def missing(seeds=seeds):
+      look_anew(job.workdir / "records" / str(queue.cell))
+      done = records.recorded_seeds(job.workdir, queue.cell)
+      return [seed for seed in seeds if seed not in done]
+
+    number = blocks.index(job.config, seeds)
+    if job.claims is None or job.claims.try_claim(
+      queue.cell, number, lambda: not missing()
+    ):
+      queue.blocks.remove(seeds)
+      group.append(missing())
+    elif not missing():
+      queue.blocks.remove(seeds)
+  return group
+
+
+def _put_back(job: Job, queue: _Queue, group: list[list[int]]) -> None:
+  for seeds in group:
+    if job.claims:
+      job.claims.release(queue.cell, blocks.index(job.config, seeds))
+  queue.blocks[:0] = group
+
+
+def _wait(job: Job, queues: Sequence[_Queue]) -> None:
+  """Waits a little for those who train what is left."""
+  left = sum(len(queue.blocks) for queue in queues)
+  _LOG.info("waiting for %d blocks that others train", left)
+  end = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+  while time.monotonic() < end:
+    if job.should_stop():
+      raise Interrupted
+    time.sleep(0.1)
+
+
+def _compile(job: Job, cell: Cell, devices: Sequence[Device]) -> Program:
+  _LOG.info("%s: compiling", cell)
+  with job.watch.phase("compile"):
+    return population.compile_cell(job.config, cell, devices)
+
+
+def _train(
+  job: Job, program: Program, queue: _Queue, group: list[list[int]]
+) -> int:
+  _LOG.info(
+    "%s: %d blocks of %d seeds together, %.1f MiB each",
+    queue.cell,
+    len(group),
+    job.config.seeds.block,
+    program.bytes_per_device / 2**20,
+  )
+  clock = queue.clock
+  clock.begin([len(seeds) for seeds in group], queue.blocks)
+  return blocks.train(job, program, queue.cell, group, clock.tick)
 
 
 class _Clock:
-  """Turns evaluation steps into rates; starts after the first evaluation."""
+  """Turns updates into rates and the time that is left of a cell."""
 
   def __init__(
-    self, config: Config, work: Work, on_progress: Callable[[Progress], None]
+    self, config: Config, cell: Cell, on_progress: Callable[[Progress], None]
   ):
     self._steps = config.train.steps
-    self._work = work
+    self._cell = cell
     self._on_progress = on_progress
     self._seeds_done = 0
-    self._start: float | None = None
+    self._updates = 0
+    self._seconds = 0.0
 
-  def tick(self, num_running: int, step: int) -> None:
-    if self._start is None:
-      self._start = time.monotonic()
-    elapsed = time.monotonic() - self._start
-    done = self._seeds_done * self._steps + num_running * step
-    rate = done / elapsed if elapsed and done else 0.0
-    left = self._work.num_seeds * self._steps - done
-    self._on_progress(
-      Progress(
-        self._work.cell,
-        self._seeds_done,
-        num_running,
-        self._work.num_seeds,
-        step,
-        self._steps,
-        rate,
-        left / rate if rate else float("inf"),
+  def begin(
+    self, sizes: Sequence[int], waiting: Sequence[Sequence[int]]
+  ) -> None:
+    """A group of blocks of some sizes begins, and others wait."""
+    self._sizes = sizes
+    self._num_waiting = sum(len(seeds) for seeds in waiting)
+    self._stood: Sequence[int] | None = None
+    self._told = time.monotonic()
+
+  def tick(self, steps: Sequence[int], is_evaluated: bool) -> None:
+    """The blocks of the group have made so many updates by now."""
+    now, size = time.monotonic(), sum(self._sizes)
+    if self._stood is not None:
+      self._updates += sum(
+        number * (step - stood)
+        for number, step, stood in zip(
+          self._sizes, steps, self._stood, strict=True
+        )
       )
+      self._seconds += now - self._time
+    self._stood, self._time = steps, now
+    rate = self._updates / self._seconds if self._seconds else 0.0
+    left = self._num_waiting * self._steps + sum(
+      number * (self._steps - step)
+      for number, step in zip(self._sizes, steps, strict=True)
     )
-
-  def finish(self, num_seeds: int) -> None:
-    self._seeds_done += num_seeds
+    if is_evaluated or now - self._told > _SECONDS_BETWEEN_REPORTS:
+      self._told = now
+      self._on_progress(
+        Progress(
+          self._cell,
+          self._seeds_done,
+          size,
+          self._seeds_done + size + self._num_waiting,
+          min(steps),
+          self._steps,
+          rate,
+          left / rate if rate else math.inf,
+        )
+      )
+    if min(steps) == self._steps:
+      self._seeds_done += size

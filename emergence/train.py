@@ -14,6 +14,8 @@ from emergence.tasks import Example, Task, sample_contexts
 
 Array = jax.Array
 
+KEY_TYPE = "threefry2x32"
+
 # Streams of a seed's key. Their numbers are part of every result: add, never
 # renumber.
 _INIT_STREAM, _DATA_STREAM = 0, 1
@@ -48,7 +50,7 @@ def seed_keys(
   Returns:
     Two typed threefry keys.
   """
-  root = jax.random.key(root_seed, impl="threefry2x32")
+  root = jax.random.key(root_seed, impl=KEY_TYPE)
   init_key = jax.random.fold_in(root, init_seed)
   data_key = jax.random.fold_in(root, data_seed)
   return (

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pkgutil
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ def run(main: Callable[[], int | None]) -> None:
 
   def guarded(argv: Sequence[str]) -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
       if len(argv) > 1:
         raise ValueError(

@@ -8,6 +8,7 @@ widths or depths extends a finished one.
 
 import contextlib
 import logging
+import logging.handlers
 import sys
 import time
 from collections.abc import Iterator
@@ -16,10 +17,23 @@ from typing import IO
 from absl import flags
 from etils import epath
 
-from emergence import console, damage, estimate, population, records, sweep
+from emergence import (
+  blocks,
+  console,
+  damage,
+  estimate,
+  population,
+  records,
+  sweep,
+)
+from emergence.blocks import Saving
 from emergence.budget import Stopwatch
+from emergence.claims import Claims
+from emergence.config import Config
+from emergence.population import Device
 from emergence.statistics import summary
 from experiments import command
+from experiments.stopping import EXIT_CODE, StopRequest
 
 _CONFIG = flags.DEFINE_string(
   "config",
@@ -53,6 +67,31 @@ _DEVICES = flags.DEFINE_integer(
   " devices.",
   lower_bound=1,
 )
+_CHECKPOINT_MINUTES = flags.DEFINE_float(
+  "checkpoint_minutes",
+  2.0,
+  "Save the blocks in training every so many minutes.",
+  lower_bound=0.0,
+)
+_CHECKPOINT_STEPS = flags.DEFINE_integer(
+  "checkpoint_steps",
+  None,
+  "Save them after so many updates too, at the first stop from then on.",
+  lower_bound=1,
+)
+_CHECKPOINTS_KEPT = flags.DEFINE_integer(
+  "checkpoints_kept",
+  2,
+  "Checkpoints of a block to keep, the last ones; all go when the block has"
+  " its records.",
+  lower_bound=1,
+)
+_COOPERATE = flags.DEFINE_bool(
+  "cooperate",
+  False,
+  "Share the work with other processes on the same work directory, all of them"
+  " started with --cooperate; on local and shared file systems.",
+)
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print cells, parameters, memory and estimated time."
 )
@@ -67,7 +106,17 @@ _JSON = flags.DEFINE_string(
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def main() -> None:
+def main() -> int:
+  with StopRequest() as should_stop:
+    try:
+      _sweep(should_stop)
+    except blocks.Interrupted:
+      print(should_stop.message(), file=sys.stderr)
+      return EXIT_CODE
+  return 0
+
+
+def _sweep(should_stop: StopRequest) -> None:
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
@@ -88,10 +137,18 @@ def main() -> None:
       _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
     )
     return
+  _warn_on_stderr()
   damage.set_aside_damaged(workdir, config)
   sweep.require_same_experiment(config, workdir)
+  blocks.remove_left_behind(config, workdir)
   work = sweep.remaining(config, workdir, seeds)
-  keep = _KEEP_PARAMS.value
+  saving = Saving(
+    _CHECKPOINT_STEPS.value,
+    60 * _CHECKPOINT_MINUTES.value,
+    _CHECKPOINTS_KEPT.value,
+    _KEEP_PARAMS.value,
+  )
+  keep = saving.params
   missing = sweep.seeds_without_params(config, workdir, seeds, keep)
   if missing:
     raise ValueError(
@@ -100,18 +157,8 @@ def main() -> None:
       " another --workdir, or name new seeds with --seeds"
     )
   if work:
-    print(
-      f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
-      f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
-      f" {devices[0].device_kind}; compiling",
-      flush=True,
-    )
-    watch = Stopwatch()
-    with watch.phase("compile"):
-      programs = sweep.compile_largest(config, work, devices)
-    sweep.prepare(config, workdir, devices)
-    command.require_writable(_JSON.value)
-    _train(config, workdir, work, devices, programs, keep, watch)
+    trained = _train(config, workdir, work, devices, saving, should_stop)
+    print(trained)
   else:
     if not (workdir / "config.json").exists():
       sweep.prepare(config, workdir, devices)
@@ -125,23 +172,53 @@ def main() -> None:
 
 
 def _train(
-  config, workdir, work, devices, programs, keep_params, watch
-) -> None:
-  with _log_file(workdir) as file, _logging_to(file):
-    show = _ProgressLine(work)
-    try:
-      sweep.run(
-        config, workdir, work, devices, programs, keep_params, show, watch
-      )
-    except Exception:
-      with contextlib.suppress(OSError):  # The error itself says more.
-        logging.getLogger("emergence").exception("stopped")
-      raise
-    trained = sum(item.num_seeds for item in work)
-    logging.getLogger("emergence").info("finished")
+  config: Config,
+  workdir: epath.Path,
+  work: list[sweep.Work],
+  devices: list[Device],
+  saving: Saving,
+  should_stop: StopRequest,
+) -> str:
+  """Trains what is left; returns what to say of it."""
+  with _claims(workdir) as claims:
     print(
-      f"trained {trained} seeds in {console.format_budget(watch.seconds())}"
+      f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
+      f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
+      f" {devices[0].device_kind}; compiling",
+      flush=True,
     )
+    watch = Stopwatch()
+    with watch.phase("compile"):
+      programs = sweep.compile_largest(config, work, devices)
+    sweep.prepare(config, workdir, devices)
+    command.require_writable(_JSON.value)
+    with _log_file(workdir) as file, _logging_to(file):
+      seeds = sweep.run(
+        config,
+        workdir,
+        work,
+        devices,
+        programs,
+        saving,
+        claims,
+        _ProgressLine(work),
+        should_stop,
+        watch,
+      )
+  return f"trained {seeds} seeds in {console.format_budget(watch.seconds())}"
+
+
+@contextlib.contextmanager
+def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
+  """The claims of this process; none where no two processes can share."""
+  if "://" in str(workdir) and not _COOPERATE.value:
+    yield None
+    return
+  with Claims(workdir) as claims:
+    if not _COOPERATE.value:
+      claims.require_alone()
+      damage.remove_unfinished(epath.Path(workdir))
+    yield claims
 
 
 def _log_file(workdir: epath.Path) -> IO[str]:
@@ -159,19 +236,39 @@ class _Handler(logging.StreamHandler):
     raise  # Python calls this while it handles the error.
 
 
-@contextlib.contextmanager
-def _logging_to(file: IO[str]) -> Iterator[None]:
-  """Sends our log to a file, and its warnings to stderr too."""
+def _warn_on_stderr() -> None:
+  """Shows warnings, and keeps what is logged until there is a file for it."""
   log = logging.getLogger("emergence")
-  to_file, to_stderr = _Handler(file), logging.StreamHandler()
-  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+  to_stderr = logging.StreamHandler()
   to_stderr.setLevel(logging.WARNING)
   # Tracebacks are for the log; stderr gets the one line of the error.
   to_stderr.addFilter(lambda record: record.exc_info is None)
-  log.handlers, log.propagate = [to_file, to_stderr], False
+  early = logging.handlers.MemoryHandler(1000, logging.CRITICAL + 1)
+  log.handlers, log.propagate = [early, to_stderr], False
   log.setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def _logging_to(file: IO[str]) -> Iterator[None]:
+  """Sends our log to a file, what there was before included."""
+  log = logging.getLogger("emergence")
+  to_file = _Handler(file)
+  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+  early, to_stderr = log.handlers
+  assert isinstance(early, logging.handlers.MemoryHandler)
+  early.setTarget(to_file)
+  early.close()
+  log.handlers = [to_file, to_stderr]
   try:
     yield
+    log.info("finished")
+  except blocks.Interrupted:
+    log.info("stopped by a signal")
+    raise
+  except Exception:
+    with contextlib.suppress(OSError):  # The error itself says more.
+      log.exception("stopped")
+    raise
   finally:
     log.handlers = []
 

@@ -9,9 +9,11 @@ import pytest
 import safetensors.numpy
 from etils import epath
 
-from emergence import checkpoint, export, model, population, sweep, tasks
+from emergence import export, model, population, sweep, tasks
+from emergence.blocks import Saving
 from emergence.config import Cell, ModelConfig, TaskConfig
 from emergence.model import Architecture
+from emergence.params import load_params, save_params
 
 CELL = Cell("count", 8, 2)
 
@@ -23,7 +25,7 @@ def finished(tiny, tmp_path_factory):
   devices = population.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
   work = [sweep.Work(CELL, [[0, 1, 2, 3]])]
-  sweep.run(tiny, workdir, work, devices, keep_params="all")
+  sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))
   return workdir
 
 
@@ -37,7 +39,7 @@ def test_weights_are_those_of_the_seed_under_the_names_of_gpt_neox(
   tiny, workdir, tmp_path
 ):
   result = export.export(workdir, CELL, 2, tmp_path / "out", 6)
-  params = checkpoint.load_params(workdir, CELL, 2)
+  params = load_params(workdir, CELL, 2)
   weights = safetensors.numpy.load_file(tmp_path / "out/model.safetensors")
   assert sum(w.size for w in weights.values()) == result.num_params
   np.testing.assert_array_equal(
@@ -138,7 +140,7 @@ def test_parameters_of_another_architecture_are_an_error(workdir, tmp_path):
   keys = jax.random.split(jax.random.key(0), 1)
   other = jax.vmap(lambda key: model.init(key, arch))(keys)
   shutil.rmtree(workdir / "params")
-  checkpoint.save_params(workdir, CELL, [1], 6, other)
+  save_params(workdir, CELL, [1], 6, other)
   with pytest.raises(ValueError, match="not those of width 8, depth 2"):
     export.export(workdir, CELL, 1, tmp_path / "out", 6)
 

@@ -31,10 +31,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from emergence import checkpoint, export, model, population, records, tasks
 from emergence import config as config_lib
+from emergence import export, model, population, records, tasks
 from emergence.config import Cell, ModelConfig
 from emergence.model import Architecture
+from emergence.params import kept_files, load_params
 
 FILE = pathlib.Path(__file__).with_suffix(".npz")
 LIBRARIES = ("torch", "transformers", "numpy")
@@ -187,7 +188,7 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> list[float]:
          f"--out={folder}")  # fmt: skip
     network = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-  params = checkpoint.load_params(workdir, cell, seed)
+  params = load_params(workdir, cell, seed)
   for name, value in export.to_gpt_neox(params).items():
     name = name.replace("embed_out", "lm_head")
     np.testing.assert_array_equal(network.state_dict()[name].numpy(), value)
@@ -242,7 +243,7 @@ def check_workdir(workdir: pathlib.Path) -> list[float]:
   config = records.read_config(workdir)
   scores = []
   for cell in config_lib.cells(config):
-    for seed, steps in sorted(checkpoint.kept_files(workdir, cell).items()):
+    for seed, steps in sorted(kept_files(workdir, cell).items()):
       if config.train.steps in steps:
         scores += check_export(workdir, cell, seed)
   return scores

@@ -18,13 +18,27 @@ def program(tiny, cell):
   return population.compile_cell(tiny, cell, population.local_devices(2))
 
 
-def train_seeds(program, *blocks):
+def train_seeds(program, *blocks, **options):
   """Every snapshot of some seeds, with the final parameters fetched."""
   snapshots, params = [], None
-  for snapshot in population.run(program, blocks):
-    snapshots.append(snapshot)
-    params = snapshot.params()
+  for stop in population.run(program, blocks, **options):
+    if stop.snapshots:
+      snapshots.append(joined(list(stop.snapshots.values())))
+      params = snapshots[-1].params()
   return snapshots, params
+
+
+def joined(parts):
+  """One snapshot of the seeds of all blocks."""
+
+  def join(*xs):
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *xs)
+
+  return population.Snapshot(
+    parts[0].step,
+    *(join(*(p[field] for p in parts)) for field in (1, 2, 3)),
+    lambda: join(*(p.params() for p in parts)),
+  )
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +139,13 @@ def test_another_block_width_gives_close_losses(tiny, cell, eight):
     )
 
 
+def sum_and_counts(program, num_steps):
+  """What `advance` takes after the state: no loss so far, and updates."""
+  losses = np.zeros(8, np.float32)
+  counts = np.full(8, num_steps, np.int32)
+  return population._put(program, losses), population._put(program, counts)
+
+
 def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
   state = population._init(program, [0, 1, 2, 3, 4, 5, 6, 7])
   is_one = jnp.arange(8) == 1
@@ -134,7 +155,7 @@ def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
     return jnp.where(mask, jnp.nan, x)
 
   state = state._replace(params=jax.tree.map(poison, state.params))
-  state, losses = program.advance(state, population._put(program, [6, 6]))
+  state, losses = program.advance(state, *sum_and_counts(program, 6))
   scores, finite = jax.device_get(program.evaluate(state.params))
   assert finite.tolist() == [True, False] + [True] * 6
   assert np.isnan(losses[1])
@@ -180,11 +201,10 @@ def test_any_number_of_steps_runs_in_one_compiled_program(program):
   state = population._init(program, range(8))
   assert isinstance(program.advance, jax.stages.Compiled)
   for num_steps in (1, 3, 2):
-    steps = population._put(program, [num_steps, num_steps])
-    state, _ = program.advance(state, steps)
+    state, _ = program.advance(state, *sum_and_counts(program, num_steps))
   assert state.step.tolist() == [6] * 8
   one_go = population._init(program, range(8))
-  one_go, _ = program.advance(one_go, population._put(program, [6, 6]))
+  one_go, _ = program.advance(one_go, *sum_and_counts(program, 6))
   jax.tree.map(
     np.testing.assert_array_equal,
     jax.device_get(state.params),
@@ -194,34 +214,149 @@ def test_any_number_of_steps_runs_in_one_compiled_program(program):
 
 def test_the_state_is_donated_and_the_chunk_moves_nothing(program):
   state = population._init(program, range(8))
-  steps = population._put(program, [1, 1])
+  losses, counts = sum_and_counts(program, 1)
   with jax.transfer_guard("disallow"):
-    new_state, _ = program.advance(state, steps)
+    new_state, _ = program.advance(state, losses, counts)
   assert all(x.is_deleted() for x in jax.tree.leaves(state.params))
   for leaf in jax.tree.leaves(new_state.params):
     assert leaf.sharding.spec == jax.sharding.PartitionSpec("seeds")
     assert len(leaf.sharding.device_set) == 2
 
 
-def test_a_device_without_a_block_trains_nothing(program):
+def test_padding_and_a_device_without_a_block_stand_still(program):
   padded, is_padding = population.pad_blocks([[3, 4]], 4, 2)
   assert padded == [3, 4, 4, 4, 3, 4, 4, 4]
   assert is_padding.tolist() == [False, False] + [True] * 6
   steps = []
 
-  def advance(state, num_steps):
-    state, losses = program.advance(state, num_steps)
+  def advance(*args):
+    state, losses = program.advance(*args)
     with jax.transfer_guard("allow"):
-      steps.append(np.asarray(state.step))
+      steps.append(np.asarray(state.step).tolist())
     return state, losses
 
   for _ in population.run(program._replace(advance=advance), [[3, 4]]):
     pass
-  assert [step.tolist() for step in steps] == [
-    [2] * 4 + [0] * 4,
-    [4] * 4 + [0] * 4,
-    [6] * 4 + [0] * 4,
-  ]
+  assert steps[-1] == [6] * 2 + [0] * 6
+  assert all(step[2:] == [0] * 6 for step in steps)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_where_a_run_is_stopped_has_no_effect(program, eight, seconds):
+  blocks = [0, 1, 2, 3], [4, 5, 6, 7]
+  again = train_seeds(program, *blocks, seconds_between_stops=seconds)
+  for row in range(8):
+    assert_bit_equal(member(again, row), member(eight, row))
+
+
+def run_until(program, blocks, last, starts=None):
+  """Snapshots and states of blocks up to a step, one update a stop."""
+  found = [[] for _ in blocks]
+  for stop in population.run(
+    program, blocks, starts, seconds_between_stops=0.0
+  ):
+    for i, snapshot in stop.snapshots.items():
+      found[i].append(snapshot._replace(params=dict))
+    if stop.steps[0] == last:
+      return found, stop.capture()
+  raise AssertionError
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_blocks_go_on_from_any_step_to_the_same_bits(program, eight, step):
+  blocks = [4, 5, 6, 7], [0, 1, 2, 3]
+  before, states = run_until(program, blocks, step)
+  after, params = train_seeds(program, *blocks, starts=states)
+  snapshots = [joined(parts) for parts in zip(*before)] + after
+  assert [s.step for s in snapshots] == [0, 2, 4, 6]
+  for row in range(8):
+    assert_bit_equal(
+      member((snapshots, params), row), member(eight, (row + 4) % 8)
+    )
+
+
+def test_blocks_at_different_steps_go_on_together(program, eight):
+  (_, before), (_, three) = run_until(program, [[0], [4, 5, 6, 7]], 3)
+  found = {0: [], 1: list(before)}
+  params = {}
+  for stop in population.run(
+    program, [[0, 1, 2, 3], [4, 5, 6, 7]], [None, three]
+  ):
+    for i, snapshot in stop.snapshots.items():
+      found[i].append(snapshot)
+      params[i] = snapshot.params()
+  for i in range(2):
+    assert [s.step for s in found[i]] == [0, 2, 4, 6]
+    for row in range(4):
+      assert_bit_equal(
+        member((found[i], params[i]), row), member(eight, 4 * i + row)
+      )
+
+
+def test_a_block_that_is_given_up_is_left_alone(program):
+  given_up, steps = set(), []
+  for stop in population.run(
+    program, [[0], [1]], given_up=given_up, seconds_between_stops=0.0
+  ):
+    steps.append(stop.steps)
+    if stop.steps == (3, 3):
+      given_up.add(0)
+  assert steps[-1] == (3, 6)
+  given_up = {0, 1}
+  assert list(population.run(program, [[0], [1]], given_up=given_up)) == []
+
+
+def test_what_is_captured_is_not_changed_by_going_on(program):
+  stops = population.run(program, [[0], [1]], seconds_between_stops=0.0)
+  captured, copies = [], []
+  for stop in stops:
+    captured.append(stop.capture())
+    copies.append(jax.tree.map(np.copy, captured[-1]))
+  assert_bit_equal(captured, copies)
+  assert [c[0].step for c in captured] == [0, 1, 2, 3, 4, 5, 6]
+  assert [c[0].state.step.tolist() for c in captured[:2]] == [[0], [1]]
+
+
+@pytest.mark.parametrize("index", [0, 2, 3])
+def test_what_goes_on_lies_where_the_program_wants_it(program, index):
+  """Keys included: elsewhere, each call would move them."""
+  _, states = run_until(program, [[0, 1], [2]], index)
+  training = population._start(program, [[0, 1], [2]], states)
+  expected = jax.tree.map(
+    lambda x: (x.shape, x.dtype, x.sharding), program.state
+  )
+  found = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), training.state)
+  assert expected == found
+
+
+def test_a_diverged_seed_stands_still_from_then_on(tiny, cell, program, eight):
+  """Seed 1 has lost its parameters when the run goes on."""
+  _, (state, _) = run_until(program, [[0, 1, 2, 3], [4]], 3)
+  for leaf in jax.tree.leaves(state.state.params):
+    leaf[1] = np.nan
+  snapshots, params = train_seeds(program, [0, 1, 2, 3], starts=[state])
+  assert [s.diverged.tolist() for s in snapshots] == [
+    [False, True] + [False] * 2
+  ] * 2
+  assert np.isnan([s.train_loss[1] for s in snapshots]).all()
+  for row in (0, 2, 3):
+    found = member((snapshots, params), row)
+    expected = member(eight, row)
+    assert_bit_equal(found[0], expected[0][2:])
+    assert_bit_equal(found[1], expected[1])
+  for stop in population.run(program, [[0, 1, 2, 3]], [state]):
+    (last,) = stop.capture()
+  assert last.step == 6
+  assert last.state.step.tolist() == [6, 4, 6, 6]
+
+
+def test_a_block_that_diverged_as_a_whole_goes_on_from_its_step(program):
+  _, (state, _) = run_until(program, [[0, 1], [4]], 3)
+  for leaf in jax.tree.leaves(state.state.params):
+    leaf[:] = np.nan
+  *_, at_5 = run_until(program, [[0, 1]], 5, [state])
+  steps = [stop.steps for stop in population.run(program, [[0, 1]], at_5)]
+  assert steps == [(6,)]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import budget, checkpoint, population, records, sweep
+from emergence import budget, population, records, sweep
 from emergence import config as config_lib
+from emergence.blocks import Saving
 from emergence.config import Cell
+from emergence.params import load_params
 from experiments import command
 
 
@@ -38,7 +40,9 @@ def finished(config, tmp_path_factory):
   """A finished sweep, with all progress it reported."""
   workdir = epath.Path(tmp_path_factory.mktemp("finished"))
   progress = []
-  train(config, workdir, keep_params="all", on_progress=progress.append)
+  train(
+    config, workdir, saving=Saving(params="all"), on_progress=progress.append
+  )
   return workdir, progress
 
 
@@ -122,7 +126,7 @@ def test_finished_seeds_without_parameters_are_counted(
 
   assert count(finished[0], "all") == count(workdir, "all") == 0
   train(config, workdir, seeds=[2, 3])
-  train(config, workdir, seeds=[4], keep_params="final")
+  train(config, workdir, seeds=[4], saving=Saving(params="final"))
   assert [count(workdir, k) for k in sweep.KEEP_PARAMS] == [0, 2, 3]
 
 
@@ -165,20 +169,20 @@ def test_kept_parameters_are_those_of_the_seed(config, finished):
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
   frame = records.read(workdir)
   for seed, step in [(0, 0), (3, 2), (7, 6)]:
-    params = checkpoint.load_params(workdir, cell, seed, step)
+    params = load_params(workdir, cell, seed, step)
     rows = frame.query(f"seed == {seed} and step == {step}")
     np.testing.assert_allclose(
       score(params).nll_sum, rows["nll_sum"], rtol=1e-4
     )
-  last = checkpoint.load_params(workdir, cell, 7)
-  at_end = checkpoint.load_params(workdir, cell, 7, step=6)
+  last = load_params(workdir, cell, 7)
+  at_end = load_params(workdir, cell, 7, step=6)
   assert np.array_equal(
     last["embed"]["embedding"], at_end["embed"]["embedding"]
   )
 
 
 def test_only_what_was_asked_for_is_kept(config, workdir):
-  train(config, workdir, seeds=[0], keep_params="final")
+  train(config, workdir, seeds=[0], saving=Saving(params="final"))
   (path,) = workdir.glob("params/*/*/*/*/*.npz")
   assert path.parent.name == "seeds-000000-000000"
   assert path.name == "step-00000006.npz"
