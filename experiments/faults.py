@@ -81,7 +81,7 @@ def _damaged_checkpoint(
 def _stray_step(trial: Trial) -> Found:
   workdir = _half_trained(trial)
   _, last = _two_checkpoints(workdir)
-  (last.parent / f"{trial_lib.STEPS - 1:08d}").mkdir()
+  (last.parent / f"{trial.steps - 1:08d}").mkdir()
   outcome, flaws = _goes_on_from(trial, last)
   return Found(
     f"{_told(trial, outcome)}; went on from step {int(last.name)}", flaws
@@ -300,7 +300,7 @@ def _clock_jumps(trial: Trial) -> Found:
     offset.write_text(f"{jump}\n")
   outcome = process.end()
   flaws = _finished(trial, workdir, outcome)
-  flaws += trial_lib.trained_twice(workdir)
+  flaws += trial.trained_twice(workdir)
   days = {line[:4] for line in (workdir / "log").read_text().splitlines()}
   years = {day for day in days if day.isdecimal()}
   if len(years) < 2:
@@ -324,7 +324,7 @@ def _second_process(trial: Trial) -> Found:
   if not second.is_clear_error or "in use" not in second.last_line:
     flaws.append("the second was not refused in one line")
   flaws += _finished(trial, workdir, first.end())
-  flaws += trial_lib.trained_twice(workdir)
+  flaws += trial.trained_twice(workdir)
   return Found(f"second: {_told(trial, second)}; first: exit 0", flaws)
 
 
@@ -334,7 +334,7 @@ def _cooperation(trial: Trial) -> Found:
   processes = [trial.start(workdir, *flags) for _ in range(2)]
   outcomes = [process.end() for process in processes]
   flaws = [f"exit {o.code}: {o.last_line}" for o in outcomes if o.code != 0]
-  flaws += trial.flaws(workdir) + trial_lib.trained_twice(workdir)
+  flaws += trial.flaws(workdir) + trial.trained_twice(workdir)
   shares = trial_lib.seeds_of_runs(workdir)
   if 0 in shares or len(shares) != 2:
     flaws.append("one of them did nothing")
@@ -353,7 +353,7 @@ def _worker_dies(trial: Trial) -> Found:
   lost = trial_lib.ends_without_records(workdir)
   outcome = second.end()
   flaws += _finished(trial, workdir, outcome)
-  flaws += trial_lib.trained_twice(workdir, lost)
+  flaws += trial.trained_twice(workdir, lost)
   went_on = [e.step for e in trial_lib.events(workdir) if e.what == "go on"]
   return Found(
     f"second: {_told(trial, outcome)}; blocks of the first went on from step"
@@ -388,7 +388,7 @@ def _stopped(trial: Trial, number: signal.Signals) -> Found:
     flaws.append("it took more than 10 s")
   seen = len(trial_lib.events(workdir))
   flaws += _finished(trial, workdir, trial.run(workdir))
-  flaws += trial_lib.trained_twice(workdir)
+  flaws += trial.trained_twice(workdir)
   later = trial_lib.events(workdir)[seen:]
   if again := [e for e in later if e.what == "begin" and e.block in running]:
     flaws.append(f"{again[0].block} began again")
@@ -452,7 +452,7 @@ def _control(trial: Trial) -> Found:
   """Breaks what the other cases compare, which they have to notice."""
   flaws = []
   workdir = _copy(trial, trial.folder / "undisturbed", "control")
-  if found := trial.flaws(workdir) + trial_lib.trained_twice(workdir):
+  if found := trial.flaws(workdir) + trial.trained_twice(workdir):
     flaws.append(f"an undisturbed sweep has flaws: {found}")
   path, other = sorted(workdir.glob("records/*/*/*/*.parquet"))[:2]
   content = path.read_bytes()
@@ -468,7 +468,7 @@ def _control(trial: Trial) -> Found:
   if not any("is missing" in flaw for flaw in trial.flaws(workdir)):
     flaws.append("missing records were not noticed")
   outcome = trial.run(workdir)
-  twice = trial_lib.trained_twice(workdir)
+  twice = trial.trained_twice(workdir)
   if not any("again" in flaw for flaw in twice):
     flaws.append("the log did not show that a block was trained twice")
   if not any("the runs" in flaw for flaw in twice):

@@ -88,7 +88,7 @@ def kill_again_and_again(
     sweeps += 1
     all_lost += lost
     flaws += trial.flaws(workdir)
-    flaws += trial_lib.trained_twice(workdir, lost)
+    flaws += trial.trained_twice(workdir, lost)
     if is_enough:
       break
   return Result(dict(moments), sweeps, all_lost, flaws)

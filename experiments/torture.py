@@ -75,7 +75,7 @@ def main() -> int:
   wanted = _ONLY.value or (_SHORT_CASES if _SHORT.value else names)
   with _folder() as folder:
     print("training what nothing disturbs", flush=True)
-    bench = trial.prepare(folder, devices=2)
+    bench = trial.prepare(folder, 2, _SHORT.value)
     rows = []
     for name in names:
       if name in wanted:

@@ -1,7 +1,7 @@
 """A small sweep for real: its processes, its work directory, its outcome.
 
-What it trains is too small to learn anything. It has two cells of four blocks,
-which take long enough to be killed, and saves a checkpoint every 200 updates.
+What it trains is too small to learn anything. Its cells have four blocks, which
+take long enough to be killed, and save twenty checkpoints on their way.
 """
 
 import collections
@@ -15,25 +15,24 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
-CONFIG = """
+_CONFIG = """
 from emergence.config import *
 config = Config(
   task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
                   context_length=24),
   model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=4000, batch_size=2),
+  train=TrainConfig(steps={steps}, batch_size=2),
   eval=EvalConfig(num_points=20),
   seeds=SeedsConfig(block=4, count=16),
-  grid=GridConfig(widths=(8,), depths=(1, 2)),
+  grid=GridConfig(widths=(8,), depths={depths}),
 )
 """
-STEPS = 4000
-SEEDS = 32
 
 _EVENT = re.compile(
   r"(\w+/width-\d+/depth-\d+): seeds (\d+) to (\d+)"
@@ -116,15 +115,17 @@ class Trial(NamedTuple):
     folder: of everything.
     config: file of the config.
     devices: of each sweep.
+    steps: updates of a seed.
+    seeds: of all cells together.
     records: bytes of the files that an undisturbed sweep leaves, by path.
-    seconds: that it took, with compiled programs at hand.
   """
 
   folder: pathlib.Path
   config: pathlib.Path
   devices: int
-  records: Mapping[str, bytes] = {}
-  seconds: float = 0.0
+  steps: int
+  seeds: int
+  records: Mapping[str, bytes] = types.MappingProxyType({})
 
   def start(
     self,
@@ -151,7 +152,7 @@ class Trial(NamedTuple):
     command += [f"--workdir={workdir}"]
     if main == "sweep":
       command += [f"--config={self.config}"]
-      command += [f"--checkpoint_steps={STEPS // 20}"]
+      command += [f"--checkpoint_steps={self.steps // 20}"]
       command += flags or [f"--devices={self.devices}"]
     settings = {
       "JAX_PLATFORMS": "cpu",
@@ -196,29 +197,76 @@ class Trial(NamedTuple):
     for name in ("checkpoints", "claims"):
       left = [p for p in (workdir / name).rglob("*") if not p.is_dir()]
       flaws += [f"{left[0]} is left over"] if left else []
-    return flaws + _flaws_of_table(workdir)
+    return flaws + self._flaws_of_table(workdir)
+
+  def trained_twice(
+    self, workdir: pathlib.Path, ends_lost: int = 0
+  ) -> list[str]:
+    """Signs that something was trained to the end more often than need be.
+
+    Two counts that do not depend on each other: the ends of blocks in the log,
+    and the seeds in the files of the runs.
+
+    Args:
+      workdir: a finished work directory.
+      ends_lost: how often a process was killed after the last update of a
+        block and before its records were there.
+    """
+    ends = collections.Counter(
+      event.block for event in events(workdir) if event.what == "are trained"
+    )
+    flaws = []
+    if not ends:
+      flaws.append("the log tells of no block that was trained")
+    again = sum(ends.values()) - len(ends)
+    if again > ends_lost:
+      flaws.append(
+        f"{again} blocks were trained to the end again, and {ends_lost} ends"
+        " lost"
+      )
+    seeds = sum(seeds_of_runs(workdir))
+    if seeds > self.seeds:
+      flaws.append(f"the runs trained {seeds} seeds, of {self.seeds}")
+    return flaws
+
+  def _flaws_of_table(self, workdir: pathlib.Path) -> list[str]:
+    """Seeds that stand in two files, or lack; as any reader would see them."""
+    import pandas as pd
+
+    try:
+      frame = pd.read_parquet(workdir / "records")
+    except (OSError, ValueError) as error:
+      return [f"pandas cannot read the records: {error}"]
+    key = ["task", "width", "depth", "seed", "step", "test_length"]
+    flaws = []
+    if frame.duplicated(key).any():
+      flaws.append("a row stands in two files")
+    seeds = len(frame[["width", "depth", "seed"]].drop_duplicates())
+    if seeds != self.seeds:
+      flaws.append(f"{seeds} seeds have records, of {self.seeds}")
+    return flaws
 
 
-def prepare(folder: pathlib.Path, devices: int) -> Trial:
-  """Writes the config and trains the undisturbed sweep, in a new folder.
+def prepare(folder: pathlib.Path, devices: int, short: bool = False) -> Trial:
+  """Writes the config and trains the undisturbed sweep.
+
+  Args:
+    folder: of everything.
+    devices: of each sweep.
+    short: one cell of seeds that are trained for half as long, not two.
 
   Raises:
     RuntimeError: the sweep fails even when nothing disturbs it.
   """
   folder.mkdir(parents=True, exist_ok=True)
   config = folder / "config.py"
-  config.write_text(CONFIG)
-  trial = Trial(folder, config, devices)
-  # The first one compiles, which says nothing of how long later ones take.
-  for name in ("compiling", "undisturbed"):
-    outcome = trial.run(trial.new(name))
-    if outcome.code != 0:
-      raise RuntimeError(f"an undisturbed sweep fails: {outcome.errors}")
-  records = records_of(folder / "undisturbed")
-  trial = trial._replace(records=records, seconds=outcome.seconds)
-  if flaws := trial.flaws(folder / "compiling"):
-    raise RuntimeError(f"two undisturbed sweeps differ: {flaws}")
-  return trial
+  steps, depths = (2000, (1,)) if short else (4000, (1, 2))
+  config.write_text(_CONFIG.format(steps=steps, depths=depths))
+  trial = Trial(folder, config, devices, steps, 16 * len(depths))
+  outcome = trial.run(trial.new("undisturbed"))
+  if outcome.code != 0:
+    raise RuntimeError(f"an undisturbed sweep fails: {outcome.errors}")
+  return trial._replace(records=records_of(folder / "undisturbed"))
 
 
 def records_of(workdir: pathlib.Path) -> dict[str, bytes]:
@@ -237,34 +285,6 @@ def events(workdir: pathlib.Path) -> list[Event]:
     Event(m[1], int(m[2]), int(m[3]), m[4], int(m[5] or 0))
     for m in _EVENT.finditer(text)
   ]
-
-
-def trained_twice(workdir: pathlib.Path, ends_lost: int = 0) -> list[str]:
-  """Signs that something was trained to the end more often than it had to be.
-
-  Two counts that do not depend on each other: the ends of blocks in the log,
-  and the seeds in the files of the runs.
-
-  Args:
-    workdir: a finished work directory.
-    ends_lost: how often a process was killed after the last update of a block
-      and before its records were there.
-  """
-  ends = collections.Counter(
-    event.block for event in events(workdir) if event.what == "are trained"
-  )
-  flaws = []
-  if not ends:
-    flaws.append("the log tells of no block that was trained")
-  again = sum(ends.values()) - len(ends)
-  if again > ends_lost:
-    flaws.append(
-      f"{again} blocks were trained to the end again, and {ends_lost} ends lost"
-    )
-  seeds = sum(seeds_of_runs(workdir))
-  if seeds > SEEDS:
-    flaws.append(f"the runs trained {seeds} seeds, of {SEEDS}")
-  return flaws
 
 
 def seeds_of_runs(workdir: pathlib.Path) -> list[int]:
@@ -286,21 +306,3 @@ def ends_without_records(workdir: pathlib.Path, first_event: int = 0) -> int:
     ).exists()
     for cell, first, last in ended
   )
-
-
-def _flaws_of_table(workdir: pathlib.Path) -> list[str]:
-  """Seeds that stand in two files, or lack; as any reader would see them."""
-  import pandas as pd
-
-  try:
-    frame = pd.read_parquet(workdir / "records")
-  except (OSError, ValueError) as error:
-    return [f"pandas cannot read the records: {error}"]
-  key = ["task", "width", "depth", "seed", "step", "test_length"]
-  flaws = []
-  if frame.duplicated(key).any():
-    flaws.append("a row stands in two files")
-  seeds = len(frame[["width", "depth", "seed"]].drop_duplicates())
-  if seeds != SEEDS:
-    flaws.append(f"{seeds} seeds have records, of {SEEDS}")
-  return flaws
