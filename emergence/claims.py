@@ -104,8 +104,6 @@ class Claims:
     return self
 
   def __exit__(self, *error: object) -> None:
-    if self._is_forked():
-      return
     self._stop.set()
     if self._thread is not None:
       # It may hang with its file system; what it does next is harmless.

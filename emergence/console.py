@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from emergence.config import Config
+  from emergence.config import Cell, Config
   from emergence.estimate import Estimate
-  from emergence.population import Device
+  from emergence.population import Device, Program
   from emergence.sweep import Progress
 
 
@@ -40,7 +40,7 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
     )
     if has_diverged:
       body[-1].append(str(row["n_diverged"]))
-  return f"\n{title}\n{_align(header, body)}\n"
+  return f"\n{title}\n{align(header, body)}\n"
 
 
 def format_estimates(
@@ -81,7 +81,7 @@ def format_estimates(
     notes.append("what does not fit in memory wants a smaller seeds.block")
   if not all(e.is_measured for e in estimates if e.seconds is not None):
     notes.append("~ extrapolated by floating-point operations, not measured")
-  return "\n".join([_align(header, body), *notes])
+  return "\n".join([align(header, body), *notes])
 
 
 def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
@@ -103,13 +103,32 @@ def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
 
 
 def format_budget(seconds: Mapping[str, float]) -> str:
-  """Where time went: 5:12 min: compile 4 %, train 93 %, …"""
+  """Where time went: 5:12 min: compile 4 %, train 93 %, …; of what is not …"""
   total = sum(seconds.values())
+  after = total - seconds["compile"]
   parts = [
     f"{phase} {100 * part / max(total, 1e-9):.0f} %"
     for phase, part in seconds.items()
   ]
-  return f"{format_seconds(total)}: {', '.join(parts)}"
+  return (
+    f"{format_seconds(total)}: {', '.join(parts)}; after compiling, training"
+    f" takes {100 * seconds['train'] / max(after, 1e-9):.1f} %"
+  )
+
+
+def format_plan(program: "Program", cell: "Cell", budget: int) -> str:
+  """What runs together in memory, before it starts.
+
+  Args:
+    program: of the cell that needs most.
+    cell: that cell.
+    budget: bytes that may be used, on each device or by all of a host.
+  """
+  return (
+    f"memory: {program.num_blocks} × {program.config.seeds.block} seeds at a"
+    f" time; at most {program.bytes_per_device / 2**20:,.0f} MiB for each block"
+    f" ({cell}), of {budget / 2**30:,.1f} GiB that may be used"
+  )
 
 
 def format_score(score: float | None) -> str:
@@ -127,7 +146,7 @@ def format_seconds(seconds: float) -> str:
   return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
-def _align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
   widths = [
     max(len(row[i]) for row in [header, *body]) for i in range(len(header))
   ]

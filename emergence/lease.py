@@ -222,7 +222,7 @@ def create(path: str, lease: Lease) -> bool:
   except FileExistsError:
     return False
   try:
-    _write_and_close(file, lease)
+    _write_and_close(file, path, lease)
   except BaseException:
     with contextlib.suppress(OSError):
       os.unlink(path)
@@ -273,15 +273,19 @@ def renew(path: str, token: str, released: bool = False) -> None:
     os.close(file)
     return
   released = released or lease.released
-  _write_and_close(file, lease._replace(beat=lease.beat + 1, released=released))
+  lease = lease._replace(beat=lease.beat + 1, released=released)
+  _write_and_close(file, path, lease)
 
 
-def _write_and_close(file: int, lease: Lease) -> None:
+def _write_and_close(file: int, path: str, lease: Lease) -> None:
   content = encode(lease)
   try:
-    written = os.pwrite(file, content, 0)
-  finally:
-    # Where a full disk or a quota may show only now.
-    os.close(file)
-  if written < len(content):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    try:
+      written = os.pwrite(file, content, 0)
+    finally:
+      # Where a full disk or a quota may show only now.
+      os.close(file)
+    if written < len(content):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+  except OSError as error:
+    raise OSError(error.errno, error.strerror, path) from error

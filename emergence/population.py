@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import psutil
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from emergence import evaluate, model, tasks, train
+from emergence import evaluate, host_memory, model, tasks, train
 from emergence.config import Cell, Config
 from emergence.evaluate import Scores
 from emergence.model import Architecture, Params
@@ -204,7 +203,7 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   their allocator reports it.
   """
   if devices[0].platform == "cpu":
-    return int(_USABLE_SHARE * psutil.virtual_memory().available), True
+    return int(_USABLE_SHARE * host_memory.available()), True
   limits = [(d.memory_stats() or {}).get("bytes_limit") for d in devices]
   known = [limit for limit in limits if limit]
   # A device that does not report its memory is left to fail by itself.

@@ -705,7 +705,7 @@ def _faketime_library() -> str:
   if not shutil.which("faketime"):
     raise NotPossible("faketime is not installed")
   return subprocess.run(
-    ["faketime", "-m", "+0d", "printenv", "LD_PRELOAD"],
+    ["faketime", "-m", "-f", "+0", "printenv", "LD_PRELOAD"],
     capture_output=True,
     text=True,
     check=True,

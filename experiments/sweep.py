@@ -19,6 +19,7 @@ from etils import epath
 
 from emergence import (
   blocks,
+  compilation_cache,
   console,
   damage,
   estimate,
@@ -126,6 +127,7 @@ def _sweep(should_stop: StopRequest) -> None:
     seeds = command.parse_seeds(_SEEDS.value)
     config.seeds.require_seeds(seeds)
   workdir = epath.Path(_WORKDIR.value)
+  compilation_cache.enable()
   devices = population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
@@ -190,6 +192,9 @@ def _train(
     watch = Stopwatch()
     with watch.phase("compile"):
       programs = sweep.compile_largest(config, work, devices)
+    for cell, program in programs.items():
+      budget, _ = population.memory_budget(devices)
+      print(console.format_plan(program, cell, budget), flush=True)
     sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
     with _log_file(workdir) as file, _logging_to(file):

@@ -96,5 +96,6 @@ def test_a_file_that_is_no_run_is_named(workdir, content):
 def test_a_budget_reads_as_one_line():
   seconds = {"compile": 5.0, "train": 90.0, "write": 0.2, "other": 4.8}
   assert console.format_budget(seconds) == (
-    "1:40 min: compile 5 %, train 90 %, write 0 %, other 5 %"
+    "1:40 min: compile 5 %, train 90 %, write 0 %, other 5 %; after compiling,"
+    " training takes 94.7 %"
   )

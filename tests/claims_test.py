@@ -186,29 +186,31 @@ def test_of_processes_that_race_for_stale_blocks_one_gets_each(tmp_path):
 
 @linux
 def test_workers_of_whom_many_are_killed_train_each_block_once(tmp_path):
+  num_done = lambda: len(list(tmp_path.glob("done-*")))
   with contextlib.ExitStack() as stack:
+    waiting = [stack.enter_context(running(WORK, tmp_path)) for _ in range(7)]
+    for worker in waiting:
+      assert worker.stdout.readline() == "ready\n"
 
-    def start():
-      process = stack.enter_context(running(WORK, tmp_path))
-      assert process.stdout.readline() == "ready\n"
-      process.stdin.write("\n")
-      process.stdin.flush()
-      return process
+    def begin():
+      worker = waiting.pop()
+      worker.stdin.write("\n")
+      worker.stdin.flush()
+      return worker
 
-    workers = [start(), start()]
-    num_killed = 0
-    num_done = lambda: len(list(tmp_path.glob("done-*")))
-    while num_done() < 50:
+    workers = [begin(), begin()]
+    while waiting:
+      deadline = time.monotonic() + 20
+      while num_done() < 60 - 10 * len(waiting) and time.monotonic() < deadline:
+        time.sleep(0.005)
       # A worker that finds its block trained already has failed by itself.
       assert [worker.poll() for worker in workers] == [None] * 2
-      workers[num_killed % 2].kill()
-      workers[num_killed % 2] = start()
-      num_killed += 1
+      workers.pop(0).kill()
+      workers.append(begin())
     assert [worker.stdout.readline() for worker in workers] == [
       "all done\n"
     ] * 2
   assert num_done() == 60
-  assert num_killed > 1
 
 
 @linux
@@ -260,7 +262,7 @@ def test_a_suspended_process_elsewhere_loses_its_block_and_learns_it(tmp_path):
     assert claim_within(claims, 0.9) == float("inf")
     assert ask(process) == "True"
     process.send_signal(signal.SIGSTOP)
-    assert claim_within(claims, 10) > 0.4
+    assert claim_within(claims, 10) > 0.2
     process.send_signal(signal.SIGCONT)
     assert ask(process) == "False"
     # Its beats and its end take nothing away from the one who has it now.
@@ -310,6 +312,17 @@ def test_who_holds_a_block_may_claim_it_again(tmp_path):
     assert claims.try_claim(CELL, 3, never)
     assert len(list(folder_of(tmp_path).iterdir())) == 1
     assert claims.free(CELL, [3, 4]) == [4]
+
+
+def test_a_holder_whose_beat_fails_does_not_take_itself_for_dead(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(lease_lib, "renew", lambda *args, **kwargs: None)
+  with make(tmp_path, stale_seconds=0.2) as claims:
+    assert claims.try_claim(CELL, 3, never)
+    for _ in range(6):
+      assert claims.free(CELL, [3]) == []
+      time.sleep(0.05)
 
 
 def test_a_released_block_can_be_claimed_at_once(tmp_path):
@@ -412,9 +425,11 @@ def test_files_that_are_no_leases_hold_a_block_only_until_they_are_stale(
   (folder / "block-000006.0").touch()
   (folder / "notes.txt").write_text("mine")
   with make(tmp_path) as claims:
+    start = time.monotonic()
     assert claims.free(CELL, range(3, 8)) == [7]
     assert len(claims.others()) == 4
-    assert claim_within(claims, 10) >= 0.5
+    assert claim_within(claims, 10) < 10
+    assert time.monotonic() - start >= 0.6
     for index in (4, 5, 6):
       assert claim_within(claims, 10, index) < 10
     assert claims.others() == []
@@ -599,3 +614,13 @@ def test_to_look_anew_at_a_missing_folder_is_harmless(tmp_path):
   time.sleep(0.02)
   claims_lib.look_anew(tmp_path)
   assert os.stat(tmp_path).st_mtime_ns > before
+
+
+def test_whether_a_block_is_held_is_not_answered_from_memory(tmp_path):
+  # What has an NFS client ask its server: a change to the folder.
+  with Claims(tmp_path) as claims:
+    assert claims.try_claim(CELL, 3, never)
+    folder = folder_of(tmp_path)
+    os.utime(folder, (0, 0))
+    assert claims.holds(CELL, 3)
+    assert folder.stat().st_mtime_ns > 0

@@ -1,6 +1,6 @@
 import pytest
 
-from emergence import console
+from emergence import console, population
 from emergence.config import Cell
 from emergence.estimate import Estimate
 from emergence.population import local_devices
@@ -84,6 +84,16 @@ def test_estimates_mark_what_does_not_fit(tiny):
   assert "~" not in text
   alone = console.format_estimates(tiny, [unfit], local_devices(2))
   assert "compiling not included" not in alone
+
+
+def test_the_plan_says_what_runs_together_and_what_it_needs(tiny):
+  cell = Cell("count", 8, 2)
+  program = population.compile_cell(tiny, cell, local_devices(2))
+  program = program._replace(bytes_per_device=300 * 2**20)
+  assert console.format_plan(program, cell, 3 * 2**30) == (
+    "memory: 2 × 4 seeds at a time; at most 300 MiB for each block"
+    " (count/width-8/depth-2), of 3.0 GiB that may be used"
+  )
 
 
 @pytest.mark.parametrize(
