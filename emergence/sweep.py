@@ -128,6 +128,32 @@ def remaining(
   return left
 
 
+def shard(
+  work: Sequence[Work], config: Config, index: int, count: int
+) -> list[Work]:
+  """One of `count` shares of some work that have no block in common.
+
+  A block's share follows from its place in its cell alone, so that it stays the
+  same while other blocks are finished.
+
+  Args:
+    work: what is left, of the whole grid.
+    config: the experiment.
+    index: which share, 0 … count − 1.
+    count: how many shares there are.
+  """
+  shares = []
+  for item in work:
+    own = [
+      seeds
+      for seeds in item.blocks
+      if blocks.index(config, seeds) % count == index
+    ]
+    if own:
+      shares.append(Work(item.cell, own))
+  return shares
+
+
 def seeds_without_params(
   config: Config, workdir: epath.Path, seeds: Sequence[int], keep_params: str
 ) -> int:

@@ -296,7 +296,8 @@ def _clock_jumps(trial: Trial) -> Found:
   )
   jumps = ("-400d", "+800d", "-1d")
   for jump in jumps:
-    _until_training(process, workdir, len(trial_lib.events(workdir)) + 1)
+    seen = len(trial_lib.events(workdir))
+    _until(process, lambda n=seen: len(trial_lib.events(workdir)) > n)
     offset.write_text(f"{jump}\n")
   outcome = process.end()
   flaws = _finished(trial, workdir, outcome)
@@ -318,7 +319,7 @@ def _clock_jumps(trial: Trial) -> Found:
 def _second_process(trial: Trial) -> Found:
   workdir = trial.new("two")
   first = trial.start(workdir)
-  _until_training(first, workdir)
+  _until(first, lambda: _has_checkpoint(workdir))
   second = trial.run(workdir)
   flaws = [] if first.popen.poll() is None else ["the first ended too early"]
   if not second.is_clear_error or "in use" not in second.last_line:
@@ -345,9 +346,10 @@ def _worker_dies(trial: Trial) -> Found:
   workdir = trial.new("takeover")
   flags = (f"--devices={trial.devices}", "--cooperate")
   first = trial.start(workdir, *flags)
-  _until_training(first, workdir)
+  _until(first, lambda: len(trial_lib.events(workdir)) > 0)
   second = trial.start(workdir, *flags)
-  _until_training(second, workdir, len(trial_lib.events(workdir)) + 1)
+  _until(second, lambda: len(list(workdir.glob("runs/*.json"))) == 2)
+  _until(first, lambda: _has_checkpoint(workdir))
   killed = first.kill()
   flaws = [] if killed.code == -9 else ["the first had ended before the kill"]
   lost = trial_lib.ends_without_records(workdir)
@@ -375,8 +377,7 @@ def _stopped(trial: Trial, number: signal.Signals) -> Found:
   process = trial.start(
     workdir,
   )
-  _until_training(process, workdir)
-  time.sleep(0.7)
+  _until(process, lambda: _has_checkpoint(workdir))
   running = {e.block for e in trial_lib.events(workdir) if e.what == "begin"}
   start = time.monotonic()
   outcome = process.kill(number)
@@ -407,11 +408,10 @@ def _other_devices(trial: Trial) -> Found:
 
   workdir = trial.new("devices")
   process = trial.start(workdir)
-  while process.popen.poll() is None and not list(
-    workdir.glob("records/*/*/*/*.parquet")
-  ):
-    time.sleep(0.01)
-  _until_training(process, workdir, len(trial_lib.events(workdir)) + 1)
+  _until(process, lambda: bool(trial_lib.records_of(workdir)))
+  # Those of the blocks that have their records are gone by then.
+  _until(process, lambda: not _has_checkpoint(workdir))
+  _until(process, lambda: _has_checkpoint(workdir))
   stopped = process.kill(signal.SIGTERM)
   flaws = [] if stopped.code == 75 else [f"exit code {stopped.code}, not 75"]
   before = trial_lib.records_of(workdir)
@@ -589,8 +589,7 @@ def _half_trained(trial: Trial) -> pathlib.Path:
     if template.exists() and _is_half_trained(template):
       break
     process = trial.start(trial.new(template.name))
-    while process.popen.poll() is None and not _is_half_trained(template):
-      time.sleep(0.005)
+    _until(process, lambda: _is_half_trained(template))
     process.kill()
   else:
     raise RuntimeError("no kill left a block with two checkpoints")
@@ -624,17 +623,21 @@ def _two_checkpoints(
   return before, last
 
 
-def _until_training(
-  process: Process, workdir: pathlib.Path, num_events: int = 1
-) -> None:
-  """Returns once the log tells of so many events of blocks."""
+def _has_checkpoint(workdir: pathlib.Path) -> bool:
+  """Whether a block in training has been saved."""
+  return any(
+    path.name.isdecimal()
+    for path in workdir.glob("checkpoints/*/*/*/seeds-*/*")
+  )
+
+
+def _until(process: Process, condition: Callable[[], bool]) -> None:
+  """Returns once something is so, or the process has ended."""
   end = time.monotonic() + 120
   while (
-    process.popen.poll() is None
-    and time.monotonic() < end
-    and len(trial_lib.events(workdir)) < num_events
+    process.popen.poll() is None and time.monotonic() < end and not condition()
   ):
-    time.sleep(0.01)
+    time.sleep(0.005)
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

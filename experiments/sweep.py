@@ -9,6 +9,7 @@ widths or depths extends a finished one.
 import contextlib
 import logging
 import logging.handlers
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -27,10 +28,11 @@ from emergence import (
   records,
   sweep,
 )
+from emergence import config as config_lib
 from emergence.blocks import Saving
 from emergence.budget import Stopwatch
 from emergence.claims import Claims
-from emergence.config import Config
+from emergence.config import Cell, Config
 from emergence.population import Device
 from emergence.statistics import summary
 from experiments import command
@@ -53,6 +55,17 @@ _SEEDS = flags.DEFINE_string(
   "seeds",
   None,
   "Seeds to train instead of those of the config: 7, 0-31 or 0,3,8-15.",
+)
+_CELLS = flags.DEFINE_list(
+  "cells",
+  None,
+  "Cells of the grid to train instead of all, such as count/width-32/depth-4.",
+)
+_SHARD = flags.DEFINE_string(
+  "shard",
+  None,
+  "I/N: train the I-th of N shares, I = 0 … N−1, which have no block in common;"
+  " for processes that cannot see each other, as on gs://.",
 )
 _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
@@ -120,6 +133,8 @@ def main() -> int:
 def _sweep(should_stop: StopRequest) -> None:
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
+  if _COOPERATE.value:
+    Claims(_WORKDIR.value)  # Refuses what is no file system.
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
   sweep.check(config)
   seeds = config.seeds.requested
@@ -131,7 +146,7 @@ def _sweep(should_stop: StopRequest) -> None:
   devices = population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = sweep.remaining(config, workdir, seeds)
+    work = _share(config, sweep.remaining(config, workdir, seeds))
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
     rows = [e.cell._asdict() | e._asdict() for e in estimates]
@@ -143,7 +158,7 @@ def _sweep(should_stop: StopRequest) -> None:
   damage.set_aside_damaged(workdir, config)
   sweep.require_same_experiment(config, workdir)
   blocks.remove_left_behind(config, workdir)
-  work = sweep.remaining(config, workdir, seeds)
+  work = _share(config, sweep.remaining(config, workdir, seeds))
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -162,15 +177,37 @@ def _sweep(should_stop: StopRequest) -> None:
     trained = _train(config, workdir, work, devices, saving, should_stop)
     print(trained)
   else:
-    if not (workdir / "config.json").exists():
+    if records.files(workdir) and not (workdir / "config.json").exists():
       sweep.prepare(config, workdir, devices)
-    print(f"nothing left to train in {workdir}: every seed has its records")
+    print(
+      f"nothing left to train in {workdir}: what was asked for has its records"
+    )
+    if not (workdir / "records").exists():  # An empty share.
+      return
   frame = records.read(workdir)
   rows = summary.summarize(frame, config.headline_length)
   print(console.format_summary(rows))
   print(f"records {workdir / 'records'}")
   print(f"report  python -m experiments.report --workdir={workdir}")
   command.write_json(_JSON.value, rows)
+
+
+def _share(config: Config, work: list[sweep.Work]) -> list[sweep.Work]:
+  """What of the work left --cells and --shard ask for."""
+  if _CELLS.value is not None:
+    wanted = [Cell.parse(text) for text in _CELLS.value]
+    for cell in wanted:
+      if cell not in config_lib.cells(config):
+        raise ValueError(f"--cells: {cell} is not in the grid of the config")
+    work = [item for item in work if item.cell in wanted]
+  if _SHARD.value is not None:
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", _SHARD.value)
+    if not match or not int(match[1]) < int(match[2]):
+      raise ValueError(
+        f"--shard reads like 0/4, from 0/N to N−1/N, got {_SHARD.value}"
+      )
+    work = sweep.shard(work, config, int(match[1]), int(match[2]))
+  return work
 
 
 def _train(

@@ -236,6 +236,22 @@ def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
     ),
     (["--config=quickstart", "--workdir=/x", "--devices=0"], ["--devices"]),
     (["--config=quickstart", "--workdir=/x", "--seeds=a-b"], ["--seeds"]),
+    (
+      ["--config=quickstart", "--workdir=/x", "--cells=count/width-16/depth-9"],
+      ["count/width-16/depth-9 is not in the grid"],
+    ),
+    (
+      ["--config=quickstart", "--workdir=/x", "--cells=depth-9"],
+      ["reads like count/width-32/depth-4"],
+    ),
+    (
+      ["--config=quickstart", "--workdir=/x", "--shard=4/4"],
+      ["--shard reads like 0/4, from 0/N to N−1/N"],
+    ),
+    (
+      ["--config=quickstart", "--workdir=gs://x/y", "--cooperate"],
+      ["--cooperate needs a work directory in a local or shared file system"],
+    ),
     (["--config=quickstart", "--workdir=/x", "oops"], ["'oops'"]),
     (["--config=quickstart", "--workdir="], ["--workdir is empty"]),
     (
