@@ -319,7 +319,7 @@ def _clock_jumps(trial: Trial) -> Found:
 def _second_process(trial: Trial) -> Found:
   workdir = trial.new("two")
   first = trial.start(workdir)
-  _until(first, lambda: _has_checkpoint(workdir))
+  _until(first, lambda: bool(_saved_blocks(workdir)))
   second = trial.run(workdir)
   flaws = [] if first.popen.poll() is None else ["the first ended too early"]
   if not second.is_clear_error or "in use" not in second.last_line:
@@ -345,11 +345,9 @@ def _cooperation(trial: Trial) -> Found:
 def _worker_dies(trial: Trial) -> Found:
   workdir = trial.new("takeover")
   flags = (f"--devices={trial.devices}", "--cooperate")
-  first = trial.start(workdir, *flags)
-  _until(first, lambda: len(trial_lib.events(workdir)) > 0)
-  second = trial.start(workdir, *flags)
-  _until(second, lambda: len(list(workdir.glob("runs/*.json"))) == 2)
-  _until(first, lambda: _has_checkpoint(workdir))
+  first, second = (trial.start(workdir, *flags) for _ in range(2))
+  # Then both have blocks in training.
+  _until(first, lambda: len(_saved_blocks(workdir)) == 2 * trial.devices)
   killed = first.kill()
   flaws = [] if killed.code == -9 else ["the first had ended before the kill"]
   lost = trial_lib.ends_without_records(workdir)
@@ -357,6 +355,8 @@ def _worker_dies(trial: Trial) -> Found:
   flaws += _finished(trial, workdir, outcome)
   flaws += trial.trained_twice(workdir, lost)
   went_on = [e.step for e in trial_lib.events(workdir) if e.what == "go on"]
+  if not went_on:
+    flaws.append("no block of the first went on from its checkpoint")
   return Found(
     f"second: {_told(trial, outcome)}; blocks of the first went on from step"
     f" {', '.join(map(str, went_on)) or 'none'}",
@@ -377,7 +377,7 @@ def _stopped(trial: Trial, number: signal.Signals) -> Found:
   process = trial.start(
     workdir,
   )
-  _until(process, lambda: _has_checkpoint(workdir))
+  _until(process, lambda: bool(_saved_blocks(workdir)))
   running = {e.block for e in trial_lib.events(workdir) if e.what == "begin"}
   start = time.monotonic()
   outcome = process.kill(number)
@@ -410,8 +410,8 @@ def _other_devices(trial: Trial) -> Found:
   process = trial.start(workdir)
   _until(process, lambda: bool(trial_lib.records_of(workdir)))
   # Those of the blocks that have their records are gone by then.
-  _until(process, lambda: not _has_checkpoint(workdir))
-  _until(process, lambda: _has_checkpoint(workdir))
+  _until(process, lambda: not _saved_blocks(workdir))
+  _until(process, lambda: bool(_saved_blocks(workdir)))
   stopped = process.kill(signal.SIGTERM)
   flaws = [] if stopped.code == 75 else [f"exit code {stopped.code}, not 75"]
   before = trial_lib.records_of(workdir)
@@ -623,12 +623,10 @@ def _two_checkpoints(
   return before, last
 
 
-def _has_checkpoint(workdir: pathlib.Path) -> bool:
-  """Whether a block in training has been saved."""
-  return any(
-    path.name.isdecimal()
-    for path in workdir.glob("checkpoints/*/*/*/seeds-*/*")
-  )
+def _saved_blocks(workdir: pathlib.Path) -> set[pathlib.Path]:
+  """The folders of blocks in training that have been saved."""
+  found = workdir.glob("checkpoints/*/*/*/seeds-*/*")
+  return {path.parent for path in found if path.name.isdecimal()}
 
 
 def _until(process: Process, condition: Callable[[], bool]) -> None:
@@ -675,7 +673,10 @@ def _refused(outcome: Outcome, reason: str) -> list[str]:
 
 
 def _told(trial: Trial, outcome: Outcome) -> str:
-  line = outcome.last_line.replace(str(trial.folder), "…")
+  line = outcome.last_line
+  if outcome.code < 0:  # A dump of all threads follows.
+    line = outcome.errors.strip().split("\n")[0]
+  line = line.replace(str(trial.folder), "…")
   if len(line) > 160:
     line = f"{line[:157]}…"
   return f"exit {outcome.code}" + (f": {line}" if line else "")
