@@ -176,6 +176,7 @@ def train(
     processes.agree(None)
     for i, seeds in enumerate(group):
       if processes.is_first() and i not in given_up:
+        _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
         _write_records(job, program, cell, seeds, snapshots[i])
   return sum(len(b) for i, b in enumerate(group) if i not in given_up)
 
@@ -242,6 +243,7 @@ def _restore(
     _meta(job.config, cell, seeds),
   )
   if found is None:
+    _LOG.info("%s: seeds %d to %d begin", cell, seeds[0], seeds[-1])
     return None, []
   step, tree, _ = found
   if job.saving.params == "all" and not _has_params(job, cell, seeds, step):

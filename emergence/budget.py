@@ -100,6 +100,7 @@ def read_runs(workdir: epath.PathLike) -> list[Run]:
 
   Raises:
     ValueError: a file there is not that of a run.
+    OSError: the machine cannot read a file.
   """
   runs = []
   for path in sorted((epath.Path(workdir) / "runs").glob("*.json")):
@@ -108,11 +109,17 @@ def read_runs(workdir: epath.PathLike) -> list[Run]:
       run = Run(**content)
       if set(run.seconds) != {*PHASES, "other"}:
         raise ValueError(f"its seconds are of {sorted(run.seconds)}")
+      if not (
+        isinstance(run.started, str)
+        and isinstance(run.devices, dict)
+        and isinstance(run.versions, dict)
+      ):
+        raise ValueError("its texts are none")
       for number in (run.seeds, run.seed_steps, *run.seconds.values()):
         if type(number) not in (int, float) or not 0 <= number < math.inf:
           raise ValueError(f"{number!r} is no number of seeds or seconds")
       runs.append(run)
-    except (OSError, TypeError, ValueError) as error:
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
       raise ValueError(
         f"{path} is not the file of a run; delete it, its time is then missing"
         f" from the report: {error}"

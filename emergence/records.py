@@ -10,17 +10,17 @@ its like read everything.
 import functools
 import importlib.metadata
 import json
+import os
 import platform
-import re
 import subprocess
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from etils import epath
 
+from emergence import records_file
 from emergence.config import (
   Cell,
   Config,
@@ -29,56 +29,15 @@ from emergence.config import (
   identity_hash,
   to_dict,
 )
+from emergence.records_file import SCHEMA, read_provenance, seeds_of_file
 
 if TYPE_CHECKING:
   import pandas as pd
 
   from emergence.population import Snapshot
 
-_METADATA_KEY = b"emergence"
 # The columns that name a row.
 _KEY = ["task", "width", "depth", "seed", "step", "test_length"]
-_FILE_NAME = re.compile(r"seeds-(\d{6,})-(\d{6,})\.parquet")
-
-
-def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
-  return pa.field(name, kind, metadata={"description": description})
-
-
-SCHEMA = pa.schema(
-  [
-    _field("task", pa.string(), "name of the task"),
-    _field("width", pa.int32(), "dimension of the residual stream"),
-    _field("depth", pa.int32(), "number of layers"),
-    _field("num_params", pa.int64(), "trained parameters of one model"),
-    _field("seed", pa.int32(), "index of the run within its cell"),
-    _field("init_seed", pa.int32(), "seed of the initialization"),
-    _field("data_seed", pa.int32(), "seed of the data stream"),
-    _field("step", pa.int32(), "updates done"),
-    _field("test_length", pa.int32(), "length of the test items"),
-    _field("exact_match", pa.float32(), "share of items answered right, 0..1"),
-    _field(
-      "token_accuracy", pa.float32(), "share of answer tokens right, 0..1"
-    ),
-    _field("nll_mean", pa.float32(), "nats per answer token, mean over items"),
-    _field("nll_sum", pa.float32(), "nats per answer, mean over items"),
-    _field(
-      "min_token_log_prob",
-      pa.float32(),
-      "log-probability of an item's least likely token, mean over items",
-    ),
-    _field(
-      "train_loss",
-      pa.float32(),
-      "mean loss since the evaluation before, in nats; null at step 0",
-    ),
-    _field(
-      "diverged",
-      pa.bool_(),
-      "a parameter, the loss or a likelihood was not finite, then or before",
-    ),
-  ]
-)
 
 
 def to_table(
@@ -134,14 +93,11 @@ def write(
   folder.mkdir(parents=True, exist_ok=True)
   seeds = table["seed"].to_numpy()
   missing = set(seeds.tolist()) - set(_files_by_seed(folder))
-  metadata = {_METADATA_KEY: json.dumps(provenance, sort_keys=True).encode()}
   for run in consecutive_runs(sorted(missing)):
     rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows.replace_schema_metadata(metadata), sink)
     write_atomically(
-      folder / f"seeds-{run[0]:06d}-{run[-1]:06d}.parquet",
-      sink.getvalue().to_pybytes(),
+      folder / records_file.name(run[0], run[-1]),
+      records_file.encode(rows, provenance),
     )
 
 
@@ -150,11 +106,18 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
 
   Raises:
     ValueError: there are none, a file is damaged, or two hold the same seed.
+    OSError: the machine cannot read a file.
   """
   import pandas as pd
 
   folder = epath.Path(workdir) / "records"
-  frames = [frame for _, frame in read_files(workdir)]
+  frames = []
+  for path in _require_files(workdir):
+    table, provenance = records_file.read(path)
+    if "config" in provenance:
+      config = records_file.config_of(path, provenance)
+      records_file.require_complete(path, table, cell_of_file(path), config)
+    frames.append(table.to_pandas())
   frame = pd.concat(frames, ignore_index=True)
   twice = frame[frame.duplicated(_KEY)]
   if len(twice):
@@ -174,18 +137,16 @@ def read_files(
 ) -> list[tuple[epath.Path, "pd.DataFrame"]]:
   """Each records file of a work directory and its rows, sorted by path.
 
+  Unlike `read` it takes files that were moved or renamed.
+
   Raises:
     ValueError: there are none, or a file is damaged.
+    OSError: the machine cannot read a file.
   """
-  folder = epath.Path(workdir) / "records"
-  files = [
-    (path, _read_table(path).to_pandas())
-    for path in sorted(folder.glob("*/*/*/*.parquet"))
-    if _FILE_NAME.fullmatch(path.name)
+  return [
+    (path, records_file.read(path).table.to_pandas())
+    for path in _require_files(workdir)
   ]
-  if not files:
-    raise ValueError(f"no records in {folder}")
-  return files
 
 
 def read_seed(
@@ -198,47 +159,88 @@ def read_seed(
   """
   folder = epath.Path(workdir) / "records" / str(cell)
   for path in _files_by_seed(folder).get(seed, []):
-    frame = _read_table(path).to_pandas()
+    frame = records_file.read(path).table.to_pandas()
     return frame[frame["seed"] == seed]
   return None
 
 
-def seeds_of_file(path: epath.PathLike) -> range:
-  """The seeds that a records file holds according to its name."""
-  match = _FILE_NAME.fullmatch(epath.Path(path).name)
-  if not match:
-    raise ValueError(f"{path} is not named like a records file")
-  return range(int(match[1]), int(match[2]) + 1)
+def files(workdir: epath.PathLike) -> list[epath.Path]:
+  """The paths of all records files of a work directory, sorted."""
+  folder = epath.Path(workdir) / "records"
+  return [
+    path
+    for path in sorted(folder.glob("*/*/*/*.parquet"))
+    if records_file.is_named_like_one(path)
+  ]
+
+
+def cell_of_file(path: epath.Path) -> Cell:
+  """The cell that a file's folder names; ValueError where it names none."""
+  try:
+    return Cell.parse("/".join(path.parts[-4:-1]))
+  except ValueError as error:
+    raise ValueError(f"{path} lies in no folder of records: {error}") from error
 
 
 def read_config(workdir: epath.PathLike) -> Config:
   """The config that a work directory belongs to.
 
   Raises:
-    ValueError: there is none, or it cannot be read.
+    ValueError: there is none, or it is damaged.
+    OSError: the machine cannot read it.
   """
   path = epath.Path(workdir) / "config.json"
   try:
-    return from_dict(json.loads(path.read_text())["config"])
-  except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-    raise ValueError(f"{path} is not a readable config: {error}") from error
+    content = json.loads(path.read_text())
+    config = from_dict(content["config"])
+    if content.get("identity_hash") not in (None, identity_hash(config)):
+      raise ValueError("its config does not match its hash")
+    return config
+  except (FileNotFoundError, NotADirectoryError) as error:
+    todo = (
+      "run the sweep's command again, it writes it anew"
+      if files(workdir)
+      else "name the --workdir of a sweep"
+    )
+    raise ValueError(
+      f"{path} is not a readable config: there is no such file; {todo}"
+    ) from error
+  except (
+    AttributeError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+  ) as error:
+    raise ValueError(
+      f"{path} is not a readable config: {error or 'damaged'}; run the sweep's"
+      " command again, it sets it aside and writes it anew"
+    ) from error
 
 
 def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
   """The seeds of a cell that have records.
 
   Raises:
-    ValueError: a file cannot be read or belongs to another experiment.
+    ValueError: a file is damaged or belongs to another experiment.
+    OSError: the machine cannot read a file.
   """
-  files = _files_by_seed(workdir / "records" / str(cell))
-  for path in {path for paths in files.values() for path in paths}:
-    found = read_provenance(path).get("cell_hash")
-    if found != cell_hash(config, cell):
-      raise ValueError(
-        f"{path} holds seeds of another experiment (cell hash {found}, not"
-        f" {cell_hash(config, cell)}); move it away or use another --workdir"
-      )
-  return set(files)
+  found = _files_by_seed(workdir / "records" / str(cell))
+  for path in {path for paths in found.values() for path in paths}:
+    require_cell(path, read_provenance(path), config, cell)
+  return set(found)
+
+
+def require_cell(
+  path: epath.Path, provenance: dict, config: Config, cell: Cell
+) -> None:
+  """Raises ValueError where a file is not of this cell of an experiment."""
+  found = provenance.get("cell_hash")
+  if found != cell_hash(config, cell):
+    raise ValueError(
+      f"{path} holds seeds of another experiment (cell hash {found}, not"
+      f" {cell_hash(config, cell)}); move it away or use another --workdir"
+    )
 
 
 def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
@@ -279,40 +281,40 @@ def versions() -> dict[str, str]:
   }
 
 
-def read_provenance(path: epath.Path) -> dict:
-  """The provenance stored in a records file; ValueError where unreadable."""
-  try:
-    with path.open("rb") as file:
-      metadata = pq.read_schema(file).metadata or {}
-  except (pa.ArrowInvalid, OSError) as error:
-    raise _unreadable(path, error) from error
-  return json.loads(metadata.get(_METADATA_KEY, b"{}"))
-
-
 def read_provenances(workdir: epath.PathLike) -> list[dict]:
   """The different provenances of the records of a work directory.
 
   Raises:
-    ValueError: a file cannot be read.
+    ValueError: a file is damaged.
   """
   found = {}
-  folder = epath.Path(workdir) / "records"
-  for path in sorted(folder.glob("*/*/*/*.parquet")):
-    if _FILE_NAME.fullmatch(path.name):
-      provenance = read_provenance(path)
-      found[json.dumps(provenance, sort_keys=True)] = provenance
+  for path in files(workdir):
+    provenance = read_provenance(path)
+    found[json.dumps(provenance, sort_keys=True)] = provenance
   return list(found.values())
 
 
 def write_atomically(path: epath.Path, content: bytes) -> None:
-  """Writes a file so that it is there whole or not at all."""
+  """Writes a file so that it is there whole or not at all.
+
+  Raises:
+    OSError: the machine refuses, and says which path.
+  """
   # A name of its own, should two processes write the same file.
   temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.writing"
   try:
-    temporary.write_bytes(content)
+    with temporary.open("wb") as file:
+      file.write(content)
+      if "://" not in str(path):
+        # The name must not be on disk before what it names.
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
-  except BaseException:
+  except BaseException as error:
     temporary.unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.errno:
+      # A full disk has no name otherwise, and a temporary one says nothing.
+      raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     raise
 
 
@@ -327,33 +329,21 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   return runs
 
 
+def _require_files(workdir: epath.PathLike) -> list[epath.Path]:
+  found = files(workdir)
+  if not found:
+    raise ValueError(f"no records in {epath.Path(workdir) / 'records'}")
+  return found
+
+
 def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:
   """The records files of a cell's folder that hold each seed."""
-  files: dict[int, list[epath.Path]] = {}
+  found: dict[int, list[epath.Path]] = {}
   for path in sorted(folder.glob("seeds-*.parquet")):
-    match = _FILE_NAME.fullmatch(path.name)
-    for seed in range(int(match[1]), int(match[2]) + 1) if match else ():
-      files.setdefault(seed, []).append(path)
-  return files
-
-
-def _unreadable(path: epath.Path, error: Exception) -> ValueError:
-  return ValueError(
-    f"{path} is not a readable records file; delete it, and the same sweep"
-    f" trains its seeds again: {error}"
-  )
-
-
-def _read_table(path: epath.Path) -> pa.Table:
-  try:
-    with path.open("rb") as file:
-      table = pq.read_table(file)
-  except (pa.ArrowInvalid, OSError) as error:
-    raise _unreadable(path, error) from error
-  missing = set(SCHEMA.names) - set(table.schema.names)
-  if missing:
-    raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-  return table.select(SCHEMA.names).cast(SCHEMA)
+    if records_file.is_named_like_one(path):
+      for seed in seeds_of_file(path):
+        found.setdefault(seed, []).append(path)
+  return found
 
 
 def _git_commit() -> str:

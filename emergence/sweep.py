@@ -95,6 +95,10 @@ def prepare(
     OSError: the directory cannot be written.
   """
   require_same_experiment(config, workdir)
+  if records.files(workdir) and not (workdir / "config.json").exists():
+    _LOG.warning(
+      "%s was missing beside records; written again", workdir / "config.json"
+    )
   workdir.mkdir(parents=True, exist_ok=True)
   content = {
     "config": config_lib.to_dict(config),

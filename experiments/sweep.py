@@ -8,6 +8,7 @@ widths or depths extends a finished one.
 
 import contextlib
 import logging
+import logging.handlers
 import re
 import sys
 import time
@@ -21,6 +22,7 @@ from emergence import (
   blocks,
   compilation_cache,
   console,
+  damage,
   estimate,
   population,
   records,
@@ -152,6 +154,8 @@ def _sweep(should_stop: StopRequest) -> None:
       _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
     )
     return
+  _warn_on_stderr()
+  damage.set_aside_damaged(workdir, config)
   sweep.require_same_experiment(config, workdir)
   blocks.remove_left_behind(config, workdir)
   work = _share(config, sweep.remaining(config, workdir, seeds))
@@ -173,6 +177,8 @@ def _sweep(should_stop: StopRequest) -> None:
     trained = _train(config, workdir, work, devices, saving, should_stop)
     print(trained)
   else:
+    if records.files(workdir) and not (workdir / "config.json").exists():
+      sweep.prepare(config, workdir, devices)
     print(
       f"nothing left to train in {workdir}: what was asked for has its records"
     )
@@ -253,6 +259,7 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
   with Claims(workdir) as claims:
     if not _COOPERATE.value:
       claims.require_alone()
+      damage.remove_unfinished(epath.Path(workdir))
     yield claims
 
 
@@ -271,17 +278,29 @@ class _Handler(logging.StreamHandler):
     raise  # Python calls this while it handles the error.
 
 
-@contextlib.contextmanager
-def _logging_to(file: IO[str]) -> Iterator[None]:
-  """Sends our log to a file, and its warnings to stderr too."""
+def _warn_on_stderr() -> None:
+  """Shows warnings, and keeps what is logged until there is a file for it."""
   log = logging.getLogger("emergence")
-  to_file, to_stderr = _Handler(file), logging.StreamHandler()
-  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+  to_stderr = logging.StreamHandler()
   to_stderr.setLevel(logging.WARNING)
   # Tracebacks are for the log; stderr gets the one line of the error.
   to_stderr.addFilter(lambda record: record.exc_info is None)
-  log.handlers, log.propagate = [to_file, to_stderr], False
+  early = logging.handlers.MemoryHandler(1000, logging.CRITICAL + 1)
+  log.handlers, log.propagate = [early, to_stderr], False
   log.setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def _logging_to(file: IO[str]) -> Iterator[None]:
+  """Sends our log to a file, what there was before included."""
+  log = logging.getLogger("emergence")
+  to_file = _Handler(file)
+  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+  early, to_stderr = log.handlers
+  assert isinstance(early, logging.handlers.MemoryHandler)
+  early.setTarget(to_file)
+  early.close()
+  log.handlers = [to_file, to_stderr]
   try:
     yield
     log.info("finished")

@@ -74,6 +74,8 @@ def test_a_directory_without_runs_has_none(workdir):
       budget.Run("t", 1, 1, {"train": 1.0}, {}, {})._asdict()  # Phases missing.
     ),
     json.dumps(budget.Run("t", 1, "1", SECONDS, {}, {})._asdict()),
+    json.dumps(budget.Run("t", 1, 1, SECONDS, [], {})._asdict()),
+    "[" * 100_000,
     json.dumps(
       budget.Run("t", 1, 1, SECONDS | {"train": float("nan")}, {}, {})._asdict()
     ),

@@ -1,3 +1,5 @@
+import errno
+import json
 import types
 
 import numpy as np
@@ -140,15 +142,17 @@ def test_a_seed_that_stands_in_two_files_is_not_counted_twice(tiny, tmp_path):
     records.read(tmp_path / "a")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "columns"])
+@pytest.mark.parametrize("damage", ["truncated", "columns", "renamed"])
 def test_a_damaged_file_is_named(tiny, workdir, damage):
   write(tiny, workdir, [0])
-  (path,) = (workdir / "records").glob("*/*/*/*.parquet")
+  (path,) = records.files(workdir)
   if damage == "truncated":
     path.write_bytes(path.read_bytes()[:100])
-  else:
+  elif damage == "columns":
     pq.write_table(pa.table({"seed": [0]}), str(path))
-  with pytest.raises(ValueError, match=path.name):
+  else:
+    path = path.rename(path.parent / "seeds-000000-000001.parquet")
+  with pytest.raises(ValueError, match=f"{path.name} .*when it is run again"):
     records.read(workdir)
 
 
@@ -162,17 +166,36 @@ def test_a_write_that_fails_leaves_the_old_file_whole(workdir, monkeypatch):
   records.write_atomically(path, b"old")
   records.write_atomically(path, b"new")
   assert path.read_bytes() == b"new"
-  write_bytes = type(path).write_bytes
 
-  def fail_halfway(self, content):
-    write_bytes(self, content[:1])
-    raise OSError("disk full")
+  def fail(file):
+    raise OSError(errno.ENOSPC, "said without a path")
 
-  monkeypatch.setattr(type(path), "write_bytes", fail_halfway)
-  with pytest.raises(OSError, match="disk full"):
+  monkeypatch.setattr("os.fsync", fail)
+  with pytest.raises(OSError, match="No space left on device") as caught:
     records.write_atomically(path, b"newer")
+  assert caught.value.filename == str(path)
+  with pytest.raises(FileNotFoundError) as caught:
+    records.write_atomically(workdir / "none" / "file", b"")
+  assert caught.value.filename == str(workdir / "none" / "file")
   assert path.read_bytes() == b"new"
   assert list(workdir.iterdir()) == [path]
+
+
+def test_a_config_that_is_missing_or_damaged_says_what_to_do(tiny, workdir):
+  with pytest.raises(ValueError, match="no such file; name the --workdir"):
+    records.read_config(workdir)
+  write(tiny, workdir, [0])
+  with pytest.raises(ValueError, match="run the sweep's command again"):
+    records.read_config(workdir)
+  plain = config_lib.to_dict(tiny)
+  plain["train"]["steps"] += 1
+  changed = {"config": plain, "identity_hash": config_lib.identity_hash(tiny)}
+  for content in ("", "[1]", '{"config": [1]}', json.dumps(changed)):
+    (workdir / "config.json").write_text(content)
+    with pytest.raises(
+      ValueError, match=r"json is not a readable config.*again"
+    ):
+      records.read_config(workdir)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 from etils import epath
 
 from emergence import config as config_lib
-from emergence import records
-from emergence.config import Cell, Config, from_dict, identity_hash
+from emergence import records, records_file
+from emergence.config import Cell, Config, identity_hash
 from emergence.tables import cells
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (
@@ -133,7 +133,7 @@ def _read_records(
   for path, frame in records.read_files(workdir):
     provenance = records.read_provenance(path)
     if config is None and "config" in provenance:
-      config = from_dict(provenance["config"])
+      config = records_file.config_of(path, provenance)
     found = provenance.get("identity_hash")
     if config and found and found != identity_hash(config):
       raise ValueError(

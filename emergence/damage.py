@@ -1,0 +1,111 @@
+"""What a sweep does about damage before it begins.
+
+Nothing that is damaged is used, and nothing is deleted: it moves to
+`damaged/` in the work directory, where no tool that reads records finds it, and
+its seeds are trained again.
+"""
+
+import contextlib
+import logging
+import re
+import time
+
+from etils import epath
+
+from emergence import records, records_file
+from emergence.config import Config
+from emergence.records_file import DamagedError
+
+_LOG = logging.getLogger("emergence")
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.writing")
+
+
+def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
+  """Moves damaged records, and a damaged config.json, out of the way.
+
+  All files are judged before the first one is moved, so that a directory of
+  another experiment stays as it is. Each move is a warning in the log.
+
+  Args:
+    workdir: the work directory, which need not exist.
+    config: the experiment that is to go on there.
+
+  Returns:
+    Where the damaged files are now.
+
+  Raises:
+    ValueError: a whole file belongs to another experiment.
+    OSError: the machine cannot read or move a file.
+  """
+  reasons = {}
+  path = workdir / "config.json"
+  if path.exists():
+    try:
+      records.read_config(workdir)
+    except ValueError as error:
+      cause = error.__cause__ or error
+      reasons[path] = " ".join(str(cause).split())
+  for path in records.files(workdir):
+    try:
+      _require_whole(path, config)
+    except DamagedError as error:
+      reasons[path] = error.reason
+  return [
+    moved
+    for path, reason in reasons.items()
+    if (moved := _set_aside(workdir, path, reason))
+  ]
+
+
+def remove_unfinished(
+  workdir: epath.Path, older_than_seconds: float = 3600.0
+) -> int:
+  """Deletes what killed processes had begun to write; returns how many.
+
+  For a process that has the work directory for itself, since nothing tells a
+  file that is left over from one that another process is writing right now. As
+  two that start together may both find themselves alone, young ones stay. No
+  reader minds them.
+  """
+  count, now = 0, time.time()
+  for pattern in ("", "runs/", "records/*/*/*/", "params/*/*/*/*/"):
+    for path in workdir.glob(f"{pattern}.*.writing"):
+      if not _UNFINISHED.fullmatch(path.name):
+        continue
+      with contextlib.suppress(FileNotFoundError):
+        if now - path.stat().mtime >= older_than_seconds:
+          path.unlink()
+          count += 1
+  return count
+
+
+def _require_whole(path: epath.Path, config: Config) -> None:
+  table, provenance = records_file.read(path)
+  cell = records.cell_of_file(path)
+  records.require_cell(path, provenance, config, cell)
+  records_file.require_complete(path, table, cell, config)
+
+
+def _set_aside(
+  workdir: epath.Path, path: epath.Path, reason: str
+) -> epath.Path | None:
+  """Moves a file to `damaged/`; None where another process has done so."""
+  # Not named like Parquet, for readers of everything below the directory.
+  place = workdir / "damaged" / path.relative_to(workdir)
+  place = place.parent / f"{place.name}.damaged"
+  place.parent.mkdir(parents=True, exist_ok=True)
+  first, count = place, 1
+  while place.exists():
+    count += 1
+    place = first.parent / f"{first.name}-{count}"
+  try:
+    path.rename(place)
+  except FileNotFoundError:
+    return None
+  then = (
+    "it is written again"
+    if path.name == "config.json"
+    else "its seeds are trained again"
+  )
+  _LOG.warning("%s is damaged (%s); moved to %s, %s", path, reason, place, then)
+  return place

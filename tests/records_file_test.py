@@ -1,0 +1,210 @@
+import itertools
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from etils import epath
+
+from emergence import records_file
+from emergence.config import Cell, identity_hash, to_dict
+from emergence.records_file import SCHEMA, DamagedError
+
+CELL = Cell("count", 8, 2)
+
+
+@pytest.fixture
+def table(tiny) -> pa.Table:
+  key = itertools.product(range(4), tiny.eval_steps, tiny.task.test_lengths)
+  rows = [
+    (*CELL, 77, seed, seed, seed, step, length)
+    + tuple(seed + step / 8 + i for i in range(5))
+    + (None if step == 0 else 2.0, False)
+    for seed, step, length in key
+  ]
+  columns = zip(*rows, strict=True)
+  return pa.table(
+    [
+      pa.array(column, field.type)
+      for column, field in zip(columns, SCHEMA, strict=True)
+    ],
+    schema=SCHEMA,
+  )
+
+
+@pytest.fixture
+def provenance(tiny) -> dict:
+  return {"config": to_dict(tiny), "identity_hash": identity_hash(tiny)}
+
+
+@pytest.fixture
+def path(tmp_path) -> epath.Path:
+  return epath.Path(tmp_path) / records_file.name(0, 3)
+
+
+def write_foreign(path, table, **metadata):
+  """As another program would: without a digest."""
+  encoded = {key: json.dumps(value) for key, value in metadata.items()}
+  pq.write_table(table.replace_schema_metadata(encoded), str(path))
+
+
+def test_a_file_reads_back_as_written(table, provenance, path):
+  content = records_file.encode(table, provenance)
+  assert content == records_file.encode(table, provenance)
+  path.write_bytes(content)
+  found = records_file.read(path)
+  assert found.table.equals(table)
+  assert found.provenance == provenance
+  assert records_file.read_provenance(path) == provenance
+  # Others find it in order too, checksums included.
+  assert pq.read_table(str(path), page_checksum_verification=True).equals(table)
+
+
+def test_every_flipped_bit_is_detected_or_changes_nothing(
+  table, provenance, path
+):
+  content = records_file.encode(table, provenance)
+  start = content.index(b"emergence_sha256")
+  undetected = []
+  for i, bit in itertools.product(range(len(content)), range(8)):
+    flipped = bytearray(content)
+    flipped[i] ^= 1 << bit
+    try:
+      found = records_file.decode(path, bytes(flipped))
+    except DamagedError:
+      continue
+    undetected.append(i)
+    assert found.table.equals(table)
+    assert found.provenance == provenance
+  # A file whose digest has another name is one without a digest.
+  assert set(undetected) <= set(range(start, start + 18))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.999])
+def test_a_file_that_ends_early_is_damaged(table, provenance, path, share):
+  content = records_file.encode(table, provenance)
+  size = int(len(content) * share)
+  for padding in (0, len(content) - size):
+    path.write_bytes(content[:size] + bytes(padding))
+    for read in (records_file.read, records_file.read_provenance):
+      with pytest.raises(DamagedError, match=path.name):
+        read(path)
+
+
+def replaced(table, column, values):
+  i = table.schema.get_field_index(column)
+  return table.set_column(i, column, values)
+
+
+@pytest.mark.parametrize(
+  ("change", "reason"),
+  [
+    (lambda t: t.drop_columns(["seed", "step"]), "lacks the columns seed, ste"),
+    (lambda t: t.slice(0, 0), "has no rows"),
+    (lambda t: t.append_column("seed", t["seed"]), "the same name"),
+    (
+      lambda t: replaced(t, "seed", t["seed"].cast(pa.string())),
+      "seed is string, not int32",
+    ),
+    (
+      lambda t: replaced(t, "nll_sum", t["nll_sum"].cast(pa.float64())),
+      "nll_sum is double, not float",
+    ),
+    (
+      lambda t: replaced(t, "step", pa.array([-1] * len(t), pa.int32())),
+      "a step in it is below 0",
+    ),
+    (
+      lambda t: replaced(t, "diverged", pa.nulls(len(t), pa.bool_())),
+      "diverged has nulls",
+    ),
+  ],
+)
+def test_what_is_no_table_of_records_is_damaged(table, path, change, reason):
+  write_foreign(path, change(table))
+  with pytest.raises(DamagedError, match=reason):
+    records_file.read(path)
+
+
+def test_a_whole_file_of_another_program_is_read(table, path):
+  write_foreign(
+    path, replaced(table, "task", table["task"].cast("large_string"))
+  )
+  found = records_file.read(path)
+  assert found.table.equals(table)
+  assert found.provenance == {}
+
+
+@pytest.mark.parametrize(
+  "metadata",
+  [
+    [],
+    "text",
+    {"config": [1]},
+    {"identity_hash": 7},
+    {"block": "4"},
+    {"num_devices": True},
+  ],
+)
+def test_foreign_metadata_end_in_one_line(table, path, metadata):
+  write_foreign(path, table, emergence=metadata)
+  for read in (records_file.read, records_file.read_provenance):
+    with pytest.raises(ValueError, match=f"{path.name} does not say") as caught:
+      read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "provenance",
+  [
+    {},
+    {"config": {"task": 3}},
+    {"config": {"x": 1}},
+    {"config": {"seeds": {"count": "a"}}},
+  ],
+)
+def test_a_config_that_is_none_is_one_line(path, provenance):
+  with pytest.raises(ValueError, match=f"{path.name} carries no config"):
+    records_file.config_of(path, provenance)
+
+
+def test_what_the_machine_cannot_read_is_not_called_damaged(path):
+  with pytest.raises(FileNotFoundError):
+    records_file.read(path)
+  path.mkdir()
+  with pytest.raises(IsADirectoryError):
+    records_file.read(path)
+
+
+@pytest.mark.parametrize(
+  ("change", "reason"),
+  [
+    (lambda t: t.slice(0, len(t) - 1), "lacks seed 3, step 6, test length 6"),
+    (lambda t: t.slice(8), "lacks seed 0, step 0, test length 4"),
+    (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "rows twice"),
+    (
+      lambda t: replaced(
+        t,
+        "test_length",
+        pa.array([9, *t["test_length"].to_pylist()[1:]], "int32"),
+      ),
+      "lacks seed 0, step 0, test length 4",
+    ),
+    (
+      lambda t: replaced(t, "depth", pa.array([3] * len(t), pa.int32())),
+      "rows of another depth",
+    ),
+  ],
+)
+def test_rows_are_those_of_the_name_and_the_config(
+  tiny, table, path, change, reason
+):
+  records_file.require_complete(path, table, CELL, tiny)
+  with pytest.raises(DamagedError, match=reason):
+    records_file.require_complete(path, change(table), CELL, tiny)
+
+
+def test_seeds_that_the_name_lacks_are_damage(tiny, table, path):
+  short = path.parent / records_file.name(0, 2)
+  with pytest.raises(DamagedError, match="should not have seed 3, step 0"):
+    records_file.require_complete(short, table, CELL, tiny)
