@@ -5,7 +5,10 @@ and calls the same functions here in the same order. The first one decides, and
 writes what all share. With one process everything here is free.
 """
 
+import contextlib
+import faulthandler
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -21,6 +24,7 @@ def join(
   coordinator: str | None = None,
   num_processes: int | None = None,
   process_id: int | None = None,
+  num_cpu_devices: int | None = None,
 ) -> None:
   """Joins the processes, before anything touches a device.
 
@@ -29,11 +33,18 @@ def join(
       slice or another system that JAX knows says of all three.
     num_processes: how many there are.
     process_id: which one this is, from 0.
+    num_cpu_devices: devices of this process where they are CPUs; one if None.
 
   Raises:
     ValueError: nothing says what the processes are.
     RuntimeError: they do not come together.
   """
+  jax.config.update("jax_num_cpu_devices", num_cpu_devices or 1)
+  # It would take SIGTERM from us, who save and stop in all processes.
+  jax.config.update("jax_enable_preemption_service", False)
+  # Where the first process dies, the runtime says so and aborts this one; where
+  # Python is at that moment has nothing to do with it.
+  faulthandler.disable()
   jax.distributed.initialize(
     coordinator,
     num_processes,
@@ -64,7 +75,8 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
     return flags
   from jax.experimental import multihost_utils
 
-  gathered = multihost_utils.process_allgather(np.array(flags, bool))
+  with _with_others():
+    gathered = multihost_utils.process_allgather(np.array(flags, bool))
   return tuple(bool(flag) for flag in gathered.any(axis=0))
 
 
@@ -74,7 +86,8 @@ def fetch(tree: Any) -> Any:
     return jax.device_get(tree)
   from jax.experimental import multihost_utils
 
-  return multihost_utils.process_allgather(tree, tiled=True)
+  with _with_others():
+    return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def fetch_own(x: Array) -> np.ndarray:
@@ -91,4 +104,17 @@ def fetch_own(x: Array) -> np.ndarray:
 def _broadcast(value: np.ndarray) -> np.ndarray:
   from jax.experimental import multihost_utils
 
-  return multihost_utils.broadcast_one_to_all(value)
+  with _with_others():
+    return multihost_utils.broadcast_one_to_all(value)
+
+
+@contextlib.contextmanager
+def _with_others() -> Iterator[None]:
+  """Says in our words that what needs all processes has failed."""
+  try:
+    yield
+  except Exception as error:
+    raise RuntimeError(
+      "another process of this population has ended or cannot be reached; the"
+      f" same commands continue ({error})"
+    ) from error

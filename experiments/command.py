@@ -10,7 +10,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -18,6 +18,9 @@ from absl import logging as absl_logging
 from emergence import config as config_lib
 from emergence.config import Config
 from experiments import configs
+
+# What a user or a machine can get wrong; anything else is a defect of ours.
+_EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -37,16 +40,23 @@ def run(main: Callable[[], int | None]) -> None:
           f"unexpected argument {argv[1]!r}; flags start with --"
         )
       code = main()
-    except ValueError as error:
-      fail(str(error), 2)
-    except (OSError, RuntimeError, ImportError, MemoryError) as error:
-      fail(_describe(error), 1)
+    except _EXPECTED as error:
+      fail(*_describe(error))
     except KeyboardInterrupt:
       fail("interrupted; the same command continues", 130)
     else:
       sys.exit(code)
 
   app.run(guarded, flags_parser=_parse_flags)
+
+
+def fail_at_once(error: Exception) -> NoReturn:
+  """Ends the process as `run` does, without anything that runs at exit."""
+  if not isinstance(error, _EXPECTED):
+    raise error
+  message, code = _describe(error)
+  print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+  os._exit(code)
 
 
 def fail(message: str, code: int) -> None:
@@ -135,8 +145,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     sys.exit(0)  # absl calls a request for help a failure.
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: Exception) -> tuple[str, int]:
+  """The message and the exit code of an error."""
+  if isinstance(error, ValueError):
+    return str(error), 2
   if not isinstance(error, OSError):
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}", 1
   where = f": {error.filename}" if error.filename else ""
-  return f"{error.strerror or error}{where}"
+  return f"{error.strerror or error}{where}", 1

@@ -9,12 +9,14 @@ widths or depths extends a finished one.
 import contextlib
 import logging
 import logging.handlers
+import os
 import re
 import sys
 import time
 from collections.abc import Iterator
 from typing import IO
 
+import jax
 from absl import flags
 from etils import epath
 
@@ -25,6 +27,7 @@ from emergence import (
   damage,
   estimate,
   population,
+  processes,
   records,
   sweep,
 )
@@ -106,6 +109,21 @@ _COOPERATE = flags.DEFINE_bool(
   "Share the work with other processes on the same work directory, all of them"
   " started with --cooperate; on local and shared file systems.",
 )
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed",
+  False,
+  "Train one population over all processes that Slurm or a TPU slice has"
+  " started with this command; elsewhere, with the three flags below.",
+)
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator", None, "HOST:PORT of process 0, for --distributed."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "How many there are.", lower_bound=1
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Which one this is.", lower_bound=0
+)
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print cells, parameters, memory and estimated time."
 )
@@ -127,6 +145,11 @@ def main() -> int:
     except blocks.Interrupted:
       print(should_stop.message(), file=sys.stderr)
       return EXIT_CODE
+    except Exception as error:
+      if not _DISTRIBUTED.value:
+        raise
+      # Not by the way of a shutdown that waits for the other processes.
+      command.fail_at_once(error)
   return 0
 
 
@@ -143,7 +166,7 @@ def _sweep(should_stop: StopRequest) -> None:
     config.seeds.require_seeds(seeds)
   workdir = epath.Path(_WORKDIR.value)
   compilation_cache.enable()
-  devices = population.local_devices(_DEVICES.value)
+  devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
     work = _share(config, sweep.remaining(config, workdir, seeds))
@@ -155,10 +178,13 @@ def _sweep(should_stop: StopRequest) -> None:
     )
     return
   _warn_on_stderr()
-  damage.set_aside_damaged(workdir, config)
+  if processes.is_first():
+    damage.set_aside_damaged(workdir, config)
   sweep.require_same_experiment(config, workdir)
-  blocks.remove_left_behind(config, workdir)
-  work = _share(config, sweep.remaining(config, workdir, seeds))
+  if processes.is_first():
+    blocks.remove_left_behind(config, workdir)
+  left = processes.agree(sweep.remaining(config, workdir, seeds))
+  work = _share(config, [sweep.Work(Cell(*cell), b) for cell, b in left])
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -175,6 +201,8 @@ def _sweep(should_stop: StopRequest) -> None:
     )
   if work:
     trained = _train(config, workdir, work, devices, saving, should_stop)
+    if not processes.is_first():
+      return
     print(trained)
   else:
     if records.files(workdir) and not (workdir / "config.json").exists():
@@ -220,19 +248,19 @@ def _train(
 ) -> str:
   """Trains what is left; returns what to say of it."""
   with _claims(workdir) as claims:
-    print(
+    _print(
       f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
       f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
-      f" {devices[0].device_kind}; compiling",
-      flush=True,
+      f" {devices[0].device_kind}; compiling"
     )
     watch = Stopwatch()
     with watch.phase("compile"):
       programs = sweep.compile_largest(config, work, devices)
     for cell, program in programs.items():
       budget, _ = population.memory_budget(devices)
-      print(console.format_plan(program, cell, budget), flush=True)
-    sweep.prepare(config, workdir, devices)
+      _print(console.format_plan(program, cell, budget))
+    if processes.is_first():
+      sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
     with _log_file(workdir) as file, _logging_to(file):
       seeds = sweep.run(
@@ -243,17 +271,46 @@ def _train(
         programs,
         saving,
         claims,
-        _ProgressLine(work),
+        _ProgressLine(work) if processes.is_first() else lambda _: None,
         should_stop,
         watch,
       )
   return f"trained {seeds} seeds in {console.format_budget(watch.seconds())}"
 
 
+def _print(line: str) -> None:
+  """Says something once, however many processes there are."""
+  if processes.is_first():
+    print(line, flush=True)
+
+
+def _devices() -> list[Device]:
+  """The devices to train on, those of all processes."""
+  by_hand = {
+    "--coordinator": _COORDINATOR.value,
+    "--num_processes": _NUM_PROCESSES.value,
+    "--process_id": _PROCESS_ID.value,
+  }
+  given = [name for name, value in by_hand.items() if value is not None]
+  if given and not (_DISTRIBUTED.value and len(given) == len(by_hand)):
+    raise ValueError(
+      f"{', '.join(given)}: give --distributed and all of {', '.join(by_hand)},"
+      " or none of them"
+    )
+  if not _DISTRIBUTED.value:
+    return population.local_devices(_DEVICES.value)
+  if _DRY_RUN.value:
+    raise ValueError("--dry_run is for one process, without --distributed")
+  processes.join(*by_hand.values(), num_cpu_devices=_DEVICES.value)
+  return jax.devices()
+
+
 @contextlib.contextmanager
 def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
   """The claims of this process; none where no two processes can share."""
-  if "://" in str(workdir) and not _COOPERATE.value:
+  if not processes.is_first() or (
+    "://" in str(workdir) and not _COOPERATE.value
+  ):
     yield None
     return
   with Claims(workdir) as claims:
@@ -265,6 +322,8 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
 
 def _log_file(workdir: epath.Path) -> IO[str]:
   """The log to go on with; object stores cannot append, so one a run there."""
+  if not processes.is_first():
+    return open(os.devnull, "w", encoding="utf-8")
   if "://" in str(workdir):
     name = time.strftime("log-%Y%m%d-%H%M%S")
     return (workdir / name).open("w", encoding="utf-8")

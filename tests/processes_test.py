@@ -1,0 +1,153 @@
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emergence import processes
+
+# Four processes compile on two cores.
+_FAST_COMPILE = (
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+CONFIG = """
+from experiments.configs.quickstart import config
+from emergence.config import override
+config = override(config, ["grid.depths=[1]", "seeds.count=16", "seeds.block=4",
+  "train.steps=200", "train.batch_size=4", "eval.num_points=4",
+  "train.warmup_fraction=0.1", "task.vocab_size=30"])
+"""
+
+
+def test_one_process_agrees_with_itself():
+  assert processes.is_first()
+  assert processes.agree([1, "a", None]) == [1, "a", None]
+  assert processes.any_of(True, False) == (True, False)
+  np.testing.assert_array_equal(processes.fetch(np.arange(3)), np.arange(3))
+
+
+def free_port():
+  with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+  """Starts a sweep in some processes of one population, one device each."""
+  config = tmp_path_factory.mktemp("config") / "config.py"
+  config.write_text(CONFIG)
+
+  def start(workdir, number):
+    port = free_port()
+    command = [
+      *(sys.executable, "-m", "experiments.sweep", f"--config={config}"),
+      *(f"--workdir={workdir}", "--checkpoint_steps=50"),
+    ]
+    if number == 1:
+      command.append("--devices=1")
+    else:
+      command += [
+        *("--distributed", f"--coordinator=127.0.0.1:{port}"),
+        f"--num_processes={number}",
+      ]
+    return [
+      subprocess.Popen(
+        [*command, f"--process_id={i}"] if number > 1 else command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": _FAST_COMPILE},
+      )
+      for i in range(number)
+    ]
+
+  return start
+
+
+def end(started):
+  """Exit codes, and what each has said on stderr."""
+  errors = [process.communicate(timeout=200)[1] for process in started]
+  return [process.returncode for process in started], errors
+
+
+@pytest.fixture(scope="module")
+def alone(sweep, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("alone")
+  assert end(sweep(workdir, 1))[0] == [0]
+  return read(workdir)
+
+
+def read(workdir):
+  frame = pd.read_parquet(pathlib.Path(workdir) / "records")
+  keys = ["seed", "step", "test_length"]
+  return frame.sort_values(keys, ignore_index=True)
+
+
+def assert_same_study(found, expected):
+  """What is promised of another number of processes."""
+  keys = ["seed", "init_seed", "data_seed", "step", "test_length"]
+  assert found[keys].equals(expected[keys])
+  early = expected["step"] <= 100
+  assert early.any()
+  np.testing.assert_allclose(
+    found["train_loss"][early], expected["train_loss"][early], rtol=1e-3
+  )
+  # The same distribution: the same seeds to different rounding.
+  last = expected["step"] == expected["step"].max()
+  mean, spread = (
+    expected[last].groupby("test_length")["nll_mean"].agg(f)
+    for f in ("mean", "std")
+  )
+  other = found[last].groupby("test_length")["nll_mean"].mean()
+  assert (abs(other - mean) < 2 * spread / 4).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 4])
+def test_processes_train_one_population(sweep, alone, tmp_path, number):
+  codes, errors = end(sweep(tmp_path, number))
+  assert codes == [0] * number, errors
+  found = read(tmp_path)
+  assert_same_study(found, alone)
+  # Only one of them has written.
+  assert len(list((tmp_path / "runs").iterdir())) == 1
+  assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
+
+
+def wait_for_checkpoint(workdir):
+  deadline = time.monotonic() + 120
+  while not list(workdir.glob("checkpoints/*/*/*/*/*/*.safetensors")):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_others_and_the_same_commands_go_on(
+  sweep, alone, tmp_path
+):
+  started = sweep(tmp_path, 2)
+  wait_for_checkpoint(tmp_path)
+  started[1].kill()
+  codes, errors = end(started)
+  assert codes == [1, -9]
+  *_, line = errors[0].splitlines()
+  assert line.startswith("error: RuntimeError: another process of this popul")
+  # And one that is told to stop has all of them save and stop.
+  started = sweep(tmp_path, 2)
+  time.sleep(0.1)
+  while "go on from" not in (tmp_path / "log").read_text():
+    assert started[0].poll() is None
+    time.sleep(0.05)
+  started[1].send_signal(signal.SIGTERM)
+  codes, errors = end(started)
+  assert codes == [75, 75]
+  assert end(sweep(tmp_path, 2))[0] == [0, 0]
+  assert_same_study(read(tmp_path), alone)
