@@ -16,7 +16,14 @@ import jax
 import numpy as np
 from etils import epath
 
-from emergence import checkpoint, model, params, population, records
+from emergence import (
+  checkpoint,
+  model,
+  params,
+  population,
+  processes,
+  records,
+)
 from emergence.budget import Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims
@@ -61,7 +68,8 @@ class Job(NamedTuple):
     workdir: the work directory.
     saving: when blocks are saved.
     checkpointer: saves them.
-    claims: the blocks of this process; None where nobody else can be there.
+    claims: the blocks of this process; None where nobody else can be there,
+      and in all but the first of several processes of one population.
     should_stop: asked at every stop; if so, training ends with one more save.
     watch: where the time goes.
   """
@@ -122,6 +130,11 @@ def train(
   states = [state for state, _ in found]
   snapshots = [list(earlier) for _, earlier in found]
   steps = [state.step if state else 0 for state in states]
+  if any(processes.any_of(processes.agree(steps) != steps)):
+    raise RuntimeError(
+      f"the processes do not see the same checkpoints in {job.workdir}; all of"
+      " them need the same work directory"
+    )
   on_stop(steps, False)
   given_up: set[int] = set()
   clock = _SaveClock(job.saving, steps)
@@ -130,8 +143,8 @@ def train(
     job.watch.add("evaluate", stop.evaluate_seconds)
     for i, snapshot in stop.snapshots.items():
       is_last = snapshot.step == job.config.train.steps
-      if job.saving.params == "all" or (
-        job.saving.params == "final" and is_last
+      if program.is_here(i) and (
+        job.saving.params == "all" or (job.saving.params == "final" and is_last)
       ):
         with job.watch.phase("write"):
           params.save_params(
@@ -142,12 +155,14 @@ def train(
     on_stop(stop.steps, bool(stop.snapshots))
     if min(stop.steps) == job.config.train.steps:
       break
-    is_stopped = job.should_stop()
-    if is_stopped or clock.is_due(stop.steps):
+    is_stopped, is_due = processes.any_of(
+      job.should_stop(), clock.is_due(stop.steps)
+    )
+    if is_stopped or is_due:
       with job.watch.phase("write"):
         given_up |= _lost(job, cell, group, given_up)
         for i, state in enumerate(stop.capture()):
-          if i not in given_up:
+          if program.is_here(i) and i not in given_up:
             _save(job, cell, group[i], state, snapshots[i])
         if is_stopped:
           job.checkpointer.wait()
@@ -156,8 +171,11 @@ def train(
       raise Interrupted
   with job.watch.phase("write"):
     given_up |= _lost(job, cell, group, given_up)
+    # Its checkpoints are removed next, so nobody may be saving any more.
+    job.checkpointer.wait()
+    processes.agree(None)
     for i, seeds in enumerate(group):
-      if i not in given_up:
+      if processes.is_first() and i not in given_up:
         _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
         _write_records(job, program, cell, seeds, snapshots[i])
   return sum(len(b) for i, b in enumerate(group) if i not in given_up)
@@ -197,7 +215,7 @@ def _lost(
       )
       job.claims.release(cell, number)
       lost.add(i)
-  return lost
+  return set(processes.agree(sorted(lost)))
 
 
 def _save(
@@ -260,7 +278,6 @@ def _write_records(
   provenance = records.make_provenance(job.config, cell, devices)
   records.write(job.workdir, cell, table, provenance)
   # Only now; and a claim that is forgotten first could be had by another.
-  job.checkpointer.wait()
   checkpoint.remove(_folder(job, cell, seeds))
   if job.claims:
     job.claims.forget(cell, index(job.config, seeds))

@@ -6,13 +6,13 @@ compiled again.
 """
 
 import hashlib
+import importlib.metadata
 import os
 import pathlib
 import platform
 import warnings
 
 import jax
-import jaxlib
 
 _OPTION = "jax_compilation_cache_dir"
 
@@ -40,7 +40,7 @@ def enable(folder: str | os.PathLike[str] | None = None) -> pathlib.Path | None:
 
 def _default_folder() -> pathlib.Path:
   home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  name = f"xla-{jaxlib.__version__}-{_processor()}"
+  name = f"xla-{importlib.metadata.version('jaxlib')}-{_processor()}"
   return pathlib.Path(home) / "emergence" / name
 
 

@@ -10,6 +10,7 @@ padding, seeds that diverged and devices without a block stand still.
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from emergence import evaluate, host_memory, model, tasks, train
+from emergence import evaluate, host_memory, model, processes, tasks, train
 from emergence.config import Cell, Config
 from emergence.evaluate import Scores
 from emergence.model import Architecture, Params
@@ -81,6 +82,10 @@ class Program(NamedTuple):
     """Blocks that run together, one a device."""
     return self.mesh.size
 
+  def is_here(self, place: int) -> bool:
+    """Whether this process has the device of a block."""
+    return self.mesh.devices.flat[place].process_index == jax.process_index()
+
 
 class Snapshot(NamedTuple):
   """A block at one evaluation step, S seeds in the order asked for.
@@ -93,7 +98,8 @@ class Snapshot(NamedTuple):
     diverged: a parameter, the loss or a likelihood is not finite, now or at
       a snapshot before, bool [S]. Such a seed is trained no further.
     params: fetches the parameters, with a leading axis S, as numpy arrays;
-      to be called before the next stop is asked for.
+      to be called before the next stop is asked for, and only by the process
+      that has the block's device.
   """
 
   step: int
@@ -127,7 +133,7 @@ class Stop(NamedTuple):
     snapshots: by its place among the blocks, what an evaluation found of each
       that has just come to an evaluation step; often none.
     capture: copies what each block needs to go on; to be called before the
-      next stop is asked for.
+      next stop is asked for. Of no use for blocks of other processes.
     train_seconds: wall time of the updates since the stop before.
     evaluate_seconds: wall time of the evaluation.
   """
@@ -162,9 +168,12 @@ def compile_cell(
     DoesNotFitError: one block does not fit in memory.
   """
   program = _compile(config, cell, devices)
-  fit = plan_blocks(
-    program.bytes_per_device, len(devices), memory_budget(devices)
-  )
+  own = [d for d in devices if d.process_index == jax.process_index()]
+  fit = plan_blocks(program.bytes_per_device, len(own), memory_budget(own))
+  if len(own) < len(devices):
+    # All processes go on with all their devices, or none does.
+    (is_scarce,) = processes.any_of(fit < len(own))
+    fit = 0 if is_scarce else len(devices)
   if not fit:
     raise DoesNotFitError(
       f"a block of {config.seeds.block} seeds of {cell} needs"
@@ -302,6 +311,7 @@ def run(
       # At most twice as many, should the first ones have been fast by chance.
       wanted = seconds_between_stops / (trained - start) * num_steps
       num_steps = max(1, min(2 * num_steps, int(wanted)))
+      num_steps = processes.agree(num_steps)
 
 
 @dataclasses.dataclass
@@ -357,8 +367,9 @@ def _start(
         training.diverged[rows_S] = start.diverged
     training.loss_sum = _put(program, loss_sum_N)
     words = jax.tree.map(lambda x: _put(program, x), state)
-    key = jax.random.wrap_key_data(words.data_key, impl=train.KEY_TYPE)
-    training.state = words._replace(data_key=_put(program, key))
+    wrap = functools.partial(jax.random.wrap_key_data, impl=train.KEY_TYPE)
+    key = jax.jit(wrap, out_shardings=_sharding(program))(words.data_key)
+    training.state = words._replace(data_key=key)
   return training
 
 
@@ -373,7 +384,7 @@ def _to_host(training: _Training) -> tuple[TrainState, np.ndarray]:
   """Copies of the state, keys as their words, and of the sum of losses."""
   state = training.state
   state = state._replace(data_key=jax.random.key_data(state.data_key))
-  return jax.tree.map(np.array, (state, training.loss_sum))
+  return jax.tree.map(processes.fetch_own, (state, training.loss_sum))
 
 
 def _advance(
@@ -400,8 +411,10 @@ def _evaluate(
 ) -> dict[int, Snapshot]:
   """Snapshots of blocks that have come to an evaluation step."""
   params, eval_steps = training.state.params, training.program.config.eval_steps
-  scores, finite_N = jax.device_get(training.program.evaluate(params))
-  loss_N = np.array(training.loss_sum)
+  (scores, finite_N), loss_N = processes.fetch(
+    (training.program.evaluate(params), training.loss_sum)
+  )
+  loss_N = loss_N.copy()
   # Huge parameters may be finite and what they compute not.
   finite_N = finite_N & np.isfinite(scores.nll_sum).all(axis=1)
   finite_N = finite_N & np.isfinite(loss_N)
@@ -421,7 +434,9 @@ def _evaluate(
       jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], scores),
       mean_loss_S,
       training.diverged[rows_S].copy(),
-      lambda rows_S=rows_S: jax.tree.map(lambda x: np.array(x)[rows_S], params),
+      lambda rows_S=rows_S: jax.tree.map(
+        lambda x: processes.fetch_own(x)[rows_S], params
+      ),
     )
     training.num_evaluated[i] += 1
     loss_N[rows_S] = 0
@@ -479,9 +494,15 @@ def _init(program: Program, padded: Sequence[int]) -> TrainState:
   )
 
 
-def _put(program: Program, values_N: np.ndarray | Array) -> Array:
+def _put(program: Program, values_N: np.ndarray) -> Array:
   """Values along the axis `seeds`, each on the device that needs it."""
-  return jax.device_put(values_N, NamedSharding(program.mesh, _SHARDED))
+  return jax.make_array_from_callback(
+    values_N.shape, _sharding(program), lambda index: values_N[index]
+  )
+
+
+def _sharding(program: Program) -> NamedSharding:
+  return NamedSharding(program.mesh, _SHARDED)
 
 
 def _num_cores() -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import blocks, population, records
+from emergence import blocks, population, processes, records
 from emergence import config as config_lib
 from emergence.blocks import Interrupted, Job, Saving
 from emergence.budget import RunFile, Stopwatch
@@ -241,9 +241,14 @@ def run(
     OSError: something could not be saved or written.
   """
   watch = watch or Stopwatch()
-  run_file = RunFile(workdir, devices)
   seeds_done = 0
-  run_file.write(0, 0, watch)
+  run_file = RunFile(workdir, devices) if processes.is_first() else None
+
+  def write_run_file() -> None:
+    if run_file:
+      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+
+  write_run_file()
   try:
     with Checkpointer(saving.keep) as checkpointer:
       job = Job(
@@ -251,11 +256,11 @@ def run(
       )
       for seeds in _run_cells(job, work, devices, programs, on_progress):
         seeds_done += seeds
-        run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+        write_run_file()
   except BaseException:
     # What was spent in vain is part of the budget; the error says more.
     with contextlib.suppress(OSError):
-      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+      write_run_file()
     raise
   return seeds_done
 
@@ -303,11 +308,11 @@ def _claim(job: Job, queue: _Queue, limit: int) -> list[list[int]]:
   Raises:
     Interrupted: training is to stop.
   """
-  if queue.blocks and job.should_stop():
+  if queue.blocks and any(processes.any_of(job.should_stop())):
     raise Interrupted
   group = []
   for seeds in list(queue.blocks):
-    if len(group) == limit:
+    if len(group) == limit or not processes.is_first():
       break
 
     def missing(seeds=seeds):
@@ -323,6 +328,7 @@ def _claim(job: Job, queue: _Queue, limit: int) -> list[list[int]]:
       group.append(missing())
     elif not missing():
       queue.blocks.remove(seeds)
+  group, queue.blocks = processes.agree([group, queue.blocks])
   return group
 
 
@@ -338,10 +344,10 @@ def _wait(job: Job, queues: Sequence[_Queue]) -> None:
   left = sum(len(queue.blocks) for queue in queues)
   _LOG.info("waiting for %d blocks that others train", left)
   end = time.monotonic() + _SECONDS_BETWEEN_LOOKS
-  while time.monotonic() < end:
-    if job.should_stop():
-      raise Interrupted
+  while time.monotonic() < end and not job.should_stop():
     time.sleep(0.1)
+  if any(processes.any_of(job.should_stop())):
+    raise Interrupted
 
 
 def _compile(job: Job, cell: Cell, devices: Sequence[Device]) -> Program:
