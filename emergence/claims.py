@@ -359,7 +359,7 @@ def _folders(folder: str) -> Iterator[str]:
   """A folder and all below it."""
 
   def refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
       raise error
 
   for path, folders, _ in os.walk(folder, onerror=refuse):

@@ -12,7 +12,7 @@ import time
 
 from etils import epath
 
-from emergence import records, records_file
+from emergence import records, records_file, sweep
 from emergence.config import Config
 from emergence.records_file import DamagedError
 
@@ -34,7 +34,8 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
     Where the damaged files are now.
 
   Raises:
-    ValueError: a whole file belongs to another experiment.
+    ValueError: a whole file belongs to another experiment; so does the
+      directory where its config.json is whole.
     OSError: the machine cannot read or move a file.
   """
   reasons = {}
@@ -45,6 +46,8 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
     except ValueError as error:
       cause = error.__cause__ or error
       reasons[path] = " ".join(str(cause).split())
+    else:
+      sweep.require_same_experiment(config, workdir)
   for path in records.files(workdir):
     try:
       _require_whole(path, config)

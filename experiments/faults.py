@@ -245,11 +245,11 @@ def _read_only(trial: Trial) -> Found:
 
 
 def _few_handles(trial: Trial) -> Found:
-  return _limited(trial, resource.RLIMIT_NOFILE, [64, 32, 24, 20, 16, 12, 8])
+  return _limited(trial, resource.RLIMIT_NOFILE, [24, 20, 16, 12, 8])
 
 
 def _little_memory(trial: Trial) -> Found:
-  megabytes = [4096, 2048, 1536, 1024, 768, 512, 256]
+  megabytes = [2048, 1536, 1024, 768, 512, 256]
   return _limited(trial, resource.RLIMIT_AS, [m * 2**20 for m in megabytes])
 
 
@@ -608,8 +608,11 @@ def _is_half_trained(workdir: pathlib.Path) -> bool:
 
 
 def _checkpoints(workdir: pathlib.Path) -> list[pathlib.Path] | None:
-  """The finished steps of a block that has two of them, the earliest first."""
+  """The finished steps of a block in training, if there are two or more."""
   for block in sorted(workdir.glob("checkpoints/*/*/*/seeds-*")):
+    place = workdir / "records" / block.relative_to(workdir / "checkpoints")
+    if (place.parent / f"{place.name}.parquet").exists():
+      continue
     steps = sorted(p for p in block.glob("[0-9]*") if p.name.isdecimal())
     if len(steps) >= 2:
       return steps

@@ -194,9 +194,8 @@ class Trial(NamedTuple):
       for name in sorted(found.keys() & self.records)
       if found[name] != self.records[name]
     ]
-    for name in ("checkpoints", "claims"):
-      left = [p for p in (workdir / name).rglob("*") if not p.is_dir()]
-      flaws += [f"{left[0]} is left over"] if left else []
+    left = [p for p in (workdir / "checkpoints").rglob("*") if p.is_file()]
+    flaws += [f"{left[0]} is left over"] if left else []
     return flaws + self._flaws_of_table(workdir)
 
   def trained_twice(

@@ -132,6 +132,15 @@ def test_records_of_another_experiment_are_refused_and_nothing_moves(
   assert contents(workdir) == before
 
 
+def test_a_directory_of_another_experiment_is_named_as_such(tiny, workdir):
+  other = config_lib.override(tiny, ["train.weight_decay=0.5"])
+  records.files(workdir)[0].write_bytes(b"")
+  before = contents(workdir)
+  with pytest.raises(ValueError, match=r"train.weight_decay is 0.1 there"):
+    damage.set_aside_damaged(workdir, other)
+  assert contents(workdir) == before
+
+
 def test_a_file_in_the_folder_of_another_cell_is_refused(tiny, workdir):
   path = records.files(workdir)[0]
   place = workdir / "records" / "count" / "width-8" / "depth-1"
