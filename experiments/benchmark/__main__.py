@@ -100,21 +100,20 @@ def main() -> None:
     _ROUNDS.value,
     _SECONDS.value,
   )
-  peak = measure.gemm_peak(cells[0][0], options)
+  torch_peak = measure.torch_gemm(cells[0][0], options)
   print(
     f"{len(options.devices)} × {options.devices[0].device_kind},"
-    f" {options.threads} threads of PyTorch; matrix products of"
-    f" {cells[0][0].train.compute_dtype} at {peak / 1e9:.0f} GFLOP/s",
+    f" {options.threads} cores for PyTorch, {cells[0][0].train.compute_dtype}",
     flush=True,
   )
   rows = []
   for shape, (config, cell) in zip(shapes, cells, strict=True):
     say = lambda text, shape=shape: print(f"{shape}: {text}", flush=True)
-    found = measure.measure(config, cell, options, peak, say)
+    found = measure.measure(config, cell, options, torch_peak, say)
     rows += [{"shape": str(shape)} | row for row in found]
   print(f"\n{table.format_tables(rows)}")
-  shared = {"gemm_flops_per_second": peak, "versions": measure.versions()}
-  command.write_json(_JSON.value, [row | shared for row in rows])
+  versions = {"versions": measure.versions()}
+  command.write_json(_JSON.value, [row | versions for row in rows])
 
 
 def _seed_count(text: str) -> int:

@@ -228,14 +228,14 @@ def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
   return np.stack([s.train_loss for s in snapshots if s.step], axis=1)
 
 
-def gemm_flops_per_second(
-  devices: Sequence[Device],
-  size: int,
-  dtype: str,
-  precision: str,
-  seconds: float = 0.5,
-) -> float:
-  """The rate of a product of two square matrices on each device at a time."""
+def gemm(
+  devices: Sequence[Device], size: int, dtype: str, precision: str
+) -> Callable[[float], float]:
+  """A product of two square matrices on each device at a time.
+
+  Returns:
+    seconds -> the best rate within so many, in FLOP/s.
+  """
   mesh = Mesh(np.array(devices), ("seeds",))
   spec = PartitionSpec("seeds")
   a = jnp.ones((len(devices), size, size), jnp.dtype(dtype))
@@ -249,12 +249,16 @@ def gemm_flops_per_second(
     jax.shard_map(product, mesh=mesh, in_specs=spec, out_specs=spec)
   )
   jax.block_until_ready(multiply(a))
-  best, deadline = math.inf, time.perf_counter() + seconds
-  while time.perf_counter() < deadline:
-    start = time.perf_counter()
-    jax.block_until_ready(multiply(a))
-    best = min(best, timing.seconds_since(start))
-  return len(devices) * 2 * size**3 / best
+
+  def measure(seconds: float) -> float:
+    best, deadline = math.inf, time.perf_counter() + seconds
+    while best == math.inf or time.perf_counter() < deadline:
+      start = time.perf_counter()
+      jax.block_until_ready(multiply(a))
+      best = min(best, timing.seconds_since(start))
+    return len(devices) * 2 * size**3 / best
+
+  return measure
 
 
 def _sample(config: Config, task: tasks.Task, data_key: Array, step: Array):

@@ -23,7 +23,9 @@ def format_tables(rows: Sequence[dict[str, Any]]) -> str:
     measured = [row for row in of_shape if not row["error"]]
     if measured:
       body = [_COLUMNS, *(_cells(row) for row in measured)]
-      parts += [f"**{shape}**", "", _align(body), ""]
+      peak = measured[0]["gemm_flops_per_second"] / 1e9
+      title = f"**{shape}**, matrix products at {peak:.0f} GFLOP/s"
+      parts += [title, "", _align(body), ""]
     parts += [*_notes(of_shape), ""]
   return "\n".join(parts).rstrip()
 

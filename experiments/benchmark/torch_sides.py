@@ -79,6 +79,7 @@ class Trainer:
     num_seeds, self._num_batches = tokens.shape[:2]
     self.seeds_per_step = num_seeds if self._is_vmap else 1
     self._network = Transformer(arch, self._inputs.shape[-1]).to(device)
+    self._loss: Callable[..., Any]
     self._loss = self._vmapped_loss() if self._is_vmap else self._batch_loss
     if variant.endswith("compile"):
       # Compiles from nothing, as ours does: a cache would hide the time.
