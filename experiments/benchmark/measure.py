@@ -254,7 +254,7 @@ def _empty_row(side: str) -> dict[str, Any]:
   keys = (
     "seeds", "seed_steps_per_second", "rounds", "spread", "ratio", "ratio_low",
     "ratio_high", "ratio_to", "gemm_flops_per_second", "peak_fraction",
-    "data_fraction", "compile_seconds", "memory_per_seed_bytes", "loss_difference",
-    "block", "device", "error",
+    "data_fraction", "compile_seconds", "memory_per_seed_bytes",
+    "loss_difference", "block", "device", "error",
   )  # fmt: skip
   return {"side": side} | dict.fromkeys(keys)
