@@ -1,7 +1,9 @@
 # make demo    a small sweep from nothing to records and a report
 # make test    the tests
 # make slow    the tests that take minutes
-# make reference  the model and its export against transformers and PyTorch
+# make reference  the model, its export and its training step against
+#                 transformers and PyTorch
+# make benchmark  seed-steps per second, side by side with PyTorch
 # make lint    ruff and pyright
 # make lock    renews requirements.lock
 # make PYTHON=python3.13 …   picks the interpreter (3.11 or newer)
@@ -21,7 +23,7 @@ INSTALLED := $(VENV)/.installed
 # Which interpreter that is; another one makes another environment.
 INTERPRETER := $(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0], sys.base_prefix)' 2>/dev/null)
 
-.PHONY: demo test slow reference lint lock clean
+.PHONY: demo test slow reference benchmark lint lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m experiments.sweep --config=quickstart --workdir=$(DEMO)
@@ -35,6 +37,10 @@ slow: $(INSTALLED)
 
 reference: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check
+	$(VENV)-reference/bin/python -m pytest tests/benchmark_test.py
+
+benchmark: $(VENV)-reference/.installed
+	$(VENV)-reference/bin/python -m experiments.benchmark
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -58,6 +58,7 @@ setuptools.setup(
   extras_require={
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]", "gcsfs"],
+    "torch": ["torch>=2.6"],
     "test": [
       "POT>=0.9.4",
       "playwright>=1.50",

@@ -1,0 +1,1 @@
+"""Seed-steps per second, side by side with JAX and PyTorch used plainly."""

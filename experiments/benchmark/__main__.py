@@ -1,0 +1,132 @@
+"""Measures seed-steps per second of ours, of JAX and of PyTorch, in turns.
+
+  python -m experiments.benchmark --shape=16/3/8x64,64/4/32x64 --json=FILE
+
+What the sides are and what the columns say stands in the README beside this
+file.
+"""
+
+import os
+
+import jax
+from absl import flags
+
+from emergence import population
+from experiments import command
+from experiments.benchmark import measure, table
+from experiments.benchmark.shapes import Shape, make_config
+
+_SHAPE = flags.DEFINE_multi_string(
+  "shape",
+  ["16/3/8x64", "32/2/8x64", "64/4/32x64", "256/4/16x128"],
+  "Shapes width/depth/batch x tokens, such as 16/3/8x64; several with commas,"
+  " or the flag again.",
+)
+_SIDES = flags.DEFINE_list(
+  "sides",
+  [
+    *("ours", "jax", "torch-eager", "torch-eager-per-core"),
+    *("torch-compile-per-core", "torch-vmap-per-core"),
+    "torch-vmap-compile-per-core",
+  ],
+  f"What to measure: {', '.join(measure.SIDES)}.",
+)
+_CONFIG = flags.DEFINE_string(
+  "config",
+  "quickstart",
+  "Config that says what a shape does not: a name or a Python file.",
+)
+_OVERRIDE = flags.DEFINE_multi_string(
+  "override", [], "KEY=VALUE of a config field; goes before the shape."
+)
+_SEEDS = flags.DEFINE_list(
+  "seeds",
+  [],
+  "How many seeds of ours to train in a measurement, such as 16,512; default"
+  " one block on each device.",
+)
+_BLOCK = flags.DEFINE_integer(
+  "block",
+  None,
+  "Seeds that a device trains at a time, and that PyTorch takes at a time under"
+  " vmap; default seeds.block of the config.",
+  lower_bound=1,
+)
+_DEVICES = flags.DEFINE_integer(
+  "devices",
+  None,
+  "Devices of ours; default all. CPU cores count as devices.",
+  lower_bound=1,
+)
+_THREADS = flags.DEFINE_integer(
+  "threads", None, "Cores of PyTorch; default all.", lower_bound=1
+)
+_ROUNDS = flags.DEFINE_integer(
+  "rounds", 5, "Measurements of each side, in turns.", lower_bound=1
+)
+_SECONDS = flags.DEFINE_float(
+  "seconds", 3.0, "Length of a measurement.", lower_bound=0.01
+)
+_JSON = flags.DEFINE_string(
+  "json",
+  None,
+  "File to write the rows to, with the keys of the benchmark's README.",
+)
+
+
+def main() -> None:
+  shapes = [Shape.parse(x) for text in _SHAPE.value for x in text.split(",")]
+  for side in _SIDES.value:
+    if side not in measure.SIDES:
+      raise ValueError(
+        f"--sides: no side {side!r}; there are {', '.join(measure.SIDES)}"
+      )
+  cells = [
+    make_config(shape, _CONFIG.value, _OVERRIDE.value, _BLOCK.value)
+    for shape in shapes
+  ]
+  for config, cell in cells:
+    population.make_architecture(config, cell)
+  command.require_writable(_JSON.value)
+  # Compiling is measured, so nothing is taken from a cache; and PyTorch needs
+  # some of a GPU's memory.
+  jax.config.update("jax_enable_compilation_cache", False)
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+  options = measure.Options(
+    tuple(dict.fromkeys(_SIDES.value)),
+    population.local_devices(_DEVICES.value),
+    _THREADS.value or _num_cores(),
+    tuple(_seed_count(text) for text in _SEEDS.value),
+    _ROUNDS.value,
+    _SECONDS.value,
+  )
+  torch_peak = measure.torch_gemm(cells[0][0], options)
+  print(
+    f"{len(options.devices)} × {options.devices[0].device_kind},"
+    f" {options.threads} cores for PyTorch, {cells[0][0].train.compute_dtype}",
+    flush=True,
+  )
+  rows = []
+  for shape, (config, cell) in zip(shapes, cells, strict=True):
+    say = lambda text, shape=shape: print(f"{shape}: {text}", flush=True)
+    found = measure.measure(config, cell, options, torch_peak, say)
+    rows += [{"shape": str(shape)} | row for row in found]
+  print(f"\n{table.format_tables(rows)}")
+  versions = {"versions": measure.versions()}
+  command.write_json(_JSON.value, [row | versions for row in rows])
+
+
+def _seed_count(text: str) -> int:
+  if not text.strip().isdecimal() or int(text) < 1:
+    raise ValueError(f"--seeds reads like 16 or 16,512, got {text!r}")
+  return int(text)
+
+
+def _num_cores() -> int:
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+  command.run(main)

@@ -1,0 +1,243 @@
+"""The benchmark: its arithmetic, and that all of its sides do the same one.
+
+What needs PyTorch runs in `make reference` and is skipped elsewhere.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from emergence import population, tasks, train
+from emergence.config import Cell
+from experiments.benchmark import (
+  jax_sides,
+  measure,
+  table,
+  timing,
+  torch_workers,
+)
+from experiments.benchmark.shapes import Shape, make_config
+
+README = pathlib.Path(measure.__file__).with_name("README.md")
+VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
+
+
+def run_benchmark(*flags) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, "-m", "experiments.benchmark", *flags],
+    capture_output=True,
+    text=True,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    timeout=300,
+  )
+
+
+def test_a_shape_reads_as_it_is_written():
+  assert Shape.parse(" 64/4/32x128") == Shape(64, 4, 32, 128)
+  assert str(Shape.parse("64/4/32x128")) == "64/4/32x128"
+
+
+@pytest.mark.parametrize("text", ["", "64", "64/4", "64/4/32", "a/4/32x64"])
+def test_what_is_no_shape_is_refused(text):
+  with pytest.raises(ValueError, match="--shape reads like 16/3/8x64"):
+    Shape.parse(text)
+
+
+@pytest.mark.parametrize(
+  ("text", "heads"),
+  [("16/1/8x64", 1), ("32/1/8x64", 2), ("64/1/8x64", 1), ("256/1/8x64", 4)],
+)
+def test_heads_are_those_of_the_models_that_people_train(text, heads):
+  config, cell = make_config(Shape.parse(text), "quickstart")
+  assert population.make_architecture(config, cell).num_heads == heads
+
+
+def test_an_override_goes_before_the_shape():
+  shape = Shape.parse("64/1/8x64")
+  config, cell = make_config(
+    shape, "quickstart", ["model.head_dim=32", "seeds.block=3"], block=5
+  )
+  assert population.make_architecture(config, cell).num_heads == 2
+  assert config.seeds.block == 3
+
+
+def test_what_a_loop_costs_once_does_not_count():
+  loop = lambda steps: 7.0 + 0.02 * steps
+  assert timing.rate_of(loop, 6)(3.0) == pytest.approx(6 / 0.02)
+
+
+def test_a_longer_loop_that_was_faster_says_nothing():
+  times = iter([1.0, 1.0, 9.0, 3.0])
+  assert math.isnan(timing.rate_of(lambda steps: next(times), 1)(3.0))
+
+
+def test_sides_are_measured_in_turns():
+  order = []
+
+  def side(name, rates):
+    rates = iter(rates)
+    return lambda seconds: (order.append(name), next(rates))[1]
+
+  found = timing.in_turns(
+    {"a": side("a", [2, 6, 5]), "b": side("b", [1, 2, math.nan])}, 3, 0.1
+  )
+  assert "".join(order) == "abbaab"
+  assert found["a"].median == 5
+  assert found["a"].spread == pytest.approx(4 / 5)
+  assert found["b"].median == 1.5
+  # A disturbance that slows a whole round leaves its ratio alone.
+  assert timing.ratio(found["a"], found["b"]) == (2.5, 2, 3)
+
+
+def test_other_losses_fail_the_benchmark():
+  ours = np.log(np.arange(2.0, 22.0)).reshape(2, 10)
+  assert measure.check_agreement("x", ours + 1e-5, ours, "float32") < 2e-5
+  for wrong in (1e-3, math.nan):
+    theirs = ours.copy()
+    theirs[1, 4] += wrong
+    with pytest.raises(RuntimeError, match=r"x does not compute .* step 4"):
+      measure.check_agreement("x", theirs, ours, "float32")
+
+
+@pytest.fixture(scope="module", params=["parallel", "sequential"])
+def checked(tiny, request):
+  """A config for the check, its cell, our losses, and the data for theirs."""
+  if request.param == "sequential":
+    pytest.importorskip("torch")  # Nothing else tells it from the other one.
+  config = dataclasses.replace(
+    tiny,
+    model=dataclasses.replace(
+      tiny.model, parallel_residual=request.param == "parallel"
+    ),
+  )
+  cell = Cell("count", 8, 1)
+  config = jax_sides.for_check(config, cell.width)
+  losses = jax_sides.first_losses(config, cell, jax.devices()[0])
+  return config, cell, losses, jax_sides.draw_data(config, cell, 3, 12)
+
+
+def test_the_data_are_what_the_population_trains_on(checked):
+  config, cell, losses, data = checked
+  arch = population.make_architecture(config, cell)
+  assert losses.shape == (jax_sides.CHECK_SEEDS, jax_sides.CHECK_STEPS)
+
+  @jax.jit
+  @jax.vmap
+  def first_loss(params, tokens_NBL, is_answer_NBL):
+    batch = tasks.Example(tokens_NBL[0], is_answer_NBL[0], jax.numpy.int32(0))
+    return train.answer_loss(params, arch, batch)
+
+  found = first_loss(*data)[: jax_sides.CHECK_SEEDS]
+  np.testing.assert_allclose(found, losses[:, 0], rtol=1e-5)
+
+
+def torch_losses(variant, config, cell, data, **changes):
+  pytest.importorskip("torch")
+  from experiments.benchmark import torch_sides
+
+  trainer = torch_sides.Trainer(
+    variant,
+    population.make_architecture(config, cell),
+    dataclasses.replace(config.train, **changes),
+    data,
+    "cpu",
+  )
+  rates = torch_sides.learning_rates(config.train, cell.width)
+  return trainer.losses(rates, jax_sides.CHECK_SEEDS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pytorch_computes_our_losses(checked, variant):
+  config, cell, losses, data = checked
+  theirs = torch_losses(variant, config, cell, data)
+  assert measure.check_agreement(variant, theirs, losses, "float32") < 2e-5
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+  "changes", [{"weight_decay": 1e-9}, {"grad_clip": 1e9}], ids=str
+)
+def test_the_check_notices_what_is_missing(checked, variant, changes):
+  config, cell, losses, data = checked
+  theirs = torch_losses(variant, config, cell, data, **changes)
+  with pytest.raises(RuntimeError, match="does not compute"):
+    measure.check_agreement(variant, theirs, losses, "float32")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+  """Of a short run without overhead; with PyTorch where it is installed."""
+  path = tmp_path_factory.mktemp("benchmark") / "rows.json"
+  result = run_benchmark(
+    "--shape=8/1/2x24",
+    *("--override=model.head_dim=4", "--override=task.test_lengths=[10,11]"),
+    *("--sides=ours,jax,torch-eager-per-core", "--seeds=2,5", "--block=2"),
+    *("--rounds=2", "--seconds=0.1", f"--json={path}"),
+  )
+  assert result.returncode == 0, result.stderr
+  return result.stdout, json.loads(path.read_text())
+
+
+def test_the_command_prints_and_writes_what_it_measured(rows):
+  printed, (*ours, one_seed, torch) = rows
+  assert [row["side"] for row in ours] == ["ours", "ours"]
+  assert [row["seeds"] for row in ours] == [2, 5]
+  assert one_seed["side"] == "jax"
+  for row in (*ours, one_seed):
+    assert row["shape"] == "8/1/2x24"
+    assert row["compile_seconds"] > 0
+    assert row["memory_per_seed_bytes"] > 0
+    assert len(row["rounds"]) == 2
+    assert f"{row['seed_steps_per_second']:.4g}" in printed
+  for row in ours:
+    assert 0 < row["data_fraction"] < 1
+  if torch_workers.is_installed():
+    assert torch["ratio"] == 1
+    assert torch["loss_difference"] < 1e-4
+    assert all(row["ratio"] > 0 for row in (*ours, one_seed))
+  else:
+    assert torch["error"] == "PyTorch is not installed"
+    assert "PyTorch is not installed" in printed
+    assert one_seed["ratio"] is None
+
+
+def test_the_readme_says_what_every_key_and_column_is(rows):
+  text = README.read_text(encoding="utf-8")
+  printed, (row, *_) = rows
+  named = set(re.findall(r"`([^`]+)`", text))
+  assert set(row) - named == set()
+  header = next(x for x in printed.splitlines() if x.startswith("| side"))
+  columns = {name.strip() for name in header.strip("|").split("|")}
+  assert columns - named == set()
+  assert set(measure.SIDES) - named == set()
+
+
+def test_a_table_is_narrow_enough_for_a_terminal(rows):
+  _, rows = rows
+  wide = rows[0] | {"side": max(measure.SIDES, key=len), "ratio": 10.5}
+  text = table.format_tables([wide])
+  assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+  ("flag", "part"),
+  [
+    ("--shape=17/3/8x64", "nearest valid widths"),
+    ("--sides=ours,theirs", "--sides: no side 'theirs'"),
+  ],
+)
+def test_a_mistake_is_one_line_and_code_two(flag, part):
+  result = run_benchmark(flag)
+  assert result.returncode == 2
+  (line,) = result.stderr.strip().splitlines()
+  assert line.startswith("error: ")
+  assert part in line
