@@ -16,7 +16,7 @@ def work(tiny):
 def fake_program(cell, devices, seconds):
   arch_seconds = seconds[cell.depth]
   return population.Program(
-    *[None] * 2, _Mesh(len(devices)), *[None] * 3, 1000 * arch_seconds
+    *[None] * 2, _Mesh(len(devices)), *[None] * 3, 1000 * arch_seconds, None
   )
 
 

@@ -1,4 +1,3 @@
-import resource
 import subprocess
 import sys
 
@@ -76,11 +75,13 @@ def test_a_machine_without_control_groups_has_no_such_limits(tmp_path):
 
 def test_a_limit_of_the_address_space_counts():
   limit = 2**30
-  code = "from emergence import host_memory; print(host_memory.available())"
+  code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
+from emergence import host_memory
+print(host_memory.available())
+"""
   found = subprocess.run(
-    [sys.executable, "-c", code],
-    capture_output=True,
-    check=True,
-    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    [sys.executable, "-c", code], capture_output=True, check=True
   )
   assert 0 < int(found.stdout) < limit
