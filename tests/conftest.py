@@ -24,6 +24,19 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_configure(config):
+  """The fast tests compile more than they compute, so code need not be good.
+
+  It halves their time. The slow ones train, in code as it is used.
+  """
+  if config.option.markexpr == "not slow":
+    os.environ.setdefault(
+      "XLA_FLAGS",
+      "--xla_backend_optimization_level=0"
+      " --xla_llvm_disable_expensive_passes=true",
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
   """Tests build the same programs again and again; each compiles once a run."""
