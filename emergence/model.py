@@ -12,11 +12,13 @@ and MLP in parallel, RoPE on the first quarter of each head, untied embeddings.
 import dataclasses
 import itertools
 import math
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from emergence import ops
 from emergence.config import ModelConfig, TrainConfig
 
 Array = jax.Array
@@ -207,15 +209,19 @@ class _Layer(nnx.Module):
     q_BLHK, k_BLHK, v_BLHK = jnp.split(
       self.qkv(x_BLD).reshape(B, L, H, 3 * K), 3, axis=-1
     )
-    q_BLHK = _rotate(q_BLHK, self.arch.rotary_dim)
+    q_BLHK = _rotate(q_BLHK, self.arch.rotary_dim) / math.sqrt(K)
     k_BLHK = _rotate(k_BLHK, self.arch.rotary_dim)
-    mixed_BLHK = jax.nn.dot_product_attention(
-      q_BLHK, k_BLHK, v_BLHK, is_causal=True
+    q_BHLK, k_BHLK, v_BHLK = (
+      x.swapaxes(1, 2) for x in (q_BLHK, k_BLHK, v_BLHK)
     )
-    return self.attention_out(mixed_BLHK.reshape(B, L, H * K))
+    mixed_BHLK = cast(
+      Array,
+      ops.causal_attention(q_BHLK, k_BHLK, v_BHLK, self.arch.matmul_precision),
+    )
+    return self.attention_out(mixed_BHLK.swapaxes(1, 2).reshape(B, L, H * K))
 
   def _mlp(self, x_BLD: Array) -> Array:
-    return self.mlp_out(jax.nn.gelu(self.mlp_in(x_BLD), approximate=False))
+    return self.mlp_out(ops.gelu(self.mlp_in(x_BLD)))
 
 
 def _rotate(x_BLHK: Array, rotary_dim: int) -> Array:
@@ -252,5 +258,7 @@ def _linear(
     use_bias=use_bias,
     kernel_init=_ZEROS,
     dtype=jnp.dtype(arch.compute_dtype),
+    precision=arch.matmul_precision,
+    dot_general=ops.dot_general,
     rngs=nnx.Rngs(0),
   )

@@ -1,5 +1,8 @@
 """Many seeds at once: vmap over a block, blocks spread over the devices.
 
+On CPU the seeds of a block are mapped over one after another instead, which
+computes the same in half of the time.
+
 The only module that knows that seeds are many. One compiled program advances
 `seeds.block` seeds on each device of a mesh with the single axis `seeds`; the
 devices never talk to each other. What a seed computes depends on the block
@@ -35,6 +38,10 @@ Device = Any
 
 _AXIS = "seeds"
 _SHARDED = PartitionSpec(_AXIS)
+
+# Batches drawn at a time: generating random bits is many small operations,
+# which cost a model of width 16 as much as half of its step if done in each.
+_STEPS_DRAWN = 16
 
 # Left to everything that the compiled programs do not account for: the runtime,
 # the other programs of the sweep, fragmentation.
@@ -522,6 +529,7 @@ class _SeedFunctions(NamedTuple):
 def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
   task = tasks.make_task(config.task, config.eval.items)
   init_state, train_step = train.make_train(config, task, arch)
+  sample = train.make_sampler(config, task)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
 
   def init(init_seed: Array, data_seed: Array) -> TrainState:
@@ -530,18 +538,32 @@ def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
   def advance(
     state: TrainState, loss_sum: Array, num_steps: Array
   ) -> tuple[TrainState, Array]:
-    def body(_, carry):
-      state, loss_sum = carry
-      state, loss = train_step(state)
-      return state, loss_sum + loss
+    def draw_and_train(group, carry):
+      state, _ = carry
+      steps = state.step + jnp.arange(_STEPS_DRAWN)
+      batches = jax.vmap(sample, (None, 0))(state.data_key, steps)
 
-    return jax.lax.fori_loop(0, num_steps, body, (state, loss_sum))
+      def body(i, carry):
+        state, loss_sum = carry
+        state, loss = train_step(state, jax.tree.map(lambda x: x[i], batches))
+        return state, loss_sum + loss
+
+      left = jnp.minimum(num_steps - group * _STEPS_DRAWN, _STEPS_DRAWN)
+      return jax.lax.fori_loop(0, left, body, carry)
+
+    num_groups = -(-num_steps // _STEPS_DRAWN)
+    return jax.lax.fori_loop(0, num_groups, draw_and_train, (state, loss_sum))
 
   def evaluate_and_check(params: Params) -> tuple[Scores, Array]:
     finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
     return score(params), jnp.stack(finite).all()
 
   return _SeedFunctions(init, advance, evaluate_and_check)
+
+
+def _map(function: Callable) -> Callable:
+  """Like vmap, but one after another."""
+  return lambda *args: jax.lax.map(lambda args: function(*args), args)
 
 
 def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
@@ -566,6 +588,10 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     shape = (len(devices) * config.seeds.block,)
     return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
 
+  # A CPU core trains one seed after another, so that a seed stays in its cache
+  # and products stay two-dimensional; accelerators need many seeds to be busy.
+  over_seeds = _map if devices[0].platform == "cpu" else jax.vmap
+
   seeds = one_a_seed(jnp.int32)
   init = over_devices(jax.vmap(one_seed.init))
   state = jax.tree.map(
@@ -573,12 +599,12 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     jax.eval_shape(init, seeds, seeds),
   )
   advance = (
-    over_devices(jax.vmap(one_seed.advance), donate_argnums=(0, 1))
+    over_devices(over_seeds(one_seed.advance), donate_argnums=(0, 1))
     .lower(state, one_a_seed(jnp.float32), seeds)
     .compile()
   )
   evaluate_ = (
-    over_devices(jax.vmap(one_seed.evaluate)).lower(state.params).compile()
+    over_devices(over_seeds(one_seed.evaluate)).lower(state.params).compile()
   )
   return Program(
     config,

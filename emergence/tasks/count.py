@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
-from emergence.tasks.task import Array, Example, Task
+from emergence.tasks.task import Array, Example, Task, below
 
 SYMBOLS = ("$", ">", ".", "*")
 
@@ -66,11 +66,10 @@ def require_room(config: TaskConfig):
 
 def sample_range(config: TaskConfig, key: Array) -> tuple[Array, Array]:
   """Draws the start and the length of one training example."""
-  length_key, start_key = jax.random.split(key)
-  length = jax.random.randint(
-    length_key, (), config.min_train_length, config.max_train_length + 1
-  )
-  start = jax.random.randint(start_key, (), 0, config.vocab_size - length + 1)
+  length_bits, start_bits = jax.random.bits(key, (2,))
+  spread = config.max_train_length - config.min_train_length + 1
+  length = config.min_train_length + below(length_bits, spread)
+  start = below(start_bits, config.vocab_size - length + 1)
   return start, length
 
 

@@ -59,6 +59,22 @@ def evaluation_key(seed: int, length: int) -> Array:
   return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), length)
 
 
+def below(bits: Array, bound: Array | int) -> Array:
+  """A number in 0..bound − 1 from 32 random bits.
+
+  Off from uniform by bound / 2^32 at most. `jax.random.randint` is off by less
+  and calls the generator three times as often, which shows in small models.
+
+  Args:
+    bits: uint32, any shape.
+    bound: at least 1, of a shape that broadcasts.
+
+  Returns:
+    int32.
+  """
+  return (bits % jnp.uint32(bound)).astype(jnp.int32)
+
+
 def sample_contexts(
   task: Task, key: Array, batch_size: int, context_length: int, packed: bool
 ) -> Example:

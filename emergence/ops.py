@@ -1,0 +1,157 @@
+"""The model's operations whose gradients are written by hand.
+
+What JAX derives is right but slow on CPU, where XLA has fast matrix products
+only for some layouts. Derived gradients contract the first axis of both sides;
+here the smaller side is copied into its transpose, which takes a tenth of the
+time of the product that it speeds up. All functions compute the same on every
+backend.
+"""
+
+import functools
+import math
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+
+_SQRT_HALF = math.sqrt(0.5)
+_SQRT_TAU = math.sqrt(2 * math.pi)
+
+
+def dot_general(
+  x: Array, w_DF: Array, dimension_numbers, precision=None, **_
+) -> Array:
+  """`lax.dot_general` for a linear layer: the last axis of x with the first.
+
+  Args:
+    x: [..., D].
+    w_DF: the matrix.
+    dimension_numbers: of that contraction; there is no other.
+    precision: of the product and of those in its gradient.
+
+  Returns:
+    [..., F].
+  """
+  del dimension_numbers
+  y_NF = cast(Array, _matmul(x.reshape(-1, x.shape[-1]), w_DF, precision))
+  return y_NF.reshape(*x.shape[:-1], w_DF.shape[1])
+
+
+@jax.custom_vjp
+def gelu(x: Array) -> Array:
+  """x · Φ(x), Φ the distribution function of the standard normal.
+
+  The derivative shares Φ. `jax.nn.gelu` computes it by erfc, which is precise
+  to the last bit of its tail and takes ten times as long.
+  """
+  return _gelu_forward(x)[0]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def causal_attention(
+  q_BHLK: Array, k_BHLK: Array, v_BHLK: Array, precision: str
+) -> Array:
+  """Softmax attention of each position to itself and those before it.
+
+  The softmax is computed in float32 and normalized after the product with the
+  values, which are fewer.
+
+  Args:
+    q_BHLK: queries, already divided by √K.
+    k_BHLK: keys.
+    v_BHLK: values.
+    precision: of all products.
+
+  Returns:
+    [B, H, L, K] of the type of the values.
+  """
+  return _attention_forward(q_BHLK, k_BHLK, v_BHLK, precision)[0]
+
+
+def _materialize(x: Array) -> Array:
+  """Keeps XLA's CPU compiler from folding a transpose into a product."""
+  return lax.platform_dependent(
+    x, cpu=lax.optimization_barrier, default=lambda x: x
+  )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _matmul(x_ND: Array, w_DF: Array, precision) -> Array:
+  return jnp.dot(x_ND, w_DF, precision=precision)
+
+
+def _matmul_forward(x_ND, w_DF, precision):
+  return _matmul(x_ND, w_DF, precision), (x_ND, w_DF)
+
+
+def _matmul_backward(precision, saved, dy_NF):
+  x_ND, w_DF = saved
+  dx_ND = jnp.dot(dy_NF, w_DF.T, precision=precision)
+  if x_ND.shape[1] <= dy_NF.shape[1]:
+    x_DN = _materialize(x_ND.T)
+    return dx_ND, jnp.dot(x_DN, dy_NF, precision=precision)
+  dy_FN = _materialize(dy_NF.T)
+  dw_FD = jnp.dot(dy_FN, x_ND, precision=precision)
+  return dx_ND, _materialize(dw_FD).T
+
+
+_matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def _gelu_forward(x):
+  cdf = 0.5 + 0.5 * lax.erf(x * _SQRT_HALF)
+  pdf = jnp.exp(-0.5 * x * x) / _SQRT_TAU
+  return x * cdf, cdf + x * pdf
+
+
+def _gelu_backward(slope, dy):
+  return (dy * slope,)
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+def _attention_forward(q_BHLK, k_BHLK, v_BHLK, precision):
+  einsum = _float32_einsum(precision)
+  score_BHLM = einsum("bhlk,bhmk->bhlm", q_BHLK, k_BHLK)
+  visible_11LM = jnp.tri(q_BHLK.shape[2], dtype=bool)[None, None]
+  score_BHLM = jnp.where(visible_11LM, score_BHLM, -jnp.inf)
+  top_BHL1 = score_BHLM.max(axis=-1, keepdims=True)
+  weight_BHLM = jnp.exp(score_BHLM - top_BHL1)
+  total_BHL1 = weight_BHLM.sum(axis=-1, keepdims=True)
+  weight_BHLM = weight_BHLM.astype(v_BHLK.dtype)
+  mixed_BHLK = einsum("bhlm,bhmk->bhlk", weight_BHLM, v_BHLK) / total_BHL1
+  saved = (q_BHLK, k_BHLK, v_BHLK, weight_BHLM, total_BHL1, mixed_BHLK)
+  return mixed_BHLK.astype(v_BHLK.dtype), saved
+
+
+def _attention_backward(precision, saved, dmixed_BHLK):
+  q_BHLK, k_BHLK, v_BHLK, weight_BHLM, total_BHL1, mixed_BHLK = saved
+  einsum = _float32_einsum(precision)
+  dtype = v_BHLK.dtype
+  swap = lambda x: x.swapaxes(2, 3)
+  dmixed_BHLK = dmixed_BHLK / total_BHL1
+  # What the softmax takes off: the mean of the gradient under its weights.
+  mean_BHL1 = jnp.sum(dmixed_BHLK * mixed_BHLK, axis=-1, keepdims=True)
+  dmixed_BHLK = dmixed_BHLK.astype(dtype)
+  dweight_BHLM = einsum("bhlk,bhmk->bhlm", dmixed_BHLK, v_BHLK)
+  dscore_BHLM = (weight_BHLM * (dweight_BHLM - mean_BHL1)).astype(dtype)
+  dq_BHLK = einsum("bhlm,bhmk->bhlk", dscore_BHLM, k_BHLK)
+  q_BHKL = _materialize(swap(q_BHLK))
+  dk_BHKM = einsum("bhkl,bhlm->bhkm", q_BHKL, dscore_BHLM)
+  dmixed_BHKL = _materialize(swap(dmixed_BHLK))
+  dv_BHKM = einsum("bhkl,bhlm->bhkm", dmixed_BHKL, weight_BHLM)
+  gradients = dq_BHLK, swap(_materialize(dk_BHKM)), swap(_materialize(dv_BHKM))
+  return tuple(gradient.astype(dtype) for gradient in gradients)
+
+
+causal_attention.defvjp(_attention_forward, _attention_backward)
+
+
+def _float32_einsum(precision):
+  return functools.partial(
+    jnp.einsum, precision=precision, preferred_element_type=jnp.float32
+  )
