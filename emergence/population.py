@@ -41,7 +41,7 @@ _SHARDED = PartitionSpec(_AXIS)
 
 # Batches drawn at a time: generating random bits is many small operations,
 # which cost a model of width 16 as much as half of its step if done in each.
-_STEPS_DRAWN = 16
+STEPS_DRAWN = 16
 
 # Left to everything that the compiled programs do not account for: the runtime,
 # the other programs of the sweep, fragmentation.
@@ -540,7 +540,7 @@ def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
   ) -> tuple[TrainState, Array]:
     def draw_and_train(group, carry):
       state, _ = carry
-      steps = state.step + jnp.arange(_STEPS_DRAWN)
+      steps = state.step + jnp.arange(STEPS_DRAWN)
       batches = jax.vmap(sample, (None, 0))(state.data_key, steps)
 
       def body(i, carry):
@@ -548,10 +548,10 @@ def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
         state, loss = train_step(state, jax.tree.map(lambda x: x[i], batches))
         return state, loss_sum + loss
 
-      left = jnp.minimum(num_steps - group * _STEPS_DRAWN, _STEPS_DRAWN)
+      left = jnp.minimum(num_steps - group * STEPS_DRAWN, STEPS_DRAWN)
       return jax.lax.fori_loop(0, left, body, carry)
 
-    num_groups = -(-num_steps // _STEPS_DRAWN)
+    num_groups = -(-num_steps // STEPS_DRAWN)
     return jax.lax.fori_loop(0, num_groups, draw_and_train, (state, loss_sum))
 
   def evaluate_and_check(params: Params) -> tuple[Scores, Array]:

@@ -82,12 +82,11 @@ def ours(
     groups = [blocks[i : i + size] for i in range(0, len(blocks), size)]
 
     def loop(num_steps: int) -> float:
-      snapshots = [
-        snapshot
+      return sum(
+        stop.train_seconds
         for group in groups
-        for snapshot in population.run(_with_steps(program, num_steps), group)
-      ]
-      return sum(snapshot.train_seconds for snapshot in snapshots)
+        for stop in population.run(_with_steps(program, num_steps), group)
+      )
 
     return loop
 
@@ -148,18 +147,22 @@ def one_seed(config: Config, cell: Cell, device: Device) -> Side:
 
 def data_alone(config: Config, devices: Sequence[Device]) -> Side:
   """Of a step of `ours`, the drawing of the batch and nothing else."""
-  task = tasks.make_task(config.task)
+  sample = train.make_sampler(config, tasks.make_task(config.task))
   seeds = len(devices) * config.seeds.block
 
   def one_seed(seed: Array, num_steps: Array) -> Array:
     _, data_key = train.seed_keys(config.root_seed, seed, seed)
 
-    def body(step: Array, total: Array) -> Array:
-      batch = _sample(config, task, data_key, step)
+    def body(group: Array, total: Array) -> Array:
+      steps = group * population.STEPS_DRAWN + jnp.arange(
+        population.STEPS_DRAWN
+      )
+      batches = jax.vmap(sample, (None, 0))(data_key, steps)
       # Everything is used, or the compiler would leave it out.
-      return total + jnp.sum(batch.tokens_L * batch.is_answer_L)
+      return total + jnp.sum(batches.tokens_L * batches.is_answer_L)
 
-    return jax.lax.fori_loop(0, num_steps, body, jnp.int32(0))
+    num_groups = -(-num_steps // population.STEPS_DRAWN)
+    return jax.lax.fori_loop(0, num_groups, body, jnp.int32(0))
 
   over_devices = jax.shard_map(
     lambda seeds, steps: jax.vmap(one_seed, in_axes=(0, None))(seeds, steps[0]),
@@ -190,13 +193,14 @@ def draw_data(
   task = tasks.make_task(config.task)
   arch = population.make_architecture(config, cell)
   init_state, _ = train.make_train(config, task, arch)
+  sample = train.make_sampler(config, task)
 
   @jax.jit
   @jax.vmap
   def draw(seed: Array):
     state = init_state(*train.seed_keys(config.root_seed, seed, seed))
-    batches = jax.vmap(lambda i: _sample(config, task, state.data_key, i))(
-      jnp.arange(num_batches)
+    batches = jax.vmap(sample, (None, 0))(
+      state.data_key, jnp.arange(num_batches)
     )
     return state.params, batches.tokens_L, batches.is_answer_L
 
@@ -224,7 +228,8 @@ def for_check(config: Config, width: int) -> Config:
 def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
   """Losses of a config made `for_check` in our population, [seeds, steps]."""
   program = population.compile_cell(config, cell, [device])
-  snapshots = population.run(program, [range(CHECK_SEEDS)])
+  stops = population.run(program, [range(CHECK_SEEDS)])
+  snapshots = [stop.snapshots[0] for stop in stops if stop.snapshots]
   return np.stack([s.train_loss for s in snapshots if s.step], axis=1)
 
 
@@ -259,17 +264,6 @@ def gemm(
     return len(devices) * 2 * size**3 / best
 
   return measure
-
-
-def _sample(config: Config, task: tasks.Task, data_key: Array, step: Array):
-  """The batch of a step, as the training step draws it."""
-  return tasks.sample_contexts(
-    task,
-    jax.random.fold_in(data_key, step),
-    config.train.batch_size,
-    config.task.context_length,
-    config.task.packed,
-  )
 
 
 def _with_steps(program: population.Program, steps: int) -> population.Program:
