@@ -107,7 +107,7 @@ def train(
   cell: Cell,
   group: Sequence[Sequence[int]],
   on_stop: Callable[[Sequence[int], bool], None],
-) -> int:
+) -> list[Sequence[int]]:
   """Trains one group of blocks, one a device, and writes what it found.
 
   Args:
@@ -119,7 +119,8 @@ def train(
       was an evaluation.
 
   Returns:
-    How many seeds have got their records.
+    The blocks that another process has taken over from this one; the others
+    have got their records.
 
   Raises:
     Interrupted: it was asked to stop.
@@ -138,6 +139,7 @@ def train(
   on_stop(steps, False)
   given_up: set[int] = set()
   clock = _SaveClock(job.saving, steps)
+  saved = list(steps)
   for stop in population.run(program, group, states, given_up):
     job.watch.add("train", stop.train_seconds)
     job.watch.add("evaluate", stop.evaluate_seconds)
@@ -162,7 +164,10 @@ def train(
       with job.watch.phase("write"):
         given_up |= _lost(job, cell, group, given_up)
         for i, state in enumerate(stop.capture()):
-          if program.is_here(i) and i not in given_up:
+          # A block that waits for others is saved already.
+          is_new = state.step > saved[i]
+          saved[i] = state.step
+          if program.is_here(i) and is_new and i not in given_up:
             _save(job, cell, group[i], state, snapshots[i])
         if is_stopped:
           job.checkpointer.wait()
@@ -178,7 +183,7 @@ def train(
       if processes.is_first() and i not in given_up:
         _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
         _write_records(job, program, cell, seeds, snapshots[i])
-  return sum(len(b) for i, b in enumerate(group) if i not in given_up)
+  return [group[i] for i in sorted(given_up)]
 
 
 class _SaveClock:
@@ -246,12 +251,13 @@ def _restore(
     _LOG.info("%s: seeds %d to %d begin", cell, seeds[0], seeds[-1])
     return None, []
   step, tree, _ = found
-  if job.saving.params == "all" and not _has_params(job, cell, seeds, step):
+  if not _has_params(job, cell, seeds, step):
     _LOG.warning(
       "%s: seeds %d to %d start again, because their parameters were not kept"
       " until step %d",
       *(cell, seeds[0], seeds[-1], step),
     )
+    checkpoint.remove(_folder(job, cell, seeds))
     return None, []
   _LOG.info(
     "%s: seeds %d to %d go on from step %d", cell, seeds[0], seeds[-1], step
@@ -260,8 +266,14 @@ def _restore(
 
 
 def _has_params(job: Job, cell: Cell, seeds: Sequence[int], step: int) -> bool:
-  kept = params.kept_files(job.workdir, cell)
-  wanted = {point for point in job.config.eval_steps if point <= step}
+  """Whether all is kept that a block would have kept by a step."""
+  wanted = {
+    "none": set(),
+    "final": {job.config.train.steps},
+    "all": set(job.config.eval_steps),
+  }[job.saving.params]
+  wanted = {point for point in wanted if point <= step}
+  kept = params.kept_files(job.workdir, cell) if wanted else {}
   return all(wanted <= set(kept.get(seed, ())) for seed in seeds)
 
 

@@ -334,9 +334,11 @@ class Claims:
         # Whatever it is, the next beat may do better, and `holds` tells.
         except Exception as error:
           if not (failing or was_failing):
-            _LOG.warning(
-              "cannot renew claims, others may take the blocks over: %s", error
-            )
+            with contextlib.suppress(Exception):  # The log may be full too.
+              _LOG.warning(
+                "cannot renew claims, others may take the blocks over: %s",
+                error,
+              )
           failing = True
 
 

@@ -24,11 +24,15 @@ def enable(folder: str | os.PathLike[str] | None = None) -> pathlib.Path | None:
     folder: where; `emergence/xla-…` in the user's cache directory where None.
 
   Returns:
-    The folder; None where JAX's own settings are in force.
+    The folder; None where JAX's own settings are in force, and where the user
+    has no home.
   """
   if getattr(jax.config, _OPTION):
     return None
-  chosen = pathlib.Path(folder) if folder else _default_folder()
+  try:
+    chosen = pathlib.Path(folder) if folder else _default_folder()
+  except RuntimeError:  # A user without a home, as in containers.
+    return None
   jax.config.update(_OPTION, str(chosen))
   # Also what compiles fast: there are three programs a cell.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

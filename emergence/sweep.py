@@ -325,7 +325,8 @@ def _claim(job: Job, queue: _Queue, limit: int) -> list[list[int]]:
       queue.cell, number, lambda: not missing()
     ):
       queue.blocks.remove(seeds)
-      group.append(missing())
+      if left := missing():
+        group.append(left)
     elif not missing():
       queue.blocks.remove(seeds)
   group, queue.blocks = processes.agree([group, queue.blocks])
@@ -367,8 +368,12 @@ def _train(
     program.bytes_per_device / 2**20,
   )
   clock = queue.clock
-  clock.begin([len(seeds) for seeds in group], queue.blocks)
-  return blocks.train(job, program, queue.cell, group, clock.tick)
+  sizes = [len(seeds) for seeds in group]
+  clock.begin(sizes, queue.blocks)
+  lost = blocks.train(job, program, queue.cell, group, clock.tick)
+  # Who took them over may die as well.
+  queue.blocks += [list(seeds) for seeds in lost]
+  return sum(sizes) - sum(len(seeds) for seeds in lost)
 
 
 class _Clock:

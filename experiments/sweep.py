@@ -262,7 +262,7 @@ def _train(
     if processes.is_first():
       sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
-    with _log_file(workdir) as file, _logging_to(file):
+    with _log(workdir) as file, _logging_to(file):
       seeds = sweep.run(
         config,
         workdir,
@@ -318,6 +318,19 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
       claims.require_alone()
       damage.remove_unfinished(epath.Path(workdir))
     yield claims
+
+
+@contextlib.contextmanager
+def _log(workdir: epath.Path) -> Iterator[IO[str]]:
+  """The log, whose own end does not hide what ended the run."""
+  file = _log_file(workdir)
+  try:
+    yield file
+  except BaseException:
+    with contextlib.suppress(OSError):
+      file.close()
+    raise
+  file.close()
 
 
 def _log_file(workdir: epath.Path) -> IO[str]:

@@ -233,15 +233,54 @@ def test_parameters_kept_before_an_interruption_count(
   assert set(params.kept_files(workdir, CELL)[0]) == {0, 2, 4, 6}
 
 
+def test_parameters_asked_for_are_there_whatever_was_restored(
+  config, programs, workdir, monkeypatch
+):
+  """A block that is done but for its records, when the run goes on."""
+  monkeypatch.setattr(blocks, "_write_records", lambda *args: 1 / 0)
+  save = blocks._SaveClock.is_due
+  monkeypatch.setattr(
+    blocks._SaveClock, "is_due", lambda self, steps: save(self, steps)
+  )
+  interrupt(config, programs, workdir, asked=7 - 1, seeds=[0])
+  monkeypatch.undo()
+  final = Saving(params="final")
+  train(config, programs, workdir, seeds=[0], saving=final)
+  assert set(params.kept_files(workdir, CELL)[0]) == {6}
+
+
+def test_a_block_that_waits_for_others_is_not_saved_again(
+  config, programs, workdir, monkeypatch
+):
+  interrupt(config, programs, workdir, asked=5, seeds=range(4))
+  saved = []
+  save = blocks._save
+  monkeypatch.setattr(
+    blocks,
+    "_save",
+    lambda job, cell, seeds, state, found: (
+      saved.append((seeds[0], state.step)),
+      save(job, cell, seeds, state, found),
+    ),
+  )
+  train(config, programs, workdir, saving=Saving(steps=1))
+  assert len(set(saved)) == len(saved)
+  assert (4, 1) in saved
+  assert (0, 4) not in saved
+
+
 class Stolen:
   """Claims of a process that loses a block after a few questions."""
 
-  def __init__(self, index, questions):
-    self._index, self._left = index, questions
+  def __init__(self, index, questions, finish):
+    self._index, self._left, self._finish = index, questions, finish
     self.released, self.forgotten = [], []
 
   def try_claim(self, cell, index, is_done):
-    return index not in self.released and not is_done()
+    if index in self.released:
+      self._finish()  # The other one, meanwhile.
+      return False
+    return not is_done()
 
   def holds(self, cell, index):
     self._left -= index == self._index
@@ -256,16 +295,18 @@ class Stolen:
 
 @pytest.mark.parametrize("questions", [0, 1])
 def test_a_block_that_another_process_took_over_is_left_to_it(
-  config, programs, whole, workdir, caplog, questions
+  config, programs, whole, workdir, caplog, monkeypatch, questions
 ):
-  claims = Stolen(1, questions)
+  name = "records/count/width-8/depth-1/seeds-000004-000007.parquet"
+  content = files(whole)[name]
+  monkeypatch.setattr(sweep, "_SECONDS_BETWEEN_LOOKS", 0.01)
+  claims = Stolen(1, questions, lambda: (workdir / name).write_bytes(content))
   assert (
     train(config, programs, workdir, saving=Saving(steps=4), claims=claims) == 4
   )
   assert claims.released == [1]
   assert claims.forgotten == [0]
-  name = "records/count/width-8/depth-1/seeds-000000-000003.parquet"
-  assert files(workdir) == {name: files(whole)[name]}
+  assert files(workdir) == files(whole)
   assert "another one has taken them over" in caplog.text
 
 
