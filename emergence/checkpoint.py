@@ -190,8 +190,12 @@ def remove(folder: epath.Path) -> None:
   for _ in range(100):
     if not folder.exists():
       return
-    with contextlib.suppress(FileNotFoundError):
+    try:
       folder.rmtree()
+    except FileNotFoundError:
+      continue
+    except OSError as error:  # It names the file without its folder.
+      raise _refusal("checkpoint cannot be removed", folder, error) from error
 
 
 def _candidates(folder: epath.Path) -> list[tuple[int, bool, epath.Path]]:
