@@ -34,8 +34,8 @@ def enable(folder: str | os.PathLike[str] | None = None) -> pathlib.Path | None:
   except RuntimeError:  # A user without a home, as in containers.
     return None
   jax.config.update(_OPTION, str(chosen))
-  # Also what compiles fast: there are three programs a cell.
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+  # Also what compiles fast: there are some small programs beside.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
   # A cache that cannot be written or read costs time and nothing else.
   warnings.filterwarnings("ignore", ".*persistent compilation cache.*")

@@ -51,8 +51,9 @@ def test_a_trained_population_stays_at_chance():
     *_, last = population.run(
       program, blocks[first : first + program.num_blocks]
     )
-    exact.append(last.scores.exact_match[:, 0])
-    tokens.append(last.scores.token_accuracy[:, 1])
+    for snapshot in last.snapshots.values():
+      exact.append(snapshot.scores.exact_match[:, 0])
+      tokens.append(snapshot.scores.token_accuracy[:, 1])
   exact_S, tokens_S = np.concatenate(exact), np.concatenate(tokens)
   chance = 1 / config.task.vocab_size
   # Each seed is one binomial draw, because items are independent given its
