@@ -1,6 +1,7 @@
 """How a main starts and ends: one line for a mistake, never a traceback."""
 
 import difflib
+import faulthandler
 import importlib
 import json
 import os
@@ -34,6 +35,9 @@ def run(main: Callable[[], int | None]) -> None:
   def guarded(argv: Sequence[str]) -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Where the runtime aborts, out of memory for one, its own line says why;
+    # absl would add the stack of every thread.
+    faulthandler.disable()
     try:
       if len(argv) > 1:
         raise ValueError(
