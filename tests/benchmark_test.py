@@ -223,7 +223,8 @@ def test_the_readme_says_what_every_key_and_column_is(rows):
 
 def test_a_table_is_narrow_enough_for_a_terminal(rows):
   _, rows = rows
-  wide = rows[0] | {"side": max(measure.SIDES, key=len), "ratio": 10.5}
+  wide = rows[0] | {"side": max(measure.SIDES, key=len)}
+  wide |= {"ratio": 10.5, "ratio_low": 0.99, "ratio_high": 11.5}
   text = table.format_tables([wide])
   assert max(map(len, text.splitlines())) <= 100
 

@@ -106,14 +106,15 @@ def main() -> None:
     f" {options.threads} cores for PyTorch, {cells[0][0].train.compute_dtype}",
     flush=True,
   )
-  rows = []
+  rows, versions = [], measure.versions()
   for shape, (config, cell) in zip(shapes, cells, strict=True):
     say = lambda text, shape=shape: print(f"{shape}: {text}", flush=True)
     found = measure.measure(config, cell, options, torch_peak, say)
-    rows += [{"shape": str(shape)} | row for row in found]
-  print(f"\n{table.format_tables(rows)}")
-  versions = {"versions": measure.versions()}
-  command.write_json(_JSON.value, [row | versions for row in rows])
+    found = [{"shape": str(shape)} | row for row in found]
+    print(f"\n{table.format_tables(found)}\n", flush=True)
+    rows += [row | {"versions": versions} for row in found]
+    # Shapes take minutes each, and a long run may be stopped.
+    command.write_json(_JSON.value, rows)
 
 
 def _seed_count(text: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 _COLUMNS = (
-  "side", "seed-steps/s", "spread", "ratio", "peak", "data", "compile", "MiB",
+  "side", "seed-steps/s", "ratio", "range", "peak", "data", "compile", "MiB",
 )  # fmt: skip
 
 
@@ -22,11 +22,15 @@ def format_tables(rows: Sequence[dict[str, Any]]) -> str:
     of_shape = [row for row in rows if row["shape"] == shape]
     measured = [row for row in of_shape if not row["error"]]
     if measured:
-      body = [_COLUMNS, *(_cells(row) for row in measured)]
+      columns: list[str] = list(_COLUMNS)
+      if not any(row["ratio"] for row in measured):
+        columns[2:4] = ["spread"]  # Says more than ratios that are not there.
+      body = [columns, *(_cells(row, columns) for row in measured)]
       peak = measured[0]["gemm_flops_per_second"] / 1e9
       title = f"**{shape}**, matrix products at {peak:.0f} GFLOP/s"
       parts += [title, "", _align(body), ""]
-    parts += [*_notes(of_shape), ""]
+    if notes := _notes(of_shape):
+      parts += [*notes, ""]
   return "\n".join(parts).rstrip()
 
 
@@ -35,7 +39,7 @@ def finite(value: float) -> float | None:
   return value if math.isfinite(value) else None
 
 
-def _align(body: Sequence[tuple[str, ...]]) -> str:
+def _align(body: Sequence[Sequence[str]]) -> str:
   """Rows of a table, the first of them its header, numbers to the right."""
   widths = [max(map(len, column)) for column in zip(*body, strict=True)]
   lines = [
@@ -49,19 +53,22 @@ def _align(body: Sequence[tuple[str, ...]]) -> str:
   return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:]])
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
   memory = row["memory_per_seed_bytes"]
   many = f", {row['seeds']} seeds" if row["side"] == "ours" else ""
-  return (
-    row["side"] + many,
-    _text(row["seed_steps_per_second"], "{:.4g}"),
-    _text(row["spread"], "{:.0%}"),
-    _text(row["ratio"], "{:.2f}"),
-    _text(row["peak_fraction"], "{:.1%}"),
-    _text(row["data_fraction"], "{:.1%}"),
-    _text(row["compile_seconds"], "{:.1f} s"),
-    _text(memory and memory / 2**20, "{:.1f}"),
-  )
+  low, high = row["ratio_low"], row["ratio_high"]
+  cells = {
+    "side": row["side"] + many,
+    "seed-steps/s": _text(row["seed_steps_per_second"], "{:.4g}"),
+    "spread": _text(row["spread"], "{:.0%}"),
+    "ratio": _text(row["ratio"], "{:.2f}"),
+    "range": "–" if low is None else f"{low:.2f}–{high:.2f}",
+    "peak": _text(row["peak_fraction"], "{:.1%}"),
+    "data": _text(row["data_fraction"], "{:.1%}"),
+    "compile": _text(row["compile_seconds"], "{:.1f} s"),
+    "MiB": _text(memory and memory / 2**20, "{:.1f}"),
+  }
+  return [cells[name] for name in columns]
 
 
 def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
