@@ -214,8 +214,8 @@ while true; do
   [ "$interrupted" ] || break
 done
 
-# {stopped}: stopped, and all saved; 143: before there was anything to save. Such a
-# task is queued again, unless it was cancelled.
+# {stopped}: stopped, with all saved; 143: before there was anything to save.
+# That is queued again, unless it was cancelled.
 if [ "$code" = {stopped} ] || [ "$code" = 143 ]; then
   scontrol requeue Incomplete "$task"
 fi

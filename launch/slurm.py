@@ -135,8 +135,8 @@ def _submit(
   job = submissions.submit(request.workdir, number, tasks, script).job
   num_seeds = sum(item.num_seeds for item in work)
   print(
-    f"submitted {num_seeds} seeds in {len(work)} cells as job {job}, an array of"
-    f" {len(tasks)} tasks"
+    f"submitted {num_seeds} seeds in {len(work)} cells as job {job}, an array"
+    f" of {len(tasks)} tasks"
   )
   print(f"script  {stem}.sh\nlogs    {stem}-*.log")
   print("status  the same command with --status")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etils import epath
 
@@ -10,10 +10,12 @@ from emergence import records
 from emergence.config import Cell
 from emergence.console import align
 from emergence.sweep import Work, cut_blocks
-from experiments.sweep import Request
 from launch import submissions, workers
 from launch.array import Task, format_seeds
 from launch.submissions import Submission
+
+if TYPE_CHECKING:
+  from experiments.sweep import Request
 
 STATES = ("done", "running", "waiting", "failed", "not submitted")
 
@@ -45,7 +47,7 @@ class Standing(NamedTuple):
 
 
 def find(
-  request: Request,
+  request: "Request",
   submitted: Sequence[Submission],
   queue: Mapping[tuple[int, int], bool],
 ) -> Standing:

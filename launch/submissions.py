@@ -153,7 +153,7 @@ def queue(submissions: Sequence[Submission]) -> dict[tuple[int, int], bool]:
   )
   found = {}
   for line in answer.splitlines():
-    name, index, state = line.strip().split("|")
+    name, index, state = (*line.strip().split("|"), "", "")[:3]
     if name in numbers and index.isdecimal():
       found[numbers[name], int(index)] = state not in _WAITING
   return found

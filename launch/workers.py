@@ -100,6 +100,7 @@ def run(
 def _start(worker: Worker, name: str, logs: pathlib.Path) -> _Running:
   log = logs / f"{name.replace(' ', '-')}.log"
   with log.open("ab") as file, _confined_to(worker.cores):
+    start = file.tell()
     process = subprocess.Popen(
       worker.arguments,
       stdin=subprocess.DEVNULL,
@@ -109,7 +110,7 @@ def _start(worker: Worker, name: str, logs: pathlib.Path) -> _Running:
       # Ctrl-C reaches a whole session, and is ours to pass on.
       start_new_session=True,
     )
-    return _Running(name, process, log, file.tell())
+    return _Running(name, process, log, start)
 
 
 def _tell(
