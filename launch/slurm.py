@@ -64,8 +64,6 @@ _DRY_RUN = flags.DEFINE_bool(
   allow_override=True,
 )
 
-_WITHOUT_QUEUE = "what waits or runs counts as failed"
-
 
 def main() -> None:
   if flags.FLAGS["json"].present and not _STATUS.value:
@@ -87,10 +85,10 @@ def main() -> None:
   try:
     queue = submissions.queue(submitted)
   except OSError as error:
-    if not (_STATUS.value or _DRY_RUN.value):
+    if not _STATUS.value:
       raise
-    print(f"warning: {error}; {_WITHOUT_QUEUE}", file=sys.stderr)
-    queue = {}
+    print(f"warning: {error}", file=sys.stderr)
+    queue = None
   found = standing.find(request, submitted, queue)
   if _STATUS.value:
     _show(request, found)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
   from experiments.sweep import Request
 
 STATES = ("done", "running", "waiting", "failed", "not submitted")
+UNKNOWN = "unknown"
 
 
 class Lost(NamedTuple):
@@ -38,7 +39,8 @@ class Standing(NamedTuple):
   """Where a sweep stands.
 
   Attributes:
-    states: of each seed of each cell, one of `STATES`.
+    states: of each seed of each cell, one of `STATES`; `UNKNOWN` of those that
+      were submitted where Slurm does not answer.
     lost: the last task of each seed that failed.
   """
 
@@ -49,7 +51,7 @@ class Standing(NamedTuple):
 def find(
   request: "Request",
   submitted: Sequence[Submission],
-  queue: Mapping[tuple[int, int], bool],
+  queue: Mapping[tuple[int, int], bool] | None,
 ) -> Standing:
   """Where each seed stands, going by records and by Slurm's queue.
 
@@ -57,7 +59,7 @@ def find(
     request: the cells and seeds in question.
     submitted: all submissions of the work directory.
     queue: what `submissions.queue` found before this is called: a task that
-      ends in between has its records by now.
+      ends in between has its records by now. None if Slurm does not answer.
 
   Raises:
     ValueError: records cannot be read or belong to another experiment.
@@ -69,18 +71,20 @@ def find(
     done = records.finished_seeds(workdir, config, cell)
     states[cell] = {seed: "done" for seed in seeds if seed in done}
   tasks = [(s, i) for s in reversed(submitted) for i in range(len(s.tasks))]
-  known = lambda pair: (pair[0].number, pair[1]) in queue
+  known = lambda pair: (pair[0].number, pair[1]) in (queue or ())
   lost = []
   # What is in the queue is not lost, whatever became of it before.
   for submission, index in sorted(tasks, key=known, reverse=True):
     task = submission.tasks[index]
-    runs = queue.get((submission.number, index))
-    state = {True: "running", False: "waiting", None: "failed"}[runs]
+    state = UNKNOWN
+    if queue is not None:
+      runs = queue.get((submission.number, index))
+      state = {True: "running", False: "waiting", None: "failed"}[runs]
     of_cell = states.get(task.cell, {})
     own = [s for s in task.seeds if s in wanted and s not in of_cell]
     if task.cell in states and own:
       of_cell.update(dict.fromkeys(own, state))
-      if runs is None:
+      if state == "failed":
         lost.append(Lost(Task(task.cell, own), submission, index))
   for of_cell in states.values():
     for seed in seeds:
@@ -100,11 +104,13 @@ def to_submit(standing: Standing, block: int) -> list[Work]:
 
 def to_rows(standing: Standing) -> list[dict[str, Any]]:
   """Of each cell, its name and how many seeds it has in each state."""
+  counts = {c: Counter(x.values()) for c, x in standing.states.items()}
+  is_unknown = any(UNKNOWN in count for count in counts.values())
+  states = (*STATES, *([UNKNOWN] if is_unknown else []))
   return [
-    {"cell": str(cell), "seeds": len(states)}
-    | {state.replace(" ", "_"): 0 for state in STATES}
-    | {x.replace(" ", "_"): n for x, n in Counter(states.values()).items()}
-    for cell, states in standing.states.items()
+    {"cell": str(cell), "seeds": count.total()}
+    | {state.replace(" ", "_"): count[state] for state in states}
+    for cell, count in counts.items()
   ]
 
 

@@ -69,6 +69,13 @@ needs_two_cores = pytest.mark.skipif(
 def test_workers_share_a_sweep_and_one_that_is_killed_is_replaced(
   tiny_file, tmp_path
 ):
+  alone = tmp_path / "alone"
+  # What it compiles, the workers find.
+  code, _, stderr = run(
+    "experiments.sweep",
+    *(f"--config={tiny_file}", f"--workdir={alone}", "--devices=1"),
+  )
+  assert code == 0, stderr
   workdir = tmp_path / "the runs"
   flags = [f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=2"]
   launcher = start("launch.local", *flags)
@@ -88,12 +95,6 @@ def test_workers_share_a_sweep_and_one_that_is_killed_is_replaced(
   assert "8 seeds to train by 2 workers" in stdout
   assert "share ≥ 20%" in stdout
   assert f"records {workdir}/records" in stdout
-  alone = tmp_path / "alone"
-  code, _, stderr = run(
-    "experiments.sweep",
-    *(f"--config={tiny_file}", f"--workdir={alone}", "--devices=1"),
-  )
-  assert code == 0, stderr
   shared, single = (
     pd.read_parquet(folder / "records").sort_values(
       ["seed", "step", "test_length"], ignore_index=True

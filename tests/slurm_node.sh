@@ -14,29 +14,28 @@ fail() {
   exit 1
 }
 
+is_installed() {
+  for name in slurmctld slurmd munged; do
+    command -v "$name" > /dev/null || return 1
+  done
+}
+
 install() {
-  command -v slurmctld slurmd munged > /dev/null && return
-  # Their services are not wanted: a policy of 101 keeps them from starting.
-  policy=/usr/sbin/policy-rc.d
-  if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' > "$policy"
-    chmod +x "$policy"
-    trap 'rm -f "$policy"' EXIT
-  fi
+  is_installed && return
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
     --no-install-recommends slurm-wlm munge > /dev/null
 }
 
 configure() {
-  local host=$1 cpus=$2 ports=$3
+  local host=$1 cpus=$2 port=$3
   # cred_expire is how long a requeued job waits, 120 s by default. The other
   # times are for tests that cannot wait either.
   cat << EOF
 ClusterName=test
 SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=$ports
-SlurmdPort=$((ports + 1))
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -66,8 +65,7 @@ EOF
 
 start() {
   [ "$(id -u)" = 0 ] || fail "only root can start Slurm's daemons"
-  command -v slurmctld slurmd munged > /dev/null ||
-    fail "no Slurm here; $0 install"
+  is_installed || fail "no Slurm here; $0 install"
   local host
   host=$(hostname -s)
   # slurmd looks itself up.
@@ -98,11 +96,17 @@ start() {
 
 stop() {
   export SLURM_CONF=$dir/slurm.conf
-  for name in slurmctld slurmd munged; do
-    # Slurm writes the number of its process too late to be read from a file
-    # that is not there yet, and leaves no file behind.
-    [ -s "$dir/$name.pid" ] && kill "$(cat "$dir/$name.pid")" || true
+  scancel --user="$(id -un)" 2> /dev/null || true
+  for _ in $(seq 100); do
+    [ -n "$(squeue --noheader 2> /dev/null)" ] || break
+    sleep 0.1
   done
+  for name in slurmctld slurmd munged; do
+    if [ -s "$dir/$name.pid" ]; then
+      kill "$(cat "$dir/$name.pid")" 2> /dev/null || true
+    fi
+  done
+  # They delete these files when they have ended.
   for _ in $(seq 100); do
     compgen -G "$dir/*.pid" > /dev/null || return 0
     sleep 0.1

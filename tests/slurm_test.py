@@ -26,7 +26,7 @@ config = Config(
   task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
                   context_length=24),
   model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=6000, batch_size=2),
+  train=TrainConfig(steps=10000, batch_size=2),
   eval=EvalConfig(num_points=3),
   seeds=SeedsConfig(block=2, count=4),
   grid=GridConfig(widths=(4, 8), depths=(1, 2)),
@@ -66,6 +66,28 @@ def launch(tiny_file, tmp_path):
 
   run.workdir = tmp_path / "my run"
   return run
+
+
+def test_readme_shows_the_script_of_the_paper(tmp_path):
+  text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
+  transcript = re.search(
+    r"^    \$ python -m launch\.slurm (.*)\n((?:    .*\n|\n)+)",
+    text,
+    re.MULTILINE,
+  )
+  done = subprocess.run(
+    [sys.executable, "-m", "launch.slurm", *transcript[1].split()],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+  )
+  assert done.returncode == 0, done.stderr
+  shown = re.sub(r"^    ", "", transcript[2], flags=re.MULTILINE).strip()
+  assert (
+    shown.replace("/home/ada/emergence/.venv/bin/python", sys.executable)
+    == done.stdout.strip()
+  )
 
 
 def put_command(folder: pathlib.Path, name: str, script: str) -> None:

@@ -84,6 +84,17 @@ def test_a_lost_task_whose_seeds_are_queued_again_has_not_failed(request_):
   assert [x.task.seeds for x in found.lost] == [[1]]
 
 
+def test_without_an_answer_what_was_submitted_is_unknown(request_):
+  submitted = [submission(1, (SHALLOW, [3, 4]), (DEEP, [0, 1]))]
+  found = standing.find(request_, submitted, None)
+  shallow, deep = standing.to_rows(found)
+  assert (shallow["done"], shallow["unknown"]) == (4, 1)
+  assert (deep["unknown"], deep["not_submitted"]) == (2, 6)
+  assert shallow["failed"] == deep["failed"] == 0
+  assert found.lost == []
+  assert standing.to_submit(found, 4)[1] == Work(DEEP, [[2, 3], [4, 5, 6, 7]])
+
+
 def test_the_first_task_may_outlive_a_later_one(request_):
   submitted = [submission(1, (DEEP, [0, 1])), submission(2, (DEEP, [0]))]
   found = standing.find(request_, submitted, {(1, 0): True})
