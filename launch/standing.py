@@ -137,5 +137,5 @@ def format_lost(
 
 def accounting(standing: Standing) -> dict[str, str]:
   """How the lost tasks ended, where Slurm keeps accounts."""
-  jobs = {lost.submission.job for lost in standing.lost}
-  return submissions.accounting(sorted(jobs - {None})) if jobs else {}
+  jobs = {lost.submission.job for lost in standing.lost if lost.submission.job}
+  return submissions.accounting(sorted(jobs)) if jobs else {}
