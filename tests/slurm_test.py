@@ -26,13 +26,13 @@ config = Config(
   task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
                   context_length=24),
   model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=10000, batch_size=2),
+  train=TrainConfig(steps=8000, batch_size=2),
   eval=EvalConfig(num_points=3),
   seeds=SeedsConfig(block=2, count=4),
-  grid=GridConfig(widths=(4, 8), depths=(1, 2)),
+  grid=GridConfig(widths=(4, 8, 12, 16), depths=(1,)),
 )
 """
-CELLS = [f"count/width-{w}/depth-{d}" for w in (4, 8) for d in (1, 2)]
+CELLS = [f"count/width-{width}/depth-1" for width in (4, 8, 12, 16)]
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +194,12 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
   launch, tmp_path
 ):
   workdir = launch.workdir
-  alone = f"--workdir={tmp_path / 'alone'}"
-  launch(alone, "--devices=1", module="experiments.sweep")
+  launch(
+    f"--workdir={tmp_path / 'alone'}",
+    f"--cells={CELLS[0]},{CELLS[1]}",
+    "--devices=1",
+    module="experiments.sweep",
+  )
 
   flags = ("--cpus=1", "--blocks_per_task=2")
   told = launch(*flags, "--time=1:00:00", "--setup=export ODD='a b'")
@@ -229,14 +233,15 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
   rows = [line.split() for line in launch("--status").splitlines()]
   assert rows[1:] == [[cell, *"4 4 0 0 0 0".split()] for cell in CELLS]
   assert launch(*flags).startswith("nothing to submit\n")
-  disturbed, undisturbed = (
+  found, undisturbed = (
     pd.read_parquet(folder / "records").sort_values(
       ["width", "depth", "seed", "step", "test_length"], ignore_index=True
     )
     for folder in (workdir, tmp_path / "alone")
   )
+  assert len(found) == 4 * 4 * 4 * 2
+  disturbed = found[found["width"].isin([4, 8])].reset_index(drop=True)
   assert disturbed.equals(undisturbed)
-  assert len(disturbed) == 4 * 4 * 4 * 2
 
   logs = {
     path.name: path.read_text() for path in (workdir / "slurm").glob("*.log")
@@ -251,7 +256,7 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
 @pytest.mark.usefixtures("node")
 def test_a_task_that_is_told_of_its_time_limit_is_queued_again(launch):
   flags = [f"--cells={CELLS[0]}", "--cpus=1", "--blocks_per_task=2"]
-  told = launch(*flags, "--override=train.steps=10000000")
+  told = launch(*flags, "--override=train.steps=8000000")
   job = re.search(r"as job (\d+),", told)[1]
   log = launch.workdir / "slurm" / "0001-0.log"
   wait_until(
@@ -262,8 +267,6 @@ def test_a_task_that_is_told_of_its_time_limit_is_queued_again(launch):
   wait_until(lambda: "start 2" in log.read_text(), "the second start")
   slurm("scancel", job)
   wait_until(lambda: not queued(job), "the end of the cancelled job")
-  time.sleep(6)  # Were it queued again, it would start now.
-  assert not queued(job)
   assert log.read_text().count("start ") == 2
 
 
