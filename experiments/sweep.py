@@ -13,8 +13,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Sequence
+from typing import IO, NamedTuple
 
 import jax
 from absl import flags
@@ -153,23 +153,72 @@ def main() -> int:
   return 0
 
 
-def _sweep(should_stop: StopRequest) -> None:
+class Request(NamedTuple):
+  """What the flags ask for.
+
+  Attributes:
+    config: the experiment.
+    workdir: the work directory.
+    cells: of the grid, in its order.
+    seeds: of each cell, increasing.
+  """
+
+  config: Config
+  workdir: epath.Path
+  cells: list[Cell]
+  seeds: Sequence[int]
+
+
+def read_request() -> Request:
+  """What the flags ask for; ValueError where that makes no sense."""
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
-  if _COOPERATE.value:
-    Claims(_WORKDIR.value)  # Refuses what is no file system.
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
   sweep.check(config)
   seeds = config.seeds.requested
   if _SEEDS.value is not None:
     seeds = command.parse_seeds(_SEEDS.value)
     config.seeds.require_seeds(seeds)
-  workdir = epath.Path(_WORKDIR.value)
+  cells = config_lib.cells(config)
+  if _CELLS.value is not None:
+    wanted = [Cell.parse(text) for text in _CELLS.value]
+    for cell in wanted:
+      if cell not in cells:
+        raise ValueError(f"--cells: {cell} is not in the grid of the config")
+    cells = [cell for cell in cells if cell in wanted]
+  return Request(config, epath.Path(_WORKDIR.value), cells, seeds)
+
+
+def remaining(request: Request) -> list[sweep.Work]:
+  """What of it has no records yet."""
+  work = sweep.remaining(request.config, request.workdir, request.seeds)
+  return [item for item in work if item.cell in request.cells]
+
+
+def show_table(request: Request) -> None:
+  """Prints the table of cells that ends a sweep, and writes it to --json.
+
+  Raises:
+    ValueError: there are no records, or they cannot be read.
+  """
+  frame = records.read(request.workdir)
+  rows = summary.summarize(frame, request.config.headline_length)
+  print(console.format_summary(rows))
+  print(f"records {request.workdir / 'records'}")
+  print(f"report  python -m experiments.report --workdir={request.workdir}")
+  command.write_json(_JSON.value, rows)
+
+
+def _sweep(should_stop: StopRequest) -> None:
+  request = read_request()
+  config, workdir, _, seeds = request
+  if _COOPERATE.value:
+    Claims(workdir)  # Refuses what is no file system.
   compilation_cache.enable()
   devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = _share(config, sweep.remaining(config, workdir, seeds))
+    work = _share(request, remaining(request))
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
     rows = [e.cell._asdict() | e._asdict() for e in estimates]
@@ -183,8 +232,8 @@ def _sweep(should_stop: StopRequest) -> None:
   sweep.require_same_experiment(config, workdir)
   if processes.is_first():
     blocks.remove_left_behind(config, workdir)
-  left = processes.agree(sweep.remaining(config, workdir, seeds))
-  work = _share(config, [sweep.Work(Cell(*cell), b) for cell, b in left])
+  left = processes.agree(remaining(request))
+  work = _share(request, [sweep.Work(Cell(*cell), b) for cell, b in left])
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -212,29 +261,18 @@ def _sweep(should_stop: StopRequest) -> None:
     )
     if not (workdir / "records").exists():  # An empty share.
       return
-  frame = records.read(workdir)
-  rows = summary.summarize(frame, config.headline_length)
-  print(console.format_summary(rows))
-  print(f"records {workdir / 'records'}")
-  print(f"report  python -m experiments.report --workdir={workdir}")
-  command.write_json(_JSON.value, rows)
+  show_table(request)
 
 
-def _share(config: Config, work: list[sweep.Work]) -> list[sweep.Work]:
-  """What of the work left --cells and --shard ask for."""
-  if _CELLS.value is not None:
-    wanted = [Cell.parse(text) for text in _CELLS.value]
-    for cell in wanted:
-      if cell not in config_lib.cells(config):
-        raise ValueError(f"--cells: {cell} is not in the grid of the config")
-    work = [item for item in work if item.cell in wanted]
+def _share(request: Request, work: list[sweep.Work]) -> list[sweep.Work]:
+  """What of the work left --shard asks for."""
   if _SHARD.value is not None:
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", _SHARD.value)
     if not match or not int(match[1]) < int(match[2]):
       raise ValueError(
         f"--shard reads like 0/4, from 0/N to N−1/N, got {_SHARD.value}"
       )
-    work = sweep.shard(work, config, int(match[1]), int(match[2]))
+    work = sweep.shard(work, request.config, int(match[1]), int(match[2]))
   return work
 
 

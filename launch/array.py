@@ -1,0 +1,223 @@
+"""A Slurm job array: what each of its tasks trains, and its script."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from emergence import records
+from emergence.config import Cell
+from emergence.sweep import Work
+from experiments import stopping
+
+
+class Task(NamedTuple):
+  """What one task of the array trains: some seeds of one cell."""
+
+  cell: Cell
+  seeds: list[int]
+
+
+class Resources(NamedTuple):
+  """What Slurm is asked for, for each task; None leaves it to Slurm.
+
+  Attributes:
+    partition: one or several, with commas.
+    time: limit, as Slurm writes it.
+    gpus: GPUs, such as `1` or `a100:2`.
+    cpus: cores.
+    mem: memory, such as `16G`.
+    throttle: how many tasks run at once.
+    stop_seconds: how long before the limit a task is told to stop.
+    options: further options of sbatch, each like `--account=lab`.
+    setup: lines of bash to run first.
+  """
+
+  partition: str | None = None
+  time: str | None = None
+  gpus: str | None = None
+  cpus: int | None = None
+  mem: str | None = None
+  throttle: int | None = None
+  stop_seconds: int = 120
+  options: Sequence[str] = ()
+  setup: Sequence[str] = ()
+
+
+# Options that the rest of this package relies on.
+_OURS = ("array", "job-name", "output", "open-mode", "signal", "wrap")
+
+
+def check(resources: Resources) -> None:
+  """Raises ValueError for what no Slurm would understand."""
+  _check(
+    "partition",
+    resources.partition,
+    r"[^\s]+",
+    "a name, or several with commas",
+  )
+  _check("gpus", resources.gpus, r"([^\s:,]+:)?[0-9]+", "2 or a100:2")
+  _check("mem", resources.mem, r"[0-9]+[KMGT]?", "16G")
+  for option in resources.options:
+    match = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[^\n]*)?", option)
+    if not match:
+      raise ValueError(
+        f"--sbatch reads like --sbatch=--account=lab, got {option!r}"
+      )
+    if match[1] in _OURS:
+      raise ValueError(f"--sbatch: --{match[1]} is not for you to choose")
+  if resources.time is not None:
+    seconds = seconds_of(resources.time)
+    if seconds <= resources.stop_seconds:
+      raise ValueError(
+        f"--time={resources.time} leaves no time to train, for a task stops"
+        f" {resources.stop_seconds} s before; see --stop_seconds"
+      )
+
+
+def _check(name: str, value: str | None, pattern: str, example: str) -> None:
+  if value is not None and not re.fullmatch(pattern, value):
+    raise ValueError(f"--{name} reads like {example}, got {value!r}")
+
+
+def seconds_of(time: str) -> int:
+  """Seconds of a limit such as `90` (minutes), `1:30:00`, `2-12` or `2-12:30`.
+
+  Raises:
+    ValueError: it is not written like that.
+  """
+  match = re.fullmatch(
+    r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", time
+  )
+  if not match:
+    raise ValueError(
+      "--time reads like 90 (minutes), 1:30:00 or 2-12:00:00 (days), got"
+      f" {time!r}"
+    )
+  days, *parts = (int(part or 0) for part in match.groups())
+  if match[1] is None and match[4] is None:
+    # Minutes, or minutes and seconds, unless there are three numbers.
+    parts = [0, *parts[:2]]
+  hours, minutes, seconds = parts
+  return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def cut(work: Sequence[Work], blocks_per_task: int) -> list[Task]:
+  """Tasks of so many blocks of one cell each, or fewer at its end."""
+  return [
+    Task(cell, [*itertools.chain(*blocks[i : i + blocks_per_task])])
+    for cell, blocks in work
+    for i in range(0, len(blocks), blocks_per_task)
+  ]
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+  """Seeds as `--seeds` takes them: 0-31,40."""
+  return ",".join(
+    f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0])
+    for run in records.consecutive_runs(seeds)
+  )
+
+
+def script(
+  name: str,
+  tasks: Sequence[Task],
+  arguments: Sequence[str],
+  log: str,
+  resources: Resources,
+) -> str:
+  """The text of a batch script.
+
+  Args:
+    name: of the job.
+    tasks: of the array, in the order of their indices.
+    arguments: the sweep, without cells and seeds.
+    log: the start of the name of a task's log, to which `-3.log` is added.
+    resources: that each task asks for.
+
+  Raises:
+    ValueError: Slurm could not write to such a log.
+  """
+  if re.search(r"[\\\n]", log):
+    raise ValueError(f"Slurm cannot write a log to {log!r}; use another name")
+  last = len(tasks) - 1
+  limit = f"%{resources.throttle}" if resources.throttle else ""
+  options = [
+    f"--job-name={name}",
+    f"--array=0-{last}{limit}",
+    f"--output={log.replace('%', '%%')}-%a.log",
+    "--open-mode=append",
+    "--requeue",
+    f"--signal=B:TERM@{resources.stop_seconds}",
+    "--nodes=1",
+    "--ntasks=1",
+  ]
+  asked = {
+    "partition": resources.partition,
+    "time": resources.time,
+    "gpus": resources.gpus,
+    "cpus-per-task": resources.cpus,
+    "mem": resources.mem,
+  }
+  options += [f"--{key}={value}" for key, value in asked.items() if value]
+  options += resources.options
+  return _SCRIPT.format(
+    options="\n".join(f"#SBATCH {_quote(option)}" for option in options),
+    tasks="\n".join(
+      f"  {shlex.quote(f'{task.cell} {format_seeds(task.seeds)}')}"
+      for task in tasks
+    ),
+    setup="".join(f"{line}\n" for line in resources.setup),
+    command="".join(
+      _separate(word) + shlex.quote(word) for word in arguments
+    ).lstrip(),
+    stopped=stopping.EXIT_CODE,
+  )
+
+
+def _separate(word: str) -> str:
+  return " \\\n  " if word.startswith("--") else " "
+
+
+def _quote(option: str) -> str:
+  """An option as sbatch reads it from a script, which is not as bash does."""
+  if re.fullmatch(r"[\w%@:=,./+-]+", option):
+    return option
+  escaped = option.replace("\\", "\\\\").replace('"', '\\"')
+  return f'"{escaped}"'
+
+
+_SCRIPT = """\
+#!/bin/bash
+{options}
+
+tasks=(
+{tasks}
+)
+read -r cell seeds <<< "${{tasks[SLURM_ARRAY_TASK_ID]}}"
+task=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
+start=$((${{SLURM_RESTART_COUNT:-0}} + 1))
+echo "$(date +%FT%T) $task on $(hostname), start $start: $cell seeds $seeds"
+
+{setup}{command} \\
+  --cells="$cell" --seeds="$seeds" &
+sweep=$!
+
+# Before the time limit and at preemption Slurm signals this shell, which passes
+# it on. A signal ends `wait`, and the sweep takes a moment to save.
+trap 'interrupted=yes; kill -TERM "$sweep" 2> /dev/null' TERM
+while true; do
+  interrupted=
+  wait "$sweep"
+  code=$?
+  [ "$interrupted" ] || break
+done
+
+# {stopped}: stopped, with all saved; 143: before there was anything to save.
+# That is queued again, unless it was cancelled.
+if [ "$code" = {stopped} ] || [ "$code" = 143 ]; then
+  scontrol requeue Incomplete "$task"
+fi
+exit "$code"
+"""

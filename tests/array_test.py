@@ -1,0 +1,196 @@
+"""The script of a Slurm job array, run by bash without Slurm."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from emergence.config import Cell
+from emergence.sweep import Work
+from launch import array
+from launch.array import Resources, Task
+
+SHALLOW, DEEP = Cell("count", 8, 1), Cell("count", 8, 2)
+TASKS = [Task(SHALLOW, [0, 1, 2, 3]), Task(DEEP, [0, 1, 5])]
+
+# Says what it was given; saves when it is told to stop; ends as it is told.
+SWEEP = """
+import os, signal, sys, time
+def stop(number, frame):
+  print("saved", flush=True)
+  sys.exit(75)
+signal.signal(signal.SIGTERM, stop)
+for argument in sys.argv[1:]:
+  print(argument, flush=True)
+while os.environ.get("WAIT"): time.sleep(0.01)
+sys.exit(int(os.environ["CODE"]))
+"""
+
+
+@pytest.mark.parametrize(
+  ("time", "seconds"),
+  [
+    ("90", 90 * 60),
+    ("90:30", 90 * 60 + 30),
+    ("1:30:00", 90 * 60),
+    ("2-12", 60 * 3600),
+    ("2-12:30", 60 * 3600 + 30 * 60),
+    ("0-00:00:10", 10),
+  ],
+)
+def test_a_time_limit_reads_as_slurm_reads_it(time, seconds):
+  assert array.seconds_of(time) == seconds
+
+
+@pytest.mark.parametrize(
+  ("resources", "message"),
+  [
+    (Resources(time="2h"), "--time reads like 90 .* got '2h'"),
+    (Resources(time="1-2-3"), "--time reads like"),
+    (Resources(time="1:2:3:4"), "--time reads like"),
+    (Resources(time="2"), "--time=2 leaves no time to train, .* stops 120 s"),
+    (Resources(mem="16 GB"), "--mem reads like 16G, got '16 GB'"),
+    (Resources(gpus="two"), "--gpus reads like 2 or a100:2, got 'two'"),
+    (Resources(partition="a b"), "--partition reads like a name"),
+    (Resources(options=["-A lab"]), "--sbatch reads like .* got '-A lab'"),
+    (Resources(options=["--array=0-9"]), "--array is not for you to choose"),
+    (Resources(options=["--qos=a\nrm"]), "--sbatch reads like"),
+  ],
+)
+def test_what_no_slurm_understands_is_refused(resources, message):
+  with pytest.raises(ValueError, match=message):
+    array.check(resources)
+
+
+def test_what_slurm_understands_is_accepted():
+  array.check(
+    Resources("a,b", "2-12", "a100:2", 4, "16G", options=["--account=the lab"])
+  )
+
+
+def test_a_task_is_some_blocks_of_one_cell():
+  work = [
+    Work(SHALLOW, [[0, 1], [2, 3], [5]]),
+    Work(DEEP, [[0, 1]]),
+  ]
+  assert array.cut(work, 2) == [
+    Task(SHALLOW, [0, 1, 2, 3]),
+    Task(SHALLOW, [5]),
+    Task(DEEP, [0, 1]),
+  ]
+
+
+def options_of(script: str) -> list[str]:
+  return re.findall(r"^#SBATCH (.*)$", script, re.MULTILINE)
+
+
+def test_the_options_are_those_asked_for_and_no_others():
+  text = array.script("name", TASKS, ["sweep"], "/runs/slurm/0001", Resources())
+  assert options_of(text) == [
+    "--job-name=name",
+    "--array=0-1",
+    "--output=/runs/slurm/0001-%a.log",
+    "--open-mode=append",
+    "--requeue",
+    "--signal=B:TERM@120",
+    "--nodes=1",
+    "--ntasks=1",
+  ]
+  resources = Resources(
+    "a,b", "2-12", "a100:2", 4, "16G", 7, 300, ['--comment=it\'s "so"'], ["x y"]
+  )
+  text = array.script("name", TASKS, ["sweep"], "/runs/slurm/0001", resources)
+  assert set(options_of(text)) >= {
+    "--array=0-1%7",
+    "--signal=B:TERM@300",
+    "--partition=a,b",
+    "--time=2-12",
+    "--gpus=a100:2",
+    "--cpus-per-task=4",
+    "--mem=16G",
+    '"--comment=it\'s \\"so\\""',
+  }
+  assert "\nx y\nsweep" in text
+
+
+def test_a_log_that_slurm_would_name_otherwise_is_quoted_or_refused():
+  text = array.script("name", TASKS, ["sweep"], "/my runs/50%/1", Resources())
+  assert '"--output=/my runs/50%%/1-%a.log"' in options_of(text)
+  with pytest.raises(ValueError, match="Slurm cannot write a log to"):
+    array.script("name", TASKS, ["sweep"], "/back\\slash/1", Resources())
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+  """Starts the script as task 1 of job 12, with scontrol only noted."""
+  (tmp_path / "sweep.py").write_text(SWEEP)
+  scontrol = tmp_path / "scontrol"
+  scontrol.write_text("#!/bin/sh\necho scontrol $*\n")
+  scontrol.chmod(0o755)
+  environment = os.environ | {
+    "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    "SLURM_ARRAY_JOB_ID": "12",
+    "SLURM_ARRAY_TASK_ID": "1",
+  }
+
+  def start(*arguments, setup=(), **more) -> subprocess.Popen:
+    command = [sys.executable, str(tmp_path / "sweep.py"), *arguments]
+    path = tmp_path / "script.sh"
+    path.write_text(
+      array.script("name", TASKS, command, "/x", Resources(setup=setup))
+    )
+    return subprocess.Popen(
+      ["bash", str(path)],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      env=environment | more,
+    )
+
+  return start
+
+
+def test_a_task_runs_its_cell_and_seeds_with_every_character_kept(run):
+  odd = ['--workdir=/my $HOME/it\'s `x` "y" \\z', "--override={8: 0.1}", "--ü"]
+  process = run(*odd, setup=["echo prepared", "export CODE=0"])
+  output, _ = process.communicate(timeout=30)
+  first, *lines = output.splitlines()
+  assert re.search(
+    r" 12_1 on \S+, start 1: count/width-8/depth-2 seeds 0-1,5$", first
+  )
+  assert lines == [
+    "prepared",
+    *odd,
+    "--cells=count/width-8/depth-2",
+    "--seeds=0-1,5",
+  ]
+  assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+  ("code", "is_requeued"), [(75, True), (143, True), (1, False), (2, False)]
+)
+def test_a_task_is_queued_again_if_it_was_stopped(run, code, is_requeued):
+  process = run(CODE=str(code))
+  output, _ = process.communicate(timeout=30)
+  assert ("scontrol requeue Incomplete 12_1" in output) == is_requeued
+  assert process.returncode == code
+
+
+def test_a_signal_to_the_script_alone_has_the_sweep_save_first(run):
+  process = run(WAIT="yes")
+  while "--seeds" not in process.stdout.readline():
+    pass
+  for _ in range(3):  # Slurm may repeat it.
+    process.send_signal(signal.SIGTERM)
+  output, _ = process.communicate(timeout=30)
+  assert output.splitlines() == ["saved", "scontrol requeue Incomplete 12_1"]
+  assert process.returncode == 75
+
+
+def test_a_start_counts_those_before_it(run):
+  process = run(CODE="0", SLURM_RESTART_COUNT="2")
+  assert ", start 3: " in process.communicate(timeout=30)[0]

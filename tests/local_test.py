@@ -1,0 +1,156 @@
+"""`python -m launch.local` with real sweeps."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+TINY = """
+from emergence.config import *
+config = Config(
+  task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
+                  context_length=24),
+  model=ModelConfig(head_dim=4),
+  train=TrainConfig(steps=3000, batch_size=2),
+  eval=EvalConfig(num_points=2),
+  seeds=SeedsConfig(block=2, count=8),
+  grid=GridConfig(widths=(8,), depths=(1,)),
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny_file(tmp_path_factory) -> pathlib.Path:
+  path = tmp_path_factory.mktemp("config") / "tiny.py"
+  path.write_text(TINY)
+  return path
+
+
+def start(module: str, *flags) -> subprocess.Popen:
+  return subprocess.Popen(
+    [sys.executable, "-m", module, *map(str, flags)],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    cwd=ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+  )
+
+
+def run(module: str, *flags) -> tuple[int, str, str]:
+  process = start(module, *flags)
+  stdout, stderr = process.communicate(timeout=300)
+  return process.returncode, stdout, stderr
+
+
+def read_lease(path: pathlib.Path) -> dict | None:
+  """What a file of claims says once it is whole."""
+  try:
+    return json.loads(path.read_text())
+  except (FileNotFoundError, ValueError):
+    return None
+
+
+needs_two_cores = pytest.mark.skipif(
+  (os.cpu_count() or 1) < 2, reason="one core is enough for one worker only"
+)
+
+
+@needs_two_cores
+def test_workers_share_a_sweep_and_one_that_is_killed_is_replaced(
+  tiny_file, tmp_path
+):
+  alone = tmp_path / "alone"
+  # What it compiles, the workers find.
+  code, _, stderr = run(
+    "experiments.sweep",
+    *(f"--config={tiny_file}", f"--workdir={alone}", "--devices=1"),
+  )
+  assert code == 0, stderr
+  workdir = tmp_path / "the runs"
+  flags = [f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=2"]
+  launcher = start("launch.local", *flags)
+  claims = workdir / "claims" / "count" / "width-8" / "depth-1"
+  # Whoever has the first block is killed with it.
+  while (lease := read_lease(claims / "block-000000.0")) is None:
+    assert launcher.poll() is None, launcher.communicate()
+    time.sleep(0.005)
+  os.kill(lease["pid"], signal.SIGKILL)
+  stdout, stderr = launcher.communicate(timeout=300)
+  assert launcher.returncode == 0, stderr
+  assert re.fullmatch(
+    r"worker [01] was killed by SIGKILL, as when memory runs out; the others"
+    r" take its blocks over \(.*worker-[01]\.log\)\n",
+    stderr,
+  )
+  assert "8 seeds to train by 2 workers" in stdout
+  assert "share ≥ 20%" in stdout
+  assert f"records {workdir}/records" in stdout
+  shared, single = (
+    pd.read_parquet(folder / "records").sort_values(
+      ["seed", "step", "test_length"], ignore_index=True
+    )
+    for folder in (workdir, alone)
+  )
+  assert shared.equals(single)
+  assert set(shared["seed"]) == set(range(8))
+
+
+@pytest.mark.slow
+@needs_two_cores
+def test_a_launcher_that_is_stopped_has_its_workers_save(tiny_file, tmp_path):
+  flags = [f"--config={tiny_file}", f"--workdir={tmp_path}", "--num_workers=2"]
+  launcher = start("launch.local", *flags, "--override=train.steps=10000000")
+  running = tmp_path / "claims" / "count" / "width-8" / "depth-1"
+  while len(list(running.glob("block-*"))) < 2:
+    assert launcher.poll() is None, launcher.communicate()
+    time.sleep(0.02)
+  launcher.send_signal(signal.SIGTERM)
+  _, stderr = launcher.communicate(timeout=60)
+  assert launcher.returncode == 75
+  assert stderr == "stopped by SIGTERM; the same command continues\n"
+  for log in (tmp_path / "logs").iterdir():
+    said = log.read_text().splitlines()
+    assert said[-1] == "stopped by SIGTERM; the same command continues"
+  assert len(list((tmp_path / "checkpoints").glob("*/*/*/seeds-*"))) == 2
+
+
+def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
+  workdir = tmp_path / "the runs"
+  code, stdout, stderr = run(
+    "launch.local",
+    *(f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=1"),
+    *("--seeds=0-3", "--override=train.steps=9", "--keep_params=final"),
+    *("--devices=1", "--dry_run"),
+  )
+  assert (code, stderr) == (0, "")
+  assert stdout.endswith(
+    f"{sys.executable} -m experiments.sweep --cooperate --config={tiny_file}"
+    f" '--workdir={workdir}' --override=train.steps=9 --seeds=0-3"
+    " --keep_params=final --devices=1\n"
+  )
+  assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (["--workdir=/x", "--num_workers=999"], "--num_workers=999: each needs a"),
+    (["--workdir=/x", "--num_workers=1", "--shard=0/2"], "--shard: a launch"),
+  ],
+)
+def test_a_mistake_is_one_line_and_code_two(tiny_file, flags, message):
+  code, stdout, stderr = run("launch.local", f"--config={tiny_file}", *flags)
+  assert (code, stdout) == (2, "")
+  assert message in stderr
+  assert stderr.startswith("error: ")
+  assert stderr.count("\n") == 1
