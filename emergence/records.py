@@ -29,6 +29,7 @@ from emergence.config import (
   identity_hash,
   to_dict,
 )
+from emergence.remote import is_remote
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -306,6 +307,9 @@ def read_provenances(workdir: epath.PathLike) -> list[dict]:
 
 def write_atomically(path: epath.Path, content: bytes) -> None:
   """Writes a file so that it is there whole or not at all."""
+  if is_remote(path):
+    path.write_bytes(content)  # What is uploaded appears at the end.
+    return
   # A name of its own, should two processes write the same file.
   temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.writing"
   try:

@@ -16,6 +16,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from emergence import config as config_lib
+from emergence import remote
 from emergence.config import Config
 from experiments import configs
 
@@ -40,6 +41,10 @@ def run(main: Callable[[], int | None]) -> None:
     except ValueError as error:
       fail(str(error), 2)
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
+      fail(_describe(error), 1)
+    except Exception as error:
+      if not remote.is_refusal(error):
+        raise
       fail(_describe(error), 1)
     except KeyboardInterrupt:
       fail("interrupted; the same command continues", 130)

@@ -24,6 +24,7 @@ from emergence import (
   estimate,
   population,
   records,
+  remote,
   sweep,
 )
 from emergence import config as config_lib
@@ -140,6 +141,7 @@ def _sweep(should_stop: StopRequest) -> None:
     seeds = command.parse_seeds(_SEEDS.value)
     config.seeds.require_seeds(seeds)
   workdir = epath.Path(_WORKDIR.value)
+  remote.see_others(workdir)
   compilation_cache.enable()
   devices = population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
@@ -247,7 +249,7 @@ def _train(
 @contextlib.contextmanager
 def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
   """The claims of this process; none where no two processes can share."""
-  if "://" in str(workdir) and not _COOPERATE.value:
+  if remote.is_remote(workdir) and not _COOPERATE.value:
     yield None
     return
   with Claims(workdir) as claims:
@@ -258,7 +260,7 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
 
 def _log_file(workdir: epath.Path) -> IO[str]:
   """The log to go on with; object stores cannot append, so one a run there."""
-  if "://" in str(workdir):
+  if remote.is_remote(workdir):
     name = time.strftime("log-%Y%m%d-%H%M%S")
     return (workdir / name).open("w", encoding="utf-8")
   return (workdir / "log").open("a", encoding="utf-8")
