@@ -63,7 +63,7 @@ def test_the_map_of_the_house_is_the_tree():
   named = set(re.findall(r"\b(\w+\.py)\b", section))
   tree = {
     path.name
-    for folder in ("emergence", "experiments")
+    for folder in ("emergence", "experiments", "launch")
     for path in (ROOT / folder).rglob("*.py")
     if path.name != "__init__.py"
     and path.parent.name
