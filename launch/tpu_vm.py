@@ -129,7 +129,7 @@ def main() -> None:
 def _plan() -> Plan:
   """What the flags ask for; ValueError for what else fails minutes later."""
   values = flags.FLAGS
-  if not remote.is_remote(values.workdir):
+  if not values.workdir.startswith("gs://"):
     raise ValueError(
       "--workdir: the workers of a slice share a bucket, gs://BUCKET/FOLDER,"
       f" not {values.workdir}"
@@ -143,7 +143,7 @@ def _plan() -> Plan:
     ("python", r"3\.(1[1-9]|[2-9][0-9])", "3.11 or newer"),
     ("worker", "all|[0-9]{1,4}", "a number or all"),
   ):
-    if not re.fullmatch(pattern, values[name].value):
+    if not re.fullmatch(pattern, str(values[name].value)):
       raise ValueError(f"--{name} is {meaning}, got {values[name].value!r}")
   accelerator_type = _ACCELERATOR_TYPE.value
   tpu_slice.num_hosts(accelerator_type)
@@ -174,11 +174,11 @@ def _sweep_flags() -> list[str]:
   for flag in flags.FLAGS.flags_by_module_dict()[sweep_main.__name__]:
     if not flag.present or flag.name in _NOT_PASSED_ON:
       continue
-    if flag.name == "config" and flag.value.endswith(".py"):
-      copied = f"{tpu_worker.LEFT}/{pathlib.Path(flag.value).name}"
+    if flag.name == "config" and str(flag.value).endswith(".py"):
+      copied = f"{tpu_worker.LEFT}/{pathlib.Path(str(flag.value)).name}"
       given.append(f"--config={copied}")
     elif isinstance(flag, flags.MultiFlag):
-      given += [f"--{flag.name}={value}" for value in flag.value]
+      given += [f"--{flag.name}={value}" for value in flag.value or []]
     else:
       given.append(flag.serialize())
   return given
