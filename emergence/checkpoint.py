@@ -4,7 +4,8 @@ A block has a folder of its own, and in it one folder a step, `00000450`: so a
 checkpoint depends neither on the devices that train nor on the other blocks.
 What it holds is named `arrays.safetensors`; the step, what the caller says of
 it, and a digest of both and of the arrays are in Orbax's metadata. Orbax makes
-a step appear whole or not at all; the digest tells what a disk did to it later.
+a step appear whole or not at all, in a bucket by a last object that commits it;
+the digest tells what a disk did to it later.
 """
 
 import contextlib
@@ -23,6 +24,8 @@ import safetensors
 import safetensors.numpy
 from etils import epath
 
+from emergence.remote import is_remote
+
 _LOG = logging.getLogger("emergence")
 
 # A nested structure of arrays; JAX has no name for it.
@@ -30,6 +33,8 @@ Tree = Any
 
 _STEP = re.compile(r"([0-9]{1,12})(\.orbax-checkpoint-tmp.*)?")
 _UNFINISHED = "unfinished"
+# Orbax's, where it cannot rename a folder.
+_COMMITTED = "commit_success.txt"
 
 # That a file is not what or where it should be is damage. Any other OSError
 # means that the machine cannot say.
@@ -205,11 +210,15 @@ def _candidates(folder: epath.Path) -> list[tuple[int, bool, epath.Path]]:
   except FileNotFoundError:
     return []
   found = [
-    (int(match[1]), match[2] is None, path)
+    (int(match[1]), match[2] is None and _is_committed(path), path)
     for path in children
     if (match := _STEP.fullmatch(path.name))
   ]
   return sorted(found, key=lambda x: (x[0], x[2].name), reverse=True)
+
+
+def _is_committed(path: epath.Path) -> bool:
+  return not is_remote(path) or (path / _COMMITTED).exists()
 
 
 def _save(
@@ -226,6 +235,9 @@ def _save(
       "bytes": len(content),
       "sha256": _digest(step, meta, content),
     }
+    if is_remote(path):
+      # Orbax would, with another library than the one that we ask for.
+      path.rmtree(missing_ok=True)
     checkpoint_handler.write(path, content, record)
     _require_record(path, record)
     _retire(folder, step, keep)
@@ -233,6 +245,8 @@ def _save(
     with contextlib.suppress(OSError):  # To free the space of half a save.
       for left in folder.glob(f"{path.name}.orbax-checkpoint-tmp*"):
         left.rmtree()
+      if not _is_committed(path):
+        path.rmtree()
     raise _refusal("checkpoint cannot be saved", path, error) from error
 
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from emergence import lease as lease_lib
 from emergence.config import Cell
+from emergence.remote import is_remote
 
 _LOG = logging.getLogger("emergence")
 
@@ -78,7 +79,7 @@ class Claims:
       ValueError: the work directory is not in a file system.
     """
     self._workdir = os.fspath(workdir)
-    if "://" in self._workdir:
+    if is_remote(self._workdir):
       raise ValueError(
         "--cooperate needs a work directory in a local or shared file system,"
         f" not {self._workdir}: object stores cannot tell a worker that died;"

@@ -30,6 +30,7 @@ from emergence.config import (
   to_dict,
 )
 from emergence.records_file import SCHEMA, read_provenance, seeds_of_file
+from emergence.remote import is_remote
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -300,15 +301,17 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
   Raises:
     OSError: the machine refuses, and says which path.
   """
+  if is_remote(path):
+    path.write_bytes(content)  # What is uploaded appears at the end.
+    return
   # A name of its own, should two processes write the same file.
   temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.writing"
   try:
     with temporary.open("wb") as file:
       file.write(content)
-      if "://" not in str(path):
-        # The name must not be on disk before what it names.
-        file.flush()
-        os.fsync(file.fileno())
+      # The name must not be on disk before what it names.
+      file.flush()
+      os.fsync(file.fileno())
     temporary.replace(path)
   except BaseException as error:
     temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from emergence import config as config_lib
+from emergence import remote
 from emergence.config import Config
 from experiments import configs
 
@@ -44,7 +45,9 @@ def run(main: Callable[[], int | None]) -> None:
           f"unexpected argument {argv[1]!r}; flags start with --"
         )
       code = main()
-    except _EXPECTED as error:
+    except Exception as error:
+      if not _is_expected(error):
+        raise
       fail(*_describe(error))
     except KeyboardInterrupt:
       fail("interrupted; the same command continues", 130)
@@ -56,7 +59,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 def fail_at_once(error: Exception) -> NoReturn:
   """Ends the process as `run` does, without anything that runs at exit."""
-  if not isinstance(error, _EXPECTED):
+  if not _is_expected(error):
     raise error
   message, code = _describe(error)
   print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
@@ -147,6 +150,10 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     raise
   except SystemExit:
     sys.exit(0)  # absl calls a request for help a failure.
+
+
+def _is_expected(error: Exception) -> bool:
+  return isinstance(error, _EXPECTED) or remote.is_refusal(error)
 
 
 def _describe(error: Exception) -> tuple[str, int]:

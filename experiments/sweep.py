@@ -29,6 +29,7 @@ from emergence import (
   population,
   processes,
   records,
+  remote,
   sweep,
 )
 from emergence import config as config_lib
@@ -214,6 +215,7 @@ def _sweep(should_stop: StopRequest) -> None:
   config, workdir, _, seeds = request
   if _COOPERATE.value:
     Claims(workdir)  # Refuses what is no file system.
+  remote.see_others(workdir)
   compilation_cache.enable()
   devices = _devices()
   if _DRY_RUN.value:
@@ -347,7 +349,7 @@ def _devices() -> list[Device]:
 def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
   """The claims of this process; none where no two processes can share."""
   if not processes.is_first() or (
-    "://" in str(workdir) and not _COOPERATE.value
+    remote.is_remote(workdir) and not _COOPERATE.value
   ):
     yield None
     return
@@ -375,7 +377,7 @@ def _log_file(workdir: epath.Path) -> IO[str]:
   """The log to go on with; object stores cannot append, so one a run there."""
   if not processes.is_first():
     return open(os.devnull, "w", encoding="utf-8")
-  if "://" in str(workdir):
+  if remote.is_remote(workdir):
     name = time.strftime("log-%Y%m%d-%H%M%S")
     return (workdir / name).open("w", encoding="utf-8")
   return (workdir / "log").open("a", encoding="utf-8")

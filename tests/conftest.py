@@ -1,6 +1,8 @@
 """Strict settings for all tests, and the smallest experiment that trains."""
 
+import importlib.util
 import os
+import pathlib
 
 import jax
 import numpy as np
@@ -48,6 +50,19 @@ def compile_once(tmp_path_factory):
   for name, value in settings.items():
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)  # For the commands under test.
+
+
+@pytest.fixture
+def bucket():
+  """What `gs://bucket` is, instead of the real thing; see tests/bucket.py."""
+  file = pathlib.Path(__file__).with_name("bucket.py")
+  spec = importlib.util.spec_from_file_location("bucket", file)
+  assert spec
+  assert spec.loader
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  with module.installed("bucket") as bucket:
+    yield bucket
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,316 @@
+"""A slice of TPUs that trains a sweep: asked for, set up, and kept going."""
+
+import concurrent.futures
+import contextlib
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from experiments import stopping
+from launch import gcloud, tpu_worker
+from launch.gcloud import Slice
+
+
+class Plan(NamedTuple):
+  """What is wanted of a slice.
+
+  Attributes:
+    tpu: its name and place.
+    accelerator_type: such as v5litepod-16.
+    runtime_version: the software of its VMs.
+    spot: whether it may be taken away.
+    create_options: of gcloud, when it is asked for.
+    git_url: where the source is; None for this tree.
+    git_ref: commit, tag or branch there.
+    python: version of Python on the workers.
+    config_file: the file that `--config` names, if it names one.
+    sweep: flags of experiments.sweep, as a worker gets them.
+    shards: whether each worker trains blocks of its own.
+  """
+
+  tpu: Slice
+  accelerator_type: str
+  runtime_version: str
+  spot: bool
+  create_options: tuple[str, ...]
+  git_url: str | None
+  git_ref: str
+  python: str
+  config_file: str | None
+  sweep: tuple[str, ...]
+  shards: bool
+
+
+# What is copied to the workers.
+TREE = pathlib.Path(__file__).parents[1]
+
+_RUNTIME_VERSIONS = {
+  "v6e": "v2-alpha-tpuv6e",
+  "v5p": "v2-alpha-tpuv5",
+  "v5litepod": "v2-alpha-tpuv5-lite",
+  **dict.fromkeys(("v2", "v3", "v4"), "tpu-ubuntu2204-base"),
+}
+_WAITS = {
+  "CREATING": "is being made",
+  "ACCEPTED": "waits in the queue",
+  "WAITING_FOR_RESOURCES": "waits in the queue, as nothing is free",
+  "PROVISIONING": "gets its machines",
+  "SUSPENDING": "is being taken away",
+  "DELETING": "is being deleted",
+}
+_GONE = ("PREEMPTED", "TERMINATED", "STOPPED", "STOPPING", "DELETING")
+# Failures in a row after which a slice is given up, and we give up.
+_MAX_LOST, _MAX_FAILURES = 3, 6
+_SIGNALLED = 128  # Exit codes above are those of signals.
+
+
+def runtime_version(accelerator_type: str) -> str:
+  """The software that Google names for JAX on an accelerator.
+
+  Raises:
+    ValueError: it names none that we know of.
+  """
+  kind = accelerator_type.partition("-")[0]
+  if kind not in _RUNTIME_VERSIONS:
+    raise ValueError(
+      f"--runtime_version has no default for {accelerator_type}; see"
+      " https://cloud.google.com/tpu/docs/runtimes"
+    )
+  return _RUNTIME_VERSIONS[kind]
+
+
+def num_hosts(accelerator_type: str) -> int:
+  """How many workers a slice has.
+
+  Args:
+    accelerator_type: such as v5litepod-16 or v4-32, whose number is one of
+      chips for v5litepod and v6e, and of cores, two a chip, for the others.
+
+  Raises:
+    ValueError: it does not read so.
+  """
+  match = re.fullmatch(r"(v[0-9]+[a-z]*)-([1-9][0-9]{0,5})", accelerator_type)
+  if not match:
+    raise ValueError(
+      "--accelerator_type reads like v5litepod-16 or v4-32, got"
+      f" {accelerator_type}"
+    )
+  kind, size = match[1], int(match[2])
+  if kind in ("v5litepod", "v6e"):
+    return 1 if size <= 8 else -(-size // 4)
+  return max(1, size // 8)
+
+
+def create(plan: Plan) -> list[str]:
+  """The command that asks for the slice."""
+  return gcloud.create(
+    plan.tpu,
+    plan.accelerator_type,
+    plan.runtime_version,
+    plan.spot,
+    plan.create_options,
+  )
+
+
+def state(tpu: Slice) -> tuple[str, str]:
+  """State of the request, and why it failed; `absent` where there is none."""
+  try:
+    found = gcloud.call_json(gcloud.describe(tpu))
+  except gcloud.NotFound:
+    return "absent", ""
+  state = found.get("state", {})
+  if isinstance(state, str):
+    return state, ""
+  reason = state.get("failedData", {}).get("error", {}).get("message", "")
+  return state.get("state", "unknown"), reason
+
+
+def num_workers(tpu: Slice) -> int:
+  """How many workers a slice has; NotFound where its VMs are gone."""
+  vm = gcloud.call_json(gcloud.describe_vm(tpu))
+  if vm.get("state") in _GONE:
+    raise gcloud.NotFound(f"the VMs of {tpu.name} are {vm['state'].lower()}")
+  return len(vm.get("networkEndpoints", [])) or 1
+
+
+def worker_states(plan: Plan, num: int) -> list[tuple[str, str]]:
+  """Index and state of each worker, as `tpu_worker.state` has them.
+
+  Raises:
+    LostWorker: not all of them answer.
+  """
+  text = gcloud.call(ask_states(plan, num))
+  found = re.findall(r"^worker (\d+|\?) (.+?)\s*$", text, re.MULTILINE)
+  if len(found) < num:
+    raise gcloud.LostWorker(
+      f"{num - len(found)} of {num} workers of {plan.tpu.name} do not answer"
+    )
+  return sorted(found)
+
+
+def ask_states(plan: Plan, num: int) -> list[str]:
+  """The command that asks for the states of the workers."""
+  return gcloud.ssh(plan.tpu, tpu_worker.state(plan.sweep, num))
+
+
+def install(plan: Plan) -> None:
+  """Puts the source and what it needs on all workers; safe to repeat.
+
+  Raises:
+    ValueError: this source tree cannot be copied.
+    OSError: gcloud, or what it ran, failed.
+  """
+  with contextlib.ExitStack() as stack:
+    folder = None
+    if not plan.git_url:
+      folder = stack.enter_context(tempfile.TemporaryDirectory())
+      _pack(pathlib.Path(folder))
+    for command in install_commands(plan, folder):
+      gcloud.call(command)
+
+
+def install_commands(plan: Plan, folder: str | None) -> list[list[str]]:
+  """The commands that install; this source tree is packed in a folder."""
+  commands = []
+  if not plan.git_url:
+    for name in (tpu_worker.BUNDLE, tpu_worker.PATCH):
+      file = str(pathlib.Path(folder or "") / name)
+      commands.append(gcloud.scp(plan.tpu, file, name))
+  script = tpu_worker.install(plan.git_url, plan.git_ref, plan.python)
+  return [*commands, gcloud.ssh(plan.tpu, script)]
+
+
+def start(plan: Plan, num: int) -> list[str]:
+  """Starts all workers that neither run nor are done; a line of each."""
+  copy, *starts = start_commands(plan, num)
+  if plan.config_file:
+    gcloud.call(copy)
+  else:
+    starts = [copy, *starts]
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    return [text.strip() for text in pool.map(gcloud.call, starts)]
+
+
+def start_commands(plan: Plan, num: int) -> list[list[str]]:
+  """The commands that start workers; the first copies the config's file."""
+  commands = []
+  if plan.config_file:
+    folder = f"{tpu_worker.FOLDER}/{tpu_worker.LEFT}/"
+    commands.append(gcloud.scp(plan.tpu, plan.config_file, folder))
+  for worker in range(num):
+    script = tpu_worker.start(plan.sweep, worker, num, plan.shards)
+    commands.append(gcloud.ssh(plan.tpu, script, worker))
+  return commands
+
+
+def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
+  """Gets a slice, has it train, and returns when all workers are done.
+
+  One that is preempted, fails for lack of machines, or does not answer several
+  times in a row is asked for anew.
+
+  Args:
+    plan: what is wanted.
+    seconds: between two looks.
+    tell: called with what is new.
+
+  Raises:
+    Refusal: it cannot go on without the user; a quota is used up, or a worker
+      ended with an error.
+    Failure: gcloud failed several times in a row.
+  """
+  tpu, failures = plan.tpu, 0
+  while True:
+    try:
+      now, reason = state(tpu)
+      if now == "absent":
+        tell(f"asking for {plan.accelerator_type} in {tpu.zone}")
+        gcloud.call(create(plan))
+      elif now in ("FAILED", "SUSPENDED"):
+        if gcloud.is_quota(reason):
+          raise gcloud.to_error([], 1, reason)
+        what = "was preempted" if now == "SUSPENDED" else f"failed: {reason}"
+        tell(f"{tpu.name} {what}; asking anew")
+        gcloud.call(gcloud.delete(tpu))
+      elif now != "ACTIVE":
+        tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
+      elif _tend(plan, tell):
+        return
+      failures = 0
+    except gcloud.Failure as error:
+      failures += 1
+      if failures == _MAX_FAILURES:
+        raise
+      tell(f"{error}; trying again")
+      lost = isinstance(error, gcloud.NotFound | gcloud.LostWorker)
+      if lost and failures == _MAX_LOST:
+        tell(f"{tpu.name} has lost a worker; asking for another slice")
+        with contextlib.suppress(gcloud.NotFound):
+          gcloud.call(gcloud.delete(tpu))
+    time.sleep(seconds)
+
+
+def _tend(plan: Plan, tell: Callable[[str], None]) -> bool:
+  """Gets workers going that are not; returns whether all are done."""
+  name, num = plan.tpu.name, num_workers(plan.tpu)
+  states = worker_states(plan, num)
+  for worker, now in states:
+    if now == "busy":
+      raise gcloud.Refusal(
+        f"worker {worker} of {name} trains something else; --do=stop first, or"
+        " choose another --name"
+      )
+    code = int(now[5:]) if now.startswith("exit ") else 0
+    if code not in (0, stopping.EXIT_CODE) and code <= _SIGNALLED:
+      raise gcloud.Refusal(
+        f"worker {worker} of {name} ended with exit code {code}; see --do=log"
+        f" --worker={worker}"
+      )
+  num_done = sum(now == "exit 0" for _, now in states)
+  num_running = sum(now == "running" for _, now in states)
+  if num_done + num_running == num:
+    tell(f"{num_running} of {num} workers train, {num_done} are done")
+    return num_done == num
+  if any(now == "absent" for _, now in states):
+    tell(f"installing on {num} workers of {name}")
+    install(plan)
+  for line in start(plan, num):
+    tell(line)
+  return False
+
+
+def _pack(folder: pathlib.Path) -> None:
+  """The commit of this source tree as a bundle, and its changes as a patch."""
+  bundle, patch = folder / tpu_worker.BUNDLE, folder / tpu_worker.PATCH
+  for words in (
+    ["bundle", "create", "--quiet", bundle, "HEAD"],
+    ["diff", "HEAD", "--binary", f"--output={patch}"],
+  ):
+    try:
+      subprocess.run(
+        ["git", "-C", TREE, *words], check=True, capture_output=True, text=True
+      )
+    except FileNotFoundError as error:
+      raise ValueError("git is not installed here; give --git_url") from error
+    except subprocess.CalledProcessError as error:
+      raise ValueError(
+        f"{TREE} cannot be copied as a checkout of git; give --git_url:"
+        f" {error.stderr.strip()}"
+      ) from error
+
+
+def tell_once(write: Callable[[str], None]) -> Callable[[str], None]:
+  """Passes on what was not the last thing to be told."""
+  last = ""
+
+  def tell(text: str) -> None:
+    nonlocal last
+    if text != last:
+      last = text
+      write(text)
+
+  return tell

@@ -1,0 +1,229 @@
+import dataclasses
+import io
+import itertools
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl import flags
+from etils import epath
+
+from emergence import (
+  blocks,
+  checkpoint,
+  population,
+  records,
+  remote,
+  report,
+  sections,
+  sweep,
+  tables,
+)
+from emergence.analysis import rows, series
+from emergence.blocks import Interrupted, Saving
+from emergence.config import Cell
+from emergence.params import load_params
+from experiments import command
+
+CELL = Cell("count", 8, 1)
+
+
+@pytest.fixture(scope="module")
+def config(tiny):
+  """One cell, so that tests compile little."""
+  grid = dataclasses.replace(tiny.grid, depths=(1,))
+  return dataclasses.replace(tiny, grid=grid)
+
+
+@pytest.fixture(scope="module")
+def programs(config):
+  devices = population.local_devices(2)
+  return {CELL: population.compile_cell(config, CELL, devices)}
+
+
+@pytest.fixture(autouse=True)
+def stop_after_each_update(monkeypatch):
+  run = population.run
+  monkeypatch.setattr(
+    population, "run", lambda *args: run(*args, seconds_between_stops=0.0)
+  )
+
+
+@pytest.fixture
+def workdir(bucket) -> epath.Path:
+  return epath.Path("gs://bucket/runs/tiny")
+
+
+def train(config, programs, workdir, work=None, **options):
+  devices = population.local_devices(2)
+  sweep.prepare(config, workdir, devices)
+  blocks.remove_left_behind(config, workdir)
+  if work is None:
+    work = sweep.remaining(config, workdir, config.seeds.requested)
+  return sweep.run(config, workdir, work, devices, programs, **options)
+
+
+def interrupt(config, programs, workdir, saving):
+  """Trains three updates of six."""
+  stops = itertools.count()
+  with pytest.raises(Interrupted):
+    train(
+      *(config, programs, workdir),
+      saving=saving,
+      should_stop=lambda: next(stops) >= 4,
+    )
+
+
+def test_an_interrupted_sweep_goes_on_in_a_bucket_as_on_a_disk(
+  config, programs, workdir, bucket, tmp_path
+):
+  local = epath.Path(tmp_path)
+  saving = Saving(steps=1, params="final")
+  train(config, programs, local, saving=saving)
+  interrupt(config, programs, workdir, saving)
+  saved = [path.name for path in (workdir / "checkpoints").glob("*/*/*/*/*")]
+  assert sorted(saved) == 2 * ["00000002"] + 2 * ["00000003"]
+  bucket.new_machine()
+  steps = []
+  train(
+    *(config, programs, workdir),
+    saving=saving,
+    on_progress=lambda progress: steps.append(progress.step),
+  )
+  assert min(steps) > 3
+  pd.testing.assert_frame_equal(records.read(workdir), records.read(local))
+  assert not (workdir / "checkpoints").exists()
+  kept, expected = (load_params(d, CELL, seed=5) for d in (workdir, local))
+  np.testing.assert_equal(kept, expected)
+
+
+def test_what_is_wrong_with_a_checkpoint_in_a_bucket_costs_that_one(
+  config, programs, workdir, bucket, caplog
+):
+  saving = Saving(steps=1)
+  interrupt(config, programs, workdir, saving)
+  first, second = (workdir / "checkpoints").glob("*/*/*/*")
+  (first / "00000003" / "commit_success.txt").unlink()
+  (second / "00000003" / "arrays.safetensors").write_bytes(b"noise")
+  bucket.new_machine()
+  assert train(config, programs, workdir, saving=saving) == 8
+  told = "\n".join(record.getMessage() for record in caplog.records)
+  assert "its save was cut off; renamed to unfinished-00000003" in told
+  assert "renamed to damaged-00000003" in told
+  assert told.count("continues from step 2") == 2
+
+
+def test_a_save_in_a_bucket_replaces_one_of_the_same_step(workdir):
+  folder = workdir / "checkpoints" / str(CELL) / "seeds-000000-000003"
+  with checkpoint.Checkpointer() as checkpointer:
+    for value in (1, 2):
+      checkpointer.save(folder, 5, {"x": np.int32(value)}, {})
+  assert checkpoint.restore(folder, {"x": np.int32(0)}, {}) == (5, {"x": 2}, {})
+
+
+def test_an_upload_that_fails_leaves_what_was_there(workdir, bucket):
+  path = workdir / "config.json"
+  records.write_atomically(path, b"old")
+
+  def fail(self, final=False):
+    raise OSError("no way to the bucket")
+
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    monkeypatch.setattr(bucket.file, "_upload_chunk", fail)
+    with pytest.raises(OSError, match="no way"):
+      records.write_atomically(path, b"new")
+  assert path.read_bytes() == b"old"
+  assert list(bucket.objects) == ["bucket/runs/tiny/config.json"]
+
+
+def test_machines_with_shards_fill_one_bucket(
+  config, programs, workdir, bucket
+):
+  sweep.prepare(config, workdir, population.local_devices(2))
+  work = sweep.remaining(config, workdir, config.seeds.requested)
+  for index in (0, 1):
+    # Each looked before the other one wrote.
+    share = sweep.shard(work, config, index, 2)
+    bucket.new_machine()
+    assert train(config, programs, workdir, share) == 4
+  assert sweep.remaining(config, workdir, config.seeds.requested) == []
+
+
+def test_what_others_write_is_seen_if_asked_for(workdir, bucket):
+  other = bucket.other_machine()
+  other.put_object("bucket/runs/tiny/a", b"")
+  assert len(list(workdir.iterdir())) == 1
+  other.put_object("bucket/runs/tiny/b", b"")
+  assert len(list(workdir.iterdir())) == 1  # gcsfs remembers.
+  bucket.new_machine()
+  remote.see_others(workdir)
+  assert len(list(workdir.iterdir())) == 2
+  other.put_object("bucket/runs/tiny/c", b"")
+  assert len(list(workdir.iterdir())) == 3
+
+
+def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
+  train(config, programs, workdir)
+  bucket.new_machine()
+  found = sections.read(workdir)
+  assert [run.seeds for run in found.runs] == [8]
+  options = series.Options(num_resamples=50, num_permutations=50)
+  analysis = series.analyze(tables.read(workdir), options)
+  rows.write_files(workdir, rows.files(analysis, []))
+
+  def write():
+    parts = [*sections.opening(found), *sections.closing(found)]
+    return report.write(workdir, "title", "text", parts)
+
+  page = write()
+  assert page.read_text().startswith("<!DOCTYPE html>")
+  table = pd.read_csv(io.BytesIO((workdir / "summary.csv").read_bytes()))
+  assert set(table["n_seeds"]) == {8}
+  written = dict(bucket.objects)
+  assert any(name.endswith(".svg") for name in written)
+  write()
+  assert bucket.objects == written  # With the times of the objects.
+
+
+def run_main(main) -> int:
+  """The exit code of a main that takes no flags."""
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    monkeypatch.setattr(sys, "argv", ["main"])
+    monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
+    monkeypatch.setattr(command.app, "run", lambda main, **_: main(["main"]))
+    with pytest.raises(SystemExit) as end:
+      command.run(main)
+  return end.value.code
+
+
+def test_what_a_bucket_refuses_is_one_line(capsys):
+  error = type("HttpError", (Exception,), {"__module__": "gcsfs.retry"})
+
+  def main():
+    raise error("Anonymous caller\ndoes not have access, 401")
+
+  assert run_main(main) == 1
+  assert capsys.readouterr().err == (
+    "error: HttpError: Anonymous caller does not have access, 401\n"
+  )
+
+
+def test_a_defect_is_no_refusal():
+  def main():
+    raise LookupError("ours")
+
+  with pytest.raises(LookupError):
+    run_main(main)
+
+
+def test_what_is_remote():
+  assert remote.is_remote("gs://bucket/folder")
+  assert not remote.is_remote(epath.Path("/tmp/gs:/folder"))
+
+
+def test_other_paths_ask_nothing_of_fsspec(monkeypatch):
+  monkeypatch.setitem(sys.modules, "fsspec", types.ModuleType("fsspec"))
+  monkeypatch.setitem(sys.modules, "fsspec.config", None)
+  remote.see_others("/tmp/folder")

@@ -1,0 +1,608 @@
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from launch import gcloud, tpu_slice, tpu_worker
+from launch.gcloud import Slice
+from launch.tpu_slice import Plan
+
+TESTS = pathlib.Path(__file__).parent
+TPU = Slice("tpu", "us-west4-a")
+SWEEP = ("--config=tiny", "--workdir=gs://bucket/a b", "--override=x='$HOME'")
+PLAN = Plan(
+  TPU, "v5litepod-8", "v2", False, (), None, "HEAD", "3.12", None, SWEEP, True
+)
+QUOTA = (
+  "Quota limit 'TPUV5sPreemptibleLitepodPerProjectPerRegionForTPUAPI' has been"
+  " exceeded. Limit: 0 in region us-west4."
+)
+LOST = (
+  "ssh: connect to host 34.1.2.3 port 22: Connection timed out\nERROR:"
+  " (gcloud.compute.tpus.tpu-vm.ssh) [/usr/bin/ssh] exited with return code"
+  " [255]."
+)
+# What uv makes of an environment, with a sweep that ends as it is told to.
+PYTHON = """\
+#!/bin/bash
+case "$2" in
+  launch.tpu_worker) exec {python} "$@";;
+  experiments.report) echo "reported ${{@:3}} on $JAX_PLATFORMS"; exit;;
+esac
+printf '%s\\n' "$TPU_PROCESS_BOUNDS" "$@" >> {folder}/sweeps.txt
+echo training
+code=$(head -n 1 {folder}/codes.txt)
+sed -i 1d {folder}/codes.txt
+exit "${{code:-0}}"
+"""
+UV = """\
+#!/bin/bash
+[ "$3" = venv ] && mkdir -p .venv/bin && cp {folder}/python .venv/bin/python
+exit 0
+"""
+
+
+class Cloud:
+  """The stand-in for gcloud, and what is asked of it."""
+
+  def __init__(self, folder):
+    self.folder = folder
+    self.play()
+
+  def play(self, *states, workers=1, failures=()):
+    content = {
+      "states": states or ["ACTIVE"],
+      "workers": workers,
+      "failures": [
+        {"times": 1, "code": 1, "stderr": ""} | item for item in failures
+      ],
+    }
+    (self.folder / "play.json").write_text(json.dumps(content))
+
+  def end_sweeps_with(self, *codes):
+    text = "".join(f"{code}\n" for code in codes)
+    (self.folder / "codes.txt").write_text(text)
+
+  def calls(self):
+    file = self.folder / "calls.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+  def verbs(self):
+    """What was called, without the looks, and each run of the same once."""
+    found = []
+    for call in self.calls():
+      verb = next(w for w in call[3:] if not w.startswith("queued-"))
+      verb = call[4] if len(call) > 4 and call[1] == "compute" else verb
+      if verb == "ssh":
+        for name in ("state", "start", "install"):
+          if f"tpu_worker {name} " in call[-1] or f"-m pip {name}" in call[-1]:
+            verb = name
+      if verb not in ("describe", "state", "scp") and found[-1:] != [verb]:
+        found.append(verb)
+    return found
+
+  def sweeps(self):
+    return (self.folder / "sweeps.txt").read_text().splitlines()
+
+
+def make_cloud(folder):
+  """The stand-in in a folder, and the environment that finds it."""
+
+  def write(name, text):
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
+
+  fake = TESTS / "fake_gcloud.py"
+  write("bin/gcloud", f'#!/bin/bash\nexec {sys.executable} -S {fake} "$@"\n')
+  write("worker_bin/python3", UV.format(folder=folder))
+  write("python", PYTHON.format(python=sys.executable, folder=folder))
+  write("codes.txt", "")
+  return Cloud(folder), {
+    "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+    "FAKE_GCLOUD": str(folder),
+  }
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+  cloud, environment = make_cloud(tmp_path)
+  for name, value in environment.items():
+    monkeypatch.setenv(name, value)
+  # A source tree, with one change that is not committed.
+  tree = tmp_path / "tree"
+  git = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@x"]
+  (tree / "launch").mkdir(parents=True)
+  for name in ("__init__.py", "tpu_worker.py"):
+    text = (TESTS.parent / "launch" / name).read_text()
+    (tree / "launch" / name).write_text(text)
+  (tree / "changed.txt").write_text("old\n")
+  for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+    subprocess.run([*git, *words], check=True)
+  (tree / "changed.txt").write_text("new\n")
+  monkeypatch.setattr(tpu_slice, "TREE", tree)
+  return cloud
+
+
+def watch(plan=PLAN):
+  """What was told until all workers were done."""
+  told = []
+  tpu_slice.watch(plan, 0.05, tpu_slice.tell_once(told.append))
+  return told
+
+
+def test_a_slice_is_asked_for_installed_started_and_watched(cloud):
+  cloud.play(
+    *("CREATING", "WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE"), workers=2
+  )
+  told = watch()
+  assert cloud.verbs() == ["create", "install", "start"]
+  assert told[:4] == [
+    "asking for v5litepod-8 in us-west4-a",
+    "tpu is being made",
+    "tpu waits in the queue, as nothing is free",
+    "tpu gets its machines",
+  ]
+  assert told[-1] == "0 of 2 workers train, 2 are done"
+  home = cloud.folder / "worker-1" / "emergence"
+  assert (home / "changed.txt").read_text() == "new\n"
+  assert (home / ".launch" / "log").read_text() == "training\n"
+  common = ["-m", "experiments.sweep", *SWEEP]
+  sweeps = "\n".join(cloud.sweeps())
+  for worker in (0, 1):
+    words = ["1,1,1", *common, f"--shard={worker}/2"]
+    assert "\n".join(words) in sweeps
+  # Nobody starts what is done.
+  assert watch() == ["0 of 2 workers train, 2 are done"]
+  assert cloud.verbs() == ["create", "install", "start"]
+
+
+def test_a_slice_of_one_host_is_left_as_it_is(cloud):
+  watch()
+  assert cloud.sweeps()[0] == ""
+  assert cloud.sweeps()[-1] == "--shard=0/1"
+
+
+def test_one_program_over_all_workers_has_no_shards(cloud):
+  cloud.play(workers=2)
+  watch(PLAN._replace(shards=False))
+  assert cloud.sweeps() == 2 * ["", "-m", "experiments.sweep", *SWEEP]
+
+
+def test_a_slice_that_was_preempted_is_asked_for_anew_and_goes_on(cloud):
+  cloud.play("ACTIVE", "ACTIVE", "SUSPENDING", "SUSPENDED", "ACTIVE")
+  cloud.end_sweeps_with(75, 75)
+  told = watch()
+  assert cloud.verbs()[:3] == ["create", "install", "start"]
+  assert cloud.verbs().count("delete") == 1
+  after = cloud.verbs()[cloud.verbs().index("delete") :]
+  assert after == ["delete", "create", "install", "start"]
+  assert "tpu was preempted; asking anew" in told
+
+
+def test_a_worker_that_was_stopped_or_killed_is_started_again(cloud):
+  cloud.end_sweeps_with(75, 137, 0)
+  watch()
+  assert cloud.sweeps().count("-m") == 3
+
+
+def test_a_worker_that_ended_with_an_error_ends_the_watch(cloud):
+  cloud.end_sweeps_with(2)
+  with pytest.raises(
+    gcloud.Refusal, match=r"worker 0 .* exit code 2; see --do"
+  ):
+    watch()
+
+
+def test_a_worker_that_trains_something_else_is_left_alone(cloud):
+  cloud.play()
+  watch()
+  left = cloud.folder / "worker-0" / "emergence" / ".launch"
+  with subprocess.Popen(
+    [sys.executable, "-c", "input()", "launch.tpu_worker"],
+    stdin=subprocess.PIPE,
+  ) as other:
+    (left / "pid").write_text(str(other.pid))
+    (left / "task").write_text("other")
+    with pytest.raises(gcloud.Refusal, match="trains something else"):
+      watch()
+    assert other.poll() is None
+    other.communicate(b"\n")
+
+
+def test_stockout_is_waited_for_and_asked_again(cloud):
+  error = {"code": 8, "message": "There is no more capacity in the zone"}
+  failed = {"state": "FAILED", "failedData": {"error": error}}
+  cloud.play("WAITING_FOR_RESOURCES", failed, "ACTIVE")
+  told = watch()
+  assert (
+    "tpu failed: There is no more capacity in the zone; asking anew" in told
+  )
+  assert cloud.verbs() == ["create", "delete", "create", "install", "start"]
+
+
+@pytest.mark.parametrize("when", ["asked", "later"])
+def test_a_quota_that_is_used_up_ends_it(cloud, when):
+  if when == "asked":
+    text = f"ERROR: (gcloud.compute.tpus.queued-resources.create) {QUOTA}"
+    cloud.play(failures=[{"in": "create", "stderr": text}])
+  else:
+    failed = {"state": "FAILED", "failedData": {"error": {"message": QUOTA}}}
+    cloud.play(failed)
+  with pytest.raises(gcloud.Refusal, match=r"^quota: Quota limit .*; ask for"):
+    watch()
+  assert cloud.verbs() == ["create"]
+
+
+def test_a_worker_that_does_not_answer_for_a_moment_is_asked_again(cloud):
+  cloud.play(failures=[{"in": "tpu_worker state", "stderr": LOST, "times": 2}])
+  told = watch()
+  assert any("a worker does not answer" in text for text in told)
+  assert cloud.verbs() == ["create", "install", "start"]
+
+
+def test_a_worker_that_is_lost_costs_the_slice(cloud):
+  cloud.play(failures=[{"in": "tpu_worker state", "stderr": LOST, "times": 3}])
+  assert "tpu has lost a worker; asking for another slice" in watch()
+  assert cloud.verbs() == ["create", "delete", "create", "install", "start"]
+
+
+def test_failures_that_do_not_end_do(cloud):
+  text = "ERROR: (gcloud) UNAVAILABLE: The service is currently unavailable."
+  cloud.play(failures=[{"in": "describe", "stderr": text, "times": 99}])
+  with pytest.raises(gcloud.Failure, match="UNAVAILABLE"):
+    watch()
+  assert len(cloud.calls()) == 6
+
+
+def test_whoever_is_not_logged_in_is_told_how(cloud):
+  text = textwrap.dedent("""\
+    ERROR: (gcloud.compute.tpus.queued-resources.describe) You do not currently have an active account selected.
+    Please run:
+
+      $ gcloud auth login
+
+    to obtain new credentials.""")  # noqa: E501
+  cloud.play(failures=[{"in": "describe", "stderr": text}])
+  with pytest.raises(gcloud.Refusal, match="run gcloud auth login: You do not"):
+    watch()
+
+
+def test_without_gcloud_there_is_one_line(cloud, monkeypatch):
+  monkeypatch.setenv("PATH", str(cloud.folder))
+  with pytest.raises(gcloud.Refusal, match="gcloud is not installed"):
+    watch()
+
+
+def test_a_tree_that_git_does_not_know_is_refused(cloud, tmp_path, monkeypatch):
+  monkeypatch.setattr(tpu_slice, "TREE", tmp_path)
+  with pytest.raises(ValueError, match="give --git_url"):
+    tpu_slice.install(PLAN)
+
+
+def test_source_from_a_url_is_installed(cloud):
+  gcloud.call(tpu_slice.create(PLAN))
+  url = f"file://{tpu_slice.TREE}"
+  tpu_slice.install(PLAN._replace(git_url=url, git_ref="HEAD"))
+  home = cloud.folder / "worker-0" / "emergence"
+  assert (home / "changed.txt").read_text() == "old\n"
+
+
+def test_a_config_in_a_file_is_copied(cloud, tmp_path):
+  file = tmp_path / "mine.py"
+  file.write_text("config = 1")
+  watch(PLAN._replace(config_file=str(file)))
+  copied = cloud.folder / "worker-0" / "emergence" / ".launch" / "mine.py"
+  assert copied.read_text() == "config = 1"
+
+
+def test_a_report_is_written_beside_a_sweep(cloud):
+  watch()
+  script = tpu_worker.report("gs://bucket/a b")
+  assert gcloud.call(gcloud.ssh(TPU, script, 0)) == (
+    "reported --workdir=gs://bucket/a b on cpu\n"
+  )
+
+
+def run_worker(*words):
+  done = subprocess.run(
+    [sys.executable, "-m", "launch.tpu_worker", *words],
+    capture_output=True,
+    text=True,
+    env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+  )
+  assert done.returncode == 0, done.stderr
+  return done.stdout.strip()
+
+
+def wait_for(state):
+  end = time.monotonic() + 10
+  while (found := run_worker("state", "t")) != state:
+    assert time.monotonic() < end, found
+
+
+def test_a_worker_outlives_its_starter_and_stops_when_told(
+  tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  assert run_worker("state", "t") == "worker ? idle"
+  script = (
+    "trap 'echo saved; exit 75' TERM; echo begun;"
+    " for i in $(seq 200); do sleep 0.05; done"
+  )
+  assert run_worker("start", "t", "3", "bash", "-c", script) == (
+    "worker 3 started"
+  )
+  log = tmp_path / ".launch" / "log"
+  while "begun" not in log.read_text():
+    time.sleep(0.01)
+  assert run_worker("state", "t") == "worker 3 running"
+  assert run_worker("start", "t", "3", "false") == "worker 3 running"
+  assert run_worker("start", "other", "3", "false") == "worker 3 busy"
+  run_worker("stop")
+  wait_for("worker 3 exit 75")
+  assert log.read_text() == "begun\nsaved\n"
+  run_worker("stop")
+  assert run_worker("start", "t", "3", "true") == "worker 3 started"
+  wait_for("worker 3 exit 0")
+  assert run_worker("start", "t", "3", "false") == "worker 3 exit 0"
+
+
+def test_a_worker_that_was_switched_off_has_died(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  run_worker("start", "t", "0", "true")
+  wait_for("worker 0 exit 0")
+  (tmp_path / ".launch" / "exit_code").unlink()
+  # Another process has got its number.
+  (tmp_path / ".launch" / "pid").write_text(str(os.getpid()))
+  assert run_worker("state", "t") == "worker 0 died"
+
+
+@pytest.mark.parametrize(
+  ("accelerator_type", "hosts"),
+  [
+    ("v5litepod-1", 1),
+    ("v5litepod-8", 1),
+    ("v5litepod-16", 4),
+    ("v6e-256", 64),
+    ("v4-8", 1),
+    ("v4-32", 4),
+    ("v3-8", 1),
+    ("v5p-128", 16),
+  ],
+)
+def test_hosts_are_counted(accelerator_type, hosts):
+  assert tpu_slice.num_hosts(accelerator_type) == hosts
+  assert tpu_slice.runtime_version(accelerator_type)
+
+
+RUN_ALL = """
+import contextlib, io, json, sys
+from absl import flags
+from absl.testing import flagsaver
+from launch import tpu_vm
+
+sys.path.insert(0, sys.argv[2])
+from bucket import installed
+
+stack = contextlib.ExitStack()
+stack.enter_context(installed("bucket")).other_machine().put_object(
+  "bucket/paper/records/count/width-64/depth-4/seeds-000000-000031.parquet", b""
+)
+flags.FLAGS(["x", "--config=quickstart", "--workdir=w", "--zone=z"])
+for words in json.loads(sys.argv[1]):
+  out = io.StringIO()
+  with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
+    flags.FLAGS(["x", *words])
+    try:
+      tpu_vm.main()
+    except (ValueError, OSError) as error:
+      print("error:", error)
+  print(json.dumps(out.getvalue()))
+"""
+GIVEN = ["--config=paper_count", "--workdir=gs://bucket/paper", "--zone=z"]
+README = (TESTS.parent / "launch" / "README.md").read_text(encoding="utf-8")
+README_RUN = re.search(
+  r"^    \$ python -m launch\.tpu_vm (.*)\n((?:    .*\n)+)",
+  README,
+  re.MULTILINE,
+)
+assert README_RUN
+README_COMMANDS = re.findall(
+  r"^    python -m launch\.tpu_vm (.*)", README, re.MULTILINE
+)
+ACTIONS = "train create install run stop log status report delete".split()
+RUNS = {
+  **{do: [f"--do={do}", "--dry_run"] for do in ACTIONS},
+  "all": [
+    *("--dry_run", "--spot", "--accelerator_type=v5litepod-16", "--project=p"),
+    *("--create_option=--service-account=me", "--ssh_option=--internal-ip"),
+    *("--override=seeds.block=4", "--override=eval.items=8", "--seeds=0-31"),
+    *("--keep_params=final", "--config=some where/mine.py"),
+  ],
+  "readme": shlex.split(README_RUN[1]),
+  **{
+    f"readme {number}": [*shlex.split(line), "--dry_run"]
+    for number, line in enumerate(README_COMMANDS)
+  },
+  "asked for": ["--do=create"],
+  "there": ["--do=status"],
+  "deleted": ["--do=delete"],
+  "not there": ["--do=status"],
+  "no bucket": ["--workdir=/tmp/x"],
+  "shard": ["--shard=0/2"],
+  "override": ["--override=seeds.blok=4"],
+  "accelerator": ["--accelerator_type=v5e"],
+  "runtime": ["--accelerator_type=v9-8"],
+  "name": ["--name=My TPU"],
+  "python": ["--python=3.10"],
+}
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+  """What the command prints, for each of RUNS; one start of Python in all."""
+  folder = tmp_path_factory.mktemp("printed")
+  config = folder / "some where" / "mine.py"
+  config.parent.mkdir()
+  config.write_text("from experiments.configs.paper_count import config")
+  _, environment = make_cloud(folder)
+  runs = [[*GIVEN, *words] for words in RUNS.values()]
+  environment |= {"PYTHONPATH": str(TESTS.parent), "JAX_PLATFORMS": "cpu"}
+  done = subprocess.run(
+    [sys.executable, "-c", RUN_ALL, json.dumps(runs), str(TESTS)],
+    capture_output=True,
+    text=True,
+    cwd=folder,
+    env=os.environ | environment,
+  )
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  return {name: json.loads(line) for name, line in zip(RUNS, lines)}
+
+
+def printed_commands(text):
+  return [shlex.split(l) for l in text.splitlines() if not l.startswith("#")]
+
+
+def reference():
+  """For each command, its flags, and whether each takes a value."""
+  lines = (TESTS / "gcloud_reference.txt").read_text().splitlines()
+  takes_value = lambda text: {
+    name: bool(value)
+    for name, value in re.findall(r"(?<![\w-])(--[a-z0-9-]+)(=)?", text)
+  }
+  everywhere = takes_value(lines[-1])
+  return {
+    words[0].strip(): takes_value(line) | everywhere
+    for line in lines
+    if (words := re.split(r"(?=[\[(])| \[USER", line, maxsplit=1))[
+      0
+    ].startswith("gcloud ")
+  }
+
+
+def require_in_reference(command):
+  known = reference()
+  name = next(
+    name for name in known if command[: len(name.split())] == name.split()
+  )
+  given = command[len(name.split()) :]
+  for word in given:
+    if word.startswith("--"):
+      flag, equals, _ = word.partition("=")
+      assert flag in known[name], f"{name} has no {flag}"
+      assert known[name][flag] == bool(equals), f"{flag} of {name}"
+  words = [word for word in given if not word.startswith("--")]
+  assert len(words) == {"scp": 2, "cp": 4}.get(name.split()[-1], 1), command
+  if name.endswith("create"):
+    needed = ("--runtime-version", "--accelerator-type", "--node-id")
+    assert set(needed) <= {word.partition("=")[0] for word in given}
+
+
+@pytest.mark.parametrize("name", [*ACTIONS, "all"])
+def test_gcloud_knows_the_commands_of(name, printed):
+  commands = printed_commands(printed[name])
+  assert commands
+  for command in commands:
+    require_in_reference(command)
+
+
+def test_gcloud_knows_what_the_stand_in_was_called_with(cloud):
+  cloud.play("ACTIVE", "SUSPENDED", "ACTIVE")
+  watch()
+  for command in cloud.calls():
+    require_in_reference(command)
+
+
+def test_a_flag_that_gcloud_does_not_know_is_found():
+  with pytest.raises(AssertionError, match="has no --batch-size"):
+    require_in_reference([*gcloud.ssh(TPU, "ls"), "--batch-size=4"])
+  with pytest.raises(AssertionError, match="--spot of"):
+    require_in_reference(
+      [*gcloud.delete(TPU)[:3], "queued-resources"]
+      + ["create", "x", "--spot=yes"]
+    )
+
+
+def test_a_dry_run_shows_each_worker_its_share(printed):
+  text = printed["all"]
+  starts = [
+    command[-1]
+    for command in printed_commands(text)
+    if "experiments.sweep" in command[-1]
+  ]
+  assert len(starts) == 4
+  for worker, start in enumerate(starts):
+    words = shlex.split(start)
+    sweep = words[words.index("experiments.sweep") + 1 :]
+    assert sorted(sweep) == sorted(
+      [
+        *("--config=.launch/mine.py", "--workdir=gs://bucket/paper"),
+        *("--override=seeds.block=4", "--override=eval.items=8"),
+        *("--seeds=0-31", "--keep_params=final", f"--shard={worker}/4"),
+      ]
+    )
+  assert "--spot" in text
+  assert "--service-account=me" in text
+  assert text.count("--project=p") == len(printed_commands(text))
+
+
+def test_the_readme_shows_what_is_printed(printed):
+  assert README_RUN
+  assert printed["readme"] == textwrap.dedent(README_RUN[2])
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_commands_of_the_readme_are_commands(number, printed):
+  assert len(README_COMMANDS) == 3
+  assert printed[f"readme {number}"].startswith("# ")
+
+
+def test_a_dry_run_calls_nothing(printed):
+  assert "--spot" not in printed["train"]
+  assert [line for line in printed["train"].splitlines() if line[0] == "#"] == [
+    "# ask for the slice",
+    "# look, every 60 s",
+    "# install",
+    "# start the workers",
+    "# only if it was preempted, before asking anew",
+  ]
+
+
+def test_the_status_tells_of_slice_workers_and_cells(printed):
+  assert "--do=status --config=paper_count" in printed["asked for"]
+  first, second, *cells = printed["there"].splitlines()
+  assert (first, second) == ("emergence  ACTIVE", "worker ?  absent")
+  assert cells[0] == "count/width-64/depth-4  32 of 250 seeds"
+  assert cells[-1] == "count/width-320/depth-4  0 of 250 seeds"
+  assert printed["deleted"] == (
+    "emergence is deleted; gs://bucket/paper stays\n"
+  )
+  assert printed["not there"].splitlines() == ["emergence  absent", *cells]
+
+
+@pytest.mark.parametrize(
+  ("name", "part"),
+  [
+    ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
+    ("shard", "--shard is nothing to give to a slice"),
+    ("override", "blok"),
+    ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
+    ("runtime", "no default for v9-8"),
+    ("name", "got 'My TPU'"),
+    ("python", "3.11 or newer, got '3.10'"),
+  ],
+)
+def test_a_mistake_costs_no_slice(name, part, printed):
+  assert printed[name].startswith("error: ")
+  assert part in printed[name]
