@@ -38,7 +38,6 @@ from emergence.budget import Stopwatch
 from emergence.claims import Claims
 from emergence.config import Cell, Config
 from emergence.population import Device
-from emergence.statistics import summary
 from experiments import command
 from experiments.stopping import EXIT_CODE, StopRequest
 
@@ -202,6 +201,10 @@ def show_table(request: Request) -> None:
   Raises:
     ValueError: there are no records, or they cannot be read.
   """
+  # Only here: SciPy, which it needs, takes longer to import than a small cell
+  # to start from the cache.
+  from emergence.statistics import summary
+
   frame = records.read(request.workdir)
   rows = summary.summarize(frame, request.config.headline_length)
   print(console.format_summary(rows))
