@@ -249,8 +249,9 @@ def _restore(
   )
   if found is None:
     _LOG.info("%s: seeds %d to %d begin", cell, seeds[0], seeds[-1])
+    _warn_of_others(job, cell, seeds)
     return None, []
-  step, tree, _ = found
+  step, tree, meta = found
   if not _has_params(job, cell, seeds, step):
     _LOG.warning(
       "%s: seeds %d to %d start again, because their parameters were not kept"
@@ -262,7 +263,36 @@ def _restore(
   _LOG.info(
     "%s: seeds %d to %d go on from step %d", cell, seeds[0], seeds[-1], step
   )
+  _warn_of_versions(cell, seeds, meta.get("versions", {}))
   return _from_tree(job.config, step, tree)
+
+
+def _warn_of_versions(cell: Cell, seeds: Sequence[int], saved: dict) -> None:
+  """Says so where what goes on is not what began."""
+  other = [
+    f"{name} {saved.get(name)} and now {value}"
+    for name, value in records.versions().items()
+    if saved.get(name) != value
+  ]
+  if other:
+    _LOG.warning(
+      "%s: seeds %d to %d: their checkpoint was saved by %s; their records name"
+      " the latter",
+      *(cell, seeds[0], seeds[-1], ", ".join(other)),
+    )
+
+
+def _warn_of_others(job: Job, cell: Cell, seeds: Sequence[int]) -> None:
+  """Says so where seeds that begin were in training in another choice."""
+  folder = _folder(job, cell, seeds)
+  for other in sorted(folder.parent.glob("seeds-*"), key=lambda p: p.name):
+    match = _FOLDER.match(other.name)
+    if match and any(int(match[1]) <= seed <= int(match[2]) for seed in seeds):
+      _LOG.warning(
+        "%s: seeds %d to %d begin, those again that were in training in another"
+        " choice; to go on from %s, ask for its seeds alone",
+        *(cell, seeds[0], seeds[-1], other),
+      )
 
 
 def _has_params(job: Job, cell: Cell, seeds: Sequence[int], step: int) -> bool:

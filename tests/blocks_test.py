@@ -213,6 +213,31 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
   assert records.read(workdir).equals(records.read(whole))
 
 
+def test_seeds_that_begin_again_with_others_are_warned_of(
+  config, programs, workdir, caplog
+):
+  interrupt(config, programs, workdir, asked=2, seeds=[0, 1])
+  (left,) = (workdir / CHECKPOINTS).iterdir()
+  interrupt(config, programs, workdir, asked=2, seeds=[0, 1])
+  assert "again" not in caplog.text
+  train(config, programs, workdir, seeds=[0, 1, 2])
+  assert f"to go on from {left}, ask for its seeds alone" in caplog.text
+
+
+def test_a_checkpoint_of_other_versions_is_gone_on_with_and_warned_of(
+  config, programs, workdir, caplog, monkeypatch
+):
+  interrupt(config, programs, workdir, asked=2)
+  interrupt(config, programs, workdir, asked=2)
+  assert "was saved by" not in caplog.text
+  versions = records.versions() | {"jax_version": "0.0.1"}
+  monkeypatch.setattr(records, "versions", lambda: versions)
+  train(config, programs, workdir)
+  assert "was saved by jax_version" in caplog.text
+  assert "and now 0.0.1" in caplog.text
+  assert "git_commit" not in caplog.text
+
+
 def test_parameters_asked_for_after_an_interruption_start_the_block_again(
   config, programs, workdir, caplog
 ):
