@@ -1,4 +1,4 @@
-"""A slice of TPUs that trains a sweep: asked for, set up, and kept going."""
+"""A slice of TPUs that trains a sweep: what is wanted, asked for and set up."""
 
 import concurrent.futures
 import contextlib
@@ -6,11 +6,8 @@ import pathlib
 import re
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from typing import NamedTuple
 
-from experiments import stopping
 from launch import gcloud, tpu_worker
 from launch.gcloud import Slice
 
@@ -54,18 +51,7 @@ _RUNTIME_VERSIONS = {
   "v5litepod": "v2-alpha-tpuv5-lite",
   **dict.fromkeys(("v2", "v3", "v4"), "tpu-ubuntu2204-base"),
 }
-_WAITS = {
-  "CREATING": "is being made",
-  "ACCEPTED": "waits in the queue",
-  "WAITING_FOR_RESOURCES": "waits in the queue, as nothing is free",
-  "PROVISIONING": "gets its machines",
-  "SUSPENDING": "is being taken away",
-  "DELETING": "is being deleted",
-}
 _GONE = ("PREEMPTED", "TERMINATED", "STOPPED", "STOPPING", "DELETING")
-# Failures in a row after which a slice is given up, and we give up.
-_MAX_LOST, _MAX_FAILURES = 3, 6
-_SIGNALLED = 128  # Exit codes above are those of signals.
 
 
 def runtime_version(accelerator_type: str) -> str:
@@ -207,82 +193,6 @@ def start_commands(plan: Plan, num: int) -> list[list[str]]:
   return commands
 
 
-def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
-  """Gets a slice, has it train, and returns when all workers are done.
-
-  One that is preempted, fails for lack of machines, or does not answer several
-  times in a row is asked for anew.
-
-  Args:
-    plan: what is wanted.
-    seconds: between two looks.
-    tell: called with what is new.
-
-  Raises:
-    Refusal: it cannot go on without the user; a quota is used up, or a worker
-      ended with an error.
-    Failure: gcloud failed several times in a row.
-  """
-  tpu, failures = plan.tpu, 0
-  while True:
-    try:
-      now, reason = state(tpu)
-      if now == "absent":
-        tell(f"asking for {plan.accelerator_type} in {tpu.zone}")
-        gcloud.call(create(plan))
-      elif now in ("FAILED", "SUSPENDED"):
-        if gcloud.is_quota(reason):
-          raise gcloud.to_error([], 1, reason)
-        what = "was preempted" if now == "SUSPENDED" else f"failed: {reason}"
-        tell(f"{tpu.name} {what}; asking anew")
-        gcloud.call(gcloud.delete(tpu))
-      elif now != "ACTIVE":
-        tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
-      elif _tend(plan, tell):
-        return
-      failures = 0
-    except gcloud.Failure as error:
-      failures += 1
-      if failures == _MAX_FAILURES:
-        raise
-      tell(f"{error}; trying again")
-      lost = isinstance(error, gcloud.NotFound | gcloud.LostWorker)
-      if lost and failures == _MAX_LOST:
-        tell(f"{tpu.name} has lost a worker; asking for another slice")
-        with contextlib.suppress(gcloud.NotFound):
-          gcloud.call(gcloud.delete(tpu))
-    time.sleep(seconds)
-
-
-def _tend(plan: Plan, tell: Callable[[str], None]) -> bool:
-  """Gets workers going that are not; returns whether all are done."""
-  name, num = plan.tpu.name, num_workers(plan.tpu)
-  states = worker_states(plan, num)
-  for worker, now in states:
-    if now == "busy":
-      raise gcloud.Refusal(
-        f"worker {worker} of {name} trains something else; --do=stop first, or"
-        " choose another --name"
-      )
-    code = int(now[5:]) if now.startswith("exit ") else 0
-    if code not in (0, stopping.EXIT_CODE) and code <= _SIGNALLED:
-      raise gcloud.Refusal(
-        f"worker {worker} of {name} ended with exit code {code}; see --do=log"
-        f" --worker={worker}"
-      )
-  num_done = sum(now == "exit 0" for _, now in states)
-  num_running = sum(now == "running" for _, now in states)
-  if num_done + num_running == num:
-    tell(f"{num_running} of {num} workers train, {num_done} are done")
-    return num_done == num
-  if any(now == "absent" for _, now in states):
-    tell(f"installing on {num} workers of {name}")
-    install(plan)
-  for line in start(plan, num):
-    tell(line)
-  return False
-
-
 def _pack(folder: pathlib.Path) -> None:
   """The commit of this source tree as a bundle, and its changes as a patch."""
   bundle, patch = folder / tpu_worker.BUNDLE, folder / tpu_worker.PATCH
@@ -301,16 +211,3 @@ def _pack(folder: pathlib.Path) -> None:
         f"{TREE} cannot be copied as a checkout of git; give --git_url:"
         f" {error.stderr.strip()}"
       ) from error
-
-
-def tell_once(write: Callable[[str], None]) -> Callable[[str], None]:
-  """Passes on what was not the last thing to be told."""
-  last = ""
-
-  def tell(text: str) -> None:
-    nonlocal last
-    if text != last:
-      last = text
-      write(text)
-
-  return tell

@@ -24,7 +24,7 @@ from emergence import records, remote, sweep
 from emergence.config import Cell, Config
 from experiments import command
 from experiments import sweep as sweep_main
-from launch import gcloud, tpu_slice, tpu_worker
+from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
 from launch.tpu_slice import Plan
 
 _DO = flags.DEFINE_enum(
@@ -102,7 +102,7 @@ def main() -> None:
   match _DO.value:
     case "train":
       say = lambda text: print(time.strftime("%H:%M:%S"), text, flush=True)
-      tpu_slice.watch(plan, _POLL_SECONDS.value, tpu_slice.tell_once(say))
+      tpu_watch.watch(plan, _POLL_SECONDS.value, tpu_watch.tell_once(say))
       print(f"report  {_again('report')}\ndelete  {_again('delete')}")
     case "create":
       gcloud.call(tpu_slice.create(plan))

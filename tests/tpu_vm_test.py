@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from launch import gcloud, tpu_slice, tpu_worker
+from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
 from launch.gcloud import Slice
 from launch.tpu_slice import Plan
 
@@ -136,7 +136,7 @@ def cloud(tmp_path, monkeypatch):
 def watch(plan=PLAN):
   """What was told until all workers were done."""
   told = []
-  tpu_slice.watch(plan, 0.05, tpu_slice.tell_once(told.append))
+  tpu_watch.watch(plan, 0.05, tpu_watch.tell_once(told.append))
   return told
 
 
