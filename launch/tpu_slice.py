@@ -127,13 +127,19 @@ def worker_states(plan: Plan, num: int) -> list[tuple[str, str]]:
   """Index and state of each worker, as `tpu_worker.state` has them.
 
   Raises:
-    LostWorker: not all of them answer.
+    LostWorker: not all of them answer; `printed` is empty where none does.
   """
-  text = gcloud.call(ask_states(plan, num))
+  reason = ""
+  try:
+    text = gcloud.call(ask_states(plan, num))
+  except gcloud.LostWorker as error:
+    text, reason = error.printed, f": {error}"
   found = re.findall(r"^worker (\d+|\?) (.+?)\s*$", text, re.MULTILINE)
   if len(found) < num:
     raise gcloud.LostWorker(
       f"{num - len(found)} of {num} workers of {plan.tpu.name} do not answer"
+      f"{reason}",
+      text if found else "",
     )
   return sorted(found)
 

@@ -16,16 +16,20 @@ _WAITS = {
   "SUSPENDING": "is being taken away",
   "DELETING": "is being deleted",
 }
-# Failures in a row after which a slice is given up, and we give up.
-_MAX_LOST, _MAX_FAILURES = 3, 6
+# Failures in a row after which a slice is given up, and we give up; neither
+# before some seconds have passed. We give up too after as many slices.
+_MAX_LOST, _MAX_FAILURES, _MAX_SLICES = 3, 6, 3
+_PATIENCE_SECONDS = 120.0
 _SIGNALLED = 128  # Exit codes above are those of signals.
 
 
 def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
   """Gets a slice, has it train, and returns when all workers are done.
 
-  One that is preempted, fails for lack of machines, or does not answer several
-  times in a row is asked for anew.
+  One that is preempted, fails for lack of machines, has no VMs, or one of whose
+  workers does not answer several times in a row while others do, is asked for
+  anew. Where none answers, the way from here may be what is wrong, and it is
+  left to train.
 
   Args:
     plan: what is wanted.
@@ -35,9 +39,9 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
   Raises:
     Refusal: it cannot go on without the user; a quota is used up, or a worker
       ended with an error.
-    Failure: gcloud failed several times in a row.
+    Failure: gcloud failed several times in a row, or no worker answers.
   """
-  tpu, failures = plan.tpu, 0
+  tpu, failures, since, slices = plan.tpu, 0, 0.0, 0
   while True:
     try:
       now, reason = tpu_slice.state(tpu)
@@ -46,7 +50,7 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
         gcloud.call(tpu_slice.create(plan))
       elif now in ("FAILED", "SUSPENDED"):
         if gcloud.is_quota(reason):
-          raise gcloud.to_error([], 1, reason)
+          raise gcloud.out_of_quota(reason)
         what = "was preempted" if now == "SUSPENDED" else f"failed: {reason}"
         tell(f"{tpu.name} {what}; asking anew")
         gcloud.call(gcloud.delete(tpu))
@@ -54,18 +58,42 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
         tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
       elif _tend(plan, tell):
         return
+      else:
+        slices = 0
       failures = 0
     except gcloud.Failure as error:
+      since = since if failures else time.monotonic()
       failures += 1
-      if failures == _MAX_FAILURES:
-        raise
+      is_patient = time.monotonic() - since < _PATIENCE_SECONDS
+      if failures >= _MAX_FAILURES and not is_patient:
+        raise _last(error, tpu.name) from error
       tell(f"{error}; trying again")
-      lost = isinstance(error, gcloud.NotFound | gcloud.LostWorker)
-      if lost and failures == _MAX_LOST:
+      if failures >= _MAX_LOST and not is_patient and _has_lost(error):
+        slices += 1
+        if slices == _MAX_SLICES:
+          raise
         tell(f"{tpu.name} has lost a worker; asking for another slice")
-        with contextlib.suppress(gcloud.NotFound):
+        with contextlib.suppress(gcloud.Failure):
           gcloud.call(gcloud.delete(tpu))
     time.sleep(seconds)
+
+
+def _has_lost(error: gcloud.Failure) -> bool:
+  """Whether it is the slice that lacks something, not the way to it."""
+  if isinstance(error, gcloud.LostWorker):
+    return bool(error.printed)
+  return isinstance(error, gcloud.NotFound)
+
+
+def _last(error: gcloud.Failure, name: str) -> gcloud.Failure:
+  """What is told of an error that does not end."""
+  if isinstance(error, gcloud.LostWorker) and not error.printed:
+    return gcloud.Failure(
+      f"{error}; it is left as it is, may well train on, and costs until"
+      f" --do=delete: can {name} be reached from here, at port 22 or as"
+      " --ssh_option says?"
+    )
+  return error
 
 
 def _tend(plan: Plan, tell: Callable[[str], None]) -> bool:

@@ -61,7 +61,8 @@ class Cloud:
       "states": states or ["ACTIVE"],
       "workers": workers,
       "failures": [
-        {"times": 1, "code": 1, "stderr": ""} | item for item in failures
+        {"times": 1, "code": 1, "stderr": "", "stdout": ""} | item
+        for item in failures
       ],
     }
     (self.folder / "play.json").write_text(json.dumps(content))
@@ -130,6 +131,7 @@ def cloud(tmp_path, monkeypatch):
     subprocess.run([*git, *words], check=True)
   (tree / "changed.txt").write_text("new\n")
   monkeypatch.setattr(tpu_slice, "TREE", tree)
+  monkeypatch.setattr(tpu_watch, "_PATIENCE_SECONDS", 0.0)
   return cloud
 
 
@@ -250,10 +252,69 @@ def test_a_worker_that_does_not_answer_for_a_moment_is_asked_again(cloud):
   assert cloud.verbs() == ["create", "install", "start"]
 
 
-def test_a_worker_that_is_lost_costs_the_slice(cloud):
-  cloud.play(failures=[{"in": "tpu_worker state", "stderr": LOST, "times": 3}])
-  assert "tpu has lost a worker; asking for another slice" in watch()
+def test_a_worker_that_is_lost_while_others_answer_costs_the_slice(cloud):
+  lost = {"in": "tpu_worker state", "stderr": LOST, "times": 3}
+  cloud.play(workers=2, failures=[lost | {"stdout": "worker 0 running"}])
+  told = watch()
+  assert any("1 of 2 workers of tpu do not answer" in text for text in told)
+  assert "tpu has lost a worker; asking for another slice" in told
   assert cloud.verbs() == ["create", "delete", "create", "install", "start"]
+
+
+def test_vms_that_are_gone_cost_the_slice(cloud):
+  text = "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such node"
+  cloud.play(failures=[{"in": "tpu-vm describe", "stderr": text, "times": 3}])
+  watch()
+  assert cloud.verbs() == ["create", "delete", "create", "install", "start"]
+
+
+def test_slice_after_slice_is_not_given_up_for_ever(cloud):
+  text = "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such node"
+  cloud.play(failures=[{"in": "tpu-vm describe", "stderr": text, "times": 99}])
+  with pytest.raises(gcloud.NotFound, match="no such node"):
+    watch()
+  assert cloud.verbs() == 2 * ["create", "delete"] + ["create"]
+
+
+def test_a_slice_none_of_whose_workers_answers_is_left_alone(cloud):
+  failure = {"in": "tpu_worker state", "stderr": LOST, "times": 99}
+  cloud.play(workers=2, failures=[failure])
+  with pytest.raises(gcloud.Failure, match=r"left as it is.*until --do=delete"):
+    watch()
+  assert cloud.verbs() == ["create"]
+
+
+def test_a_slice_is_given_time_before_it_is_given_up(cloud, monkeypatch):
+  monkeypatch.setattr(tpu_watch, "_PATIENCE_SECONDS", 9e9)
+  text = "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such node"
+  cloud.play(failures=[{"in": "tpu-vm describe", "stderr": text, "times": 9}])
+  watch()
+  assert cloud.verbs() == ["create", "install", "start"]
+
+
+# What a worker says, and what gcloud does.
+@pytest.mark.parametrize(
+  ("kind", "code", "stderr"),
+  [
+    (gcloud.Failure, 1, "pip-9.whl was not found in the package registry"),
+    (gcloud.Failure, 1, "OSError: [Errno 122] Disk quota exceeded"),
+    (gcloud.Failure, 2, "error: Failed to fetch: HTTPError 404"),
+    (
+      gcloud.Failure,
+      1,
+      "Retrying: [/usr/bin/ssh] exited with return code [255]",
+    ),
+    (gcloud.Failure, 1, "google.api PERMISSION_DENIED: storage.objects.create"),
+    (gcloud.LostWorker, 255, "CommandError: exited with return code [255]."),
+    (gcloud.LostWorker, 1, LOST),
+    (gcloud.NotFound, 1, "ERROR: (gcloud.compute) NOT_FOUND: no such node"),
+    (gcloud.Refusal, 2, "ERROR: (gcloud.compute) unrecognized arguments: --x"),
+    (gcloud.Refusal, 1, f"ERROR: (gcloud.compute) {QUOTA}"),
+  ],
+)
+def test_only_what_gcloud_says_is_of_the_slice(kind, code, stderr):
+  error = gcloud.to_error(gcloud.ssh(TPU, "uv pip install"), code, stderr)
+  assert type(error) is kind
 
 
 def test_failures_that_do_not_end_do(cloud):
