@@ -149,6 +149,11 @@ def ask_states(plan: Plan, num: int) -> list[str]:
   return gcloud.ssh(plan.tpu, tpu_worker.state(plan.sweep, num))
 
 
+def stop(plan: Plan) -> list[str]:
+  """The command that has all workers save what they train, and end."""
+  return gcloud.ssh(plan.tpu, tpu_worker.stop())
+
+
 def install(plan: Plan) -> None:
   """Puts the source and what it needs on all workers; safe to repeat.
 

@@ -113,7 +113,7 @@ def main() -> None:
       for line in tpu_slice.start(plan, tpu_slice.num_workers(plan.tpu)):
         print(line)
     case "stop":
-      gcloud.call(gcloud.ssh(plan.tpu, tpu_worker.stop()))
+      gcloud.call(tpu_slice.stop(plan))
       print("the workers save what they train, and end")
     case "log":
       gcloud.follow(gcloud.ssh(plan.tpu, tpu_worker.log(), _WORKER.value))
@@ -259,7 +259,7 @@ def _print_commands(plan: Plan, workdir: str) -> None:
     },
     "install": {"install": tpu_slice.install_commands(plan, None)},
     "run": {"start the workers": tpu_slice.start_commands(plan, num)},
-    "stop": {"stop the workers": [gcloud.ssh(tpu, tpu_worker.stop())]},
+    "stop": {"stop the workers": [tpu_slice.stop(plan)]},
     "log": {"follow": [gcloud.ssh(tpu, tpu_worker.log(), _WORKER.value)]},
     "report": {
       "write it": [gcloud.ssh(tpu, tpu_worker.report(workdir), 0)],

@@ -21,6 +21,8 @@ _WAITS = {
 _MAX_LOST, _MAX_FAILURES, _MAX_SLICES = 3, 6, 3
 _PATIENCE_SECONDS = 120.0
 _SIGNALLED = 128  # Exit codes above are those of signals.
+# How often a worker may end badly, within how many seconds.
+_MAX_ENDS, _END_SECONDS = 3, 7200.0
 
 
 def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
@@ -38,10 +40,11 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
 
   Raises:
     Refusal: it cannot go on without the user; a quota is used up, or a worker
-      ended with an error.
+      ended with an error of the user's, or too often.
     Failure: gcloud failed several times in a row, or no worker answers.
   """
   tpu, failures, since, slices = plan.tpu, 0, 0.0, 0
+  ends: dict[str, list[float]] = {}
   while True:
     try:
       now, reason = tpu_slice.state(tpu)
@@ -56,7 +59,7 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
         gcloud.call(gcloud.delete(tpu))
       elif now != "ACTIVE":
         tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
-      elif _tend(plan, tell):
+      elif _tend(plan, ends, tell):
         return
       else:
         slices = 0
@@ -96,33 +99,72 @@ def _last(error: gcloud.Failure, name: str) -> gcloud.Failure:
   return error
 
 
-def _tend(plan: Plan, tell: Callable[[str], None]) -> bool:
-  """Gets workers going that are not; returns whether all are done."""
+def _tend(
+  plan: Plan, ends: dict[str, list[float]], tell: Callable[[str], None]
+) -> bool:
+  """Gets workers going that are not; returns whether all are done.
+
+  Args:
+    plan: what is wanted.
+    ends: when each worker that was started again had ended badly; is added to.
+    tell: called with what is new.
+  """
   name, num = plan.tpu.name, tpu_slice.num_workers(plan.tpu)
   states = tpu_slice.worker_states(plan, num)
   for worker, now in states:
-    if now == "busy":
-      raise gcloud.Refusal(
-        f"worker {worker} of {name} trains something else; --do=stop first, or"
-        " choose another --name"
-      )
-    code = int(now[5:]) if now.startswith("exit ") else 0
-    if code not in (0, stopping.EXIT_CODE) and code <= _SIGNALLED:
-      raise gcloud.Refusal(
-        f"worker {worker} of {name} ended with exit code {code}; see --do=log"
-        f" --worker={worker}"
-      )
+    _require_hope(worker, now, name, ends.get(worker, []))
   num_done = sum(now == "exit 0" for _, now in states)
   num_running = sum(now == "running" for _, now in states)
   if num_done + num_running == num:
     tell(f"{num_running} of {num} workers train, {num_done} are done")
     return num_done == num
+  if num_running and not plan.shards:
+    # They wait for the others, who can only join them at the beginning.
+    tell(f"{num_running} of {num} workers train one program; stopping them")
+    gcloud.call(tpu_slice.stop(plan))
+    return False
   if any(now == "absent" for _, now in states):
     tell(f"installing on {num} workers of {name}")
     tpu_slice.install(plan)
   for line in tpu_slice.start(plan, num):
     tell(line)
+  for worker, now in states:
+    if _is_bad_end(now):
+      ends.setdefault(worker, []).append(time.monotonic())
   return False
+
+
+def _require_hope(
+  worker: str, state: str, name: str, ends: list[float]
+) -> None:
+  """Raises Refusal where a worker would end, as it did, another time."""
+  if state == "busy":
+    raise gcloud.Refusal(
+      f"worker {worker} of {name} trains something else; --do=stop first, or"
+      " choose another --name"
+    )
+  see = f"see --do=log --worker={worker}"
+  code = _exit_code(state)
+  if code not in (0, 1, stopping.EXIT_CODE) and code <= _SIGNALLED:
+    raise gcloud.Refusal(
+      f"worker {worker} of {name} ended with exit code {code}; {see}"
+    )
+  # It went on from a checkpoint of minutes before, so that what is wrong for
+  # good has ended it soon again.
+  num_recent = sum(time.monotonic() - end < _END_SECONDS for end in ends)
+  if _is_bad_end(state) and num_recent >= _MAX_ENDS:
+    raise gcloud.Refusal(
+      f"worker {worker} of {name} ended {num_recent + 1} times within"
+      f" {_END_SECONDS / 3600:g} hours, at last: {state}; {see}"
+    )
+
+
+def _is_bad_end(state: str) -> bool:
+  return state == "died" or _exit_code(state) not in (0, stopping.EXIT_CODE)
+
+
+def _exit_code(state: str) -> int:
+  return int(state[5:]) if state.startswith("exit ") else 0
 
 
 def tell_once(write: Callable[[str], None]) -> Callable[[str], None]:

@@ -5,6 +5,7 @@ in `.launch` what is left by
 
   python -m launch.tpu_worker start TASK WORKER COMMAND…
   python -m launch.tpu_worker state TASK
+  python -m launch.tpu_worker forget
   python -m launch.tpu_worker stop
 
 namely `log`, `pid`, `exit_code`, `worker`, its index, and `task`, the name of
@@ -27,6 +28,7 @@ LEFT = ".launch"
 
 _PYTHON = ".venv/bin/python"
 _HERE = [_PYTHON, "-m", "launch.tpu_worker"]
+_FORGET = shlex.join([*_HERE, "forget"])
 
 # A slice of several hosts is one machine to libtpu, which waits for all of them
 # to take part. This makes each host, which has 4 chips there, one of its own.
@@ -74,7 +76,8 @@ def start(
 ) -> str:
   """Starts a worker's part of a sweep, so that it outlives the connection.
 
-  Does nothing where it runs, or has ended well.
+  Does nothing where it runs, or has ended well; but of one program over all of
+  them, those that have ended have to take part again.
 
   Args:
     sweep: flags of experiments.sweep.
@@ -83,13 +86,16 @@ def start(
     shards: each trains blocks of its own, and is a machine of its own;
       otherwise all take part in one program.
   """
+  scripts = [f"cd ~/{FOLDER}"]
   words = [*_HERE, "start", task_name(sweep, num_workers), str(worker)]
   if shards and num_workers > 1:
     words += ["env", *_ALONE]
   words += [_PYTHON, "-m", "experiments.sweep", *sweep]
   if shards:
     words.append(f"--shard={worker}/{num_workers}")
-  return f"cd ~/{FOLDER} && {shlex.join(words)}"
+  else:
+    scripts.append(_FORGET)
+  return " && ".join([*scripts, shlex.join(words)])
 
 
 def state(sweep: Sequence[str], num_workers: int) -> str:
@@ -136,6 +142,9 @@ def main(arguments: Sequence[str]) -> int:
     case ["state", task]:
       worker = _read(folder / "worker") or "?"
       print(f"worker {worker} {_find_state(folder, task)}")
+    case ["forget"]:
+      if not _running(folder):
+        (folder / "task").unlink(missing_ok=True)
     case ["stop"]:
       if pid := _running(folder):
         os.kill(pid, signal.SIGTERM)

@@ -38,8 +38,10 @@ case "$2" in
 esac
 printf '%s\\n' "$TPU_PROCESS_BOUNDS" "$@" >> {folder}/sweeps.txt
 echo training
-code=$(head -n 1 {folder}/codes.txt)
-sed -i 1d {folder}/codes.txt
+code=$( (
+  flock 9; head -n 1 {folder}/codes.txt; sed -i 1d {folder}/codes.txt
+) 9> {folder}/lock)
+[ "$code" = wait ] && trap 'exit 75' TERM && while true; do sleep 0.05; done
 exit "${{code:-0}}"
 """
 UV = """\
@@ -192,9 +194,42 @@ def test_a_slice_that_was_preempted_is_asked_for_anew_and_goes_on(cloud):
 
 
 def test_a_worker_that_was_stopped_or_killed_is_started_again(cloud):
-  cloud.end_sweeps_with(75, 137, 0)
+  cloud.end_sweeps_with(75, 137, 1, 0)
   watch()
-  assert cloud.sweeps().count("-m") == 3
+  assert cloud.sweeps().count("-m") == 4
+
+
+@pytest.mark.parametrize("code", [1, 134])
+def test_a_worker_that_ends_soon_again_and_again_ends_the_watch(cloud, code):
+  cloud.end_sweeps_with(code, 75, code, code, code, 0)
+  expected = (
+    rf"ended 4 times within 2 hours, at last: exit {code}; see --do=log"
+  )
+  with pytest.raises(gcloud.Refusal, match=expected):
+    watch()
+  assert cloud.sweeps().count("-m") == 5
+
+
+def test_a_worker_that_ends_now_and_then_is_started_again(cloud, monkeypatch):
+  monkeypatch.setattr(tpu_watch, "_END_SECONDS", 0.0)
+  cloud.end_sweeps_with(1, 1, 1, 1, 1, 0)
+  watch()
+  assert cloud.sweeps().count("-m") == 6
+
+
+def test_those_who_train_one_program_are_started_together(cloud):
+  cloud.play(workers=2)
+  cloud.end_sweeps_with("wait", 1)
+  told = watch(PLAN._replace(shards=False))
+  assert "1 of 2 workers train one program; stopping them" in told
+  assert cloud.sweeps().count("-m") == 4
+
+
+def test_who_was_done_with_one_program_takes_part_again(cloud):
+  cloud.play(workers=2)
+  cloud.end_sweeps_with(0, 1)
+  watch(PLAN._replace(shards=False))
+  assert cloud.sweeps().count("-m") == 4
 
 
 def test_a_worker_that_ended_with_an_error_ends_the_watch(cloud):
