@@ -54,6 +54,8 @@ def install(source: str | None, ref: str, python: str) -> str:
     "git init --quiet",
     f"git fetch --quiet {where} {shlex.quote(ref)}",
     "git checkout --quiet --force --detach FETCH_HEAD",
+    # The patch of an earlier time may have brought files that git did not know.
+    f"git clean -fdq -e .venv -e {LEFT}",
     *([] if source else [f"(! [ -s ~/{PATCH} ] || git apply ~/{PATCH})"]),
     # The images come with older Pythons; uv brings the one that is asked for.
     "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv",

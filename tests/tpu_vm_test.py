@@ -385,6 +385,24 @@ def test_a_tree_that_git_does_not_know_is_refused(cloud, tmp_path, monkeypatch):
     tpu_slice.install(PLAN)
 
 
+def test_what_was_installed_with_new_files_is_replaced(cloud):
+  git = ["git", "-C", str(tpu_slice.TREE)]
+  new = tpu_slice.TREE / "new.txt"
+  new.write_text("1\n")
+  subprocess.run([*git, "add", "new.txt"], check=True)
+  gcloud.call(tpu_slice.create(PLAN))
+  tpu_slice.install(PLAN)
+  new.write_text("2\n")
+  tpu_slice.install(PLAN)
+  home = cloud.folder / "worker-0" / "emergence"
+  assert (home / "new.txt").read_text() == "2\n"
+  subprocess.run([*git, "rm", "-q", "--cached", "new.txt"], check=True)
+  tpu_slice.install(PLAN)
+  assert not (home / "new.txt").exists()
+  assert (home / ".venv" / "bin" / "python").exists()
+  assert (home / ".launch" / "installed").exists()
+
+
 def test_source_from_a_url_is_installed(cloud):
   gcloud.call(tpu_slice.create(PLAN))
   url = f"file://{tpu_slice.TREE}"
