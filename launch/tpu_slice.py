@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from launch import gcloud, tpu_worker
@@ -154,20 +155,33 @@ def stop(plan: Plan) -> list[str]:
   return gcloud.ssh(plan.tpu, tpu_worker.stop())
 
 
-def install(plan: Plan) -> None:
-  """Puts the source and what it needs on all workers; safe to repeat.
+@contextlib.contextmanager
+def packed(plan: Plan) -> Iterator[str | None]:
+  """This source tree as it is now, in a folder; None where a URL has it.
 
   Raises:
-    ValueError: this source tree cannot be copied.
+    ValueError: it cannot be copied.
+  """
+  if plan.git_url:
+    yield None
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    _pack(pathlib.Path(folder))
+    yield folder
+
+
+def install(plan: Plan, folder: str | None) -> None:
+  """Puts the source and what it needs on all workers; safe to repeat.
+
+  Args:
+    plan: what is wanted.
+    folder: what `packed` has given.
+
+  Raises:
     OSError: gcloud, or what it ran, failed.
   """
-  with contextlib.ExitStack() as stack:
-    folder = None
-    if not plan.git_url:
-      folder = stack.enter_context(tempfile.TemporaryDirectory())
-      _pack(pathlib.Path(folder))
-    for command in install_commands(plan, folder):
-      gcloud.call(command)
+  for command in install_commands(plan, folder):
+    gcloud.call(command)
 
 
 def install_commands(plan: Plan, folder: str | None) -> list[list[str]]:
@@ -206,19 +220,25 @@ def start_commands(plan: Plan, num: int) -> list[list[str]]:
 
 def _pack(folder: pathlib.Path) -> None:
   """The commit of this source tree as a bundle, and its changes as a patch."""
+  if _git("rev-parse", "--is-shallow-repository").strip() == "true":
+    raise ValueError(
+      f"{TREE} is a shallow clone, which nothing can be fetched from; call git"
+      " fetch --unshallow there, or give --git_url"
+    )
   bundle, patch = folder / tpu_worker.BUNDLE, folder / tpu_worker.PATCH
-  for words in (
-    ["bundle", "create", "--quiet", bundle, "HEAD"],
-    ["diff", "HEAD", "--binary", f"--output={patch}"],
-  ):
-    try:
-      subprocess.run(
-        ["git", "-C", TREE, *words], check=True, capture_output=True, text=True
-      )
-    except FileNotFoundError as error:
-      raise ValueError("git is not installed here; give --git_url") from error
-    except subprocess.CalledProcessError as error:
-      raise ValueError(
-        f"{TREE} cannot be copied as a checkout of git; give --git_url:"
-        f" {error.stderr.strip()}"
-      ) from error
+  _git("bundle", "create", "--quiet", bundle, "HEAD")
+  _git("diff", "HEAD", "--binary", f"--output={patch}")
+
+
+def _git(*words: str | pathlib.Path) -> str:
+  try:
+    return subprocess.run(
+      ["git", "-C", TREE, *words], check=True, capture_output=True, text=True
+    ).stdout
+  except FileNotFoundError as error:
+    raise ValueError("git is not installed here; give --git_url") from error
+  except subprocess.CalledProcessError as error:
+    raise ValueError(
+      f"{TREE} cannot be copied as a checkout of git; give --git_url:"
+      f" {error.stderr.strip()}"
+    ) from error

@@ -105,10 +105,12 @@ def main() -> None:
       tpu_watch.watch(plan, _POLL_SECONDS.value, tpu_watch.tell_once(say))
       print(f"report  {_again('report')}\ndelete  {_again('delete')}")
     case "create":
-      gcloud.call(tpu_slice.create(plan))
+      with tpu_slice.packed(plan):  # Better refused now than when it costs.
+        gcloud.call(tpu_slice.create(plan))
       print(f"asked for; {_again('status')} tells when it is there")
     case "install":
-      tpu_slice.install(plan)
+      with tpu_slice.packed(plan) as folder:
+        tpu_slice.install(plan, folder)
     case "run":
       for line in tpu_slice.start(plan, tpu_slice.num_workers(plan.tpu)):
         print(line)

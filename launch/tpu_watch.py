@@ -41,8 +41,16 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
   Raises:
     Refusal: it cannot go on without the user; a quota is used up, or a worker
       ended with an error of the user's, or too often.
+    ValueError: this source tree cannot be copied to workers.
     Failure: gcloud failed several times in a row, or no worker answers.
   """
+  with tpu_slice.packed(plan) as folder:
+    _watch(plan, folder, seconds, tell)
+
+
+def _watch(
+  plan: Plan, folder: str | None, seconds: float, tell: Callable[[str], None]
+) -> None:
   tpu, failures, since, slices = plan.tpu, 0, 0.0, 0
   ends: dict[str, list[float]] = {}
   while True:
@@ -59,7 +67,7 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
         gcloud.call(gcloud.delete(tpu))
       elif now != "ACTIVE":
         tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
-      elif _tend(plan, ends, tell):
+      elif _tend(plan, folder, ends, tell):
         return
       else:
         slices = 0
@@ -100,12 +108,16 @@ def _last(error: gcloud.Failure, name: str) -> gcloud.Failure:
 
 
 def _tend(
-  plan: Plan, ends: dict[str, list[float]], tell: Callable[[str], None]
+  plan: Plan,
+  folder: str | None,
+  ends: dict[str, list[float]],
+  tell: Callable[[str], None],
 ) -> bool:
   """Gets workers going that are not; returns whether all are done.
 
   Args:
     plan: what is wanted.
+    folder: what `tpu_slice.packed` has given.
     ends: when each worker that was started again had ended badly; is added to.
     tell: called with what is new.
   """
@@ -125,7 +137,7 @@ def _tend(
     return False
   if any(now == "absent" for _, now in states):
     tell(f"installing on {num} workers of {name}")
-    tpu_slice.install(plan)
+    tpu_slice.install(plan, folder)
   for line in tpu_slice.start(plan, num):
     tell(line)
   for worker, now in states:

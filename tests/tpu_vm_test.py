@@ -379,10 +379,32 @@ def test_without_gcloud_there_is_one_line(cloud, monkeypatch):
     watch()
 
 
-def test_a_tree_that_git_does_not_know_is_refused(cloud, tmp_path, monkeypatch):
+def test_a_tree_that_git_does_not_know_costs_no_slice(
+  cloud, tmp_path, monkeypatch
+):
   monkeypatch.setattr(tpu_slice, "TREE", tmp_path)
   with pytest.raises(ValueError, match="give --git_url"):
-    tpu_slice.install(PLAN)
+    watch()
+  assert cloud.calls() == []
+
+
+def test_a_shallow_clone_costs_no_slice(cloud, monkeypatch):
+  tree, shallow = tpu_slice.TREE, cloud.folder / "shallow"
+  for words in (
+    ["-C", tree, "commit", "-q", "--allow-empty", "-m", "y"],
+    ["clone", "-q", "--depth=1", f"file://{tree}", shallow],
+  ):
+    identity = ["-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run(["git", *identity, *words], check=True)
+  monkeypatch.setattr(tpu_slice, "TREE", shallow)
+  with pytest.raises(ValueError, match="git fetch --unshallow"):
+    watch()
+  assert cloud.calls() == []
+
+
+def install(plan=PLAN):
+  with tpu_slice.packed(plan) as folder:
+    tpu_slice.install(plan, folder)
 
 
 def test_what_was_installed_with_new_files_is_replaced(cloud):
@@ -391,13 +413,13 @@ def test_what_was_installed_with_new_files_is_replaced(cloud):
   new.write_text("1\n")
   subprocess.run([*git, "add", "new.txt"], check=True)
   gcloud.call(tpu_slice.create(PLAN))
-  tpu_slice.install(PLAN)
+  install()
   new.write_text("2\n")
-  tpu_slice.install(PLAN)
+  install()
   home = cloud.folder / "worker-0" / "emergence"
   assert (home / "new.txt").read_text() == "2\n"
   subprocess.run([*git, "rm", "-q", "--cached", "new.txt"], check=True)
-  tpu_slice.install(PLAN)
+  install()
   assert not (home / "new.txt").exists()
   assert (home / ".venv" / "bin" / "python").exists()
   assert (home / ".launch" / "installed").exists()
@@ -406,7 +428,7 @@ def test_what_was_installed_with_new_files_is_replaced(cloud):
 def test_source_from_a_url_is_installed(cloud):
   gcloud.call(tpu_slice.create(PLAN))
   url = f"file://{tpu_slice.TREE}"
-  tpu_slice.install(PLAN._replace(git_url=url, git_ref="HEAD"))
+  install(PLAN._replace(git_url=url, git_ref="HEAD"))
   home = cloud.folder / "worker-0" / "emergence"
   assert (home / "changed.txt").read_text() == "old\n"
 
@@ -548,7 +570,7 @@ RUNS = {
     f"readme {number}": [*shlex.split(line), "--dry_run"]
     for number, line in enumerate(README_COMMANDS)
   },
-  "asked for": ["--do=create"],
+  "asked for": ["--do=create", "--git_url=https://example.org/emergence"],
   "there": ["--do=status"],
   "deleted": ["--do=delete"],
   "not there": ["--do=status"],
