@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import hashlib
 import pathlib
 import re
 import subprocess
@@ -11,6 +12,20 @@ from typing import NamedTuple
 
 from launch import gcloud, tpu_worker
 from launch.gcloud import Slice
+
+
+class ConfigFile(NamedTuple):
+  """A file that `--config` names, as it was when it was read."""
+
+  path: str
+  content: bytes
+
+  @property
+  def copied(self) -> str:
+    """Where workers have it; another content has another name."""
+    stem = re.sub(r"[^\w.-]", "-", pathlib.Path(self.path).stem)
+    digest = hashlib.sha256(self.content).hexdigest()[:8]
+    return f"{tpu_worker.LEFT}/{stem}-{digest}.py"
 
 
 class Plan(NamedTuple):
@@ -38,7 +53,7 @@ class Plan(NamedTuple):
   git_url: str | None
   git_ref: str
   python: str
-  config_file: str | None
+  config_file: ConfigFile | None
   sweep: tuple[str, ...]
   shards: bool
 
@@ -124,15 +139,22 @@ def num_workers(tpu: Slice) -> int:
   return len(vm.get("networkEndpoints", [])) or 1
 
 
-def worker_states(plan: Plan, num: int) -> list[tuple[str, str]]:
+def worker_states(
+  plan: Plan, num: int, anew: bool = False
+) -> list[tuple[str, str]]:
   """Index and state of each worker, as `tpu_worker.state` has them.
+
+  Args:
+    plan: what is wanted.
+    num: how many workers there are.
+    anew: what does not run is idle, however it ended.
 
   Raises:
     LostWorker: not all of them answer; `printed` is empty where none does.
   """
   reason = ""
   try:
-    text = gcloud.call(ask_states(plan, num))
+    text = gcloud.call(ask_states(plan, num, anew))
   except gcloud.LostWorker as error:
     text, reason = error.printed, f": {error}"
   found = re.findall(r"^worker (\d+|\?) (.+?)\s*$", text, re.MULTILINE)
@@ -145,9 +167,9 @@ def worker_states(plan: Plan, num: int) -> list[tuple[str, str]]:
   return sorted(found)
 
 
-def ask_states(plan: Plan, num: int) -> list[str]:
+def ask_states(plan: Plan, num: int, anew: bool = False) -> list[str]:
   """The command that asks for the states of the workers."""
-  return gcloud.ssh(plan.tpu, tpu_worker.state(plan.sweep, num))
+  return gcloud.ssh(plan.tpu, tpu_worker.state(plan.sweep, num, anew))
 
 
 def stop(plan: Plan) -> list[str]:
@@ -197,25 +219,36 @@ def install_commands(plan: Plan, folder: str | None) -> list[list[str]]:
 
 def start(plan: Plan, num: int) -> list[str]:
   """Starts all workers that neither run nor are done; a line of each."""
-  copy, *starts = start_commands(plan, num)
   if plan.config_file:
-    gcloud.call(copy)
-  else:
-    starts = [copy, *starts]
+    with tempfile.NamedTemporaryFile(suffix=".py") as file:
+      file.write(plan.config_file.content)
+      file.flush()
+      gcloud.call(_copy_config(plan.tpu, plan.config_file, file.name))
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    starts = _start_commands(plan, num)
     return [text.strip() for text in pool.map(gcloud.call, starts)]
 
 
 def start_commands(plan: Plan, num: int) -> list[list[str]]:
-  """The commands that start workers; the first copies the config's file."""
-  commands = []
-  if plan.config_file:
-    folder = f"{tpu_worker.FOLDER}/{tpu_worker.LEFT}/"
-    commands.append(gcloud.scp(plan.tpu, plan.config_file, folder))
-  for worker in range(num):
-    script = tpu_worker.start(plan.sweep, worker, num, plan.shards)
-    commands.append(gcloud.ssh(plan.tpu, script, worker))
-  return commands
+  """The commands that start workers; a config's file is copied before."""
+  file = plan.config_file
+  copies = [_copy_config(plan.tpu, file, file.path)] if file else []
+  return copies + _start_commands(plan, num)
+
+
+def _copy_config(tpu: Slice, file: ConfigFile, path: str) -> list[str]:
+  return gcloud.scp(tpu, path, f"{tpu_worker.FOLDER}/{file.copied}")
+
+
+def _start_commands(plan: Plan, num: int) -> list[list[str]]:
+  return [
+    gcloud.ssh(
+      plan.tpu,
+      tpu_worker.start(plan.sweep, worker, num, plan.shards),
+      worker,
+    )
+    for worker in range(num)
+  ]
 
 
 def _pack(folder: pathlib.Path) -> None:

@@ -147,6 +147,10 @@ def _plan() -> Plan:
   ):
     if not re.fullmatch(pattern, str(values[name].value)):
       raise ValueError(f"--{name} is {meaning}, got {values[name].value!r}")
+  config_file = None
+  if values.config.endswith(".py"):
+    content = pathlib.Path(values.config).read_bytes()
+    config_file = tpu_slice.ConfigFile(values.config, content)
   accelerator_type = _ACCELERATOR_TYPE.value
   tpu_slice.num_hosts(accelerator_type)
   return Plan(
@@ -160,8 +164,8 @@ def _plan() -> Plan:
     _GIT_URL.value,
     _GIT_REF.value,
     _PYTHON.value,
-    values.config if values.config.endswith(".py") else None,
-    tuple(_sweep_flags()),
+    config_file,
+    tuple(_sweep_flags(config_file.copied if config_file else values.config)),
     _SHARDS.value,
   )
 
@@ -170,15 +174,14 @@ def _config() -> Config:
   return command.load_config(flags.FLAGS.config, flags.FLAGS.override)
 
 
-def _sweep_flags() -> list[str]:
-  """The flags of the sweep that were given, as a worker gets them."""
+def _sweep_flags(config: str) -> list[str]:
+  """The flags of the sweep that were given, with another name of the config."""
   given = []
   for flag in flags.FLAGS.flags_by_module_dict()[sweep_main.__name__]:
     if not flag.present or flag.name in _NOT_PASSED_ON:
       continue
-    if flag.name == "config" and str(flag.value).endswith(".py"):
-      copied = f"{tpu_worker.LEFT}/{pathlib.Path(str(flag.value)).name}"
-      given.append(f"--config={copied}")
+    if flag.name == "config":
+      given.append(f"--config={config}")
     elif isinstance(flag, flags.MultiFlag):
       given += [f"--{flag.name}={value}" for value in flag.value or []]
     else:
@@ -272,6 +275,9 @@ def _print_commands(plan: Plan, workdir: str) -> None:
   parts["train"] = {
     **parts["create"],
     f"look, every {_POLL_SECONDS.value:g} s": parts["status"]["look"],
+    "the last of these, at the first look": [
+      tpu_slice.ask_states(plan, num, anew=True)
+    ],
     **parts["install"],
     **parts["run"],
     "only if it was preempted, before asking anew": [gcloud.delete(tpu)],

@@ -1,6 +1,7 @@
 """Keeps a slice of TPUs going until all of its workers are done."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -45,14 +46,28 @@ def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
     Failure: gcloud failed several times in a row, or no worker answers.
   """
   with tpu_slice.packed(plan) as folder:
-    _watch(plan, folder, seconds, tell)
+    _watch(plan, _Memory(folder), seconds, tell)
+
+
+@dataclasses.dataclass
+class _Memory:
+  """What is remembered of earlier looks.
+
+  Attributes:
+    folder: what `tpu_slice.packed` has given.
+    has_seen: whether the workers have told their states.
+    ends: when each worker that was started again had ended badly.
+  """
+
+  folder: str | None
+  has_seen: bool = False
+  ends: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
 
 def _watch(
-  plan: Plan, folder: str | None, seconds: float, tell: Callable[[str], None]
+  plan: Plan, memory: _Memory, seconds: float, tell: Callable[[str], None]
 ) -> None:
   tpu, failures, since, slices = plan.tpu, 0, 0.0, 0
-  ends: dict[str, list[float]] = {}
   while True:
     try:
       now, reason = tpu_slice.state(tpu)
@@ -67,7 +82,7 @@ def _watch(
         gcloud.call(gcloud.delete(tpu))
       elif now != "ACTIVE":
         tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
-      elif _tend(plan, folder, ends, tell):
+      elif _tend(plan, memory, tell):
         return
       else:
         slices = 0
@@ -107,24 +122,15 @@ def _last(error: gcloud.Failure, name: str) -> gcloud.Failure:
   return error
 
 
-def _tend(
-  plan: Plan,
-  folder: str | None,
-  ends: dict[str, list[float]],
-  tell: Callable[[str], None],
-) -> bool:
-  """Gets workers going that are not; returns whether all are done.
-
-  Args:
-    plan: what is wanted.
-    folder: what `tpu_slice.packed` has given.
-    ends: when each worker that was started again had ended badly; is added to.
-    tell: called with what is new.
-  """
+def _tend(plan: Plan, memory: _Memory, tell: Callable[[str], None]) -> bool:
+  """Gets workers going that are not; returns whether all are done."""
   name, num = plan.tpu.name, tpu_slice.num_workers(plan.tpu)
-  states = tpu_slice.worker_states(plan, num)
+  # How a worker ended before somebody called us is settled: that was mended, or
+  # there is more to train. The sweep itself knows what is left.
+  states = tpu_slice.worker_states(plan, num, anew=not memory.has_seen)
+  memory.has_seen = True
   for worker, now in states:
-    _require_hope(worker, now, name, ends.get(worker, []))
+    _require_hope(worker, now, name, memory.ends.get(worker, []))
   num_done = sum(now == "exit 0" for _, now in states)
   num_running = sum(now == "running" for _, now in states)
   if num_done + num_running == num:
@@ -137,12 +143,12 @@ def _tend(
     return False
   if any(now == "absent" for _, now in states):
     tell(f"installing on {num} workers of {name}")
-    tpu_slice.install(plan, folder)
+    tpu_slice.install(plan, memory.folder)
   for line in tpu_slice.start(plan, num):
     tell(line)
   for worker, now in states:
     if _is_bad_end(now):
-      ends.setdefault(worker, []).append(time.monotonic())
+      memory.ends.setdefault(worker, []).append(time.monotonic())
   return False
 
 

@@ -63,6 +63,8 @@ def install(source: str | None, ref: str, python: str) -> str:
     f"python3 -m uv pip install --quiet --python {_PYTHON}"
     " -r requirements.lock -e '.[tpu]'",
     f"touch {LEFT}/installed",
+    # What was done with another source may not be done with this one.
+    _FORGET,
   ]
   return " && ".join(lines)
 
@@ -100,14 +102,20 @@ def start(
   return " && ".join([*scripts, shlex.join(words)])
 
 
-def state(sweep: Sequence[str], num_workers: int) -> str:
+def state(sweep: Sequence[str], num_workers: int, anew: bool = False) -> str:
   """Prints one line, such as `worker 3 running`.
 
   The index is ? where it is not known. The states are absent (nothing is
   installed), idle, running, busy (with something else), died (without a word),
   and `exit N`.
+
+  Args:
+    sweep: flags of experiments.sweep.
+    num_workers: how many workers there are.
+    anew: what does not run is idle, however it ended.
   """
   ask = shlex.join([*_HERE, "state", task_name(sweep, num_workers)])
+  ask = f"{_FORGET} && {ask}" if anew else ask
   return (
     f"cd ~/{FOLDER}/{LEFT} 2> /dev/null && [ -f installed ] && cd .. && {ask}"
     " || echo worker '?' absent"

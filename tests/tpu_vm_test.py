@@ -12,7 +12,7 @@ import pytest
 
 from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
 from launch.gcloud import Slice
-from launch.tpu_slice import Plan
+from launch.tpu_slice import ConfigFile, Plan
 
 TESTS = pathlib.Path(__file__).parent
 TPU = Slice("tpu", "us-west4-a")
@@ -165,9 +165,39 @@ def test_a_slice_is_asked_for_installed_started_and_watched(cloud):
   for worker in (0, 1):
     words = ["1,1,1", *common, f"--shard={worker}/2"]
     assert "\n".join(words) in sweeps
-  # Nobody starts what is done.
-  assert watch() == ["0 of 2 workers train, 2 are done"]
+
+
+def test_the_same_command_asks_the_sweep_whether_anything_is_left(cloud):
+  cloud.end_sweeps_with(2)
+  with pytest.raises(gcloud.Refusal):
+    watch()
+  for number in (2, 3):
+    assert watch()[-1] == "0 of 1 workers train, 1 are done"
+    assert cloud.sweeps().count("-m") == number
   assert cloud.verbs() == ["create", "install", "start"]
+
+
+def test_a_worker_that_trains_is_watched_by_who_comes_later(cloud):
+  watch()
+  cloud.end_sweeps_with("wait")
+  tpu_slice.start(PLAN._replace(sweep=("--config=other",)), 1)
+  told, plan = [], PLAN._replace(sweep=("--config=other",))
+
+  def tell(text):
+    told.append(text)
+    if len(told) == 2:
+      gcloud.call(tpu_slice.stop(PLAN))
+
+  tpu_watch.watch(plan, 0.05, tell)
+  assert told[:2] == 2 * ["1 of 1 workers train, 0 are done"]
+
+
+def test_installing_forgets_what_was_done(cloud):
+  watch()
+  states = lambda: tpu_slice.worker_states(PLAN, 1)
+  assert states() == [("0", "exit 0")]
+  install()
+  assert states() == [("0", "idle")]
 
 
 def test_a_slice_of_one_host_is_left_as_it_is(cloud):
@@ -433,12 +463,14 @@ def test_source_from_a_url_is_installed(cloud):
   assert (home / "changed.txt").read_text() == "old\n"
 
 
-def test_a_config_in_a_file_is_copied(cloud, tmp_path):
-  file = tmp_path / "mine.py"
-  file.write_text("config = 1")
-  watch(PLAN._replace(config_file=str(file)))
-  copied = cloud.folder / "worker-0" / "emergence" / ".launch" / "mine.py"
-  assert copied.read_text() == "config = 1"
+def test_a_config_in_a_file_is_copied_as_it_was_read(cloud, tmp_path):
+  path = str(tmp_path / "my config.py")
+  file, other = (ConfigFile(path, text) for text in (b"x = 1", b"x = 2"))
+  watch(PLAN._replace(config_file=file))
+  home = cloud.folder / "worker-0" / "emergence"
+  assert (home / file.copied).read_bytes() == b"x = 1"
+  assert file.copied.startswith(".launch/my-config-")
+  assert file.copied != other.copied
 
 
 def test_a_report_is_written_beside_a_sweep(cloud):
@@ -545,6 +577,7 @@ for words in json.loads(sys.argv[1]):
       print("error:", error)
   print(json.dumps(out.getvalue()))
 """
+CONFIG_FILE = "from experiments.configs.paper_count import config"
 GIVEN = ["--config=paper_count", "--workdir=gs://bucket/paper", "--zone=z"]
 README = (TESTS.parent / "launch" / "README.md").read_text(encoding="utf-8")
 README_RUN = re.search(
@@ -590,7 +623,7 @@ def printed(tmp_path_factory):
   folder = tmp_path_factory.mktemp("printed")
   config = folder / "some where" / "mine.py"
   config.parent.mkdir()
-  config.write_text("from experiments.configs.paper_count import config")
+  config.write_text(CONFIG_FILE)
   _, environment = make_cloud(folder)
   runs = [[*GIVEN, *words] for words in RUNS.values()]
   environment |= {"PYTHONPATH": str(TESTS.parent), "JAX_PLATFORMS": "cpu"}
@@ -678,12 +711,14 @@ def test_a_dry_run_shows_each_worker_its_share(printed):
     if "experiments.sweep" in command[-1]
   ]
   assert len(starts) == 4
+  config = ConfigFile("mine.py", CONFIG_FILE.encode()).copied
+  assert f"emergence:emergence/{config}" in text
   for worker, start in enumerate(starts):
     words = shlex.split(start)
     sweep = words[words.index("experiments.sweep") + 1 :]
     assert sorted(sweep) == sorted(
       [
-        *("--config=.launch/mine.py", "--workdir=gs://bucket/paper"),
+        *(f"--config={config}", "--workdir=gs://bucket/paper"),
         *("--override=seeds.block=4", "--override=eval.items=8"),
         *("--seeds=0-31", "--keep_params=final", f"--shard={worker}/4"),
       ]
@@ -709,6 +744,7 @@ def test_a_dry_run_calls_nothing(printed):
   assert [line for line in printed["train"].splitlines() if line[0] == "#"] == [
     "# ask for the slice",
     "# look, every 60 s",
+    "# the last of these, at the first look",
     "# install",
     "# start the workers",
     "# only if it was preempted, before asking anew",
