@@ -114,8 +114,8 @@ def call(command: Sequence[str]) -> str:
   """Runs a command of gcloud, and returns what it printed.
 
   Raises:
-    Refusal: gcloud is not there, nobody is logged in, a quota is used up, or
-      something else is not allowed.
+    Refusal: gcloud is not there, nobody is logged in, ssh-agent lacks the key,
+      a quota is used up, or something else is not allowed.
     NotFound: there is no such slice.
     LostWorker: a worker does not answer.
     Failure: anything else went wrong.
@@ -169,6 +169,8 @@ def to_error(
     return Refusal(f"nobody is logged in; run gcloud auth login: {line}")
   if re.search(r"core/project|\[project\]", own):
     return Refusal(f"gcloud has no project; give --project: {line}")
+  if re.search(r"not present in the SSH agent", own):
+    return Refusal(f"gcloud reaches several workers through ssh-agent: {line}")
   if is_quota(own):
     return out_of_quota(line)
   if re.search(r"NOT_FOUND|was not found|HTTPError 404", own):

@@ -403,6 +403,17 @@ def test_whoever_is_not_logged_in_is_told_how(cloud):
     watch()
 
 
+def test_whoever_has_no_key_in_the_agent_is_told_how(cloud):
+  text = (
+    "ERROR: (gcloud.compute.tpus.tpu-vm.ssh) SSH Key is not present in the SSH"
+    ' agent. Please run "ssh-add /home/me/.ssh/google_compute_engine" to add'
+    " it, and try again."
+  )
+  cloud.play(failures=[{"in": "tpu_worker state", "stderr": text}])
+  with pytest.raises(gcloud.Refusal, match=r"ssh-agent: .*ssh-add /home/me"):
+    watch()
+
+
 def test_without_gcloud_there_is_one_line(cloud, monkeypatch):
   monkeypatch.setenv("PATH", str(cloud.folder))
   with pytest.raises(gcloud.Refusal, match="gcloud is not installed"):
