@@ -42,7 +42,8 @@ class Plan(NamedTuple):
     python: version of Python on the workers.
     config_file: the file that `--config` names, if it names one.
     sweep: flags of experiments.sweep, as a worker gets them.
-    shards: whether each worker trains blocks of its own.
+    shards: whether each worker trains blocks of its own; otherwise all take
+      part in one program, with `--distributed` among the flags.
   """
 
   tpu: Slice

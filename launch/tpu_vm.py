@@ -77,12 +77,6 @@ _GIT_REF = flags.DEFINE_string(
 _PYTHON = flags.DEFINE_string(
   "python", "3.12", "Version of Python on the workers, 3.11 or newer."
 )
-_SHARDS = flags.DEFINE_bool(
-  "shards",
-  True,
-  "Each worker trains blocks of its own; --noshards starts the same command on"
-  " all, for one program over all of them.",
-)
 _WORKER = flags.DEFINE_string("worker", "0", "Whose log to follow, or all.")
 _OUT = flags.DEFINE_string("out", ".", "Local folder for the report.")
 _POLL_SECONDS = flags.DEFINE_float(
@@ -90,8 +84,11 @@ _POLL_SECONDS = flags.DEFINE_float(
 )
 flags.adopt_module_key_flags(sweep_main)
 
-# Flags of the sweep that are for us, or that a worker gets from us.
-_NOT_PASSED_ON = ("dry_run", "json", "shard", "cooperate")
+# Flags of the sweep that a worker gets from us, or from its slice.
+_NOT_FOR_SLICES = (
+  *("json", "shard", "cooperate"),
+  *("coordinator", "num_processes", "process_id"),
+)
 
 
 def main() -> None:
@@ -136,7 +133,7 @@ def _plan() -> Plan:
       "--workdir: the workers of a slice share a bucket, gs://BUCKET/FOLDER,"
       f" not {values.workdir}"
     )
-  for name in ("json", "shard", "cooperate"):
+  for name in _NOT_FOR_SLICES:
     if values[name].present:
       raise ValueError(f"--{name} is nothing to give to a slice")
   sweep.check(_config())
@@ -166,7 +163,7 @@ def _plan() -> Plan:
     _PYTHON.value,
     config_file,
     tuple(_sweep_flags(config_file.copied if config_file else values.config)),
-    _SHARDS.value,
+    shards=not values.distributed,
   )
 
 
@@ -178,7 +175,7 @@ def _sweep_flags(config: str) -> list[str]:
   """The flags of the sweep that were given, with another name of the config."""
   given = []
   for flag in flags.FLAGS.flags_by_module_dict()[sweep_main.__name__]:
-    if not flag.present or flag.name in _NOT_PASSED_ON:
+    if not flag.present or flag.name in (*_NOT_FOR_SLICES, "dry_run"):
       continue
     if flag.name == "config":
       given.append(f"--config={config}")

@@ -609,6 +609,10 @@ RUNS = {
     *("--override=seeds.block=4", "--override=eval.items=8", "--seeds=0-31"),
     *("--keep_params=final", "--config=some where/mine.py"),
   ],
+  "together": [
+    *("--dry_run", "--do=run", "--accelerator_type=v5litepod-16"),
+    "--distributed",
+  ],
   "readme": shlex.split(README_RUN[1]),
   **{
     f"readme {number}": [*shlex.split(line), "--dry_run"]
@@ -620,6 +624,7 @@ RUNS = {
   "not there": ["--do=status"],
   "no bucket": ["--workdir=/tmp/x"],
   "shard": ["--shard=0/2"],
+  "process": ["--distributed", "--process_id=0"],
   "override": ["--override=seeds.blok=4"],
   "accelerator": ["--accelerator_type=v5e"],
   "runtime": ["--accelerator_type=v9-8"],
@@ -739,6 +744,15 @@ def test_a_dry_run_shows_each_worker_its_share(printed):
   assert text.count("--project=p") == len(printed_commands(text))
 
 
+def test_one_population_has_no_shares_and_the_whole_slice(printed):
+  scripts = [words[-1] for words in printed_commands(printed["together"])]
+  assert len(scripts) == 4
+  for script in scripts:
+    assert "--distributed" in script
+    assert "--shard" not in script
+    assert "TPU_" not in script
+
+
 def test_the_readme_shows_what_is_printed(printed):
   assert README_RUN
   assert printed["readme"] == textwrap.dedent(README_RUN[2])
@@ -779,6 +793,7 @@ def test_the_status_tells_of_slice_workers_and_cells(printed):
   [
     ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
     ("shard", "--shard is nothing to give to a slice"),
+    ("process", "--process_id is nothing to give to a slice"),
     ("override", "blok"),
     ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
     ("runtime", "no default for v9-8"),
