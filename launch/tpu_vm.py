@@ -17,11 +17,9 @@ import sys
 import time
 
 from absl import flags
-from etils import epath
 
-from emergence import config as config_lib
-from emergence import records, remote, sweep
-from emergence.config import Cell, Config
+from emergence import records, remote
+from emergence.config import Cell
 from experiments import command
 from experiments import sweep as sweep_main
 from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
@@ -117,7 +115,7 @@ def main() -> None:
     case "log":
       gcloud.follow(gcloud.ssh(plan.tpu, tpu_worker.log(), _WORKER.value))
     case "status":
-      _print_status(plan, epath.Path(workdir))
+      _print_status(plan, sweep_main.read_request())
     case "report":
       _report(plan, workdir)
     case "delete":
@@ -136,7 +134,7 @@ def _plan() -> Plan:
   for name in _NOT_FOR_SLICES:
     if values[name].present:
       raise ValueError(f"--{name} is nothing to give to a slice")
-  sweep.check(_config())
+  sweep_main.read_request()  # ValueError for what a worker would refuse.
   for name, pattern, meaning in (
     ("name", "[a-z]([a-z0-9-]{0,60}[a-z0-9])?", "small letters and digits"),
     ("python", r"3\.(1[1-9]|[2-9][0-9])", "3.11 or newer"),
@@ -167,10 +165,6 @@ def _plan() -> Plan:
   )
 
 
-def _config() -> Config:
-  return command.load_config(flags.FLAGS.config, flags.FLAGS.override)
-
-
 def _sweep_flags(config: str) -> list[str]:
   """The flags of the sweep that were given, with another name of the config."""
   given = []
@@ -186,7 +180,7 @@ def _sweep_flags(config: str) -> list[str]:
   return given
 
 
-def _print_status(plan: Plan, workdir: epath.Path) -> None:
+def _print_status(plan: Plan, request: sweep_main.Request) -> None:
   state, reason = tpu_slice.state(plan.tpu)
   print(f"{plan.tpu.name}  {state}  {reason}".rstrip())
   if state == "ACTIVE":
@@ -197,24 +191,22 @@ def _print_status(plan: Plan, workdir: epath.Path) -> None:
     except gcloud.Failure as error:
       print(f"workers: {error}")
   try:
-    for cell, done, wanted in cells_done(_config(), workdir):
+    for cell, done, wanted in cells_done(request):
       print(f"{cell}  {done} of {wanted} seeds")
   except Exception as error:
     if not isinstance(error, ImportError | OSError) and not remote.is_refusal(
       error
     ):
       raise
-    print(f"{workdir} cannot be read from here: {error}")
+    print(f"{request.workdir} cannot be read from here: {error}")
 
 
-def cells_done(
-  config: Config, workdir: epath.Path
-) -> list[tuple[Cell, int, int]]:
+def cells_done(request: sweep_main.Request) -> list[tuple[Cell, int, int]]:
   """Each cell, how many of its seeds have records, and of how many."""
-  wanted = set(config.seeds.requested)
+  wanted, recorded = set(request.seeds), records.recorded_seeds
   return [
-    (cell, len(wanted & records.recorded_seeds(workdir, cell)), len(wanted))
-    for cell in config_lib.cells(config)
+    (cell, len(wanted & recorded(request.workdir, cell)), len(wanted))
+    for cell in request.cells
   ]
 
 

@@ -620,11 +620,19 @@ RUNS = {
   },
   "asked for": ["--do=create", "--git_url=https://example.org/emergence"],
   "there": ["--do=status"],
+  "part of it": [
+    "--do=status",
+    "--seeds=0-7,40",
+    "--cells=count/width-128/depth-4,count/width-64/depth-4",
+  ],
   "deleted": ["--do=delete"],
   "not there": ["--do=status"],
   "no bucket": ["--workdir=/tmp/x"],
   "shard": ["--shard=0/2"],
   "process": ["--distributed", "--process_id=0"],
+  "cells": ["--cells=nope"],
+  "other cells": ["--cells=count/width-65/depth-4"],
+  "seeds": ["--seeds=abc"],
   "override": ["--override=seeds.blok=4"],
   "accelerator": ["--accelerator_type=v5e"],
   "runtime": ["--accelerator_type=v9-8"],
@@ -782,6 +790,10 @@ def test_the_status_tells_of_slice_workers_and_cells(printed):
   assert (first, second) == ("emergence  ACTIVE", "worker ?  absent")
   assert cells[0] == "count/width-64/depth-4  32 of 250 seeds"
   assert cells[-1] == "count/width-320/depth-4  0 of 250 seeds"
+  assert printed["part of it"].splitlines()[2:] == [
+    "count/width-64/depth-4  8 of 9 seeds",
+    "count/width-128/depth-4  0 of 9 seeds",
+  ]
   assert printed["deleted"] == (
     "emergence is deleted; gs://bucket/paper stays\n"
   )
@@ -794,6 +806,9 @@ def test_the_status_tells_of_slice_workers_and_cells(printed):
     ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
     ("shard", "--shard is nothing to give to a slice"),
     ("process", "--process_id is nothing to give to a slice"),
+    ("cells", "nope"),
+    ("other cells", "count/width-65/depth-4 is not in the grid"),
+    ("seeds", "--seeds reads like 7 or 0-31"),
     ("override", "blok"),
     ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
     ("runtime", "no default for v9-8"),
