@@ -231,11 +231,12 @@ def _copy(workdir: str) -> list[str]:
 
 
 def _again(what: str) -> str:
-  """The command that does something else with the same slice."""
-  given = [f"--do={what}"]
-  for name in ("config", "workdir", "zone", "name", "project"):
+  """The command that does something else with the same slice and sweep."""
+  given = [f"--do={what}", *_sweep_flags(flags.FLAGS.config)]
+  for name in ("zone", "name", "project"):
     if flags.FLAGS[name].present:
       given.append(f"--{name}={flags.FLAGS[name].value}")
+  given += [f"--ssh_option={option}" for option in _SSH_OPTION.value]
   return gcloud.show(["python", "-m", "launch.tpu_vm", *given])
 
 

@@ -618,7 +618,11 @@ RUNS = {
     f"readme {number}": [*shlex.split(line), "--dry_run"]
     for number, line in enumerate(README_COMMANDS)
   },
-  "asked for": ["--do=create", "--git_url=https://example.org/emergence"],
+  "asked for": [
+    *("--do=create", "--git_url=https://example.org/emergence"),
+    *("--override=seeds.block=4", "--override=eval.items=8", "--seeds=0-31"),
+    *("--config=some where/mine.py", "--ssh_option=--internal-ip"),
+  ],
   "there": ["--do=status"],
   "part of it": [
     "--do=status",
@@ -784,8 +788,23 @@ def test_a_dry_run_calls_nothing(printed):
   ]
 
 
+def test_the_command_that_is_told_asks_for_the_same(printed):
+  told = re.fullmatch(
+    r"asked for; python -m launch\.tpu_vm (.*) tells when it is there\n",
+    printed["asked for"],
+  )
+  assert told
+  assert sorted(shlex.split(told[1])) == sorted(
+    [
+      *("--do=status", "--config=some where/mine.py", "--zone=z"),
+      *("--workdir=gs://bucket/paper", "--override=seeds.block=4"),
+      *("--override=eval.items=8", "--seeds=0-31"),
+      "--ssh_option=--internal-ip",
+    ]
+  )
+
+
 def test_the_status_tells_of_slice_workers_and_cells(printed):
-  assert "--do=status --config=paper_count" in printed["asked for"]
   first, second, *cells = printed["there"].splitlines()
   assert (first, second) == ("emergence  ACTIVE", "worker ?  absent")
   assert cells[0] == "count/width-64/depth-4  32 of 250 seeds"
