@@ -25,6 +25,7 @@ from experiments import sweep as sweep_main
 from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
 from launch.tpu_slice import Plan
 
+flags.adopt_module_key_flags(sweep_main)
 _DO = flags.DEFINE_enum(
   "do",
   "train",
@@ -76,11 +77,18 @@ _PYTHON = flags.DEFINE_string(
   "python", "3.12", "Version of Python on the workers, 3.11 or newer."
 )
 _WORKER = flags.DEFINE_string("worker", "0", "Whose log to follow, or all.")
-_OUT = flags.DEFINE_string("out", ".", "Local folder for the report.")
+_OUT = flags.DEFINE_string(
+  "out", ".", "Local folder for the report; made if it is missing."
+)
 _POLL_SECONDS = flags.DEFINE_float(
   "poll_seconds", 60.0, "Time between two looks.", lower_bound=0.0
 )
-flags.adopt_module_key_flags(sweep_main)
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run",
+  False,
+  "Only print the commands of gcloud.",
+  allow_override=True,
+)
 
 # Flags of the sweep that a worker gets from us, or from its slice.
 _NOT_FOR_SLICES = (
@@ -91,7 +99,7 @@ _NOT_FOR_SLICES = (
 
 def main() -> None:
   plan, workdir = _plan(), flags.FLAGS.workdir
-  if flags.FLAGS.dry_run:
+  if _DRY_RUN.value:
     _print_commands(plan, workdir)
     return
   match _DO.value:
@@ -211,6 +219,7 @@ def cells_done(request: sweep_main.Request) -> list[tuple[Cell, int, int]]:
 
 
 def _report(plan: Plan, workdir: str) -> None:
+  pathlib.Path(_OUT.value).mkdir(parents=True, exist_ok=True)
   state, _ = tpu_slice.state(plan.tpu)
   if state == "ACTIVE":
     on_worker = gcloud.ssh(plan.tpu, tpu_worker.report(workdir), 0)

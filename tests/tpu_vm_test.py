@@ -578,6 +578,7 @@ stack.enter_context(installed("bucket")).other_machine().put_object(
   "bucket/paper/records/count/width-64/depth-4/seeds-000000-000031.parquet", b""
 )
 flags.FLAGS(["x", "--config=quickstart", "--workdir=w", "--zone=z"])
+print(json.dumps(flags.FLAGS["dry_run"].help))
 for words in json.loads(sys.argv[1]):
   out = io.StringIO()
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
@@ -629,6 +630,7 @@ RUNS = {
     "--seeds=0-7,40",
     "--cells=count/width-128/depth-4,count/width-64/depth-4",
   ],
+  "report there": ["--do=report", "--out=new/folder"],
   "deleted": ["--do=delete"],
   "not there": ["--do=status"],
   "no bucket": ["--workdir=/tmp/x"],
@@ -663,7 +665,9 @@ def printed(tmp_path_factory):
     env=os.environ | environment,
   )
   assert done.returncode == 0, done.stderr
-  lines = done.stdout.splitlines()
+  help_, *lines = done.stdout.splitlines()
+  assert "commands of gcloud" in help_
+  assert (folder / "new" / "folder").is_dir()
   return {name: json.loads(line) for name, line in zip(RUNS, lines)}
 
 
