@@ -31,8 +31,10 @@ _HERE = [_PYTHON, "-m", "launch.tpu_worker"]
 _FORGET = shlex.join([*_HERE, "forget"])
 
 # A slice of several hosts is one machine to libtpu, which waits for all of them
-# to take part. This makes each host, which has 4 chips there, one of its own.
+# to take part. This makes each host, which has 4 chips there, one of its own:
+# process 0 of 1, whatever its number in the slice.
 _ALONE = (
+  "CLOUD_TPU_TASK_ID=0",
   "TPU_PROCESS_BOUNDS=1,1,1",
   "TPU_CHIPS_PER_PROCESS_BOUNDS=2,2,1",
   "TPU_VISIBLE_CHIPS=0,1,2,3",

@@ -36,7 +36,8 @@ case "$2" in
   launch.tpu_worker) exec {python} "$@";;
   experiments.report) echo "reported ${{@:3}} on $JAX_PLATFORMS"; exit;;
 esac
-printf '%s\\n' "$TPU_PROCESS_BOUNDS" "$@" >> {folder}/sweeps.txt
+place="$CLOUD_TPU_TASK_ID$TPU_PROCESS_BOUNDS"
+printf '%s\\n' "$place" "$@" >> {folder}/sweeps.txt
 echo training
 code=$( (
   flock 9; head -n 1 {folder}/codes.txt; sed -i 1d {folder}/codes.txt
@@ -163,7 +164,7 @@ def test_a_slice_is_asked_for_installed_started_and_watched(cloud):
   common = ["-m", "experiments.sweep", *SWEEP]
   sweeps = "\n".join(cloud.sweeps())
   for worker in (0, 1):
-    words = ["1,1,1", *common, f"--shard={worker}/2"]
+    words = ["01,1,1", *common, f"--shard={worker}/2"]
     assert "\n".join(words) in sweeps
 
 
