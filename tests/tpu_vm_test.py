@@ -569,6 +569,8 @@ RUN_ALL = """
 import contextlib, io, json, sys
 from absl import flags
 from absl.testing import flagsaver
+from etils import epath
+from experiments import sweep
 from launch import tpu_vm
 
 sys.path.insert(0, sys.argv[2])
@@ -580,6 +582,13 @@ stack.enter_context(installed("bucket")).other_machine().put_object(
 )
 flags.FLAGS(["x", "--config=quickstart", "--workdir=w", "--zone=z"])
 print(json.dumps(flags.FLAGS["dry_run"].help))
+with flagsaver.flagsaver():
+  flags.FLAGS(["x", "--shard=1/4"])
+  logs = epath.Path("gs://bucket/logs")
+  for text in "ab":
+    with sweep._log(logs) as file:
+      file.write(text)
+  print(json.dumps({file.name: file.read_text() for file in logs.iterdir()}))
 for words in json.loads(sys.argv[1]):
   out = io.StringIO()
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
@@ -666,10 +675,10 @@ def printed(tmp_path_factory):
     env=os.environ | environment,
   )
   assert done.returncode == 0, done.stderr
-  help_, *lines = done.stdout.splitlines()
-  assert "commands of gcloud" in help_
   assert (folder / "new" / "folder").is_dir()
-  return {name: json.loads(line) for name, line in zip(RUNS, lines)}
+  lines = done.stdout.splitlines()
+  names = ["help", "logs", *RUNS]
+  return {n: json.loads(line) for n, line in zip(names, lines, strict=True)}
 
 
 def printed_commands(text):
@@ -781,7 +790,14 @@ def test_the_commands_of_the_readme_are_commands(number, printed):
   assert printed[f"readme {number}"].startswith("# ")
 
 
+def test_workers_that_begin_at_once_have_logs_of_their_own(printed):
+  assert sorted(printed["logs"].values()) == ["a", "b"]
+  for name in printed["logs"]:
+    assert re.fullmatch(r"log-\d{8}-\d{6}-[0-9a-f]{8}-shard-1-of-4", name)
+
+
 def test_a_dry_run_calls_nothing(printed):
+  assert "commands of gcloud" in printed["help"]
   assert "--spot" not in printed["train"]
   assert [line for line in printed["train"].splitlines() if line[0] == "#"] == [
     "# ask for the slice",
