@@ -115,6 +115,13 @@ def test_what_skypilot_would_refuse_is_found(path, value, mistake):
   assert mistake in all_mistakes(task)
 
 
+def test_the_task_and_the_readme_have_the_same_command():
+  command = re.compile(r"^(?:#  | ) +(sky jobs launch .*)$", re.MULTILINE)
+  files = [ROOT / "launch" / name for name in ("skypilot.yaml", "README.md")]
+  (here,), (there,) = (command.findall(file.read_text()) for file in files)
+  assert here == there
+
+
 def test_a_stopped_sweep_is_recovered():
   from experiments import stopping
 

@@ -784,6 +784,12 @@ def test_the_readme_shows_what_is_printed(printed):
   assert printed["readme"] == textwrap.dedent(README_RUN[2])
 
 
+def test_the_readme_of_the_project_has_the_first_command():
+  text = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+  lines = [l.strip() for l in text.splitlines() if "launch.tpu_vm --" in l]
+  assert lines == [f"python -m launch.tpu_vm {README_COMMANDS[0]}"]
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_the_commands_of_the_readme_are_commands(number, printed):
   assert len(README_COMMANDS) == 3
