@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
@@ -381,8 +382,11 @@ def _log_file(workdir: epath.Path) -> IO[str]:
   if not processes.is_first():
     return open(os.devnull, "w", encoding="utf-8")
   if remote.is_remote(workdir):
-    name = time.strftime("log-%Y%m%d-%H%M%S")
-    return (workdir / name).open("w", encoding="utf-8")
+    # Several may begin in one second, and one overwrites what is there.
+    parts = [time.strftime("log-%Y%m%d-%H%M%S"), uuid.uuid4().hex[:8]]
+    if _SHARD.value is not None:
+      parts.append(f"shard-{_SHARD.value.replace('/', '-of-')}")
+    return (workdir / "-".join(parts)).open("w", encoding="utf-8")
   return (workdir / "log").open("a", encoding="utf-8")
 
 

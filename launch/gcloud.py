@@ -42,7 +42,15 @@ class NotFound(Failure):
 
 
 class LostWorker(Failure):
-  """A worker does not answer."""
+  """A worker does not answer.
+
+  Attributes:
+    printed: what others said all the same.
+  """
+
+  def __init__(self, message: str, printed: str = ""):
+    super().__init__(message)
+    self.printed = printed
 
 
 def create(
@@ -106,8 +114,8 @@ def call(command: Sequence[str]) -> str:
   """Runs a command of gcloud, and returns what it printed.
 
   Raises:
-    Refusal: gcloud is not there, nobody is logged in, a quota is used up, or
-      something else is not allowed.
+    Refusal: gcloud is not there, nobody is logged in, ssh-agent lacks the key,
+      a quota is used up, or something else is not allowed.
     NotFound: there is no such slice.
     LostWorker: a worker does not answer.
     Failure: anything else went wrong.
@@ -117,7 +125,7 @@ def call(command: Sequence[str]) -> str:
   except OSError as error:
     raise _cannot_run(error) from error
   if done.returncode:
-    raise to_error(command, done.returncode, done.stderr)
+    raise to_error(command, done.returncode, done.stderr, done.stdout)
   return done.stdout
 
 
@@ -146,33 +154,45 @@ def call_json(command: Sequence[str]) -> dict[str, Any]:
   return content
 
 
-def to_error(command: Sequence[str], code: int, stderr: str) -> OSError:
+def to_error(
+  command: Sequence[str], code: int, stderr: str, stdout: str = ""
+) -> OSError:
   """The error that the messages of a command mean, with the one that counts."""
   lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-  errors = [line for line in lines if line.startswith("ERROR:")]
-  # What is true of all workers is told once; of one, by its ssh before.
+  # Before gcloud's own error stands what a worker said, or a try of ssh.
+  own = re.search(r"^ERROR: \(gcloud.*", stderr, re.MULTILINE | re.DOTALL)
+  own = own[0] if own else ""
+  errors = [line for line in lines if line.startswith("ERROR: (gcloud")]
   line = (errors or lines or [f"exit code {code}"])[-1]
   line = re.sub(r"^ERROR: (\([^)]*\) )?", "", line)
-  if re.search(r"active account|auth login|[Rr]eauthentication", stderr):
+  if re.search(r"active account|auth login|[Rr]eauthentication", own):
     return Refusal(f"nobody is logged in; run gcloud auth login: {line}")
-  if re.search(r"core/project|\[project\]", line):
+  if re.search(r"core/project|\[project\]", own):
     return Refusal(f"gcloud has no project; give --project: {line}")
-  if is_quota(stderr):
-    return Refusal(
-      f"quota: {line}; ask for more in the Google Cloud console, or choose"
-      " another --zone or --accelerator_type"
-    )
-  if re.search(r"NOT_FOUND|was not found|HTTPError 404", stderr):
+  if re.search(r"not present in the SSH agent", own):
+    return Refusal(f"gcloud reaches several workers through ssh-agent: {line}")
+  if is_quota(own):
+    return out_of_quota(line)
+  if re.search(r"NOT_FOUND|was not found|HTTPError 404", own):
     return NotFound(line)
-  if re.search(r"return code \[255\]|exit status 255", stderr) or (
+  # Of several workers, gcloud's threads tell by the exit code alone.
+  if re.search(r"return code \[255\]|exit status 255", own) or (
     "ssh" in command and code == 255
   ):
-    return LostWorker(f"a worker does not answer: {line}")
-  if re.search(r"PERMISSION_DENIED|INVALID_ARGUMENT|ALREADY_EXISTS", stderr):
+    return LostWorker(f"a worker does not answer: {line}", stdout)
+  if re.search(r"PERMISSION_DENIED|INVALID_ARGUMENT|ALREADY_EXISTS", own):
     return Refusal(f"gcloud: {line}")
-  if code == 2:  # argparse's: the command itself is wrong.
+  if code == 2 and own:  # argparse's: the command itself is wrong.
     return Refusal(f"gcloud: {line}")
   return Failure(f"gcloud: {line}")
+
+
+def out_of_quota(message: str) -> Refusal:
+  """The error that such a message means."""
+  return Refusal(
+    f"quota: {message}; ask for more in the Google Cloud console, or choose"
+    " another --zone or --accelerator_type"
+  )
 
 
 def is_quota(message: str) -> bool:

@@ -1,18 +1,31 @@
-"""A slice of TPUs that trains a sweep: asked for, set up, and kept going."""
+"""A slice of TPUs that trains a sweep: what is wanted, asked for and set up."""
 
 import concurrent.futures
 import contextlib
+import hashlib
 import pathlib
 import re
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from experiments import stopping
 from launch import gcloud, tpu_worker
 from launch.gcloud import Slice
+
+
+class ConfigFile(NamedTuple):
+  """A file that `--config` names, as it was when it was read."""
+
+  path: str
+  content: bytes
+
+  @property
+  def copied(self) -> str:
+    """Where workers have it; another content has another name."""
+    stem = re.sub(r"[^\w.-]", "-", pathlib.Path(self.path).stem)
+    digest = hashlib.sha256(self.content).hexdigest()[:8]
+    return f"{tpu_worker.LEFT}/{stem}-{digest}.py"
 
 
 class Plan(NamedTuple):
@@ -29,7 +42,8 @@ class Plan(NamedTuple):
     python: version of Python on the workers.
     config_file: the file that `--config` names, if it names one.
     sweep: flags of experiments.sweep, as a worker gets them.
-    shards: whether each worker trains blocks of its own.
+    shards: whether each worker trains blocks of its own; otherwise all take
+      part in one program, with `--distributed` among the flags.
   """
 
   tpu: Slice
@@ -40,7 +54,7 @@ class Plan(NamedTuple):
   git_url: str | None
   git_ref: str
   python: str
-  config_file: str | None
+  config_file: ConfigFile | None
   sweep: tuple[str, ...]
   shards: bool
 
@@ -54,18 +68,7 @@ _RUNTIME_VERSIONS = {
   "v5litepod": "v2-alpha-tpuv5-lite",
   **dict.fromkeys(("v2", "v3", "v4"), "tpu-ubuntu2204-base"),
 }
-_WAITS = {
-  "CREATING": "is being made",
-  "ACCEPTED": "waits in the queue",
-  "WAITING_FOR_RESOURCES": "waits in the queue, as nothing is free",
-  "PROVISIONING": "gets its machines",
-  "SUSPENDING": "is being taken away",
-  "DELETING": "is being deleted",
-}
 _GONE = ("PREEMPTED", "TERMINATED", "STOPPED", "STOPPING", "DELETING")
-# Failures in a row after which a slice is given up, and we give up.
-_MAX_LOST, _MAX_FAILURES = 3, 6
-_SIGNALLED = 128  # Exit codes above are those of signals.
 
 
 def runtime_version(accelerator_type: str) -> str:
@@ -137,40 +140,71 @@ def num_workers(tpu: Slice) -> int:
   return len(vm.get("networkEndpoints", [])) or 1
 
 
-def worker_states(plan: Plan, num: int) -> list[tuple[str, str]]:
+def worker_states(
+  plan: Plan, num: int, anew: bool = False
+) -> list[tuple[str, str]]:
   """Index and state of each worker, as `tpu_worker.state` has them.
 
+  Args:
+    plan: what is wanted.
+    num: how many workers there are.
+    anew: what does not run is idle, however it ended.
+
   Raises:
-    LostWorker: not all of them answer.
+    LostWorker: not all of them answer; `printed` is empty where none does.
   """
-  text = gcloud.call(ask_states(plan, num))
+  reason = ""
+  try:
+    text = gcloud.call(ask_states(plan, num, anew))
+  except gcloud.LostWorker as error:
+    text, reason = error.printed, f": {error}"
   found = re.findall(r"^worker (\d+|\?) (.+?)\s*$", text, re.MULTILINE)
   if len(found) < num:
     raise gcloud.LostWorker(
       f"{num - len(found)} of {num} workers of {plan.tpu.name} do not answer"
+      f"{reason}",
+      text if found else "",
     )
   return sorted(found)
 
 
-def ask_states(plan: Plan, num: int) -> list[str]:
+def ask_states(plan: Plan, num: int, anew: bool = False) -> list[str]:
   """The command that asks for the states of the workers."""
-  return gcloud.ssh(plan.tpu, tpu_worker.state(plan.sweep, num))
+  return gcloud.ssh(plan.tpu, tpu_worker.state(plan.sweep, num, anew))
 
 
-def install(plan: Plan) -> None:
-  """Puts the source and what it needs on all workers; safe to repeat.
+def stop(plan: Plan) -> list[str]:
+  """The command that has all workers save what they train, and end."""
+  return gcloud.ssh(plan.tpu, tpu_worker.stop())
+
+
+@contextlib.contextmanager
+def packed(plan: Plan) -> Iterator[str | None]:
+  """This source tree as it is now, in a folder; None where a URL has it.
 
   Raises:
-    ValueError: this source tree cannot be copied.
+    ValueError: it cannot be copied.
+  """
+  if plan.git_url:
+    yield None
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    _pack(pathlib.Path(folder))
+    yield folder
+
+
+def install(plan: Plan, folder: str | None) -> None:
+  """Puts the source and what it needs on all workers; safe to repeat.
+
+  Args:
+    plan: what is wanted.
+    folder: what `packed` has given.
+
+  Raises:
     OSError: gcloud, or what it ran, failed.
   """
-  with contextlib.ExitStack() as stack:
-    folder = None
-    if not plan.git_url:
-      folder = stack.enter_context(tempfile.TemporaryDirectory())
-      _pack(pathlib.Path(folder))
-    for command in install_commands(plan, folder):
-      gcloud.call(command)
+  for command in install_commands(plan, folder):
+    gcloud.call(command)
 
 
 def install_commands(plan: Plan, folder: str | None) -> list[list[str]]:
@@ -186,131 +220,59 @@ def install_commands(plan: Plan, folder: str | None) -> list[list[str]]:
 
 def start(plan: Plan, num: int) -> list[str]:
   """Starts all workers that neither run nor are done; a line of each."""
-  copy, *starts = start_commands(plan, num)
   if plan.config_file:
-    gcloud.call(copy)
-  else:
-    starts = [copy, *starts]
+    with tempfile.NamedTemporaryFile(suffix=".py") as file:
+      file.write(plan.config_file.content)
+      file.flush()
+      gcloud.call(_copy_config(plan.tpu, plan.config_file, file.name))
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    starts = _start_commands(plan, num)
     return [text.strip() for text in pool.map(gcloud.call, starts)]
 
 
 def start_commands(plan: Plan, num: int) -> list[list[str]]:
-  """The commands that start workers; the first copies the config's file."""
-  commands = []
-  if plan.config_file:
-    folder = f"{tpu_worker.FOLDER}/{tpu_worker.LEFT}/"
-    commands.append(gcloud.scp(plan.tpu, plan.config_file, folder))
-  for worker in range(num):
-    script = tpu_worker.start(plan.sweep, worker, num, plan.shards)
-    commands.append(gcloud.ssh(plan.tpu, script, worker))
-  return commands
+  """The commands that start workers; a config's file is copied before."""
+  file = plan.config_file
+  copies = [_copy_config(plan.tpu, file, file.path)] if file else []
+  return copies + _start_commands(plan, num)
 
 
-def watch(plan: Plan, seconds: float, tell: Callable[[str], None]) -> None:
-  """Gets a slice, has it train, and returns when all workers are done.
-
-  One that is preempted, fails for lack of machines, or does not answer several
-  times in a row is asked for anew.
-
-  Args:
-    plan: what is wanted.
-    seconds: between two looks.
-    tell: called with what is new.
-
-  Raises:
-    Refusal: it cannot go on without the user; a quota is used up, or a worker
-      ended with an error.
-    Failure: gcloud failed several times in a row.
-  """
-  tpu, failures = plan.tpu, 0
-  while True:
-    try:
-      now, reason = state(tpu)
-      if now == "absent":
-        tell(f"asking for {plan.accelerator_type} in {tpu.zone}")
-        gcloud.call(create(plan))
-      elif now in ("FAILED", "SUSPENDED"):
-        if gcloud.is_quota(reason):
-          raise gcloud.to_error([], 1, reason)
-        what = "was preempted" if now == "SUSPENDED" else f"failed: {reason}"
-        tell(f"{tpu.name} {what}; asking anew")
-        gcloud.call(gcloud.delete(tpu))
-      elif now != "ACTIVE":
-        tell(f"{tpu.name} {_WAITS.get(now, f'is {now}')}")
-      elif _tend(plan, tell):
-        return
-      failures = 0
-    except gcloud.Failure as error:
-      failures += 1
-      if failures == _MAX_FAILURES:
-        raise
-      tell(f"{error}; trying again")
-      lost = isinstance(error, gcloud.NotFound | gcloud.LostWorker)
-      if lost and failures == _MAX_LOST:
-        tell(f"{tpu.name} has lost a worker; asking for another slice")
-        with contextlib.suppress(gcloud.NotFound):
-          gcloud.call(gcloud.delete(tpu))
-    time.sleep(seconds)
+def _copy_config(tpu: Slice, file: ConfigFile, path: str) -> list[str]:
+  return gcloud.scp(tpu, path, f"{tpu_worker.FOLDER}/{file.copied}")
 
 
-def _tend(plan: Plan, tell: Callable[[str], None]) -> bool:
-  """Gets workers going that are not; returns whether all are done."""
-  name, num = plan.tpu.name, num_workers(plan.tpu)
-  states = worker_states(plan, num)
-  for worker, now in states:
-    if now == "busy":
-      raise gcloud.Refusal(
-        f"worker {worker} of {name} trains something else; --do=stop first, or"
-        " choose another --name"
-      )
-    code = int(now[5:]) if now.startswith("exit ") else 0
-    if code not in (0, stopping.EXIT_CODE) and code <= _SIGNALLED:
-      raise gcloud.Refusal(
-        f"worker {worker} of {name} ended with exit code {code}; see --do=log"
-        f" --worker={worker}"
-      )
-  num_done = sum(now == "exit 0" for _, now in states)
-  num_running = sum(now == "running" for _, now in states)
-  if num_done + num_running == num:
-    tell(f"{num_running} of {num} workers train, {num_done} are done")
-    return num_done == num
-  if any(now == "absent" for _, now in states):
-    tell(f"installing on {num} workers of {name}")
-    install(plan)
-  for line in start(plan, num):
-    tell(line)
-  return False
+def _start_commands(plan: Plan, num: int) -> list[list[str]]:
+  return [
+    gcloud.ssh(
+      plan.tpu,
+      tpu_worker.start(plan.sweep, worker, num, plan.shards),
+      worker,
+    )
+    for worker in range(num)
+  ]
 
 
 def _pack(folder: pathlib.Path) -> None:
   """The commit of this source tree as a bundle, and its changes as a patch."""
+  if _git("rev-parse", "--is-shallow-repository").strip() == "true":
+    raise ValueError(
+      f"{TREE} is a shallow clone, which nothing can be fetched from; call git"
+      " fetch --unshallow there, or give --git_url"
+    )
   bundle, patch = folder / tpu_worker.BUNDLE, folder / tpu_worker.PATCH
-  for words in (
-    ["bundle", "create", "--quiet", bundle, "HEAD"],
-    ["diff", "HEAD", "--binary", f"--output={patch}"],
-  ):
-    try:
-      subprocess.run(
-        ["git", "-C", TREE, *words], check=True, capture_output=True, text=True
-      )
-    except FileNotFoundError as error:
-      raise ValueError("git is not installed here; give --git_url") from error
-    except subprocess.CalledProcessError as error:
-      raise ValueError(
-        f"{TREE} cannot be copied as a checkout of git; give --git_url:"
-        f" {error.stderr.strip()}"
-      ) from error
+  _git("bundle", "create", "--quiet", bundle, "HEAD")
+  _git("diff", "HEAD", "--binary", f"--output={patch}")
 
 
-def tell_once(write: Callable[[str], None]) -> Callable[[str], None]:
-  """Passes on what was not the last thing to be told."""
-  last = ""
-
-  def tell(text: str) -> None:
-    nonlocal last
-    if text != last:
-      last = text
-      write(text)
-
-  return tell
+def _git(*words: str | pathlib.Path) -> str:
+  try:
+    return subprocess.run(
+      ["git", "-C", TREE, *words], check=True, capture_output=True, text=True
+    ).stdout
+  except FileNotFoundError as error:
+    raise ValueError("git is not installed here; give --git_url") from error
+  except subprocess.CalledProcessError as error:
+    raise ValueError(
+      f"{TREE} cannot be copied as a checkout of git; give --git_url:"
+      f" {error.stderr.strip()}"
+    ) from error

@@ -17,16 +17,15 @@ import sys
 import time
 
 from absl import flags
-from etils import epath
 
-from emergence import config as config_lib
-from emergence import records, remote, sweep
-from emergence.config import Cell, Config
+from emergence import records, remote
+from emergence.config import Cell
 from experiments import command
 from experiments import sweep as sweep_main
-from launch import gcloud, tpu_slice, tpu_worker
+from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
 from launch.tpu_slice import Plan
 
+flags.adopt_module_key_flags(sweep_main)
 _DO = flags.DEFINE_enum(
   "do",
   "train",
@@ -77,48 +76,54 @@ _GIT_REF = flags.DEFINE_string(
 _PYTHON = flags.DEFINE_string(
   "python", "3.12", "Version of Python on the workers, 3.11 or newer."
 )
-_SHARDS = flags.DEFINE_bool(
-  "shards",
-  True,
-  "Each worker trains blocks of its own; --noshards starts the same command on"
-  " all, for one program over all of them.",
-)
 _WORKER = flags.DEFINE_string("worker", "0", "Whose log to follow, or all.")
-_OUT = flags.DEFINE_string("out", ".", "Local folder for the report.")
+_OUT = flags.DEFINE_string(
+  "out", ".", "Local folder for the report; made if it is missing."
+)
 _POLL_SECONDS = flags.DEFINE_float(
   "poll_seconds", 60.0, "Time between two looks.", lower_bound=0.0
 )
-flags.adopt_module_key_flags(sweep_main)
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run",
+  False,
+  "Only print the commands of gcloud.",
+  allow_override=True,
+)
 
-# Flags of the sweep that are for us, or that a worker gets from us.
-_NOT_PASSED_ON = ("dry_run", "json", "shard", "cooperate")
+# Flags of the sweep that a worker gets from us, or from its slice.
+_NOT_FOR_SLICES = (
+  *("json", "shard", "cooperate"),
+  *("coordinator", "num_processes", "process_id"),
+)
 
 
 def main() -> None:
   plan, workdir = _plan(), flags.FLAGS.workdir
-  if flags.FLAGS.dry_run:
+  if _DRY_RUN.value:
     _print_commands(plan, workdir)
     return
   match _DO.value:
     case "train":
       say = lambda text: print(time.strftime("%H:%M:%S"), text, flush=True)
-      tpu_slice.watch(plan, _POLL_SECONDS.value, tpu_slice.tell_once(say))
+      tpu_watch.watch(plan, _POLL_SECONDS.value, tpu_watch.tell_once(say))
       print(f"report  {_again('report')}\ndelete  {_again('delete')}")
     case "create":
-      gcloud.call(tpu_slice.create(plan))
+      with tpu_slice.packed(plan):  # Better refused now than when it costs.
+        gcloud.call(tpu_slice.create(plan))
       print(f"asked for; {_again('status')} tells when it is there")
     case "install":
-      tpu_slice.install(plan)
+      with tpu_slice.packed(plan) as folder:
+        tpu_slice.install(plan, folder)
     case "run":
       for line in tpu_slice.start(plan, tpu_slice.num_workers(plan.tpu)):
         print(line)
     case "stop":
-      gcloud.call(gcloud.ssh(plan.tpu, tpu_worker.stop()))
+      gcloud.call(tpu_slice.stop(plan))
       print("the workers save what they train, and end")
     case "log":
       gcloud.follow(gcloud.ssh(plan.tpu, tpu_worker.log(), _WORKER.value))
     case "status":
-      _print_status(plan, epath.Path(workdir))
+      _print_status(plan, sweep_main.read_request())
     case "report":
       _report(plan, workdir)
     case "delete":
@@ -134,10 +139,10 @@ def _plan() -> Plan:
       "--workdir: the workers of a slice share a bucket, gs://BUCKET/FOLDER,"
       f" not {values.workdir}"
     )
-  for name in ("json", "shard", "cooperate"):
+  for name in _NOT_FOR_SLICES:
     if values[name].present:
       raise ValueError(f"--{name} is nothing to give to a slice")
-  sweep.check(_config())
+  sweep_main.read_request()  # ValueError for what a worker would refuse.
   for name, pattern, meaning in (
     ("name", "[a-z]([a-z0-9-]{0,60}[a-z0-9])?", "small letters and digits"),
     ("python", r"3\.(1[1-9]|[2-9][0-9])", "3.11 or newer"),
@@ -145,6 +150,10 @@ def _plan() -> Plan:
   ):
     if not re.fullmatch(pattern, str(values[name].value)):
       raise ValueError(f"--{name} is {meaning}, got {values[name].value!r}")
+  config_file = None
+  if values.config.endswith(".py"):
+    content = pathlib.Path(values.config).read_bytes()
+    config_file = tpu_slice.ConfigFile(values.config, content)
   accelerator_type = _ACCELERATOR_TYPE.value
   tpu_slice.num_hosts(accelerator_type)
   return Plan(
@@ -158,25 +167,20 @@ def _plan() -> Plan:
     _GIT_URL.value,
     _GIT_REF.value,
     _PYTHON.value,
-    values.config if values.config.endswith(".py") else None,
-    tuple(_sweep_flags()),
-    _SHARDS.value,
+    config_file,
+    tuple(_sweep_flags(config_file.copied if config_file else values.config)),
+    shards=not values.distributed,
   )
 
 
-def _config() -> Config:
-  return command.load_config(flags.FLAGS.config, flags.FLAGS.override)
-
-
-def _sweep_flags() -> list[str]:
-  """The flags of the sweep that were given, as a worker gets them."""
+def _sweep_flags(config: str) -> list[str]:
+  """The flags of the sweep that were given, with another name of the config."""
   given = []
   for flag in flags.FLAGS.flags_by_module_dict()[sweep_main.__name__]:
-    if not flag.present or flag.name in _NOT_PASSED_ON:
+    if not flag.present or flag.name in (*_NOT_FOR_SLICES, "dry_run"):
       continue
-    if flag.name == "config" and str(flag.value).endswith(".py"):
-      copied = f"{tpu_worker.LEFT}/{pathlib.Path(str(flag.value)).name}"
-      given.append(f"--config={copied}")
+    if flag.name == "config":
+      given.append(f"--config={config}")
     elif isinstance(flag, flags.MultiFlag):
       given += [f"--{flag.name}={value}" for value in flag.value or []]
     else:
@@ -184,7 +188,7 @@ def _sweep_flags() -> list[str]:
   return given
 
 
-def _print_status(plan: Plan, workdir: epath.Path) -> None:
+def _print_status(plan: Plan, request: sweep_main.Request) -> None:
   state, reason = tpu_slice.state(plan.tpu)
   print(f"{plan.tpu.name}  {state}  {reason}".rstrip())
   if state == "ACTIVE":
@@ -195,28 +199,27 @@ def _print_status(plan: Plan, workdir: epath.Path) -> None:
     except gcloud.Failure as error:
       print(f"workers: {error}")
   try:
-    for cell, done, wanted in cells_done(_config(), workdir):
+    for cell, done, wanted in cells_done(request):
       print(f"{cell}  {done} of {wanted} seeds")
   except Exception as error:
     if not isinstance(error, ImportError | OSError) and not remote.is_refusal(
       error
     ):
       raise
-    print(f"{workdir} cannot be read from here: {error}")
+    print(f"{request.workdir} cannot be read from here: {error}")
 
 
-def cells_done(
-  config: Config, workdir: epath.Path
-) -> list[tuple[Cell, int, int]]:
+def cells_done(request: sweep_main.Request) -> list[tuple[Cell, int, int]]:
   """Each cell, how many of its seeds have records, and of how many."""
-  wanted = set(config.seeds.requested)
+  wanted, recorded = set(request.seeds), records.recorded_seeds
   return [
-    (cell, len(wanted & records.recorded_seeds(workdir, cell)), len(wanted))
-    for cell in config_lib.cells(config)
+    (cell, len(wanted & recorded(request.workdir, cell)), len(wanted))
+    for cell in request.cells
   ]
 
 
 def _report(plan: Plan, workdir: str) -> None:
+  pathlib.Path(_OUT.value).mkdir(parents=True, exist_ok=True)
   state, _ = tpu_slice.state(plan.tpu)
   if state == "ACTIVE":
     on_worker = gcloud.ssh(plan.tpu, tpu_worker.report(workdir), 0)
@@ -237,11 +240,12 @@ def _copy(workdir: str) -> list[str]:
 
 
 def _again(what: str) -> str:
-  """The command that does something else with the same slice."""
-  given = [f"--do={what}"]
-  for name in ("config", "workdir", "zone", "name", "project"):
+  """The command that does something else with the same slice and sweep."""
+  given = [f"--do={what}", *_sweep_flags(flags.FLAGS.config)]
+  for name in ("zone", "name", "project"):
     if flags.FLAGS[name].present:
       given.append(f"--{name}={flags.FLAGS[name].value}")
+  given += [f"--ssh_option={option}" for option in _SSH_OPTION.value]
   return gcloud.show(["python", "-m", "launch.tpu_vm", *given])
 
 
@@ -259,7 +263,7 @@ def _print_commands(plan: Plan, workdir: str) -> None:
     },
     "install": {"install": tpu_slice.install_commands(plan, None)},
     "run": {"start the workers": tpu_slice.start_commands(plan, num)},
-    "stop": {"stop the workers": [gcloud.ssh(tpu, tpu_worker.stop())]},
+    "stop": {"stop the workers": [tpu_slice.stop(plan)]},
     "log": {"follow": [gcloud.ssh(tpu, tpu_worker.log(), _WORKER.value)]},
     "report": {
       "write it": [gcloud.ssh(tpu, tpu_worker.report(workdir), 0)],
@@ -270,6 +274,9 @@ def _print_commands(plan: Plan, workdir: str) -> None:
   parts["train"] = {
     **parts["create"],
     f"look, every {_POLL_SECONDS.value:g} s": parts["status"]["look"],
+    "the last of these, at the first look": [
+      tpu_slice.ask_states(plan, num, anew=True)
+    ],
     **parts["install"],
     **parts["run"],
     "only if it was preempted, before asking anew": [gcloud.delete(tpu)],

@@ -5,6 +5,7 @@ in `.launch` what is left by
 
   python -m launch.tpu_worker start TASK WORKER COMMAND…
   python -m launch.tpu_worker state TASK
+  python -m launch.tpu_worker forget
   python -m launch.tpu_worker stop
 
 namely `log`, `pid`, `exit_code`, `worker`, its index, and `task`, the name of
@@ -27,10 +28,13 @@ LEFT = ".launch"
 
 _PYTHON = ".venv/bin/python"
 _HERE = [_PYTHON, "-m", "launch.tpu_worker"]
+_FORGET = shlex.join([*_HERE, "forget"])
 
 # A slice of several hosts is one machine to libtpu, which waits for all of them
-# to take part. This makes each host, which has 4 chips there, one of its own.
+# to take part. This makes each host, which has 4 chips there, one of its own:
+# process 0 of 1, whatever its number in the slice.
 _ALONE = (
+  "CLOUD_TPU_TASK_ID=0",
   "TPU_PROCESS_BOUNDS=1,1,1",
   "TPU_CHIPS_PER_PROCESS_BOUNDS=2,2,1",
   "TPU_VISIBLE_CHIPS=0,1,2,3",
@@ -52,6 +56,8 @@ def install(source: str | None, ref: str, python: str) -> str:
     "git init --quiet",
     f"git fetch --quiet {where} {shlex.quote(ref)}",
     "git checkout --quiet --force --detach FETCH_HEAD",
+    # The patch of an earlier time may have brought files that git did not know.
+    f"git clean -fdq -e .venv -e {LEFT}",
     *([] if source else [f"(! [ -s ~/{PATCH} ] || git apply ~/{PATCH})"]),
     # The images come with older Pythons; uv brings the one that is asked for.
     "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv",
@@ -59,6 +65,8 @@ def install(source: str | None, ref: str, python: str) -> str:
     f"python3 -m uv pip install --quiet --python {_PYTHON}"
     " -r requirements.lock -e '.[tpu]'",
     f"touch {LEFT}/installed",
+    # What was done with another source may not be done with this one.
+    _FORGET,
   ]
   return " && ".join(lines)
 
@@ -74,7 +82,8 @@ def start(
 ) -> str:
   """Starts a worker's part of a sweep, so that it outlives the connection.
 
-  Does nothing where it runs, or has ended well.
+  Does nothing where it runs, or has ended well; but of one program over all of
+  them, those that have ended have to take part again.
 
   Args:
     sweep: flags of experiments.sweep.
@@ -83,23 +92,32 @@ def start(
     shards: each trains blocks of its own, and is a machine of its own;
       otherwise all take part in one program.
   """
+  scripts = [f"cd ~/{FOLDER}"]
   words = [*_HERE, "start", task_name(sweep, num_workers), str(worker)]
   if shards and num_workers > 1:
     words += ["env", *_ALONE]
   words += [_PYTHON, "-m", "experiments.sweep", *sweep]
   if shards:
     words.append(f"--shard={worker}/{num_workers}")
-  return f"cd ~/{FOLDER} && {shlex.join(words)}"
+  else:
+    scripts.append(_FORGET)
+  return " && ".join([*scripts, shlex.join(words)])
 
 
-def state(sweep: Sequence[str], num_workers: int) -> str:
+def state(sweep: Sequence[str], num_workers: int, anew: bool = False) -> str:
   """Prints one line, such as `worker 3 running`.
 
   The index is ? where it is not known. The states are absent (nothing is
   installed), idle, running, busy (with something else), died (without a word),
   and `exit N`.
+
+  Args:
+    sweep: flags of experiments.sweep.
+    num_workers: how many workers there are.
+    anew: what does not run is idle, however it ended.
   """
   ask = shlex.join([*_HERE, "state", task_name(sweep, num_workers)])
+  ask = f"{_FORGET} && {ask}" if anew else ask
   return (
     f"cd ~/{FOLDER}/{LEFT} 2> /dev/null && [ -f installed ] && cd .. && {ask}"
     " || echo worker '?' absent"
@@ -136,6 +154,9 @@ def main(arguments: Sequence[str]) -> int:
     case ["state", task]:
       worker = _read(folder / "worker") or "?"
       print(f"worker {worker} {_find_state(folder, task)}")
+    case ["forget"]:
+      if not _running(folder):
+        (folder / "task").unlink(missing_ok=True)
     case ["stop"]:
       if pid := _running(folder):
         os.kill(pid, signal.SIGTERM)

@@ -3,7 +3,7 @@
 Its folder is $FAKE_GCLOUD. `play.json` there says how the cloud behaves:
 `states`, those that the request goes through, one a look, the last one stays;
 `workers`, how many there are; `failures`, each with what a call must contain,
-its stderr, exit code, and how many times. Workers are folders, `worker-0` and
+its output, exit code, and how many times. Workers are folders, `worker-0` and
 so on, which are the home of what ssh is to run; a deleted slice loses them.
 """
 
@@ -25,6 +25,7 @@ def main(words):
     if failure["in"] in " ".join(words) and failure["times"] > 0:
       failure["times"] -= 1
       (HERE / "play.json").write_text(json.dumps(play))
+      print(failure["stdout"])
       print(failure["stderr"], file=sys.stderr)
       return failure["code"]
   is_there = HERE / "is_there"

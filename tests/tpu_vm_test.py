@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -10,9 +11,9 @@ import time
 
 import pytest
 
-from launch import gcloud, tpu_slice, tpu_worker
+from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
 from launch.gcloud import Slice
-from launch.tpu_slice import Plan
+from launch.tpu_slice import ConfigFile, Plan
 
 TESTS = pathlib.Path(__file__).parent
 TPU = Slice("tpu", "us-west4-a")
@@ -36,10 +37,13 @@ case "$2" in
   launch.tpu_worker) exec {python} "$@";;
   experiments.report) echo "reported ${{@:3}} on $JAX_PLATFORMS"; exit;;
 esac
-printf '%s\\n' "$TPU_PROCESS_BOUNDS" "$@" >> {folder}/sweeps.txt
+place="$CLOUD_TPU_TASK_ID$TPU_PROCESS_BOUNDS"
+printf '%s\\n' "$place" "$@" >> {folder}/sweeps.txt
 echo training
-code=$(head -n 1 {folder}/codes.txt)
-sed -i 1d {folder}/codes.txt
+code=$( (
+  flock 9; head -n 1 {folder}/codes.txt; sed -i 1d {folder}/codes.txt
+) 9> {folder}/lock)
+[ "$code" = wait ] && trap 'exit 75' TERM && while true; do sleep 0.05; done
 exit "${{code:-0}}"
 """
 UV = """\
@@ -61,7 +65,8 @@ class Cloud:
       "states": states or ["ACTIVE"],
       "workers": workers,
       "failures": [
-        {"times": 1, "code": 1, "stderr": ""} | item for item in failures
+        {"times": 1, "code": 1, "stderr": "", "stdout": ""} | item
+        for item in failures
       ],
     }
     (self.folder / "play.json").write_text(json.dumps(content))
@@ -130,13 +135,14 @@ def cloud(tmp_path, monkeypatch):
     subprocess.run([*git, *words], check=True)
   (tree / "changed.txt").write_text("new\n")
   monkeypatch.setattr(tpu_slice, "TREE", tree)
+  monkeypatch.setattr(tpu_watch, "_PATIENCE_SECONDS", 0.0)
   return cloud
 
 
 def watch(plan=PLAN):
   """What was told until all workers were done."""
   told = []
-  tpu_slice.watch(plan, 0.05, tpu_slice.tell_once(told.append))
+  tpu_watch.watch(plan, 0.05, tpu_watch.tell_once(told.append))
   return told
 
 
@@ -159,11 +165,43 @@ def test_a_slice_is_asked_for_installed_started_and_watched(cloud):
   common = ["-m", "experiments.sweep", *SWEEP]
   sweeps = "\n".join(cloud.sweeps())
   for worker in (0, 1):
-    words = ["1,1,1", *common, f"--shard={worker}/2"]
+    words = ["01,1,1", *common, f"--shard={worker}/2"]
     assert "\n".join(words) in sweeps
-  # Nobody starts what is done.
-  assert watch() == ["0 of 2 workers train, 2 are done"]
+
+
+@pytest.mark.slow
+def test_the_same_command_asks_the_sweep_whether_anything_is_left(cloud):
+  cloud.end_sweeps_with(2)
+  with pytest.raises(gcloud.Refusal):
+    watch()
+  for number in (2, 3):
+    assert watch()[-1] == "0 of 1 workers train, 1 are done"
+    assert cloud.sweeps().count("-m") == number
   assert cloud.verbs() == ["create", "install", "start"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_trains_is_watched_by_who_comes_later(cloud):
+  watch()
+  cloud.end_sweeps_with("wait")
+  tpu_slice.start(PLAN._replace(sweep=("--config=other",)), 1)
+  told, plan = [], PLAN._replace(sweep=("--config=other",))
+
+  def tell(text):
+    told.append(text)
+    if len(told) == 2:
+      gcloud.call(tpu_slice.stop(PLAN))
+
+  tpu_watch.watch(plan, 0.05, tell)
+  assert told[:2] == 2 * ["1 of 1 workers train, 0 are done"]
+
+
+def test_installing_forgets_what_was_done(cloud):
+  watch()
+  states = lambda: tpu_slice.worker_states(PLAN, 1)
+  assert states() == [("0", "exit 0")]
+  install()
+  assert states() == [("0", "idle")]
 
 
 def test_a_slice_of_one_host_is_left_as_it_is(cloud):
@@ -190,9 +228,41 @@ def test_a_slice_that_was_preempted_is_asked_for_anew_and_goes_on(cloud):
 
 
 def test_a_worker_that_was_stopped_or_killed_is_started_again(cloud):
-  cloud.end_sweeps_with(75, 137, 0)
+  cloud.end_sweeps_with(75, 137, 1, 0)
   watch()
-  assert cloud.sweeps().count("-m") == 3
+  assert cloud.sweeps().count("-m") == 4
+
+
+def test_a_worker_that_ends_soon_again_and_again_ends_the_watch(cloud):
+  cloud.end_sweeps_with(1, 75, 1, 134, 134, 0)
+  expected = r"ended 4 times within 2 hours, at last: exit 134; see --do=log"
+  with pytest.raises(gcloud.Refusal, match=expected):
+    watch()
+  assert cloud.sweeps().count("-m") == 5
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_now_and_then_is_started_again(cloud, monkeypatch):
+  monkeypatch.setattr(tpu_watch, "_END_SECONDS", 0.0)
+  cloud.end_sweeps_with(1, 1, 1, 1, 0)
+  watch()
+  assert cloud.sweeps().count("-m") == 5
+
+
+def test_those_who_train_one_program_are_started_together(cloud):
+  cloud.play(workers=2)
+  cloud.end_sweeps_with("wait", 1)
+  told = watch(PLAN._replace(shards=False))
+  assert "1 of 2 workers train one program; stopping them" in told
+  assert cloud.sweeps().count("-m") == 4
+
+
+@pytest.mark.slow
+def test_who_was_done_with_one_program_takes_part_again(cloud):
+  cloud.play(workers=2)
+  cloud.end_sweeps_with(0, 1)
+  watch(PLAN._replace(shards=False))
+  assert cloud.sweeps().count("-m") == 4
 
 
 def test_a_worker_that_ended_with_an_error_ends_the_watch(cloud):
@@ -250,10 +320,71 @@ def test_a_worker_that_does_not_answer_for_a_moment_is_asked_again(cloud):
   assert cloud.verbs() == ["create", "install", "start"]
 
 
-def test_a_worker_that_is_lost_costs_the_slice(cloud):
-  cloud.play(failures=[{"in": "tpu_worker state", "stderr": LOST, "times": 3}])
-  assert "tpu has lost a worker; asking for another slice" in watch()
+def test_a_worker_that_is_lost_while_others_answer_costs_the_slice(cloud):
+  lost = {"in": "tpu_worker state", "stderr": LOST, "times": 3}
+  cloud.play(workers=2, failures=[lost | {"stdout": "worker 0 running"}])
+  told = watch()
+  assert any("1 of 2 workers of tpu do not answer" in text for text in told)
+  assert "tpu has lost a worker; asking for another slice" in told
   assert cloud.verbs() == ["create", "delete", "create", "install", "start"]
+
+
+def test_vms_that_are_gone_cost_the_slice(cloud):
+  text = "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such node"
+  cloud.play(failures=[{"in": "tpu-vm describe", "stderr": text, "times": 3}])
+  watch()
+  assert cloud.verbs() == ["create", "delete", "create", "install", "start"]
+
+
+@pytest.mark.slow
+def test_slice_after_slice_is_not_given_up_for_ever(cloud):
+  text = "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such node"
+  cloud.play(failures=[{"in": "tpu-vm describe", "stderr": text, "times": 99}])
+  with pytest.raises(gcloud.NotFound, match="no such node"):
+    watch()
+  assert cloud.verbs() == 2 * ["create", "delete"] + ["create"]
+
+
+def test_a_slice_none_of_whose_workers_answers_is_left_alone(cloud):
+  failure = {"in": "tpu_worker state", "stderr": LOST, "times": 99}
+  cloud.play(workers=2, failures=[failure])
+  with pytest.raises(gcloud.Failure, match=r"left as it is.*until --do=delete"):
+    watch()
+  assert cloud.verbs() == ["create"]
+
+
+@pytest.mark.slow
+def test_a_slice_is_given_time_before_it_is_given_up(cloud, monkeypatch):
+  monkeypatch.setattr(tpu_watch, "_PATIENCE_SECONDS", 9e9)
+  text = "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such node"
+  cloud.play(failures=[{"in": "tpu-vm describe", "stderr": text, "times": 7}])
+  watch()
+  assert cloud.verbs() == ["create", "install", "start"]
+
+
+# What a worker says, and what gcloud does.
+@pytest.mark.parametrize(
+  ("kind", "code", "stderr"),
+  [
+    (gcloud.Failure, 1, "pip-9.whl was not found in the package registry"),
+    (gcloud.Failure, 1, "OSError: [Errno 122] Disk quota exceeded"),
+    (gcloud.Failure, 2, "error: Failed to fetch: HTTPError 404"),
+    (
+      gcloud.Failure,
+      1,
+      "Retrying: [/usr/bin/ssh] exited with return code [255]",
+    ),
+    (gcloud.Failure, 1, "google.api PERMISSION_DENIED: storage.objects.create"),
+    (gcloud.LostWorker, 255, "CommandError: exited with return code [255]."),
+    (gcloud.LostWorker, 1, LOST),
+    (gcloud.NotFound, 1, "ERROR: (gcloud.compute) NOT_FOUND: no such node"),
+    (gcloud.Refusal, 2, "ERROR: (gcloud.compute) unrecognized arguments: --x"),
+    (gcloud.Refusal, 1, f"ERROR: (gcloud.compute) {QUOTA}"),
+  ],
+)
+def test_only_what_gcloud_says_is_of_the_slice(kind, code, stderr):
+  error = gcloud.to_error(gcloud.ssh(TPU, "uv pip install"), code, stderr)
+  assert type(error) is kind
 
 
 def test_failures_that_do_not_end_do(cloud):
@@ -277,32 +408,88 @@ def test_whoever_is_not_logged_in_is_told_how(cloud):
     watch()
 
 
+def test_whoever_has_no_key_in_the_agent_is_told_how(cloud):
+  text = (
+    "ERROR: (gcloud.compute.tpus.tpu-vm.ssh) SSH Key is not present in the SSH"
+    ' agent. Please run "ssh-add /home/me/.ssh/google_compute_engine" to add'
+    " it, and try again."
+  )
+  cloud.play(failures=[{"in": "tpu_worker state", "stderr": text}])
+  with pytest.raises(gcloud.Refusal, match=r"ssh-agent: .*ssh-add /home/me"):
+    watch()
+
+
 def test_without_gcloud_there_is_one_line(cloud, monkeypatch):
-  monkeypatch.setenv("PATH", str(cloud.folder))
+  alone = cloud.folder / "alone"
+  alone.mkdir()
+  (alone / "git").symlink_to(shutil.which("git"))
+  monkeypatch.setenv("PATH", str(alone))
   with pytest.raises(gcloud.Refusal, match="gcloud is not installed"):
     watch()
 
 
-def test_a_tree_that_git_does_not_know_is_refused(cloud, tmp_path, monkeypatch):
+def test_a_tree_that_git_does_not_know_costs_no_slice(
+  cloud, tmp_path, monkeypatch
+):
   monkeypatch.setattr(tpu_slice, "TREE", tmp_path)
   with pytest.raises(ValueError, match="give --git_url"):
-    tpu_slice.install(PLAN)
+    watch()
+  assert cloud.calls() == []
+
+
+def test_a_shallow_clone_costs_no_slice(cloud, monkeypatch):
+  tree, shallow = tpu_slice.TREE, cloud.folder / "shallow"
+  for words in (
+    ["-C", tree, "commit", "-q", "--allow-empty", "-m", "y"],
+    ["clone", "-q", "--depth=1", f"file://{tree}", shallow],
+  ):
+    identity = ["-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run(["git", *identity, *words], check=True)
+  monkeypatch.setattr(tpu_slice, "TREE", shallow)
+  with pytest.raises(ValueError, match="git fetch --unshallow"):
+    watch()
+  assert cloud.calls() == []
+
+
+def install(plan=PLAN):
+  with tpu_slice.packed(plan) as folder:
+    tpu_slice.install(plan, folder)
+
+
+def test_what_was_installed_with_new_files_is_replaced(cloud):
+  git = ["git", "-C", str(tpu_slice.TREE)]
+  new = tpu_slice.TREE / "new.txt"
+  new.write_text("1\n")
+  subprocess.run([*git, "add", "new.txt"], check=True)
+  gcloud.call(tpu_slice.create(PLAN))
+  install()
+  new.write_text("2\n")
+  install()
+  home = cloud.folder / "worker-0" / "emergence"
+  assert (home / "new.txt").read_text() == "2\n"
+  subprocess.run([*git, "rm", "-q", "-f", "--cached", "new.txt"], check=True)
+  install()
+  assert not (home / "new.txt").exists()
+  assert (home / ".venv" / "bin" / "python").exists()
+  assert (home / ".launch" / "installed").exists()
 
 
 def test_source_from_a_url_is_installed(cloud):
   gcloud.call(tpu_slice.create(PLAN))
   url = f"file://{tpu_slice.TREE}"
-  tpu_slice.install(PLAN._replace(git_url=url, git_ref="HEAD"))
+  install(PLAN._replace(git_url=url, git_ref="HEAD"))
   home = cloud.folder / "worker-0" / "emergence"
   assert (home / "changed.txt").read_text() == "old\n"
 
 
-def test_a_config_in_a_file_is_copied(cloud, tmp_path):
-  file = tmp_path / "mine.py"
-  file.write_text("config = 1")
-  watch(PLAN._replace(config_file=str(file)))
-  copied = cloud.folder / "worker-0" / "emergence" / ".launch" / "mine.py"
-  assert copied.read_text() == "config = 1"
+def test_a_config_in_a_file_is_copied_as_it_was_read(cloud, tmp_path):
+  path = str(tmp_path / "my config.py")
+  file, other = (ConfigFile(path, text) for text in (b"x = 1", b"x = 2"))
+  watch(PLAN._replace(config_file=file))
+  home = cloud.folder / "worker-0" / "emergence"
+  assert (home / file.copied).read_bytes() == b"x = 1"
+  assert file.copied.startswith(".launch/my-config-")
+  assert file.copied != other.copied
 
 
 def test_a_report_is_written_beside_a_sweep(cloud):
@@ -389,6 +576,8 @@ RUN_ALL = """
 import contextlib, io, json, sys
 from absl import flags
 from absl.testing import flagsaver
+from etils import epath
+from experiments import sweep
 from launch import tpu_vm
 
 sys.path.insert(0, sys.argv[2])
@@ -399,6 +588,14 @@ stack.enter_context(installed("bucket")).other_machine().put_object(
   "bucket/paper/records/count/width-64/depth-4/seeds-000000-000031.parquet", b""
 )
 flags.FLAGS(["x", "--config=quickstart", "--workdir=w", "--zone=z"])
+print(json.dumps(flags.FLAGS["dry_run"].help))
+with flagsaver.flagsaver():
+  flags.FLAGS(["x", "--shard=1/4"])
+  logs = epath.Path("gs://bucket/logs")
+  for text in "ab":
+    with sweep._log(logs) as file:
+      file.write(text)
+  print(json.dumps({file.name: file.read_text() for file in logs.iterdir()}))
 for words in json.loads(sys.argv[1]):
   out = io.StringIO()
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
@@ -409,6 +606,7 @@ for words in json.loads(sys.argv[1]):
       print("error:", error)
   print(json.dumps(out.getvalue()))
 """
+CONFIG_FILE = "from experiments.configs.paper_count import config"
 GIVEN = ["--config=paper_count", "--workdir=gs://bucket/paper", "--zone=z"]
 README = (TESTS.parent / "launch" / "README.md").read_text(encoding="utf-8")
 README_RUN = re.search(
@@ -429,17 +627,35 @@ RUNS = {
     *("--override=seeds.block=4", "--override=eval.items=8", "--seeds=0-31"),
     *("--keep_params=final", "--config=some where/mine.py"),
   ],
+  "together": [
+    *("--dry_run", "--do=run", "--accelerator_type=v5litepod-16"),
+    "--distributed",
+  ],
   "readme": shlex.split(README_RUN[1]),
   **{
     f"readme {number}": [*shlex.split(line), "--dry_run"]
     for number, line in enumerate(README_COMMANDS)
   },
-  "asked for": ["--do=create"],
+  "asked for": [
+    *("--do=create", "--git_url=https://example.org/emergence"),
+    *("--override=seeds.block=4", "--override=eval.items=8", "--seeds=0-31"),
+    *("--config=some where/mine.py", "--ssh_option=--internal-ip"),
+  ],
   "there": ["--do=status"],
+  "part of it": [
+    "--do=status",
+    "--seeds=0-7,40",
+    "--cells=count/width-128/depth-4,count/width-64/depth-4",
+  ],
+  "report there": ["--do=report", "--out=new/folder"],
   "deleted": ["--do=delete"],
   "not there": ["--do=status"],
   "no bucket": ["--workdir=/tmp/x"],
   "shard": ["--shard=0/2"],
+  "process": ["--distributed", "--process_id=0"],
+  "cells": ["--cells=nope"],
+  "other cells": ["--cells=count/width-65/depth-4"],
+  "seeds": ["--seeds=abc"],
   "override": ["--override=seeds.blok=4"],
   "accelerator": ["--accelerator_type=v5e"],
   "runtime": ["--accelerator_type=v9-8"],
@@ -454,7 +670,7 @@ def printed(tmp_path_factory):
   folder = tmp_path_factory.mktemp("printed")
   config = folder / "some where" / "mine.py"
   config.parent.mkdir()
-  config.write_text("from experiments.configs.paper_count import config")
+  config.write_text(CONFIG_FILE)
   _, environment = make_cloud(folder)
   runs = [[*GIVEN, *words] for words in RUNS.values()]
   environment |= {"PYTHONPATH": str(TESTS.parent), "JAX_PLATFORMS": "cpu"}
@@ -466,8 +682,10 @@ def printed(tmp_path_factory):
     env=os.environ | environment,
   )
   assert done.returncode == 0, done.stderr
+  assert (folder / "new" / "folder").is_dir()
   lines = done.stdout.splitlines()
-  return {name: json.loads(line) for name, line in zip(RUNS, lines)}
+  names = ["help", "logs", *RUNS]
+  return {n: json.loads(line) for n, line in zip(names, lines, strict=True)}
 
 
 def printed_commands(text):
@@ -542,12 +760,14 @@ def test_a_dry_run_shows_each_worker_its_share(printed):
     if "experiments.sweep" in command[-1]
   ]
   assert len(starts) == 4
+  config = ConfigFile("mine.py", CONFIG_FILE.encode()).copied
+  assert f"emergence:emergence/{config}" in text
   for worker, start in enumerate(starts):
     words = shlex.split(start)
     sweep = words[words.index("experiments.sweep") + 1 :]
     assert sorted(sweep) == sorted(
       [
-        *("--config=.launch/mine.py", "--workdir=gs://bucket/paper"),
+        *(f"--config={config}", "--workdir=gs://bucket/paper"),
         *("--override=seeds.block=4", "--override=eval.items=8"),
         *("--seeds=0-31", "--keep_params=final", f"--shard={worker}/4"),
       ]
@@ -557,9 +777,24 @@ def test_a_dry_run_shows_each_worker_its_share(printed):
   assert text.count("--project=p") == len(printed_commands(text))
 
 
+def test_one_population_has_no_shares_and_the_whole_slice(printed):
+  scripts = [words[-1] for words in printed_commands(printed["together"])]
+  assert len(scripts) == 4
+  for script in scripts:
+    assert "--distributed" in script
+    assert "--shard" not in script
+    assert "TPU_" not in script
+
+
 def test_the_readme_shows_what_is_printed(printed):
   assert README_RUN
   assert printed["readme"] == textwrap.dedent(README_RUN[2])
+
+
+def test_the_readme_of_the_project_has_the_first_command():
+  text = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+  lines = [l.strip() for l in text.splitlines() if "launch.tpu_vm --" in l]
+  assert lines == [f"python -m launch.tpu_vm {README_COMMANDS[0]}"]
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -568,23 +803,50 @@ def test_the_commands_of_the_readme_are_commands(number, printed):
   assert printed[f"readme {number}"].startswith("# ")
 
 
+def test_workers_that_begin_at_once_have_logs_of_their_own(printed):
+  assert sorted(printed["logs"].values()) == ["a", "b"]
+  for name in printed["logs"]:
+    assert re.fullmatch(r"log-\d{8}-\d{6}-[0-9a-f]{8}-shard-1-of-4", name)
+
+
 def test_a_dry_run_calls_nothing(printed):
+  assert "commands of gcloud" in printed["help"]
   assert "--spot" not in printed["train"]
   assert [line for line in printed["train"].splitlines() if line[0] == "#"] == [
     "# ask for the slice",
     "# look, every 60 s",
+    "# the last of these, at the first look",
     "# install",
     "# start the workers",
     "# only if it was preempted, before asking anew",
   ]
 
 
+def test_the_command_that_is_told_asks_for_the_same(printed):
+  told = re.fullmatch(
+    r"asked for; python -m launch\.tpu_vm (.*) tells when it is there\n",
+    printed["asked for"],
+  )
+  assert told
+  assert sorted(shlex.split(told[1])) == sorted(
+    [
+      *("--do=status", "--config=some where/mine.py", "--zone=z"),
+      *("--workdir=gs://bucket/paper", "--override=seeds.block=4"),
+      *("--override=eval.items=8", "--seeds=0-31"),
+      "--ssh_option=--internal-ip",
+    ]
+  )
+
+
 def test_the_status_tells_of_slice_workers_and_cells(printed):
-  assert "--do=status --config=paper_count" in printed["asked for"]
   first, second, *cells = printed["there"].splitlines()
   assert (first, second) == ("emergence  ACTIVE", "worker ?  absent")
   assert cells[0] == "count/width-64/depth-4  32 of 250 seeds"
   assert cells[-1] == "count/width-320/depth-4  0 of 250 seeds"
+  assert printed["part of it"].splitlines()[2:] == [
+    "count/width-64/depth-4  8 of 9 seeds",
+    "count/width-128/depth-4  0 of 9 seeds",
+  ]
   assert printed["deleted"] == (
     "emergence is deleted; gs://bucket/paper stays\n"
   )
@@ -596,6 +858,10 @@ def test_the_status_tells_of_slice_workers_and_cells(printed):
   [
     ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
     ("shard", "--shard is nothing to give to a slice"),
+    ("process", "--process_id is nothing to give to a slice"),
+    ("cells", "nope"),
+    ("other cells", "count/width-65/depth-4 is not in the grid"),
+    ("seeds", "--seeds reads like 7 or 0-31"),
     ("override", "blok"),
     ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
     ("runtime", "no default for v9-8"),
