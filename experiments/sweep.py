@@ -162,18 +162,25 @@ class Request(NamedTuple):
     workdir: the work directory.
     cells: of the grid, in its order.
     seeds: of each cell, increasing.
+    shard: which share of the blocks, and of how many.
   """
 
   config: Config
   workdir: epath.Path
   cells: list[Cell]
   seeds: Sequence[int]
+  shard: tuple[int, int]
 
 
 def read_request() -> Request:
   """What the flags ask for; ValueError where that makes no sense."""
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
+  if _SHARD.value is not None and _DISTRIBUTED.value:
+    raise ValueError(
+      "--shard: processes of one population, --distributed, train the same"
+      " blocks; give one of the two"
+    )
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
   sweep.check(config)
   seeds = config.seeds.requested
@@ -187,13 +194,24 @@ def read_request() -> Request:
       if cell not in cells:
         raise ValueError(f"--cells: {cell} is not in the grid of the config")
     cells = [cell for cell in cells if cell in wanted]
-  return Request(config, epath.Path(_WORKDIR.value), cells, seeds)
+  workdir = epath.Path(_WORKDIR.value)
+  return Request(config, workdir, cells, seeds, _parse_shard(_SHARD.value))
+
+
+def _parse_shard(text: str | None) -> tuple[int, int]:
+  if text is None:
+    return 0, 1
+  match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+  if not match or not int(match[1]) < int(match[2]):
+    raise ValueError(f"--shard reads like 0/4, from 0/N to N−1/N, got {text}")
+  return int(match[1]), int(match[2])
 
 
 def remaining(request: Request) -> list[sweep.Work]:
   """What of it has no records yet."""
   work = sweep.remaining(request.config, request.workdir, request.seeds)
-  return [item for item in work if item.cell in request.cells]
+  work = [item for item in work if item.cell in request.cells]
+  return sweep.shard(work, request.config, *request.shard)
 
 
 def show_table(request: Request) -> None:
@@ -212,7 +230,7 @@ def show_table(request: Request) -> None:
 
 def _sweep(should_stop: StopRequest) -> None:
   request = read_request()
-  config, workdir, _, seeds = request
+  config, workdir = request.config, request.workdir
   if _COOPERATE.value:
     Claims(workdir)  # Refuses what is no file system.
   remote.see_others(workdir)
@@ -220,7 +238,7 @@ def _sweep(should_stop: StopRequest) -> None:
   devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = _share(request, remaining(request))
+    work = remaining(request)
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
     rows = [e.cell._asdict() | e._asdict() for e in estimates]
@@ -235,7 +253,7 @@ def _sweep(should_stop: StopRequest) -> None:
   if processes.is_first():
     blocks.remove_left_behind(config, workdir)
   left = processes.agree(remaining(request))
-  work = _share(request, [sweep.Work(Cell(*cell), b) for cell, b in left])
+  work = [sweep.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -243,7 +261,7 @@ def _sweep(should_stop: StopRequest) -> None:
     _KEEP_PARAMS.value,
   )
   keep = saving.params
-  missing = sweep.seeds_without_params(config, workdir, seeds, keep)
+  missing = sweep.seeds_without_params(config, workdir, request.seeds, keep)
   if missing:
     raise ValueError(
       f"--keep_params={keep}: {missing} of these seeds were trained in"
@@ -264,18 +282,6 @@ def _sweep(should_stop: StopRequest) -> None:
     if not (workdir / "records").exists():  # An empty share.
       return
   show_table(request)
-
-
-def _share(request: Request, work: list[sweep.Work]) -> list[sweep.Work]:
-  """What of the work left --shard asks for."""
-  if _SHARD.value is not None:
-    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", _SHARD.value)
-    if not match or not int(match[1]) < int(match[2]):
-      raise ValueError(
-        f"--shard reads like 0/4, from 0/N to N−1/N, got {_SHARD.value}"
-      )
-    work = sweep.shard(work, request.config, int(match[1]), int(match[2]))
-  return work
 
 
 def _train(

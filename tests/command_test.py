@@ -249,6 +249,10 @@ def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
       ["--shard reads like 0/4, from 0/N to N−1/N"],
     ),
     (
+      ["--config=quickstart", "--workdir=/x", "--shard=0/4", "--distributed"],
+      ["--shard: processes of one population, --distributed, train the same"],
+    ),
+    (
       ["--config=quickstart", "--workdir=gs://x/y", "--cooperate"],
       ["--cooperate needs a work directory in a local or shared file system"],
     ),
