@@ -211,7 +211,8 @@ def remaining(request: Request) -> list[sweep.Work]:
   """What of it has no records yet."""
   work = sweep.remaining(request.config, request.workdir, request.seeds)
   work = [item for item in work if item.cell in request.cells]
-  return sweep.shard(work, request.config, *request.shard)
+  asked = request.cells, request.seeds
+  return sweep.shard(work, request.config, *asked, *request.shard)
 
 
 def show_table(request: Request) -> None:

@@ -261,15 +261,16 @@ def test_blocks_are_cut_where_they_always_are(seeds, blocks):
   assert sweep.cut_blocks(seeds, 4) == blocks
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_shares_have_no_block_in_common_and_miss_none(tiny, count):
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 8, 9])
+def test_shares_are_even_have_no_block_in_common_and_miss_none(tiny, count):
   config = config_lib.override(tiny, ["seeds.block=2"])
   cells = config_lib.cells(config)
   work = [sweep.Work(c, sweep.cut_blocks(range(8), 2)) for c in cells]
+  asked = config, cells, range(8)
   # Cells that are half done, as another process may see them later.
   later = [sweep.Work(cells[0], work[0].blocks[1:]), work[1]]
   for left in (work, later):
-    shares = [sweep.shard(left, config, i, count) for i in range(count)]
+    shares = [sweep.shard(left, *asked, i, count) for i in range(count)]
     found = sorted(
       (item.cell, seeds)
       for share in shares
@@ -277,11 +278,15 @@ def test_shares_have_no_block_in_common_and_miss_none(tiny, count):
       for seeds in item.blocks
     )
     assert found == [(c, seeds) for c, blocks in left for seeds in blocks]
+    sizes = []
     for i, share in enumerate(shares):
-      whole = sweep.shard(work, config, i, count)
+      whole = sweep.shard(work, *asked, i, count)
+      sizes.append(sum(len(item.blocks) for item in whole))
       for item in share:
         (same,) = [w for w in whole if w.cell == item.cell]
         assert all(seeds in same.blocks for seeds in item.blocks)
+    assert sum(sizes) == 8
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
