@@ -163,7 +163,11 @@ def shard(
 
 
 def seeds_without_params(
-  config: Config, workdir: epath.Path, seeds: Sequence[int], keep_params: str
+  config: Config,
+  workdir: epath.Path,
+  cells: Sequence[Cell],
+  seeds: Sequence[int],
+  keep_params: str,
 ) -> int:
   """How many finished seeds lack parameters that `keep_params` asks for."""
   wanted = {
@@ -172,10 +176,13 @@ def seeds_without_params(
     "all": set(config.eval_steps),
   }[keep_params]
   count = 0
-  for cell in config_lib.cells(config) if wanted else ():
+  for cell in cells if wanted else ():
+    # First the records: of a block that another process finishes meanwhile, the
+    # parameters are there before them.
+    finished = records.finished_seeds(workdir, config, cell) & set(seeds)
+    look_anew(workdir / "params" / str(cell))
     kept = kept_files(workdir, cell)
-    for seed in records.finished_seeds(workdir, config, cell) & set(seeds):
-      count += not wanted <= set(kept.get(seed, ()))
+    count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
   return count
 
 

@@ -262,7 +262,9 @@ def _sweep(should_stop: StopRequest) -> None:
     _KEEP_PARAMS.value,
   )
   keep = saving.params
-  missing = sweep.seeds_without_params(config, workdir, request.seeds, keep)
+  missing = sweep.seeds_without_params(
+    config, workdir, request.cells, request.seeds, keep
+  )
   if missing:
     raise ValueError(
       f"--keep_params={keep}: {missing} of these seeds were trained in"

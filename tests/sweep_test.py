@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -121,13 +122,38 @@ def test_what_is_compiled_already_is_not_compiled_again(
 def test_finished_seeds_without_parameters_are_counted(
   config, finished, workdir
 ):
-  def count(folder, keep_params):
-    return sweep.seeds_without_params(config, folder, range(6), keep_params)
+  (cell,) = config_lib.cells(config)
+
+  def count(folder, keep_params, cells=(cell,)):
+    return sweep.seeds_without_params(
+      config, folder, cells, range(6), keep_params
+    )
 
   assert count(finished[0], "all") == count(workdir, "all") == 0
   train(config, workdir, seeds=[2, 3])
   train(config, workdir, seeds=[4], saving=Saving(params="final"))
   assert [count(workdir, k) for k in sweep.KEEP_PARAMS] == [0, 2, 3]
+  assert count(workdir, "all", cells=()) == 0
+
+
+def test_a_block_finished_during_the_look_is_not_without_parameters(
+  config, finished, workdir, monkeypatch
+):
+  def and_then_somebody_finishes(look):
+    def look_then_copy(*args):
+      found = look(*args)
+      shutil.copytree(finished[0], workdir, dirs_exist_ok=True)
+      return found
+
+    return look_then_copy
+
+  for module, name in ((records, "finished_seeds"), (sweep, "kept_files")):
+    look = and_then_somebody_finishes(getattr(module, name))
+    monkeypatch.setattr(module, name, look)
+  cells = config_lib.cells(config)
+  assert (
+    sweep.seeds_without_params(config, workdir, cells, range(8), "all") == 0
+  )
 
 
 def test_a_directory_of_another_identity_is_refused(config, finished):
