@@ -248,12 +248,8 @@ def _sweep(should_stop: StopRequest) -> None:
     )
     return
   _warn_on_stderr()
-  if processes.is_first():
-    damage.set_aside_damaged(workdir, config)
-  sweep.require_same_experiment(config, workdir)
-  if processes.is_first():
-    blocks.remove_left_behind(config, workdir)
-  left = processes.agree(remaining(request))
+  # One process looks for all, lest others read what it is moving.
+  left = processes.agree(_find_left(request) if processes.is_first() else None)
   work = [sweep.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
@@ -261,22 +257,11 @@ def _sweep(should_stop: StopRequest) -> None:
     _CHECKPOINTS_KEPT.value,
     _KEEP_PARAMS.value,
   )
-  keep = saving.params
-  missing = sweep.seeds_without_params(
-    config, workdir, request.cells, request.seeds, keep
-  )
-  if missing:
-    raise ValueError(
-      f"--keep_params={keep}: {missing} of these seeds were trained in"
-      f" {workdir} without keeping all of that, and are not trained again; use"
-      " another --workdir, or name new seeds with --seeds"
-    )
   if work:
-    trained = _train(config, workdir, work, devices, saving, should_stop)
-    if not processes.is_first():
-      return
-    print(trained)
-  else:
+    _train(config, workdir, work, devices, saving, should_stop)
+  if not processes.is_first():
+    return
+  if not work:
     if records.files(workdir) and not (workdir / "config.json").exists():
       sweep.prepare(config, workdir, devices)
     print(
@@ -287,6 +272,25 @@ def _sweep(should_stop: StopRequest) -> None:
   show_table(request)
 
 
+def _find_left(request: Request) -> list[sweep.Work]:
+  """What is left to train, once what is damaged is out of the way."""
+  config, workdir = request.config, request.workdir
+  damage.set_aside_damaged(workdir, config)
+  sweep.require_same_experiment(config, workdir)
+  blocks.remove_left_behind(config, workdir)
+  keep = _KEEP_PARAMS.value
+  missing = sweep.seeds_without_params(
+    config, workdir, request.cells, request.seeds, keep
+  )
+  if missing:
+    raise ValueError(
+      f"--keep_params={keep}: {missing} of these seeds were trained in"
+      f" {workdir} without keeping all of that, and are not trained again; use"
+      " another --workdir, or name new seeds with --seeds"
+    )
+  return remaining(request)
+
+
 def _train(
   config: Config,
   workdir: epath.Path,
@@ -294,8 +298,8 @@ def _train(
   devices: list[Device],
   saving: Saving,
   should_stop: StopRequest,
-) -> str:
-  """Trains what is left; returns what to say of it."""
+) -> None:
+  """Trains what is left, and says so."""
   with _claims(workdir) as claims:
     _print(
       f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
@@ -324,7 +328,8 @@ def _train(
         should_stop,
         watch,
       )
-  return f"trained {seeds} seeds in {console.format_budget(watch.seconds())}"
+  spent = console.format_budget(watch.seconds())
+  _print(f"trained {seeds} seeds in {spent}")
 
 
 def _print(line: str) -> None:
