@@ -299,6 +299,38 @@ def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
   assert not (tmp_path / "run" / "records").exists()
 
 
+@pytest.mark.parametrize(
+  ("error", "code", "first_and_last"),
+  [
+    ("ValueError('one\\nline')", 2, ["error: one line"] * 2),
+    (
+      "KeyError('a defect')",
+      1,
+      ["Traceback (most recent call last):", "KeyError: 'a defect'"],
+    ),
+  ],
+)
+def test_what_fails_at_once_says_so_and_runs_nothing_more(
+  error, code, first_and_last
+):
+  script = f"""
+import atexit
+from experiments import command
+atexit.register(print, "at exit")
+print("before", end="")
+try:
+  raise {error}
+except Exception as error:
+  command.fail_at_once(error)
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True
+  )
+  assert (done.returncode, done.stdout) == (code, "before")
+  lines = done.stderr.splitlines()
+  assert [lines[0], lines[-1]] == first_and_last
+
+
 def test_where_json_can_be_written(tmp_path):
   for path in (None, "/dev/null", str(tmp_path / "new.json")):
     command.require_writable(path)
