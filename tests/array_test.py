@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -57,6 +58,8 @@ def test_a_time_limit_reads_as_slurm_reads_it(time, seconds):
     (Resources(partition="a b"), "--partition reads like a name"),
     (Resources(options=["-A lab"]), "--sbatch reads like .* got '-A lab'"),
     (Resources(options=["--array=0-9"]), "--array is not for you to choose"),
+    (Resources(options=["--nodes=2"]), "--nodes is not for you to choose"),
+    (Resources(options=["--no-requeue"]), "--no-requeue is not for you"),
     (Resources(options=["--qos=a\nrm"]), "--sbatch reads like"),
   ],
 )
@@ -113,7 +116,7 @@ def test_the_options_are_those_asked_for_and_no_others():
     "--mem=16G",
     '"--comment=it\'s \\"so\\""',
   }
-  assert "\nx y\nsweep" in text
+  assert "\nx y\n[ " in text
 
 
 def test_a_log_that_slurm_would_name_otherwise_is_quoted_or_refused():
@@ -144,6 +147,7 @@ def run(tmp_path, monkeypatch):
     )
     return subprocess.Popen(
       ["bash", str(path)],
+      stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,
@@ -189,6 +193,19 @@ def test_a_signal_to_the_script_alone_has_the_sweep_save_first(run):
   output, _ = process.communicate(timeout=30)
   assert output.splitlines() == ["saved", "scontrol requeue Incomplete 12_1"]
   assert process.returncode == 75
+
+
+def test_a_signal_before_the_sweep_begins_is_no_failure(run, tmp_path):
+  begun = tmp_path / "begun"
+  process = run(CODE="0", setup=[f"touch '{begun}'", "cat"])
+  while not begun.exists():
+    assert process.poll() is None
+    time.sleep(0.01)
+  process.send_signal(signal.SIGTERM)
+  process.stdin.close()
+  output = process.stdout.read()
+  assert process.wait(timeout=30) == 143
+  assert output.splitlines()[1:] == ["scontrol requeue Incomplete 12_1"]
 
 
 def test_a_start_counts_those_before_it(run):
