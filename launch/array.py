@@ -52,6 +52,16 @@ _OURS = (
 )
 
 
+def asks_for_gpus(resources: Resources) -> bool:
+  """Whether a task gets GPUs, be it through another option of sbatch."""
+  return bool(resources.gpus) or any(
+    re.match(
+      r"--(gpus|(gres|tres-per-\w+)=(.*[,:/])?(gpu|mps|shard)\b)", option
+    )
+    for option in resources.options
+  )
+
+
 def check(resources: Resources) -> None:
   """Raises ValueError for what no Slurm would understand."""
   _check(

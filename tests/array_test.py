@@ -74,6 +74,22 @@ def test_what_slurm_understands_is_accepted():
   )
 
 
+@pytest.mark.parametrize(
+  ("options", "found"),
+  [
+    ([], False),
+    (["--mem=8G", "--gres=nvme:1", "--constraint=gpu"], False),
+    (["--gpus-per-node=2"], True),
+    (["--qos=high", "--gres=nvme:1,gpu:a100:2"], True),
+    (["--gres=shard:1"], True),
+    (["--tres-per-task=gres/gpu=1"], True),
+  ],
+)
+def test_gpus_are_asked_for_in_many_ways(options, found):
+  assert array.asks_for_gpus(Resources(options=options)) == found
+  assert array.asks_for_gpus(Resources(gpus="1", options=options))
+
+
 def test_a_task_is_some_blocks_of_one_cell():
   work = [
     Work(SHALLOW, [[0, 1], [2, 3], [5]]),

@@ -104,6 +104,7 @@ def test_a_rerun_submits_what_is_missing_and_not_queued(
   told = launch("--cells=" + ",".join(CELLS[:2]), "--time=1-0", "--gpus=2")
   assert "submitted 8 seeds in 2 cells as job 12, an array of 2 tasks" in told
   script = (launch.workdir / "slurm" / "0001.sh").read_text()
+  assert "--devices" not in script
   assert script.count(" 0-3'\n") == 2  # Two blocks a task, for two GPUs.
   assert f"'--workdir={launch.workdir}'" in script
   name = json.loads((launch.workdir / "slurm" / "0001.json").read_text())[
@@ -131,6 +132,8 @@ def test_a_rerun_submits_what_is_missing_and_not_queued(
     f"{cell} 1-3" for cell in (CELLS[0], *CELLS[2:])
   ]
   assert "--devices=3" in script
+  script = launch("--dry_run", "--seeds=1-3")
+  assert "--devices=1" in script
   assert "--seeds=1-3" not in script
   put_command(tmp_path, "squeue", "echo 'cannot reach' >&2; exit 1")
   assert launch(code=1) == "error: squeue: cannot reach\n"
