@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
-import jax
 from absl import flags
 from etils import epath
 
@@ -82,7 +81,8 @@ _DEVICES = flags.DEFINE_integer(
   "devices",
   None,
   "Devices to use, one block of seeds on each; default all. CPU cores count as"
-  " devices.",
+  " devices. With --distributed those of each process, which has one CPU if"
+  " neither this nor srun's --cpus-per-task says more.",
   lower_bound=1,
 )
 _CHECKPOINT_MINUTES = flags.DEFINE_float(
@@ -356,7 +356,7 @@ def _devices() -> list[Device]:
   if _DRY_RUN.value:
     raise ValueError("--dry_run is for one process, without --distributed")
   processes.join(*by_hand.values(), num_cpu_devices=_DEVICES.value)
-  return jax.devices()
+  return processes.devices(_DEVICES.value)
 
 
 @contextlib.contextmanager
