@@ -5,16 +5,20 @@ and calls the same functions here in the same order. The first one decides, and
 writes what all share. With one process everything here is free.
 """
 
+import atexit
 import contextlib
 import faulthandler
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed
 
 Array = jax.Array
 # A jax.Device; the name jax exports is no type to type checkers.
@@ -22,6 +26,12 @@ Device = Any
 
 # After so many seconds without a sign of life a process counts as dead.
 _HEARTBEAT_SECONDS = 30
+# Where the first process listens.
+_PORT_KEY = "emergence/port"
+_LOST = (
+  "another process of this population has ended or cannot be reached; the same"
+  " commands continue"
+)
 
 
 def join(
@@ -29,6 +39,7 @@ def join(
   num_processes: int | None = None,
   process_id: int | None = None,
   num_cpu_devices: int | None = None,
+  on_loss: Callable[[Exception], object] = lambda error: None,
 ) -> None:
   """Joins the processes, before anything touches a device.
 
@@ -39,6 +50,8 @@ def join(
     process_id: which one this is, from 0.
     num_cpu_devices: devices of this process where they are CPUs; where None, as
       many as srun gives cores to a task, or one.
+    on_loss: called in a thread of its own when the first process is gone, a
+      moment before the runtime aborts this one.
 
   Raises:
     ValueError: nothing says what the processes are.
@@ -67,6 +80,52 @@ def join(
       " srun or on all workers of a TPU slice, or give --coordinator,"
       " --num_processes and --process_id"
     ) from error
+  if is_first():
+    _listen()
+  else:
+    _watch_first(on_loss)
+
+
+def _listen() -> None:
+  """Lets the other processes hold connections to this one, the first."""
+  server = socket.create_server(("", 0), backlog=jax.process_count())
+  client = distributed.global_state.client
+  assert client
+  client.key_value_set(_PORT_KEY, str(server.getsockname()[1]))
+  server.detach()  # Open as long as this process is there.
+
+
+def _watch_first(on_loss: Callable[[Exception], object]) -> None:
+  """Has a thread say so when a connection to the first process ends for good.
+
+  The runtime would hear of it in the thread in which it aborts. Where no such
+  connection can be made, its own words have to do.
+  """
+  state = distributed.global_state
+  assert state.client
+  assert state.coordinator_address
+  host = state.coordinator_address.rpartition(":")[0].strip("[]")
+  port = int(state.client.blocking_key_value_get(_PORT_KEY, 60_000))
+  ending = threading.Event()
+  # Before JAX leaves the others at exit.
+  atexit.register(ending.set)
+
+  def watch() -> None:
+    was_there = False
+    while not ending.is_set():
+      try:
+        with socket.create_connection((host, port), timeout=10) as connection:
+          was_there = True
+          connection.settimeout(None)
+          connection.recv(1)
+      except ConnectionResetError:
+        pass
+      except OSError:
+        if was_there and not ending.is_set():
+          on_loss(RuntimeError(_LOST))
+        return
+
+  threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 def gpus_of_task(environment: Mapping[str, str]) -> list[int] | None:
@@ -191,7 +250,4 @@ def _with_others() -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    raise RuntimeError(
-      "another process of this population has ended or cannot be reached; the"
-      f" same commands continue ({error})"
-    ) from error
+    raise RuntimeError(f"{_LOST} ({error})") from error

@@ -355,7 +355,13 @@ def _devices() -> list[Device]:
     return population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     raise ValueError("--dry_run is for one process, without --distributed")
-  processes.join(*by_hand.values(), num_cpu_devices=_DEVICES.value)
+  processes.join(
+    _COORDINATOR.value,
+    _NUM_PROCESSES.value,
+    _PROCESS_ID.value,
+    _DEVICES.value,
+    command.fail_at_once,
+  )
   return processes.devices(_DEVICES.value)
 
 

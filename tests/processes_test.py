@@ -169,10 +169,11 @@ def test_processes_train_one_population(sweep, alone, tmp_path, number):
   assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
 
 
-def wait_for_checkpoint(workdir):
+def wait_until(condition, started):
   deadline = time.monotonic() + 120
-  while not list(workdir.glob("checkpoints/*/*/*/*/*/*.safetensors")):
+  while not condition():
     assert time.monotonic() < deadline
+    assert [process.poll() for process in started] == [None] * len(started)
     time.sleep(0.05)
 
 
@@ -180,21 +181,45 @@ def wait_for_checkpoint(workdir):
 def test_a_process_that_dies_ends_the_others_and_the_same_commands_go_on(
   sweep, alone, tmp_path
 ):
+  log = tmp_path / "log"
+
+  def go_on():
+    """Starts two processes, and waits until both train from a checkpoint."""
+    size = log.stat().st_size
+    started = sweep(tmp_path, 2)
+    wait_until(lambda: "go on from" in log.read_text()[size:], started)
+    return started
+
   started = sweep(tmp_path, 2)
-  wait_for_checkpoint(tmp_path)
+  saved = "checkpoints/*/*/*/*/*/*.safetensors"
+  wait_until(lambda: list(tmp_path.glob(saved)), started)
   started[1].kill()
   codes, errors = end(started)
+  lost = "error: RuntimeError: another process of this population has ended"
   assert codes == [1, -9]
-  *_, line = errors[0].splitlines()
-  assert line.startswith("error: RuntimeError: another process of this popul")
+  assert errors[0].splitlines()[-1].startswith(lost)
+
+  started = go_on()
+  started[0].kill()
+  codes, errors = end(started)
+  assert codes == [-9, 1]
+  # The runtime may have begun to say so in its own words.
+  assert errors[1].splitlines()[-1].startswith(lost)
+
   # And one that is told to stop has all of them save and stop.
-  started = sweep(tmp_path, 2)
-  time.sleep(0.1)
-  while "go on from" not in (tmp_path / "log").read_text():
-    assert started[0].poll() is None
-    time.sleep(0.05)
+  started = go_on()
   started[1].send_signal(signal.SIGTERM)
   codes, errors = end(started)
   assert codes == [75, 75]
-  assert end(sweep(tmp_path, 2))[0] == [0, 0]
+
+  # The others do not stumble over what the first one moves away.
+  (tmp_path / "config.json").write_text("{")
+  codes, errors = end(sweep(tmp_path, 2))
+  assert codes == [0, 0], errors
   assert_same_study(read(tmp_path), alone)
+
+  # With nothing left to do, one of them says so.
+  first, second = (p.communicate(timeout=200)[0] for p in sweep(tmp_path, 2))
+  assert "nothing left to train" in first
+  assert "nothing left" not in second
+  assert "records" not in second
