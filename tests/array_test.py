@@ -208,7 +208,7 @@ def test_a_signal_to_the_script_alone_has_the_sweep_save_first(run):
     process.send_signal(signal.SIGTERM)
   output, _ = process.communicate(timeout=30)
   assert output.splitlines() == ["saved", "scontrol requeue Incomplete 12_1"]
-  assert process.returncode == 75
+  assert process.returncode in (75, 143)  # Python may be gone at the last one.
 
 
 def test_a_signal_before_the_sweep_begins_is_no_failure(run, tmp_path):
@@ -220,6 +220,7 @@ def test_a_signal_before_the_sweep_begins_is_no_failure(run, tmp_path):
   process.send_signal(signal.SIGTERM)
   process.stdin.close()
   output = process.stdout.read()
+  process.stdout.close()
   assert process.wait(timeout=30) == 143
   assert output.splitlines()[1:] == ["scontrol requeue Incomplete 12_1"]
 
