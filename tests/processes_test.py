@@ -158,10 +158,9 @@ def assert_same_study(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 4])
-def test_processes_train_one_population(sweep, alone, tmp_path, number):
-  codes, errors = end(sweep(tmp_path, number))
-  assert codes == [0] * number, errors
+def test_four_processes_train_one_population(sweep, alone, tmp_path):
+  codes, errors = end(sweep(tmp_path, 4))
+  assert codes == [0] * 4, errors
   found = read(tmp_path)
   assert_same_study(found, alone)
   # Only one of them has written.
@@ -178,7 +177,7 @@ def wait_until(condition, started):
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_ends_the_others_and_the_same_commands_go_on(
+def test_of_two_one_that_dies_ends_the_other_and_the_same_commands_go_on(
   sweep, alone, tmp_path
 ):
   log = tmp_path / "log"

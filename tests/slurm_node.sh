@@ -76,8 +76,8 @@ start() {
   chmod 755 "$dir" "$dir/munge"
   dd if=/dev/urandom of="$dir/munge.key" bs=1 count=1024 status=none
   chmod 600 "$dir/munge.key"
-  # Files in place of GPUs, which Slurm deals out and nobody opens.
-  touch "$dir"/gpu{0..3}
+  # In place of GPUs; Slurm wants devices, deals them out, and opens none.
+  for i in 0 1 2 3; do ln -s /dev/null "$dir/gpu$i"; done
   echo "Name=gpu File=$dir/gpu[0-3]" > "$dir/gres.conf"
   # Ports of its own, so that two of these do not meet, below those that the
   # system gives to whoever asks for any.

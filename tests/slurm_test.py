@@ -28,7 +28,7 @@ config = Config(
   task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
                   context_length=24),
   model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=8000, batch_size=2),
+  train=TrainConfig(steps=4000, batch_size=2),
   eval=EvalConfig(num_points=3),
   seeds=SeedsConfig(block=2, count=4),
   grid=GridConfig(widths=(4, 8, 12, 16), depths=(1,)),
@@ -208,7 +208,7 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
 
   flags = ("--cpus=1", "--blocks_per_task=2")
   told = launch(
-    *(*flags, "--checkpoint_steps=1000", "--time=1:00:00"),
+    *(*flags, "--checkpoint_steps=500", "--time=1:00:00"),
     "--setup=export ODD='a b'",
   )
   job = re.search(r"as job (\d+), an array of 4 tasks", told)[1]
@@ -265,7 +265,7 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
 @pytest.mark.usefixtures("node")
 def test_a_task_that_is_told_of_its_time_limit_is_queued_again(launch):
   flags = [f"--cells={CELLS[0]}", "--cpus=1", "--blocks_per_task=2"]
-  told = launch(*flags, "--override=train.steps=8000000")
+  told = launch(*flags, "--override=train.steps=4000000")
   job = re.search(r"as job (\d+),", told)[1]
   log = launch.workdir / "slurm" / "0001-0.log"
   wait_until(
@@ -309,6 +309,7 @@ def test_srun_starts_one_population(tiny_file, tmp_path):
   [
     (["--ntasks=1", "--gres=gpu:4"], [[]]),
     (["--ntasks=2", "--gpus-per-task=1"], [[], []]),
+    (["--ntasks=2", "--gpus-per-task=2"], [[], []]),
     (["--ntasks=2", "--gres=gpu:2"], [[0], [1]]),
     (["--ntasks=2", "--gres=gpu:4"], [[0, 1], [2, 3]]),
   ],
