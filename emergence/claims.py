@@ -83,8 +83,7 @@ class Claims:
       raise ValueError(
         "--cooperate needs a work directory in a local or shared file system,"
         f" not {self._workdir}: object stores cannot tell a worker that died;"
-        " on gs:// let the launchers give each worker blocks of its own, by"
-        " index"
+        " there, give each process blocks of its own with --shard=I/N"
       )
     if not 0 < beat_seconds <= stale_seconds / 3:
       raise ValueError(

@@ -53,6 +53,8 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
       _require_whole(path, config)
     except DamagedError as error:
       reasons[path] = error.reason
+    except FileNotFoundError:
+      pass  # Another process has set it aside.
   return [
     moved
     for path, reason in reasons.items()

@@ -216,11 +216,12 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   """Bytes that blocks may use, and whether the devices share them.
 
   CPU devices share the host's free memory; accelerators have their own, as
-  their allocator reports it.
+  their allocator reports it, in the process that they belong to alone.
   """
   if devices[0].platform == "cpu":
     return int(_USABLE_SHARE * host_memory.available()), True
-  limits = [(d.memory_stats() or {}).get("bytes_limit") for d in devices]
+  own = [d for d in devices if d.process_index == jax.process_index()]
+  limits = [(d.memory_stats() or {}).get("bytes_limit") for d in own]
   known = [limit for limit in limits if limit]
   # A device that does not report its memory is left to fail by itself.
   return (int(_USABLE_SHARE * min(known)) if known else 2**62), False

@@ -5,19 +5,33 @@ and calls the same functions here in the same order. The first one decides, and
 writes what all share. With one process everything here is free.
 """
 
+import atexit
 import contextlib
 import faulthandler
 import json
-from collections.abc import Iterator
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed
 
 Array = jax.Array
+# A jax.Device; the name jax exports is no type to type checkers.
+Device = Any
 
 # After so many seconds without a sign of life a process counts as dead.
 _HEARTBEAT_SECONDS = 30
+# Where the first process listens.
+_PORT_KEY = "emergence/port"
+_LOST = (
+  "another process of this population has ended or cannot be reached; the same"
+  " commands continue"
+)
 
 
 def join(
@@ -25,6 +39,7 @@ def join(
   num_processes: int | None = None,
   process_id: int | None = None,
   num_cpu_devices: int | None = None,
+  on_loss: Callable[[Exception], object] = lambda error: None,
 ) -> None:
   """Joins the processes, before anything touches a device.
 
@@ -33,24 +48,145 @@ def join(
       slice or another system that JAX knows says of all three.
     num_processes: how many there are.
     process_id: which one this is, from 0.
-    num_cpu_devices: devices of this process where they are CPUs; one if None.
+    num_cpu_devices: devices of this process where they are CPUs; where None, as
+      many as srun gives cores to a task, or one.
+    on_loss: called in a thread of its own when the first process is gone, a
+      moment before the runtime aborts this one.
 
   Raises:
     ValueError: nothing says what the processes are.
     RuntimeError: they do not come together.
   """
-  jax.config.update("jax_num_cpu_devices", num_cpu_devices or 1)
+  cores = int(os.environ.get("SLURM_CPUS_PER_TASK", 1))
+  jax.config.update("jax_num_cpu_devices", num_cpu_devices or cores)
   # It would take SIGTERM from us, who save and stop in all processes.
   jax.config.update("jax_enable_preemption_service", False)
   # Where the first process dies, the runtime says so and aborts this one; where
   # Python is at that moment has nothing to do with it.
   faulthandler.disable()
-  jax.distributed.initialize(
-    coordinator,
-    num_processes,
-    process_id,
-    heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-  )
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      num_processes,
+      process_id,
+      local_device_ids=gpus_of_task(os.environ),
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+    )
+  except ValueError as error:
+    if coordinator is not None:
+      raise
+    raise ValueError(
+      "--distributed: nothing says which processes there are; start them with"
+      " srun or on all workers of a TPU slice, or give --coordinator,"
+      " --num_processes and --process_id"
+    ) from error
+  if is_first():
+    _listen()
+  else:
+    _watch_first(on_loss)
+
+
+def _listen() -> None:
+  """Lets the other processes hold connections to this one, the first."""
+  server = socket.create_server(("", 0), backlog=jax.process_count())
+  client = distributed.global_state.client
+  assert client
+  client.key_value_set(_PORT_KEY, str(server.getsockname()[1]))
+  server.detach()  # Open as long as this process is there.
+
+
+def _watch_first(on_loss: Callable[[Exception], object]) -> None:
+  """Has a thread say so when a connection to the first process ends for good.
+
+  The runtime would hear of it in the thread in which it aborts. Where no such
+  connection can be made, its own words have to do.
+  """
+  state = distributed.global_state
+  assert state.client
+  assert state.coordinator_address
+  host = state.coordinator_address.rpartition(":")[0].strip("[]")
+  port = int(state.client.blocking_key_value_get(_PORT_KEY, 60_000))
+  ending = threading.Event()
+  # Before JAX leaves the others at exit.
+  atexit.register(ending.set)
+
+  def watch() -> None:
+    was_there = False
+    while not ending.is_set():
+      try:
+        with socket.create_connection((host, port), timeout=10) as connection:
+          was_there = True
+          connection.settimeout(None)
+          connection.recv(1)
+      except ConnectionResetError:
+        pass
+      except OSError:
+        if was_there and not ending.is_set():
+          on_loss(RuntimeError(_LOST))
+        return
+
+  threading.Thread(target=watch, name="watch", daemon=True).start()
+
+
+def gpus_of_task(environment: Mapping[str, str]) -> list[int] | None:
+  """Which of the GPUs that it sees are for a process that srun has started.
+
+  JAX would give the n-th task of a node the n-th GPU, be there more GPUs than
+  tasks, or be there one alone because Slurm hides those of other tasks.
+
+  Args:
+    environment: variables of the process.
+
+  Returns:
+    Indices among the GPUs that CUDA_VISIBLE_DEVICES names; empty where all of
+    them are for this process; None where JAX is to decide.
+  """
+  counts = environment.get("SLURM_STEP_TASKS_PER_NODE")
+  if counts is None or "JAX_LOCAL_DEVICE_IDS" in environment:
+    return None
+  tasks = _tasks_per_node(counts)[int(environment["SLURM_NODEID"])]
+  if tasks == 1:
+    return []
+  if "CUDA_VISIBLE_DEVICES" not in environment:
+    return None
+  visible = len(environment["CUDA_VISIBLE_DEVICES"].split(","))
+  if visible < max(tasks, int(environment.get("SLURM_GPUS_ON_NODE", 0))):
+    return []  # Each task sees GPUs of its own.
+  share = visible // tasks
+  first = share * int(environment["SLURM_LOCALID"])
+  return list(range(first, first + share))
+
+
+def _tasks_per_node(counts: str) -> list[int]:
+  """How many tasks each node has, of a text such as `2(x3),1`."""
+  return [
+    int(count)
+    for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", counts)
+    for _ in range(int(times or 1))
+  ]
+
+
+def devices(limit: int | None = None) -> list[Device]:
+  """The devices of all processes.
+
+  Args:
+    limit: how many of each process; all of them where None.
+
+  Raises:
+    ValueError: a process has fewer.
+  """
+  if limit is None:
+    return jax.devices()
+  found = []
+  for i in range(jax.process_count()):
+    own = jax.local_devices(process_index=i)
+    if limit > len(own):
+      raise ValueError(
+        f"--devices={limit}: process {i} has {len(own)} {own[0].platform}"
+        " devices"
+      )
+    found += own[:limit]
+  return found
 
 
 def is_first() -> bool:
@@ -114,7 +250,4 @@ def _with_others() -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    raise RuntimeError(
-      "another process of this population has ended or cannot be reached; the"
-      f" same commands continue ({error})"
-    ) from error
+    raise RuntimeError(f"{_LOST} ({error})") from error

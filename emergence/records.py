@@ -227,9 +227,15 @@ def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
     OSError: the machine cannot read a file.
   """
   found = _files_by_seed(workdir / "records" / str(cell))
+  gone = set()
   for path in {path for paths in found.values() for path in paths}:
-    require_cell(path, read_provenance(path), config, cell)
-  return set(found)
+    try:
+      provenance = read_provenance(path)
+    except FileNotFoundError:  # Another process has set it aside.
+      gone.add(path)
+    else:
+      require_cell(path, provenance, config, cell)
+  return {seed for seed, paths in found.items() if not gone.issuperset(paths)}
 
 
 def require_cell(

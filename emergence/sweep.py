@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import math
@@ -129,33 +130,44 @@ def remaining(
 
 
 def shard(
-  work: Sequence[Work], config: Config, index: int, count: int
+  work: Sequence[Work],
+  config: Config,
+  cells: Sequence[Cell],
+  seeds: Sequence[int],
+  index: int,
+  count: int,
 ) -> list[Work]:
   """One of `count` shares of some work that have no block in common.
 
-  A block's share follows from its place in its cell alone, so that it stays the
-  same while other blocks are finished.
+  The blocks of all that was asked for are dealt out one by one, cell after
+  cell, so that no share has more than one block more than another. A block's
+  share stays the same while other blocks are finished.
 
   Args:
-    work: what is left, of the whole grid.
+    work: what is left of the cells × seeds.
     config: the experiment.
+    cells: that were asked for.
+    seeds: that were asked for, of each cell.
     index: which share, 0 … count − 1.
     count: how many shares there are.
   """
+  numbers = sorted({seed // config.seeds.block for seed in seeds})
+  asked = itertools.product(cells, numbers)
+  own = set(itertools.islice(asked, index, None, count))
   shares = []
-  for item in work:
-    own = [
-      seeds
-      for seeds in item.blocks
-      if blocks.index(config, seeds) % count == index
-    ]
-    if own:
-      shares.append(Work(item.cell, own))
+  for cell, blocks_ in work:
+    mine = [x for x in blocks_ if (cell, blocks.index(config, x)) in own]
+    if mine:
+      shares.append(Work(cell, mine))
   return shares
 
 
 def seeds_without_params(
-  config: Config, workdir: epath.Path, seeds: Sequence[int], keep_params: str
+  config: Config,
+  workdir: epath.Path,
+  cells: Sequence[Cell],
+  seeds: Sequence[int],
+  keep_params: str,
 ) -> int:
   """How many finished seeds lack parameters that `keep_params` asks for."""
   wanted = {
@@ -164,10 +176,13 @@ def seeds_without_params(
     "all": set(config.eval_steps),
   }[keep_params]
   count = 0
-  for cell in config_lib.cells(config) if wanted else ():
+  for cell in cells if wanted else ():
+    # First the records: of a block that another process finishes meanwhile, the
+    # parameters are there before them.
+    finished = records.finished_seeds(workdir, config, cell) & set(seeds)
+    look_anew(workdir / "params" / str(cell))
     kept = kept_files(workdir, cell)
-    for seed in records.finished_seeds(workdir, config, cell) & set(seeds):
-      count += not wanted <= set(kept.get(seed, ()))
+    count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
   return count
 
 

@@ -10,6 +10,7 @@ import pkgutil
 import runpy
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -59,10 +60,14 @@ def run(main: Callable[[], int | None]) -> None:
 
 def fail_at_once(error: Exception) -> NoReturn:
   """Ends the process as `run` does, without anything that runs at exit."""
-  if not _is_expected(error):
-    raise error
-  message, code = _describe(error)
-  print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+  if _is_expected(error):
+    message, code = _describe(error)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+  else:
+    code = 1
+    traceback.print_exception(error)
+  sys.stdout.flush()
+  sys.stderr.flush()
   os._exit(code)
 
 

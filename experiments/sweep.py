@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
-import jax
 from absl import flags
 from etils import epath
 
@@ -82,7 +81,8 @@ _DEVICES = flags.DEFINE_integer(
   "devices",
   None,
   "Devices to use, one block of seeds on each; default all. CPU cores count as"
-  " devices.",
+  " devices. With --distributed those of each process, which has one CPU if"
+  " neither this nor srun's --cpus-per-task says more.",
   lower_bound=1,
 )
 _CHECKPOINT_MINUTES = flags.DEFINE_float(
@@ -162,18 +162,25 @@ class Request(NamedTuple):
     workdir: the work directory.
     cells: of the grid, in its order.
     seeds: of each cell, increasing.
+    shard: which share of the blocks, and of how many.
   """
 
   config: Config
   workdir: epath.Path
   cells: list[Cell]
   seeds: Sequence[int]
+  shard: tuple[int, int]
 
 
 def read_request() -> Request:
   """What the flags ask for; ValueError where that makes no sense."""
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
+  if _SHARD.value is not None and _DISTRIBUTED.value:
+    raise ValueError(
+      "--shard: processes of one population, --distributed, train the same"
+      " blocks; give one of the two"
+    )
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
   sweep.check(config)
   seeds = config.seeds.requested
@@ -187,13 +194,25 @@ def read_request() -> Request:
       if cell not in cells:
         raise ValueError(f"--cells: {cell} is not in the grid of the config")
     cells = [cell for cell in cells if cell in wanted]
-  return Request(config, epath.Path(_WORKDIR.value), cells, seeds)
+  workdir = epath.Path(_WORKDIR.value)
+  return Request(config, workdir, cells, seeds, _parse_shard(_SHARD.value))
+
+
+def _parse_shard(text: str | None) -> tuple[int, int]:
+  if text is None:
+    return 0, 1
+  match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+  if not match or not int(match[1]) < int(match[2]):
+    raise ValueError(f"--shard reads like 0/4, from 0/N to N−1/N, got {text}")
+  return int(match[1]), int(match[2])
 
 
 def remaining(request: Request) -> list[sweep.Work]:
   """What of it has no records yet."""
   work = sweep.remaining(request.config, request.workdir, request.seeds)
-  return [item for item in work if item.cell in request.cells]
+  work = [item for item in work if item.cell in request.cells]
+  asked = request.cells, request.seeds
+  return sweep.shard(work, request.config, *asked, *request.shard)
 
 
 def show_table(request: Request) -> None:
@@ -216,7 +235,7 @@ def show_table(request: Request) -> None:
 
 def _sweep(should_stop: StopRequest) -> None:
   request = read_request()
-  config, workdir, _, seeds = request
+  config, workdir = request.config, request.workdir
   if _COOPERATE.value:
     Claims(workdir)  # Refuses what is no file system.
   remote.see_others(workdir)
@@ -224,7 +243,7 @@ def _sweep(should_stop: StopRequest) -> None:
   devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = _share(request, remaining(request))
+    work = remaining(request)
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
     rows = [e.cell._asdict() | e._asdict() for e in estimates]
@@ -233,33 +252,20 @@ def _sweep(should_stop: StopRequest) -> None:
     )
     return
   _warn_on_stderr()
-  if processes.is_first():
-    damage.set_aside_damaged(workdir, config)
-  sweep.require_same_experiment(config, workdir)
-  if processes.is_first():
-    blocks.remove_left_behind(config, workdir)
-  left = processes.agree(remaining(request))
-  work = _share(request, [sweep.Work(Cell(*cell), b) for cell, b in left])
+  # One process looks for all, lest others read what it is moving.
+  left = processes.agree(_find_left(request) if processes.is_first() else None)
+  work = [sweep.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
     _CHECKPOINTS_KEPT.value,
     _KEEP_PARAMS.value,
   )
-  keep = saving.params
-  missing = sweep.seeds_without_params(config, workdir, seeds, keep)
-  if missing:
-    raise ValueError(
-      f"--keep_params={keep}: {missing} of these seeds were trained in"
-      f" {workdir} without keeping all of that, and are not trained again; use"
-      " another --workdir, or name new seeds with --seeds"
-    )
   if work:
-    trained = _train(config, workdir, work, devices, saving, should_stop)
-    if not processes.is_first():
-      return
-    print(trained)
-  else:
+    _train(config, workdir, work, devices, saving, should_stop)
+  if not processes.is_first():
+    return
+  if not work:
     if records.files(workdir) and not (workdir / "config.json").exists():
       sweep.prepare(config, workdir, devices)
     print(
@@ -270,16 +276,23 @@ def _sweep(should_stop: StopRequest) -> None:
   show_table(request)
 
 
-def _share(request: Request, work: list[sweep.Work]) -> list[sweep.Work]:
-  """What of the work left --shard asks for."""
-  if _SHARD.value is not None:
-    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", _SHARD.value)
-    if not match or not int(match[1]) < int(match[2]):
-      raise ValueError(
-        f"--shard reads like 0/4, from 0/N to N−1/N, got {_SHARD.value}"
-      )
-    work = sweep.shard(work, request.config, int(match[1]), int(match[2]))
-  return work
+def _find_left(request: Request) -> list[sweep.Work]:
+  """What is left to train, once what is damaged is out of the way."""
+  config, workdir = request.config, request.workdir
+  damage.set_aside_damaged(workdir, config)
+  sweep.require_same_experiment(config, workdir)
+  blocks.remove_left_behind(config, workdir)
+  keep = _KEEP_PARAMS.value
+  missing = sweep.seeds_without_params(
+    config, workdir, request.cells, request.seeds, keep
+  )
+  if missing:
+    raise ValueError(
+      f"--keep_params={keep}: {missing} of these seeds were trained in"
+      f" {workdir} without keeping all of that, and are not trained again; use"
+      " another --workdir, or name new seeds with --seeds"
+    )
+  return remaining(request)
 
 
 def _train(
@@ -289,8 +302,8 @@ def _train(
   devices: list[Device],
   saving: Saving,
   should_stop: StopRequest,
-) -> str:
-  """Trains what is left; returns what to say of it."""
+) -> None:
+  """Trains what is left, and says so."""
   with _claims(workdir) as claims:
     _print(
       f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
@@ -319,7 +332,8 @@ def _train(
         should_stop,
         watch,
       )
-  return f"trained {seeds} seeds in {console.format_budget(watch.seconds())}"
+  spent = console.format_budget(watch.seconds())
+  _print(f"trained {seeds} seeds in {spent}")
 
 
 def _print(line: str) -> None:
@@ -345,8 +359,14 @@ def _devices() -> list[Device]:
     return population.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     raise ValueError("--dry_run is for one process, without --distributed")
-  processes.join(*by_hand.values(), num_cpu_devices=_DEVICES.value)
-  return jax.devices()
+  processes.join(
+    _COORDINATOR.value,
+    _NUM_PROCESSES.value,
+    _PROCESS_ID.value,
+    _DEVICES.value,
+    command.fail_at_once,
+  )
+  return processes.devices(_DEVICES.value)
 
 
 @contextlib.contextmanager

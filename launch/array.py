@@ -46,7 +46,20 @@ class Resources(NamedTuple):
 
 
 # Options that the rest of this package relies on.
-_OURS = ("array", "job-name", "output", "open-mode", "signal", "wrap")
+_OURS = (
+  *("array", "job-name", "output", "open-mode", "signal", "wrap"),
+  *("nodes", "ntasks", "ntasks-per-node", "requeue", "no-requeue"),
+)
+
+
+def asks_for_gpus(resources: Resources) -> bool:
+  """Whether a task gets GPUs, be it through another option of sbatch."""
+  return bool(resources.gpus) or any(
+    re.match(
+      r"--(gpus|(gres|tres-per-\w+)=(.*[,:/])?(gpu|mps|shard)\b)", option
+    )
+    for option in resources.options
+  )
 
 
 def check(resources: Resources) -> None:
@@ -200,24 +213,32 @@ task=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
 start=$((${{SLURM_RESTART_COUNT:-0}} + 1))
 echo "$(date +%FT%T) $task on $(hostname), start $start: $cell seeds $seeds"
 
-{setup}{command} \\
+# {stopped}: stopped, with all saved; 143: before there was anything to save.
+# That is queued again, unless it was cancelled.
+end_with() {{
+  if [ "$1" = {stopped} ] || [ "$1" = 143 ]; then
+    scontrol requeue Incomplete "$task"
+  fi
+  exit "$1"
+}}
+
+# Before the time limit, and at preemption if it is told, Slurm signals this
+# shell, which passes it on.
+sweep= interrupted=
+trap 'interrupted=yes; [ ! "$sweep" ] || kill -TERM "$sweep" 2> /dev/null' TERM
+
+{setup}[ ! "$interrupted" ] || end_with 143
+{command} \\
   --cells="$cell" --seeds="$seeds" &
 sweep=$!
+[ ! "$interrupted" ] || kill -TERM "$sweep"
 
-# Before the time limit and at preemption Slurm signals this shell, which passes
-# it on. A signal ends `wait`, and the sweep takes a moment to save.
-trap 'interrupted=yes; kill -TERM "$sweep" 2> /dev/null' TERM
+# A signal ends `wait`, and the sweep takes a moment to save.
 while true; do
   interrupted=
   wait "$sweep"
   code=$?
   [ "$interrupted" ] || break
 done
-
-# {stopped}: stopped, with all saved; 143: before there was anything to save.
-# That is queued again, unless it was cancelled.
-if [ "$code" = {stopped} ] || [ "$code" = 143 ]; then
-  scontrol requeue Incomplete "$task"
-fi
-exit "$code"
+end_with "$code"
 """

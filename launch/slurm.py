@@ -28,7 +28,7 @@ _GPUS = flags.DEFINE_string(
 _CPUS = flags.DEFINE_integer(
   "cpus",
   None,
-  "Cores of a task. Without --gpus each trains one block of seeds.",
+  "Cores of a task; default one. Without GPUs each trains one block of seeds.",
   lower_bound=1,
 )
 _MEM = flags.DEFINE_string("mem", None, "Memory of a task, such as 16G.")
@@ -145,10 +145,8 @@ def _sweep(resources: array.Resources) -> list[str]:
   arguments = sweep_command.make(without=("cells", "seeds"))
   # Where Slurm does not confine a task, it would take all cores of its node;
   # and a seed's bits depend on the number of devices.
-  if (
-    resources.cpus and not resources.gpus and not flags.FLAGS["devices"].present
-  ):
-    arguments.append(f"--devices={resources.cpus}")
+  if not (array.asks_for_gpus(resources) or flags.FLAGS["devices"].present):
+    arguments.append(f"--devices={resources.cpus or 1}")
   return arguments
 
 

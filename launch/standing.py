@@ -64,7 +64,8 @@ def find(
   Raises:
     ValueError: records cannot be read or belong to another experiment.
   """
-  config, workdir, cells, seeds = request
+  config, workdir = request.config, request.workdir
+  cells, seeds = request.cells, request.seeds
   wanted = set(seeds)
   states: dict[Cell, dict[int, str]] = {}
   for cell in cells:

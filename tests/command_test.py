@@ -249,6 +249,10 @@ def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
       ["--shard reads like 0/4, from 0/N to N−1/N"],
     ),
     (
+      ["--config=quickstart", "--workdir=/x", "--shard=0/4", "--distributed"],
+      ["--shard: processes of one population, --distributed, train the same"],
+    ),
+    (
       ["--config=quickstart", "--workdir=gs://x/y", "--cooperate"],
       ["--cooperate needs a work directory in a local or shared file system"],
     ),
@@ -293,6 +297,38 @@ def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
   assert result.returncode == 1
   assert result.stderr.startswith("error: --json: ")
   assert not (tmp_path / "run" / "records").exists()
+
+
+@pytest.mark.parametrize(
+  ("error", "code", "first_and_last"),
+  [
+    ("ValueError('one\\nline')", 2, ["error: one line"] * 2),
+    (
+      "KeyError('a defect')",
+      1,
+      ["Traceback (most recent call last):", "KeyError: 'a defect'"],
+    ),
+  ],
+)
+def test_what_fails_at_once_says_so_and_runs_nothing_more(
+  error, code, first_and_last
+):
+  script = f"""
+import atexit
+from experiments import command
+atexit.register(print, "at exit")
+print("before", end="")
+try:
+  raise {error}
+except Exception as error:
+  command.fail_at_once(error)
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True
+  )
+  assert (done.returncode, done.stdout) == (code, "before")
+  lines = done.stderr.splitlines()
+  assert [lines[0], lines[-1]] == first_and_last
 
 
 def test_where_json_can_be_written(tmp_path):

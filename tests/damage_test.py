@@ -159,6 +159,17 @@ def test_what_the_machine_cannot_read_is_no_damage(tiny, workdir, monkeypatch):
     damage.set_aside_damaged(workdir, tiny)
 
 
+def test_a_file_that_another_process_moves_during_the_look_is_passed_over(
+  tiny, workdir
+):
+  folder = workdir / "records" / str(CELL)
+  # Listed, and not there any more.
+  os.symlink(folder / "moved", folder / "seeds-000008-000011.parquet")
+  assert len(records.files(workdir)) == 3
+  assert damage.set_aside_damaged(workdir, tiny) == []
+  assert records.finished_seeds(workdir, tiny, CELL) == set(range(8))
+
+
 def test_a_damaged_config_moves_away_where_the_records_are_ours(
   tiny, workdir, caplog
 ):

@@ -146,6 +146,18 @@ def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
   [
     (["--workdir=/x", "--num_workers=999"], "--num_workers=999: each needs a"),
     (["--workdir=/x", "--num_workers=1", "--shard=0/2"], "--shard: a launch"),
+    (
+      ["--workdir=/x", "--num_workers=1", "--distributed"],
+      "--distributed: what a launcher starts shares nothing but the work",
+    ),
+    (
+      ["--workdir=/x", "--num_workers=1", "--process_id=0"],
+      "--process_id: what a launcher starts",
+    ),
+    (
+      ["--workdir=gs://x/y", "--num_workers=1"],
+      "not gs://x/y; use launch.tpu_vm, or experiments.sweep with --shard=I/N",
+    ),
   ],
 )
 def test_a_mistake_is_one_line_and_code_two(tiny_file, flags, message):

@@ -1,3 +1,5 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -432,6 +434,19 @@ def test_scarce_memory_takes_fewer_devices_or_says_what_to_do(
   monkeypatch.setattr(population, "memory_budget", room(0.5))
   with pytest.raises(ValueError, match=r"lower\s+seeds\.block"):
     population.compile_cell(tiny, cell, devices)
+
+
+def test_memory_is_asked_of_devices_of_this_process_alone():
+  def refuse():
+    raise RuntimeError("memory_stats is for addressable devices")
+
+  chips = [
+    types.SimpleNamespace(platform="tpu", process_index=i, memory_stats=stats)
+    for i, stats in ((1, refuse), (0, lambda: {"bytes_limit": 1000}))
+  ]
+  usable, is_shared = population.memory_budget(chips)
+  assert 500 < usable <= 1000
+  assert not is_shared
 
 
 def test_more_devices_than_there_are_is_an_error():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,11 +27,57 @@ config = override(config, ["grid.depths=[1]", "seeds.count=16", "seeds.block=4",
 """
 
 
+def step(counts, node, local, visible, on_node):
+  """What srun tells a task."""
+  variables = {
+    "SLURM_STEP_TASKS_PER_NODE": counts,
+    "SLURM_NODEID": str(node),
+    "SLURM_LOCALID": str(local),
+    "CUDA_VISIBLE_DEVICES": visible,
+    "SLURM_GPUS_ON_NODE": on_node and str(on_node),
+  }
+  return {name: text for name, text in variables.items() if text is not None}
+
+
+def test_devices_are_those_of_all_processes_or_some_of_each():
+  assert processes.devices() == processes.devices(2) == jax.devices()
+  assert processes.devices(1) == jax.devices()[:1]
+  with pytest.raises(ValueError, match="--devices=3: process 0 has 2 cpu dev"):
+    processes.devices(3)
+
+
 def test_one_process_agrees_with_itself():
   assert processes.is_first()
   assert processes.agree([1, "a", None]) == [1, "a", None]
   assert processes.any_of(True, False) == (True, False)
   np.testing.assert_array_equal(processes.fetch(np.arange(3)), np.arange(3))
+
+
+@pytest.mark.parametrize(
+  ("variables", "gpus"),
+  [
+    ({}, None),
+    ({"SLURM_LOCALID": "0", "SLURM_GPUS_ON_NODE": "8"}, None),  # No step.
+    # One task a node has all that there is.
+    (step("1", 0, 0, "0,1,2,3", 4), []),
+    (step("1(x2)", 1, 0, "0,1,2,3", 4), []),
+    (step("4,1", 1, 0, "0,1,2,3", 4), []),
+    (step("1", 0, 0, None, None), []),
+    # Each task sees GPUs of its own.
+    (step("4(x2)", 0, 3, "0", 4), []),
+    (step("2", 0, 1, "2,3", 4), []),
+    (step("2", 0, 1, "1", None), []),
+    # All tasks see the same.
+    (step("4", 0, 3, "0,1,2,3", 4), [3]),
+    (step("1,2(x2)", 2, 1, "4,5,6,7", 4), [2, 3]),
+    (step("3", 0, 2, "0,1,2,3,4,5,6,7", None), [4, 5]),
+    (step("2", 0, 1, None, None), None),
+    # Whoever says so knows better.
+    (step("1", 0, 0, "0,1", 2) | {"JAX_LOCAL_DEVICE_IDS": "1"}, None),
+  ],
+)
+def test_a_task_of_slurm_uses_the_gpus_that_are_for_it(variables, gpus):
+  assert processes.gpus_of_task(variables) == gpus
 
 
 def free_port():
@@ -111,10 +158,9 @@ def assert_same_study(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 4])
-def test_processes_train_one_population(sweep, alone, tmp_path, number):
-  codes, errors = end(sweep(tmp_path, number))
-  assert codes == [0] * number, errors
+def test_four_processes_train_one_population(sweep, alone, tmp_path):
+  codes, errors = end(sweep(tmp_path, 4))
+  assert codes == [0] * 4, errors
   found = read(tmp_path)
   assert_same_study(found, alone)
   # Only one of them has written.
@@ -122,32 +168,57 @@ def test_processes_train_one_population(sweep, alone, tmp_path, number):
   assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
 
 
-def wait_for_checkpoint(workdir):
+def wait_until(condition, started):
   deadline = time.monotonic() + 120
-  while not list(workdir.glob("checkpoints/*/*/*/*/*/*.safetensors")):
+  while not condition():
     assert time.monotonic() < deadline
+    assert [process.poll() for process in started] == [None] * len(started)
     time.sleep(0.05)
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_ends_the_others_and_the_same_commands_go_on(
+def test_of_two_one_that_dies_ends_the_other_and_the_same_commands_go_on(
   sweep, alone, tmp_path
 ):
+  log = tmp_path / "log"
+
+  def go_on():
+    """Starts two processes, and waits until both train from a checkpoint."""
+    size = log.stat().st_size
+    started = sweep(tmp_path, 2)
+    wait_until(lambda: "go on from" in log.read_text()[size:], started)
+    return started
+
   started = sweep(tmp_path, 2)
-  wait_for_checkpoint(tmp_path)
+  saved = "checkpoints/*/*/*/*/*/*.safetensors"
+  wait_until(lambda: list(tmp_path.glob(saved)), started)
   started[1].kill()
   codes, errors = end(started)
+  lost = "error: RuntimeError: another process of this population has ended"
   assert codes == [1, -9]
-  *_, line = errors[0].splitlines()
-  assert line.startswith("error: RuntimeError: another process of this popul")
+  assert errors[0].splitlines()[-1].startswith(lost)
+
+  started = go_on()
+  started[0].kill()
+  codes, errors = end(started)
+  assert codes == [-9, 1]
+  # The runtime may have begun to say so in its own words.
+  assert errors[1].splitlines()[-1].startswith(lost)
+
   # And one that is told to stop has all of them save and stop.
-  started = sweep(tmp_path, 2)
-  time.sleep(0.1)
-  while "go on from" not in (tmp_path / "log").read_text():
-    assert started[0].poll() is None
-    time.sleep(0.05)
+  started = go_on()
   started[1].send_signal(signal.SIGTERM)
   codes, errors = end(started)
   assert codes == [75, 75]
-  assert end(sweep(tmp_path, 2))[0] == [0, 0]
+
+  # The others do not stumble over what the first one moves away.
+  (tmp_path / "config.json").write_text("{")
+  codes, errors = end(sweep(tmp_path, 2))
+  assert codes == [0, 0], errors
   assert_same_study(read(tmp_path), alone)
+
+  # With nothing left to do, one of them says so.
+  first, second = (p.communicate(timeout=200)[0] for p in sweep(tmp_path, 2))
+  assert "nothing left to train" in first
+  assert "nothing left" not in second
+  assert "records" not in second

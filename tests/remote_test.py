@@ -145,7 +145,8 @@ def test_machines_with_shards_fill_one_bucket(
   work = sweep.remaining(config, workdir, config.seeds.requested)
   for index in (0, 1):
     # Each looked before the other one wrote.
-    share = sweep.shard(work, config, index, 2)
+    asked = [CELL], config.seeds.requested
+    share = sweep.shard(work, config, *asked, index, 2)
     bucket.new_machine()
     assert train(config, programs, workdir, share) == 4
   assert sweep.remaining(config, workdir, config.seeds.requested) == []

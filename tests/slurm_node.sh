@@ -29,8 +29,9 @@ install() {
 
 configure() {
   local host=$1 cpus=$2 port=$3
-  # cred_expire is how long a requeued job waits, 120 s by default. The other
-  # times are for tests that cannot wait either.
+  # cred_expire is how long a requeued job waits, 120 s by default, and how late a
+  # busy machine may start a task. The other times are for tests that cannot wait
+  # either.
   cat << EOF
 ClusterName=test
 SlurmctldHost=$host(127.0.0.1)
@@ -40,7 +41,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$dir/munge/socket,cred_expire=5
+AuthInfo=socket=$dir/munge/socket,cred_expire=10
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool
 SlurmctldPidFile=$dir/slurmctld.pid
@@ -51,6 +52,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+GresTypes=gpu
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
@@ -58,7 +60,7 @@ JobRequeue=1
 KillWait=10
 ReturnToService=2
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus Gres=gpu:4 State=UNKNOWN
 PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 EOF
 }
@@ -69,13 +71,19 @@ start() {
   local host
   host=$(hostname -s)
   # slurmd looks itself up.
-  getent hosts "$host" > /dev/null || echo "127.0.0.1 $host" >> /etc/hosts
+  getent hosts "$host" > /dev/null || echo "127.0.0.1 $host $mark" >> /etc/hosts
   mkdir -p "$dir"/{munge,state,spool}
   chmod 755 "$dir" "$dir/munge"
   dd if=/dev/urandom of="$dir/munge.key" bs=1 count=1024 status=none
   chmod 600 "$dir/munge.key"
-  # Ports of its own, so that two of these do not meet.
-  configure "$host" "$(nproc)" $((20000 + $$ % 20000 * 2)) > "$dir/slurm.conf"
+  # In place of GPUs; Slurm wants devices, deals them out, and opens none.
+  for i in 0 1 2 3; do ln -s /dev/null "$dir/gpu$i"; done
+  echo "Name=gpu File=$dir/gpu[0-3]" > "$dir/gres.conf"
+  # Ports of its own, so that two of these do not meet, below those that the
+  # system gives to whoever asks for any.
+  local cpus port=$((20000 + $$ % 6000 * 2))
+  cpus=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+  configure "$host" "$cpus" "$port" > "$dir/slurm.conf"
   # By force, for it does not like to be root.
   munged --force --key-file="$dir/munge.key" --socket="$dir/munge/socket" \
     --log-file="$dir/munged.log" --pid-file="$dir/munged.pid" \
@@ -83,7 +91,7 @@ start() {
   export SLURM_CONF=$dir/slurm.conf
   slurmctld -c -f "$SLURM_CONF"
   slurmd -f "$SLURM_CONF"
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     if [ "$(sinfo --noheader --format=%T 2> /dev/null)" = idle ]; then
       echo "$SLURM_CONF"
       return
@@ -91,7 +99,7 @@ start() {
     sleep 0.1
   done
   for log in "$dir"/*.log; do tail -n 5 "$log" >&2; done
-  fail "the node is not idle after 10 s"
+  fail "the node is not idle after 60 s"
 }
 
 stop() {
@@ -106,11 +114,18 @@ stop() {
       kill "$(cat "$dir/$name.pid")" 2> /dev/null || true
     fi
   done
+  if grep -qF "$mark" /etc/hosts; then
+    # Not by sed, for in a container the file cannot be replaced.
+    local others
+    others=$(grep -vF "$mark" /etc/hosts || true)
+    echo "$others" > /etc/hosts
+  fi
   # They delete these files when they have ended.
-  for _ in $(seq 100); do
+  for _ in $(seq 300); do
     compgen -G "$dir/*.pid" > /dev/null || return 0
     sleep 0.1
   done
+  fail "still running after 30 s:" "$dir"/*.pid
 }
 
 command=${1:-}
@@ -120,6 +135,8 @@ case $command in
   start | stop)
     [ -n "$dir" ] || fail "$command needs a folder"
     dir=$(realpath -m "$dir")
+    # Of our line in /etc/hosts.
+    mark="# slurm_node.sh $dir"
     "$command"
     ;;
   *) fail "usage: $0 install, or start DIR, or stop DIR" ;;

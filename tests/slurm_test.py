@@ -17,6 +17,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from emergence import processes
+
 ROOT = pathlib.Path(__file__).parents[1]
 NODE = ROOT / "tests" / "slurm_node.sh"
 
@@ -26,7 +28,7 @@ config = Config(
   task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
                   context_length=24),
   model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=8000, batch_size=2),
+  train=TrainConfig(steps=4000, batch_size=2),
   eval=EvalConfig(num_points=3),
   seeds=SeedsConfig(block=2, count=4),
   grid=GridConfig(widths=(4, 8, 12, 16), depths=(1,)),
@@ -104,6 +106,7 @@ def test_a_rerun_submits_what_is_missing_and_not_queued(
   told = launch("--cells=" + ",".join(CELLS[:2]), "--time=1-0", "--gpus=2")
   assert "submitted 8 seeds in 2 cells as job 12, an array of 2 tasks" in told
   script = (launch.workdir / "slurm" / "0001.sh").read_text()
+  assert "--devices" not in script
   assert script.count(" 0-3'\n") == 2  # Two blocks a task, for two GPUs.
   assert f"'--workdir={launch.workdir}'" in script
   name = json.loads((launch.workdir / "slurm" / "0001.json").read_text())[
@@ -131,6 +134,8 @@ def test_a_rerun_submits_what_is_missing_and_not_queued(
     f"{cell} 1-3" for cell in (CELLS[0], *CELLS[2:])
   ]
   assert "--devices=3" in script
+  script = launch("--dry_run", "--seeds=1-3")
+  assert "--devices=1" in script
   assert "--seeds=1-3" not in script
   put_command(tmp_path, "squeue", "echo 'cannot reach' >&2; exit 1")
   assert launch(code=1) == "error: squeue: cannot reach\n"
@@ -202,9 +207,12 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
   )
 
   flags = ("--cpus=1", "--blocks_per_task=2")
-  told = launch(*flags, "--time=1:00:00", "--setup=export ODD='a b'")
+  told = launch(
+    *(*flags, "--checkpoint_steps=500", "--time=1:00:00"),
+    "--setup=export ODD='a b'",
+  )
   job = re.search(r"as job (\d+), an array of 4 tasks", told)[1]
-  # Each in the middle, when its first block has its records.
+  # Each in the middle, when its second block has been saved.
   interrupt = {
     0: lambda: slurm("scontrol", "requeue", f"{job}_0"),
     1: lambda: slurm("scancel", f"{job}_1"),
@@ -212,11 +220,12 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
 
   def all_interrupted() -> bool:
     for i in list(interrupt):
-      if list((workdir / "records" / CELLS[i]).glob("seeds-*")):
+      saved = workdir / "checkpoints" / CELLS[i] / "seeds-000002-000003"
+      if list(saved.glob("*/*.safetensors")):
         interrupt.pop(i)()
     return not interrupt
 
-  wait_until(all_interrupted, "first blocks")
+  wait_until(all_interrupted, "second blocks")
   wait_until(lambda: "1" not in queued(job), "the end of the cancelled task")
 
   table = tmp_path / "table.json"
@@ -256,7 +265,7 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
 @pytest.mark.usefixtures("node")
 def test_a_task_that_is_told_of_its_time_limit_is_queued_again(launch):
   flags = [f"--cells={CELLS[0]}", "--cpus=1", "--blocks_per_task=2"]
-  told = launch(*flags, "--override=train.steps=8000000")
+  told = launch(*flags, "--override=train.steps=4000000")
   job = re.search(r"as job (\d+),", told)[1]
   log = launch.workdir / "slurm" / "0001-0.log"
   wait_until(
@@ -268,6 +277,53 @@ def test_a_task_that_is_told_of_its_time_limit_is_queued_again(launch):
   slurm("scancel", job)
   wait_until(lambda: not queued(job), "the end of the cancelled job")
   assert log.read_text().count("start ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("node")
+def test_srun_starts_one_population(tiny_file, tmp_path):
+  done = subprocess.run(
+    [
+      *("srun", "--ntasks=2", sys.executable, "-m", "experiments.sweep"),
+      *(f"--config={tiny_file}", f"--workdir={tmp_path}", "--distributed"),
+      *(f"--cells={CELLS[0]}", "--override=train.steps=400"),
+    ],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    timeout=240,
+  )
+  assert done.returncode == 0, done.stderr
+  # The first process speaks for both.
+  assert done.stdout.count("4 seeds in 1 cells to train") == 1
+  assert "on 2 × cpu" in done.stdout
+  assert set(pd.read_parquet(tmp_path / "records")["seed"]) == {0, 1, 2, 3}
+  assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize(
+  ("flags", "gpus"),
+  [
+    (["--ntasks=1", "--gres=gpu:4"], [[]]),
+    (["--ntasks=2", "--gpus-per-task=1"], [[], []]),
+    (["--ntasks=2", "--gpus-per-task=2"], [[], []]),
+    (["--ntasks=2", "--gres=gpu:2"], [[0], [1]]),
+    (["--ntasks=2", "--gres=gpu:4"], [[0, 1], [2, 3]]),
+  ],
+)
+def test_srun_says_which_gpus_are_for_a_task(flags, gpus):
+  # Short, as srun may cut long lines of one task by those of another.
+  tell = (
+    "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if"
+    " k.startswith(('SLURM_STEP_T', 'SLURM_NODEID', 'SLURM_LOCALID',"
+    " 'SLURM_PROCID', 'SLURM_GPUS_ON', 'CUDA_'))}))"
+  )
+  lines = slurm("srun", *flags, sys.executable, "-c", tell).splitlines()
+  tasks = sorted(map(json.loads, lines), key=lambda x: x["SLURM_PROCID"])
+  assert [processes.gpus_of_task(task) for task in tasks] == gpus
 
 
 @pytest.mark.slow

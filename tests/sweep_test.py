@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -121,13 +122,38 @@ def test_what_is_compiled_already_is_not_compiled_again(
 def test_finished_seeds_without_parameters_are_counted(
   config, finished, workdir
 ):
-  def count(folder, keep_params):
-    return sweep.seeds_without_params(config, folder, range(6), keep_params)
+  (cell,) = config_lib.cells(config)
+
+  def count(folder, keep_params, cells=(cell,)):
+    return sweep.seeds_without_params(
+      config, folder, cells, range(6), keep_params
+    )
 
   assert count(finished[0], "all") == count(workdir, "all") == 0
   train(config, workdir, seeds=[2, 3])
   train(config, workdir, seeds=[4], saving=Saving(params="final"))
   assert [count(workdir, k) for k in sweep.KEEP_PARAMS] == [0, 2, 3]
+  assert count(workdir, "all", cells=()) == 0
+
+
+def test_a_block_finished_during_the_look_is_not_without_parameters(
+  config, finished, workdir, monkeypatch
+):
+  def and_then_somebody_finishes(look):
+    def look_then_copy(*args):
+      found = look(*args)
+      shutil.copytree(finished[0], workdir, dirs_exist_ok=True)
+      return found
+
+    return look_then_copy
+
+  for module, name in ((records, "finished_seeds"), (sweep, "kept_files")):
+    look = and_then_somebody_finishes(getattr(module, name))
+    monkeypatch.setattr(module, name, look)
+  cells = config_lib.cells(config)
+  assert (
+    sweep.seeds_without_params(config, workdir, cells, range(8), "all") == 0
+  )
 
 
 def test_a_directory_of_another_identity_is_refused(config, finished):
@@ -261,15 +287,16 @@ def test_blocks_are_cut_where_they_always_are(seeds, blocks):
   assert sweep.cut_blocks(seeds, 4) == blocks
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_shares_have_no_block_in_common_and_miss_none(tiny, count):
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 8, 9])
+def test_shares_are_even_have_no_block_in_common_and_miss_none(tiny, count):
   config = config_lib.override(tiny, ["seeds.block=2"])
   cells = config_lib.cells(config)
   work = [sweep.Work(c, sweep.cut_blocks(range(8), 2)) for c in cells]
+  asked = config, cells, range(8)
   # Cells that are half done, as another process may see them later.
   later = [sweep.Work(cells[0], work[0].blocks[1:]), work[1]]
   for left in (work, later):
-    shares = [sweep.shard(left, config, i, count) for i in range(count)]
+    shares = [sweep.shard(left, *asked, i, count) for i in range(count)]
     found = sorted(
       (item.cell, seeds)
       for share in shares
@@ -277,11 +304,15 @@ def test_shares_have_no_block_in_common_and_miss_none(tiny, count):
       for seeds in item.blocks
     )
     assert found == [(c, seeds) for c, blocks in left for seeds in blocks]
+    sizes = []
     for i, share in enumerate(shares):
-      whole = sweep.shard(work, config, i, count)
+      whole = sweep.shard(work, *asked, i, count)
+      sizes.append(sum(len(item.blocks) for item in whole))
       for item in share:
         (same,) = [w for w in whole if w.cell == item.cell]
         assert all(seeds in same.blocks for seeds in item.blocks)
+    assert sum(sizes) == 8
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
