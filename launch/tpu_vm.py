@@ -22,7 +22,7 @@ from emergence import records, remote
 from emergence.config import Cell
 from experiments import command
 from experiments import sweep as sweep_main
-from launch import gcloud, tpu_slice, tpu_watch, tpu_worker
+from launch import gcloud, sweep_command, tpu_slice, tpu_watch, tpu_worker
 from launch.tpu_slice import Plan
 
 flags.adopt_module_key_flags(sweep_main)
@@ -168,24 +168,13 @@ def _plan() -> Plan:
     _GIT_REF.value,
     _PYTHON.value,
     config_file,
-    tuple(_sweep_flags(config_file.copied if config_file else values.config)),
+    tuple(
+      sweep_command.given_flags(
+        locate=lambda path: config_file.copied if config_file else path
+      )
+    ),
     shards=not values.distributed,
   )
-
-
-def _sweep_flags(config: str) -> list[str]:
-  """The flags of the sweep that were given, with another name of the config."""
-  given = []
-  for flag in flags.FLAGS.flags_by_module_dict()[sweep_main.__name__]:
-    if not flag.present or flag.name in (*_NOT_FOR_SLICES, "dry_run"):
-      continue
-    if flag.name == "config":
-      given.append(f"--config={config}")
-    elif isinstance(flag, flags.MultiFlag):
-      given += [f"--{flag.name}={value}" for value in flag.value or []]
-    else:
-      given.append(flag.serialize())
-  return given
 
 
 def _print_status(plan: Plan, request: sweep_main.Request) -> None:
@@ -241,7 +230,7 @@ def _copy(workdir: str) -> list[str]:
 
 def _again(what: str) -> str:
   """The command that does something else with the same slice and sweep."""
-  given = [f"--do={what}", *_sweep_flags(flags.FLAGS.config)]
+  given = [f"--do={what}", *sweep_command.given_flags(locate=str)]
   for name in ("zone", "name", "project"):
     if flags.FLAGS[name].present:
       given.append(f"--{name}={flags.FLAGS[name].value}")

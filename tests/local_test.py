@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pandas as pd
@@ -122,6 +123,30 @@ def test_a_launcher_that_is_stopped_has_its_workers_save(tiny_file, tmp_path):
     said = log.read_text().splitlines()
     assert said[-1] == "stopped by SIGTERM; the same command continues"
   assert len(list((tmp_path / "checkpoints").glob("*/*/*/seeds-*"))) == 2
+
+
+def test_readme_shows_the_workers_of_the_paper():
+  text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
+  transcript = re.search(
+    r"^    \$ python -m launch\.local (.*)\n((?:    .*\n)+)", text, re.MULTILINE
+  )
+  # On the machine that it shows.
+  code = (
+    "import sys; from experiments import command\n"
+    "from launch import local, placement\n"
+    "placement.visible_gpus = lambda: ['0', '1']\n"
+    "placement.usable_cores = lambda: [0, 1]\n"
+    "sys.executable = '/home/ada/emergence/.venv/bin/python'\n"
+    "command.run(local.main)"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", code, *transcript[1].split()],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+  )
+  assert done.stderr == ""
+  assert done.stdout == textwrap.dedent(transcript[2])
 
 
 def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
