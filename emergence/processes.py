@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src import distributed
 
 Array = jax.Array
 # A jax.Device; the name jax exports is no type to type checkers.
@@ -86,10 +85,18 @@ def join(
     _watch_first(on_loss)
 
 
+def _joined() -> Any:
+  """What JAX knows of the processes that it has joined."""
+  # No public name leads there; so nothing else here depends on it.
+  from jax._src import distributed
+
+  return distributed.global_state
+
+
 def _listen() -> None:
   """Lets the other processes hold connections to this one, the first."""
   server = socket.create_server(("", 0), backlog=jax.process_count())
-  client = distributed.global_state.client
+  client = _joined().client
   assert client
   client.key_value_set(_PORT_KEY, str(server.getsockname()[1]))
   server.detach()  # Open as long as this process is there.
@@ -101,7 +108,7 @@ def _watch_first(on_loss: Callable[[Exception], object]) -> None:
   The runtime would hear of it in the thread in which it aborts. Where no such
   connection can be made, its own words have to do.
   """
-  state = distributed.global_state
+  state = _joined()
   assert state.client
   assert state.coordinator_address
   host = state.coordinator_address.rpartition(":")[0].strip("[]")
