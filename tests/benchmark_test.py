@@ -100,12 +100,12 @@ def test_sides_are_measured_in_turns():
 
 def test_other_losses_fail_the_benchmark():
   ours = np.log(np.arange(2.0, 22.0)).reshape(2, 10)
-  assert measure.check_agreement("x", ours + 1e-5, ours, "float32") < 2e-5
-  for wrong in (1e-3, math.nan):
+  assert measure.check_agreement("x", ours + 1e-5, ours, "float32", 64) < 2e-5
+  for wrong in (6e-5, math.nan):
     theirs = ours.copy()
     theirs[1, 4] += wrong
     with pytest.raises(RuntimeError, match=r"x does not compute .* step 4"):
-      measure.check_agreement("x", theirs, ours, "float32")
+      measure.check_agreement("x", theirs, ours, "float32", 64)
 
 
 @pytest.fixture(scope="module", params=["parallel", "sequential"])
@@ -159,7 +159,10 @@ def torch_losses(variant, config, cell, data, **changes):
 def test_pytorch_computes_our_losses(checked, variant):
   config, cell, losses, data = checked
   theirs = torch_losses(variant, config, cell, data)
-  assert measure.check_agreement(variant, theirs, losses, "float32") < 2e-5
+  assert (
+    measure.check_agreement(variant, theirs, losses, "float32", cell.width)
+    < 2e-5
+  )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -170,7 +173,34 @@ def test_the_check_notices_what_is_missing(checked, variant, changes):
   config, cell, losses, data = checked
   theirs = torch_losses(variant, config, cell, data, **changes)
   with pytest.raises(RuntimeError, match="does not compute"):
-    measure.check_agreement(variant, theirs, losses, "float32")
+    measure.check_agreement(variant, theirs, losses, "float32", cell.width)
+
+
+@pytest.mark.parametrize(
+  "change", [{"parallel_residual": None}, {"rotary_fraction": 0.5}], ids=str
+)
+def test_the_check_notices_another_model(checked, change):
+  config, cell, losses, data = checked
+  if change == {"parallel_residual": None}:
+    change = {"parallel_residual": not config.model.parallel_residual}
+  other = dataclasses.replace(
+    config, model=dataclasses.replace(config.model, **change)
+  )
+  theirs = torch_losses("eager", other, cell, data)
+  with pytest.raises(RuntimeError, match="does not compute"):
+    measure.check_agreement("eager", theirs, losses, "float32", cell.width)
+
+
+def test_the_check_notices_another_gelu(checked, monkeypatch):
+  torch = pytest.importorskip("torch")
+  config, cell, losses, data = checked
+  exact = torch.nn.functional.gelu
+  monkeypatch.setattr(
+    torch.nn.functional, "gelu", lambda x: exact(x, approximate="tanh")
+  )
+  theirs = torch_losses("eager", config, cell, data)
+  with pytest.raises(RuntimeError, match="does not compute"):
+    measure.check_agreement("eager", theirs, losses, "float32", cell.width)
 
 
 @pytest.fixture(scope="module")

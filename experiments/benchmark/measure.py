@@ -30,8 +30,10 @@ SIDES = (
 # Batches that PyTorch finds in memory, and then starts over.
 _NUM_BATCHES = 16
 _GEMM_SIZE = 2048
-# Losses are a few nats; bfloat16 has three digits.
-_TOLERANCES = {"float32": 1e-4, "bfloat16": 5e-2}
+# At width 64, where losses are a few nats. Rounding grows as the root of the
+# number of terms of a sum; an approximate GELU is to be noticed at any width.
+# bfloat16 has three digits.
+_TOLERANCES = {"float32": 5e-5, "bfloat16": 5e-2}
 
 
 class Options(NamedTuple):
@@ -139,7 +141,11 @@ def measure(
 
 
 def check_agreement(
-  name: str, theirs: np.ndarray, ours: np.ndarray, compute_dtype: str
+  name: str,
+  theirs: np.ndarray,
+  ours: np.ndarray,
+  compute_dtype: str,
+  width: int,
 ) -> float:
   """The largest difference of losses, [seeds, steps], of two sides.
 
@@ -147,12 +153,13 @@ def check_agreement(
     RuntimeError: it is more than rounding explains.
   """
   difference = float(np.abs(theirs - ours).max())
-  if not difference <= _TOLERANCES[compute_dtype]:
+  allowed = _TOLERANCES[compute_dtype] * math.sqrt(width / 64)
+  if not difference <= allowed:
     step = int(np.abs(theirs - ours).max(axis=0).argmax())
     raise RuntimeError(
       f"{name} does not compute what ours does: losses differ by"
       f" {difference:.1e} within {theirs.shape[1]} steps, most at step {step};"
-      f" {_TOLERANCES[compute_dtype]:g} is allowed"
+      f" {allowed:.1e} is allowed"
     )
   return difference
 
@@ -230,7 +237,7 @@ def _start(
       continue
     sides[name, side.seeds] = side
     differences[name] = check_agreement(
-      name, theirs, losses, config.train.compute_dtype
+      name, theirs, losses, config.train.compute_dtype, cell.width
     )
     say(f"{name}: losses within {differences[name]:.1e} of ours")
   return sides, failures, differences
