@@ -8,8 +8,9 @@ test length 40. Not found, so ours: the number of hint tokens and how operands
 are drawn (see `emergence.tasks.reverse_addition`).
 
 Meant for accelerators; `--dry_run` there says what it costs. A block of 8 seeds
-takes about 42 GiB at width 320, as XLA plans it for a CPU; chips with less
-memory want a smaller `seeds.block`. It has not been run to the end by us.
+of width 320 takes 39 GiB where they train at once, as XLA plans it for a CPU;
+chips with less memory want a smaller `seeds.block`. (A CPU trains a block's seeds
+one after another, in 5.3 GiB.) It has not been run to the end by us.
 """
 
 import dataclasses

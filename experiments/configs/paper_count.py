@@ -11,8 +11,9 @@ six from a recorded launch of the first author on a related task). Second-hand:
 4 layers. Not found, so ours: the vocabulary size.
 
 Meant for accelerators; `--dry_run` there says what it costs. A block of 8 seeds
-takes about 35 GiB at width 320, as XLA plans it for a CPU; chips with less
-memory want a smaller `seeds.block`. It has not been run to the end by us.
+of width 320 takes 24 GiB where they train at once, as XLA plans it for a CPU;
+chips with less memory want a smaller `seeds.block`. (A CPU trains a block's seeds
+one after another, in 3.8 GiB.) It has not been run to the end by us.
 """
 
 from emergence.config import (
