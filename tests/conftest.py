@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import series as series_lib
+from emergence.analysis import compute
+from emergence.analysis.series import Analysis, Options
 from emergence.config import (
   Config,
   EvalConfig,
@@ -135,7 +136,7 @@ def make_table():
 
 
 @pytest.fixture(scope="session")
-def two_groups() -> series_lib.Analysis:
+def two_groups() -> Analysis:
   """Seven scales of forty seeds, in an accuracy and in a likelihood.
 
   In the group `split` seeds pass from a low to a high mode, in `smooth` all
@@ -162,10 +163,10 @@ def two_groups() -> series_lib.Analysis:
         cells[1][3] = np.nan
     scores[group, accuracy], scores[group, nll] = accuracies, nlls
   table = make_score_table(scores, diverged={("split", 7, 5)})
-  options = series_lib.Options(
+  options = Options(
     thresholds=(("nll", 1.0),), num_resamples=300, num_permutations=300
   )
-  analysis = series_lib.analyze(table, options)
+  analysis = compute.analyze(table, options)
   # To be compared with: the scores that count, those of runs that ended well.
   frame = table.frame
   frame = frame.assign(score=frame["score"].mask(frame["diverged"]))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from emergence.analysis import compute
 from emergence.analysis import findings as findings_lib
-from emergence.analysis import series as series_lib
 from emergence.analysis.series import Options
 from emergence.tables.score_table import Metric
 
@@ -20,7 +20,7 @@ trajectories small_studies threshold items divergence""".split()
 def analyze(make_table, scores, options=FEW, **fields):
   if not isinstance(scores, dict):
     scores = {("g", ACCURACY): scores}
-  return series_lib.analyze(make_table(scores, **fields), options)
+  return compute.analyze(make_table(scores, **fields), options)
 
 
 def say(make_table, scores, kind=None, options=FEW, **fields):

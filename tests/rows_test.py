@@ -9,8 +9,7 @@ import pytest
 from etils import epath
 from scipy import stats
 
-from emergence.analysis import findings, rows
-from emergence.analysis import series as series_lib
+from emergence.analysis import compute, findings, rows
 from emergence.analysis.series import Options
 from emergence.tables.score_table import Finding, Metric
 
@@ -252,7 +251,7 @@ def odd_tables(make_table):
 
 def test_no_number_that_is_none_becomes_text(make_table):
   for name, table in odd_tables(make_table):
-    files = files_of(series_lib.analyze(table, FEW))
+    files = files_of(compute.analyze(table, FEW))
     assert sorted(files) == FILES
     strict(files["summary.json"])
     for file in FILES:
@@ -266,14 +265,14 @@ def test_no_number_that_is_none_becomes_text(make_table):
 
 def test_tables_without_rows_have_their_columns(make_table, files):
   _, table = next(odd_tables(make_table))
-  empty = files_of(series_lib.analyze(table, FEW))
+  empty = files_of(compute.analyze(table, FEW))
   for file in ("distances.csv", "paths.csv", "trajectories.csv"):
     assert empty[file].splitlines() == files[file].splitlines()[:1]
 
 
 def test_infinite_breakthroughness_is_told_and_not_ranked(make_table):
   tables = dict(odd_tables(make_table))
-  content = files_of(series_lib.analyze(tables["floor with a leap"], FEW))
+  content = files_of(compute.analyze(tables["floor with a leap"], FEW))
   frame = read_csv(content["trajectories.csv"])
   assert np.isinf(frame["breakthroughness"]).all()
   assert (frame["breakthroughness_rank"] == 0).all()
@@ -298,7 +297,7 @@ def test_foreign_text_and_the_audit_come_through_as_they_are(make_table):
   table = make_table(
     {(hostile, ACCURACY): [[0.1, 0.2]]}, findings=[finding], condition=hostile
   )
-  content = files_of(series_lib.analyze(table, FEW))
+  content = files_of(compute.analyze(table, FEW))
   assert read_csv(content["summary.csv"])["group"].tolist() == [hostile]
   found = strict(content["summary.json"])
   assert found["audit"] == [finding._asdict()]
