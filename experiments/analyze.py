@@ -18,7 +18,7 @@ from absl import flags
 from etils import epath
 
 from emergence import report, tables
-from emergence.analysis import compute, findings, pages, rows
+from emergence.analysis import compute, findings, output, pages, rows
 from emergence.analysis.series import Options
 from emergence.tables import score_table, workdir
 from experiments import command
@@ -164,8 +164,8 @@ def main() -> None:
   statements = findings.findings(analysis)
   was_analyzed = time.monotonic()
   out = epath.Path(_OUT.value)
-  files = rows.files(analysis, statements)
-  rows.write_files(out, files)
+  files = output.files(analysis, statements)
+  output.write_files(out, files)
   page = report.write(
     out,
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",

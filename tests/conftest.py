@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import compute
+from emergence.analysis import compute, findings, output
+from emergence.analysis.findings import Finding
 from emergence.analysis.series import Analysis, Options
 from emergence.config import (
   Config,
@@ -171,3 +172,15 @@ def two_groups() -> Analysis:
   frame = table.frame
   frame = frame.assign(score=frame["score"].mask(frame["diverged"]))
   return analysis._replace(table=table._replace(frame=frame))
+
+
+@pytest.fixture(scope="session")
+def said(two_groups) -> list[Finding]:
+  """What is said of `two_groups`."""
+  return findings.findings(two_groups)
+
+
+@pytest.fixture(scope="session")
+def written(two_groups, said) -> dict[str, bytes]:
+  """What is written of `two_groups`, by file name."""
+  return output.files(two_groups, said)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emergence import tables, tasks
-from emergence.analysis import compute, rows
+from emergence.analysis import compute, output, rows
 from emergence.analysis.series import Options
 from emergence.config import TaskConfig
 from emergence.statistics import dip, modality, success, trends
@@ -157,7 +157,7 @@ def columns(analysis):
 
 @pytest.fixture(scope="module")
 def files(analysis):
-  return rows.files(analysis, [])
+  return output.files(analysis, [])
 
 
 def is_entry(content, path):

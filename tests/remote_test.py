@@ -21,7 +21,7 @@ from emergence import (
   sweep,
   tables,
 )
-from emergence.analysis import compute, rows
+from emergence.analysis import compute, output
 from emergence.analysis.series import Options
 from emergence.blocks import Interrupted, Saving
 from emergence.config import Cell
@@ -173,7 +173,7 @@ def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
   assert [run.seeds for run in found.runs] == [8]
   options = Options(num_resamples=50, num_permutations=50)
   analysis = compute.analyze(tables.read(workdir), options)
-  rows.write_files(workdir, rows.files(analysis, []))
+  output.write_files(workdir, output.files(analysis, []))
 
   def write():
     parts = [*sections.opening(found), *sections.closing(found)]

@@ -1,6 +1,6 @@
 """From a table of per-seed scores to what can be said about it.
 
 `compute.analyze` computes the results that `series` holds, `rows` puts them in
-tables and files, `findings` says them in words, `charts` draws them and `pages`
-makes them sections of the report.
+tables, `findings` says them in words, `output` makes files of both, `charts`
+draws them and `pages` makes them sections of the report.
 """
