@@ -576,13 +576,3 @@ def test_foreign_names_are_one_line_and_cut(make_table):
     assert finding.sentence.isprintable()
     assert "<script>$x$\\n\\x1b[31m: " in finding.sentence
     assert finding.group in ((long,), ("$x$",))
-  names = {findings_lib.group_name(analysis, s) for s in analysis.series}
-  assert names == {f"group {'x' * 59}…", "group $x$"}
-
-
-@pytest.mark.parametrize(
-  ("value", "text"),
-  [(-0.001, "0.00"), (0.0, "0.00"), (-0.5, "−0.50"), (1.234, "1.23")],
-)
-def test_signed_numbers_have_a_minus_sign_and_no_negative_zero(value, text):
-  assert findings_lib.signed(value) == text

@@ -1,19 +1,24 @@
 """What an analysis found, in sentences that carry their numbers."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from emergence.analysis import words
 from emergence.analysis.series import Analysis, Scale, Series
+from emergence.analysis.words import (
+  axis_name,
+  group_name,
+  label_name,
+  metric_name,
+  scale_name,
+  threshold_name,
+)
 from emergence.statistics import modality, trends
 from emergence.tables.score_table import visible
 
-# Longer names of a foreign table are cut in sentences.
-_MOST_LETTERS = 60
-# More scales than this are counted, not listed.
-_MOST_LISTED = 12
 # Studies of up to ten seeds are drawn from the runs at hand: from fewer than
 # that they would say more about these runs than about such studies.
 _LEAST_FOR_STUDIES = 10
@@ -61,61 +66,6 @@ def findings(analysis: Analysis) -> list[Finding]:
   return found + list(_metrics(analysis))
 
 
-def group_name(analysis: Analysis, series: Series) -> str:
-  """Such as `width 16`: the values that differ between groups, if any do."""
-  groups = {s.group for s in analysis.series}
-  differs = [len(set(values)) > 1 for values in zip(*groups, strict=True)]
-  columns = analysis.table.group_columns
-  return ", ".join(
-    f"{short(column)} {short(value)}"
-    for column, value, shown in zip(columns, series.group, differs, strict=True)
-    if shown
-  )
-
-
-def metric_name(series: Series) -> str:
-  """Such as `exact match`."""
-  return short(series.metric.name.replace("_", " "))
-
-
-def scale_name(analysis: Analysis, scale: Scale) -> str:
-  """Such as `depth 2`."""
-  return f"{axis_name(analysis)} {label_name(scale)}"
-
-
-def axis_name(analysis: Analysis) -> str:
-  """Such as `depth`."""
-  return short(analysis.table.scale_name)
-
-
-def label_name(scale: Scale) -> str:
-  """Such as `2`."""
-  return short(scale.population.label)
-
-
-def threshold_name(series: Series) -> str:
-  """Such as `≥ 20%`; `≤ 1.5` where less is better."""
-  assert series.threshold is not None
-  is_share = (series.metric.low, series.metric.high) == (0.0, 1.0)
-  value = series.threshold
-  text = f"{100 * value:.4g}%" if is_share else f"{value:g}"
-  return f"{'≥' if series.metric.higher_is_better else '≤'} {text}"
-
-
-def signed(value: float) -> str:
-  """With two decimals, a minus sign, and no minus before zero."""
-  text = f"{value:.2f}"
-  return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
-
-
-def short(text: Any) -> str:
-  """Foreign text in one line, cut where it is long."""
-  text = visible(str(text))
-  if len(text) <= _MOST_LETTERS:
-    return text
-  return text[: _MOST_LETTERS - 1] + "…"
-
-
 def _finding(
   analysis: Analysis, kind: str, series: Series, sentence: str, **numbers: Any
 ) -> Finding:
@@ -138,8 +88,8 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
       "success",
       series,
       f"at {scale_name(analysis, series.scales[0])} {what} is"
-      f" {_with_interval(found[0])}. With one scale nothing can be said about"
-      " change over scale",
+      f" {words.with_interval(found[0])}. With one scale nothing can be said"
+      " about change over scale",
       **found[0]._asdict(),
     )
     return
@@ -153,7 +103,7 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
       analysis,
       "success",
       series,
-      f"{what} is {_with_interval(fewest)} at every {axis_name(analysis)}"
+      f"{what} is {words.with_interval(fewest)} at every {axis_name(analysis)}"
       + (
         ""
         if len({s.num_runs for s in found}) == 1
@@ -169,7 +119,7 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
     "success",
     series,
     f"between {scale_name(analysis, a)} and {label_name(b)} {what} goes from"
-    f" {_with_interval(found[i])} to {_with_interval(found[i + 1])}"
+    f" {words.with_interval(found[i])} to {words.with_interval(found[i + 1])}"
     + (
       f", the largest of {len(steps)} steps, and picked for that"
       if len(steps) > 1
@@ -192,9 +142,9 @@ def _success(analysis: Analysis, series: Series) -> Iterator[Finding]:
       analysis,
       "success",
       series,
-      f"{what} falls from {_with_interval(x)} at"
-      f" {scale_name(analysis, series.scales[k])} to {_with_interval(y)} at"
-      f" {label_name(series.scales[k + 1])}; the intervals do not meet"
+      f"{what} falls from {words.with_interval(x)} at"
+      f" {scale_name(analysis, series.scales[k])} to {words.with_interval(y)}"
+      f" at {label_name(series.scales[k + 1])}; the intervals do not meet"
       + (
         f". From the first {axis_name(analysis)} to the last it rises"
         if found[0].high < found[-1].low
@@ -242,7 +192,7 @@ def _differences(analysis: Analysis, series: Series) -> Iterator[Finding]:
     f" are {steps[i]:.3g} apart in Wasserstein-2"
     f"{', more than any other neighbours' if num > 2 else ''}; 95 % of"
     f" permutations{' within seeds' if found.within_seed else ''} do not pass"
-    f" {null:.3g}, {_p_value(p_N[i], adjusted_N[i], num - 1, 'steps')}"
+    f" {null:.3g}, {words.p_value(p_N[i], adjusted_N[i], num - 1, 'steps')}"
   )
   if num > 2:
     differ = [
@@ -251,7 +201,7 @@ def _differences(analysis: Analysis, series: Series) -> Iterator[Finding]:
       if adjusted_N[k] <= analysis.options.alpha
     ]
     names = "; ".join(differ) or "none"
-    if len(differ) > _MOST_LISTED:
+    if len(differ) > words.MOST_LISTED:
       names = f"{len(differ)} of {num - 1} pairs"
     text += f". Neighbours that differ at the {level} level: {names}"
   if (num - 1) / (
@@ -263,7 +213,7 @@ def _differences(analysis: Analysis, series: Series) -> Iterator[Finding]:
     )
   num_lost = sum(int(s.population.diverged_S.sum()) for s in (a, b))
   if num_lost:
-    text += f". {_count(num_lost, 'run')} that diverged left out"
+    text += f". {words.count(num_lost, 'run')} that diverged left out"
   if analysis.options.within_seed and not found.within_seed:
     text += (
       ". All runs were permuted and not the scales within each seed, as these"
@@ -283,13 +233,16 @@ def _modality(analysis: Analysis, series: Series) -> Iterator[Finding]:
   for scale in series.scales:
     labels.setdefault(scale.modality.label, []).append(scale)
   parts = [
-    f"{name} {_at(analysis, series, where)}" for name, where in labels.items()
+    f"{name} {words.at(analysis, series, where)}"
+    for name, where in labels.items()
   ]
   tested = [s.modality for s in series.scales if not math.isnan(s.modality.p)]
   text = f"two modes are detected at no {axis}; {'; '.join(parts)}"
   if tested:
     lowest = min(tested, key=lambda m: m.p)
-    p = _p_value(lowest.p, lowest.p_adjusted, analysis.family_size, "tests")
+    p = words.p_value(
+      lowest.p, lowest.p_adjusted, analysis.family_size, "tests"
+    )
     text += f". The lowest p of the dip test: {p.removeprefix('p = ')}"
   if "undecided" in labels:
     text += ". Undecided is not unimodal: the evidence of each says why"
@@ -313,13 +266,13 @@ def _first_detectable(
   )
   others = [s for s in series.scales[first + 1 :] if _is_bimodal(s)]
   if others:
-    text += f". Two modes too {_at(analysis, series, others)}"
+    text += f". Two modes too {words.at(analysis, series, others)}"
   beyond, share = scale.beyond, math.nan
   if beyond is not None and not math.isnan(beyond.probability):
     share = beyond.probability
     text += (
       f". On the better side of the antimode of {label_name(scale)} are"
-      f" {share:.2f}{_interval(beyond.low, beyond.high)} of all its seeds,"
+      f" {share:.2f}{words.interval(beyond.low, beyond.high)} of all its seeds,"
       " whatever the threshold"
     )
   before = series.scales[:first]
@@ -355,7 +308,7 @@ def _path(analysis: Analysis, series: Series) -> Iterator[Finding]:
   verdicts: dict[str, list[Scale]] = {}
   for scale, found in zip(series.scales[1:], series.paths, strict=False):
     verdicts.setdefault(found.verdict, []).append(scale)
-  words = {
+  meanings = {
     "mixture": "a mixture of both ends' distributions",
     "displacement": "both ends' distributions joined quantile by quantile"
     " (displacement)",
@@ -366,8 +319,8 @@ def _path(analysis: Analysis, series: Series) -> Iterator[Finding]:
   parts = []
   for name, where in verdicts.items():
     is_all = len(where) == between and between > 1
-    place = "all the way" if is_all else _at(analysis, series, where)
-    parts.append(f"{words[name]} {place}")
+    place = "all the way" if is_all else words.at(analysis, series, where)
+    parts.append(f"{meanings[name]} {place}")
   metric = series.metric
   # Likelihoods have an open end, and are what the others are compared with.
   is_steep = math.isfinite(metric.high - metric.low)
@@ -403,7 +356,7 @@ def _abruptness(analysis: Analysis, series: Series) -> Iterator[Finding]:
     for name, value in known.items()
     if not math.isnan(value) and name not in few
   ]
-  interval = _interval(found.difference_low, found.difference_high)
+  interval = words.interval(found.difference_low, found.difference_high)
   if interval:
     interval = f", in resamples{interval}, a range that covers less than 95 %"
   yield _finding(
@@ -411,7 +364,7 @@ def _abruptness(analysis: Analysis, series: Series) -> Iterator[Finding]:
     "abruptness",
     series,
     f"largest step as a share of the range over scales: {', '.join(parts)};"
-    f" mode less success probability {signed(found.difference)}"
+    f" mode less success probability {words.signed(found.difference)}"
     f"{interval}. For"
     " two clusters a jump of the mode is arithmetic where their peaks are"
     " equal, near P = ½, and no evidence of an abrupt change",
@@ -437,7 +390,7 @@ def _trajectories(analysis: Analysis, series: Series) -> Iterator[Finding]:
       s = int(first[0])
       parts.append(
         f"the highest {'finite ' * (name == 'breakthroughness')}{name} is"
-        f" {_number(value_S[s])}, of seed {short(series.seeds[s])}"
+        f" {words.number(value_S[s])}, of seed {words.short(series.seeds[s])}"
       )
   if found.note:
     parts.append(
@@ -446,7 +399,7 @@ def _trajectories(analysis: Analysis, series: Series) -> Iterator[Finding]:
     )
   num = len(series.seeds)
   parts += [
-    f"{what}: {count} of {_count(num, 'seed')}"
+    f"{what}: {count} of {words.count(num, 'seed')}"
     for what, count in (
       ("infinite breakthroughness, as most steps are 0", found.num_infinite),
       ("no change at all", found.num_constant),
@@ -474,7 +427,7 @@ def _pairing(analysis: Analysis, series: Series) -> Iterator[Finding]:
     why = found.note.split(";")[0]
     if found.num_seeds < 3:
       why = (
-        f"{_count(found.num_seeds, 'seed')}"
+        f"{words.count(found.num_seeds, 'seed')}"
         f" {'has' if found.num_seeds == 1 else 'have'} a score at every scale"
       )
     text = f"whether seeds of one index do alike cannot be said: {why}"
@@ -483,12 +436,12 @@ def _pairing(analysis: Analysis, series: Series) -> Iterator[Finding]:
     text = (
       f"seeds of one index {'do' if is_paired else 'are not seen to do'} alike"
       f" at different scales: mean rank correlation"
-      f" {signed(found.correlation)}, p = {found.p:.2g}"
+      f" {words.signed(found.correlation)}, p = {found.p:.2g}"
     )
     if not is_paired:
       text += ". A trajectory may then join runs that have nothing in common"
     beaten = [
-      f"{name} {_number(value)} ({_number(null)})"
+      f"{name} {words.number(value)} ({words.number(null)})"
       for name, value, null in (
         (
           "breakthroughness",
@@ -528,15 +481,17 @@ def _small_studies(analysis: Analysis, series: Series) -> Iterator[Finding]:
   for statistic, name in names.items():
     of_statistic = [s for s in series.studies[i] if s.statistic == statistic]
     seen = [
-      f"{_percent(s.reversed)} of studies with"
-      f" {_count(s.num_seeds, 'seed')} a scale reverse it and"
-      f" {_percent(s.missed)} miss it by {s.margin:g} or more"
+      f"{words.percent(s.reversed)} of studies with"
+      f" {words.count(s.num_seeds, 'seed')} a scale reverse it and"
+      f" {words.percent(s.missed)} miss it by {s.margin:g} or more"
       for s in of_statistic
       if s.num_seeds in (1, 3) and not math.isnan(s.reversed)
     ]
     if seen:
       step = signs.get(statistic, 1) * of_statistic[0].difference
-      parts.append(f"the {name} changes by {signed(step)}: {', '.join(seen)}")
+      parts.append(
+        f"the {name} changes by {words.signed(step)}: {', '.join(seen)}"
+      )
   if parts:
     yield _finding(
       analysis,
@@ -570,8 +525,9 @@ def _threshold(analysis: Analysis, series: Series) -> Iterator[Finding]:
     "threshold",
     series,
     f"at {scale_name(analysis, scale)} every threshold from"
-    f" {_number(ends[0])} to {_number(ends[1])} gives a success probability"
-    f" within{_interval(found.reference.low, found.reference.high)}, the"
+    f" {words.number(ends[0])} to {words.number(ends[1])} gives a success"
+    " probability within"
+    f"{words.interval(found.reference.low, found.reference.high)}, the"
     f" interval at {threshold_name(series)}; others change the statement",
     scale=scale.population.scale,
     same_from=ends[0],
@@ -595,9 +551,9 @@ def _items(analysis: Analysis, series: Series) -> Iterator[Finding]:
       analysis,
       "items",
       series,
-      f"test items drawn anew would make {_percent(middle)} of the variance"
-      " between seeds (median over scales); intervals over seeds take the items"
-      " as given",
+      f"test items drawn anew would make {words.percent(middle)} of the"
+      " variance between seeds (median over scales); intervals over seeds take"
+      " the items as given",
       median_share=middle,
     )
 
@@ -607,7 +563,9 @@ def _divergence(analysis: Analysis, series: Series) -> Iterator[Finding]:
   if not hit:
     return
   total = sum(int(s.population.diverged_S.sum()) for s in hit)
-  text = f"{_count(total, 'run')} diverged, {_at(analysis, series, hit)}"
+  text = (
+    f"{words.count(total, 'run')} diverged, {words.at(analysis, series, hit)}"
+  )
   worst = max(hit, key=lambda s: s.population.diverged_S.mean())
   if worst.success is not None:
     kept = worst.success.diverged_left_out
@@ -669,48 +627,3 @@ def _metrics(analysis: Analysis) -> Iterator[Finding]:
 
 def _is_bimodal(scale: Scale) -> bool:
   return scale.modality.label == "bimodal"
-
-
-def _with_interval(found: Any) -> str:
-  return f"{found.probability:.2f}{_interval(found.low, found.high)}"
-
-
-def _interval(low: float, high: float) -> str:
-  """` (0.30–0.64)`, or nothing where there is none."""
-  if math.isnan(low) or math.isnan(high):
-    return ""
-  if low < 0:
-    return f" ({signed(low)} to {signed(high)})"
-  return f" ({low:.2f}–{high:.2f})"
-
-
-def _number(value: float) -> str:
-  return f"{value:.3g}".replace("-", "−")
-
-
-def _percent(share: float) -> str:
-  """0% and 100% only where it is so."""
-  if 0 < share < 0.005:
-    return "under 1%"
-  if 0.995 <= share < 1:
-    return "over 99%"
-  return f"{share:.0%}"
-
-
-def _p_value(p: float, adjusted: float, num: int, what: str) -> str:
-  if num == 1:
-    return f"p = {p:.2g}"
-  return f"p = {p:.2g}, {adjusted:.2g} after Holm over {num} {what}"
-
-
-def _count(number: int, noun: str) -> str:
-  return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _at(analysis: Analysis, series: Series, scales: Sequence[Scale]) -> str:
-  """Where some of a series' scales are."""
-  if len(scales) == len(series.scales) > 1:
-    return f"at every {axis_name(analysis)}"
-  if len(scales) > _MOST_LISTED:
-    return f"at {len(scales)} of {len(series.scales)} scales"
-  return f"at {', '.join(map(label_name, scales))}"
