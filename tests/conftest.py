@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from emergence.analysis import compute, findings, output
-from emergence.analysis.findings import Finding
+from emergence.analysis.finding import Finding
 from emergence.analysis.series import Analysis, Options
 from emergence.config import (
   Config,
@@ -178,6 +178,36 @@ def two_groups() -> Analysis:
 def said(two_groups) -> list[Finding]:
   """What is said of `two_groups`."""
   return findings.findings(two_groups)
+
+
+@pytest.fixture(scope="session")
+def pick(said):
+  """Those of `said` that are of one kind, group and metric."""
+
+  def pick(kind, group="split", metric="exact_match") -> list[Finding]:
+    of = kind, (group,), metric
+    return [f for f in said if (f.kind, f.group, f.metric) == of]
+
+  return pick
+
+
+@pytest.fixture(scope="session")
+def say():
+  """The sentences of a table, of one kind, without their heading."""
+  accuracy = Metric("exact_match", 0.0, 1.0, "fraction", True)
+  few = Options(num_resamples=100, num_permutations=100)
+
+  def say(scores, kind=None, options=few, **fields) -> list[str]:
+    if not isinstance(scores, dict):
+      scores = {("g", accuracy): scores}
+    table = make_score_table(scores, **fields)
+    return [
+      f.sentence.split(": ", 1)[1]
+      for f in findings.findings(compute.analyze(table, options))
+      if kind in (None, f.kind)
+    ]
+
+  return say
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 from etils import epath
 
 from emergence.analysis import rows
-from emergence.analysis.findings import Finding
+from emergence.analysis.finding import Finding
 from emergence.analysis.series import Analysis
 from emergence.records import write_atomically
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from emergence.analysis import charts
-from emergence.analysis.findings import Finding
+from emergence.analysis.finding import Finding
 from emergence.analysis.rows import plain
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.analysis.words import (
