@@ -18,7 +18,8 @@ from absl import flags
 from etils import epath
 
 from emergence import report, tables
-from emergence.analysis import findings, pages, rows, series
+from emergence.analysis import compute, findings, output, pages, rows
+from emergence.analysis.series import Options
 from emergence.tables import score_table, workdir
 from experiments import command
 
@@ -159,12 +160,12 @@ def main() -> None:
   )
   rows.require_distinct_columns(table)
   was_read = time.monotonic()
-  analysis = series.analyze(table, _options())
+  analysis = compute.analyze(table, _options())
   statements = findings.findings(analysis)
   was_analyzed = time.monotonic()
   out = epath.Path(_OUT.value)
-  files = rows.files(analysis, statements)
-  rows.write_files(out, files)
+  files = output.files(analysis, statements)
+  output.write_files(out, files)
   page = report.write(
     out,
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
@@ -190,8 +191,8 @@ def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
   return list(itertools.chain.from_iterable(lists))
 
 
-def _options() -> series.Options:
-  options = series.Options(
+def _options() -> Options:
+  options = Options(
     within_seed=_WITHIN_SEED.value,
     num_resamples=_RESAMPLES.value,
     num_permutations=_RESAMPLES.value,

@@ -13,7 +13,7 @@ from absl import flags
 from etils import epath
 
 from emergence import report, sections, tables
-from emergence.analysis import findings, pages, rows, series
+from emergence.analysis import compute, findings, output, pages, rows
 from experiments import command
 
 _WORKDIR = flags.DEFINE_string(
@@ -34,9 +34,9 @@ def main() -> None:
   start = time.monotonic()
   workdir = epath.Path(_WORKDIR.value)
   sweep = sections.read(workdir)
-  analysis = series.analyze(tables.read(workdir))
+  analysis = compute.analyze(tables.read(workdir))
   statements = findings.findings(analysis)
-  rows.write_files(workdir, rows.files(analysis, statements))
+  output.write_files(workdir, output.files(analysis, statements))
   page = report.write(
     workdir,
     sections.title(sweep),

@@ -6,8 +6,7 @@ import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 
 from emergence import drawing
-from emergence.analysis import charts
-from emergence.analysis import series as series_lib
+from emergence.analysis import charts, compute
 from emergence.analysis.series import Options
 from emergence.tables.score_table import Metric
 
@@ -90,7 +89,7 @@ def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
 def test_without_a_threshold_there_is_a_median_and_no_success(make_table):
   rng = np.random.default_rng(0)
   table = make_table({("g", NLL): [rng.random(9) for _ in range(3)]})
-  analysis = series_lib.analyze(table, FEW)
+  analysis = compute.analyze(table, FEW)
   figure = charts.summaries(analysis, analysis.series)
   titles = [a.get_title(loc="left") for a in panels(figure)]
   assert titles == ["mode", "mean", "median"]
@@ -149,7 +148,7 @@ def test_trajectories_join_the_scores_of_a_seed(drawn, two_groups):
 def test_no_colour_is_explained_where_no_seed_is_ranked(make_table):
   rng = np.random.default_rng(1)
   table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
-  analysis = series_lib.analyze(table, FEW)
+  analysis = compute.analyze(table, FEW)
   assert not charts.trajectories(analysis, analysis.series).legends
 
 
@@ -181,7 +180,7 @@ def odd_tables():
   ids=[name for name, _, _ in odd_tables()],
 )
 def test_odd_data_is_drawn_without_a_warning(make_table, scores, scales):
-  draw_all(series_lib.analyze(make_table(scores, scales), FEW))
+  draw_all(compute.analyze(make_table(scores, scales), FEW))
 
 
 def test_foreign_names_are_drawn_as_they_are(make_table):
@@ -194,7 +193,7 @@ def test_foreign_names_are_drawn_as_they_are(make_table):
       scale_name=name,
     )
     frame = table.frame.assign(scale_label=[name] * len(table.frame))
-    drawn = draw_all(series_lib.analyze(table._replace(frame=frame), FEW))
+    drawn = draw_all(compute.analyze(table._replace(frame=frame), FEW))
     svg = drawing.render(drawn["summaries"], "svg").decode()
     assert "<script" not in svg
 

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import series as series_lib
+from emergence.analysis import compute, findings, output
+from emergence.analysis.finding import Finding
+from emergence.analysis.series import Analysis, Options
 from emergence.config import (
   Config,
   EvalConfig,
@@ -135,7 +137,7 @@ def make_table():
 
 
 @pytest.fixture(scope="session")
-def two_groups() -> series_lib.Analysis:
+def two_groups() -> Analysis:
   """Seven scales of forty seeds, in an accuracy and in a likelihood.
 
   In the group `split` seeds pass from a low to a high mode, in `smooth` all
@@ -162,11 +164,53 @@ def two_groups() -> series_lib.Analysis:
         cells[1][3] = np.nan
     scores[group, accuracy], scores[group, nll] = accuracies, nlls
   table = make_score_table(scores, diverged={("split", 7, 5)})
-  options = series_lib.Options(
+  options = Options(
     thresholds=(("nll", 1.0),), num_resamples=300, num_permutations=300
   )
-  analysis = series_lib.analyze(table, options)
+  analysis = compute.analyze(table, options)
   # To be compared with: the scores that count, those of runs that ended well.
   frame = table.frame
   frame = frame.assign(score=frame["score"].mask(frame["diverged"]))
   return analysis._replace(table=table._replace(frame=frame))
+
+
+@pytest.fixture(scope="session")
+def said(two_groups) -> list[Finding]:
+  """What is said of `two_groups`."""
+  return findings.findings(two_groups)
+
+
+@pytest.fixture(scope="session")
+def pick(said):
+  """Those of `said` that are of one kind, group and metric."""
+
+  def pick(kind, group="split", metric="exact_match") -> list[Finding]:
+    of = kind, (group,), metric
+    return [f for f in said if (f.kind, f.group, f.metric) == of]
+
+  return pick
+
+
+@pytest.fixture(scope="session")
+def say():
+  """The sentences of a table, of one kind, without their heading."""
+  accuracy = Metric("exact_match", 0.0, 1.0, "fraction", True)
+  few = Options(num_resamples=100, num_permutations=100)
+
+  def say(scores, kind=None, options=few, **fields) -> list[str]:
+    if not isinstance(scores, dict):
+      scores = {("g", accuracy): scores}
+    table = make_score_table(scores, **fields)
+    return [
+      f.sentence.split(": ", 1)[1]
+      for f in findings.findings(compute.analyze(table, options))
+      if kind in (None, f.kind)
+    ]
+
+  return say
+
+
+@pytest.fixture(scope="session")
+def written(two_groups, said) -> dict[str, bytes]:
+  """What is written of `two_groups`, by file name."""
+  return output.files(two_groups, said)

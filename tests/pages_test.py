@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from emergence import report
-from emergence.analysis import findings, pages
-from emergence.analysis import series as series_lib
+from emergence.analysis import compute, findings, pages
 from emergence.analysis.series import Options
 from emergence.tables.score_table import Finding, Metric
 
@@ -160,7 +159,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
     {("g", ACCURACY): [rng.random(9) for _ in range(3)]},
     seed_meaning="A seed index shares the data.",
   )
-  section = by_name(sections_of(series_lib.analyze(table, FEW)))["trajectories"]
+  section = by_name(sections_of(compute.analyze(table, FEW)))["trajectories"]
   assert section.caveat.startswith("A seed index shares the data. Each point")
   assert "With 3 scales: shown, not ranked" in section.sentence
   assert re.search(r"exact match: p = [\d.]+\.$", section.sentence)
@@ -169,7 +168,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
 def test_groups_are_no_column_where_there_is_one(make_table):
   rng = np.random.default_rng(1)
   table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
-  found = by_name(sections_of(series_lib.analyze(table, FEW)))
+  found = by_name(sections_of(compute.analyze(table, FEW)))
   assert found["modality"].table.header[0] == "metric"
   assert found["paths"].table.header[0] == "size"
   assert found["findings"].sentence.endswith(
@@ -181,7 +180,7 @@ def test_groups_are_no_column_where_there_is_one(make_table):
 
 def test_one_scale_has_no_section_about_scaling(make_table):
   table = make_table({("g", ACCURACY): [np.random.default_rng(2).random(9)]})
-  found = by_name(sections_of(series_lib.analyze(table, FEW)))
+  found = by_name(sections_of(compute.analyze(table, FEW)))
   assert list(found) == [
     "findings",
     "modality",
@@ -201,7 +200,7 @@ def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
     Finding("score_unit", "Taken as fraction.", []),
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, findings=odd)
-  section = pages.audit(series_lib.analyze(table, FEW))
+  section = pages.audit(compute.analyze(table, FEW))
   assert section.sentence.startswith("2 scores. All of it is of group g,")
   assert [list(row) for row in section.table.rows] == [
     ["missing", f"Some are missing {HOSTILE}.", "100"],
@@ -222,7 +221,7 @@ def test_names_of_sections_differ_whatever_metrics_are_called(
     ("g", ACCURACY._replace(name=first)): [rng.random(9)],
     ("g", NLL._replace(name=second)): [rng.random(9)],
   }
-  found = sections_of(series_lib.analyze(make_table(scores), FEW))
+  found = sections_of(compute.analyze(make_table(scores), FEW))
   names = [section.name for section in found]
   assert len(set(names)) == len(names)
   assert sum(name.startswith("distribution-") for name in names) == 2
@@ -240,7 +239,7 @@ def test_odd_data_says_nan_nowhere(make_table):
     {("g", NLL): [[3.0, 3.0], [2.0, 2.0], [1.0, 1.0]]},
   ]
   for scores in tables:
-    for section in sections_of(series_lib.analyze(make_table(scores), FEW)):
+    for section in sections_of(compute.analyze(make_table(scores), FEW)):
       for text in texts(section):
         assert not re.search(r"\b(nan|inf|None)\b", text), text
 
@@ -259,6 +258,6 @@ def test_foreign_text_is_escaped_on_the_page(make_table):
     seed_meaning=HOSTILE,
     findings=[Finding("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
   )
-  page = report.render("t", "i", sections_of(series_lib.analyze(table, FEW)))
+  page = report.render("t", "i", sections_of(compute.analyze(table, FEW)))
   assert "<script" not in page
   assert "&lt;script&gt;" in page

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from emergence import tables, tasks
-from emergence.analysis import rows, series
+from emergence.analysis import compute, output, rows
+from emergence.analysis.series import Options
 from emergence.config import TaskConfig
 from emergence.statistics import dip, modality, success, trends
 from emergence.statistics import path as path_lib
@@ -141,10 +142,10 @@ def analysis(tmp_path_factory):
   table = tables.read(
     path, score_columns=["score", "loss"], lower_is_better=["loss"]
   )
-  options = series.Options(
+  options = Options(
     thresholds=(("loss", 0.5),), num_resamples=100, num_permutations=100
   )
-  return series.analyze(table, options)
+  return compute.analyze(table, options)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def columns(analysis):
 
 @pytest.fixture(scope="module")
 def files(analysis):
-  return rows.files(analysis, [])
+  return output.files(analysis, [])
 
 
 def is_entry(content, path):

@@ -21,7 +21,8 @@ from emergence import (
   sweep,
   tables,
 )
-from emergence.analysis import rows, series
+from emergence.analysis import compute, output
+from emergence.analysis.series import Options
 from emergence.blocks import Interrupted, Saving
 from emergence.config import Cell
 from emergence.params import load_params
@@ -170,9 +171,9 @@ def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
   bucket.new_machine()
   found = sections.read(workdir)
   assert [run.seeds for run in found.runs] == [8]
-  options = series.Options(num_resamples=50, num_permutations=50)
-  analysis = series.analyze(tables.read(workdir), options)
-  rows.write_files(workdir, rows.files(analysis, []))
+  options = Options(num_resamples=50, num_permutations=50)
+  analysis = compute.analyze(tables.read(workdir), options)
+  output.write_files(workdir, output.files(analysis, []))
 
   def write():
     parts = [*sections.opening(found), *sections.closing(found)]

@@ -209,7 +209,7 @@ def test_a_browser_finds_what_is_wrong_with_a_page(
 
 def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
   from emergence import population, sections, sweep, tables
-  from emergence.analysis import findings, pages, series
+  from emergence.analysis import compute, findings, pages
 
   workdir = epath.Path(tmp_path)
   devices = population.local_devices(2)
@@ -217,7 +217,7 @@ def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
   work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
   sweep.run(tiny, workdir, work, devices)
   found = sections.read(workdir)
-  analysis = series.analyze(tables.read(workdir))
+  analysis = compute.analyze(tables.read(workdir))
   page = report.write(
     workdir,
     sections.title(found),

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emergence import drawing
-from emergence.analysis.findings import (
+from emergence.analysis.series import Analysis, Scale, Series
+from emergence.analysis.words import (
   axis_name,
   group_name,
   label_name,
@@ -16,7 +17,6 @@ from emergence.analysis.findings import (
   scale_name,
   threshold_name,
 )
-from emergence.analysis.series import Analysis, Scale, Series
 from emergence.drawing import LINE, OTHERS, Line, Ridge, seed_lines, styled
 
 _MOST_TICKS = 12

@@ -6,8 +6,10 @@ import math
 from collections.abc import Collection, Sequence
 
 from emergence.analysis import charts
-from emergence.analysis.findings import (
-  Finding,
+from emergence.analysis.finding import Finding
+from emergence.analysis.rows import plain
+from emergence.analysis.series import Analysis, Scale, Series
+from emergence.analysis.words import (
   axis_name,
   group_name,
   label_name,
@@ -15,8 +17,6 @@ from emergence.analysis.findings import (
   short,
   signed,
 )
-from emergence.analysis.rows import plain
-from emergence.analysis.series import Analysis, Scale, Series
 from emergence.report import Section, Table
 
 _MOST_ROWS = 60

@@ -1,16 +1,12 @@
-"""The results of an analysis as rows of tables, and the files they make."""
+"""The results of an analysis as rows of tables, of plain values."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from etils import epath
 
-from emergence.analysis.findings import Finding
 from emergence.analysis.series import Analysis, Scale, Series
-from emergence.records import write_atomically
 from emergence.statistics import path, transport
 from emergence.tables.score_table import ScoreTable, quote
 
@@ -70,7 +66,7 @@ def summary(analysis: Analysis) -> list[dict[str, Any]]:
 
 
 # Columns of the other tables, after the group columns.
-_TRAJECTORY_COLUMNS = (
+TRAJECTORY_COLUMNS = (
   "metric",
   "seed",
   "improvement",
@@ -79,7 +75,7 @@ _TRAJECTORY_COLUMNS = (
   "breakthroughness",
   "breakthroughness_rank",
 )
-_DISTANCE_COLUMNS = (
+DISTANCE_COLUMNS = (
   "metric",
   "scale_from",
   "scale_to",
@@ -90,7 +86,7 @@ _DISTANCE_COLUMNS = (
   "permuted",
   *transport.Parts._fields,
 )
-_PATH_COLUMNS = (
+PATH_COLUMNS = (
   "metric",
   "scale",
   "verdict",
@@ -107,9 +103,9 @@ _PATH_COLUMNS = (
 
 def require_distinct_columns(table: ScoreTable) -> None:
   """Raises ValueError where a group column has the name of a result's."""
-  taken = {*SUMMARY_COLUMNS, *_TRAJECTORY_COLUMNS, *_DISTANCE_COLUMNS}
+  taken = {*SUMMARY_COLUMNS, *TRAJECTORY_COLUMNS, *DISTANCE_COLUMNS}
   for name in table.group_columns:
-    if name in taken | {*_PATH_COLUMNS}:
+    if name in taken | {*PATH_COLUMNS}:
       raise ValueError(
         f"--group_columns: {quote(name)} is a column of the results; rename"
         " the column"
@@ -245,65 +241,6 @@ def series_results(analysis: Analysis) -> list[dict[str, Any]]:
     }
     found.append(plain(entry))
   return found
-
-
-def files(
-  analysis: Analysis, statements: Sequence[Finding]
-) -> dict[str, bytes]:
-  """Everything that is written about an analysis, by file name.
-
-  Args:
-    analysis: the analysis.
-    statements: what `findings.findings` says of it.
-  """
-  table = analysis.table
-  content = {
-    "condition": table.condition,
-    "scale_name": table.scale_name,
-    "group_columns": list(table.group_columns),
-    "metrics": [metric._asdict() for metric in table.metrics.values()],
-    "seed_meaning": table.seed_meaning,
-    "options": analysis.options._asdict(),
-    "family": f"all {analysis.family_size} cells × metrics of this table",
-    "family_size": analysis.family_size,
-    "columns": SUMMARY_COLUMNS,
-    "findings": [statement._asdict() for statement in statements],
-    "series": series_results(analysis),
-    "small_studies": small_studies(analysis),
-    "audit": [finding._asdict() for finding in table.findings],
-  }
-  found = {
-    "summary.csv": (summary(analysis), tuple(SUMMARY_COLUMNS)),
-    "trajectories.csv": (trajectories(analysis), _TRAJECTORY_COLUMNS),
-    "distances.csv": (distances(analysis), _DISTANCE_COLUMNS),
-    "paths.csv": (paths(analysis), _PATH_COLUMNS),
-  }
-  return {
-    name: to_csv(rows, (*table.group_columns, *columns))
-    for name, (rows, columns) in found.items()
-  } | {"summary.json": to_json(content)}
-
-
-def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-  """Rows as CSV in UTF-8; what is not there is an empty field."""
-  import pandas as pd
-
-  frame = pd.DataFrame(list(rows), columns=pd.Index(columns))
-  return frame.to_csv(index=False).encode()
-
-
-def to_json(content: Any) -> bytes:
-  """As JSON; numbers that are not finite are null or the text `Infinity`."""
-  return (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
-
-
-def write_files(folder: epath.Path, files: Mapping[str, bytes]) -> None:
-  """Writes files whose content differs from what is there."""
-  folder.mkdir(parents=True, exist_ok=True)
-  for name, content in files.items():
-    path = folder / name
-    if not path.exists() or path.read_bytes() != content:
-      write_atomically(path, content)
 
 
 def plain(value: Any) -> Any:

@@ -1,19 +1,15 @@
-"""All statistics of a table of scores, group by group and metric by metric.
+"""What an analysis is, as data: what was asked for, and what was found.
 
 A *series* is one metric of one group over its scales. Success, trends and
 trajectories are about better and worse, so there a metric of which less is
 better has its sign flipped; everything else is in the metric's own unit.
 """
 
-import itertools
-import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
 from emergence.statistics import (
-  density,
   modality,
   path,
   resampling,
@@ -29,10 +25,7 @@ from emergence.statistics.success import (
   SuccessBeyondAntimode,
   Survival,
 )
-from emergence.tables.score_table import Metric, ScoreTable, quote
-
-# Scores are stored in single precision, and some are rounded to three decimals.
-_OFF_GRID = 0.05
+from emergence.tables.score_table import Metric, ScoreTable
 
 
 class Options(NamedTuple):
@@ -168,7 +161,7 @@ class Series(NamedTuple):
   def sign(self) -> float:
     """What turns scores, thresholds and means of better is more into the unit
     of the metric, and back."""
-    return _sign(self.metric)
+    return sign_of(self.metric)
 
 
 class Analysis(NamedTuple):
@@ -188,51 +181,6 @@ class Analysis(NamedTuple):
   family_size: int
 
 
-def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noqa: B008
-  """Computes all statistics of a table.
-
-  Args:
-    table: as `emergence.tables.read` returns it.
-    options: threshold, resampling and level.
-
-  Raises:
-    ValueError: a threshold for a metric that the table lacks, or a score or
-      threshold that the metric's support does not hold.
-  """
-  unknown = {name for name, _ in options.thresholds} - set(table.metrics)
-  if unknown:
-    raise ValueError(
-      f"--threshold: there is no metric {quote(sorted(unknown)[0])}; there are"
-      f" {', '.join(map(quote, table.metrics))}"
-    )
-  for metric in table.metrics.values():
-    threshold = threshold_of(metric, options)
-    if threshold is not None and not metric.low <= threshold <= metric.high:
-      raise ValueError(
-        f"--threshold: {threshold:g} is outside of [{metric.low:g},"
-        f" {metric.high:g}], where {quote(metric.name)} is"
-      )
-  for name, value in options.thresholds:
-    _require_within(value, table.metrics[name])
-  for metric in table.metrics.values():
-    if metric.name not in dict(options.thresholds):
-      _require_within(threshold_of(metric, options), metric)
-  found = _populations(table)
-  labels = modality.label_family(
-    [p.scores_S for _, metric, ps in found for p in ps],
-    [(metric.low, metric.high) for _, metric, ps in found for _ in ps],
-    [_grid_step(metric, p) for _, metric, ps in found for p in ps],
-    options.alpha,
-    options.seed,
-  )
-  label_of = iter(labels)
-  series = [
-    _series(table, group, metric, ps, [next(label_of) for _ in ps], options)
-    for group, metric, ps in found
-  ]
-  return Analysis(table, options, series, len(labels))
-
-
 def threshold_of(metric: Metric, options: Options) -> float | None:
   """The least score of a success; the greatest where less is better."""
   named = dict(options.thresholds)
@@ -245,304 +193,6 @@ def threshold_of(metric: Metric, options: Options) -> float | None:
   return None
 
 
-def _one_value(numbers: np.ndarray) -> float:
-  """The value of all of them, NaN if they differ."""
-  return float(numbers[0]) if (numbers == numbers[0]).all() else math.nan
-
-
-def _require_within(threshold: float | None, metric: Metric) -> None:
-  if threshold is not None and not metric.low <= threshold <= metric.high:
-    raise ValueError(
-      f"--threshold: {threshold:g} is outside of [{metric.low:g},"
-      f" {metric.high:g}], the range of {metric.name} once percents are divided"
-      " by 100"
-    )
-
-
-def _populations(
-  table: ScoreTable,
-) -> list[tuple[tuple, Metric, list[Population]]]:
-  """Group, metric and populations of each series."""
-  groups = list(table.group_columns)
-  frame: Any = table.frame
-  keys = (
-    frame.groupby([*groups, "metric"], sort=False)
-    if groups
-    else (frame.groupby(["metric"], sort=False))
-  )
-  found = []
-  for (*group, name), rows in keys:
-    metric = table.metrics[name]
-    populations = []
-    for scale, cell in rows.groupby("scale"):
-      diverged_S = cell["diverged"].to_numpy(bool)
-      scores_S = cell["score"].to_numpy(float)
-      scores_S = np.where(diverged_S, math.nan, scores_S)
-      item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
-      populations.append(
-        Population(
-          float(scale),
-          str(cell["scale_label"].iloc[0]),
-          tuple(cell["seed"]),
-          scores_S,
-          diverged_S,
-          _one_value(cell["num_items"].to_numpy(float)),
-          float(item_variance.mean()) if item_variance.size else math.nan,
-        )
-      )
-    found.append((tuple(group), metric, populations))
-  return found
-
-
-def _sign(metric: Metric) -> float:
+def sign_of(metric: Metric) -> float:
+  """1 where more is better, −1 where less is."""
   return 1.0 if metric.higher_is_better else -1.0
-
-
-def _grid_step(metric: Metric, population: Population) -> float | None:
-  """1 / items where all scores are shares of that many items, else None."""
-  if not population.num_items >= 1 or (metric.low, metric.high) != (0.0, 1.0):
-    return None
-  counts_S = population.finite_S * population.num_items
-  if (np.abs(counts_S - np.round(counts_S)) > _OFF_GRID).any():
-    return None
-  return 1 / population.num_items
-
-
-def _series(
-  table: ScoreTable,
-  group: tuple,
-  metric: Metric,
-  populations: list[Population],
-  labels: Sequence[Modality],
-  options: Options,
-) -> Series:
-  sign, threshold = _sign(metric), threshold_of(metric, options)
-  flipped = None if threshold is None else sign * threshold
-  better = [sign * p.scores_S for p in populations]
-  seeds, better_SN = _matrix(populations, better)
-  has_trend = len(populations) > 1 and len(seeds) > 0
-  return Series(
-    group,
-    metric,
-    threshold,
-    _scales(table, metric, populations, labels, flipped, options),
-    _distances(populations, options),
-    _paths(metric, populations, options),
-    seeds,
-    trends.trajectories(better_SN) if has_trend else None,
-    trends.pairing(
-      better_SN,
-      table.seed_meaning,
-      options.num_permutations,
-      seed=options.seed,
-    )
-    if has_trend
-    else None,
-    _abruptness(metric, populations, better, flipped, options),
-    [
-      small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
-      for a, b in itertools.pairwise(better)
-    ]
-    if flipped is not None
-    else [],
-    modality.first_detectable(labels),
-  )
-
-
-def _distances(
-  populations: Sequence[Population], options: Options
-) -> Distances | None:
-  samples = [p.finite_S for p in populations]
-  if not all(sample_S.size for sample_S in samples):
-    return None
-  within_seed = (
-    options.within_seed
-    and len({p.seeds for p in populations}) == 1
-    and all(p.finite_S.size == p.scores_S.size for p in populations)
-  )
-  pairs = itertools.combinations(range(len(samples)), 2)
-  return Distances(
-    transport.distances(samples, order=1),
-    transport.distances(samples, order=2),
-    transport.permutation_test(
-      samples,
-      within_seed=within_seed,
-      num_permutations=options.num_permutations,
-      seed=options.seed,
-    ),
-    {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
-    within_seed,
-  )
-
-
-def _paths(
-  metric: Metric, populations: Sequence[Population], options: Options
-) -> list[path.Path]:
-  samples = [p.finite_S for p in populations]
-  if len(samples) < 3 or not all(sample_S.size for sample_S in samples):
-    return []
-  return path.compare_paths(
-    samples,
-    _grid_step(metric, populations[0]),
-    num_resamples=options.num_resamples,
-    seed=options.seed,
-  )
-
-
-def _matrix(
-  populations: Sequence[Population], scores: Sequence[np.ndarray]
-) -> tuple[tuple, np.ndarray]:
-  """Seeds that stand at every scale, and their scores, [S, N]."""
-  common = set(populations[0].seeds).intersection(
-    *(p.seeds for p in populations[1:])
-  )
-  seeds = tuple(seed for seed in populations[0].seeds if seed in common)
-  columns = []
-  for population, scores_S in zip(populations, scores, strict=True):
-    at = {seed: i for i, seed in enumerate(population.seeds)}
-    columns.append(scores_S[[at[seed] for seed in seeds]])
-  return seeds, np.stack(columns, axis=1)
-
-
-def _support(metric: Metric) -> tuple[float, float]:
-  """Least and largest score, of better is more."""
-  if metric.higher_is_better:
-    return metric.low, metric.high
-  return -metric.high, -metric.low
-
-
-def _scales(
-  table: ScoreTable,
-  metric: Metric,
-  populations: Sequence[Population],
-  labels: Sequence[Modality],
-  flipped: float | None,
-  options: Options,
-) -> list[Scale]:
-  sign = _sign(metric)
-  support = _support(metric)
-  # Cells of one size share their resamples and are computed together.
-  bootstraps: dict[int, resampling.Bootstrap] = {}
-  for size in {p.scores_S.size for p in populations}:
-    where = [i for i, p in enumerate(populations) if p.scores_S.size == size]
-    found = resampling.bootstrap(
-      sign * np.stack([populations[i].scores_S for i in where]),
-      # Without a threshold nothing succeeds, and nothing is said of it.
-      math.inf if flipped is None else flipped,
-      support,
-      options.num_resamples,
-      seed=options.seed,
-    )
-    bootstraps |= dict(zip(where, found, strict=True))
-  scales = []
-  for i, (population, label) in enumerate(
-    zip(populations, labels, strict=True)
-  ):
-    better_S = sign * population.scores_S
-    finite_S = population.finite_S
-    step = _grid_step(metric, population)
-    scales.append(
-      Scale(
-        population,
-        label,
-        bootstraps[i],
-        resampling.mode_shares(
-          population.scores_S,
-          label.antimode,
-          options.num_resamples,
-          options.seed,
-          lambda scores_S, index_RS, step=step: density.resampled_modes(
-            scores_S, index_RS, (metric.low, metric.high), step
-          ),
-        )
-        if finite_S.size
-        else None,
-        *_success(better_S, flipped, support),
-        _beyond(better_S, support, step, label, options),
-        _item_noise(table, metric, population),
-      )
-    )
-  return scales
-
-
-def _success(
-  better_S: np.ndarray, flipped: float | None, support: tuple[float, float]
-) -> tuple[
-  SuccessAndDivergence | None,
-  MeanGivenSuccess | None,
-  Survival | None,
-]:
-  if flipped is None:
-    return None, None, None
-  thresholds_T = None
-  if support != (0.0, 1.0):
-    finite_S = better_S[np.isfinite(better_S)]
-    ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
-    low, high = min(flipped, ends[0]), max(flipped, ends[1])
-    thresholds_T = np.linspace(low, max(high, low + 1e-6), 101)
-  return (
-    success.success_and_divergence(better_S, flipped),
-    success.mean_given_success(better_S, flipped),
-    success.survival(better_S, thresholds_T, flipped),
-  )
-
-
-def _beyond(
-  better_S: np.ndarray,
-  support: tuple[float, float],
-  step: float | None,
-  label: Modality,
-  options: Options,
-) -> SuccessBeyondAntimode | None:
-  if label.label != "bimodal":
-    return None
-  return success.success_beyond_antimode(
-    better_S,
-    lambda scores_S: density.antimode(scores_S, support, step),
-    options.num_resamples,
-    seed=options.seed,
-    find_resampled=lambda scores_S, index_RS: density.resampled(
-      scores_S, index_RS, support, step
-    )[1],
-  )
-
-
-def _item_noise(
-  table: ScoreTable, metric: Metric, population: Population
-) -> resampling.ItemNoise | None:
-  if table.items_enumerated:
-    return None
-  finite_S = population.finite_S
-  if not math.isnan(population.item_variance) and finite_S.size > 1:
-    between = float(finite_S.var(ddof=1))
-    item = population.item_variance
-    share = item / between if between else math.nan
-    return resampling.ItemNoise(share, item, between, "")
-  is_share = _grid_step(metric, population) is not None
-  if is_share and population.num_items >= 2:
-    return resampling.item_noise(population.scores_S, int(population.num_items))
-  return None
-
-
-def _abruptness(
-  metric: Metric,
-  populations: Sequence[Population],
-  better: Sequence[np.ndarray],
-  flipped: float | None,
-  options: Options,
-) -> trends.Abruptness | None:
-  has_scores = all(np.isfinite(better_S).any() for better_S in better)
-  if flipped is None or len(populations) < 2 or not has_scores:
-    return None
-  support = _support(metric)
-  step = cast(Any, _grid_step(metric, populations[0]))
-  return trends.abruptness(
-    better,
-    flipped,
-    paired=len({p.seeds for p in populations}) == 1,
-    num_resamples=options.num_resamples,
-    seed=options.seed,
-    find_modes=lambda scores_S, index_RS: density.resampled_modes(
-      scores_S, index_RS, support, step
-    ),
-  )
