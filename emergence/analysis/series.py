@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from emergence.statistics import (
-  density,
   modality,
+  modes,
   path,
   resampling,
   small_studies,
@@ -451,7 +451,7 @@ def _scales(
           label.antimode,
           options.num_resamples,
           options.seed,
-          lambda scores_S, index_RS, step=step: density.resampled_modes(
+          lambda scores_S, index_RS, step=step: modes.resampled_modes(
             scores_S, index_RS, (metric.low, metric.high), step
           ),
         )
@@ -498,10 +498,10 @@ def _beyond(
     return None
   return success.success_beyond_antimode(
     better_S,
-    lambda scores_S: density.antimode(scores_S, support, step),
+    lambda scores_S: modes.antimode(scores_S, support, step),
     options.num_resamples,
     seed=options.seed,
-    find_resampled=lambda scores_S, index_RS: density.resampled(
+    find_resampled=lambda scores_S, index_RS: modes.resampled(
       scores_S, index_RS, support, step
     )[1],
   )
@@ -542,7 +542,7 @@ def _abruptness(
     paired=len({p.seeds for p in populations}) == 1,
     num_resamples=options.num_resamples,
     seed=options.seed,
-    find_modes=lambda scores_S, index_RS: density.resampled_modes(
+    find_modes=lambda scores_S, index_RS: modes.resampled_modes(
       scores_S, index_RS, support, step
     ),
   )

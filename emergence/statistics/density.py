@@ -1,4 +1,4 @@
-"""Where the runs of a population are: density, mode and antimode."""
+"""Where the runs of a population are: the density of their scores."""
 
 import math
 from typing import NamedTuple
@@ -30,42 +30,6 @@ _COARSEST_GUESS = 0.1
 # this quantile of the gaps between them: neither the gap between two modes nor
 # one between two grids decides.
 _ON_GRID, _TYPICAL_GAP = 0.8, 0.75
-# A valley is an antimode if it is a fifth lower than the lower of the peaks
-# beside it, and has a twentieth of 100 runs on each side. Of more runs that
-# share falls with the root of their number, as the weights that a dip test
-# detects do.
-_LEAST_DEPTH, _LEAST_WEIGHT, _LEAST_WEIGHT_RUNS = 0.2, 0.05, 100
-# The bottom of a valley is where the density is this close to its lowest.
-_FLAT = 0.01
-# A mode is stable if the next highest peak is lower than this share of it.
-_CLOSE_PEAK = 0.8
-
-
-class Shape(NamedTuple):
-  """Mode and antimode of a population, and how they hang on the bandwidth.
-
-  Attributes:
-    mode: the score at which the density is highest.
-    mode_stable: False if the second highest peak is within 20 % of the highest;
-      True without a second one.
-    second_mode: the score of the second highest peak, NaN without one.
-    second_height: its height as a share of the highest, 0 without one.
-    antimode: the score that separates two peaks, NaN where none does.
-    weight_above: share of runs at or above the antimode, NaN without one.
-    bandwidth: standard deviation of the kernel, in the unit of the scores.
-    mode_range: least and greatest mode at half, once and twice the bandwidth.
-    antimode_range: likewise of the antimode, NaN if one of them has none.
-  """
-
-  mode: float
-  mode_stable: bool
-  second_mode: float
-  second_height: float
-  antimode: float
-  weight_above: float
-  bandwidth: float
-  mode_range: tuple[float, float]
-  antimode_range: tuple[float, float]
 
 
 class Grid(NamedTuple):
@@ -163,165 +127,74 @@ def density(
   scores_S = require_scores(scores_S, support)
   step = grid_step(scores_S, support) if step is None else step
   width = bandwidth(scores_S, support, step)
-  at_G = _points(scores_S, width, support) if at_G is None else np.asarray(at_G)
+  at_G = points(scores_S, width, support) if at_G is None else np.asarray(at_G)
   score_D, count_D = np.unique(scores_S, return_counts=True)
-  return at_G, _kernel(at_G, score_D, width, support, step) @ (
+  return at_G, kernel(at_G, score_D, width, support, step) @ (
     count_D / scores_S.size
   )
 
 
-def mode(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> float:
-  """The score at which `density` is highest, on its points.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
-  Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
-  """
-  at_G, density_G = density(scores_S, support=support, step=step)
-  return float(at_G[np.argmax(density_G)])
-
-
-def antimode(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> float:
-  """The score at the bottom of the deepest valley of `density`.
-
-  How deep a valley is: how far it lies below the lower of the highest peaks on
-  its two sides. It is an antimode if that is at least a fifth of that peak, and
-  each side has at least a twentieth of the runs, or a half over the root of
-  their number where there are more than 100. So an atom at an end of the
-  support has an antimode beside it only if the density rises again beyond. The
-  valley's middle is taken where its bottom is flat. Whether the two modes are
-  more than chance is for the dip test to say.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
-  Returns:
-    The antimode, NaN where there is none.
-
-  Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
-  """
-  scores_S = require_scores(scores_S, support)
-  at_G, density_G = density(scores_S, support=support, step=step)
-  below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
-  return float(
-    _antimodes(at_G, density_G[None], below_G[None], scores_S.size)[0]
-  )
-
-
-def shape(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> Shape:
-  """Mode, antimode and how both change with the bandwidth.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
-  Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
-  """
-  scores_S = require_scores(scores_S, support)
-  step = grid_step(scores_S, support) if step is None else step
-  width = bandwidth(scores_S, support, step)
-  at_G = _points(scores_S, width, support)
-  score_D, count_D = np.unique(scores_S, return_counts=True)
-  share_D = count_D / scores_S.size
-  density_WG = np.stack(
-    [
-      _kernel(at_G, score_D, factor * width, support, step) @ share_D
-      for factor in (1.0, 0.5, 2.0)
-    ]
-  )
-  below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
-  mode_W = at_G[density_WG.argmax(axis=1)]
-  antimode_W = _antimodes(
-    at_G,
-    density_WG,
-    np.broadcast_to(below_G, density_WG.shape),
-    scores_S.size,
-  )
-  second, height = _second_peak(at_G, density_WG[0])
-  return Shape(
-    mode=float(mode_W[0]),
-    mode_stable=height < _CLOSE_PEAK,
-    second_mode=second,
-    second_height=height,
-    antimode=float(antimode_W[0]),
-    weight_above=(
-      math.nan
-      if math.isnan(antimode_W[0])
-      else float((scores_S >= antimode_W[0]).mean())
-    ),
-    bandwidth=width,
-    mode_range=(float(mode_W.min()), float(mode_W.max())),
-    antimode_range=(float(antimode_W.min()), float(antimode_W.max())),
-  )
-
-
-def resampled(
-  scores_S: npt.ArrayLike,
-  index_RS: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Mode and antimode of bootstrap samples, all at the bandwidth of the scores.
-
-  `resampled_modes` takes half the time where the antimode is not needed.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    index_RS: which runs each sample holds, integers below S, [R, S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
-  Returns:
-    The mode [R] and the antimode [R], NaN where there is none.
-
-  Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
-  """
-  at_G, density_RG, score_D, share_RD = _resampled_density(
-    scores_S, index_RS, support, step
-  )
-  below_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
-  below_RG = below_RD[:, np.searchsorted(score_D, at_G)]
-  return (
-    at_G[density_RG.argmax(axis=1)],
-    _antimodes(at_G, density_RG, below_RG, np.shape(index_RS)[1]),
-  )
-
-
-def resampled_modes(
-  scores_S: npt.ArrayLike,
-  index_RS: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
+def points(
+  scores_S: np.ndarray, width: float, support: tuple[float, float]
 ) -> np.ndarray:
-  """The modes of `resampled`, [R]; arguments and errors are the same."""
-  at_G, density_RG, *_ = _resampled_density(scores_S, index_RS, support, step)
-  return at_G[density_RG.argmax(axis=1)]
+  """Where the density of scores is looked at.
+
+  Args:
+    scores_S: one finite score a run, [S].
+    width: standard deviation of the kernel, in the unit of the scores.
+    support: the least and the largest score that are possible; either may be
+      infinite.
+
+  Returns:
+    Increasing points, [G]: those of `density` where it is not told others.
+  """
+  if math.isfinite(support[1] - support[0]):
+    return np.linspace(*support, _GRID_POINTS)
+  score_D = np.unique(scores_S)
+  low_D = np.maximum(score_D - _REACH * width, support[0])
+  high_D = np.minimum(score_D + _REACH * width, support[1])
+  # Even points on the stretches that are within reach of a score.
+  starts = np.append(True, low_D[1:] > high_D[:-1])
+  low, high = low_D[starts], high_D[np.append(starts[1:], True)]
+  end = np.cumsum(high - low)
+  along_G = np.linspace(0, end[-1], _GRID_POINTS)
+  which_G = np.minimum(np.searchsorted(end, along_G), end.size - 1)
+  even_G = high[which_G] - (end[which_G] - along_G)
+  # They may miss a narrow cluster when many runs are far out.
+  some = np.sort(scores_S)[:: math.ceil(scores_S.size / _GRID_POINTS)]
+  middle = (high[:-1] + low[1:]) / 2
+  return np.unique(np.concatenate([even_G, low, high, middle, some]))
+
+
+def kernel(
+  at_G: np.ndarray,
+  score_D: np.ndarray,
+  width: float,
+  support: tuple[float, float],
+  step: float,
+) -> np.ndarray:
+  """Density that a run at each score adds at each point.
+
+  Times the share of the runs at each score, it sums to `density`.
+
+  Args:
+    at_G: the points, [G].
+    score_D: the scores, [D].
+    width: standard deviation of the kernel, in the unit of the scores.
+    support: the least and the largest score that are possible; the kernel is
+      folded at its ends, those that are infinite aside.
+    step: step of the grid of scores; the fold is half of it beyond the ends.
+
+  Returns:
+    The density, per unit of score, [G, D].
+  """
+  ends = (support[0] - step / 2, support[1] + step / 2)
+  images = [score_D, *(2 * end - score_D for end in ends if np.isfinite(end))]
+  total_GD = sum(
+    np.exp(-0.5 * ((at_G[:, None] - image_D) / width) ** 2)
+    for image_D in images
+  )
+  return np.asarray(total_GD) / (width * math.sqrt(2 * math.pi))
 
 
 def grid_step(
@@ -445,109 +318,6 @@ def require_scores(
       f"{scores_S[outside_S][0]:g}"
     )
   return scores_S
-
-
-def _resampled_density(
-  scores_S: npt.ArrayLike,
-  index_RS: npt.ArrayLike,
-  support: tuple[float, float],
-  step: float | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Points [G], density [R, G], distinct scores [D], their shares [R, D]."""
-  scores_S = require_scores(scores_S, support)
-  index_RS = np.asarray(index_RS)
-  step = grid_step(scores_S, support) if step is None else step
-  width = bandwidth(scores_S, support, step)
-  at_G = _points(scores_S, width, support)
-  score_D, which_S = np.unique(scores_S, return_inverse=True)
-  num, distinct = len(index_RS), score_D.size
-  flat = which_S[index_RS] + distinct * np.arange(num)[:, None]
-  count_RD = np.bincount(flat.ravel(), minlength=num * distinct)
-  share_RD = count_RD.reshape(num, distinct) / index_RS.shape[1]
-  kernel_GD = _kernel(at_G, score_D, width, support, step)
-  return at_G, share_RD @ kernel_GD.T, score_D, share_RD
-
-
-def _points(
-  scores_S: np.ndarray, width: float, support: tuple[float, float]
-) -> np.ndarray:
-  """Where a density is looked at, [G]."""
-  if math.isfinite(support[1] - support[0]):
-    return np.linspace(*support, _GRID_POINTS)
-  score_D = np.unique(scores_S)
-  low_D = np.maximum(score_D - _REACH * width, support[0])
-  high_D = np.minimum(score_D + _REACH * width, support[1])
-  # Even points on the stretches that are within reach of a score.
-  starts = np.append(True, low_D[1:] > high_D[:-1])
-  low, high = low_D[starts], high_D[np.append(starts[1:], True)]
-  end = np.cumsum(high - low)
-  along_G = np.linspace(0, end[-1], _GRID_POINTS)
-  which_G = np.minimum(np.searchsorted(end, along_G), end.size - 1)
-  even_G = high[which_G] - (end[which_G] - along_G)
-  # They may miss a narrow cluster when many runs are far out.
-  some = np.sort(scores_S)[:: math.ceil(scores_S.size / _GRID_POINTS)]
-  middle = (high[:-1] + low[1:]) / 2
-  return np.unique(np.concatenate([even_G, low, high, middle, some]))
-
-
-def _kernel(
-  at_G: np.ndarray,
-  score_D: np.ndarray,
-  width: float,
-  support: tuple[float, float],
-  step: float,
-) -> np.ndarray:
-  """Density that a run at each score adds at each point, [G, D]."""
-  ends = (support[0] - step / 2, support[1] + step / 2)
-  images = [score_D, *(2 * end - score_D for end in ends if np.isfinite(end))]
-  total_GD = sum(
-    np.exp(-0.5 * ((at_G[:, None] - image_D) / width) ** 2)
-    for image_D in images
-  )
-  return np.asarray(total_GD) / (width * math.sqrt(2 * math.pi))
-
-
-def _antimodes(
-  at_G: np.ndarray,
-  density_RG: np.ndarray,
-  below_RG: np.ndarray,
-  num_runs: int,
-) -> np.ndarray:
-  """Antimode of each density, given the share of runs below each point, [R]."""
-  weight = _LEAST_WEIGHT * min(1, math.sqrt(_LEAST_WEIGHT_RUNS / num_runs))
-  left_RG = np.maximum.accumulate(density_RG, axis=1)
-  right_RG = np.maximum.accumulate(density_RG[:, ::-1], axis=1)[:, ::-1]
-  lower_RG = np.minimum(left_RG, right_RG)
-  allowed_RG = (below_RG >= weight) & (below_RG <= 1 - weight)
-  depth_RG = np.where(allowed_RG, lower_RG - density_RG, 0.0)
-  bottom_R = depth_RG.argmax(axis=1)
-  row_R = np.arange(len(density_RG))
-  lower_R = lower_RG[row_R, bottom_R]
-  limit_R = density_RG[row_R, bottom_R] + _FLAT * lower_R
-  index_G = np.arange(at_G.size)
-  above_RG = density_RG > limit_R[:, None]
-  first_R = np.where(above_RG & (index_G < bottom_R[:, None]), index_G, -1)
-  last_R = np.where(
-    above_RG & (index_G > bottom_R[:, None]), index_G, at_G.size
-  )
-  first_R = np.minimum(first_R.max(axis=1) + 1, at_G.size - 1)
-  last_R = np.maximum(last_R.min(axis=1) - 1, 0)
-  middle_R = (at_G[first_R] + at_G[last_R]) / 2
-  is_deep_R = depth_RG[row_R, bottom_R] >= _LEAST_DEPTH * lower_R
-  return np.where(is_deep_R, middle_R, np.nan)
-
-
-def _second_peak(
-  at_G: np.ndarray, density_G: np.ndarray
-) -> tuple[float, float]:
-  """Score of the second highest peak, and its share of the highest."""
-  padded_G = np.pad(density_G, 1, constant_values=-np.inf)
-  is_peak_G = (density_G > padded_G[:-2]) & (density_G >= padded_G[2:])
-  peaks = np.flatnonzero(is_peak_G)
-  peaks = peaks[np.argsort(density_G[peaks])[::-1]]
-  if peaks.size < 2:
-    return math.nan, 0.0
-  return float(at_G[peaks[1]]), float(density_G[peaks[1]] / density_G[peaks[0]])
 
 
 def _bulk(scores_S: np.ndarray) -> float:

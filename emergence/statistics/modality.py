@@ -10,13 +10,9 @@ from scipy import stats
 
 from emergence.statistics import density as density_lib
 from emergence.statistics import dip as dip_lib
-from emergence.statistics.density import (
-  antimode,
-  bandwidth,
-  count_by_tenth,
-  density,
-  mode,
-)
+from emergence.statistics import modes
+from emergence.statistics.density import bandwidth, count_by_tenth, density
+from emergence.statistics.modes import antimode, mode
 
 __all__ = [
   "Modality",
@@ -74,7 +70,7 @@ class Modality(NamedTuple):
   antimode: float
   smallest_weight: float
   smallest_weight_adjusted: float
-  shape: density_lib.Shape | None
+  shape: modes.Shape | None
   evidence: str
 
 
@@ -243,7 +239,7 @@ def _label(
   family_size: int,
   alpha: float,
 ) -> Modality:
-  shape = density_lib.shape(scores_S, support, step) if scores_S.size else None
+  shape = modes.shape(scores_S, support, step) if scores_S.size else None
   found = Modality(
     label="undecided",
     num_runs=scores_S.size,
@@ -336,7 +332,7 @@ def _doubt(
     )
   # At a bandwidth of the coarser step.
   if grid.coarse_step and math.isnan(
-    density_lib.antimode(scores_S, support, 2 * grid.coarse_step)
+    modes.antimode(scores_S, support, 2 * grid.coarse_step)
   ):
     return (
       f"no antimode is left at a bandwidth of {grid.coarse_step:.2g}, so that "

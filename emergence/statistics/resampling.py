@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics import density, intervals, success
+from emergence.statistics import intervals, modes, success
 
 # Measured: with fewer runs some 95 % intervals cover less than 90 %.
 _ENOUGH_RUNS = 20
@@ -262,7 +262,7 @@ def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
 def resampled_modes(
   scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
 ) -> np.ndarray:
-  """Mode of bootstrap samples, as `density.resampled_modes`.
+  """Mode of bootstrap samples, as `modes.resampled_modes`.
 
   Args:
     scores_S: one finite score a run, [S].
@@ -274,7 +274,7 @@ def resampled_modes(
   Raises:
     ValueError: no scores, or one that is not in [0, 1].
   """
-  return density.resampled_modes(scores_S, index_RS)
+  return modes.resampled_modes(scores_S, index_RS)
 
 
 def mode_shares(

@@ -25,8 +25,8 @@ import numpy as np
 from scipy import stats
 
 from emergence.statistics import (
-  density,
   intervals,
+  modes,
   resampling,
   success,
   trends,
@@ -219,10 +219,10 @@ def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
   for i, scores_S in enumerate(draw(rng, (samples, num_seeds))):
     found = success.success_beyond_antimode(
       scores_S,
-      density.antimode,
+      modes.antimode,
       resamples,
       seed=i,
-      find_resampled=lambda s, index_RS: density.resampled(s, index_RS)[1],
+      find_resampled=lambda s, index_RS: modes.resampled(s, index_RS)[1],
     )
     if not math.isnan(found.low):
       ends.append((found.low, found.high))
