@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, NullFormatter, NullLocator
 
 from emergence.records import write_atomically
-from emergence.statistics import density, success
+from emergence.statistics import density, score_grid, success
 
 COLUMN_WIDTH, TEXT_WIDTH = 3.5, 7.0
 FILL, LINE = "#9ecae1", "#08519c"
@@ -104,7 +104,7 @@ class Line(NamedTuple):
 def ridges(
   columns: Sequence[tuple[str, Sequence[Ridge]]],
   x_label: str,
-  support: tuple[float, float] = density.UNIT,
+  support: tuple[float, float] = score_grid.UNIT,
   threshold: float | None = None,
   higher_is_better: bool = True,
 ) -> Figure:
@@ -446,7 +446,7 @@ def _ridge_column(
   as_picture: bool,
   letters: int,
 ) -> None:
-  is_unit = support == density.UNIT
+  is_unit = support == score_grid.UNIT
   for row, (_, scores_S) in enumerate(ridges_):
     base = height - 1 - row
     if not scores_S.size:

@@ -77,31 +77,6 @@ def test_the_bandwidth_spans_half_a_grid_step():
   assert density.bandwidth(scores_S) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(
-  ("scores", "support", "expected"),
-  [
-    ([0.3, 0.3], density.UNIT, 0),
-    (np.arange(12) / 11, density.UNIT, 1 / 11),
-    (np.float32([0, 0.1, 0.3, 0.4]), density.UNIT, 0.1),
-    ([0, 0, 1, 1], density.UNIT, 0.1),
-    ([10 / 11, 1], density.UNIT, 1 / 11),
-    ([0, 0.5, 1], density.UNIT, 0.5),
-    ([2, 2, 6], REAL, 0.4),
-    ([100.0, 100.00001, 101.0, 103.0], REAL, 1),
-    # One run off the grid, far out, or with another number of items.
-    (np.repeat([0, 1, 2, 3, 1.4], [20, 30, 20, 9, 1]) / 11, REAL, 1 / 11),
-    (np.repeat([0, 1, 2, 3, 3e7], [20, 30, 20, 9, 1]) / 11, REAL, 1 / 11),
-    (np.repeat([0, 1, 2, 3, 4, 6], [30, 4, 30, 3, 20, 10]) / 22, REAL, 1 / 11),
-    # The gap between two modes is none of the grid.
-    (np.repeat([0, 5, 6, 7, 8], [50, 8, 17, 17, 8]) / 11, REAL, 1 / 11),
-  ],
-)
-def test_the_grid_step_is_the_gap_between_the_most_frequent_scores(
-  scores, support, expected
-):
-  assert density.grid_step(scores, support) == pytest.approx(expected, 1e-6)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_each_tenth_holds_its_lower_end_and_the_last_one_both(dtype):
   ends_S = np.array([i / 10 for i in range(11)], dtype)
@@ -110,10 +85,7 @@ def test_each_tenth_holds_its_lower_end_and_the_last_one_both(dtype):
   assert density.count_by_tenth(below_S) == [1, 0, 1, 0, 0, 0, 1, 0, 0, 1]
 
 
-@pytest.mark.parametrize(
-  "function",
-  [density.density, density.bandwidth, density.grid_step],
-)
+@pytest.mark.parametrize("function", [density.density, density.bandwidth])
 @pytest.mark.parametrize(
   "scores", [[], [np.nan], [-0.1], [1.1], [[0.1]], [np.inf]]
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from emergence.statistics import density, modes
+from emergence.statistics import density, modes, score_grid
 
 RNG = np.random.default_rng(0)
 REAL, POSITIVE = (-np.inf, np.inf), (0.0, np.inf)
@@ -174,7 +174,7 @@ def test_resampled_modes_are_those_of_scipys_weighted_density():
   assert np.isfinite(antimode_R).any()
 
 
-@pytest.mark.parametrize("support", [density.UNIT, REAL])
+@pytest.mark.parametrize("support", [score_grid.UNIT, REAL])
 def test_the_sample_itself_has_the_mode_and_antimode_of_the_scores(support):
   for scores_S in (two_clusters(RNG, 30, 20), RNG.binomial(11, 0.2, 90) / 11):
     index_RS = np.arange(scores_S.size)[None]

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from emergence.statistics import density as density_lib
 from emergence.statistics import dip as dip_lib
-from emergence.statistics import modes
+from emergence.statistics import modes, score_grid
 from emergence.statistics.density import bandwidth, count_by_tenth, density
 from emergence.statistics.modes import antimode, mode
 
@@ -76,7 +75,7 @@ class Modality(NamedTuple):
 
 def label(
   scores_S: npt.ArrayLike,
-  support: tuple[float, float] = density_lib.UNIT,
+  support: tuple[float, float] = score_grid.UNIT,
   step: float | None = None,
   alpha: float = ALPHA,
   seed: int = 0,
@@ -145,7 +144,7 @@ def label_family(
   Raises:
     ValueError: another shape, or a finite score that is not in the support.
   """
-  supports = supports or [density_lib.UNIT] * len(scores)
+  supports = supports or [score_grid.UNIT] * len(scores)
   steps = steps or [None] * len(scores)
   finite, tests, reasons = [], [], []
   for all_S, support, step in zip(scores, supports, steps, strict=True):
@@ -158,7 +157,7 @@ def label_family(
       tests.append(None)
       reasons.append("not tested: no run has a finite score")
       continue
-    density_lib.require_scores(scores_S, support)
+    score_grid.require_scores(scores_S, support)
     try:
       tests.append(dip_lib.dip_test(scores_S, support, step, seed=seed))
       reasons.append("")
@@ -324,7 +323,7 @@ def _doubt(
     )
   if step is not None:
     return ""
-  grid = density_lib.grid(scores_S, support)
+  grid = score_grid.grid(scores_S, support)
   if grid.is_open:
     return (
       "most runs are at two scores, which may be neighbours on a grid: the "

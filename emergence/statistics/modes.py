@@ -6,15 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics.density import (
-  UNIT,
-  bandwidth,
-  density,
-  grid_step,
-  kernel,
-  points,
-  require_scores,
-)
+from emergence.statistics.density import bandwidth, density, kernel, points
+from emergence.statistics.score_grid import UNIT, grid_step, require_scores
 
 # A valley is an antimode if it is a fifth lower than the lower of the peaks
 # beside it, and has a twentieth of 100 runs on each side. Of more runs that
