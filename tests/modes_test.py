@@ -193,13 +193,33 @@ def test_modes_alone_are_those_that_come_with_antimodes(support):
   np.testing.assert_array_equal(alone, both)
 
 
-@pytest.mark.parametrize(
-  "function",
-  [modes.mode, modes.antimode, modes.shape],
-)
+@pytest.mark.parametrize("function", [modes.mode, modes.antimode, modes.shape])
 @pytest.mark.parametrize(
   "scores", [[], [np.nan], [-0.1], [1.1], [[0.1]], [np.inf]]
 )
 def test_scores_outside_of_the_support_are_refused(scores, function):
   with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
     function(scores)
+
+
+def test_the_mode_carries_the_share_of_each_cluster():
+  # Two atoms: the mode is above where more than half of the draws are.
+  scores_S = np.repeat([0.2, 0.7], [13, 12])
+  found = modes.mode_shares(scores_S, 0.45, num_resamples=4000)
+  exact = stats.binom.sf(12, 25, 12 / 25)
+  assert found.above == pytest.approx(
+    exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000)
+  )
+  assert found.below + found.above == 1
+  assert found.mode == pytest.approx(0.2, abs=0.002)
+
+
+def test_one_cluster_has_the_mode_for_sure_and_diverged_runs_have_none():
+  scores_S = RNG.normal(0.5, 0.05, 30)
+  scores_S[:2] = np.nan, np.inf
+  found = modes.mode_shares(scores_S, np.nan)
+  assert (found.below, found.num_diverged) == (1, 2)
+  assert np.isnan(found.above)
+  assert found.mode == pytest.approx(modes.mode(scores_S[2:]), abs=0.002)
+  with pytest.raises(ValueError, match="finite score"):
+    modes.mode_shares([np.nan], 0.5)

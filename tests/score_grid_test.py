@@ -41,3 +41,13 @@ def test_the_grid_step_is_the_gap_between_the_most_frequent_scores(
 def test_scores_outside_of_the_support_are_refused(scores, function):
   with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
     function(scores)
+
+
+@pytest.mark.parametrize(
+  "scores", [[0.1], [[]], [[1.2]], [[-0.1, np.nan]], np.zeros((1, 1, 1))]
+)
+def test_runs_may_have_diverged_but_not_leave_the_support(scores):
+  with pytest.raises(ValueError, match="expected scores"):
+    score_grid.require_possible(scores, score_grid.UNIT)
+  found = score_grid.require_possible([[0, np.nan], [np.inf, 1]], (0, 1))
+  np.testing.assert_array_equal(found, [[0, np.nan], [np.inf, 1]])

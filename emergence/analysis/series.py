@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from emergence.statistics import (
+  item_noise,
   modality,
   modes,
   path,
@@ -22,6 +23,7 @@ from emergence.statistics import (
   transport,
   trends,
 )
+from emergence.statistics.item_noise import ItemNoise
 from emergence.statistics.modality import Modality
 from emergence.statistics.success import (
   MeanGivenSuccess,
@@ -105,12 +107,12 @@ class Scale(NamedTuple):
   population: Population
   modality: Modality
   bootstrap: resampling.Bootstrap
-  mode_shares: resampling.ModeShares | None
+  mode_shares: modes.ModeShares | None
   success: SuccessAndDivergence | None
   given: MeanGivenSuccess | None
   survival: Survival | None
   beyond: SuccessBeyondAntimode | None
-  item_noise: resampling.ItemNoise | None
+  item_noise: ItemNoise | None
 
 
 class Distances(NamedTuple):
@@ -446,7 +448,7 @@ def _scales(
         population,
         label,
         bootstraps[i],
-        resampling.mode_shares(
+        modes.mode_shares(
           population.scores_S,
           label.antimode,
           options.num_resamples,
@@ -509,7 +511,7 @@ def _beyond(
 
 def _item_noise(
   table: ScoreTable, metric: Metric, population: Population
-) -> resampling.ItemNoise | None:
+) -> ItemNoise | None:
   if table.items_enumerated:
     return None
   finite_S = population.finite_S
@@ -517,10 +519,10 @@ def _item_noise(
     between = float(finite_S.var(ddof=1))
     item = population.item_variance
     share = item / between if between else math.nan
-    return resampling.ItemNoise(share, item, between, "")
+    return ItemNoise(share, item, between, "")
   is_share = _grid_step(metric, population) is not None
   if is_share and population.num_items >= 2:
-    return resampling.item_noise(population.scores_S, int(population.num_items))
+    return item_noise.item_noise(population.scores_S, int(population.num_items))
   return None
 
 

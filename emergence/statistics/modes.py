@@ -1,11 +1,13 @@
-"""Mode and antimode: where most runs are, and what separates two clusters."""
+"""Mode and antimode: where most runs are, what parts them, how sure that is."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from emergence.statistics import intervals
 from emergence.statistics.density import bandwidth, density, kernel, points
 from emergence.statistics.score_grid import UNIT, grid_step, require_scores
 
@@ -18,6 +20,8 @@ _LEAST_DEPTH, _LEAST_WEIGHT, _LEAST_WEIGHT_RUNS = 0.2, 0.05, 100
 _FLAT = 0.01
 # A mode is stable if the next highest peak is lower than this share of it.
 _CLOSE_PEAK = 0.8
+
+FindModes = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Shape(NamedTuple):
@@ -45,6 +49,25 @@ class Shape(NamedTuple):
   bandwidth: float
   mode_range: tuple[float, float]
   antimode_range: tuple[float, float]
+
+
+class ModeShares(NamedTuple):
+  """Which cluster is the most populous one, and how sure that is.
+
+  Attributes:
+    mode: of the finite scores.
+    antimode: what separates the two clusters, NaN where there is one.
+    below: share of resamples whose mode is below the antimode.
+    above: share of resamples whose mode is at or above it; NaN where there is
+      one cluster, of which `below` is then 1.
+    num_diverged: runs without a finite score, which were left out.
+  """
+
+  mode: float
+  antimode: float
+  below: float
+  above: float
+  num_diverged: int
 
 
 def mode(
@@ -199,6 +222,43 @@ def resampled_modes(
   """The modes of `resampled`, [R]; arguments and errors are the same."""
   at_G, density_RG, *_ = _resampled_density(scores_S, index_RS, support, step)
   return at_G[density_RG.argmax(axis=1)]
+
+
+def mode_shares(
+  scores_S: npt.ArrayLike,
+  antimode: float,
+  num_resamples: int = intervals.NUM_RESAMPLES,
+  seed: int = 0,
+  find_modes: FindModes = resampled_modes,
+) -> ModeShares:
+  """How often the mode of a resample is in each of two clusters.
+
+  A percentile interval of the mode of two clusters would span the gap where no
+  run is, so the mode carries these shares instead.
+
+  Args:
+    scores_S: one score a run, [S]; runs without a finite score are left out.
+    antimode: the score that separates the clusters, NaN where there is one.
+    num_resamples: bootstrap samples.
+    seed: of the resampling.
+    find_modes: from finite scores [S] and the runs of each resample, [R, S], to
+      modes [R].
+
+  Raises:
+    ValueError: no finite score.
+  """
+  scores_S = np.asarray(scores_S, float)
+  finite_S = scores_S[np.isfinite(scores_S)]
+  if not finite_S.size:
+    raise ValueError("expected at least one finite score")
+  identity = np.arange(finite_S.size)[None]
+  mode = float(find_modes(finite_S, identity)[0])
+  num_diverged = scores_S.size - finite_S.size
+  if math.isnan(antimode):
+    return ModeShares(mode, antimode, 1.0, math.nan, num_diverged)
+  index_RS = intervals.resample_indices(finite_S.size, num_resamples, seed)
+  above = float((find_modes(finite_S, index_RS) >= antimode).mean())
+  return ModeShares(mode, antimode, 1 - above, above, num_diverged)
 
 
 def _resampled_density(

@@ -137,3 +137,35 @@ def require_scores(
       f"{scores_S[outside_S][0]:g}"
     )
   return scores_S
+
+
+def require_possible(
+  scores: npt.ArrayLike, support: tuple[float, float]
+) -> np.ndarray:
+  """Scores of which some may have diverged, or an error that names the fault.
+
+  Args:
+    scores: one score a run of each cell, [C, S], or a result a run and item,
+      [S, N]; those that are not finite are let through.
+    support: the least and the largest score that are possible; either may be
+      infinite.
+
+  Returns:
+    The scores as a float array.
+
+  Raises:
+    ValueError: another number of axes, an empty one, or a finite score that is
+      not in the support.
+  """
+  scores = np.asarray(scores, float)
+  if scores.ndim != 2 or not scores.size:
+    raise ValueError(
+      f"expected scores of two axes, none empty, got shape {scores.shape}"
+    )
+  finite = scores[np.isfinite(scores)]
+  if ((finite < support[0]) | (finite > support[1])).any():
+    raise ValueError(
+      f"expected scores in [{support[0]:g}, {support[1]:g}], got "
+      f"{finite.min():g} to {finite.max():g}"
+    )
+  return scores

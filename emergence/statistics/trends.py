@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from emergence.statistics import intervals, resampling, success
+from emergence.statistics import intervals, modes, success
 
 # With fewer scales a median over steps is one or two of them.
 MIN_SCALES = 6
@@ -304,7 +304,7 @@ def abruptness(
   num_resamples: int = intervals.NUM_RESAMPLES,
   confidence: float = 0.95,
   seed: int = 0,
-  find_modes: resampling.FindModes = resampling.resampled_modes,
+  find_modes: modes.FindModes = modes.resampled_modes,
 ) -> Abruptness:
   """Whether the mode jumps while mean and success probability move gradually.
 
@@ -451,7 +451,7 @@ def _mean_correlation(ranks_RSN: np.ndarray) -> np.ndarray:
 
 
 def _modes(
-  scores_S: np.ndarray, index_RS: np.ndarray, find_modes: resampling.FindModes
+  scores_S: np.ndarray, index_RS: np.ndarray, find_modes: modes.FindModes
 ) -> np.ndarray:
   """Mode of the finite scores; draws of diverged runs are drawn again."""
   finite = np.flatnonzero(np.isfinite(scores_S))
