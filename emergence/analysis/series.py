@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from emergence.statistics import (
+  abruptness,
   item_noise,
   modality,
   modes,
@@ -23,6 +24,7 @@ from emergence.statistics import (
   transport,
   trends,
 )
+from emergence.statistics.abruptness import Abruptness
 from emergence.statistics.item_noise import ItemNoise
 from emergence.statistics.modality import Modality
 from emergence.statistics.success import (
@@ -162,7 +164,7 @@ class Series(NamedTuple):
   seeds: tuple
   trajectories: trends.Trajectories | None
   pairing: trends.Pairing | None
-  abruptness: trends.Abruptness | None
+  abruptness: Abruptness | None
   studies: list[list[small_studies.SmallStudy]]
   first_detectable: int | None
 
@@ -532,13 +534,13 @@ def _abruptness(
   better: Sequence[np.ndarray],
   flipped: float | None,
   options: Options,
-) -> trends.Abruptness | None:
+) -> Abruptness | None:
   has_scores = all(np.isfinite(better_S).any() for better_S in better)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
   support = _support(metric)
   step = cast(Any, _grid_step(metric, populations[0]))
-  return trends.abruptness(
+  return abruptness.abruptness(
     better,
     flipped,
     paired=len({p.seeds for p in populations}) == 1,

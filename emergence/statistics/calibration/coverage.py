@@ -25,11 +25,11 @@ import numpy as np
 from scipy import stats
 
 from emergence.statistics import (
+  abruptness,
   intervals,
   modes,
   resampling,
   success,
-  trends,
 )
 
 BOOTSTRAP_AIM = (0.90, 0.98)
@@ -280,11 +280,11 @@ def jump_coverage(
   """Coverage of the difference of two jumps, for which there is no aim."""
   rng = np.random.default_rng(num_seeds)
   # The mode of such clusters goes from one to the other in one step.
-  truth = 1 - float(trends.jump(share_N))
+  truth = 1 - float(abruptness.jump(share_N))
   ends = []
   for i in range(samples):
     scores = [two_clusters(share)(rng, (num_seeds,)) for share in share_N]
-    found = trends.abruptness(scores, 0.45, False, resamples, seed=i)
+    found = abruptness.abruptness(scores, 0.45, False, resamples, seed=i)
     ends.append((found.difference_low, found.difference_high))
   statistic = "J(mode) − J(P)"
   return _row(name, num_seeds, statistic, ends, truth, NO_AIM)
