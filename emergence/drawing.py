@@ -1,36 +1,30 @@
-"""The parts that figures are made of, in one style.
+"""The parts that figures are made of, in the style of `emergence.style`."""
 
-A figure is as wide as a paper's column (3.5 inches), or as its text (7 inches)
-where it has many panels, with type of 6 to 8 points at that size. What differs
-in kind differs in lightness and not in hue alone, so that it survives gray
-print and colour blindness. Seeds that succeed are dark, the others light.
-"""
-
-import functools
-import io
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from etils import epath
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, NullFormatter, NullLocator
 
-from emergence.records import write_atomically
-from emergence.statistics import density, success
+from emergence.statistics import density, score_grid, success
+from emergence.style import (
+  COLUMN_WIDTH,
+  FILL,
+  LINE,
+  MARKERS,
+  TEXT_WIDTH,
+  literal,
+  ramp,
+  styled,
+)
 
-COLUMN_WIDTH, TEXT_WIDTH = 3.5, 7.0
-FILL, LINE = "#9ecae1", "#08519c"
-SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
-MARKERS = "osD^vP"
 MOST_COLUMNS = 6
 # Characters an inch, of the type that figures are labelled with.
 _LETTERS = 18
@@ -38,41 +32,6 @@ _LETTERS = 18
 _MOST_VECTOR_POINTS = 20_000
 # Steps of the golden ratio spread points evenly, and the same way every time.
 _GOLDEN = 0.6180339887498949
-
-_STYLE: dict[Any, Any] = {
-  "font.size": 8,
-  "axes.titlesize": 8,
-  "axes.labelsize": 8,
-  "xtick.labelsize": 7,
-  "ytick.labelsize": 7,
-  "legend.fontsize": 7,
-  "axes.linewidth": 0.6,
-  "axes.spines.top": False,
-  "axes.spines.right": False,
-  "axes.titlelocation": "left",
-  "xtick.major.width": 0.6,
-  "ytick.major.width": 0.6,
-  "xtick.major.size": 2.5,
-  "ytick.major.size": 2.5,
-  "lines.linewidth": 1.2,
-  "lines.markersize": 4,
-  "legend.frameon": False,
-  "figure.constrained_layout.use": True,
-  "figure.constrained_layout.wspace": 0.05,
-}
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-  """Draws in the one style, whatever the user's settings are."""
-
-  @functools.wraps(draw)
-  def in_style(*args, **kwargs) -> Figure:
-    with matplotlib.rc_context():
-      matplotlib.rcdefaults()
-      matplotlib.rcParams.update(_STYLE)
-      return draw(*args, **kwargs)
-
-  return in_style
 
 
 class Ridge(NamedTuple):
@@ -104,7 +63,7 @@ class Line(NamedTuple):
 def ridges(
   columns: Sequence[tuple[str, Sequence[Ridge]]],
   x_label: str,
-  support: tuple[float, float] = density.UNIT,
+  support: tuple[float, float] = score_grid.UNIT,
   threshold: float | None = None,
   higher_is_better: bool = True,
 ) -> Figure:
@@ -344,13 +303,6 @@ def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
   return figure
 
 
-def ramp(count: int) -> list[Any]:
-  """Colours from dark to light, for what has an order."""
-  if count == 1:
-    return [LINE]
-  return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.75, count)))
-
-
 def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   """Ticks at the scales, at most eight, on a log axis where they spread."""
   scales = sorted(tick_names)
@@ -371,71 +323,6 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   axes.margins(x=0.1)
 
 
-def literal(text: str, most: int = 40) -> str:
-  """Text that is drawn as it stands, whatever dollar signs are in it.
-
-  Characters that the font lacks are boxes. Lines that would push the panels
-  out of the figure lose their middle.
-
-  Args:
-    text: one line or more.
-    most: characters of a line.
-  """
-  known = _characters()
-  lines = []
-  for line in text.split("\n"):
-    if len(line) > most:
-      line = f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
-    lines.append("".join(c if ord(c) in known else "□" for c in line))
-  return "\n".join(lines).replace("$", r"\$")
-
-
-@functools.cache
-def _characters() -> frozenset[int]:
-  """Code points of the font that figures are in."""
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()
-    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
-  return frozenset(font.get_charmap()) - frozenset(range(32))
-
-
-def save(figure: Figure, path: epath.Path) -> None:
-  """Writes a figure as PNG at 200 dots an inch, and as SVG beside it.
-
-  A file that holds the same bytes already is not written again.
-  """
-  path.parent.mkdir(parents=True, exist_ok=True)
-  for suffix in (".png", ".svg"):
-    file, content = path.with_suffix(suffix), render(figure, suffix[1:])
-    if not file.exists() or file.read_bytes() != content:
-      write_atomically(file, content)
-
-
-def render(
-  figure: Figure, kind: str, transparent: bool = False, dpi: int = 200
-) -> bytes:
-  """A figure as `png` or as `svg`.
-
-  Without date and random names: the same records draw the same bytes.
-
-  Args:
-    figure: the figure.
-    kind: `png` or `svg`.
-    transparent: leave out the white paper.
-    dpi: dots an inch, also of pictures inside an SVG.
-  """
-  buffer = io.BytesIO()
-  metadata = {"Date": None} if kind == "svg" else {}
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()
-    matplotlib.rcParams.update(_STYLE)
-    matplotlib.rcParams["svg.hashsalt"] = "emergence"
-    figure.savefig(
-      buffer, format=kind, dpi=dpi, metadata=metadata, transparent=transparent
-    )
-  return buffer.getvalue()
-
-
 def _ridge_column(
   axes: Axes,
   ridges_: Sequence[Ridge],
@@ -446,7 +333,7 @@ def _ridge_column(
   as_picture: bool,
   letters: int,
 ) -> None:
-  is_unit = support == density.UNIT
+  is_unit = support == score_grid.UNIT
   for row, (_, scores_S) in enumerate(ridges_):
     base = height - 1 - row
     if not scores_S.size:

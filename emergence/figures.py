@@ -1,6 +1,6 @@
 """Figures of records: each a function of them.
 
-The style is that of `emergence.drawing`. Each function takes records as
+The style is that of `emergence.style`. Each function takes records as
 `emergence.records.read` returns them, a test length to look at, and a threshold
 from which on a seed is drawn dark.
 """
@@ -14,16 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emergence import drawing
-from emergence.drawing import (
-  FAILED,
-  OTHERS,
-  SUCCEEDED,
-  Line,
-  Ridge,
-  seed_lines,
-  styled,
-)
+from emergence.drawing import Line, Ridge, seed_lines
 from emergence.statistics import success, summary
+from emergence.style import FAILED, OTHERS, SUCCEEDED, styled
 
 if TYPE_CHECKING:
   import pandas as pd

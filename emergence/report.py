@@ -12,7 +12,7 @@ import jinja2
 from etils import epath
 from matplotlib.figure import Figure
 
-from emergence import drawing
+from emergence import rendering, style
 from emergence.records import write_atomically
 
 # In bytes. A page has a dozen figures and is to stay below 3 MB.
@@ -40,7 +40,7 @@ class Section(NamedTuple):
     title: its heading.
     sentence: what it shows.
     caveat: what it does not show.
-    figure: drawn in the style of `emergence.drawing`.
+    figure: drawn in the style of `emergence.style`.
     points: heading and text of each of a list of statements.
     table: numbers.
     code: preformatted text.
@@ -93,7 +93,7 @@ def write(
   """
   for section in sections:
     if section.figure is not None:
-      drawing.save(section.figure, folder / "figures" / f"{section.name}.png")
+      rendering.save(section.figure, folder / "figures" / f"{section.name}.png")
   page = folder / "report.html"
   content = render(title, introduction, sections).encode()
   if not page.exists() or page.read_bytes() != content:
@@ -107,14 +107,14 @@ def _shown(section: Section) -> dict[str, Any]:
   shown = section._asdict() | {"is_wide": False}
   if figure is not None:
     shown["figure"] = _data_uri(figure)
-    shown["is_wide"] = figure.get_figwidth() > drawing.COLUMN_WIDTH
+    shown["is_wide"] = figure.get_figwidth() > style.COLUMN_WIDTH
   return shown
 
 
 def _data_uri(figure: Figure) -> str:
   """A figure inside the page: as SVG, or as PNG where that would be large."""
-  content = drawing.render(figure, "svg", transparent=True)
+  content = rendering.render(figure, "svg", transparent=True)
   kind = "svg+xml"
   if len(content) > _LARGEST_SVG:
-    content, kind = drawing.render(figure, "png", True, _PAGE_DPI), "png"
+    content, kind = rendering.render(figure, "png", True, _PAGE_DPI), "png"
   return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 
-from emergence import drawing
+from emergence import rendering
 from emergence.analysis import charts, compute
 from emergence.analysis.series import Options
 from emergence.tables.score_table import Metric
@@ -36,7 +36,7 @@ def draw_all(analysis):
       analysis, [s for s in longer if s.trajectories]
     )
   for figure in drawn.values():
-    assert len(drawing.render(figure, "png", dpi=50)) > 1000
+    assert len(rendering.render(figure, "png", dpi=50)) > 1000
   return drawn
 
 
@@ -194,13 +194,13 @@ def test_foreign_names_are_drawn_as_they_are(make_table):
     )
     frame = table.frame.assign(scale_label=[name] * len(table.frame))
     drawn = draw_all(compute.analyze(table._replace(frame=frame), FEW))
-    svg = drawing.render(drawn["summaries"], "svg").decode()
+    svg = rendering.render(drawn["summaries"], "svg").decode()
     assert "<script" not in svg
 
 
 def test_figures_do_not_depend_on_the_settings_of_their_reader(two_groups):
   several = two_groups.series[:1]
-  first = drawing.render(charts.summaries(two_groups, several), "svg")
+  first = rendering.render(charts.summaries(two_groups, several), "svg")
   with matplotlib.rc_context({"font.size": 30, "axes.grid": True}):
-    again = drawing.render(charts.summaries(two_groups, several), "svg")
+    again = rendering.render(charts.summaries(two_groups, several), "svg")
   assert first == again

@@ -2,38 +2,16 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from etils import epath
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from emergence import drawing
+from emergence import drawing, rendering
 from emergence.drawing import Line, Ridge
+from emergence.style import styled
 
 
 def panels(figure):
   return [axes for axes in figure.axes if axes.axison]
-
-
-@pytest.mark.parametrize(
-  ("text", "shown"),
-  [
-    ("depth 2", "depth 2"),
-    ("$x$", r"\$x\$"),
-    ("a\nb", "a\nb"),
-    ("a\x1b\x00b", "a□□b"),
-    ("新", "□"),
-    ("x" * 41, "x" * 20 + "…" + "x" * 19),
-    ("1" + "x" * 50 + "2\n3", "1" + "x" * 19 + "…" + "x" * 18 + "2\n3"),
-  ],
-)
-def test_text_is_drawn_as_it_stands(text, shown):
-  assert drawing.literal(text) == shown
-
-
-def test_cut_text_keeps_its_ends():
-  assert drawing.literal("size 1000000", 9) == "size…0000"
-  assert len(drawing.literal("x" * 100, 12)) == 12
-  assert drawing.literal("x" * 12, 12) == "x" * 12
 
 
 @pytest.mark.parametrize("text", ["$x$", r"$\frac{", "%_^&{}", "x" * 500, "新"])
@@ -53,7 +31,7 @@ def test_no_text_breaks_a_figure(text):
     ),
   ]
   for figure in figures:
-    ElementTree.fromstring(drawing.render(figure, "svg"))
+    ElementTree.fromstring(rendering.render(figure, "svg"))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +54,7 @@ def test_scales_have_ticks_that_do_not_touch(scales, scale_type, shown):
   assert axes.get_xscale() == scale_type
   labels = [text.get_text() for text in axes.get_xticklabels()]
   assert sorted(labels, key=float) == shown.split()
-  drawing.render(figure, "png", dpi=50)
+  rendering.render(figure, "png", dpi=50)
 
 
 def test_ends_of_intervals_that_are_not_known_are_no_bars():
@@ -93,7 +71,7 @@ def test_ends_of_intervals_that_are_not_known_are_no_bars():
   (bars,) = container.lines[2]
   ends = [segment[:, 1].tolist() for segment in bars.get_segments()[:3]]
   assert ends == [[0.4, 0.7], [0.5, 0.5], [0.5, 0.5]]
-  drawing.render(figure, "png", dpi=50)
+  rendering.render(figure, "png", dpi=50)
 
 
 def test_an_interval_that_leaves_out_its_value_has_no_negative_bar():
@@ -131,7 +109,7 @@ def test_ridges_of_few_and_equal_scores(scores, support):
   figure = drawing.ridges(
     [("", [Ridge("a", np.array(scores))])], "x", support, 0.3
   )
-  drawing.render(figure, "png", dpi=50)
+  rendering.render(figure, "png", dpi=50)
   ridge = panels(figure)[0].lines[0].get_ydata()
   assert ridge.max() == pytest.approx(0.62)
   assert ridge.min() >= 0
@@ -146,7 +124,7 @@ def test_a_seed_without_a_score_somewhere_is_a_gap():
   assert len(lines.get_segments()) >= 1
   (dot,) = axes.lines
   assert dot.get_xydata().tolist() == [[2, 0.5]]
-  drawing.render(figure, "svg")
+  rendering.render(figure, "svg")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +138,7 @@ def test_the_grid_of_small_multiples(num, grouped, columns):
 
 def test_every_cell_has_its_panel():
   seen = []
-  figure = drawing.styled(drawing.small_multiples)(
+  figure = styled(drawing.small_multiples)(
     [list(range(5)), [5, 6]],
     lambda axes, cell: seen.append(cell),
     str,
@@ -178,25 +156,4 @@ def test_a_log_axis_of_what_has_no_logarithm(values):
   axes = figure.subplots()
   drawing.log_axis(axes, "y", np.array(values))
   assert axes.get_yscale() == ("log" if values == [2.0, 3.0] else "linear")
-  drawing.render(figure, "png", dpi=50)
-
-
-def test_a_figure_is_written_only_where_it_changes(tmp_path):
-  figure = drawing.by_scale(
-    {"t": [Line("a", [1, 2], [0.1, 0.2])]}, "x", {1.0: "1", 2.0: "2"}
-  )
-  path = epath.Path(tmp_path / "new" / "figure.png")
-  drawing.save(figure, path)
-  files = sorted((tmp_path / "new").iterdir())
-  assert [file.name for file in files] == ["figure.png", "figure.svg"]
-  times = [file.stat().st_mtime_ns for file in files]
-  drawing.save(figure, path)
-  assert [file.stat().st_mtime_ns for file in files] == times
-
-
-def test_colours_go_from_dark_to_light():
-  for count in (1, 2, 7):
-    colors = drawing.ramp(count)
-    assert len(colors) == count
-  lightness = [np.dot(color[:3], [0.3, 0.6, 0.1]) for color in colors]
-  assert (np.diff(lightness) > 0).all()
+  rendering.render(figure, "png", dpi=50)

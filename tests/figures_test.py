@@ -8,7 +8,7 @@ from etils import epath
 from matplotlib import image
 from matplotlib.colors import to_rgb
 
-from emergence import drawing, figures
+from emergence import figures, rendering, style
 
 STEPS, LENGTHS = (0, 50, 100), (10, 20)
 DRAWN = {
@@ -209,7 +209,7 @@ def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, name):
   for figure in (column, DRAWN[name](both, 20)):
     assert figure.get_figwidth() in (3.5, 7.0)
     assert figure.get_figheight() < 9.5
-    drawing.render(figure, "png")  # Lays it out.
+    rendering.render(figure, "png")  # Lays it out.
     for text in figure.findobj(matplotlib.text.Text):
       if text.get_text() and text.get_visible():
         assert 5.5 <= text.get_fontsize() <= 9
@@ -224,18 +224,18 @@ def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, name):
 def test_dark_and_light_survive_gray_print():
   gray = [
     np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722])
-    for color in (drawing.SUCCEEDED, drawing.FAILED, "white")
+    for color in (style.SUCCEEDED, style.FAILED, "white")
   ]
   assert gray[1] - gray[0] > 0.3
   assert gray[2] - gray[1] > 0.3
-  ramp = [np.dot(c[:3], [0.2126, 0.7152, 0.0722]) for c in drawing.ramp(5)]
+  ramp = [np.dot(c[:3], [0.2126, 0.7152, 0.0722]) for c in style.ramp(5)]
   assert min(np.diff(ramp)) > 0.08
 
 
 def test_a_user_style_does_not_change_a_figure(frame):
-  before = drawing.render(figures.four_panels(frame, 20), "svg")
+  before = rendering.render(figures.four_panels(frame, 20), "svg")
   with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9}):
-    after = drawing.render(figures.four_panels(frame, 20), "svg")
+    after = rendering.render(figures.four_panels(frame, 20), "svg")
     assert matplotlib.rcParams["font.size"] == 20
   assert before == after
 
@@ -250,7 +250,7 @@ def test_many_seeds_stay_a_small_file(frame):
     ]
   ).drop_duplicates(["seed", "step", "test_length"])
   many["exact_match"] = np.linspace(0, 1, len(many))
-  svg = drawing.render(figures.training_curves(many, 20), "svg")
+  svg = rendering.render(figures.training_curves(many, 20), "svg")
   assert len(svg) < 500_000
   assert b"<image" in svg
 
@@ -262,7 +262,7 @@ def test_figures_are_written_as_png_and_svg_the_same_each_time(
   contents = []
   for folder in ("a", "b"):
     path = epath.Path(tmp_path) / folder / f"{name}.png"
-    drawing.save(DRAWN[name](frame, 20), path)
+    rendering.save(DRAWN[name](frame, 20), path)
     svg = path.with_suffix(".svg").read_bytes()
     assert b"</svg>" in svg
     contents.append((path.read_bytes(), svg))

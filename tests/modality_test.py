@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import density, dip, modality
+from emergence.statistics import dip, modality, modes
 
 REAL = (-np.inf, np.inf)
 
@@ -248,8 +248,8 @@ def test_the_first_detectable_scale_is_the_first_bimodal_one():
 
 
 def test_callers_find_the_density_here_too():
-  assert modality.mode is density.mode
-  assert modality.antimode is density.antimode
+  assert modality.mode is modes.mode
+  assert modality.antimode is modes.antimode
 
 
 def test_ninety_six_cells_take_seconds():

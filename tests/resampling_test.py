@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import intervals, modality, resampling, success
+from emergence.statistics import intervals, resampling, success
 
 RNG = np.random.default_rng(0)
 
@@ -212,28 +212,6 @@ def test_other_shapes_and_scores_are_refused(scores):
     resampling.bootstrap(scores)
 
 
-def test_the_mode_carries_the_share_of_each_cluster():
-  # Two atoms: the mode is above where more than half of the draws are.
-  scores_S = np.repeat([0.2, 0.7], [13, 12])
-  found = resampling.mode_shares(scores_S, 0.45, num_resamples=4000)
-  exact = stats.binom.sf(12, 25, 12 / 25)
-  assert found.above == pytest.approx(
-    exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000)
-  )
-  assert found.below + found.above == 1
-  assert found.mode == pytest.approx(0.2, abs=0.002)
-
-
-def test_one_cluster_has_the_mode_for_sure_and_diverged_runs_have_none():
-  scores_S = with_diverged(RNG.normal(0.5, 0.05, 30), 2)
-  found = resampling.mode_shares(scores_S, np.nan)
-  assert (found.below, found.num_diverged) == (1, 2)
-  assert np.isnan(found.above)
-  assert found.mode == pytest.approx(modality.mode(scores_S[2:]), abs=0.002)
-  with pytest.raises(ValueError, match="finite score"):
-    resampling.mode_shares([np.nan], 0.5)
-
-
 def crossed(num_runs, num_items, rng, run_spread=0.1, item_spread=0.2):
   """Right answers whose probability has effects of run and of item."""
   run_S1 = rng.normal(0, run_spread, (num_runs, 1))
@@ -294,27 +272,6 @@ def test_the_crossed_interval_has_the_variance_of_runs_and_items():
 def test_a_run_with_some_results_missing_is_refused():
   with pytest.raises(ValueError, match="run 1 has finite results on some"):
     resampling.crossed_bootstrap([[0, 1], [np.nan, 1]])
-
-
-def test_item_noise_is_the_binomial_part_of_the_variance():
-  # Beta-binomial scores: the variance is known, and its binomial part.
-  num_items, a, b = 20, 4.0, 6.0
-  right_S = stats.betabinom.rvs(
-    num_items, a, b, size=40_000, random_state=np.random.default_rng(0)
-  )
-  found = resampling.item_noise(right_S / num_items, num_items)
-  total = stats.betabinom.var(num_items, a, b) / num_items**2
-  between = stats.beta.var(a, b)
-  assert found.seed_variance == pytest.approx(total, rel=0.03)
-  assert found.item_variance == pytest.approx(total - between, rel=0.03)
-  assert found.share == pytest.approx(1 - between / total, rel=0.03)
-
-
-def test_item_noise_without_spread_or_runs_is_named():
-  assert resampling.item_noise([0.5, 0.5], 10).note == "all scores are equal"
-  assert "fewer than two" in resampling.item_noise([0.5, np.nan], 10).note
-  with pytest.raises(ValueError, match="two items"):
-    resampling.item_noise([0.5, 0.6], 1)
 
 
 def test_intervals_need_two_runs_and_a_value():

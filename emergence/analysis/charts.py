@@ -17,7 +17,8 @@ from emergence.analysis.words import (
   scale_name,
   threshold_name,
 )
-from emergence.drawing import LINE, OTHERS, Line, Ridge, seed_lines, styled
+from emergence.drawing import Line, Ridge, seed_lines
+from emergence.style import LINE, OTHERS, literal, ramp, styled
 
 _MOST_TICKS = 12
 _HIGHEST, _STRAIGHTEST = LINE, "#e69f00"
@@ -139,14 +140,14 @@ def survival(analysis: Analysis, several: Sequence[Series]) -> Figure:
       color=OTHERS,
       linewidth=0,
     )
-    colors = drawing.ramp(len(found))
+    colors = ramp(len(found))
     for scale, curve, color in zip(series.scales, found, colors, strict=True):
       axes.plot(
         sign * curve.threshold_T,
         curve.probability_T,
         color=color,
         linewidth=1,
-        label=drawing.literal(scale_name(analysis, scale), 16),
+        label=literal(scale_name(analysis, scale), 16),
       )
     assert series.threshold is not None
     axes.axvline(series.threshold, color="0.35", linestyle=":", linewidth=0.8)
@@ -184,7 +185,7 @@ def distances(analysis: Analysis, several: Sequence[Series]) -> Figure:
     step = math.ceil(len(where) / _MOST_TICKS)
     shown = where[(len(where) - 1) % step :: step]  # With the last.
     axes.set_xticks(
-      shown, [drawing.literal(label_name(series.scales[i]), 12) for i in shown]
+      shown, [literal(label_name(series.scales[i]), 12) for i in shown]
     )
     axes.set_ylim(bottom=0)
 

@@ -18,8 +18,10 @@ from emergence.analysis.series import (
   threshold_of,
 )
 from emergence.statistics import (
-  density,
+  abruptness,
+  item_noise,
   modality,
+  modes,
   path,
   resampling,
   small_studies,
@@ -282,12 +284,12 @@ def _scales(
         population,
         label,
         bootstraps[i],
-        resampling.mode_shares(
+        modes.mode_shares(
           population.scores_S,
           label.antimode,
           options.num_resamples,
           options.seed,
-          lambda scores_S, index_RS, step=step: density.resampled_modes(
+          lambda scores_S, index_RS, step=step: modes.resampled_modes(
             scores_S, index_RS, (metric.low, metric.high), step
           ),
         )
@@ -334,10 +336,10 @@ def _beyond(
     return None
   return success.success_beyond_antimode(
     better_S,
-    lambda scores_S: density.antimode(scores_S, support, step),
+    lambda scores_S: modes.antimode(scores_S, support, step),
     options.num_resamples,
     seed=options.seed,
-    find_resampled=lambda scores_S, index_RS: density.resampled(
+    find_resampled=lambda scores_S, index_RS: modes.resampled(
       scores_S, index_RS, support, step
     )[1],
   )
@@ -345,7 +347,7 @@ def _beyond(
 
 def _item_noise(
   table: ScoreTable, metric: Metric, population: Population
-) -> resampling.ItemNoise | None:
+) -> item_noise.ItemNoise | None:
   if table.items_enumerated:
     return None
   finite_S = population.finite_S
@@ -353,10 +355,10 @@ def _item_noise(
     between = float(finite_S.var(ddof=1))
     item = population.item_variance
     share = item / between if between else math.nan
-    return resampling.ItemNoise(share, item, between, "")
+    return item_noise.ItemNoise(share, item, between, "")
   is_share = _grid_step(metric, population) is not None
   if is_share and population.num_items >= 2:
-    return resampling.item_noise(population.scores_S, int(population.num_items))
+    return item_noise.item_noise(population.scores_S, int(population.num_items))
   return None
 
 
@@ -366,19 +368,19 @@ def _abruptness(
   better: Sequence[np.ndarray],
   flipped: float | None,
   options: Options,
-) -> trends.Abruptness | None:
+) -> abruptness.Abruptness | None:
   has_scores = all(np.isfinite(better_S).any() for better_S in better)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
   support = _support(metric)
   step = cast(Any, _grid_step(metric, populations[0]))
-  return trends.abruptness(
+  return abruptness.abruptness(
     better,
     flipped,
     paired=len({p.seeds for p in populations}) == 1,
     num_resamples=options.num_resamples,
     seed=options.seed,
-    find_modes=lambda scores_S, index_RS: density.resampled_modes(
+    find_modes=lambda scores_S, index_RS: modes.resampled_modes(
       scores_S, index_RS, support, step
     ),
   )

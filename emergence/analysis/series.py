@@ -10,7 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from emergence.statistics import (
+  abruptness,
+  item_noise,
   modality,
+  modes,
   path,
   resampling,
   small_studies,
@@ -98,12 +101,12 @@ class Scale(NamedTuple):
   population: Population
   modality: Modality
   bootstrap: resampling.Bootstrap
-  mode_shares: resampling.ModeShares | None
+  mode_shares: modes.ModeShares | None
   success: SuccessAndDivergence | None
   given: MeanGivenSuccess | None
   survival: Survival | None
   beyond: SuccessBeyondAntimode | None
-  item_noise: resampling.ItemNoise | None
+  item_noise: item_noise.ItemNoise | None
 
 
 class Distances(NamedTuple):
@@ -153,7 +156,7 @@ class Series(NamedTuple):
   seeds: tuple
   trajectories: trends.Trajectories | None
   pairing: trends.Pairing | None
-  abruptness: trends.Abruptness | None
+  abruptness: abruptness.Abruptness | None
   studies: list[list[small_studies.SmallStudy]]
   first_detectable: int | None
 

@@ -16,7 +16,7 @@ import diptest
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics import density
+from emergence.statistics import score_grid
 
 TABLES = pathlib.Path(__file__).parent / "data"
 MIN_RUNS = 4  # Any three points are unimodal.
@@ -49,7 +49,7 @@ class DipTest(NamedTuple):
 
 def dip_test(
   scores_S: npt.ArrayLike,
-  support: tuple[float, float] = density.UNIT,
+  support: tuple[float, float] = score_grid.UNIT,
   step: float | None = None,
   num_jitters: int = NUM_JITTERS,
   seed: int = 0,
@@ -68,7 +68,7 @@ def dip_test(
     support: the least and the largest score that are possible; either may be
       infinite.
     step: step of the grid of scores, 0 for none;
-      `density.grid_step(scores_S, support)` where None.
+      `score_grid.grid_step(scores_S, support)` where None.
     num_jitters: jitters to average over.
     seed: of the jitter.
 
@@ -77,12 +77,12 @@ def dip_test(
       four scores, scores that are all equal, a step that is not a number ≥ 0,
       or one of the whole support: scores of one item.
   """
-  scores_S = density.require_scores(scores_S, support)
+  scores_S = score_grid.require_scores(scores_S, support)
   if scores_S.size < MIN_RUNS:
     raise ValueError(
       f"the dip test needs at least {MIN_RUNS} scores, got {scores_S.size}"
     )
-  inferred = density.grid_step(scores_S, support)
+  inferred = score_grid.grid_step(scores_S, support)
   if not inferred:
     raise ValueError(
       f"all {scores_S.size} scores are {scores_S[0]:g}: nothing to test"

@@ -8,15 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from emergence.statistics import density as density_lib
 from emergence.statistics import dip as dip_lib
-from emergence.statistics.density import (
-  antimode,
-  bandwidth,
-  count_by_tenth,
-  density,
-  mode,
-)
+from emergence.statistics import modes, score_grid
+from emergence.statistics.density import bandwidth, count_by_tenth, density
+from emergence.statistics.modes import antimode, mode
 
 __all__ = [
   "Modality",
@@ -74,13 +69,13 @@ class Modality(NamedTuple):
   antimode: float
   smallest_weight: float
   smallest_weight_adjusted: float
-  shape: density_lib.Shape | None
+  shape: modes.Shape | None
   evidence: str
 
 
 def label(
   scores_S: npt.ArrayLike,
-  support: tuple[float, float] = density_lib.UNIT,
+  support: tuple[float, float] = score_grid.UNIT,
   step: float | None = None,
   alpha: float = ALPHA,
   seed: int = 0,
@@ -149,7 +144,7 @@ def label_family(
   Raises:
     ValueError: another shape, or a finite score that is not in the support.
   """
-  supports = supports or [density_lib.UNIT] * len(scores)
+  supports = supports or [score_grid.UNIT] * len(scores)
   steps = steps or [None] * len(scores)
   finite, tests, reasons = [], [], []
   for all_S, support, step in zip(scores, supports, steps, strict=True):
@@ -162,7 +157,7 @@ def label_family(
       tests.append(None)
       reasons.append("not tested: no run has a finite score")
       continue
-    density_lib.require_scores(scores_S, support)
+    score_grid.require_scores(scores_S, support)
     try:
       tests.append(dip_lib.dip_test(scores_S, support, step, seed=seed))
       reasons.append("")
@@ -243,7 +238,7 @@ def _label(
   family_size: int,
   alpha: float,
 ) -> Modality:
-  shape = density_lib.shape(scores_S, support, step) if scores_S.size else None
+  shape = modes.shape(scores_S, support, step) if scores_S.size else None
   found = Modality(
     label="undecided",
     num_runs=scores_S.size,
@@ -328,7 +323,7 @@ def _doubt(
     )
   if step is not None:
     return ""
-  grid = density_lib.grid(scores_S, support)
+  grid = score_grid.grid(scores_S, support)
   if grid.is_open:
     return (
       "most runs are at two scores, which may be neighbours on a grid: the "
@@ -336,7 +331,7 @@ def _doubt(
     )
   # At a bandwidth of the coarser step.
   if grid.coarse_step and math.isnan(
-    density_lib.antimode(scores_S, support, 2 * grid.coarse_step)
+    modes.antimode(scores_S, support, 2 * grid.coarse_step)
   ):
     return (
       f"no antimode is left at a bandwidth of {grid.coarse_step:.2g}, so that "

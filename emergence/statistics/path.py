@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics import density, path_fit, transport
+from emergence.statistics import path_fit, score_grid, transport
 
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
@@ -123,7 +123,7 @@ def compare_paths(
     samples: finite scores of at least three scales in their order, [S] each;
       sizes may differ, and lower may be better.
     step: of the grid on which the scores lie, such as 1 / items; the guess of
-      `density.grid_step` if None, no grid if 0.
+      `score_grid.grid_step` if None, no grid if 0.
     confidence: of the interval, and level of the nulls' quantiles.
     rejection: level at which a path is rejected.
     num_resamples: of each of the three bootstraps.
@@ -142,7 +142,7 @@ def compare_paths(
     raise ValueError(f"a path needs three scales or more, got {len(scores)}")
   pooled = np.concatenate(scores)
   if step is None:
-    step = density.grid_step(pooled, (-np.inf, np.inf))
+    step = score_grid.grid_step(pooled, (-np.inf, np.inf))
     step = step if step > _FINEST_STEP * np.ptp(pooled) else 0.0
   # Sums of squares lose less near zero.
   origin = pooled.min()

@@ -8,18 +8,16 @@ no width at all; the intervals here then say so, and are wider.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics import density, intervals, success
+from emergence.statistics import intervals, success
+from emergence.statistics.score_grid import require_possible
 
 # Measured: with fewer runs some 95 % intervals cover less than 90 %.
 _ENOUGH_RUNS = 20
-
-FindModes = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Interval(NamedTuple):
@@ -59,42 +57,6 @@ class Bootstrap(NamedTuple):
   threshold: float
   num_runs: int
   num_diverged: int
-
-
-class ModeShares(NamedTuple):
-  """Which cluster is the most populous one, and how sure that is.
-
-  Attributes:
-    mode: of the finite scores.
-    antimode: what separates the two clusters, NaN where there is one.
-    below: share of resamples whose mode is below the antimode.
-    above: share of resamples whose mode is at or above it; NaN where there is
-      one cluster, of which `below` is then 1.
-    num_diverged: runs without a finite score, which were left out.
-  """
-
-  mode: float
-  antimode: float
-  below: float
-  above: float
-  num_diverged: int
-
-
-class ItemNoise(NamedTuple):
-  """How much of the spread over seeds is due to the choice of test items.
-
-  Attributes:
-    share: item variance over variance between seeds; may pass 1 by chance, NaN
-      where it is undefined.
-    item_variance: mean over runs of the binomial variance of their score.
-    seed_variance: variance of the score over runs, item noise included.
-    note: why there is no share, empty if there is one.
-  """
-
-  share: float
-  item_variance: float
-  seed_variance: float
-  note: str
 
 
 def bootstrap(
@@ -137,7 +99,7 @@ def bootstrap(
   Raises:
     ValueError: another shape, no runs, or a score outside of the support.
   """
-  scores_CS = _require_scores(scores_CS, support)
+  scores_CS = require_possible(scores_CS, support)
   num_runs = scores_CS.shape[1]
   index_RS = intervals.resample_indices(num_runs, num_resamples, seed)
   count_RS = _counts(index_RS, num_runs)
@@ -195,7 +157,7 @@ def crossed_bootstrap(
     ValueError: another shape, no runs or items, a result outside of the
       support, or a run with finite results on some items only.
   """
-  results_SN = _require_scores(results_SN, support)
+  results_SN = require_possible(results_SN, support)
   num_runs, num_items = results_SN.shape
   finite_SN = np.isfinite(results_SN)
   finite_S = finite_SN.all(axis=1)
@@ -225,93 +187,6 @@ def crossed_bootstrap(
     support,
     confidence,
   )
-
-
-def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
-  """Share of the variance between seeds that the sample of items makes.
-
-  A run that answers a share p of all items scores a binomial share of N of
-  them, of variance p (1 − p) / N; its unbiased estimate from the score x is
-  x (1 − x) / (N − 1). This is for exact match, where only scores are known; it
-  supposes that each item is drawn anew. Runs that share their items also share
-  part of that noise, which no spread over seeds can show. Where every item that
-  exists is tested there is no such noise.
-
-  Args:
-    scores_S: share of items answered right, one a run, [S]; runs without a
-      finite score are left out.
-    num_items: items that a score is the mean of, N.
-
-  Raises:
-    ValueError: fewer than two items, or a score that is not in [0, 1].
-  """
-  scores_1S = _require_scores(np.asarray(scores_S, float)[None], (0.0, 1.0))
-  if num_items < 2:
-    raise ValueError(f"expected at least two items, got {num_items}")
-  finite_S = scores_1S[np.isfinite(scores_1S)]
-  if finite_S.size < 2:
-    note = "fewer than two runs with a score"
-    return ItemNoise(math.nan, math.nan, math.nan, note)
-  item = float((finite_S * (1 - finite_S)).mean()) / (num_items - 1)
-  between = float(finite_S.var(ddof=1))
-  if not np.ptp(finite_S):
-    return ItemNoise(math.nan, item, between, "all scores are equal")
-  return ItemNoise(item / between, item, between, "")
-
-
-def resampled_modes(
-  scores_S: npt.ArrayLike, index_RS: npt.ArrayLike
-) -> np.ndarray:
-  """Mode of bootstrap samples, as `density.resampled_modes`.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    index_RS: which runs each sample holds, integers below S, [R, S].
-
-  Returns:
-    The modes, [R].
-
-  Raises:
-    ValueError: no scores, or one that is not in [0, 1].
-  """
-  return density.resampled_modes(scores_S, index_RS)
-
-
-def mode_shares(
-  scores_S: npt.ArrayLike,
-  antimode: float,
-  num_resamples: int = intervals.NUM_RESAMPLES,
-  seed: int = 0,
-  find_modes: FindModes = resampled_modes,
-) -> ModeShares:
-  """How often the mode of a resample is in each of two clusters.
-
-  A percentile interval of the mode of two clusters would span the gap where no
-  run is, so the mode carries these shares instead.
-
-  Args:
-    scores_S: one score a run, [S]; runs without a finite score are left out.
-    antimode: the score that separates the clusters, NaN where there is one.
-    num_resamples: bootstrap samples.
-    seed: of the resampling.
-    find_modes: from finite scores [S] and the runs of each resample, [R, S], to
-      modes [R].
-
-  Raises:
-    ValueError: no finite score.
-  """
-  scores_S = np.asarray(scores_S, float)
-  finite_S = scores_S[np.isfinite(scores_S)]
-  if not finite_S.size:
-    raise ValueError("expected at least one finite score")
-  identity = np.arange(finite_S.size)[None]
-  mode = float(find_modes(finite_S, identity)[0])
-  num_diverged = scores_S.size - finite_S.size
-  if math.isnan(antimode):
-    return ModeShares(mode, antimode, 1.0, math.nan, num_diverged)
-  index_RS = intervals.resample_indices(finite_S.size, num_resamples, seed)
-  above = float((find_modes(finite_S, index_RS) >= antimode).mean())
-  return ModeShares(mode, antimode, 1 - above, above, num_diverged)
 
 
 def _intervals(
@@ -476,20 +351,3 @@ def _median(scores_RS: np.ndarray) -> np.ndarray:
   low_R = sorted_RS[row_R, np.maximum(num_R - 1, 0) // 2]
   high_R = sorted_RS[row_R, np.minimum(num_R // 2, scores_RS.shape[1] - 1)]
   return np.where(num_R > 0, (low_R + high_R) / 2, math.nan)
-
-
-def _require_scores(
-  scores: npt.ArrayLike, support: tuple[float, float]
-) -> np.ndarray:
-  scores = np.asarray(scores, float)
-  if scores.ndim != 2 or not scores.size:
-    raise ValueError(
-      f"expected scores of two axes, none empty, got shape {scores.shape}"
-    )
-  finite = scores[np.isfinite(scores)]
-  if ((finite < support[0]) | (finite > support[1])).any():
-    raise ValueError(
-      f"expected scores in [{support[0]:g}, {support[1]:g}], got "
-      f"{finite.min():g} to {finite.max():g}"
-    )
-  return scores

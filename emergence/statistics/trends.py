@@ -1,27 +1,17 @@
-"""How scores move along an axis of scales, seed by seed and as populations."""
+"""How the scores of seeds move along an axis of scales, each and together."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from emergence.statistics import intervals, resampling, success
+from emergence.statistics.score_grid import SAME_SCORE
 
 # With fewer scales a median over steps is one or two of them.
 MIN_SCALES = 6
-# Scores are stored in single precision; steps below this are no steps.
-_SAME_SCORE = 1e-6
 _BATCH_VALUES = 1_000_000
-
-JUMP_NOTE = (
-  "With two separate clusters the mode passes from one to the other where "
-  "their peaks are equal, at P = 1/2 for clusters of one shape, however slowly "
-  "their share changes: that the mode jumps is arithmetic and no evidence of "
-  "an abrupt change."
-)
 
 
 class Trajectories(NamedTuple):
@@ -89,42 +79,6 @@ class Pairing(NamedTuple):
   num_seeds: int
   num_incomplete: int
   shares: str
-  note: str
-
-
-class Abruptness(NamedTuple):
-  """Largest step between neighbouring scales, as a share of the whole range.
-
-  Attributes:
-    mode: of the mode of the scores; 1 is all in one step, NaN no change.
-    mean: of the mean score.
-    success_probability: of the success probability.
-    mean_given_success: of the mean of successes, over scales that have one.
-    difference: `mode` minus `success_probability`.
-    difference_low: lower end of its bootstrap interval.
-    difference_high: upper end of its bootstrap interval.
-    share_undefined: share of resamples in which the difference is undefined;
-      they are no part of the interval.
-    num_scales: scales.
-    num_scales_given_success: scales with enough successes.
-    num_diverged: runs without a finite score, over all scales: failures in the
-      success probability, left out of mode and mean.
-    threshold: a run succeeds if its score is at least this.
-    note: how to read the jump of the mode.
-  """
-
-  mode: float
-  mean: float
-  success_probability: float
-  mean_given_success: float
-  difference: float
-  difference_low: float
-  difference_high: float
-  share_undefined: float
-  num_scales: int
-  num_scales_given_success: int
-  num_diverged: int
-  threshold: float
   note: str
 
 
@@ -230,7 +184,7 @@ def pairing(
       note,
     )
   # Rounding at 1e-6, so that equal scores are ties in any precision.
-  differs_N = np.ptp(kept_SN, axis=0) > _SAME_SCORE
+  differs_N = np.ptp(kept_SN, axis=0) > SAME_SCORE
   ranks_SN = _standard_ranks(kept_SN[:, differs_N])
   found = _mean_correlation(ranks_SN[None])[0]
   best = _greatest(kept_SN[None])
@@ -271,123 +225,14 @@ def pairing(
   )
 
 
-def jump(value_N: npt.ArrayLike) -> np.ndarray:
-  """Largest step between neighbouring scales over the range of all values.
-
-  1 where everything happens in one step, 1 / (N − 1) on a straight line; the
-  number of scales decides what is small. Noise in the values raises it.
-
-  Args:
-    value_N: values over ordered scales, [..., N]; NaN where there is none.
-      Steps are then those between neighbours that both have a value.
-
-  Returns:
-    The share, [...]; NaN where no value changes or no neighbours have values.
-  """
-  value_N = np.asarray(value_N, float)
-  step_N = np.abs(np.diff(value_N, axis=-1))
-  largest = np.max(step_N, axis=-1, initial=-math.inf, where=~np.isnan(step_N))
-  has_N = ~np.isnan(value_N)
-  high = np.max(value_N, axis=-1, initial=-math.inf, where=has_N)
-  low = np.min(value_N, axis=-1, initial=math.inf, where=has_N)
-  spread = np.where(has_N.any(axis=-1), high - low, 0)
-  defined = (spread > _SAME_SCORE) & (largest >= 0)
-  return np.divide(
-    largest, spread, out=np.full(largest.shape, math.nan), where=defined
-  )
-
-
-def abruptness(
-  scores: Sequence[npt.ArrayLike],
-  threshold: float = success.DEFAULT_THRESHOLD,
-  paired: bool = False,
-  num_resamples: int = intervals.NUM_RESAMPLES,
-  confidence: float = 0.95,
-  seed: int = 0,
-  find_modes: resampling.FindModes = resampling.resampled_modes,
-) -> Abruptness:
-  """Whether the mode jumps while mean and success probability move gradually.
-
-  `jump` of each of the four summaries over scales, and the difference of the
-  first and the third with a bootstrap interval over seeds. For two clusters a
-  jump of the mode is arithmetic at a success probability of one half, so a
-  positive difference tells two clusters from one that moves, and not an abrupt
-  change from a gradual one.
-
-  Args:
-    scores: one score a run at each scale, in the order of the scales: N arrays
-      [S], of any lengths. Not finite where the run diverged.
-    threshold: the least score of a success, in the unit of the scores.
-    paired: whether the same position is the same seed at every scale, which is
-      then resampled as one.
-    num_resamples: bootstrap samples.
-    confidence: coverage of the interval, in (0, 1).
-    seed: of the resampling.
-    find_modes: from finite scores [S] and the runs of each resample, [R, S], to
-      modes [R]. The default takes scores in [0, 1].
-
-  Raises:
-    ValueError: fewer than two scales, a scale without finite scores, or
-      `paired` with scales of different lengths.
-  """
-  scores = [np.asarray(scores_S, float) for scores_S in scores]
-  sizes = {scores_S.size for scores_S in scores}
-  finite = [scores_S[np.isfinite(scores_S)] for scores_S in scores]
-  if len(scores) < 2 or not all(finite_S.size for finite_S in finite):
-    raise ValueError("expected two scales or more, each with finite scores")
-  if paired and len(sizes) > 1:
-    raise ValueError(f"expected as many runs at each scale, got {sizes}")
-  mode_RN = np.empty((num_resamples + 1, len(scores)))
-  probability_RN = np.empty_like(mode_RN)
-  for n, scores_S in enumerate(scores):
-    index_RS = intervals.resample_indices(
-      scores_S.size, num_resamples, [seed, 0 if paired else n]
-    )
-    # The first row is the scale itself.
-    index_RS = np.vstack([np.arange(scores_S.size), index_RS])
-    success_S = success.is_success(scores_S, threshold)
-    probability_RN[:, n] = success_S[index_RS].mean(axis=1)
-    mode_RN[:, n] = _modes(scores_S, index_RS, find_modes)
-  jump_2R = jump(np.stack([mode_RN, probability_RN]))
-  difference_R = jump_2R[0] - jump_2R[1]
-  # Noise adds to the largest step, and resamples have it twice. Between the two
-  # ends that this makes, of the percentile and of the basic interval, is both
-  # the one that does not overstate the difference and that which allows for it.
-  low, high = intervals.percentile_interval(
-    difference_R[1:], min(sizes), confidence
-  )
-  low, high = (
-    min(low, 2 * difference_R[0] - high),
-    max(high, 2 * difference_R[0] - low),
-  )
-  given = [success.mean_given_success(s, threshold).value for s in scores]
-  return Abruptness(
-    float(jump_2R[0, 0]),
-    float(jump([finite_S.mean() for finite_S in finite])),
-    float(jump_2R[1, 0]),
-    float(jump(given)),
-    float(difference_R[0]),
-    float(max(low, -1.0)),
-    float(min(high, 1.0)),
-    float(np.isnan(difference_R[1:]).mean()),
-    len(scores),
-    int(np.isfinite(given).sum()),
-    sum(s.size - f.size for s, f in zip(scores, finite, strict=True)),
-    threshold,
-    JUMP_NOTE,
-  )
-
-
 def _measures(scores_N: np.ndarray) -> np.ndarray:
   """Improvement, linearity and breakthroughness of [..., N], [3, ...]."""
   first = scores_N.argmin(axis=-1)
   last = scores_N.argmax(axis=-1)
   spread = np.ptp(scores_N, axis=-1)
-  improvement = np.where(
-    spread > _SAME_SCORE, np.sign(last - first) * spread, 0
-  )
+  improvement = np.where(spread > SAME_SCORE, np.sign(last - first) * spread, 0)
   step_N = np.abs(np.diff(scores_N, axis=-1))
-  step_N[step_N <= _SAME_SCORE] = 0
+  step_N[step_N <= SAME_SCORE] = 0
   mean = np.sqrt((step_N**2).mean(axis=-1))
   # The median of squares, not the square of the median of an even number.
   num = step_N.shape[-1]
@@ -434,7 +279,7 @@ def _rank(
 def _standard_ranks(scores_SN: np.ndarray) -> np.ndarray:
   """Average ranks over seeds, of mean 0 and length 1 at each scale, [S, N]."""
   rank_SN = stats.rankdata(
-    np.round(scores_SN / _SAME_SCORE), axis=0, method="average"
+    np.round(scores_SN / SAME_SCORE), axis=0, method="average"
   )
   rank_SN -= rank_SN.mean(axis=0)
   return rank_SN / np.linalg.norm(rank_SN, axis=0)
@@ -448,22 +293,6 @@ def _mean_correlation(ranks_RSN: np.ndarray) -> np.ndarray:
   # The squared sum over scales is N plus twice the sum over pairs.
   total_R = (ranks_RSN.sum(axis=-1) ** 2).sum(axis=-1)
   return (total_R - num_scales) / (num_scales * (num_scales - 1))
-
-
-def _modes(
-  scores_S: np.ndarray, index_RS: np.ndarray, find_modes: resampling.FindModes
-) -> np.ndarray:
-  """Mode of the finite scores; draws of diverged runs are drawn again."""
-  finite = np.flatnonzero(np.isfinite(scores_S))
-  position_S = np.full(scores_S.size, -1)
-  position_S[finite] = np.arange(finite.size)
-  drawn_RS = position_S[index_RS]
-  again = drawn_RS < 0
-  rng = np.random.default_rng(scores_S.size)
-  drawn_RS[again] = rng.integers(finite.size, size=int(again.sum()))
-  drawn_RS = drawn_RS[:, : finite.size]
-  drawn_RS[0] = np.arange(finite.size)
-  return find_modes(scores_S[finite], drawn_RS)
 
 
 def _require_trajectories(scores_SN: npt.ArrayLike) -> np.ndarray:

@@ -9,8 +9,8 @@ are drawn (see `emergence.tasks.reverse_addition`).
 
 Meant for accelerators; `--dry_run` there says what it costs. A block of 8 seeds
 of width 320 takes 39 GiB where they train at once, as XLA plans it for a CPU;
-chips with less memory want a smaller `seeds.block`. (A CPU trains a block's seeds
-one after another, in 5.3 GiB.) It has not been run to the end by us.
+chips with less memory want a smaller `seeds.block`. A CPU trains one seed of a
+block after another, in 5.3 GiB. It has not been run to the end by us.
 """
 
 import dataclasses

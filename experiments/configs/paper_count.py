@@ -12,8 +12,8 @@ six from a recorded launch of the first author on a related task). Second-hand:
 
 Meant for accelerators; `--dry_run` there says what it costs. A block of 8 seeds
 of width 320 takes 24 GiB where they train at once, as XLA plans it for a CPU;
-chips with less memory want a smaller `seeds.block`. (A CPU trains a block's seeds
-one after another, in 3.8 GiB.) It has not been run to the end by us.
+chips with less memory want a smaller `seeds.block`. A CPU trains one seed of a
+block after another, in 3.8 GiB. It has not been run to the end by us.
 """
 
 from emergence.config import (

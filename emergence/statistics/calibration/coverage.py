@@ -25,11 +25,11 @@ import numpy as np
 from scipy import stats
 
 from emergence.statistics import (
-  density,
+  abruptness,
   intervals,
+  modes,
   resampling,
   success,
-  trends,
 )
 
 BOOTSTRAP_AIM = (0.90, 0.98)
@@ -219,10 +219,10 @@ def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
   for i, scores_S in enumerate(draw(rng, (samples, num_seeds))):
     found = success.success_beyond_antimode(
       scores_S,
-      density.antimode,
+      modes.antimode,
       resamples,
       seed=i,
-      find_resampled=lambda s, index_RS: density.resampled(s, index_RS)[1],
+      find_resampled=lambda s, index_RS: modes.resampled(s, index_RS)[1],
     )
     if not math.isnan(found.low):
       ends.append((found.low, found.high))
@@ -280,11 +280,11 @@ def jump_coverage(
   """Coverage of the difference of two jumps, for which there is no aim."""
   rng = np.random.default_rng(num_seeds)
   # The mode of such clusters goes from one to the other in one step.
-  truth = 1 - float(trends.jump(share_N))
+  truth = 1 - float(abruptness.jump(share_N))
   ends = []
   for i in range(samples):
     scores = [two_clusters(share)(rng, (num_seeds,)) for share in share_N]
-    found = trends.abruptness(scores, 0.45, False, resamples, seed=i)
+    found = abruptness.abruptness(scores, 0.45, False, resamples, seed=i)
     ends.append((found.difference_low, found.difference_high))
   statistic = "J(mode) − J(P)"
   return _row(name, num_seeds, statistic, ends, truth, NO_AIM)

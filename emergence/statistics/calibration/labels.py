@@ -42,7 +42,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emergence.statistics import density, modality
+from emergence.statistics import modality, score_grid
 from emergence.statistics.calibration.dip_tables import minor_mode
 
 FAMILY_SIZE = 96
@@ -63,7 +63,7 @@ class Family(NamedTuple):
 
   sample: Callable[[np.random.Generator, int, int], np.ndarray]
   target: str
-  support: tuple[float, float] = density.UNIT
+  support: tuple[float, float] = score_grid.UNIT
   step: float | None = None
 
 
@@ -237,7 +237,7 @@ def silverman_share(family: Family, num: int, size: int, seed: int) -> float:
   rng = np.random.default_rng(seed)
   rejected = 0
   for scores_S in family.sample(rng, num, size):
-    step = density.grid_step(scores_S, family.support)
+    step = score_grid.grid_step(scores_S, family.support)
     rejected += step > 0 and silverman_p(scores_S, step, rng) <= modality.ALPHA
   return rejected / num
 

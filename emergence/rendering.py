@@ -1,0 +1,47 @@
+"""A figure as bytes and as files: the same figure is the same bytes."""
+
+import io
+
+import matplotlib
+from etils import epath
+from matplotlib.figure import Figure
+
+from emergence.records import write_atomically
+from emergence.style import STYLE
+
+
+def save(figure: Figure, path: epath.Path) -> None:
+  """Writes a figure as PNG at 200 dots an inch, and as SVG beside it.
+
+  A file that holds the same bytes already is not written again.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  for suffix in (".png", ".svg"):
+    file, content = path.with_suffix(suffix), render(figure, suffix[1:])
+    if not file.exists() or file.read_bytes() != content:
+      write_atomically(file, content)
+
+
+def render(
+  figure: Figure, kind: str, transparent: bool = False, dpi: int = 200
+) -> bytes:
+  """A figure as `png` or as `svg`.
+
+  Without date and random names: the same records draw the same bytes.
+
+  Args:
+    figure: the figure.
+    kind: `png` or `svg`.
+    transparent: leave out the white paper.
+    dpi: dots an inch, also of pictures inside an SVG.
+  """
+  buffer = io.BytesIO()
+  metadata = {"Date": None} if kind == "svg" else {}
+  with matplotlib.rc_context():
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(STYLE)
+    matplotlib.rcParams["svg.hashsalt"] = "emergence"
+    figure.savefig(
+      buffer, format=kind, dpi=dpi, metadata=metadata, transparent=transparent
+    )
+  return buffer.getvalue()

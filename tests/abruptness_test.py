@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from emergence.statistics import intervals, modes
+from emergence.statistics.abruptness import abruptness, jump
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+  ("values", "expected"),
+  [
+    ([0, 0, 1, 1], 1),
+    ([0, 0.25, 0.5, 0.75, 1], 0.25),
+    ([1, 0.5, 0.5], 1),
+    ([0, 0.6, 0.2, 1], 0.8),
+    ([0, 0.5, np.nan, 1.0], 0.5),
+    ([np.nan, 0.2, 0.4, 0.7], 0.6),
+    ([0, np.nan, 1], np.nan),
+    ([0.3, 0.3], np.nan),
+    ([np.nan, np.nan], np.nan),
+  ],
+)
+def test_a_jump_is_the_largest_step_over_the_range(values, expected):
+  np.testing.assert_allclose(jump(values), expected)
+  np.testing.assert_allclose(jump([[0.0] * len(values), values])[1], expected)
+
+
+def two_clusters(share_high_N, num, rng=RNG):
+  """Half-way mode jumps, while the success probability follows the shares."""
+  scores = []
+  for share in share_high_N:
+    centre_S = np.where(np.arange(num) < round(share * num), 0.7, 0.1)
+    scores.append(rng.permutation(rng.normal(centre_S, 0.02)))
+  return scores
+
+
+def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
+  scores = two_clusters(np.linspace(0.1, 0.9, 9), 100)
+  found = abruptness(scores)
+  assert found.mode == pytest.approx(
+    jump([modes.mode(s) for s in scores]), abs=0.01
+  )
+  assert found.mode > 0.9
+  assert found.success_probability == pytest.approx(1 / 8)
+  assert found.mean == pytest.approx(1 / 8, abs=0.02)
+  assert found.difference == found.mode - found.success_probability
+  assert 0.5 < found.difference_low < found.difference < found.difference_high
+  assert found.difference_high <= 1
+  assert "P = 1/2" in found.note
+  assert (found.num_scales, found.num_scales_given_success) == (9, 9)
+
+
+def test_the_mode_of_one_moving_cluster_does_not_jump_more():
+  scores = [RNG.normal(c, 0.02, 60) for c in np.linspace(0.1, 0.9, 9)]
+  found = abruptness(scores)
+  assert found.mode < 0.2
+  assert found.difference < 0
+
+
+def test_means_of_few_successes_have_no_part_in_the_jump():
+  scores = two_clusters([0.05, 0.5, 0.7, 0.9], 100)
+  found = abruptness(scores)
+  assert found.num_scales_given_success == 3
+  assert found.mean_given_success == jump(
+    [s[s >= 0.2].mean() for s in scores[1:]]
+  )
+
+
+def test_the_interval_is_of_the_jumps_of_resampled_scales():
+  scores = two_clusters([0.2, 0.4, 0.7, 0.8], 30)
+  found = abruptness(scores, num_resamples=300, seed=7)
+  drawn = [
+    s[intervals.resample_indices(30, 300, [7, n])] for n, s in enumerate(scores)
+  ]
+  difference_R = np.array(
+    [
+      jump([modes.mode(d[r]) for d in drawn])
+      - jump([(d[r] >= 0.2).mean() for d in drawn])
+      for r in range(300)
+    ]
+  )
+  low, high = intervals.percentile_interval(difference_R, 30)
+  assert found.difference_low == pytest.approx(
+    min(low, 2 * found.difference - high), abs=0.01
+  )
+  assert found.difference_high == pytest.approx(
+    max(high, 2 * found.difference - low), abs=0.01
+  )
+
+
+def test_paired_seeds_are_resampled_together():
+  scores_S = two_clusters([0.5], 40)[0]
+  # The same scores twice: together they never differ, apart they do.
+  together = abruptness([scores_S, scores_S], paired=True)
+  apart = abruptness([scores_S, scores_S])
+  assert together.share_undefined == 1
+  assert np.isnan(together.difference_low)
+  assert apart.share_undefined < 1
+
+
+def test_diverged_runs_fail_and_are_left_out_of_the_mode():
+  clean = two_clusters([0.1, 0.4, 0.9], 50)
+  dirty = [np.append(s, [np.nan, -np.inf]) for s in clean]
+  one, other = abruptness(clean), abruptness(dirty)
+  assert other.num_diverged == 6
+  assert (one.mode, one.mean) == (other.mode, other.mean)
+  assert one.success_probability == pytest.approx(other.success_probability)
+  assert np.isfinite([other.difference_low, other.difference_high]).all()
+
+
+def test_scales_without_scores_or_unequal_pairs_are_refused():
+  with pytest.raises(ValueError, match="each with finite scores"):
+    abruptness([[0.1, 0.2], [np.nan]])
+  with pytest.raises(ValueError, match="two scales"):
+    abruptness([[0.1, 0.2]])
+  with pytest.raises(ValueError, match="as many runs"):
+    abruptness([[0.1, 0.2], [0.1]], paired=True)

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from emergence.statistics.item_noise import item_noise
+
+
+def test_item_noise_is_the_binomial_part_of_the_variance():
+  # Beta-binomial scores: the variance is known, and its binomial part.
+  num_items, a, b = 20, 4.0, 6.0
+  right_S = stats.betabinom.rvs(
+    num_items, a, b, size=40_000, random_state=np.random.default_rng(0)
+  )
+  found = item_noise(right_S / num_items, num_items)
+  total = stats.betabinom.var(num_items, a, b) / num_items**2
+  between = stats.beta.var(a, b)
+  assert found.seed_variance == pytest.approx(total, rel=0.03)
+  assert found.item_variance == pytest.approx(total - between, rel=0.03)
+  assert found.share == pytest.approx(1 - between / total, rel=0.03)
+
+
+def test_item_noise_without_spread_or_runs_is_named():
+  assert item_noise([0.5, 0.5], 10).note == "all scores are equal"
+  assert "fewer than two" in item_noise([0.5, np.nan], 10).note
+  with pytest.raises(ValueError, match="two items"):
+    item_noise([0.5, 0.6], 1)

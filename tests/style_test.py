@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from emergence import style
+
+
+@pytest.mark.parametrize(
+  ("text", "shown"),
+  [
+    ("depth 2", "depth 2"),
+    ("$x$", r"\$x\$"),
+    ("a\nb", "a\nb"),
+    ("a\x1b\x00b", "a□□b"),
+    ("新", "□"),
+    ("x" * 41, "x" * 20 + "…" + "x" * 19),
+    ("1" + "x" * 50 + "2\n3", "1" + "x" * 19 + "…" + "x" * 18 + "2\n3"),
+  ],
+)
+def test_text_is_drawn_as_it_stands(text, shown):
+  assert style.literal(text) == shown
+
+
+def test_cut_text_keeps_its_ends():
+  assert style.literal("size 1000000", 9) == "size…0000"
+  assert len(style.literal("x" * 100, 12)) == 12
+  assert style.literal("x" * 12, 12) == "x" * 12
+
+
+def test_colours_go_from_dark_to_light():
+  for count in (1, 2, 7):
+    colors = style.ramp(count)
+    assert len(colors) == count
+  lightness = [np.dot(color[:3], [0.3, 0.6, 0.1]) for color in colors]
+  assert (np.diff(lightness) > 0).all()
