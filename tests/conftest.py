@@ -65,6 +65,14 @@ def bucket():
     yield bucket
 
 
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+  """What `gcloud` reaches, instead of the real thing; see fake_cloud.py."""
+  from tests import fake_cloud
+
+  return fake_cloud.installed(tmp_path, monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Config:
   """One width, two depths, eight seeds in two blocks, six updates."""
