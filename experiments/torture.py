@@ -4,9 +4,10 @@
 
 Each sweep is a process of `experiments.sweep`, and whatever is done to it is
 done for real. Its records have to be those of a sweep that nothing disturbed,
-byte for byte. Some cases need root (to mount small file systems) or `faketime`,
-and are reported as not run without. Exits with 1 if anything is not as
-expected. Takes ten minutes on two cores, with --short two.
+byte for byte; they name the commit, so commit nothing meanwhile. Some cases
+need root (to mount small file systems) or `faketime`, and are reported as not
+run without. Exits with 1 if anything is not as expected. Takes ten minutes on
+two cores, with --short two.
 """
 
 import contextlib
