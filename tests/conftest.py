@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from etils import epath
 
 from emergence.analysis import series as series_lib
 from emergence.config import (
@@ -71,6 +72,16 @@ def cloud(tmp_path, monkeypatch):
   from tests import fake_cloud
 
   return fake_cloud.installed(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def saved_block(tmp_path):
+  """The folder of a block with checkpoints of the steps 1, 2 and 3."""
+  from tests import checkpoints
+
+  folder = epath.Path(tmp_path) / "count" / "width-8" / "seeds-000004-000007"
+  checkpoints.save(folder, 1, 2, 3, keep=3)
+  return folder
 
 
 @pytest.fixture(scope="session")
