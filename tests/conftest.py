@@ -22,6 +22,10 @@ from emergence.config import (
 )
 from emergence.tables.score_table import Metric, ScoreTable
 
+pytest.register_assert_rewrite(
+  "tests.checkpoints", "tests.gcloud_reference", "tests.mains"
+)
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -72,6 +76,19 @@ def cloud(tmp_path, monkeypatch):
   from tests import fake_cloud
 
   return fake_cloud.installed(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def write_config(tmp_path_factory):
+  """Writes a file with the config of a tiny sweep; see trial.tiny_config."""
+  from experiments import trial
+
+  def write(**sizes) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(trial.tiny_config(**sizes))
+    return path
+
+  return write
 
 
 @pytest.fixture
