@@ -4,9 +4,10 @@
 
 Each sweep is a process of `experiments.sweep`, and whatever is done to it is
 done for real. Its records have to be those of a sweep that nothing disturbed,
-byte for byte. Some cases need root (to mount small file systems) or `faketime`,
-and are reported as not run without. Exits with 1 if anything is not as
-expected. Takes ten minutes on two cores, with --short two.
+byte for byte; they name the commit, so commit nothing meanwhile. Some cases
+need root (to mount small file systems) or `faketime`, and are reported as not
+run without. Exits with 1 if anything is not as expected. Takes ten minutes on
+two cores, with --short two.
 """
 
 import contextlib
@@ -21,7 +22,9 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments import command, faults, kills, trial
+from experiments import command, kills, trial
+from experiments.faults.case import Found, NotPossible
+from experiments.faults.catalogue import CASES
 
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder for all of it; a temporary one if not given."
@@ -66,7 +69,7 @@ class Row(NamedTuple):
 
 def main() -> int:
   command.require_writable(_JSON.value)
-  names = [_KILLED, *faults.CASES]
+  names = [_KILLED, *CASES]
   if unknown := set(_ONLY.value) - set(names):
     raise ValueError(
       f"--only: no case {min(unknown)!r}; there are {', '.join(names)}"
@@ -110,10 +113,10 @@ def _row(bench: trial.Trial, name: str) -> Row:
     )
     found = _kill(bench)
   else:
-    done, expected, run = faults.CASES[name]
+    done, expected, run = CASES[name]
     try:
       found = run(bench)
-    except faults.NotPossible as reason:
+    except NotPossible as reason:
       return Row(
         *(name, done, expected, f"not run: {reason}"),
         *(time.monotonic() - start, None),
@@ -125,7 +128,7 @@ def _row(bench: trial.Trial, name: str) -> Row:
   )
 
 
-def _kill(bench: trial.Trial) -> faults.Found:
+def _kill(bench: trial.Trial) -> Found:
   num, least = (6, 1) if _SHORT.value else (_KILLS.value, _KILLS.value // 8)
   result = kills.kill_again_and_again(
     bench,
@@ -139,7 +142,7 @@ def _kill(bench: trial.Trial) -> faults.Found:
     if result.moments.get(moment, 0) < least:
       flaws.append(f"too few kills while {moment}")
   moments = sorted(result.moments.items(), key=lambda item: -item[1])
-  return faults.Found(
+  return Found(
     f"{sum(result.moments.values())} kills over {result.sweeps} sweeps:"
     f" {', '.join(f'{count} {moment}' for moment, count in moments)};"
     f" {result.ends_lost} blocks lost their last updates",

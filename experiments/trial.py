@@ -28,8 +28,8 @@ config = Config(
                   context_length=24),
   model=ModelConfig(head_dim=4),
   train=TrainConfig(steps={steps}, batch_size=2),
-  eval=EvalConfig(num_points=20),
-  seeds=SeedsConfig(block=4, count=16),
+  eval=EvalConfig(num_points={num_points}),
+  seeds=SeedsConfig(block={block}, count={count}),
   grid=GridConfig(widths=(8,), depths={depths}),
 )
 """
@@ -246,6 +246,31 @@ class Trial(NamedTuple):
     return flaws
 
 
+def tiny_config(
+  steps: int,
+  num_points: int,
+  block: int,
+  count: int,
+  depths: tuple[int, ...] = (1,),
+) -> str:
+  """A config file of cells that are too small to learn anything.
+
+  Args:
+    steps: updates of a seed.
+    num_points: evaluations of a seed.
+    block: seeds of a block.
+    count: seeds of a cell.
+    depths: a cell for each.
+  """
+  return _CONFIG.format(
+    steps=steps,
+    num_points=num_points,
+    block=block,
+    count=count,
+    depths=depths,
+  )
+
+
 def prepare(folder: pathlib.Path, devices: int, short: bool = False) -> Trial:
   """Writes the config and trains the undisturbed sweep.
 
@@ -260,7 +285,7 @@ def prepare(folder: pathlib.Path, devices: int, short: bool = False) -> Trial:
   folder.mkdir(parents=True, exist_ok=True)
   config = folder / "config.py"
   steps, depths = (2000, (1,)) if short else (4000, (1, 2))
-  config.write_text(_CONFIG.format(steps=steps, depths=depths))
+  config.write_text(tiny_config(steps, 20, block=4, count=16, depths=depths))
   trial = Trial(folder, config, devices, steps, 16 * len(depths))
   outcome = trial.run(trial.new("undisturbed"))
   if outcome.code != 0:

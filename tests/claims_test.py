@@ -1,12 +1,7 @@
-"""Processes that share blocks: one each, and what happens when some die."""
+"""What a process may do with blocks, of its own and of others."""
 
-import contextlib
 import logging
 import os
-import pathlib
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -16,286 +11,20 @@ from emergence import claims as claims_lib
 from emergence import lease as lease_lib
 from emergence.claims import Claims
 from emergence.config import Cell
-
-ROOT = pathlib.Path(__file__).parents[1]
-CELL = Cell("count", 8, 1)
-ME = lease_lib.this_process()
-ELSEWHERE = lease_lib.Lease("node7", 12, "another kernel", 345, "token")
-
-# Each script ends when its standard input does, if it has not before.
-PREAMBLE = """
-import sys, time
-from emergence import lease
-from emergence.claims import Claims
-from emergence.config import Cell
-CELL = Cell("count", 8, 1)
-workdir, mode = sys.argv[1:]
-if mode == "elsewhere":
-  me = lease.this_process()._replace(host="node7", kernel="another kernel")
-  lease.this_process = lambda: me
-claims = Claims(workdir, beat_seconds=0.05, stale_seconds=0.6)
-never = lambda: False
-"""
-HOLD = """
-with claims:
-  assert claims.try_claim(CELL, 3, never)
-  for line in iter(lambda: (print(claims.holds(CELL, 3), flush=True),
-                            sys.stdin.readline())[1], ""):
-    pass
-"""
-RACE = """
-print("ready", flush=True)
-sys.stdin.readline()
-print(*[i for i in range(100) if claims.try_claim(CELL, i, never)], flush=True)
-sys.stdin.readline()
-"""
-RACE_FOR_STALE = """
-folder, got = f"{workdir}/claims/{CELL}", []
-print("ready", flush=True)
-sys.stdin.readline()
-while set(lease.generations(folder).values()) != {1}:
-  for i in claims.free(CELL, range(100)):
-    if claims.try_claim(CELL, i, never):
-      got.append(i)
-  time.sleep(0.02)
-print(*got, flush=True)
-sys.stdin.readline()
-"""
-# Trains a block to the end by creating its file, which fails the second time.
-WORK = """
-import os
-done = lambda i: os.path.exists(f"{workdir}/done-{i}")
-print("ready", flush=True)
-sys.stdin.readline()
-while left := [i for i in range(60) if not done(i)]:
-  for i in claims.free(CELL, left):
-    if claims.try_claim(CELL, i, lambda: done(i)):
-      time.sleep(0.01)
-      if claims.holds(CELL, i):
-        open(f"{workdir}/done-{i}", "x").close()
-        claims.forget(CELL, i)
-  time.sleep(0.01)
-print("all done", flush=True)
-sys.stdin.readline()
-"""
-
-linux = pytest.mark.skipif(ME.kernel is None, reason="needs Linux's /proc")
-
-
-@contextlib.contextmanager
-def running(script, workdir, mode="here"):
-  """A process that runs a script, of this host or seemingly of another."""
-  process = subprocess.Popen(
-    [sys.executable, "-c", PREAMBLE + script, str(workdir), mode],
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    text=True,
-    cwd=ROOT,
-  )
-  try:
-    yield process
-  finally:
-    process.kill()
-    process.communicate()
-
-
-def ask(process) -> str:
-  process.stdin.write("\n")
-  process.stdin.flush()
-  return process.stdout.readline().strip()
-
-
-def never() -> bool:
-  return False
-
-
-def make(workdir, **seconds) -> Claims:
-  return Claims(
-    workdir, **{"beat_seconds": 0.05, "stale_seconds": 0.6} | seconds
-  )
-
-
-def folder_of(workdir, cell=CELL) -> pathlib.Path:
-  folder = workdir / "claims" / str(cell)
-  folder.mkdir(parents=True, exist_ok=True)
-  return folder
-
-
-def write_lease(workdir, index=3, generation=0, lease=ELSEWHERE):
-  path = folder_of(workdir) / f"block-{index:06d}.{generation}"
-  path.write_bytes(lease_lib.encode(lease))
-  return path
-
-
-def claim_within(claims, seconds, index=3) -> float:
-  """Seconds until a block was got, infinite if it was not."""
-  start = time.monotonic()
-  while (waited := time.monotonic() - start) < seconds:
-    if claims.try_claim(CELL, index, never):
-      return waited
-    time.sleep(0.02)
-  return float("inf")
-
-
-@contextlib.contextmanager
-def beating(path, seconds=0.05):
-  """Changes a lease of somebody else, as a holder elsewhere does."""
-  stop = threading.Event()
-
-  def beat():
-    while not stop.wait(seconds):
-      lease_lib.renew(str(path), "token")
-
-  thread = threading.Thread(target=beat)
-  thread.start()
-  try:
-    yield
-  finally:
-    stop.set()
-    thread.join()
-
-
-def race(script, workdir, num, mode="here"):
-  """What each of some processes got, which begin together."""
-  with contextlib.ExitStack() as stack:
-    processes = [
-      stack.enter_context(running(script, workdir, mode)) for _ in range(num)
-    ]
-    for process in processes:
-      assert process.stdout.readline().strip() == "ready"
-    for process in processes:
-      process.stdin.write("\n")
-      process.stdin.flush()
-    return [process.stdout.readline().split() for process in processes]
-
-
-def test_of_processes_that_race_for_blocks_one_gets_each(tmp_path):
-  got = race(RACE, tmp_path, 6)
-  assert sorted(int(i) for part in got for i in part) == list(range(100))
-  assert sum(bool(part) for part in got) > 1
-
-
-def test_of_processes_that_race_for_stale_blocks_one_gets_each(tmp_path):
-  for index in range(100):
-    write_lease(tmp_path, index)
-  got = race(RACE_FOR_STALE, tmp_path, 3)
-  assert sorted(int(i) for part in got for i in part) == list(range(100))
-  assert sum(bool(part) for part in got) > 1
-  assert set(lease_lib.generations(str(folder_of(tmp_path))).values()) == {1}
-
-
-@linux
-def test_workers_of_whom_many_are_killed_train_each_block_once(tmp_path):
-  num_done = lambda: len(list(tmp_path.glob("done-*")))
-  with contextlib.ExitStack() as stack:
-    waiting = [stack.enter_context(running(WORK, tmp_path)) for _ in range(7)]
-    for worker in waiting:
-      assert worker.stdout.readline() == "ready\n"
-
-    def begin():
-      worker = waiting.pop()
-      worker.stdin.write("\n")
-      worker.stdin.flush()
-      return worker
-
-    workers = [begin(), begin()]
-    while waiting:
-      deadline = time.monotonic() + 20
-      while num_done() < 60 - 10 * len(waiting) and time.monotonic() < deadline:
-        time.sleep(0.005)
-      # A worker that finds its block trained already has failed by itself.
-      assert [worker.poll() for worker in workers] == [None] * 2
-      workers.pop(0).kill()
-      workers.append(begin())
-    assert [worker.stdout.readline() for worker in workers] == [
-      "all done\n"
-    ] * 2
-  assert num_done() == 60
-
-
-@linux
-def test_a_killed_process_loses_its_block_at_once(tmp_path):
-  with (
-    running(HOLD, tmp_path) as process,
-    Claims(tmp_path) as claims,
-  ):
-    assert process.stdout.readline() == "True\n"
-    assert not claims.try_claim(CELL, 3, never)
-    assert claims.free(CELL, range(5)) == [0, 1, 2, 4]
-    process.send_signal(signal.SIGKILL)
-    # It stays a zombie: nobody has waited for it.
-    assert claim_within(claims, 10) < 5
-    assert claims.holds(CELL, 3)
-
-
-@linux
-def test_a_stopped_process_of_this_kernel_keeps_its_block(tmp_path):
-  with (
-    running(HOLD, tmp_path) as process,
-    make(tmp_path) as claims,
-  ):
-    assert process.stdout.readline() == "True\n"
-    process.send_signal(signal.SIGSTOP)
-    assert claim_within(claims, 0.9) == float("inf")
-
-
-def test_a_process_that_ends_has_released_its_block(tmp_path):
-  with (
-    running(HOLD, tmp_path, "elsewhere") as process,
-    Claims(tmp_path) as claims,
-  ):
-    assert process.stdout.readline() == "True\n"
-    assert not claims.try_claim(CELL, 3, never)
-    process.stdin.close()
-    assert process.wait() == 0
-    assert claims.try_claim(CELL, 3, never)
-    process.stdin = None
-
-
-def test_a_suspended_process_elsewhere_loses_its_block_and_learns_it(tmp_path):
-  with (
-    running(HOLD, tmp_path, "elsewhere") as process,
-    make(tmp_path) as claims,
-  ):
-    assert process.stdout.readline() == "True\n"
-    # Its beats keep it.
-    assert claim_within(claims, 0.9) == float("inf")
-    assert ask(process) == "True"
-    process.send_signal(signal.SIGSTOP)
-    assert claim_within(claims, 10) > 0.2
-    process.send_signal(signal.SIGCONT)
-    assert ask(process) == "False"
-    # Its beats and its end take nothing away from the one who has it now.
-    process.stdin.close()
-    assert process.wait() == 0
-    assert claims.holds(CELL, 3)
-    process.stdin = None
-
-
-def test_a_dead_holder_elsewhere_keeps_its_block_until_it_is_stale(tmp_path):
-  write_lease(tmp_path)
-  with make(tmp_path) as claims:
-    assert 0.6 <= claim_within(claims, 10) < 5
-
-
-def test_jumps_of_clocks_and_times_of_files_change_nothing(
-  tmp_path, monkeypatch
-):
-  dead, live = write_lease(tmp_path, 3), write_lease(tmp_path, 4)
-  jumps = iter(range(10**9, 10**12, 10**6))
-  monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
-  with make(tmp_path) as claims, beating(live):
-    start = time.monotonic()
-    won = None
-    while time.monotonic() - start < 1.2:
-      for path in (dead, live):
-        os.utime(path, (time.time(), time.time()))
-      if won is None and claims.try_claim(CELL, 3, never):
-        won = time.monotonic() - start
-      assert not claims.try_claim(CELL, 4, never)
-      time.sleep(0.02)
-    assert won is not None
-    assert won >= 0.6
+from tests.claimants import (
+  CELL,
+  ELSEWHERE,
+  HOLD,
+  ME,
+  beating,
+  claim_within,
+  folder_of,
+  linux,
+  make,
+  never,
+  running,
+  write_lease,
+)
 
 
 def test_two_claims_of_one_process_do_not_share_blocks(tmp_path):
@@ -312,17 +41,6 @@ def test_who_holds_a_block_may_claim_it_again(tmp_path):
     assert claims.try_claim(CELL, 3, never)
     assert len(list(folder_of(tmp_path).iterdir())) == 1
     assert claims.free(CELL, [3, 4]) == [4]
-
-
-def test_a_holder_whose_beat_fails_does_not_take_itself_for_dead(
-  tmp_path, monkeypatch
-):
-  monkeypatch.setattr(lease_lib, "renew", lambda *args, **kwargs: None)
-  with make(tmp_path, stale_seconds=0.2) as claims:
-    assert claims.try_claim(CELL, 3, never)
-    for _ in range(6):
-      assert claims.free(CELL, [3]) == []
-      time.sleep(0.05)
 
 
 def test_a_released_block_can_be_claimed_at_once(tmp_path):
@@ -376,16 +94,6 @@ def test_a_forgotten_block_leaves_those_beside_it(tmp_path):
     assert names == ["block-000004.0", "block-000004.1"]
 
 
-def test_who_was_taken_over_holds_nothing(tmp_path):
-  with make(tmp_path) as claims:
-    assert claims.try_claim(CELL, 3, never)
-    path = write_lease(tmp_path, generation=1)
-    assert not claims.holds(CELL, 3)
-    claims.release(CELL, 3)
-    assert path.read_bytes() == lease_lib.encode(ELSEWHERE)
-    assert not claims.try_claim(CELL, 3, never)
-
-
 def test_a_lease_of_a_deleted_folder_is_not_held_and_not_brought_back(tmp_path):
   with make(tmp_path) as claims:
     assert claims.try_claim(CELL, 3, never)
@@ -398,42 +106,6 @@ def test_a_lease_of_a_deleted_folder_is_not_held_and_not_brought_back(tmp_path):
     # Somebody else's lease of the same name is not ours either.
     write_lease(tmp_path)
     assert not claims.holds(CELL, 3)
-
-
-def test_a_claim_after_an_outdated_listing_gives_way(tmp_path, monkeypatch):
-  path = write_lease(tmp_path, generation=5)
-  listings = [{}]
-  real = lease_lib.generations
-  monkeypatch.setattr(
-    lease_lib,
-    "generations",
-    lambda folder: listings.pop() if listings else real(folder),
-  )
-  with make(tmp_path) as claims:
-    assert not claims.try_claim(CELL, 3, never)
-    assert not claims.holds(CELL, 3)
-  assert path.read_bytes() == lease_lib.encode(ELSEWHERE)
-
-
-def test_files_that_are_no_leases_hold_a_block_only_until_they_are_stale(
-  tmp_path,
-):
-  folder = folder_of(tmp_path)
-  (folder / "block-000003.0").write_bytes(b"\x80\x04garbage")
-  (folder / "block-000004.7").mkdir()
-  os.mkfifo(folder / "block-000005.0")
-  (folder / "block-000006.0").touch()
-  (folder / "notes.txt").write_text("mine")
-  with make(tmp_path) as claims:
-    start = time.monotonic()
-    assert claims.free(CELL, range(3, 8)) == [7]
-    assert len(claims.others()) == 4
-    assert claim_within(claims, 10) < 10
-    assert time.monotonic() - start >= 0.6
-    for index in (4, 5, 6):
-      assert claim_within(claims, 10, index) < 10
-    assert claims.others() == []
-  assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_the_beat_goes_on_after_an_error(tmp_path, monkeypatch, caplog):

@@ -1,134 +1,13 @@
-import json
-import os
-import pathlib
-import signal
+"""`experiments.command`: what mains are given, and how they end."""
+
 import subprocess
 import sys
-import time
 
-import pandas as pd
 import pytest
 
 from emergence.config import Config
 from experiments import command
-
-TINY = """
-from emergence.config import *
-config = Config(
-  task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
-                  context_length=24),
-  model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=4, batch_size=2),
-  eval=EvalConfig(num_points=2),
-  seeds=SeedsConfig(block=2, count=4),
-  grid=GridConfig(widths=(8,), depths=(1,)),
-)
-"""
-
-
-@pytest.fixture(scope="module")
-def tiny_file(tmp_path_factory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp("config") / "tiny.py"
-  path.write_text(TINY)
-  return path
-
-
-def sweep_command(*flags, main="sweep") -> list[str]:
-  return [sys.executable, "-m", f"experiments.{main}", *map(str, flags)]
-
-
-def run_sweep(
-  *flags, main="sweep", **environment
-) -> subprocess.CompletedProcess:
-  return subprocess.run(
-    sweep_command(*flags, main=main),
-    capture_output=True,
-    text=True,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
-    timeout=300,
-  )
-
-
-def assert_one_line_error(result, code, *parts):
-  assert result.returncode == code, result.stderr
-  lines = result.stderr.strip().splitlines()
-  assert len(lines) == 1, result.stderr
-  for part in ("error: ", *parts):
-    assert part in lines[0]
-  assert result.stdout == ""
-
-
-def test_the_command_trains_tells_and_does_nothing_the_second_time(
-  tiny_file, tmp_path
-):
-  flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}"]
-  first = run_sweep(*flags, f"--json={tmp_path / 'table.json'}", "--devices=2")
-  assert first.returncode == 0, first.stderr
-  assert "step 4/4" in first.stdout
-  assert "seed-steps/s" in first.stdout
-  assert "share ≥ 20%" in first.stdout
-  assert first.stderr == ""
-  (row,) = json.loads((tmp_path / "table.json").read_text())
-  assert (row["width"], row["depth"], row["n_seeds"]) == (8, 1, 4)
-  assert "4 seeds in" in first.stdout
-  assert "train " in first.stdout
-  for name in ("config.json", "log"):
-    assert (tmp_path / "run" / name).stat().st_size > 0
-  assert len(list((tmp_path / "run" / "runs").iterdir())) == 1
-  frame = pd.read_parquet(tmp_path / "run" / "records")
-  assert set(frame["seed"]) == {0, 1, 2, 3}
-
-  written = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
-  second = run_sweep(*flags, "--devices=1")
-  assert written == {
-    p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")
-  }
-  assert second.returncode == 0
-  assert "nothing left to train" in second.stdout
-  assert "step" not in second.stdout.split("after 4 steps")[0]
-
-  other = run_sweep(*flags, "--override=train.learning_rate=0.5")
-  assert_one_line_error(
-    other, 2, "train.learning_rate is 0.002 there and 0.5 here"
-  )
-  late = run_sweep(*flags, "--keep_params=final")
-  assert_one_line_error(late, 2, "4 of these seeds were trained")
-
-
-def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
-  workdir = tmp_path / "run"
-  run_sweep(
-    f"--config={tiny_file}", f"--workdir={workdir}", "--keep_params=final"
-  )
-  table = tmp_path / "table.json"
-  first = run_sweep(f"--workdir={workdir}", f"--json={table}", main="report")
-  assert first.returncode == 0, first.stderr
-  assert first.stderr == ""
-  assert first.stdout.endswith(f"report  {workdir}/report.html\n")
-  rows = json.loads(table.read_text())
-  assert [row["metric"] for row in rows][:2] == [
-    "exact_match",
-    "token_accuracy",
-  ]
-  assert {row["n_seeds"] for row in rows} == {4}
-  for name in ("summary.csv", "summary.json", "trajectories.csv"):
-    assert (workdir / name).stat().st_size > 0
-  names = {path.stem for path in (workdir / "figures").glob("*.png")}
-  assert {"distribution-exact-match", "summaries", "length-curves"} <= names
-  written = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
-  run_sweep(f"--workdir={workdir}", main="report")
-  assert written == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
-
-  flags = [f"--workdir={workdir}", "--cell=count/width-8/depth-1", "--seed=3"]
-  result = run_sweep(*flags, f"--json={table}", main="export")
-  assert result.returncode == 0, result.stderr
-  folder = workdir / "exports/count/width-8/depth-1/seed-000003-step-00000004"
-  assert json.loads(table.read_text())["folder"] == str(folder)
-  assert "at length 6" in result.stdout
-  assert {p.name for p in folder.iterdir()} == {
-    *("model.safetensors", "config.json", "README.md"),
-    *("tokenizer.json", "tokenizer_config.json"),
-  }
+from tests.mains import assert_one_line_error, run_sweep
 
 
 @pytest.mark.parametrize(
@@ -152,71 +31,6 @@ def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
 )
 def test_a_mistake_in_another_main_is_one_line(main, flags, parts):
   assert_one_line_error(run_sweep(*flags, main=main), 2, *parts)
-
-
-def test_a_sweep_that_was_interrupted_ends_as_one_that_was_not(
-  tiny_file, tmp_path
-):
-  flags = [f"--config={tiny_file}", "--devices=1"]
-  flags += [f"--override={x}" for x in ("seeds.count=8", "train.steps=1000")]
-  run_sweep(*flags, f"--workdir={tmp_path / 'whole'}")
-  # Where the tests run in the background, the child would ignore it too.
-  handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-  process = subprocess.Popen(
-    sweep_command(*flags, f"--workdir={tmp_path / 'cut'}"),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
-  )
-  signal.signal(signal.SIGINT, handler)
-  folder = tmp_path / "cut" / "records"
-  while process.poll() is None and not list(folder.rglob("seeds-*.parquet")):
-    time.sleep(0.002)
-  process.send_signal(signal.SIGINT)
-  _, stderr = process.communicate(timeout=60)
-  assert process.returncode == 75
-  assert stderr == "stopped by SIGINT; the same command continues\n"
-  assert len(list(folder.rglob("seeds-*.parquet"))) < 4
-  run_sweep(*flags, f"--workdir={tmp_path / 'cut'}")
-  whole, cut = (
-    pd.read_parquet(tmp_path / name / "records") for name in ("whole", "cut")
-  )
-  assert whole.equals(cut)
-  assert set(whole["seed"]) == set(range(8))
-
-
-@pytest.mark.skipif(
-  not os.path.exists("/dev/full"), reason="no /dev/full on this system"
-)
-def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
-  tiny_file, tmp_path
-):
-  flags = [f"--config={tiny_file}", f"--workdir={tmp_path}"]
-  run_sweep(*flags, "--override=seeds.count=2")
-  (tmp_path / "log").unlink()
-  (tmp_path / "log").symlink_to("/dev/full")
-  result = run_sweep(*flags)
-  assert result.returncode == 1
-  assert result.stderr == "error: No space left on device\n"
-  assert set(pd.read_parquet(tmp_path / "records")["seed"]) == {0, 1}
-
-
-def test_a_platform_that_is_not_there_is_one_line(tiny_file, tmp_path):
-  result = run_sweep(
-    f"--config={tiny_file}", f"--workdir={tmp_path}", JAX_PLATFORMS="bogus"
-  )
-  assert_one_line_error(result, 1, "bogus")
-
-
-def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
-  result = run_sweep(
-    f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}", "--dry_run"
-  )
-  assert result.returncode == 0, result.stderr
-  for part in ("count/width-8/depth-1", "MiB", "all cells", "params"):
-    assert part in result.stdout
-  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -282,21 +96,6 @@ def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
 )
 def test_a_mistake_is_one_line_and_code_two(flags, parts):
   assert_one_line_error(run_sweep(*flags), 2, *parts)
-
-
-def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
-  # A file in the way refuses everybody, the superuser included.
-  (tmp_path / "file").write_text("")
-  result = run_sweep(
-    f"--config={tiny_file}", f"--workdir={tmp_path / 'file' / 'run'}"
-  )
-  assert result.returncode == 1
-  assert result.stderr == f"error: Not a directory: {tmp_path / 'file'}/run\n"
-  flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}"]
-  result = run_sweep(*flags, f"--json={tmp_path / 'none' / 'table.json'}")
-  assert result.returncode == 1
-  assert result.stderr.startswith("error: --json: ")
-  assert not (tmp_path / "run" / "records").exists()
 
 
 @pytest.mark.parametrize(

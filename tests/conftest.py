@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from etils import epath
 
 from emergence.analysis import compute, findings, output
 from emergence.analysis.finding import Finding
@@ -22,6 +23,10 @@ from emergence.config import (
   TrainConfig,
 )
 from emergence.tables.score_table import Metric, ScoreTable
+
+pytest.register_assert_rewrite(
+  "tests.checkpoints", "tests.gcloud_reference", "tests.mains"
+)
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
@@ -65,6 +70,37 @@ def bucket():
   spec.loader.exec_module(module)
   with module.installed("bucket") as bucket:
     yield bucket
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+  """What `gcloud` reaches, instead of the real thing; see fake_cloud.py."""
+  from tests import fake_cloud
+
+  return fake_cloud.installed(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def write_config(tmp_path_factory):
+  """Writes a file with the config of a tiny sweep; see trial.tiny_config."""
+  from experiments import trial
+
+  def write(**sizes) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(trial.tiny_config(**sizes))
+    return path
+
+  return write
+
+
+@pytest.fixture
+def saved_block(tmp_path):
+  """The folder of a block with checkpoints of the steps 1, 2 and 3."""
+  from tests import checkpoints
+
+  folder = epath.Path(tmp_path) / "count" / "width-8" / "seeds-000004-000007"
+  checkpoints.save(folder, 1, 2, 3, keep=3)
+  return folder
 
 
 @pytest.fixture(scope="session")

@@ -15,25 +15,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-TINY = """
-from emergence.config import *
-config = Config(
-  task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
-                  context_length=24),
-  model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=3000, batch_size=2),
-  eval=EvalConfig(num_points=2),
-  seeds=SeedsConfig(block=2, count=8),
-  grid=GridConfig(widths=(8,), depths=(1,)),
-)
-"""
-
 
 @pytest.fixture(scope="module")
-def tiny_file(tmp_path_factory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp("config") / "tiny.py"
-  path.write_text(TINY)
-  return path
+def tiny_file(write_config) -> pathlib.Path:
+  return write_config(steps=3000, num_points=2, block=2, count=8)
 
 
 def start(module: str, *flags) -> subprocess.Popen:

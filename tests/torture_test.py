@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from experiments import faults, kills, trial
+from experiments import kills, trial
+from experiments.faults.case import NotPossible
+from experiments.faults.catalogue import CASES
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,11 @@ def test_a_sweep_survives_kills_at_the_worst_moments(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*faults.CASES])
+@pytest.mark.parametrize("name", [*CASES])
 def test_each_fault_has_its_expected_outcome(bench, name):
   try:
-    found = faults.CASES[name].run(bench)
-  except faults.NotPossible as reason:
+    found = CASES[name].run(bench)
+  except NotPossible as reason:
     pytest.skip(str(reason))
   assert found.flaws == [], found.happened
 
