@@ -27,8 +27,9 @@ from emergence import (
 from emergence.budget import Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims
-from emergence.config import Cell, Config, cell_hash, cells
+from emergence.config import Cell, Config, cells
 from emergence.evaluate import Scores
+from emergence.identity import cell_hash
 from emergence.population import BlockState, Program, Snapshot
 
 _LOG = logging.getLogger("emergence")

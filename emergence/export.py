@@ -14,7 +14,8 @@ import safetensors.numpy
 from etils import epath
 
 from emergence import model, population, records, tasks
-from emergence.config import Cell, Config, identity_hash
+from emergence.config import Cell, Config
+from emergence.identity import identity_hash
 from emergence.model import Architecture, Params
 from emergence.params import load_params
 from emergence.records import write_atomically

@@ -20,6 +20,8 @@ from emergence.budget import RunFile, Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims, look_anew
 from emergence.config import Cell, Config
+from emergence.config_dict import to_dict
+from emergence.identity import first_difference, identity_hash
 from emergence.params import kept_files
 from emergence.population import Device, Program
 
@@ -78,7 +80,7 @@ def require_same_experiment(config: Config, workdir: epath.Path) -> None:
   if not (workdir / "config.json").exists():
     return
   there = records.read_config(workdir)
-  if difference := config_lib.first_difference(there, config):
+  if difference := first_difference(there, config):
     key, value, other = difference
     raise ValueError(
       f"{workdir} holds another experiment: {key} is {value} there and"
@@ -102,8 +104,8 @@ def prepare(
     )
   workdir.mkdir(parents=True, exist_ok=True)
   content = {
-    "config": config_lib.to_dict(config),
-    "identity_hash": config_lib.identity_hash(config),
+    "config": to_dict(config),
+    "identity_hash": identity_hash(config),
     "versions": records.versions(),
     "devices": {
       "platform": devices[0].platform,

@@ -7,10 +7,10 @@ import pytest
 from etils import epath
 
 from emergence import blocks, params, population, records, sweep
-from emergence import config as config_lib
 from emergence.blocks import Interrupted, Saving
 from emergence.claims import Claims
 from emergence.config import Cell
+from emergence.overrides import override
 
 CELL = Cell("count", 8, 1)
 CHECKPOINTS = "checkpoints/count/width-8/depth-1"
@@ -191,7 +191,7 @@ def test_blocks_go_on_with_another_number_of_devices(
 def test_a_checkpoint_of_another_experiment_is_not_gone_on_with(
   config, programs, whole, workdir, caplog
 ):
-  other = config_lib.override(config, ["train.learning_rate=0.1"])
+  other = override(config, ["train.learning_rate=0.1"])
   others = {
     n: {CELL: program[CELL]._replace(config=other)}
     for n, program in programs.items()

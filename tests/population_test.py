@@ -7,6 +7,7 @@ import pytest
 
 from emergence import config as config_lib
 from emergence import evaluate, population, train
+from emergence.overrides import override
 from emergence.tasks import make_task
 
 
@@ -132,7 +133,7 @@ def test_another_mesh_gives_the_same_data_and_close_losses(tiny, cell, eight):
 
 
 def test_another_block_width_gives_close_losses(tiny, cell, eight):
-  wide = config_lib.override(tiny, ["seeds.block=8"])
+  wide = override(tiny, ["seeds.block=8"])
   program = population.compile_cell(wide, cell, population.local_devices(2))
   snapshots, _ = train_seeds(program, list(range(8)))
   for snapshot, expected in zip(snapshots, eight[0]):
@@ -172,7 +173,7 @@ def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
 
 
 def test_divergence_is_reported_by_the_run(tiny, cell):
-  hot = config_lib.override(
+  hot = override(
     tiny, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
   )
   program = population.compile_cell(hot, cell, population.local_devices(2))
@@ -185,7 +186,7 @@ def test_likelihoods_that_overflow_are_divergence_from_the_last_update_on(
   tiny, cell
 ):
   """One update leaves parameters that are huge, but finite."""
-  hot = config_lib.override(
+  hot = override(
     tiny,
     [
       *["train.steps=1", "eval.num_points=1"],
@@ -380,7 +381,7 @@ def test_blocks_that_do_not_fit_are_refused(blocks):
 def test_designs_hold_one_source_of_randomness(
   tiny, program, design, same_init, same_data
 ):
-  config = config_lib.override(tiny, [f"seeds.design={design}"])
+  config = override(tiny, [f"seeds.design={design}"])
   state = population._init(program._replace(config=config), range(8))
   first = jax.device_get(state.params)["embed"]["embedding"]
   keys = jax.random.key_data(state.data_key)
@@ -389,7 +390,7 @@ def test_designs_hold_one_source_of_randomness(
 
 
 def test_a_crossed_design_repeats_inits_and_data_in_its_pattern(tiny, program):
-  config = config_lib.override(
+  config = override(
     tiny, ["seeds.design=crossed", "seeds.num_init=2", "seeds.num_data=4"]
   )
   program = program._replace(config=config)

@@ -6,6 +6,7 @@ import pytest
 
 from emergence import config as config_lib
 from emergence import model, population
+from emergence.overrides import override
 from experiments import command, roofline
 
 PAGE = pathlib.Path(roofline.__file__).parent / "accelerators.md"
@@ -64,7 +65,7 @@ def test_precision_and_type_set_the_peak(small):
   wide = ["grid.widths=[4096]", "model.head_dim=64", "task.context_length=512"]
 
   def rate(chip, *overrides):
-    config = config_lib.override(small, [*wide, *overrides])
+    config = override(small, [*wide, *overrides])
     (cell,) = config_lib.cells(config)
     found = roofline.cost(config, cell, roofline.CHIPS[chip])
     assert found.bound == "compute"

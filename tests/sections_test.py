@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import config as config_lib
 from emergence import population, records, report, sections, sweep
 from emergence.config import Cell
+from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
 from emergence.population import Snapshot
 from emergence.statistics import summary
@@ -219,7 +219,7 @@ def test_a_directory_without_records_is_an_error(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
   with pytest.raises(ValueError, match="not a readable config"):
     sections.read(workdir)
-  content = {"config": config_lib.to_dict(tiny)}
+  content = {"config": to_dict(tiny)}
   (workdir / "config.json").write_text(json.dumps(content))
   with pytest.raises(ValueError, match="no records in"):
     sections.read(workdir)

@@ -7,7 +7,8 @@ import pytest
 from etils import epath
 
 from emergence import records
-from emergence.config import Cell, Config, cell_hash
+from emergence.config import Cell, Config
+from emergence.identity import cell_hash
 from emergence.sweep import Work
 from launch import standing
 from launch.array import Task

@@ -10,6 +10,8 @@ from emergence import budget, population, records, sweep
 from emergence import config as config_lib
 from emergence.blocks import Saving
 from emergence.config import Cell
+from emergence.identity import identity_hash
+from emergence.overrides import override
 from emergence.params import load_params
 from experiments import command
 
@@ -87,7 +89,7 @@ def test_seeds_in_pieces_are_the_records_of_one_go(config, finished, workdir):
 
 
 def test_more_seeds_train_only_what_is_new(config, finished, workdir):
-  fewer = config_lib.override(config, ["seeds.count=3"])
+  fewer = override(config, ["seeds.count=3"])
   train(fewer, workdir)
   work = train(config, workdir)
   assert work == [
@@ -99,7 +101,7 @@ def test_more_seeds_train_only_what_is_new(config, finished, workdir):
 def test_the_cell_that_needs_most_memory_is_compiled_ahead(
   tiny, workdir, monkeypatch
 ):
-  wide = config_lib.override(tiny, ["grid.widths=[8,16]"])
+  wide = override(tiny, ["grid.widths=[8,16]"])
   work = sweep.remaining(wide, workdir, range(4))
   monkeypatch.setattr(population, "compile_cell", lambda *args: args)
   devices = population.local_devices(2)
@@ -157,7 +159,7 @@ def test_a_block_finished_during_the_look_is_not_without_parameters(
 
 
 def test_a_directory_of_another_identity_is_refused(config, finished):
-  other = config_lib.override(config, ["train.steps=12"])
+  other = override(config, ["train.steps=12"])
   with pytest.raises(
     ValueError, match=r"train\.steps is 6 there and 12 here; use another"
   ):
@@ -168,7 +170,7 @@ def test_config_json_holds_config_versions_and_devices(config, finished):
   workdir, _ = finished
   content = json.loads((workdir / "config.json").read_text())
   assert records.read_config(workdir) == config
-  assert content["identity_hash"] == config_lib.identity_hash(config)
+  assert content["identity_hash"] == identity_hash(config)
   assert content["devices"]["count"] == 2
   assert content["versions"]["jax_version"]
 
@@ -225,7 +227,7 @@ def test_progress_ends_with_everything_done(finished):
 
 
 def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
-  hot = config_lib.override(
+  hot = override(
     config, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
   )
   train(hot, workdir, seeds=[0, 1])
@@ -251,7 +253,7 @@ def test_a_cell_that_cannot_be_built_is_found_before_training(
   config, assignment, message
 ):
   with pytest.raises(ValueError, match=message):
-    sweep.check(config_lib.override(config, [assignment]))
+    sweep.check(override(config, [assignment]))
 
 
 @pytest.mark.slow
@@ -289,7 +291,7 @@ def test_blocks_are_cut_where_they_always_are(seeds, blocks):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 8, 9])
 def test_shares_are_even_have_no_block_in_common_and_miss_none(tiny, count):
-  config = config_lib.override(tiny, ["seeds.block=2"])
+  config = override(tiny, ["seeds.block=2"])
   cells = config_lib.cells(config)
   work = [sweep.Work(c, sweep.cut_blocks(range(8), 2)) for c in cells]
   asked = config, cells, range(8)

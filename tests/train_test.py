@@ -7,6 +7,7 @@ import pytest
 from emergence import config as config_lib
 from emergence import model, population, train
 from emergence.config import TrainConfig
+from emergence.overrides import override
 from emergence.tasks import Example, make_task, sample_contexts
 
 
@@ -164,7 +165,7 @@ def test_initialization_and_data_have_keys_of_their_own():
 
 
 def test_training_learns_the_train_lengths(tiny):
-  config = config_lib.override(
+  config = override(
     tiny, ["train.steps=300", "train.learning_rate=0.01", "train.batch_size=8"]
   )
   cell = config_lib.Cell("count", 16, 1)
