@@ -27,10 +27,11 @@ from emergence import (
 from emergence.budget import Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims
+from emergence.compilation import Program
 from emergence.config import Cell, Config, cells
 from emergence.evaluate import Scores
 from emergence.identity import cell_hash
-from emergence.population import BlockState, Program, Snapshot
+from emergence.population import BlockState, Snapshot
 
 _LOG = logging.getLogger("emergence")
 

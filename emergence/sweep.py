@@ -13,17 +13,18 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import blocks, population, processes, records
+from emergence import blocks, compilation, processes, records
 from emergence import config as config_lib
 from emergence.blocks import Interrupted, Job, Saving
 from emergence.budget import RunFile, Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims, look_anew
+from emergence.compilation import Program
 from emergence.config import Cell, Config
 from emergence.config_dict import to_dict
+from emergence.hardware import Device
 from emergence.identity import first_difference, identity_hash
 from emergence.params import kept_files
-from emergence.population import Device, Program
 
 _LOG = logging.getLogger("emergence")
 
@@ -72,7 +73,7 @@ class Progress(NamedTuple):
 def check(config: Config) -> None:
   """Raises ValueError where a cell of the config cannot be built."""
   for cell in config_lib.cells(config):
-    population.make_architecture(config, cell)
+    compilation.make_architecture(config, cell)
 
 
 def require_same_experiment(config: Config, workdir: epath.Path) -> None:
@@ -214,7 +215,7 @@ def compile_largest(
   """
   # Activations govern the memory.
   largest = max((w.cell for w in work), key=lambda c: c.width * c.depth)
-  return {largest: population.compile_cell(config, largest, devices)}
+  return {largest: compilation.compile_cell(config, largest, devices)}
 
 
 def run(
@@ -371,7 +372,7 @@ def _wait(job: Job, queues: Sequence[_Queue]) -> None:
 def _compile(job: Job, cell: Cell, devices: Sequence[Device]) -> Program:
   _LOG.info("%s: compiling", cell)
   with job.watch.phase("compile"):
-    return population.compile_cell(job.config, cell, devices)
+    return compilation.compile_cell(job.config, cell, devices)
 
 
 def _train(

@@ -26,7 +26,7 @@ from emergence import (
   console,
   damage,
   estimate,
-  population,
+  hardware,
   processes,
   records,
   remote,
@@ -37,7 +37,7 @@ from emergence.blocks import Saving
 from emergence.budget import Stopwatch
 from emergence.claims import Claims
 from emergence.config import Cell, Config
-from emergence.population import Device
+from emergence.hardware import Device
 from experiments import command
 from experiments.stopping import EXIT_CODE, StopRequest
 
@@ -314,7 +314,7 @@ def _train(
     with watch.phase("compile"):
       programs = sweep.compile_largest(config, work, devices)
     for cell, program in programs.items():
-      budget, _ = population.memory_budget(devices)
+      budget, _ = hardware.memory_budget(devices)
       _print(console.format_plan(program, cell, budget))
     if processes.is_first():
       sweep.prepare(config, workdir, devices)
@@ -356,7 +356,7 @@ def _devices() -> list[Device]:
       " or none of them"
     )
   if not _DISTRIBUTED.value:
-    return population.local_devices(_DEVICES.value)
+    return hardware.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     raise ValueError("--dry_run is for one process, without --distributed")
   processes.join(

@@ -217,11 +217,11 @@ def test_a_folder_of_harness_results(tmp_path):
 
 @pytest.mark.slow
 def test_a_work_directory(tiny, tmp_path):
-  from emergence import population, sweep
+  from emergence import hardware, sweep
 
   workdir = tmp_path / "run"
   workdir.mkdir()
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   from etils import epath
 
   sweep.prepare(tiny, epath.Path(workdir), devices)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import blocks, params, population, records, sweep
+from emergence import (
+  blocks,
+  compilation,
+  hardware,
+  params,
+  population,
+  records,
+  sweep,
+)
 from emergence.blocks import Interrupted, Saving
 from emergence.claims import Claims
 from emergence.config import Cell
@@ -31,9 +39,7 @@ def config(tiny):
 @pytest.fixture(scope="module")
 def programs(config):
   return {
-    n: {
-      CELL: population.compile_cell(config, CELL, population.local_devices(n))
-    }
+    n: {CELL: compilation.compile_cell(config, CELL, hardware.local_devices(n))}
     for n in (2, 1)  # The larger number first: it is fixed then.
   }
 
@@ -48,7 +54,7 @@ def stop_after_each_update(monkeypatch):
 
 def train(config, programs, workdir, num_devices=2, seeds=None, **options):
   """Runs what is left; returns how many seeds it has trained to the end."""
-  devices = population.local_devices(num_devices)
+  devices = hardware.local_devices(num_devices)
   sweep.prepare(config, workdir, devices)
   work = sweep.remaining(config, workdir, seeds or config.seeds.requested)
   programs = programs[num_devices]

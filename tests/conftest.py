@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emergence import compilation, hardware
 from emergence.analysis import series as series_lib
+from emergence.compilation import Program
 from emergence.config import (
+  Cell,
   Config,
   EvalConfig,
   GridConfig,
@@ -82,6 +85,13 @@ def tiny() -> Config:
     seeds=SeedsConfig(block=4, count=8),
     grid=GridConfig(widths=(8,), depths=(1, 2)),
   )
+
+
+@pytest.fixture(scope="session")
+def program(tiny) -> Program:
+  """The first cell of `tiny`, compiled for two devices."""
+  cell = Cell("count", 8, 1)
+  return compilation.compile_cell(tiny, cell, hardware.local_devices(2))
 
 
 def make_score_table(

@@ -13,6 +13,8 @@ from etils import epath
 from emergence import (
   blocks,
   checkpoint,
+  compilation,
+  hardware,
   population,
   records,
   remote,
@@ -39,8 +41,8 @@ def config(tiny):
 
 @pytest.fixture(scope="module")
 def programs(config):
-  devices = population.local_devices(2)
-  return {CELL: population.compile_cell(config, CELL, devices)}
+  devices = hardware.local_devices(2)
+  return {CELL: compilation.compile_cell(config, CELL, devices)}
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +59,7 @@ def workdir(bucket) -> epath.Path:
 
 
 def train(config, programs, workdir, work=None, **options):
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(config, workdir, devices)
   blocks.remove_left_behind(config, workdir)
   if work is None:
@@ -141,7 +143,7 @@ def test_an_upload_that_fails_leaves_what_was_there(workdir, bucket):
 def test_machines_with_shards_fill_one_bucket(
   config, programs, workdir, bucket
 ):
-  sweep.prepare(config, workdir, population.local_devices(2))
+  sweep.prepare(config, workdir, hardware.local_devices(2))
   work = sweep.remaining(config, workdir, config.seeds.requested)
   for index in (0, 1):
     # Each looked before the other one wrote.

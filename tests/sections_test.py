@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import population, records, report, sections, sweep
+from emergence import hardware, records, report, sections, sweep
 from emergence.config import Cell
 from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
@@ -21,7 +21,7 @@ from emergence.statistics import summary
 def finished(tiny, tmp_path_factory):
   """A work directory as a sweep leaves it: two cells of eight seeds."""
   workdir = epath.Path(tmp_path_factory.mktemp("finished"))
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
   work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
   sweep.run(tiny, workdir, work, devices)
@@ -51,9 +51,7 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
     cell = Cell("count", 8, depth)
     seeds = list(range(len(scores)))
     table = records.to_table(tiny, cell, 100, seeds, snapshots)
-    provenance = records.make_provenance(
-      tiny, cell, population.local_devices(1)
-    )
+    provenance = records.make_provenance(tiny, cell, hardware.local_devices(1))
     records.write(workdir, cell, table, provenance)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import budget, population, records, sweep
+from emergence import budget, compilation, hardware, records, sweep
 from emergence import config as config_lib
 from emergence.blocks import Saving
 from emergence.config import Cell
@@ -23,7 +23,7 @@ def workdir(tmp_path) -> epath.Path:
 
 def train(config, workdir, seeds=None, **options):
   """Runs what is left of a config, as the main does."""
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(config, workdir, devices)
   seeds = config.seeds.requested if seeds is None else seeds
   work = sweep.remaining(config, workdir, seeds)
@@ -103,8 +103,8 @@ def test_the_cell_that_needs_most_memory_is_compiled_ahead(
 ):
   wide = override(tiny, ["grid.widths=[8,16]"])
   work = sweep.remaining(wide, workdir, range(4))
-  monkeypatch.setattr(population, "compile_cell", lambda *args: args)
-  devices = population.local_devices(2)
+  monkeypatch.setattr(compilation, "compile_cell", lambda *args: args)
+  devices = hardware.local_devices(2)
   largest = Cell("count", 16, 2)
   ahead = sweep.compile_largest(wide, work, devices)
   assert ahead == {largest: (wide, largest, devices)}
@@ -113,10 +113,10 @@ def test_the_cell_that_needs_most_memory_is_compiled_ahead(
 def test_what_is_compiled_already_is_not_compiled_again(
   config, workdir, monkeypatch
 ):
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   work = sweep.remaining(config, workdir, [0])
   programs = sweep.compile_largest(config, work, devices)
-  monkeypatch.delattr(population, "compile_cell")
+  monkeypatch.delattr(compilation, "compile_cell")
   sweep.run(config, workdir, work, devices, programs)
   assert set(records.read(workdir)["seed"]) == {0}
 
@@ -163,7 +163,7 @@ def test_a_directory_of_another_identity_is_refused(config, finished):
   with pytest.raises(
     ValueError, match=r"train\.steps is 6 there and 12 here; use another"
   ):
-    sweep.prepare(other, finished[0], population.local_devices(2))
+    sweep.prepare(other, finished[0], hardware.local_devices(2))
 
 
 def test_config_json_holds_config_versions_and_devices(config, finished):
@@ -193,7 +193,7 @@ def test_kept_parameters_are_those_of_the_seed(config, finished):
   workdir, _ = finished
   cell = Cell("count", 8, 1)
   task = tasks.make_task(config.task)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
   frame = records.read(workdir)
   for seed, step in [(0, 0), (3, 2), (7, 6)]:
@@ -319,7 +319,7 @@ def test_shares_are_even_have_no_block_in_common_and_miss_none(tiny, count):
 
 def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
-  devices = population.local_devices(1)
+  devices = hardware.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
   work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
 

@@ -4,8 +4,8 @@ import numpy as np
 import optax
 import pytest
 
+from emergence import compilation, model, train
 from emergence import config as config_lib
-from emergence import model, population, train
 from emergence.config import TrainConfig
 from emergence.overrides import override
 from emergence.tasks import Example, make_task, sample_contexts
@@ -15,7 +15,7 @@ from emergence.tasks import Example, make_task, sample_contexts
 def setup(tiny):
   cell = config_lib.cells(tiny)[0]
   task = make_task(tiny.task)
-  arch = population.make_architecture(tiny, cell)
+  arch = compilation.make_architecture(tiny, cell)
   return task, arch, *train.make_train(tiny, task, arch)
 
 
@@ -170,7 +170,7 @@ def test_training_learns_the_train_lengths(tiny):
   )
   cell = config_lib.Cell("count", 16, 1)
   task = make_task(config.task)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   init_state, train_step = train.make_train(config, task, arch)
   state = init_state(*train.seed_keys(0, 0, 0))
   state, losses = jax.jit(
