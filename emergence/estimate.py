@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from emergence import compilation, model, population
+from emergence.backlog import Work
 from emergence.config import Cell, Config
 from emergence.hardware import Device
-from emergence.sweep import Work
 
 # A cell whose single update of one block is predicted to take longer than this
 # is not timed but extrapolated.

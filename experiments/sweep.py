@@ -21,6 +21,7 @@ from absl import flags
 from etils import epath
 
 from emergence import (
+  backlog,
   blocks,
   compilation_cache,
   console,
@@ -73,7 +74,7 @@ _SHARD = flags.DEFINE_string(
 _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
   "none",
-  list(sweep.KEEP_PARAMS),
+  list(backlog.KEEP_PARAMS),
   "Which parameters to keep: none, after the last update, or at every"
   " evaluation.",
 )
@@ -182,7 +183,7 @@ def read_request() -> Request:
       " blocks; give one of the two"
     )
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
-  sweep.check(config)
+  backlog.check(config)
   seeds = config.seeds.requested
   if _SEEDS.value is not None:
     seeds = command.parse_seeds(_SEEDS.value)
@@ -207,12 +208,12 @@ def _parse_shard(text: str | None) -> tuple[int, int]:
   return int(match[1]), int(match[2])
 
 
-def remaining(request: Request) -> list[sweep.Work]:
+def remaining(request: Request) -> list[backlog.Work]:
   """What of it has no records yet."""
-  work = sweep.remaining(request.config, request.workdir, request.seeds)
+  work = backlog.remaining(request.config, request.workdir, request.seeds)
   work = [item for item in work if item.cell in request.cells]
   asked = request.cells, request.seeds
-  return sweep.shard(work, request.config, *asked, *request.shard)
+  return backlog.shard(work, request.config, *asked, *request.shard)
 
 
 def show_table(request: Request) -> None:
@@ -254,7 +255,7 @@ def _sweep(should_stop: StopRequest) -> None:
   _warn_on_stderr()
   # One process looks for all, lest others read what it is moving.
   left = processes.agree(_find_left(request) if processes.is_first() else None)
-  work = [sweep.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
+  work = [backlog.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -276,14 +277,14 @@ def _sweep(should_stop: StopRequest) -> None:
   show_table(request)
 
 
-def _find_left(request: Request) -> list[sweep.Work]:
+def _find_left(request: Request) -> list[backlog.Work]:
   """What is left to train, once what is damaged is out of the way."""
   config, workdir = request.config, request.workdir
   damage.set_aside_damaged(workdir, config)
-  sweep.require_same_experiment(config, workdir)
+  backlog.require_same_experiment(config, workdir)
   blocks.remove_left_behind(config, workdir)
   keep = _KEEP_PARAMS.value
-  missing = sweep.seeds_without_params(
+  missing = backlog.seeds_without_params(
     config, workdir, request.cells, request.seeds, keep
   )
   if missing:
@@ -298,7 +299,7 @@ def _find_left(request: Request) -> list[sweep.Work]:
 def _train(
   config: Config,
   workdir: epath.Path,
-  work: list[sweep.Work],
+  work: list[backlog.Work],
   devices: list[Device],
   saving: Saving,
   should_stop: StopRequest,
@@ -457,7 +458,7 @@ def _logging_to(file: IO[str]) -> Iterator[None]:
 class _ProgressLine:
   """One line a cell: rewritten on a terminal, now and then a line elsewhere."""
 
-  def __init__(self, work: list[sweep.Work]):
+  def __init__(self, work: list[backlog.Work]):
     self._cells = [item.cell for item in work]
     self._is_terminal = sys.stdout.isatty()
     self._last_printed = time.monotonic()

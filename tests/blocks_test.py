@@ -7,6 +7,7 @@ import pytest
 from etils import epath
 
 from emergence import (
+  backlog,
   blocks,
   compilation,
   hardware,
@@ -56,7 +57,7 @@ def train(config, programs, workdir, num_devices=2, seeds=None, **options):
   """Runs what is left; returns how many seeds it has trained to the end."""
   devices = hardware.local_devices(num_devices)
   sweep.prepare(config, workdir, devices)
-  work = sweep.remaining(config, workdir, seeds or config.seeds.requested)
+  work = backlog.remaining(config, workdir, seeds or config.seeds.requested)
   programs = programs[num_devices]
   return sweep.run(config, workdir, work, devices, programs, **options)
 

@@ -1,5 +1,6 @@
 """Strict settings for all tests, and the smallest experiment that trains."""
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -8,10 +9,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from etils import epath
 
-from emergence import compilation, hardware
 from emergence.analysis import series as series_lib
-from emergence.compilation import Program
 from emergence.config import (
   Cell,
   Config,
@@ -68,6 +68,12 @@ def bucket():
     yield bucket
 
 
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  """A work directory where nothing was done yet."""
+  return epath.Path(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Config:
   """One width, two depths, eight seeds in two blocks, six updates."""
@@ -88,10 +94,33 @@ def tiny() -> Config:
 
 
 @pytest.fixture(scope="session")
-def program(tiny) -> Program:
+def config(tiny) -> Config:
+  """One cell of `tiny`, so that tests compile little."""
+  grid = dataclasses.replace(tiny.grid, depths=(1,))
+  return dataclasses.replace(tiny, grid=grid)
+
+
+@pytest.fixture(scope="session")
+def program(tiny):
   """The first cell of `tiny`, compiled for two devices."""
+  from emergence import compilation, hardware
+
   cell = Cell("count", 8, 1)
   return compilation.compile_cell(tiny, cell, hardware.local_devices(2))
+
+
+@pytest.fixture(scope="session")
+def trained(config, tmp_path_factory):
+  """The work directory of a finished sweep, with all progress it reported."""
+  from emergence.blocks import Saving
+  from tests.training import train
+
+  workdir = epath.Path(tmp_path_factory.mktemp("trained"))
+  progress = []
+  train(
+    config, workdir, saving=Saving(params="all"), on_progress=progress.append
+  )
+  return workdir, progress
 
 
 def make_score_table(

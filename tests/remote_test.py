@@ -11,6 +11,7 @@ from absl import flags
 from etils import epath
 
 from emergence import (
+  backlog,
   blocks,
   checkpoint,
   compilation,
@@ -63,7 +64,7 @@ def train(config, programs, workdir, work=None, **options):
   sweep.prepare(config, workdir, devices)
   blocks.remove_left_behind(config, workdir)
   if work is None:
-    work = sweep.remaining(config, workdir, config.seeds.requested)
+    work = backlog.remaining(config, workdir, config.seeds.requested)
   return sweep.run(config, workdir, work, devices, programs, **options)
 
 
@@ -144,14 +145,14 @@ def test_machines_with_shards_fill_one_bucket(
   config, programs, workdir, bucket
 ):
   sweep.prepare(config, workdir, hardware.local_devices(2))
-  work = sweep.remaining(config, workdir, config.seeds.requested)
+  work = backlog.remaining(config, workdir, config.seeds.requested)
   for index in (0, 1):
     # Each looked before the other one wrote.
     asked = [CELL], config.seeds.requested
-    share = sweep.shard(work, config, *asked, index, 2)
+    share = backlog.shard(work, config, *asked, index, 2)
     bucket.new_machine()
     assert train(config, programs, workdir, share) == 4
-  assert sweep.remaining(config, workdir, config.seeds.requested) == []
+  assert backlog.remaining(config, workdir, config.seeds.requested) == []
 
 
 def test_what_others_write_is_seen_if_asked_for(workdir, bucket):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import hardware, records, report, sections, sweep
+from emergence import backlog, hardware, records, report, sections, sweep
 from emergence.config import Cell
 from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
@@ -23,7 +23,7 @@ def finished(tiny, tmp_path_factory):
   workdir = epath.Path(tmp_path_factory.mktemp("finished"))
   devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
   sweep.run(tiny, workdir, work, devices)
   return workdir
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from emergence import compilation, population, sweep, tasks, train
+from emergence import backlog, compilation, population, tasks, train
 from emergence.config import Cell, Config, SeedsConfig
 from emergence.hardware import Device
 from experiments.benchmark import timing
@@ -77,7 +77,7 @@ def ours(
   compile_seconds = timing.seconds_since(start)
 
   def make_loop(num_seeds: int) -> Callable[[int], float]:
-    blocks = sweep.cut_blocks(range(num_seeds), config.seeds.block)
+    blocks = backlog.cut_blocks(range(num_seeds), config.seeds.block)
     size = program.num_blocks
     groups = [blocks[i : i + size] for i in range(0, len(blocks), size)]
 
