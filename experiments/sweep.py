@@ -8,14 +8,11 @@ widths or depths extends a finished one.
 
 import contextlib
 import logging
-import logging.handlers
-import os
 import re
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from absl import flags
 from etils import epath
@@ -39,7 +36,7 @@ from emergence.budget import Stopwatch
 from emergence.claims import Claims
 from emergence.config import Cell, Config
 from emergence.hardware import Device
-from experiments import command
+from experiments import command, sweep_log
 from experiments.stopping import EXIT_CODE, StopRequest
 
 _CONFIG = flags.DEFINE_string(
@@ -252,7 +249,7 @@ def _sweep(should_stop: StopRequest) -> None:
       _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
     )
     return
-  _warn_on_stderr()
+  sweep_log.warn_on_stderr()
   # One process looks for all, lest others read what it is moving.
   left = processes.agree(_find_left(request) if processes.is_first() else None)
   work = [backlog.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
@@ -320,7 +317,10 @@ def _train(
     if processes.is_first():
       sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
-    with _log(workdir) as file, _logging_to(file):
+    with (
+      sweep_log.opened(workdir, _SHARD.value) as file,
+      sweep_log.written_to(file),
+    ):
       seeds = sweep.run(
         config,
         workdir,
@@ -383,76 +383,6 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
       claims.require_alone()
       damage.remove_unfinished(epath.Path(workdir))
     yield claims
-
-
-@contextlib.contextmanager
-def _log(workdir: epath.Path) -> Iterator[IO[str]]:
-  """The log, whose own end does not hide what ended the run."""
-  file = _log_file(workdir)
-  try:
-    yield file
-  except BaseException:
-    with contextlib.suppress(OSError):
-      file.close()
-    raise
-  file.close()
-
-
-def _log_file(workdir: epath.Path) -> IO[str]:
-  """The log to go on with; object stores cannot append, so one a run there."""
-  if not processes.is_first():
-    return open(os.devnull, "w", encoding="utf-8")
-  if remote.is_remote(workdir):
-    # Several may begin in one second, and one overwrites what is there.
-    parts = [time.strftime("log-%Y%m%d-%H%M%S"), uuid.uuid4().hex[:8]]
-    if _SHARD.value is not None:
-      parts.append(f"shard-{_SHARD.value.replace('/', '-of-')}")
-    return (workdir / "-".join(parts)).open("w", encoding="utf-8")
-  return (workdir / "log").open("a", encoding="utf-8")
-
-
-class _Handler(logging.StreamHandler):
-  """A handler that lets errors through, such as that of a full disk."""
-
-  def handleError(self, record: logging.LogRecord) -> None:
-    raise  # Python calls this while it handles the error.
-
-
-def _warn_on_stderr() -> None:
-  """Shows warnings, and keeps what is logged until there is a file for it."""
-  log = logging.getLogger("emergence")
-  to_stderr = logging.StreamHandler()
-  to_stderr.setLevel(logging.WARNING)
-  # Tracebacks are for the log; stderr gets the one line of the error.
-  to_stderr.addFilter(lambda record: record.exc_info is None)
-  early = logging.handlers.MemoryHandler(1000, logging.CRITICAL + 1)
-  log.handlers, log.propagate = [early, to_stderr], False
-  log.setLevel(logging.INFO)
-
-
-@contextlib.contextmanager
-def _logging_to(file: IO[str]) -> Iterator[None]:
-  """Sends our log to a file, what there was before included."""
-  log = logging.getLogger("emergence")
-  to_file = _Handler(file)
-  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-  early, to_stderr = log.handlers
-  assert isinstance(early, logging.handlers.MemoryHandler)
-  early.setTarget(to_file)
-  early.close()
-  log.handlers = [to_file, to_stderr]
-  try:
-    yield
-    log.info("finished")
-  except blocks.Interrupted:
-    log.info("stopped by a signal")
-    raise
-  except Exception:
-    with contextlib.suppress(OSError):  # The error itself says more.
-      log.exception("stopped")
-    raise
-  finally:
-    log.handlers = []
 
 
 class _ProgressLine:
