@@ -19,6 +19,7 @@ from etils import epath
 
 from emergence import (
   backlog,
+  block_checkpoint,
   blocks,
   compilation_cache,
   console,
@@ -279,7 +280,7 @@ def _find_left(request: Request) -> list[backlog.Work]:
   config, workdir = request.config, request.workdir
   damage.set_aside_damaged(workdir, config)
   backlog.require_same_experiment(config, workdir)
-  blocks.remove_left_behind(config, workdir)
+  block_checkpoint.remove_left_behind(config, workdir)
   keep = _KEEP_PARAMS.value
   missing = backlog.seeds_without_params(
     config, workdir, request.cells, request.seeds, keep

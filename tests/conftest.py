@@ -101,12 +101,33 @@ def config(tiny) -> Config:
 
 
 @pytest.fixture(scope="session")
-def program(tiny):
-  """The first cell of `tiny`, compiled for two devices."""
+def program(config):
+  """The cell of `config`, compiled for two devices."""
   from emergence import compilation, hardware
 
   cell = Cell("count", 8, 1)
-  return compilation.compile_cell(tiny, cell, hardware.local_devices(2))
+  return compilation.compile_cell(config, cell, hardware.local_devices(2))
+
+
+@pytest.fixture(scope="session")
+def programs(config, program):
+  """The same for two devices and for one, as tests/training.py takes it."""
+  from emergence import compilation, hardware
+
+  cell, devices = Cell("count", 8, 1), hardware.local_devices(1)
+  alone = compilation.compile_cell(config, cell, devices)
+  return {2: {cell: program}, 1: {cell: alone}}
+
+
+@pytest.fixture
+def stop_after_each_update(monkeypatch):
+  """Trains so that each update is followed by a stop."""
+  from emergence import population
+
+  run = population.run
+  monkeypatch.setattr(
+    population, "run", lambda *args: run(*args, seconds_between_stops=0.0)
+  )
 
 
 @pytest.fixture(scope="session")

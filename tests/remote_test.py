@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import itertools
 import sys
@@ -12,11 +11,9 @@ from etils import epath
 
 from emergence import (
   backlog,
-  blocks,
+  block_checkpoint,
   checkpoint,
-  compilation,
   hardware,
-  population,
   records,
   remote,
   report,
@@ -32,26 +29,7 @@ from experiments import command
 
 CELL = Cell("count", 8, 1)
 
-
-@pytest.fixture(scope="module")
-def config(tiny):
-  """One cell, so that tests compile little."""
-  grid = dataclasses.replace(tiny.grid, depths=(1,))
-  return dataclasses.replace(tiny, grid=grid)
-
-
-@pytest.fixture(scope="module")
-def programs(config):
-  devices = hardware.local_devices(2)
-  return {CELL: compilation.compile_cell(config, CELL, devices)}
-
-
-@pytest.fixture(autouse=True)
-def stop_after_each_update(monkeypatch):
-  run = population.run
-  monkeypatch.setattr(
-    population, "run", lambda *args: run(*args, seconds_between_stops=0.0)
-  )
+pytestmark = pytest.mark.usefixtures("stop_after_each_update")
 
 
 @pytest.fixture
@@ -62,10 +40,10 @@ def workdir(bucket) -> epath.Path:
 def train(config, programs, workdir, work=None, **options):
   devices = hardware.local_devices(2)
   sweep.prepare(config, workdir, devices)
-  blocks.remove_left_behind(config, workdir)
+  block_checkpoint.remove_left_behind(config, workdir)
   if work is None:
     work = backlog.remaining(config, workdir, config.seeds.requested)
-  return sweep.run(config, workdir, work, devices, programs, **options)
+  return sweep.run(config, workdir, work, devices, programs[2], **options)
 
 
 def interrupt(config, programs, workdir, saving):
