@@ -1,4 +1,4 @@
-"""The configuration of an experiment: typed, validated, hashed.
+"""The configuration of an experiment: typed and validated.
 
 A `Config` has two parts. The *identity* (task, model, train, eval, the seed
 design and block, the root seed) says what is trained; with a width and a depth
@@ -7,12 +7,8 @@ grid and how many seeds) says how much of it is wanted and may grow in the same
 work directory.
 """
 
-import ast
 import dataclasses
-import difflib
-import hashlib
 import itertools
-import json
 import re
 import types
 import typing
@@ -341,114 +337,6 @@ def cells(config: Config) -> list[Cell]:
   ]
 
 
-def to_dict(config: Config) -> dict[str, Any]:
-  """The config as nested dicts, lists, numbers and strings."""
-  plain = dataclasses.asdict(config)
-  plain["train"]["learning_rate_by_width"] = {
-    str(width): rate for width, rate in config.train.learning_rate_by_width
-  }
-  return json.loads(json.dumps(plain))
-
-
-def from_dict(plain: Mapping[str, Any]) -> Config:
-  """Inverse of `to_dict`; raises ValueError on unknown keys or bad values."""
-  sections = {f.name: f.type for f in dataclasses.fields(Config)}
-  arguments = {}
-  for name, value in plain.items():
-    if name not in sections:
-      raise ValueError(_unknown_key(name, sections))
-    kind = sections[name]
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-      if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a mapping of fields, got {value!r}")
-      fields = [f.name for f in dataclasses.fields(kind)]
-      for key in value:
-        if key not in fields:
-          raise ValueError(_unknown_key(f"{name}.{key}", config_keys()))
-      value = kind(**value)
-    arguments[name] = value
-  return Config(**arguments)
-
-
-def identity(config: Config) -> dict[str, Any]:
-  """What is trained, without how much of it: the part that is hashed."""
-  plain = to_dict(config)
-  del plain["grid"]
-  request = ["count", "first", "num_init"]
-  if config.seeds.design != "crossed":
-    request.append("num_data")
-  for field in request:
-    del plain["seeds"][field]
-  return plain
-
-
-def identity_hash(config: Config) -> str:
-  """Hash of everything but the request; the same for all cells."""
-  return _hash(identity(config))
-
-
-def cell_hash(config: Config, cell: Cell) -> str:
-  """Hash of what defines one cell: the identity with its width and depth."""
-  return _hash(identity(config) | {"width": cell.width, "depth": cell.depth})
-
-
-def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
-  """The first identity key in which two configs differ, and both values."""
-  flat_a, flat_b = _flatten(identity(a)), _flatten(identity(b))
-  for key in [*flat_a, *(k for k in flat_b if k not in flat_a)]:
-    if flat_a.get(key) != flat_b.get(key):
-      return key, flat_a.get(key), flat_b.get(key)
-  return None
-
-
-def config_keys() -> list[str]:
-  """Every key that `override` takes."""
-  keys = []
-  for field in dataclasses.fields(Config):
-    if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-      keys += [f"{field.name}.{f.name}" for f in dataclasses.fields(field.type)]
-    else:
-      keys.append(field.name)
-  return keys
-
-
-def override(config: Config, assignments: Iterable[str]) -> Config:
-  """Applies `KEY=VALUE` texts, typed by the field they name.
-
-  All of them are applied before the result is validated, so that settings
-  which only fit together can be given in any order.
-
-  Args:
-    config: the config to start from.
-    assignments: texts such as `train.steps=500` or `grid.depths=[1,2,3]`.
-
-  Raises:
-    ValueError: an unknown key (the nearest valid ones are named) or a value
-      that does not fit.
-  """
-  plain = to_dict(config)
-  for text in assignments:
-    key, equals, value = text.partition("=")
-    key = key.strip()
-    if not equals:
-      raise ValueError(f"an override reads KEY=VALUE, got {text!r}")
-    if key not in config_keys():
-      raise ValueError(_unknown_key(key, config_keys()))
-    *section, field = key.split(".")
-    target = plain[section[0]] if section else plain
-    target[field] = _literal(value.strip())
-  return from_dict(plain)
-
-
-def _literal(text: str) -> Any:
-  if text.lower() in ("true", "false"):
-    return text.lower() == "true"
-  try:
-    return ast.literal_eval(text)
-  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-    return text  # What it is meant for says what it expects.
-
-
 def _coerce(key: str, value: Any, kind: Any) -> Any:
   """`value` as `kind`, where that loses nothing; else ValueError."""
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -504,28 +392,3 @@ def _require_choice(key: str, value: str, choices: tuple[str, ...]):
     raise ValueError(
       f"{key} must be one of {', '.join(choices)}, got {value!r}"
     )
-
-
-def _unknown_key(key: str, known: Iterable[str]) -> str:
-  known = list(known)
-  near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
-  last = key.rsplit(".", 1)[-1]
-  near = [k for k in known if k.rsplit(".", 1)[-1] == last] or near
-  return (
-    f"unknown config key {key!r}; did you mean {' or '.join(near or known)}?"
-  )
-
-
-def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for key, value in plain.items():
-    if isinstance(value, Mapping) and key != "learning_rate_by_width":
-      flat |= _flatten(value, f"{prefix}{key}.")
-    else:
-      flat[prefix + key] = value
-  return flat
-
-
-def _hash(plain: Mapping[str, Any]) -> str:
-  text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-  return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+  from emergence.compilation import Program
   from emergence.config import Cell, Config
   from emergence.estimate import Estimate
-  from emergence.population import Device, Program
+  from emergence.hardware import Device
   from emergence.sweep import Progress
 
 

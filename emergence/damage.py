@@ -12,7 +12,7 @@ import time
 
 from etils import epath
 
-from emergence import records, records_file, sweep
+from emergence import backlog, records, records_file
 from emergence.config import Config
 from emergence.records_file import DamagedError
 
@@ -47,7 +47,7 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
       cause = error.__cause__ or error
       reasons[path] = " ".join(str(cause).split())
     else:
-      sweep.require_same_experiment(config, workdir)
+      backlog.require_same_experiment(config, workdir)
   for path in records.files(workdir):
     try:
       _require_whole(path, config)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emergence import model, population
+from emergence import compilation, model, population
+from emergence.backlog import Work
 from emergence.config import Cell, Config
-from emergence.population import Device
-from emergence.sweep import Work
+from emergence.hardware import Device
 
 # A cell whose single update of one block is predicted to take longer than this
 # is not timed but extrapolated.
@@ -51,15 +51,15 @@ def estimate(
   estimates: dict[Cell, Estimate] = {}
   seconds_per_flop = None
   for item in sorted(work, key=lambda item: _step_flops(config, item.cell)):
-    arch = population.make_architecture(config, item.cell)
+    arch = compilation.make_architecture(config, item.cell)
     flops = _step_flops(config, item.cell)
     predicted = seconds_per_flop and flops * seconds_per_flop
     bytes_per_block, num_blocks, seconds = None, len(devices), predicted
     is_measured = False
     if predicted is None or predicted <= _LONGEST_PROBE_SECONDS:
       try:
-        program = population.compile_cell(config, item.cell, devices)
-      except population.DoesNotFitError as error:
+        program = compilation.compile_cell(config, item.cell, devices)
+      except compilation.DoesNotFitError as error:
         bytes_per_block, seconds = error.bytes_per_block, None
       else:
         bytes_per_block = program.bytes_per_device
@@ -82,7 +82,7 @@ def estimate(
 def _step_flops(config: Config, cell: Cell) -> float:
   """Floating-point operations of one update of one seed."""
   return model.train_flops(
-    population.make_architecture(config, cell),
+    compilation.make_architecture(config, cell),
     config.train.batch_size,
     config.task.context_length,
   )

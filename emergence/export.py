@@ -13,8 +13,9 @@ import numpy as np
 import safetensors.numpy
 from etils import epath
 
-from emergence import model, population, records, tasks
-from emergence.config import Cell, Config, identity_hash
+from emergence import compilation, model, records, tasks
+from emergence.config import Cell, Config
+from emergence.identity import identity_hash
 from emergence.model import Architecture, Params
 from emergence.params import load_params
 from emergence.records import write_atomically
@@ -70,7 +71,7 @@ def export(
       the folder holds something else.
   """
   config = records.read_config(workdir)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   params = load_params(workdir, cell, seed, step)
   _require_shapes(params, arch)
   task = tasks.make_task(config.task, config.eval.items)

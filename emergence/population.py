@@ -1,97 +1,28 @@
-"""Many seeds at once: vmap over a block, blocks spread over the devices.
+"""Blocks of seeds in training: advanced together, evaluated, captured.
 
-On CPU the seeds of a block are mapped over one after another instead, which
-computes the same in half of the time.
-
-The only module that knows that seeds are many. One compiled program advances
-`seeds.block` seeds on each device of a mesh with the single axis `seeds`; the
-devices never talk to each other. What a seed computes depends on the block
-width and on the program, not on its neighbours: a short block is filled up
-with repeats, and how many updates a call makes of each seed is data, so that
-padding, seeds that diverged and devices without a block stand still.
+What a seed computes depends on the block width and on the program, not on its
+neighbours: a short block is filled up with repeats, and how many updates a call
+makes of each seed is data, so that padding, seeds that diverged and devices
+without a block stand still.
 """
 
-import contextlib
 import dataclasses
 import functools
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from emergence import evaluate, host_memory, model, processes, tasks, train
-from emergence.config import Cell, Config
+from emergence import processes, train
+from emergence.compilation import Program
 from emergence.evaluate import Scores
-from emergence.model import Architecture, Params
+from emergence.model import Params
 from emergence.train import TrainState
 
 Array = jax.Array
-
-# A jax.Device; the name jax exports is no type to type checkers.
-Device = Any
-
-_AXIS = "seeds"
-_SHARDED = PartitionSpec(_AXIS)
-
-# Batches drawn at a time: generating random bits is many small operations,
-# which cost a model of width 16 as much as half of its step if done in each.
-STEPS_DRAWN = 16
-
-# Left to everything that the compiled programs do not account for: the runtime,
-# the other programs of the sweep, fragmentation.
-_USABLE_SHARE = 0.8
-
-
-class DoesNotFitError(ValueError):
-  """A block of seeds needs more memory than a device has.
-
-  Attributes:
-    bytes_per_block: what it needs.
-  """
-
-  def __init__(self, message: str, bytes_per_block: int):
-    super().__init__(message)
-    self.bytes_per_block = bytes_per_block
-
-
-class Program(NamedTuple):
-  """One cell, compiled for a mesh of D devices with `block` seeds on each.
-
-  Attributes:
-    config: the experiment.
-    arch: the architecture of the cell.
-    mesh: the devices, on the axis `seeds`.
-    init: (init seeds, data seeds), int32 [D·block] each -> TrainState.
-    advance: (TrainState, sum of losses, float32 [D·block], number of updates,
-      int32 [D·block]) -> (TrainState, sum of losses); donates the first two.
-    evaluate: params -> (Scores, finite, bool [D·block]).
-    bytes_per_device: what one device needs to hold and run its block.
-    state: shapes, types and shardings of the TrainState.
-  """
-
-  config: Config
-  arch: Architecture
-  mesh: Mesh
-  init: Callable[[Array, Array], TrainState]
-  advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
-  evaluate: Callable[[Params], tuple[Scores, Array]]
-  bytes_per_device: int
-  state: TrainState
-
-  @property
-  def num_blocks(self) -> int:
-    """Blocks that run together, one a device."""
-    return self.mesh.size
-
-  def is_here(self, place: int) -> bool:
-    """Whether this process has the device of a block."""
-    return self.mesh.devices.flat[place].process_index == jax.process_index()
 
 
 class Snapshot(NamedTuple):
@@ -150,105 +81,6 @@ class Stop(NamedTuple):
   capture: Callable[[], list[BlockState]]
   train_seconds: float
   evaluate_seconds: float
-
-
-def make_architecture(config: Config, cell: Cell) -> Architecture:
-  """The architecture of a cell; raises ValueError on an invalid width."""
-  vocab_size = len(tasks.make_task(config.task).symbols)
-  return model.make_architecture(
-    config.model, config.train, cell.width, cell.depth, vocab_size
-  )
-
-
-def compile_cell(
-  config: Config, cell: Cell, devices: Sequence[Device]
-) -> Program:
-  """Compiles a cell for as many of the devices as memory allows.
-
-  Args:
-    config: the experiment.
-    cell: width and depth.
-    devices: local devices of one kind; each takes one block.
-
-  Raises:
-    ValueError: the cell is invalid.
-    DoesNotFitError: one block does not fit in memory.
-  """
-  program = _compile(config, cell, devices)
-  own = [d for d in devices if d.process_index == jax.process_index()]
-  fit = plan_blocks(program.bytes_per_device, len(own), memory_budget(own))
-  if len(own) < len(devices):
-    # All processes go on with all their devices, or none does.
-    (is_scarce,) = processes.any_of(fit < len(own))
-    fit = 0 if is_scarce else len(devices)
-  if not fit:
-    raise DoesNotFitError(
-      f"a block of {config.seeds.block} seeds of {cell} needs"
-      f" {program.bytes_per_device / 2**30:.2f} GiB and"
-      f" {memory_budget(devices)[0] / 2**30:.2f} GiB are usable; lower"
-      " seeds.block",
-      program.bytes_per_device,
-    )
-  if fit < len(devices):
-    program = _compile(config, cell, devices[:fit])
-  return program
-
-
-def plan_blocks(
-  bytes_per_block: int, num_devices: int, budget: tuple[int, bool]
-) -> int:
-  """How many blocks run together, one a device.
-
-  Args:
-    bytes_per_block: memory of one block.
-    num_devices: devices at hand.
-    budget: usable bytes, and whether all devices share them.
-
-  Returns:
-    A number of blocks, 0 where not even one fits.
-  """
-  usable, is_shared = budget
-  fit = usable // max(bytes_per_block, 1)
-  return min(num_devices, fit) if is_shared else num_devices * (fit > 0)
-
-
-def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
-  """Bytes that blocks may use, and whether the devices share them.
-
-  CPU devices share the host's free memory; accelerators have their own, as
-  their allocator reports it, in the process that they belong to alone.
-  """
-  if devices[0].platform == "cpu":
-    return int(_USABLE_SHARE * host_memory.available()), True
-  own = [d for d in devices if d.process_index == jax.process_index()]
-  limits = [(d.memory_stats() or {}).get("bytes_limit") for d in own]
-  known = [limit for limit in limits if limit]
-  # A device that does not report its memory is left to fail by itself.
-  return (int(_USABLE_SHARE * min(known)) if known else 2**62), False
-
-
-def local_devices(count: int | None = None) -> list[Device]:
-  """The devices of this process; on CPU, one for each core.
-
-  Call it before anything else touches a device: JAX fixes the number of CPU
-  devices when it first needs one.
-
-  Args:
-    count: how many to use; all of them where None. On CPU it may exceed the
-      number of cores.
-
-  Raises:
-    ValueError: fewer devices than asked for.
-  """
-  with contextlib.suppress(RuntimeError):  # Raised once devices are in use.
-    jax.config.update("jax_num_cpu_devices", count or _num_cores())
-  devices = jax.local_devices()
-  if count is not None and not 1 <= count <= len(devices):
-    raise ValueError(
-      f"--devices={count}: this machine has {len(devices)}"
-      f" {devices[0].platform} devices"
-    )
-  return devices[:count]
 
 
 def seconds_per_step(program: Program) -> float:
@@ -376,7 +208,7 @@ def _start(
     training.loss_sum = _put(program, loss_sum_N)
     words = jax.tree.map(lambda x: _put(program, x), state)
     wrap = functools.partial(jax.random.wrap_key_data, impl=train.KEY_TYPE)
-    key = jax.jit(wrap, out_shardings=_sharding(program))(words.data_key)
+    key = jax.jit(wrap, out_shardings=program.sharding)(words.data_key)
     training.state = words._replace(data_key=key)
   return training
 
@@ -505,134 +337,5 @@ def _init(program: Program, padded: Sequence[int]) -> TrainState:
 def _put(program: Program, values_N: np.ndarray) -> Array:
   """Values along the axis `seeds`, each on the device that needs it."""
   return jax.make_array_from_callback(
-    values_N.shape, _sharding(program), lambda index: values_N[index]
+    values_N.shape, program.sharding, lambda index: values_N[index]
   )
-
-
-def _sharding(program: Program) -> NamedSharding:
-  return NamedSharding(program.mesh, _SHARDED)
-
-
-def _num_cores() -> int:
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
-class _SeedFunctions(NamedTuple):
-  """What a program does, written for one seed."""
-
-  init: Callable[[Array, Array], TrainState]
-  advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
-  evaluate: Callable[[Params], tuple[Scores, Array]]
-
-
-def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
-  task = tasks.make_task(config.task, config.eval.items)
-  init_state, train_step = train.make_train(config, task, arch)
-  sample = train.make_sampler(config, task)
-  score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
-
-  def init(init_seed: Array, data_seed: Array) -> TrainState:
-    return init_state(*train.seed_keys(config.root_seed, init_seed, data_seed))
-
-  def advance(
-    state: TrainState, loss_sum: Array, num_steps: Array
-  ) -> tuple[TrainState, Array]:
-    def draw_and_train(group, carry):
-      state, _ = carry
-      steps = state.step + jnp.arange(STEPS_DRAWN)
-      batches = jax.vmap(sample, (None, 0))(state.data_key, steps)
-
-      def body(i, carry):
-        state, loss_sum = carry
-        state, loss = train_step(state, jax.tree.map(lambda x: x[i], batches))
-        return state, loss_sum + loss
-
-      left = jnp.minimum(num_steps - group * STEPS_DRAWN, STEPS_DRAWN)
-      return jax.lax.fori_loop(0, left, body, carry)
-
-    num_groups = -(-num_steps // STEPS_DRAWN)
-    return jax.lax.fori_loop(0, num_groups, draw_and_train, (state, loss_sum))
-
-  def evaluate_and_check(params: Params) -> tuple[Scores, Array]:
-    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
-    return score(params), jnp.stack(finite).all()
-
-  return _SeedFunctions(init, advance, evaluate_and_check)
-
-
-def _map(function: Callable) -> Callable:
-  """Like vmap, but one after another."""
-  return lambda *args: jax.lax.map(lambda args: function(*args), args)
-
-
-def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
-  """Compiles the functions of one seed for a block on each device."""
-  arch = make_architecture(config, cell)
-  one_seed = _seed_functions(config, arch)
-  mesh = Mesh(np.array(devices), (_AXIS,))
-  sharding = NamedSharding(mesh, _SHARDED)
-
-  def over_devices(function, **options):
-    # The check of what is replicated has nothing to find: all axes are seeds.
-    mapped = jax.shard_map(
-      function,
-      mesh=mesh,
-      in_specs=_SHARDED,
-      out_specs=_SHARDED,
-      check_vma=False,
-    )
-    return jax.jit(mapped, **options)
-
-  def one_a_seed(kind) -> jax.ShapeDtypeStruct:
-    shape = (len(devices) * config.seeds.block,)
-    return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
-
-  # A CPU core trains one seed after another, so that a seed stays in its cache
-  # and products stay two-dimensional; accelerators need many seeds to be busy.
-  over_seeds = _map if devices[0].platform == "cpu" else jax.vmap
-
-  seeds = one_a_seed(jnp.int32)
-  init = over_devices(jax.vmap(one_seed.init))
-  state = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-    jax.eval_shape(init, seeds, seeds),
-  )
-  advance = (
-    over_devices(over_seeds(one_seed.advance), donate_argnums=(0, 1))
-    .lower(state, one_a_seed(jnp.float32), seeds)
-    .compile()
-  )
-  evaluate_ = (
-    over_devices(over_seeds(one_seed.evaluate)).lower(state.params).compile()
-  )
-  return Program(
-    config,
-    arch,
-    mesh,
-    init.lower(seeds, seeds).compile(),
-    advance,
-    evaluate_,
-    _state_bytes(state, len(devices))
-    + max(_work_bytes(advance), _work_bytes(evaluate_)),
-    state,
-  )
-
-
-def _state_bytes(state: TrainState, num_devices: int) -> int:
-  leaves = jax.tree.leaves(state)
-  # A threefry key is two words.
-  return (
-    sum(
-      x.size * (8 if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else 4)
-      for x in leaves
-    )
-    // num_devices
-  )
-
-
-def _work_bytes(compiled) -> int:
-  """Scratch memory of a compiled program on each device, where it is known."""
-  analysis = compiled.memory_analysis()
-  return analysis.temp_size_in_bytes if analysis else 0

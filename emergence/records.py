@@ -21,14 +21,9 @@ import pyarrow as pa
 from etils import epath
 
 from emergence import records_file
-from emergence.config import (
-  Cell,
-  Config,
-  cell_hash,
-  from_dict,
-  identity_hash,
-  to_dict,
-)
+from emergence.config import Cell, Config
+from emergence.config_dict import from_dict, to_dict
+from emergence.identity import cell_hash, identity_hash
 from emergence.records_file import SCHEMA, read_provenance, seeds_of_file
 from emergence.remote import is_remote
 

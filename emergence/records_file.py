@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
-from emergence.config import Cell, Config, from_dict
+from emergence.config import Cell, Config
+from emergence.config_dict import from_dict
 
 _METADATA_KEY = b"emergence"
 _DIGEST_KEY = "emergence_sha256"

@@ -14,6 +14,7 @@ from scipy import stats
 from emergence import budget, console, figures, records
 from emergence import config as config_lib
 from emergence.config import Config
+from emergence.config_dict import to_dict
 from emergence.report import Section, Table
 from emergence.statistics import success, summary
 
@@ -414,7 +415,7 @@ def _setting(sweep: Sweep) -> Section:
     "config",
     "Config",
     "The whole setting, as in config.json.",
-    code=json.dumps(config_lib.to_dict(sweep.config), indent=2),
+    code=json.dumps(to_dict(sweep.config), indent=2),
   )
 
 

@@ -1,8 +1,7 @@
-"""Cells × blocks of seeds: what is done, what is left, and doing it."""
+"""Trains what is left of a sweep, a group of blocks after another."""
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import logging
 import math
@@ -13,33 +12,22 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import blocks, population, processes, records
-from emergence import config as config_lib
+from emergence import backlog, blocks, compilation, processes, records
+from emergence.backlog import Work
 from emergence.blocks import Interrupted, Job, Saving
 from emergence.budget import RunFile, Stopwatch
 from emergence.checkpoint import Checkpointer
 from emergence.claims import Claims, look_anew
+from emergence.compilation import Program
 from emergence.config import Cell, Config
-from emergence.params import kept_files
-from emergence.population import Device, Program
+from emergence.config_dict import to_dict
+from emergence.hardware import Device
+from emergence.identity import identity_hash
 
 _LOG = logging.getLogger("emergence")
 
-KEEP_PARAMS = ("none", "final", "all")
-
 _SECONDS_BETWEEN_REPORTS = 10.0
 _SECONDS_BETWEEN_LOOKS = 5.0
-
-
-class Work(NamedTuple):
-  """What is left of one cell: blocks of seed indices, cut by `seeds.block`."""
-
-  cell: Cell
-  blocks: list[list[int]]
-
-  @property
-  def num_seeds(self) -> int:
-    return sum(len(block) for block in self.blocks)
 
 
 class Progress(NamedTuple):
@@ -67,25 +55,6 @@ class Progress(NamedTuple):
   seconds_left: float
 
 
-def check(config: Config) -> None:
-  """Raises ValueError where a cell of the config cannot be built."""
-  for cell in config_lib.cells(config):
-    population.make_architecture(config, cell)
-
-
-def require_same_experiment(config: Config, workdir: epath.Path) -> None:
-  """Raises ValueError where a work directory holds another experiment."""
-  if not (workdir / "config.json").exists():
-    return
-  there = records.read_config(workdir)
-  if difference := config_lib.first_difference(there, config):
-    key, value, other = difference
-    raise ValueError(
-      f"{workdir} holds another experiment: {key} is {value} there and"
-      f" {other} here; use another --workdir"
-    )
-
-
 def prepare(
   config: Config, workdir: epath.Path, devices: Sequence[Device]
 ) -> None:
@@ -95,15 +64,15 @@ def prepare(
     ValueError: the directory holds another experiment.
     OSError: the directory cannot be written.
   """
-  require_same_experiment(config, workdir)
+  backlog.require_same_experiment(config, workdir)
   if records.files(workdir) and not (workdir / "config.json").exists():
     _LOG.warning(
       "%s was missing beside records; written again", workdir / "config.json"
     )
   workdir.mkdir(parents=True, exist_ok=True)
   content = {
-    "config": config_lib.to_dict(config),
-    "identity_hash": config_lib.identity_hash(config),
+    "config": to_dict(config),
+    "identity_hash": identity_hash(config),
     "versions": records.versions(),
     "devices": {
       "platform": devices[0].platform,
@@ -114,84 +83,6 @@ def prepare(
   records.write_atomically(
     workdir / "config.json", json.dumps(content, indent=2).encode()
   )
-
-
-def remaining(
-  config: Config, workdir: epath.Path, seeds: Sequence[int]
-) -> list[Work]:
-  """What of the cells × seeds has no records yet, in the order of the grid."""
-  left = []
-  for cell in config_lib.cells(config):
-    done = records.finished_seeds(workdir, config, cell)
-    missing = [seed for seed in sorted(set(seeds)) if seed not in done]
-    if missing:
-      left.append(Work(cell, cut_blocks(missing, config.seeds.block)))
-  return left
-
-
-def shard(
-  work: Sequence[Work],
-  config: Config,
-  cells: Sequence[Cell],
-  seeds: Sequence[int],
-  index: int,
-  count: int,
-) -> list[Work]:
-  """One of `count` shares of some work that have no block in common.
-
-  The blocks of all that was asked for are dealt out one by one, cell after
-  cell, so that no share has more than one block more than another. A block's
-  share stays the same while other blocks are finished.
-
-  Args:
-    work: what is left of the cells × seeds.
-    config: the experiment.
-    cells: that were asked for.
-    seeds: that were asked for, of each cell.
-    index: which share, 0 … count − 1.
-    count: how many shares there are.
-  """
-  numbers = sorted({seed // config.seeds.block for seed in seeds})
-  asked = itertools.product(cells, numbers)
-  own = set(itertools.islice(asked, index, None, count))
-  shares = []
-  for cell, blocks_ in work:
-    mine = [x for x in blocks_ if (cell, blocks.index(config, x)) in own]
-    if mine:
-      shares.append(Work(cell, mine))
-  return shares
-
-
-def seeds_without_params(
-  config: Config,
-  workdir: epath.Path,
-  cells: Sequence[Cell],
-  seeds: Sequence[int],
-  keep_params: str,
-) -> int:
-  """How many finished seeds lack parameters that `keep_params` asks for."""
-  wanted = {
-    "none": set(),
-    "final": {config.train.steps},
-    "all": set(config.eval_steps),
-  }[keep_params]
-  count = 0
-  for cell in cells if wanted else ():
-    # First the records: of a block that another process finishes meanwhile, the
-    # parameters are there before them.
-    finished = records.finished_seeds(workdir, config, cell) & set(seeds)
-    look_anew(workdir / "params" / str(cell))
-    kept = kept_files(workdir, cell)
-    count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
-  return count
-
-
-def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
-  """Groups increasing seed indices by seed // block."""
-  groups: dict[int, list[int]] = {}
-  for seed in seeds:
-    groups.setdefault(seed // block, []).append(seed)
-  return list(groups.values())
 
 
 def compile_largest(
@@ -212,7 +103,7 @@ def compile_largest(
   """
   # Activations govern the memory.
   largest = max((w.cell for w in work), key=lambda c: c.width * c.depth)
-  return {largest: population.compile_cell(config, largest, devices)}
+  return {largest: compilation.compile_cell(config, largest, devices)}
 
 
 def run(
@@ -236,7 +127,7 @@ def run(
   Args:
     config: the experiment; `prepare` has claimed the directory for it.
     workdir: the work directory.
-    work: what to train, as `remaining` returns it.
+    work: what to train, as `backlog.remaining` returns it.
     devices: local devices of one kind; each takes one block at a time.
     programs: cells that are compiled already, for these devices.
     saving: when blocks in training are saved, and which parameters are kept.
@@ -369,7 +260,7 @@ def _wait(job: Job, queues: Sequence[_Queue]) -> None:
 def _compile(job: Job, cell: Cell, devices: Sequence[Device]) -> Program:
   _LOG.info("%s: compiling", cell)
   with job.watch.phase("compile"):
-    return population.compile_cell(job.config, cell, devices)
+    return compilation.compile_cell(job.config, cell, devices)
 
 
 def _train(

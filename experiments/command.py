@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
-from emergence import config as config_lib
 from emergence import remote
 from emergence.config import Config
+from emergence.overrides import override
 from experiments import configs
 
 # What a user or a machine can get wrong; anything else is a defect of ours.
@@ -108,7 +108,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     found = importlib.import_module(f"{configs.__name__}.{name}").config
   if not isinstance(found, Config):
     raise ValueError(f"--config: {name} defines no `config` of type Config")
-  return config_lib.override(found, overrides)
+  return override(found, overrides)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from absl import flags
 
+from emergence import compilation, console, model
 from emergence import config as config_lib
-from emergence import console, model, population
 from emergence.config import Cell, Config
 from experiments import command
 
@@ -129,7 +129,7 @@ def main() -> None:
 
 def cost(config: Config, cell: Cell, chip: Chip) -> CellCost:
   """The cost of one cell by the arithmetic of experiments/accelerators.md."""
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   tokens = config.train.batch_size * config.task.context_length
   flops = model.train_flops(
     arch, config.train.batch_size, config.task.context_length

@@ -8,25 +8,24 @@ widths or depths extends a finished one.
 
 import contextlib
 import logging
-import logging.handlers
-import os
 import re
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from absl import flags
 from etils import epath
 
 from emergence import (
+  backlog,
+  block_checkpoint,
   blocks,
   compilation_cache,
   console,
   damage,
   estimate,
-  population,
+  hardware,
   processes,
   records,
   remote,
@@ -37,8 +36,8 @@ from emergence.blocks import Saving
 from emergence.budget import Stopwatch
 from emergence.claims import Claims
 from emergence.config import Cell, Config
-from emergence.population import Device
-from experiments import command
+from emergence.hardware import Device
+from experiments import command, sweep_log
 from experiments.stopping import EXIT_CODE, StopRequest
 
 _CONFIG = flags.DEFINE_string(
@@ -73,7 +72,7 @@ _SHARD = flags.DEFINE_string(
 _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
   "none",
-  list(sweep.KEEP_PARAMS),
+  list(backlog.KEEP_PARAMS),
   "Which parameters to keep: none, after the last update, or at every"
   " evaluation.",
 )
@@ -182,7 +181,7 @@ def read_request() -> Request:
       " blocks; give one of the two"
     )
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
-  sweep.check(config)
+  backlog.check(config)
   seeds = config.seeds.requested
   if _SEEDS.value is not None:
     seeds = command.parse_seeds(_SEEDS.value)
@@ -207,12 +206,12 @@ def _parse_shard(text: str | None) -> tuple[int, int]:
   return int(match[1]), int(match[2])
 
 
-def remaining(request: Request) -> list[sweep.Work]:
+def remaining(request: Request) -> list[backlog.Work]:
   """What of it has no records yet."""
-  work = sweep.remaining(request.config, request.workdir, request.seeds)
+  work = backlog.remaining(request.config, request.workdir, request.seeds)
   work = [item for item in work if item.cell in request.cells]
   asked = request.cells, request.seeds
-  return sweep.shard(work, request.config, *asked, *request.shard)
+  return backlog.shard(work, request.config, *asked, *request.shard)
 
 
 def show_table(request: Request) -> None:
@@ -251,10 +250,10 @@ def _sweep(should_stop: StopRequest) -> None:
       _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
     )
     return
-  _warn_on_stderr()
+  sweep_log.warn_on_stderr()
   # One process looks for all, lest others read what it is moving.
   left = processes.agree(_find_left(request) if processes.is_first() else None)
-  work = [sweep.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
+  work = [backlog.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -276,14 +275,14 @@ def _sweep(should_stop: StopRequest) -> None:
   show_table(request)
 
 
-def _find_left(request: Request) -> list[sweep.Work]:
+def _find_left(request: Request) -> list[backlog.Work]:
   """What is left to train, once what is damaged is out of the way."""
   config, workdir = request.config, request.workdir
   damage.set_aside_damaged(workdir, config)
-  sweep.require_same_experiment(config, workdir)
-  blocks.remove_left_behind(config, workdir)
+  backlog.require_same_experiment(config, workdir)
+  block_checkpoint.remove_left_behind(config, workdir)
   keep = _KEEP_PARAMS.value
-  missing = sweep.seeds_without_params(
+  missing = backlog.seeds_without_params(
     config, workdir, request.cells, request.seeds, keep
   )
   if missing:
@@ -298,7 +297,7 @@ def _find_left(request: Request) -> list[sweep.Work]:
 def _train(
   config: Config,
   workdir: epath.Path,
-  work: list[sweep.Work],
+  work: list[backlog.Work],
   devices: list[Device],
   saving: Saving,
   should_stop: StopRequest,
@@ -314,12 +313,15 @@ def _train(
     with watch.phase("compile"):
       programs = sweep.compile_largest(config, work, devices)
     for cell, program in programs.items():
-      budget, _ = population.memory_budget(devices)
+      budget, _ = hardware.memory_budget(devices)
       _print(console.format_plan(program, cell, budget))
     if processes.is_first():
       sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
-    with _log(workdir) as file, _logging_to(file):
+    with (
+      sweep_log.opened(workdir, _SHARD.value) as file,
+      sweep_log.written_to(file),
+    ):
       seeds = sweep.run(
         config,
         workdir,
@@ -356,7 +358,7 @@ def _devices() -> list[Device]:
       " or none of them"
     )
   if not _DISTRIBUTED.value:
-    return population.local_devices(_DEVICES.value)
+    return hardware.local_devices(_DEVICES.value)
   if _DRY_RUN.value:
     raise ValueError("--dry_run is for one process, without --distributed")
   processes.join(
@@ -384,80 +386,10 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
     yield claims
 
 
-@contextlib.contextmanager
-def _log(workdir: epath.Path) -> Iterator[IO[str]]:
-  """The log, whose own end does not hide what ended the run."""
-  file = _log_file(workdir)
-  try:
-    yield file
-  except BaseException:
-    with contextlib.suppress(OSError):
-      file.close()
-    raise
-  file.close()
-
-
-def _log_file(workdir: epath.Path) -> IO[str]:
-  """The log to go on with; object stores cannot append, so one a run there."""
-  if not processes.is_first():
-    return open(os.devnull, "w", encoding="utf-8")
-  if remote.is_remote(workdir):
-    # Several may begin in one second, and one overwrites what is there.
-    parts = [time.strftime("log-%Y%m%d-%H%M%S"), uuid.uuid4().hex[:8]]
-    if _SHARD.value is not None:
-      parts.append(f"shard-{_SHARD.value.replace('/', '-of-')}")
-    return (workdir / "-".join(parts)).open("w", encoding="utf-8")
-  return (workdir / "log").open("a", encoding="utf-8")
-
-
-class _Handler(logging.StreamHandler):
-  """A handler that lets errors through, such as that of a full disk."""
-
-  def handleError(self, record: logging.LogRecord) -> None:
-    raise  # Python calls this while it handles the error.
-
-
-def _warn_on_stderr() -> None:
-  """Shows warnings, and keeps what is logged until there is a file for it."""
-  log = logging.getLogger("emergence")
-  to_stderr = logging.StreamHandler()
-  to_stderr.setLevel(logging.WARNING)
-  # Tracebacks are for the log; stderr gets the one line of the error.
-  to_stderr.addFilter(lambda record: record.exc_info is None)
-  early = logging.handlers.MemoryHandler(1000, logging.CRITICAL + 1)
-  log.handlers, log.propagate = [early, to_stderr], False
-  log.setLevel(logging.INFO)
-
-
-@contextlib.contextmanager
-def _logging_to(file: IO[str]) -> Iterator[None]:
-  """Sends our log to a file, what there was before included."""
-  log = logging.getLogger("emergence")
-  to_file = _Handler(file)
-  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-  early, to_stderr = log.handlers
-  assert isinstance(early, logging.handlers.MemoryHandler)
-  early.setTarget(to_file)
-  early.close()
-  log.handlers = [to_file, to_stderr]
-  try:
-    yield
-    log.info("finished")
-  except blocks.Interrupted:
-    log.info("stopped by a signal")
-    raise
-  except Exception:
-    with contextlib.suppress(OSError):  # The error itself says more.
-      log.exception("stopped")
-    raise
-  finally:
-    log.handlers = []
-
-
 class _ProgressLine:
   """One line a cell: rewritten on a terminal, now and then a line elsewhere."""
 
-  def __init__(self, work: list[sweep.Work]):
+  def __init__(self, work: list[backlog.Work]):
     self._cells = [item.cell for item in work]
     self._is_terminal = sys.stdout.isatty()
     self._last_printed = time.monotonic()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from emergence import records
+from emergence.backlog import Work
 from emergence.config import Cell
-from emergence.sweep import Work
 from experiments import stopping
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from etils import epath
 
 from emergence import records
+from emergence.backlog import Work, cut_blocks
 from emergence.config import Cell
 from emergence.console import align
-from emergence.sweep import Work, cut_blocks
 from launch import submissions, workers
 from launch.array import Task, format_seeds
 from launch.submissions import Submission

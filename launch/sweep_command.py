@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
-from emergence import sweep as sweep_lib
+from emergence import backlog
 from emergence.remote import is_remote
 from experiments import sweep
 
@@ -44,7 +44,7 @@ def read_request() -> sweep.Request:
       f" {request.workdir}; use launch.tpu_vm, or experiments.sweep with"
       " --shard=I/N on each of N machines"
     )
-  sweep_lib.require_same_experiment(request.config, request.workdir)
+  backlog.require_same_experiment(request.config, request.workdir)
   return request
 
 

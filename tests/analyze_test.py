@@ -217,16 +217,16 @@ def test_a_folder_of_harness_results(tmp_path):
 
 @pytest.mark.slow
 def test_a_work_directory(tiny, tmp_path):
-  from emergence import population, sweep
+  from emergence import backlog, hardware, sweep
 
   workdir = tmp_path / "run"
   workdir.mkdir()
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   from etils import epath
 
   sweep.prepare(tiny, epath.Path(workdir), devices)
   work = [
-    sweep.Work(Cell("count", 8, depth), [[0, 1, 2, 3], [4, 5, 6, 7]])
+    backlog.Work(Cell("count", 8, depth), [[0, 1, 2, 3], [4, 5, 6, 7]])
     for depth in (1, 2)
   ]
   sweep.run(tiny, epath.Path(workdir), work, devices)

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from emergence.backlog import Work
 from emergence.config import Cell
-from emergence.sweep import Work
 from launch import array
 from launch.array import Resources, Task
 

@@ -5,7 +5,7 @@ import pytest
 from etils import epath
 
 from emergence import budget, console
-from emergence.population import local_devices
+from emergence.hardware import local_devices
 
 SECONDS = dict.fromkeys((*budget.PHASES, "other"), 1.0)
 

@@ -174,7 +174,7 @@ def test_bad_seeds_are_refused(text):
 def test_every_named_config_can_be_built():
   import pkgutil
 
-  from emergence import sweep
+  from emergence import backlog
   from experiments import configs
 
   names = [m.name for m in pkgutil.iter_modules(configs.__path__)]
@@ -182,7 +182,7 @@ def test_every_named_config_can_be_built():
   for name in names:
     config = command.load_config(name)
     assert isinstance(config, Config)
-    sweep.check(config)
+    backlog.check(config)
 
 
 @pytest.mark.parametrize(

@@ -1,141 +1,9 @@
 import dataclasses
-import json
 
 import pytest
 
-from emergence import config as config_lib
-from emergence.config import Cell, Config, GridConfig, SeedsConfig, TrainConfig
-
-
-def test_a_config_survives_json(tiny):
-  config = config_lib.override(
-    tiny, ["train.learning_rate_by_width={16: 0.003, 8: 1}"]
-  )
-  text = json.dumps(config_lib.to_dict(config))
-  assert config_lib.from_dict(json.loads(text)) == config
-  assert config.train.learning_rate_at(16) == 0.003
-  assert config.train.learning_rate_at(8) == 1.0
-  assert config.train.learning_rate_at(32) == config.train.learning_rate
-
-
-@pytest.mark.parametrize(
-  ("assignment", "read", "value"),
-  [
-    ("train.steps=500", lambda c: c.train.steps, 500),
-    ("train.learning_rate=1", lambda c: c.train.learning_rate, 1.0),
-    ("train.learning_rate=1e-4", lambda c: c.train.learning_rate, 1e-4),
-    ("task.packed=false", lambda c: c.task.packed, False),
-    ("task.packed=True", lambda c: c.task.packed, True),
-    ("task.name=null", lambda c: c.task.name, "null"),
-    ("grid.depths=[1,2,3]", lambda c: c.grid.depths, (1, 2, 3)),
-    ("grid.depths=(5,)", lambda c: c.grid.depths, (5,)),
-    ("root_seed = 7", lambda c: c.root_seed, 7),
-  ],
-)
-def test_an_override_is_typed_by_its_field(assignment, read, value):
-  found = read(config_lib.override(Config(), [assignment]))
-  assert found == value
-  assert type(found) is type(value)
-
-
-@pytest.mark.parametrize(
-  ("assignment", "message"),
-  [
-    ("train.stepz=500", "did you mean train.steps"),
-    ("steps=500", "did you mean train.steps"),
-    ("nonsense=1", "unknown config key 'nonsense'"),
-    ("train=1", "unknown config key 'train'"),
-    ("train.steps", "reads KEY=VALUE"),
-    ("train.steps=many", "train.steps must be a whole number, got 'many'"),
-    ("train.steps=1.5", "train.steps must be a whole number"),
-    ("train.steps=True", "train.steps must be a whole number"),
-    ("train.steps=0", "train.steps must be at least 1"),
-    ("train.learning_rate=1e999", "must be a finite number"),
-    ("train.learning_rate=None", "must be a number"),
-    ("train.warmup_fraction=1.0", r"must be in \[0, 1\)"),
-    ("train.learning_rate_by_width=3", "must read like"),
-    ("train.learning_rate_by_width={16:-1.0}", "rates above 0"),
-    ("train.compute_dtype=float8", "one of float32, bfloat16"),
-    ("train.matmul_precision=low", "one of default, high, highest"),
-    ("task.packed=1", "true or false"),
-    ("task.test_lengths=[20,10]", "increasing"),
-    ("task.test_lengths=[]", "increasing"),
-    ("task.test_lengths=20", "a list such as"),
-    ("task.max_train_length=0", "at least task.min_train_length"),
-    ("grid.widths=[16,16]", "increasing"),
-    ("model.rotary_fraction=2.0", "between 0 and 1"),
-    ("seeds.design=latin", "one of paired"),
-    ("seeds.num_data=4", "0 unless seeds.design=crossed"),
-    ("eval.num_points=9999", "at most train.steps"),
-    ("root_seed=-1", "root_seed must be in"),
-  ],
-)
-def test_a_bad_override_names_the_key_and_what_was_expected(
-  assignment, message
-):
-  with pytest.raises(ValueError, match=message):
-    config_lib.override(Config(), [assignment])
-
-
-def test_overrides_are_validated_together():
-  # Neither of the two is valid alone.
-  config = config_lib.override(
-    Config(), ["task.min_train_length=40", "task.max_train_length=50"]
-  )
-  assert (config.task.min_train_length, config.task.max_train_length) == (
-    40,
-    50,
-  )
-
-
-def test_the_request_may_grow_without_a_new_identity(tiny):
-  grown = dataclasses.replace(
-    tiny,
-    grid=GridConfig(widths=(8, 16), depths=(1, 2, 3)),
-    seeds=dataclasses.replace(tiny.seeds, count=100, first=8),
-  )
-  cell = Cell("count", 8, 2)
-  assert config_lib.identity_hash(grown) == config_lib.identity_hash(tiny)
-  assert config_lib.cell_hash(grown, cell) == config_lib.cell_hash(tiny, cell)
-  assert config_lib.first_difference(grown, tiny) is None
-
-
-@pytest.mark.parametrize("key", config_lib.config_keys())
-def test_every_other_key_makes_a_new_identity(tiny, key):
-  changed = {
-    "task.name": "null",
-    "task.test_lengths": [3, 5],
-    "task.packed": False,
-    "model.parallel_residual": False,
-    "model.rotary_fraction": 0.5,
-    "train.learning_rate_by_width": {8: 0.5},
-    "train.warmup_fraction": 0.1,
-    "train.matmul_precision": "high",
-    "train.compute_dtype": "bfloat16",
-    "seeds.design": "fixed_init",
-  }.get(key)
-  request = ("grid.widths", "grid.depths", "seeds.count", "seeds.first")
-  if key in request or key in ("seeds.num_init", "seeds.num_data"):
-    return
-  if changed is None:
-    plain = config_lib.to_dict(tiny)
-    for part in key.split("."):
-      plain = plain[part]
-    changed = plain + 1
-  other = config_lib.override(tiny, [f"{key}={changed}"])
-  assert config_lib.identity_hash(other) != config_lib.identity_hash(tiny)
-  difference = config_lib.first_difference(tiny, other)
-  assert difference is not None
-  assert difference[0] == key
-
-
-def test_cells_differ_in_their_hash(tiny):
-  hashes = {
-    config_lib.cell_hash(tiny, Cell("count", width, depth))
-    for width in (8, 16)
-    for depth in (1, 2)
-  }
-  assert len(hashes) == 4
+from emergence.config import Config, SeedsConfig
+from emergence.overrides import override
 
 
 @pytest.mark.parametrize(
@@ -164,19 +32,9 @@ def test_a_crossed_design_trains_every_combination_once():
     seeds.require_seeds([12])
 
 
-def test_num_data_gives_a_crossed_seed_its_meaning():
-  config = Config(
-    seeds=SeedsConfig(design="crossed", num_init=2, num_data=6, count=12)
-  )
-  other = config_lib.override(config, ["seeds.num_init=3", "seeds.num_data=4"])
-  more = config_lib.override(config, ["seeds.num_init=4", "seeds.count=24"])
-  assert config_lib.identity_hash(other) != config_lib.identity_hash(config)
-  assert config_lib.identity_hash(more) == config_lib.identity_hash(config)
-
-
 @pytest.mark.parametrize(("steps", "points"), [(100, 10), (7, 3), (5, 5)])
 def test_evaluations_start_at_zero_and_end_at_the_end(steps, points):
-  config = config_lib.override(
+  config = override(
     Config(), [f"train.steps={steps}", f"eval.num_points={points}"]
   )
   assert config.eval_steps[0] == 0
@@ -184,11 +42,3 @@ def test_evaluations_start_at_zero_and_end_at_the_end(steps, points):
   assert len(set(config.eval_steps)) == points + 1
   gaps = {b - a for a, b in zip(config.eval_steps, config.eval_steps[1:])}
   assert max(gaps) - min(gaps) <= 1
-
-
-def test_the_hash_does_not_depend_on_how_a_number_was_written():
-  a = Config(train=TrainConfig(weight_decay=0, learning_rate_by_width={8: 1}))
-  b = Config(
-    train=TrainConfig(weight_decay=0.0, learning_rate_by_width=((8, 1.0),))
-  )
-  assert config_lib.identity_hash(a) == config_lib.identity_hash(b)

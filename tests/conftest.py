@@ -1,5 +1,6 @@
 """Strict settings for all tests, and the smallest experiment that trains."""
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -14,6 +15,7 @@ from emergence.analysis import compute, findings, output
 from emergence.analysis.finding import Finding
 from emergence.analysis.series import Analysis, Options
 from emergence.config import (
+  Cell,
   Config,
   EvalConfig,
   GridConfig,
@@ -103,6 +105,12 @@ def saved_block(tmp_path):
   return folder
 
 
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  """A work directory where nothing was done yet."""
+  return epath.Path(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Config:
   """One width, two depths, eight seeds in two blocks, six updates."""
@@ -120,6 +128,57 @@ def tiny() -> Config:
     seeds=SeedsConfig(block=4, count=8),
     grid=GridConfig(widths=(8,), depths=(1, 2)),
   )
+
+
+@pytest.fixture(scope="session")
+def config(tiny) -> Config:
+  """One cell of `tiny`, so that tests compile little."""
+  grid = dataclasses.replace(tiny.grid, depths=(1,))
+  return dataclasses.replace(tiny, grid=grid)
+
+
+@pytest.fixture(scope="session")
+def program(config):
+  """The cell of `config`, compiled for two devices."""
+  from emergence import compilation, hardware
+
+  cell = Cell("count", 8, 1)
+  return compilation.compile_cell(config, cell, hardware.local_devices(2))
+
+
+@pytest.fixture(scope="session")
+def programs(config, program):
+  """The same for two devices and for one, as tests/training.py takes it."""
+  from emergence import compilation, hardware
+
+  cell, devices = Cell("count", 8, 1), hardware.local_devices(1)
+  alone = compilation.compile_cell(config, cell, devices)
+  return {2: {cell: program}, 1: {cell: alone}}
+
+
+@pytest.fixture
+def stop_after_each_update(monkeypatch):
+  """Trains so that each update is followed by a stop."""
+  from emergence import population
+
+  run = population.run
+  monkeypatch.setattr(
+    population, "run", lambda *args: run(*args, seconds_between_stops=0.0)
+  )
+
+
+@pytest.fixture(scope="session")
+def trained(config, tmp_path_factory):
+  """The work directory of a finished sweep, with all progress it reported."""
+  from emergence.blocks import Saving
+  from tests.training import train
+
+  workdir = epath.Path(tmp_path_factory.mktemp("trained"))
+  progress = []
+  train(
+    config, workdir, saving=Saving(params="all"), on_progress=progress.append
+  )
+  return workdir, progress
 
 
 def make_score_table(

@@ -1,9 +1,9 @@
 import pytest
 
-from emergence import console, population
+from emergence import compilation, console
 from emergence.config import Cell
 from emergence.estimate import Estimate
-from emergence.population import local_devices
+from emergence.hardware import local_devices
 from emergence.sweep import Progress
 
 ROW = {
@@ -88,7 +88,7 @@ def test_estimates_mark_what_does_not_fit(tiny):
 
 def test_the_plan_says_what_runs_together_and_what_it_needs(tiny):
   cell = Cell("count", 8, 2)
-  program = population.compile_cell(tiny, cell, local_devices(2))
+  program = compilation.compile_cell(tiny, cell, local_devices(2))
   program = program._replace(bytes_per_device=300 * 2**20)
   assert console.format_plan(program, cell, 3 * 2**30) == (
     "memory: 2 × 4 seeds at a time; at most 300 MiB for each block"

@@ -11,10 +11,12 @@ import pyarrow.dataset
 import pytest
 from etils import epath
 
-from emergence import config as config_lib
 from emergence import damage, records
 from emergence.config import Cell
+from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
+from emergence.identity import identity_hash
+from emergence.overrides import override
 from emergence.population import Snapshot
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
@@ -40,8 +42,8 @@ def write(config, workdir, seeds, cell=CELL):
 
 def write_config(config, workdir):
   content = {
-    "config": config_lib.to_dict(config),
-    "identity_hash": config_lib.identity_hash(config),
+    "config": to_dict(config),
+    "identity_hash": identity_hash(config),
   }
   (workdir / "config.json").write_text(json.dumps(content))
 
@@ -120,7 +122,7 @@ def test_no_table_tool_reads_what_is_set_aside(tiny, workdir):
 def test_records_of_another_experiment_are_refused_and_nothing_moves(
   tiny, workdir
 ):
-  other = config_lib.override(tiny, ["train.weight_decay=0.5"])
+  other = override(tiny, ["train.weight_decay=0.5"])
   # Of a cell that is not in the grid, beside a file that is damaged.
   write(other, workdir, range(4), Cell("count", 64, 9))
   path = records.files(workdir)[-1]
@@ -133,7 +135,7 @@ def test_records_of_another_experiment_are_refused_and_nothing_moves(
 
 
 def test_a_directory_of_another_experiment_is_named_as_such(tiny, workdir):
-  other = config_lib.override(tiny, ["train.weight_decay=0.5"])
+  other = override(tiny, ["train.weight_decay=0.5"])
   records.files(workdir)[0].write_bytes(b"")
   before = contents(workdir)
   with pytest.raises(ValueError, match=r"train.weight_decay is 0.1 there"):

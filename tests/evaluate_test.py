@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from emergence import compilation, evaluate, model, train
 from emergence import config as config_lib
-from emergence import evaluate, model, population, train
 from emergence.config import Cell, TaskConfig
+from emergence.overrides import override
 from emergence.tasks import make_task
 
 TASKS = {
@@ -25,11 +26,9 @@ TASKS = {
 @pytest.fixture(scope="module", params=sorted(TASKS))
 def trained(request, tiny):
   """A model in the middle of training, so that it gets some items right."""
-  config = config_lib.override(
-    tiny, [*TASKS[request.param], "train.learning_rate=0.01"]
-  )
+  config = override(tiny, [*TASKS[request.param], "train.learning_rate=0.01"])
   task = make_task(config.task, items=24)
-  arch = population.make_architecture(config, Cell(config.task.name, 16, 1))
+  arch = compilation.make_architecture(config, Cell(config.task.name, 16, 1))
   init_state, train_step = train.make_train(config, task, arch)
   steps = config.train.steps
   state, _ = jax.jit(

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 from etils import epath
 
-from emergence import export, model, population, sweep, tasks
+from emergence import backlog, export, hardware, model, sweep, tasks
 from emergence.blocks import Saving
 from emergence.config import Cell, ModelConfig, TaskConfig
 from emergence.model import Architecture
@@ -22,9 +22,9 @@ CELL = Cell("count", 8, 2)
 def finished(tiny, tmp_path_factory):
   """Seeds 0 to 3 of the deeper cell, parameters kept at every evaluation."""
   workdir = epath.Path(tmp_path_factory.mktemp("kept"))
-  devices = population.local_devices(1)
+  devices = hardware.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
-  work = [sweep.Work(CELL, [[0, 1, 2, 3]])]
+  work = [backlog.Work(CELL, [[0, 1, 2, 3]])]
   sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))
   return workdir
 

@@ -31,8 +31,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from emergence import compilation, export, model, records, tasks
 from emergence import config as config_lib
-from emergence import export, model, population, records, tasks
 from emergence.config import Cell, ModelConfig
 from emergence.model import Architecture
 from emergence.params import kept_files, load_params
@@ -192,7 +192,7 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> list[float]:
   for name, value in export.to_gpt_neox(params).items():
     name = name.replace("embed_out", "lm_head")
     np.testing.assert_array_equal(network.state_dict()[name].numpy(), value)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   frame = records.read(workdir).query(
     f"width == {cell.width} and depth == {cell.depth} and seed == {seed}"
     f" and step == {config.train.steps}"

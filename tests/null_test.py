@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from emergence import compilation, hardware, population
 from emergence import config as config_lib
-from emergence import population
 from emergence.config import TaskConfig
 from emergence.tasks import make_task
 from experiments import command
@@ -42,7 +42,7 @@ def test_a_trained_population_stays_at_chance():
     ["task.name=null", "task.test_lengths=[1,10]", "eval.items=2000"],
   )
   cell = config_lib.cells(config)[-1]
-  program = population.compile_cell(config, cell, population.local_devices(2))
+  program = compilation.compile_cell(config, cell, hardware.local_devices(2))
   seeds = list(range(32))
   size = config.seeds.block
   blocks = [seeds[i : i + size] for i in range(0, 32, size)]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from etils import epath
 
-from emergence import config as config_lib
 from emergence import model
 from emergence.config import Cell, ModelConfig
+from emergence.config_dict import to_dict
 from emergence.model import Architecture
 from emergence.params import load_params, save_params
 
@@ -18,7 +18,7 @@ CELL = Cell("count", 8, 2)
 @pytest.fixture
 def workdir(tmp_path, tiny):
   """Belongs to a sweep of six steps."""
-  content = {"config": config_lib.to_dict(tiny)}
+  content = {"config": to_dict(tiny)}
   (tmp_path / "config.json").write_text(json.dumps(content))
   return epath.Path(tmp_path)
 

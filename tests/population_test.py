@@ -1,23 +1,14 @@
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emergence import config as config_lib
-from emergence import evaluate, population, train
+from emergence import compilation, evaluate, hardware, population, train
+from emergence.config import Cell
+from emergence.overrides import override
 from emergence.tasks import make_task
 
-
-@pytest.fixture(scope="module")
-def cell(tiny):
-  return config_lib.cells(tiny)[0]
-
-
-@pytest.fixture(scope="module")
-def program(tiny, cell):
-  return population.compile_cell(tiny, cell, population.local_devices(2))
+CELL = Cell("count", 8, 1)
 
 
 def train_seeds(program, *blocks, **options):
@@ -73,9 +64,9 @@ def test_members_differ_in_initialization_and_in_data(eight):
   assert len(losses) == 8
 
 
-def test_a_member_equals_its_seed_trained_without_vmap(tiny, cell, eight):
+def test_a_member_equals_its_seed_trained_without_vmap(tiny, eight):
   task = make_task(tiny.task)
-  arch = population.make_architecture(tiny, cell)
+  arch = compilation.make_architecture(tiny, CELL)
   init_state, train_step = train.make_train(tiny, task, arch)
   score = evaluate.make_evaluate(task, arch, tiny.task.test_lengths)
   step = jax.jit(train_step)
@@ -120,8 +111,8 @@ def test_the_same_run_twice_is_the_same_bits(program, eight):
     assert_bit_equal(member(again, row), member(eight, row))
 
 
-def test_another_mesh_gives_the_same_data_and_close_losses(tiny, cell, eight):
-  alone = population.compile_cell(tiny, cell, population.local_devices(2)[:1])
+def test_another_mesh_gives_the_same_data_and_close_losses(tiny, eight):
+  alone = compilation.compile_cell(tiny, CELL, hardware.local_devices(2)[:1])
   assert alone.num_blocks == 1
   found = member(train_seeds(alone, [4, 5, 6, 7]), 2)
   jax.tree.map(
@@ -131,21 +122,14 @@ def test_another_mesh_gives_the_same_data_and_close_losses(tiny, cell, eight):
   )
 
 
-def test_another_block_width_gives_close_losses(tiny, cell, eight):
-  wide = config_lib.override(tiny, ["seeds.block=8"])
-  program = population.compile_cell(wide, cell, population.local_devices(2))
+def test_another_block_width_gives_close_losses(tiny, eight):
+  wide = override(tiny, ["seeds.block=8"])
+  program = compilation.compile_cell(wide, CELL, hardware.local_devices(2))
   snapshots, _ = train_seeds(program, list(range(8)))
   for snapshot, expected in zip(snapshots, eight[0]):
     np.testing.assert_allclose(
       snapshot.train_loss, expected.train_loss, rtol=1e-3
     )
-
-
-def sum_and_counts(program, num_steps):
-  """What `advance` takes after the state: no loss so far, and updates."""
-  losses = np.zeros(8, np.float32)
-  counts = np.full(8, num_steps, np.int32)
-  return population._put(program, losses), population._put(program, counts)
 
 
 def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
@@ -157,7 +141,9 @@ def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
     return jnp.where(mask, jnp.nan, x)
 
   state = state._replace(params=jax.tree.map(poison, state.params))
-  state, losses = program.advance(state, *sum_and_counts(program, 6))
+  no_losses = population._put(program, np.zeros(8, np.float32))
+  counts = population._put(program, np.full(8, 6, np.int32))
+  state, losses = program.advance(state, no_losses, counts)
   scores, finite = jax.device_get(program.evaluate(state.params))
   assert finite.tolist() == [True, False] + [True] * 6
   assert np.isnan(losses[1])
@@ -171,58 +157,32 @@ def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
     )
 
 
-def test_divergence_is_reported_by_the_run(tiny, cell):
-  hot = config_lib.override(
+def test_divergence_is_reported_by_the_run(tiny):
+  hot = override(
     tiny, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
   )
-  program = population.compile_cell(hot, cell, population.local_devices(2))
+  program = compilation.compile_cell(hot, CELL, hardware.local_devices(2))
   snapshots, _ = train_seeds(program, [0, 1])
   assert snapshots[0].diverged.tolist() == [False, False]
   assert snapshots[-1].diverged.tolist() == [True, True]
 
 
 def test_likelihoods_that_overflow_are_divergence_from_the_last_update_on(
-  tiny, cell
+  tiny,
 ):
   """One update leaves parameters that are huge, but finite."""
-  hot = config_lib.override(
+  hot = override(
     tiny,
     [
       *["train.steps=1", "eval.num_points=1"],
       *["train.learning_rate=1e30", "train.warmup_fraction=0.0"],
     ],
   )
-  program = population.compile_cell(hot, cell, population.local_devices(2))
+  program = compilation.compile_cell(hot, CELL, hardware.local_devices(2))
   snapshots, params = train_seeds(program, [0, 1])
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
   assert np.isfinite(snapshots[-1].train_loss).all()
   assert snapshots[-1].diverged.tolist() == [True, True]
-
-
-def test_any_number_of_steps_runs_in_one_compiled_program(program):
-  state = population._init(program, range(8))
-  assert isinstance(program.advance, jax.stages.Compiled)
-  for num_steps in (1, 3, 2):
-    state, _ = program.advance(state, *sum_and_counts(program, num_steps))
-  assert state.step.tolist() == [6] * 8
-  one_go = population._init(program, range(8))
-  one_go, _ = program.advance(one_go, *sum_and_counts(program, 6))
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    jax.device_get(state.params),
-    jax.device_get(one_go.params),
-  )
-
-
-def test_the_state_is_donated_and_the_chunk_moves_nothing(program):
-  state = population._init(program, range(8))
-  losses, counts = sum_and_counts(program, 1)
-  with jax.transfer_guard("disallow"):
-    new_state, _ = program.advance(state, losses, counts)
-  assert all(x.is_deleted() for x in jax.tree.leaves(state.params))
-  for leaf in jax.tree.leaves(new_state.params):
-    assert leaf.sharding.spec == jax.sharding.PartitionSpec("seeds")
-    assert len(leaf.sharding.device_set) == 2
 
 
 def test_padding_and_a_device_without_a_block_stand_still(program):
@@ -331,7 +291,7 @@ def test_what_goes_on_lies_where_the_program_wants_it(program, index):
   assert expected == found
 
 
-def test_a_diverged_seed_stands_still_from_then_on(tiny, cell, program, eight):
+def test_a_diverged_seed_stands_still_from_then_on(program, eight):
   """Seed 1 has lost its parameters when the run goes on."""
   _, (state, _) = run_until(program, [[0, 1, 2, 3], [4]], 3)
   for leaf in jax.tree.leaves(state.state.params):
@@ -380,7 +340,7 @@ def test_blocks_that_do_not_fit_are_refused(blocks):
 def test_designs_hold_one_source_of_randomness(
   tiny, program, design, same_init, same_data
 ):
-  config = config_lib.override(tiny, [f"seeds.design={design}"])
+  config = override(tiny, [f"seeds.design={design}"])
   state = population._init(program._replace(config=config), range(8))
   first = jax.device_get(state.params)["embed"]["embedding"]
   keys = jax.random.key_data(state.data_key)
@@ -389,7 +349,7 @@ def test_designs_hold_one_source_of_randomness(
 
 
 def test_a_crossed_design_repeats_inits_and_data_in_its_pattern(tiny, program):
-  config = config_lib.override(
+  config = override(
     tiny, ["seeds.design=crossed", "seeds.num_init=2", "seeds.num_data=4"]
   )
   program = program._replace(config=config)
@@ -402,53 +362,3 @@ def test_a_crossed_design_repeats_inits_and_data_in_its_pattern(tiny, program):
     for j in range(8):
       assert (init_of[i] == init_of[j]) == (i // 4 == j // 4)
       assert (data_of[i] == data_of[j]) == (i % 4 == j % 4)
-
-
-@pytest.mark.parametrize(
-  ("need", "devices", "budget", "blocks"),
-  [
-    (10, 4, (100, True), 4),
-    (30, 4, (100, True), 3),
-    (101, 4, (100, True), 0),
-    (100, 4, (100, False), 4),
-    (101, 4, (100, False), 0),
-    (0, 2, (100, True), 2),
-  ],
-)
-def test_blocks_together_are_planned_from_memory(need, devices, budget, blocks):
-  assert population.plan_blocks(need, devices, budget) == blocks
-
-
-def test_scarce_memory_takes_fewer_devices_or_says_what_to_do(
-  tiny, cell, program, monkeypatch
-):
-  devices = population.local_devices(2)
-  assert population.memory_budget(devices)[0] > program.bytes_per_device > 0
-  room = lambda blocks: lambda _: (int(blocks * program.bytes_per_device), True)
-  on_mesh = lambda config, cell, devices: program._replace(
-    mesh=jax.sharding.Mesh(devices, "seeds")
-  )
-  monkeypatch.setattr(population, "_compile", on_mesh)
-  monkeypatch.setattr(population, "memory_budget", room(1.5))
-  assert population.compile_cell(tiny, cell, devices).num_blocks == 1
-  monkeypatch.setattr(population, "memory_budget", room(0.5))
-  with pytest.raises(ValueError, match=r"lower\s+seeds\.block"):
-    population.compile_cell(tiny, cell, devices)
-
-
-def test_memory_is_asked_of_devices_of_this_process_alone():
-  def refuse():
-    raise RuntimeError("memory_stats is for addressable devices")
-
-  chips = [
-    types.SimpleNamespace(platform="tpu", process_index=i, memory_stats=stats)
-    for i, stats in ((1, refuse), (0, lambda: {"bytes_limit": 1000}))
-  ]
-  usable, is_shared = population.memory_budget(chips)
-  assert 500 < usable <= 1000
-  assert not is_shared
-
-
-def test_more_devices_than_there_are_is_an_error():
-  with pytest.raises(ValueError, match="--devices=3: this machine has 2 cpu"):
-    population.local_devices(3)

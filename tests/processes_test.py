@@ -20,7 +20,7 @@ _FAST_COMPILE = (
 
 CONFIG = """
 from experiments.configs.quickstart import config
-from emergence.config import override
+from emergence.overrides import override
 config = override(config, ["grid.depths=[1]", "seeds.count=16", "seeds.block=4",
   "train.steps=200", "train.batch_size=4", "eval.num_points=4",
   "train.warmup_fraction=0.1", "task.vocab_size=30"])

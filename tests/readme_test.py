@@ -93,13 +93,13 @@ def test_the_notebook_runs_on_a_finished_sweep(
 ):
   from etils import epath
 
-  from emergence import population, sweep
+  from emergence import backlog, hardware, sweep
   from emergence.config import Cell
 
   workdir = epath.Path(tmp_path)
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = [sweep.Work(Cell("count", 8, 1), [[0, 1, 2, 3]])]
+  work = [backlog.Work(Cell("count", 8, 1), [[0, 1, 2, 3]])]
   sweep.run(tiny, workdir, work, devices)
   monkeypatch.setenv("WORKDIR", str(tmp_path))
   notebook = json.loads((ROOT / "notebooks" / "records.ipynb").read_text())

@@ -7,7 +7,9 @@ import pytest
 from etils import epath
 
 from emergence import records_file
-from emergence.config import Cell, identity_hash, to_dict
+from emergence.config import Cell
+from emergence.config_dict import to_dict
+from emergence.identity import identity_hash
 from emergence.records_file import SCHEMA, DamagedError
 
 CELL = Cell("count", 8, 2)

@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import config as config_lib
 from emergence import records
 from emergence.config import Cell
+from emergence.config_dict import from_dict, to_dict
 from emergence.evaluate import Scores
+from emergence.identity import cell_hash, identity_hash
+from emergence.overrides import override
 from emergence.population import Snapshot
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
@@ -98,9 +100,9 @@ def test_provenance_travels_in_the_file(tiny, workdir):
   write(tiny, workdir, [0])
   (path,) = (workdir / "records").glob("*/*/*/*.parquet")
   found = records.read_provenance(path)
-  assert found["cell_hash"] == config_lib.cell_hash(tiny, CELL)
-  assert found["identity_hash"] == config_lib.identity_hash(tiny)
-  assert config_lib.from_dict(found["config"]) == tiny
+  assert found["cell_hash"] == cell_hash(tiny, CELL)
+  assert found["identity_hash"] == identity_hash(tiny)
+  assert from_dict(found["config"]) == tiny
   assert found["block"] == tiny.seeds.block
   for key in ("git_commit", "jax_version", "device_kind", "num_devices"):
     assert found[key]
@@ -113,7 +115,7 @@ def test_every_column_is_described():
 
 def test_records_of_another_experiment_are_refused(tiny, workdir):
   write(tiny, workdir, [0])
-  other = config_lib.override(tiny, ["train.weight_decay=0.5"])
+  other = override(tiny, ["train.weight_decay=0.5"])
   with pytest.raises(ValueError, match=r"seeds-000000-000000\.parquet holds"):
     records.finished_seeds(workdir, other, CELL)
 
@@ -187,9 +189,9 @@ def test_a_config_that_is_missing_or_damaged_says_what_to_do(tiny, workdir):
   write(tiny, workdir, [0])
   with pytest.raises(ValueError, match="run the sweep's command again"):
     records.read_config(workdir)
-  plain = config_lib.to_dict(tiny)
+  plain = to_dict(tiny)
   plain["train"]["steps"] += 1
-  changed = {"config": plain, "identity_hash": config_lib.identity_hash(tiny)}
+  changed = {"config": plain, "identity_hash": identity_hash(tiny)}
   for content in ("", "[1]", '{"config": [1]}', json.dumps(changed)):
     (workdir / "config.json").write_text(content)
     with pytest.raises(

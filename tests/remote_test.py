@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import itertools
 import sys
@@ -11,9 +10,10 @@ from absl import flags
 from etils import epath
 
 from emergence import (
-  blocks,
+  backlog,
+  block_checkpoint,
   checkpoint,
-  population,
+  hardware,
   records,
   remote,
   report,
@@ -30,26 +30,7 @@ from experiments import command
 
 CELL = Cell("count", 8, 1)
 
-
-@pytest.fixture(scope="module")
-def config(tiny):
-  """One cell, so that tests compile little."""
-  grid = dataclasses.replace(tiny.grid, depths=(1,))
-  return dataclasses.replace(tiny, grid=grid)
-
-
-@pytest.fixture(scope="module")
-def programs(config):
-  devices = population.local_devices(2)
-  return {CELL: population.compile_cell(config, CELL, devices)}
-
-
-@pytest.fixture(autouse=True)
-def stop_after_each_update(monkeypatch):
-  run = population.run
-  monkeypatch.setattr(
-    population, "run", lambda *args: run(*args, seconds_between_stops=0.0)
-  )
+pytestmark = pytest.mark.usefixtures("stop_after_each_update")
 
 
 @pytest.fixture
@@ -58,12 +39,12 @@ def workdir(bucket) -> epath.Path:
 
 
 def train(config, programs, workdir, work=None, **options):
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(config, workdir, devices)
-  blocks.remove_left_behind(config, workdir)
+  block_checkpoint.remove_left_behind(config, workdir)
   if work is None:
-    work = sweep.remaining(config, workdir, config.seeds.requested)
-  return sweep.run(config, workdir, work, devices, programs, **options)
+    work = backlog.remaining(config, workdir, config.seeds.requested)
+  return sweep.run(config, workdir, work, devices, programs[2], **options)
 
 
 def interrupt(config, programs, workdir, saving):
@@ -142,15 +123,15 @@ def test_an_upload_that_fails_leaves_what_was_there(workdir, bucket):
 def test_machines_with_shards_fill_one_bucket(
   config, programs, workdir, bucket
 ):
-  sweep.prepare(config, workdir, population.local_devices(2))
-  work = sweep.remaining(config, workdir, config.seeds.requested)
+  sweep.prepare(config, workdir, hardware.local_devices(2))
+  work = backlog.remaining(config, workdir, config.seeds.requested)
   for index in (0, 1):
     # Each looked before the other one wrote.
     asked = [CELL], config.seeds.requested
-    share = sweep.shard(work, config, *asked, index, 2)
+    share = backlog.shard(work, config, *asked, index, 2)
     bucket.new_machine()
     assert train(config, programs, workdir, share) == 4
-  assert sweep.remaining(config, workdir, config.seeds.requested) == []
+  assert backlog.remaining(config, workdir, config.seeds.requested) == []
 
 
 def test_what_others_write_is_seen_if_asked_for(workdir, bucket):

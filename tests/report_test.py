@@ -208,13 +208,13 @@ def test_a_browser_finds_what_is_wrong_with_a_page(
 
 
 def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
-  from emergence import population, sections, sweep, tables
+  from emergence import backlog, hardware, sections, sweep, tables
   from emergence.analysis import compute, findings, pages
 
   workdir = epath.Path(tmp_path)
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
   sweep.run(tiny, workdir, work, devices)
   found = sections.read(workdir)
   analysis = compute.analyze(tables.read(workdir))

@@ -4,8 +4,9 @@ import shlex
 
 import pytest
 
+from emergence import compilation, model
 from emergence import config as config_lib
-from emergence import model, population
+from emergence.overrides import override
 from experiments import command, roofline
 
 PAGE = pathlib.Path(roofline.__file__).parent / "accelerators.md"
@@ -46,11 +47,11 @@ def test_operations_and_bytes_are_those_of_a_hand_calculation(small):
   (cell,) = config_lib.cells(small)
   found = roofline.cost(small, cell, roofline.CHIPS["h100"])
   # 8 × 64 tokens, width 16, hidden 64, one head, 84 symbols.
-  vocab = population.make_architecture(small, cell).vocab_size
+  vocab = compilation.make_architecture(small, cell).vocab_size
   per_token = 4 * 16**2 + 2 * 16 * 64 + 2 * 64 * 16 + 16 * vocab
   assert found.flops == 6 * per_token * 512
   kept = 512 * (15 * 16 + 2 * 64 + 2 * 16 + 2 * vocab)
-  num_params = model.num_params(population.make_architecture(small, cell))
+  num_params = model.num_params(compilation.make_architecture(small, cell))
   assert found.bytes == 5 * 4 * kept + 40 * num_params
   assert found.bound == "memory"
   assert found.seed_steps_per_second == pytest.approx(3.35e12 / found.bytes)
@@ -64,7 +65,7 @@ def test_precision_and_type_set_the_peak(small):
   wide = ["grid.widths=[4096]", "model.head_dim=64", "task.context_length=512"]
 
   def rate(chip, *overrides):
-    config = config_lib.override(small, [*wide, *overrides])
+    config = override(small, [*wide, *overrides])
     (cell,) = config_lib.cells(config)
     found = roofline.cost(config, cell, roofline.CHIPS[chip])
     assert found.bound == "compute"

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import config as config_lib
-from emergence import population, records, report, sections, sweep
+from emergence import backlog, hardware, records, report, sections, sweep
 from emergence.config import Cell
+from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
 from emergence.population import Snapshot
 from emergence.statistics import summary
@@ -21,9 +21,9 @@ from emergence.statistics import summary
 def finished(tiny, tmp_path_factory):
   """A work directory as a sweep leaves it: two cells of eight seeds."""
   workdir = epath.Path(tmp_path_factory.mktemp("finished"))
-  devices = population.local_devices(2)
+  devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
   sweep.run(tiny, workdir, work, devices)
   return workdir
 
@@ -51,9 +51,7 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
     cell = Cell("count", 8, depth)
     seeds = list(range(len(scores)))
     table = records.to_table(tiny, cell, 100, seeds, snapshots)
-    provenance = records.make_provenance(
-      tiny, cell, population.local_devices(1)
-    )
+    provenance = records.make_provenance(tiny, cell, hardware.local_devices(1))
     records.write(workdir, cell, table, provenance)
 
 
@@ -219,7 +217,7 @@ def test_a_directory_without_records_is_an_error(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
   with pytest.raises(ValueError, match="not a readable config"):
     sections.read(workdir)
-  content = {"config": config_lib.to_dict(tiny)}
+  content = {"config": to_dict(tiny)}
   (workdir / "config.json").write_text(json.dumps(content))
   with pytest.raises(ValueError, match="no records in"):
     sections.read(workdir)

@@ -7,8 +7,9 @@ import pytest
 from etils import epath
 
 from emergence import records
-from emergence.config import Cell, Config, cell_hash
-from emergence.sweep import Work
+from emergence.backlog import Work
+from emergence.config import Cell, Config
+from emergence.identity import cell_hash
 from launch import standing
 from launch.array import Task
 from launch.submissions import Submission

@@ -1,54 +1,21 @@
-import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
 from etils import epath
 
-from emergence import budget, population, records, sweep
-from emergence import config as config_lib
+from emergence import backlog, budget, compilation, hardware, records, sweep
 from emergence.blocks import Saving
 from emergence.config import Cell
+from emergence.identity import identity_hash
+from emergence.overrides import override
 from emergence.params import load_params
 from experiments import command
+from tests.training import train
 
 
-@pytest.fixture
-def workdir(tmp_path) -> epath.Path:
-  return epath.Path(tmp_path)
-
-
-def train(config, workdir, seeds=None, **options):
-  """Runs what is left of a config, as the main does."""
-  devices = population.local_devices(2)
-  sweep.prepare(config, workdir, devices)
-  seeds = config.seeds.requested if seeds is None else seeds
-  work = sweep.remaining(config, workdir, seeds)
-  sweep.run(config, workdir, work, devices, **options)
-  return work
-
-
-@pytest.fixture(scope="module")
-def config(tiny):
-  """One cell, so that tests compile little."""
-  grid = dataclasses.replace(tiny.grid, depths=(1,))
-  return dataclasses.replace(tiny, grid=grid)
-
-
-@pytest.fixture(scope="module")
-def finished(config, tmp_path_factory):
-  """A finished sweep, with all progress it reported."""
-  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
-  progress = []
-  train(
-    config, workdir, saving=Saving(params="all"), on_progress=progress.append
-  )
-  return workdir, progress
-
-
-def test_a_sweep_records_every_seed_step_and_length(config, finished):
-  frame = records.read(finished[0])
+def test_a_sweep_records_every_seed_step_and_length(config, trained):
+  frame = records.read(trained[0])
   keys = frame[["seed", "step", "test_length"]]
   assert len(keys.drop_duplicates()) == len(frame) == 8 * 4 * 2
   assert set(frame["seed"]) == set(range(8))
@@ -61,48 +28,50 @@ def test_a_sweep_records_every_seed_step_and_length(config, finished):
   assert start == pytest.approx(np.log(16), rel=0.1)
 
 
-def test_what_is_finished_is_not_trained_again(config, finished):
-  workdir, _ = finished
+def test_what_is_finished_is_not_trained_again(config, trained):
+  workdir, _ = trained
   before = {p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")}
-  assert train(config, workdir) == []
+  assert train(config, workdir) == 0
   assert before == {
     p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")
   }
 
 
 def test_one_seed_alone_is_bit_equal_to_itself_among_others(
-  config, finished, workdir
+  config, trained, workdir
 ):
   train(config, workdir, seeds=[6])
   alone = records.read(workdir)
-  together = records.read(finished[0]).query("seed == 6")
+  together = records.read(trained[0]).query("seed == 6")
   assert alone.equals(together.reset_index(drop=True))
 
 
-def test_seeds_in_pieces_are_the_records_of_one_go(config, finished, workdir):
+def test_seeds_in_pieces_are_the_records_of_one_go(config, trained, workdir):
   train(config, workdir, seeds=[5, 2])
-  work = train(config, workdir)
+  work = backlog.remaining(config, workdir, range(8))
+  train(config, workdir)
   assert work[0].blocks == [[0, 1, 3], [4, 6, 7]]
-  assert records.read(workdir).equals(records.read(finished[0]))
+  assert records.read(workdir).equals(records.read(trained[0]))
 
 
-def test_more_seeds_train_only_what_is_new(config, finished, workdir):
-  fewer = config_lib.override(config, ["seeds.count=3"])
+def test_more_seeds_train_only_what_is_new(config, trained, workdir):
+  fewer = override(config, ["seeds.count=3"])
   train(fewer, workdir)
-  work = train(config, workdir)
+  work = backlog.remaining(config, workdir, range(8))
+  train(config, workdir)
   assert work == [
-    sweep.Work(Cell("count", 8, 1), [[3], [4, 5, 6, 7]]),
+    backlog.Work(Cell("count", 8, 1), [[3], [4, 5, 6, 7]]),
   ]
-  assert records.read(workdir).equals(records.read(finished[0]))
+  assert records.read(workdir).equals(records.read(trained[0]))
 
 
 def test_the_cell_that_needs_most_memory_is_compiled_ahead(
   tiny, workdir, monkeypatch
 ):
-  wide = config_lib.override(tiny, ["grid.widths=[8,16]"])
-  work = sweep.remaining(wide, workdir, range(4))
-  monkeypatch.setattr(population, "compile_cell", lambda *args: args)
-  devices = population.local_devices(2)
+  wide = override(tiny, ["grid.widths=[8,16]"])
+  work = backlog.remaining(wide, workdir, range(4))
+  monkeypatch.setattr(compilation, "compile_cell", lambda *args: args)
+  devices = hardware.local_devices(2)
   largest = Cell("count", 16, 2)
   ahead = sweep.compile_largest(wide, work, devices)
   assert ahead == {largest: (wide, largest, devices)}
@@ -111,64 +80,27 @@ def test_the_cell_that_needs_most_memory_is_compiled_ahead(
 def test_what_is_compiled_already_is_not_compiled_again(
   config, workdir, monkeypatch
 ):
-  devices = population.local_devices(2)
-  work = sweep.remaining(config, workdir, [0])
+  devices = hardware.local_devices(2)
+  work = backlog.remaining(config, workdir, [0])
   programs = sweep.compile_largest(config, work, devices)
-  monkeypatch.delattr(population, "compile_cell")
+  monkeypatch.delattr(compilation, "compile_cell")
   sweep.run(config, workdir, work, devices, programs)
   assert set(records.read(workdir)["seed"]) == {0}
 
 
-def test_finished_seeds_without_parameters_are_counted(
-  config, finished, workdir
-):
-  (cell,) = config_lib.cells(config)
-
-  def count(folder, keep_params, cells=(cell,)):
-    return sweep.seeds_without_params(
-      config, folder, cells, range(6), keep_params
-    )
-
-  assert count(finished[0], "all") == count(workdir, "all") == 0
-  train(config, workdir, seeds=[2, 3])
-  train(config, workdir, seeds=[4], saving=Saving(params="final"))
-  assert [count(workdir, k) for k in sweep.KEEP_PARAMS] == [0, 2, 3]
-  assert count(workdir, "all", cells=()) == 0
-
-
-def test_a_block_finished_during_the_look_is_not_without_parameters(
-  config, finished, workdir, monkeypatch
-):
-  def and_then_somebody_finishes(look):
-    def look_then_copy(*args):
-      found = look(*args)
-      shutil.copytree(finished[0], workdir, dirs_exist_ok=True)
-      return found
-
-    return look_then_copy
-
-  for module, name in ((records, "finished_seeds"), (sweep, "kept_files")):
-    look = and_then_somebody_finishes(getattr(module, name))
-    monkeypatch.setattr(module, name, look)
-  cells = config_lib.cells(config)
-  assert (
-    sweep.seeds_without_params(config, workdir, cells, range(8), "all") == 0
-  )
-
-
-def test_a_directory_of_another_identity_is_refused(config, finished):
-  other = config_lib.override(config, ["train.steps=12"])
+def test_a_directory_of_another_identity_is_refused(config, trained):
+  other = override(config, ["train.steps=12"])
   with pytest.raises(
     ValueError, match=r"train\.steps is 6 there and 12 here; use another"
   ):
-    sweep.prepare(other, finished[0], population.local_devices(2))
+    sweep.prepare(other, trained[0], hardware.local_devices(2))
 
 
-def test_config_json_holds_config_versions_and_devices(config, finished):
-  workdir, _ = finished
+def test_config_json_holds_config_versions_and_devices(config, trained):
+  workdir, _ = trained
   content = json.loads((workdir / "config.json").read_text())
   assert records.read_config(workdir) == config
-  assert content["identity_hash"] == config_lib.identity_hash(config)
+  assert content["identity_hash"] == identity_hash(config)
   assert content["devices"]["count"] == 2
   assert content["versions"]["jax_version"]
 
@@ -185,13 +117,13 @@ def test_a_config_that_cannot_be_read_is_named(workdir, content):
     records.read_config(workdir)
 
 
-def test_kept_parameters_are_those_of_the_seed(config, finished):
+def test_kept_parameters_are_those_of_the_seed(config, trained):
   from emergence import evaluate, tasks
 
-  workdir, _ = finished
+  workdir, _ = trained
   cell = Cell("count", 8, 1)
   task = tasks.make_task(config.task)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
   frame = records.read(workdir)
   for seed, step in [(0, 0), (3, 2), (7, 6)]:
@@ -214,8 +146,8 @@ def test_only_what_was_asked_for_is_kept(config, workdir):
   assert path.name == "step-00000006.npz"
 
 
-def test_progress_ends_with_everything_done(finished):
-  _, progress = finished
+def test_progress_ends_with_everything_done(trained):
+  _, progress = trained
   assert [p.step for p in progress] == [0, 2, 4, 6]
   last = progress[-1]
   assert (last.seeds_done, last.seeds_running, last.seeds_total) == (0, 8, 8)
@@ -225,7 +157,7 @@ def test_progress_ends_with_everything_done(finished):
 
 
 def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
-  hot = config_lib.override(
+  hot = override(
     config, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
   )
   train(hot, workdir, seeds=[0, 1])
@@ -237,21 +169,6 @@ def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
   assert last["nll_mean"].isna().all()
   assert not frame.query("step == 0")["diverged"].any()
   assert "2 of 2 seeds diverged" in caplog.text
-
-
-@pytest.mark.parametrize(
-  ("assignment", "message"),
-  [
-    ("grid.widths=[8,10]", "does not divide the width 10"),
-    ("task.name=cuont", "did you mean count"),
-    ("task.context_length=8", "context_length must be at least"),
-  ],
-)
-def test_a_cell_that_cannot_be_built_is_found_before_training(
-  config, assignment, message
-):
-  with pytest.raises(ValueError, match=message):
-    sweep.check(config_lib.override(config, [assignment]))
 
 
 @pytest.mark.slow
@@ -275,51 +192,11 @@ def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
   assert frames["all"].query("step == 200")["nll_sum"].nunique() == 32 * 4
 
 
-@pytest.mark.parametrize(
-  ("seeds", "blocks"),
-  [
-    ([7], [[7]]),
-    (range(6), [[0, 1, 2, 3], [4, 5]]),
-    ([2, 3, 4, 11], [[2, 3], [4], [11]]),
-  ],
-)
-def test_blocks_are_cut_where_they_always_are(seeds, blocks):
-  assert sweep.cut_blocks(seeds, 4) == blocks
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 8, 9])
-def test_shares_are_even_have_no_block_in_common_and_miss_none(tiny, count):
-  config = config_lib.override(tiny, ["seeds.block=2"])
-  cells = config_lib.cells(config)
-  work = [sweep.Work(c, sweep.cut_blocks(range(8), 2)) for c in cells]
-  asked = config, cells, range(8)
-  # Cells that are half done, as another process may see them later.
-  later = [sweep.Work(cells[0], work[0].blocks[1:]), work[1]]
-  for left in (work, later):
-    shares = [sweep.shard(left, *asked, i, count) for i in range(count)]
-    found = sorted(
-      (item.cell, seeds)
-      for share in shares
-      for item in share
-      for seeds in item.blocks
-    )
-    assert found == [(c, seeds) for c, blocks in left for seeds in blocks]
-    sizes = []
-    for i, share in enumerate(shares):
-      whole = sweep.shard(work, *asked, i, count)
-      sizes.append(sum(len(item.blocks) for item in whole))
-      for item in share:
-        (same,) = [w for w in whole if w.cell == item.cell]
-        assert all(seeds in same.blocks for seeds in item.blocks)
-    assert sum(sizes) == 8
-    assert max(sizes) - min(sizes) <= 1
-
-
 def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
-  devices = population.local_devices(1)
+  devices = hardware.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
-  work = sweep.remaining(tiny, workdir, tiny.seeds.requested)
+  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
 
   def interrupt(progress):
     if progress.step == 4:

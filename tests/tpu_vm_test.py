@@ -22,7 +22,7 @@ import contextlib, io, json, sys
 from absl import flags
 from absl.testing import flagsaver
 from etils import epath
-from experiments import sweep
+from experiments import sweep_log
 from launch import tpu_vm
 
 sys.path.insert(0, sys.argv[2])
@@ -38,7 +38,7 @@ with flagsaver.flagsaver():
   flags.FLAGS(["x", "--shard=1/4"])
   logs = epath.Path("gs://bucket/logs")
   for text in "ab":
-    with sweep._log(logs) as file:
+    with sweep_log.opened(logs, flags.FLAGS.shard) as file:
       file.write(text)
   print(json.dumps({file.name: file.read_text() for file in logs.iterdir()}))
 for words in json.loads(sys.argv[1]):

@@ -4,9 +4,10 @@ import numpy as np
 import optax
 import pytest
 
+from emergence import compilation, model, train
 from emergence import config as config_lib
-from emergence import model, population, train
 from emergence.config import TrainConfig
+from emergence.overrides import override
 from emergence.tasks import Example, make_task, sample_contexts
 
 
@@ -14,7 +15,7 @@ from emergence.tasks import Example, make_task, sample_contexts
 def setup(tiny):
   cell = config_lib.cells(tiny)[0]
   task = make_task(tiny.task)
-  arch = population.make_architecture(tiny, cell)
+  arch = compilation.make_architecture(tiny, cell)
   return task, arch, *train.make_train(tiny, task, arch)
 
 
@@ -164,12 +165,12 @@ def test_initialization_and_data_have_keys_of_their_own():
 
 
 def test_training_learns_the_train_lengths(tiny):
-  config = config_lib.override(
+  config = override(
     tiny, ["train.steps=300", "train.learning_rate=0.01", "train.batch_size=8"]
   )
   cell = config_lib.Cell("count", 16, 1)
   task = make_task(config.task)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   init_state, train_step = train.make_train(config, task, arch)
   state = init_state(*train.seed_keys(0, 0, 0))
   state, losses = jax.jit(

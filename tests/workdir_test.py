@@ -9,6 +9,7 @@ from etils import epath
 from emergence import config as config_lib
 from emergence import records, tables
 from emergence.config import Cell
+from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
 from emergence.population import Snapshot
 from emergence.tables import workdir as workdir_lib
@@ -34,7 +35,7 @@ def write(config, workdir, cell, seeds, offset=0.0, num_params=None):
 
 
 def write_config(config, workdir):
-  plain = {"config": config_lib.to_dict(config)}
+  plain = {"config": to_dict(config)}
   (workdir / "config.json").write_text(json.dumps(plain))
 
 

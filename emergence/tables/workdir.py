@@ -9,7 +9,8 @@ from etils import epath
 
 from emergence import config as config_lib
 from emergence import records, records_file
-from emergence.config import Cell, Config, identity_hash
+from emergence.config import Cell, Config
+from emergence.identity import identity_hash
 from emergence.tables import cells
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (

@@ -11,7 +11,7 @@ import os
 import jax
 from absl import flags
 
-from emergence import population
+from emergence import compilation, hardware
 from experiments import command
 from experiments.benchmark import measure, table
 from experiments.benchmark.shapes import Shape, make_config
@@ -86,7 +86,7 @@ def main() -> None:
     for shape in shapes
   ]
   for config, cell in cells:
-    population.make_architecture(config, cell)
+    compilation.make_architecture(config, cell)
   command.require_writable(_JSON.value)
   # Compiling is measured, so nothing is taken from a cache; and PyTorch needs
   # some of a GPU's memory.
@@ -94,7 +94,7 @@ def main() -> None:
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   options = measure.Options(
     tuple(dict.fromkeys(_SIDES.value)),
-    population.local_devices(_DEVICES.value),
+    hardware.local_devices(_DEVICES.value),
     _THREADS.value or _num_cores(),
     tuple(_seed_count(text) for text in _SEEDS.value),
     _ROUNDS.value,

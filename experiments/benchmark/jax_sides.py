@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from emergence import population, sweep, tasks, train
+from emergence import backlog, compilation, population, tasks, train
 from emergence.config import Cell, Config, SeedsConfig
-from emergence.population import Device
+from emergence.hardware import Device
 from experiments.benchmark import timing
 
 Array = jax.Array
@@ -73,11 +73,11 @@ def ours(
     seed_counts: how many seeds to train in a measurement, a side for each.
   """
   start = time.perf_counter()
-  program = population.compile_cell(config, cell, devices)
+  program = compilation.compile_cell(config, cell, devices)
   compile_seconds = timing.seconds_since(start)
 
   def make_loop(num_seeds: int) -> Callable[[int], float]:
-    blocks = sweep.cut_blocks(range(num_seeds), config.seeds.block)
+    blocks = backlog.cut_blocks(range(num_seeds), config.seeds.block)
     size = program.num_blocks
     groups = [blocks[i : i + size] for i in range(0, len(blocks), size)]
 
@@ -109,7 +109,7 @@ def one_seed(config: Config, cell: Cell, device: Device) -> Side:
   step is slower (see the README).
   """
   task = tasks.make_task(config.task)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   init_state, train_step = train.make_train(config, task, arch)
 
   def advance(state: train.TrainState, num_steps: Array):
@@ -154,14 +154,14 @@ def data_alone(config: Config, devices: Sequence[Device]) -> Side:
     _, data_key = train.seed_keys(config.root_seed, seed, seed)
 
     def body(group: Array, total: Array) -> Array:
-      steps = group * population.STEPS_DRAWN + jnp.arange(
-        population.STEPS_DRAWN
+      steps = group * compilation.STEPS_DRAWN + jnp.arange(
+        compilation.STEPS_DRAWN
       )
       batches = jax.vmap(sample, (None, 0))(data_key, steps)
       # Everything is used, or the compiler would leave it out.
       return total + jnp.sum(batches.tokens_L * batches.is_answer_L)
 
-    num_groups = -(-num_steps // population.STEPS_DRAWN)
+    num_groups = -(-num_steps // compilation.STEPS_DRAWN)
     return jax.lax.fori_loop(0, num_groups, body, jnp.int32(0))
 
   over_devices = jax.shard_map(
@@ -191,7 +191,7 @@ def draw_data(
 ) -> Data:
   """Initial parameters and the first batches of the seeds from 0 on."""
   task = tasks.make_task(config.task)
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   init_state, _ = train.make_train(config, task, arch)
   sample = train.make_sampler(config, task)
 
@@ -227,7 +227,7 @@ def for_check(config: Config, width: int) -> Config:
 
 def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
   """Losses of a config made `for_check` in our population, [seeds, steps]."""
-  program = population.compile_cell(config, cell, [device])
+  program = compilation.compile_cell(config, cell, [device])
   stops = population.run(program, [range(CHECK_SEEDS)])
   snapshots = [stop.snapshots[0] for stop in stops if stop.snapshots]
   return np.stack([s.train_loss for s in snapshots if s.step], axis=1)
@@ -266,7 +266,9 @@ def gemm(
   return measure
 
 
-def _with_steps(program: population.Program, steps: int) -> population.Program:
+def _with_steps(
+  program: compilation.Program, steps: int
+) -> compilation.Program:
   """The compiled program, to be run for so many steps between evaluations."""
   config = program.config
   return program._replace(

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emergence import model, population, records
+from emergence import compilation, model, records
 from emergence.config import Cell, Config
-from emergence.population import Device
+from emergence.hardware import Device
 from experiments.benchmark import jax_sides, table, timing, torch_workers
 from experiments.benchmark.jax_sides import Side
 
@@ -78,7 +78,7 @@ def measure(
   Raises:
     RuntimeError: a side computes other losses than ours.
   """
-  arch = population.make_architecture(config, cell)
+  arch = compilation.make_architecture(config, cell)
   flops = model.train_flops(
     arch, config.train.batch_size, config.task.context_length
   )
@@ -226,7 +226,7 @@ def _start(
       options.threads if is_per_core else 1,
       1 if is_per_core else options.threads,
       device,
-      population.make_architecture(config, cell),
+      compilation.make_architecture(config, cell),
       config.train,
       check.train,
     )

@@ -1,0 +1,76 @@
+import dataclasses
+
+import pytest
+
+from emergence.config import Cell, Config, GridConfig, SeedsConfig, TrainConfig
+from emergence.config_dict import config_keys, to_dict
+from emergence.identity import cell_hash, first_difference, identity_hash
+from emergence.overrides import override
+
+
+def test_the_request_may_grow_without_a_new_identity(tiny):
+  grown = dataclasses.replace(
+    tiny,
+    grid=GridConfig(widths=(8, 16), depths=(1, 2, 3)),
+    seeds=dataclasses.replace(tiny.seeds, count=100, first=8),
+  )
+  cell = Cell("count", 8, 2)
+  assert identity_hash(grown) == identity_hash(tiny)
+  assert cell_hash(grown, cell) == cell_hash(tiny, cell)
+  assert first_difference(grown, tiny) is None
+
+
+@pytest.mark.parametrize("key", config_keys())
+def test_every_other_key_makes_a_new_identity(tiny, key):
+  changed = {
+    "task.name": "null",
+    "task.test_lengths": [3, 5],
+    "task.packed": False,
+    "model.parallel_residual": False,
+    "model.rotary_fraction": 0.5,
+    "train.learning_rate_by_width": {8: 0.5},
+    "train.warmup_fraction": 0.1,
+    "train.matmul_precision": "high",
+    "train.compute_dtype": "bfloat16",
+    "seeds.design": "fixed_init",
+  }.get(key)
+  request = ("grid.widths", "grid.depths", "seeds.count", "seeds.first")
+  if key in request or key in ("seeds.num_init", "seeds.num_data"):
+    return
+  if changed is None:
+    plain = to_dict(tiny)
+    for part in key.split("."):
+      plain = plain[part]
+    changed = plain + 1
+  other = override(tiny, [f"{key}={changed}"])
+  assert identity_hash(other) != identity_hash(tiny)
+  difference = first_difference(tiny, other)
+  assert difference is not None
+  assert difference[0] == key
+
+
+def test_cells_differ_in_their_hash(tiny):
+  hashes = {
+    cell_hash(tiny, Cell("count", width, depth))
+    for width in (8, 16)
+    for depth in (1, 2)
+  }
+  assert len(hashes) == 4
+
+
+def test_num_data_gives_a_crossed_seed_its_meaning():
+  config = Config(
+    seeds=SeedsConfig(design="crossed", num_init=2, num_data=6, count=12)
+  )
+  other = override(config, ["seeds.num_init=3", "seeds.num_data=4"])
+  more = override(config, ["seeds.num_init=4", "seeds.count=24"])
+  assert identity_hash(other) != identity_hash(config)
+  assert identity_hash(more) == identity_hash(config)
+
+
+def test_the_hash_does_not_depend_on_how_a_number_was_written():
+  a = Config(train=TrainConfig(weight_decay=0, learning_rate_by_width={8: 1}))
+  b = Config(
+    train=TrainConfig(weight_decay=0.0, learning_rate_by_width=((8, 1.0),))
+  )
+  assert identity_hash(a) == identity_hash(b)
