@@ -33,7 +33,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL)
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow $(PARALLEL)
+	$(BIN)/python -m pytest -m "slow or bits" $(PARALLEL)
 
 reference: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check

@@ -125,9 +125,9 @@ def remove_left_behind(config: Config, workdir: epath.Path) -> None:
 def _warn_of_versions(cell: Cell, seeds: Sequence[int], saved: dict) -> None:
   """Says so where what goes on is not what began."""
   other = [
-    f"{name} {saved.get(name)} and now {value}"
+    f"{name} {saved[name]} and now {value}"
     for name, value in records.versions().items()
-    if saved.get(name) != value
+    if name in saved and saved[name] != value
   ]
   if other:
     _LOG.warning(
@@ -144,7 +144,11 @@ def _warn_of_others(
   folder = _folder(workdir, cell, seeds)
   for other in sorted(folder.parent.glob("seeds-*"), key=lambda p: p.name):
     match = _FOLDER.match(other.name)
-    if match and any(int(match[1]) <= seed <= int(match[2]) for seed in seeds):
+    if (
+      match
+      and other.name != folder.name
+      and any(int(match[1]) <= seed <= int(match[2]) for seed in seeds)
+    ):
       _LOG.warning(
         "%s: seeds %d to %d begin, those again that were in training in another"
         " choice; to go on from %s, ask for its seeds alone",

@@ -144,15 +144,21 @@ def plan_blocks(
   return min(num_devices, fit) if is_shared else num_devices * (fit > 0)
 
 
-class _SeedFunctions(NamedTuple):
-  """What a program does, written for one seed."""
+class SeedFunctions(NamedTuple):
+  """What a program does, written for one seed; see `Program`."""
 
   init: Callable[[Array, Array], TrainState]
   advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
   evaluate: Callable[[Params], tuple[Scores, Array]]
 
 
-def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
+def seed_functions(config: Config, arch: Architecture) -> SeedFunctions:
+  """Builds what a program does with each of its seeds.
+
+  Args:
+    config: the experiment.
+    arch: the architecture of the cell.
+  """
   task = tasks.make_task(config.task, config.eval.items)
   init_state, train_step = train.make_train(config, task, arch)
   sample = train.make_sampler(config, task)
@@ -184,18 +190,28 @@ def _seed_functions(config: Config, arch: Architecture) -> _SeedFunctions:
     finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
     return score(params), jnp.stack(finite).all()
 
-  return _SeedFunctions(init, advance, evaluate_and_check)
+  return SeedFunctions(init, advance, evaluate_and_check)
 
 
-def _map(function: Callable) -> Callable:
-  """Like vmap, but one after another."""
+def over_seeds(function: Callable, platform: str) -> Callable:
+  """Makes a function of one seed one of a block of seeds.
+
+  A CPU core trains one seed after another, so that a seed stays in its cache
+  and products stay two-dimensional; accelerators need many seeds to be busy.
+
+  Args:
+    function: of any number of arguments.
+    platform: JAX's name of the kind of device.
+  """
+  if platform != "cpu":
+    return jax.vmap(function)
   return lambda *args: jax.lax.map(lambda args: function(*args), args)
 
 
 def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
   """Compiles the functions of one seed for a block on each device."""
   arch = make_architecture(config, cell)
-  one_seed = _seed_functions(config, arch)
+  one_seed = seed_functions(config, arch)
   mesh = Mesh(np.array(devices), (_AXIS,))
   sharding = NamedSharding(mesh, _SHARDED)
 
@@ -214,23 +230,22 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     shape = (len(devices) * config.seeds.block,)
     return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
 
-  # A CPU core trains one seed after another, so that a seed stays in its cache
-  # and products stay two-dimensional; accelerators need many seeds to be busy.
-  over_seeds = _map if devices[0].platform == "cpu" else jax.vmap
-
   seeds = one_a_seed(jnp.int32)
   init = over_devices(jax.vmap(one_seed.init))
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     jax.eval_shape(init, seeds, seeds),
   )
+  platform = devices[0].platform
   advance = (
-    over_devices(over_seeds(one_seed.advance), donate_argnums=(0, 1))
+    over_devices(over_seeds(one_seed.advance, platform), donate_argnums=(0, 1))
     .lower(state, one_a_seed(jnp.float32), seeds)
     .compile()
   )
   evaluate_ = (
-    over_devices(over_seeds(one_seed.evaluate)).lower(state.params).compile()
+    over_devices(over_seeds(one_seed.evaluate, platform))
+    .lower(state.params)
+    .compile()
   )
   return Program(
     config,

@@ -31,7 +31,7 @@ def local_devices(count: int | None = None) -> list[Device]:
     ValueError: fewer devices than asked for.
   """
   with contextlib.suppress(RuntimeError):  # Raised once devices are in use.
-    jax.config.update("jax_num_cpu_devices", count or _num_cores())
+    jax.config.update("jax_num_cpu_devices", count or num_cores())
   devices = jax.local_devices()
   if count is not None and not 1 <= count <= len(devices):
     raise ValueError(
@@ -56,7 +56,8 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   return (int(_USABLE_SHARE * min(known)) if known else 2**62), False
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+  """The CPU cores that this process may use."""
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1

@@ -7,7 +7,6 @@ writes what all share. With one process everything here is free.
 
 import atexit
 import contextlib
-import faulthandler
 import json
 import os
 import re
@@ -60,9 +59,6 @@ def join(
   jax.config.update("jax_num_cpu_devices", num_cpu_devices or cores)
   # It would take SIGTERM from us, who save and stop in all processes.
   jax.config.update("jax_enable_preemption_service", False)
-  # Where the first process dies, the runtime says so and aborts this one; where
-  # Python is at that moment has nothing to do with it.
-  faulthandler.disable()
   try:
     jax.distributed.initialize(
       coordinator,

@@ -3,6 +3,7 @@ import pytest
 
 from emergence import block_checkpoint, params, population, records
 from emergence.blocks import Saving
+from emergence.checkpoint import Checkpointer
 from emergence.config import Cell
 from emergence.overrides import override
 from tests.training import files, interrupt, train
@@ -86,6 +87,18 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
   assert records.read(workdir).equals(records.read(trained[0]))
 
 
+def test_a_first_checkpoint_that_is_unusable_is_no_other_choice(
+  config, programs, workdir, caplog
+):
+  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
+  (folder,) = (workdir / CHECKPOINTS).iterdir()
+  (path,) = folder.glob("*/arrays*")
+  path.write_bytes(b"")
+  train(config, workdir, programs, seeds=[0, 1])
+  assert "the block starts again" in caplog.text
+  assert "ask for its seeds alone" not in caplog.text
+
+
 def test_seeds_that_begin_again_with_others_are_warned_of(
   config, programs, workdir, caplog
 ):
@@ -142,3 +155,20 @@ def test_what_was_left_behind_by_finished_blocks_is_removed(
   block_checkpoint.remove_left_behind(config, workdir)
   (left,) = (workdir / CHECKPOINTS).iterdir()
   assert left.name == "seeds-000004-000007"
+
+
+def test_parameters_asked_for_are_there_though_the_last_step_was_saved(
+  config, programs, workdir
+):
+  snapshots, state = [], None
+  for stop in population.run(programs[2][CELL], [[0]]):
+    snapshots += stop.snapshots.values()
+    (state,) = stop.capture()
+  assert state.step == config.train.steps
+  with Checkpointer() as checkpointer:
+    block_checkpoint.save(
+      *(config, workdir, CELL, [0], state, snapshots, checkpointer)
+    )
+  final = Saving(params="final")
+  assert train(config, workdir, programs, seeds=[0], saving=final) == 1
+  assert set(params.kept_files(workdir, CELL)[0]) == {6}

@@ -3,7 +3,7 @@ import types
 
 import pytest
 
-from emergence import block_checkpoint, blocks, params, sweep
+from emergence import block_checkpoint, blocks, sweep
 from emergence.blocks import Saving
 from emergence.claims import Claims
 from emergence.config import Cell
@@ -72,22 +72,6 @@ def test_blocks_are_saved_every_so_often(
   )
   train(config, workdir, programs, seeds=[0], saving=Saving(seconds=19.0))
   assert saved == [2, 4]
-
-
-def test_parameters_asked_for_are_there_whatever_was_restored(
-  config, programs, workdir, monkeypatch
-):
-  """A block that is done but for its records, when the run goes on."""
-  monkeypatch.setattr(blocks, "_write_records", lambda *args: 1 / 0)
-  save = blocks._SaveClock.is_due
-  monkeypatch.setattr(
-    blocks._SaveClock, "is_due", lambda self, steps: save(self, steps)
-  )
-  interrupt(config, workdir, programs, asked=7 - 1, seeds=[0])
-  monkeypatch.undo()
-  final = Saving(params="final")
-  train(config, workdir, programs, seeds=[0], saving=final)
-  assert set(params.kept_files(workdir, CELL)[0]) == {6}
 
 
 def test_a_block_that_waits_for_others_is_not_saved_again(

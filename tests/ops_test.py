@@ -103,6 +103,40 @@ def test_attention_does_not_see_the_future_in_either_direction(qkv):
     assert (gradient[:, :, :3] != 0).any()
 
 
+def test_gradients_in_bfloat16_keep_their_type_and_are_near(qkv):
+  low = tuple(x.astype(jnp.bfloat16) for x in qkv)
+
+  def loss(precision, q, k, v):
+    mixed = ops.causal_attention(q, k, v, precision)
+    return jnp.sum(jnp.sin(mixed.astype(jnp.float32)))
+
+  found = jax.grad(functools.partial(loss, "default"), (0, 1, 2))(*low)
+  expected = jax.grad(functools.partial(loss, "highest"), (0, 1, 2))(
+    *(x.astype(jnp.float32) for x in low)
+  )
+  for a, b in zip(found, expected):
+    assert a.dtype == jnp.bfloat16
+    error = np.linalg.norm(a.astype(np.float32) - b) / np.linalg.norm(b)
+    assert error < 0.04
+
+
+def test_gradients_of_a_product_in_bfloat16_are_near():
+  x, w = normal(6, 5), normal(5, 4, seed=1)
+  dimensions = (((1,), (0,)), ((), ()))
+
+  def loss(x, w):
+    y = ops.dot_general(x, w, dimensions, precision="highest")
+    return jnp.sum(jnp.sin(y.astype(jnp.float32)))
+
+  low = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+  found = jax.grad(loss, (0, 1))(*low)
+  expected = jax.grad(loss, (0, 1))(*(a.astype(jnp.float32) for a in low))
+  for a, b in zip(found, expected):
+    assert a.dtype == jnp.bfloat16
+    error = np.linalg.norm(a.astype(np.float32) - b) / np.linalg.norm(b)
+    assert error < 0.02
+
+
 def test_attention_in_bfloat16_keeps_its_type_and_is_near(qkv):
   low = tuple(x.astype(jnp.bfloat16) for x in qkv)
   found = ops.causal_attention(*low, "default")

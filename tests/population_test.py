@@ -91,6 +91,7 @@ def test_a_member_equals_its_seed_trained_without_vmap(tiny, eight):
   np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
   ("blocks", "row"),
   [
@@ -105,6 +106,7 @@ def test_a_seed_is_the_same_bits_in_any_company(program, eight, blocks, row):
   assert_bit_equal(member(train_seeds(program, *blocks), row), member(eight, 6))
 
 
+@pytest.mark.bits
 def test_the_same_run_twice_is_the_same_bits(program, eight):
   again = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
   for row in range(8):
@@ -132,6 +134,112 @@ def test_another_block_width_gives_close_losses(tiny, eight):
     )
 
 
+@pytest.fixture(scope="module")
+def long(config):
+  """A program of more updates than batches are drawn for at a time."""
+  steps = 2 * compilation.STEPS_DRAWN + 8
+  config = override(config, [f"train.steps={steps}", "eval.num_points=1"])
+  return compilation.compile_cell(config, CELL, hardware.local_devices(2))
+
+
+def advanced(program, *counts):
+  """Seeds 0 to 7 after so many updates at a time; their losses added up."""
+  state = population._init(program, range(8))
+  losses = population._put(program, np.zeros(8, np.float32))
+  for count in counts:
+    counts_N = population._put(program, np.full(8, count, np.int32))
+    state, losses = program.advance(state, losses, counts_N)
+  return jax.device_get((state.params, losses))
+
+
+@pytest.mark.bits
+def test_updates_are_the_same_bits_wherever_the_program_stops(long):
+  drawn, steps = compilation.STEPS_DRAWN, long.config.train.steps
+  whole = advanced(long, steps)
+  for first in (drawn - 1, drawn, drawn + 1, 2 * drawn + 1):
+    assert_bit_equal(advanced(long, first, steps - first), whole)
+
+
+def test_each_update_has_the_batch_of_its_step(long):
+  config = long.config
+  task = make_task(config.task)
+  init_state, train_step = train.make_train(config, task, long.arch)
+  step = jax.jit(train_step)
+  params, losses = advanced(long, config.train.steps)
+  for seed in (0, 5):
+    state = init_state(*train.seed_keys(config.root_seed, seed, seed))
+    total = 0.0
+    for _ in range(config.train.steps):
+      state, loss = step(state)
+      total += float(loss)
+    np.testing.assert_allclose(losses[seed], total, rtol=1e-5)
+    jax.tree.map(
+      lambda a, b, seed=seed: np.testing.assert_allclose(
+        a[seed], b, rtol=1e-3, atol=1e-4
+      ),
+      params,
+      state.params,
+    )
+
+
+@pytest.fixture(scope="module")
+def at_once():
+  """Compiles a config as on an accelerator: the seeds of a block at once."""
+
+  def compile_at_once(config):
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(compilation, "over_seeds", lambda f, _: jax.vmap(f))
+      return compilation.compile_cell(config, CELL, hardware.local_devices(2))
+
+  return compile_at_once
+
+
+@pytest.mark.parametrize(
+  ("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 3e-2)]
+)
+def test_seeds_trained_at_once_are_close_to_one_after_another(
+  config, at_once, eight, dtype, tolerance
+):
+  program = at_once(override(config, [f"train.compute_dtype={dtype}"]))
+  snapshots, _ = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
+  for found, expected in zip(snapshots[1:], eight[0][1:]):
+    np.testing.assert_allclose(
+      found.train_loss, expected.train_loss, rtol=tolerance
+    )
+    np.testing.assert_allclose(
+      found.scores.nll_mean, expected.scores.nll_mean, rtol=tolerance
+    )
+
+
+def test_seeds_trained_at_once_do_not_touch_each_other(config, at_once):
+  """As on an accelerator: any company, uneven numbers of updates, a NaN."""
+  program = at_once(config)
+  together = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
+  alone = train_seeds(program, [6])
+  assert_bit_equal(member(alone, 0), member(together, 6))
+  state = population._init(program, range(8))
+  first = jax.device_get(state.params)
+  poisoned = jax.tree.map(lambda x: x.at[1].set(jnp.nan), state.params)
+  state = state._replace(params=jax.device_put(poisoned, program.sharding))
+  losses = population._put(program, np.zeros(8, np.float32))
+  counts = population._put(program, np.array([6, 6, 0, 3] * 2, np.int32))
+  state, losses = program.advance(state, losses, counts)
+  params, losses = jax.device_get((state.params, losses))
+  assert state.step.tolist() == [6, 6, 0, 3] * 2
+  assert np.isnan(losses).tolist() == [False, True] + [False] * 6
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a[[2, 6]], b[[2, 6]]),
+    params,
+    first,
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a[[0, 4]], b[[0, 4]]),
+    params,
+    together[1],
+  )
+
+
+@pytest.mark.bits
 def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
   state = population._init(program, [0, 1, 2, 3, 4, 5, 6, 7])
   is_one = jnp.arange(8) == 1

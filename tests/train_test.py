@@ -178,3 +178,34 @@ def test_training_learns_the_train_lengths(tiny):
   )(state)
   assert losses[0] == pytest.approx(np.log(len(task.symbols)), rel=0.05)
   assert losses[-20:].mean() < 1.0
+
+
+@pytest.mark.parametrize("precision", ["high", "highest"])
+def test_all_products_of_an_update_have_the_precision_asked_for(
+  tiny, precision
+):
+  config = override(tiny, [f"train.matmul_precision={precision}"])
+  cell = config_lib.cells(config)[0]
+  arch = compilation.make_architecture(config, cell)
+  functions = compilation.seed_functions(config, arch)
+  state = jax.eval_shape(functions.init, 0, 0)
+  update = jax.make_jaxpr(functions.advance)(state, jnp.float32(0), 1)
+  found = list(products(update.jaxpr))
+  asked = jax.lax.Precision(precision)
+  # Forward and backward of six in the layer and of the unembedding, at least.
+  assert len(found) >= 3 * 7
+  assert {eqn.params["precision"] for eqn in found} == {(asked, asked)}
+
+
+def products(jaxpr):
+  """Every matrix product of a program, those of its loops included."""
+  for eqn in jaxpr.eqns:
+    if eqn.primitive.name == "dot_general":
+      yield eqn
+    for value in jax.tree.leaves(
+      list(eqn.params.values()), is_leaf=lambda x: hasattr(x, "eqns")
+    ):
+      if hasattr(value, "eqns"):
+        yield from products(value)
+      elif hasattr(value, "jaxpr"):
+        yield from products(value.jaxpr)

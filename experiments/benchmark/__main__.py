@@ -95,7 +95,7 @@ def main() -> None:
   options = measure.Options(
     tuple(dict.fromkeys(_SIDES.value)),
     hardware.local_devices(_DEVICES.value),
-    _THREADS.value or _num_cores(),
+    _THREADS.value or hardware.num_cores(),
     tuple(_seed_count(text) for text in _SEEDS.value),
     _ROUNDS.value,
     _SECONDS.value,
@@ -121,12 +121,6 @@ def _seed_count(text: str) -> int:
   if not text.strip().isdecimal() or int(text) < 1:
     raise ValueError(f"--seeds reads like 16 or 16,512, got {text!r}")
   return int(text)
-
-
-def _num_cores() -> int:
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

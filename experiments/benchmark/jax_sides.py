@@ -33,7 +33,8 @@ class Side(NamedTuple):
     measure: seconds -> seed-steps per second.
     compile_seconds: until it is ready to train; None where nothing is
       compiled.
-    bytes_per_seed: memory that it needs, over the seeds that run together.
+    bytes_per_seed: of a seed that is computed: its own share of parameters and
+      optimizer state, and of what is needed besides in a step.
     devices: what it runs on, for people.
   """
 
@@ -95,42 +96,44 @@ def ours(
       num_seeds,
       timing.rate_of(make_loop(num_seeds), num_seeds),
       compile_seconds,
-      program.bytes_per_device // config.seeds.block,
+      _bytes_per_seed(program),
       f"{program.num_blocks} × {devices[0].device_kind}",
     )
     for num_seeds in seed_counts
   ]
 
 
+def _bytes_per_seed(program: compilation.Program) -> int:
+  block = program.config.seeds.block
+  state = program.state
+  own = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+  own //= block * program.num_blocks
+  besides = program.bytes_per_device - own * block
+  is_cpu = program.mesh.devices.flat[0].platform == "cpu"
+  return own + (besides if is_cpu else besides // block)
+
+
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:
-  """One seed after another: the step in a compiled loop on one device.
+  """One seed after another: what `ours` does with each, on one device.
 
-  The loop is what a user of plain JAX does best; a call from Python for each
-  step is slower (see the README).
+  A compiled loop, as a user of plain JAX does best, over batches drawn several
+  at a time.
   """
-  task = tasks.make_task(config.task)
   arch = compilation.make_architecture(config, cell)
-  init_state, train_step = train.make_train(config, task, arch)
-
-  def advance(state: train.TrainState, num_steps: Array):
-    def body(_, carry):
-      state, total = carry
-      state, loss = train_step(state)
-      return state, total + loss
-
-    return jax.lax.fori_loop(0, num_steps, body, (state, jnp.float32(0)))
-
+  functions = compilation.seed_functions(config, arch)
   with jax.default_device(device):
     start = time.perf_counter()
-    keys = train.seed_keys(config.root_seed, 0, 0)
-    state = jax.jit(init_state)(*keys)
-    compiled = jax.jit(advance).lower(state, jnp.int32(0)).compile()
+    state = jax.jit(functions.init)(jnp.int32(0), jnp.int32(0))
+    no_loss = jnp.float32(0)
+    compiled = (
+      jax.jit(functions.advance).lower(state, no_loss, jnp.int32(0)).compile()
+    )
     compile_seconds = timing.seconds_since(start)
 
   def loop(num_steps: int) -> float:
     steps = jax.device_put(np.int32(num_steps), device)
     start = time.perf_counter()
-    jax.block_until_ready(compiled(state, steps))
+    jax.block_until_ready(compiled(state, no_loss, steps))
     return timing.seconds_since(start)
 
   analysis = compiled.memory_analysis()
@@ -150,7 +153,7 @@ def data_alone(config: Config, devices: Sequence[Device]) -> Side:
   sample = train.make_sampler(config, tasks.make_task(config.task))
   seeds = len(devices) * config.seeds.block
 
-  def one_seed(seed: Array, num_steps: Array) -> Array:
+  def draw_one_seed(seed: Array, num_steps: Array) -> Array:
     _, data_key = train.seed_keys(config.root_seed, seed, seed)
 
     def body(group: Array, total: Array) -> Array:
@@ -165,7 +168,7 @@ def data_alone(config: Config, devices: Sequence[Device]) -> Side:
     return jax.lax.fori_loop(0, num_groups, body, jnp.int32(0))
 
   over_devices = jax.shard_map(
-    lambda seeds, steps: jax.vmap(one_seed, in_axes=(0, None))(seeds, steps[0]),
+    compilation.over_seeds(draw_one_seed, devices[0].platform),
     mesh=Mesh(np.array(devices), ("seeds",)),
     in_specs=PartitionSpec("seeds"),
     out_specs=PartitionSpec("seeds"),
@@ -174,11 +177,11 @@ def data_alone(config: Config, devices: Sequence[Device]) -> Side:
   start = time.perf_counter()
   seeds_S = jnp.arange(seeds, dtype=jnp.int32)
   draw = jax.jit(over_devices)
-  jax.block_until_ready(draw(seeds_S, jnp.zeros(len(devices), jnp.int32)))
+  jax.block_until_ready(draw(seeds_S, jnp.zeros(seeds, jnp.int32)))
   compile_seconds = timing.seconds_since(start)
 
   def loop(num_steps: int) -> float:
-    steps = jnp.full(len(devices), num_steps, jnp.int32)
+    steps = jnp.full(seeds, num_steps, jnp.int32)
     start = time.perf_counter()
     jax.block_until_ready(draw(seeds_S, steps))
     return timing.seconds_since(start)
