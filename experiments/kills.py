@@ -82,7 +82,7 @@ def kill_again_and_again(
       if outcome.code == -9:
         ends = trial_lib.ends_without_records(workdir, seen)
         lost += ends
-        moment = _moment(process, workdir, left_overs)
+        moment = moment_of(process, workdir, left_overs)
         moments[moment] += 1
         show(f"kill {moments.total()} after {outcome.seconds:.1f} s: {moment}")
     sweeps += 1
@@ -130,8 +130,14 @@ def _sleep(process: Process, seconds: float) -> None:
     time.sleep(0.002)
 
 
-def _moment(process: Process, workdir: pathlib.Path, known: set[str]) -> str:
-  """What a process was about when it was killed, as what it left tells."""
+def moment_of(process: Process, workdir: pathlib.Path, known: set[str]) -> str:
+  """What a process was about when it was killed, as what it left tells.
+
+  Args:
+    process: that was killed.
+    workdir: where it worked.
+    known: what others had left unfinished there before it.
+  """
   kinds = {_kind(name) for name in _unfinished(workdir) if name not in known}
   for kind in (RECORDS, CHECKPOINT):
     if kind in kinds:
@@ -141,8 +147,10 @@ def _moment(process: Process, workdir: pathlib.Path, known: set[str]) -> str:
   log = workdir / "log"
   if not log.exists() or log.stat().st_mtime < process.wall_start:
     return "compiling"
-  last = log.read_text(errors="replace").strip().splitlines()[-1]
-  return "compiling" if last.endswith("compiling") else "training"
+  lines = log.read_text(errors="replace").split("\n")
+  # The log may have been opened, or its line begun, and no more.
+  last = next((line for line in reversed(lines) if line.strip()), "compiling")
+  return "compiling" if last.strip().endswith("compiling") else "training"
 
 
 def _kind(name: str) -> str:

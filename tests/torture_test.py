@@ -24,6 +24,26 @@ def test_a_sweep_survives_kills_at_the_worst_moments(bench):
   assert result.moments[kills.RECORDS] >= 1
 
 
+@pytest.mark.parametrize(
+  ("output", "log", "moment"),
+  [
+    ("", "", "starting"),
+    ("compiling\n", None, "compiling"),
+    ("compiling\n", "", "compiling"),
+    ("compiling\n", "\n", "compiling"),
+    ("compiling\n", "12:00 count: seeds 0 to 3 compiling\n", "compiling"),
+    ("compiling\n", "12:00 count: seeds 0 to 3 begin\n", "training"),
+    ("compiling\n", "12:00 count: seeds 0 to 3 begin\n12:", "training"),
+  ],
+)
+def test_a_kill_has_a_moment_whatever_it_left(tmp_path, output, log, moment):
+  (tmp_path / "stdout").write_text(output)
+  if log is not None:
+    (tmp_path / "log").write_text(log)
+  process = trial.Process(None, None, tmp_path / "stdout", 0.0, 0.0)
+  assert kills.moment_of(process, tmp_path, set()) == moment
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES])
 def test_each_fault_has_its_expected_outcome(bench, name):
