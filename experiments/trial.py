@@ -36,7 +36,7 @@ config = Config(
 
 _EVENT = re.compile(
   r"(\w+/width-\d+/depth-\d+): seeds (\d+) to (\d+)"
-  r" (begin|go on|are trained|have their records)(?: from step (\d+))?"
+  r" (begin|go on|are trained)(?: from step (\d+))?"
 )
 
 
@@ -69,7 +69,7 @@ class Outcome(NamedTuple):
 
 
 class Event(NamedTuple):
-  """What the log says of a block: `begin`, `go on`, `are trained`, …"""
+  """What the log says of a block: `begin`, `go on` or `are trained`."""
 
   cell: str
   first: int
