@@ -8,8 +8,13 @@ import sys
 import pytest
 
 from experiments import kills, trial
-from experiments.faults.case import NotPossible
+from experiments.faults.case import (
+  NotPossible,
+  flaws_of_refused,
+  flaws_of_starved,
+)
 from experiments.faults.catalogue import CASES
+from experiments.trial import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,32 @@ def test_each_fault_has_its_expected_outcome(bench, name):
   except NotPossible as reason:
     pytest.skip(str(reason))
   assert found.flaws == [], found.happened
+
+
+NO_HANDLES = "error: Too many open files: /x\n"
+NO_MEMORY = "error: out of memory\n"
+TRACEBACK = "Traceback (most recent call last):\n"
+
+
+@pytest.mark.parametrize(
+  ("code", "errors", "refused", "starved"),
+  [
+    (1, NO_HANDLES, True, True),
+    (1, NO_MEMORY, False, True),
+    (-6, "terminate called after std::bad_alloc\n", False, True),
+    (-6, TRACEBACK, False, False),
+    (-11, "", False, False),
+    (-99, "", False, False),
+    (-99, NO_HANDLES, False, False),
+    (2, NO_HANDLES, False, False),
+    (1, TRACEBACK + NO_HANDLES, False, False),
+    (1, TRACEBACK + "MemoryError\n", False, False),
+  ],
+)
+def test_an_end_that_is_not_promised_is_noticed(code, errors, refused, starved):
+  outcome = Outcome(code, errors, 1.0)
+  assert (not flaws_of_refused(outcome, "Too many open files")) == refused
+  assert (not flaws_of_starved(outcome)) == starved
 
 
 @pytest.fixture
