@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from etils import epath
 
+from emergence import records_file
 from experiments import kills, trial
+from experiments.faults import midway
 from experiments.faults.case import (
   NotPossible,
   flaws_of_refused,
@@ -27,6 +30,18 @@ def test_a_sweep_survives_kills_at_the_worst_moments(bench):
   assert result.flaws == []
   assert result.moments[kills.CHECKPOINT] >= 1
   assert result.moments[kills.RECORDS] >= 1
+
+
+def test_records_that_differ_in_provenance_alone_are_told_apart(bench):
+  workdir = midway.copy(bench, bench.folder / "undisturbed", "provenance")
+  path = epath.Path(min(workdir.glob("records/*/*/*/*.parquet")))
+  table, provenance = records_file.read(path)
+  provenance["git_commit"] = "0" * 40
+  path.write_bytes(records_file.encode(table, provenance))
+  (flaw,) = bench.flaws(workdir)
+  assert flaw.endswith("differs in nothing but its provenance: git_commit")
+  path.write_bytes(records_file.encode(table.slice(1), provenance))
+  assert bench.flaws(workdir)[0].endswith("differs")
 
 
 @pytest.mark.slow
