@@ -192,14 +192,14 @@ def remove(folder: epath.Path) -> None:
   Raises:
     OSError: it cannot be removed.
   """
-  for _ in range(100):
+  for tries_left in reversed(range(100)):
     if not folder.exists():
       return
     try:
       folder.rmtree()
-    except FileNotFoundError:
-      continue
     except OSError as error:  # It names the file without its folder.
+      if isinstance(error, FileNotFoundError) and tries_left:
+        continue
       raise _refusal("checkpoint cannot be removed", folder, error) from error
 
 

@@ -318,10 +318,9 @@ class Claims:
   def _start_beating(self) -> None:
     if self._thread is None:
       self._stop.clear()
-      self._thread = threading.Thread(
-        target=self._beat, name="claims", daemon=True
-      )
-      self._thread.start()
+      thread = threading.Thread(target=self._beat, name="claims", daemon=True)
+      thread.start()  # A machine may refuse; then there is none to join.
+      self._thread = thread
 
   def _beat(self) -> None:
     failing = False

@@ -23,7 +23,10 @@ from emergence.overrides import override
 from experiments import configs
 
 # What a user or a machine can get wrong; anything else is a defect of ours.
-_EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
+_EXPECTED = (
+  *(ValueError, OSError, RuntimeError, ImportError, MemoryError),
+  SystemError,  # Of native code, as JAX's where an allocation is refused.
+)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -47,6 +50,8 @@ def run(main: Callable[[], int | None]) -> None:
         )
       code = main()
     except Exception as error:
+      if isinstance(error, MemoryError | SystemError):
+        fail_at_once(error)  # What runs at exit would be refused memory too.
       if not _is_expected(error):
         raise
       fail(*_describe(error))
@@ -165,6 +170,10 @@ def _describe(error: Exception) -> tuple[str, int]:
   """The message and the exit code of an error."""
   if isinstance(error, ValueError):
     return str(error), 2
+  if isinstance(error, MemoryError):
+    return f"out of memory: {error}".rstrip(": "), 1
+  if isinstance(error, SystemError):
+    return f"a library failed, maybe for lack of memory: {error}", 1
   if not isinstance(error, OSError):
     return f"{type(error).__name__}: {error}", 1
   where = f": {error.filename}" if error.filename else ""

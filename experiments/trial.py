@@ -30,13 +30,13 @@ config = Config(
   train=TrainConfig(steps={steps}, batch_size=2),
   eval=EvalConfig(num_points={num_points}),
   seeds=SeedsConfig(block={block}, count={count}),
-  grid=GridConfig(widths=(8,), depths={depths}),
+  grid=GridConfig(widths={widths}, depths={depths}),
 )
 """
 
 _EVENT = re.compile(
   r"(\w+/width-\d+/depth-\d+): seeds (\d+) to (\d+)"
-  r" (begin|go on|are trained|have their records)(?: from step (\d+))?"
+  r" (begin|go on|are trained)(?: from step (\d+))?"
 )
 
 
@@ -69,7 +69,7 @@ class Outcome(NamedTuple):
 
 
 class Event(NamedTuple):
-  """What the log says of a block: `begin`, `go on`, `are trained`, …"""
+  """What the log says of a block: `begin`, `go on` or `are trained`."""
 
   cell: str
   first: int
@@ -190,7 +190,7 @@ class Trial(NamedTuple):
     flaws = [f"{name} is missing" for name in self.records.keys() - found]
     flaws += [f"{name} is too many" for name in found.keys() - self.records]
     flaws += [
-      f"{name} differs"
+      f"{name} differs{_how(workdir / name, self.records[name])}"
       for name in sorted(found.keys() & self.records)
       if found[name] != self.records[name]
     ]
@@ -252,6 +252,7 @@ def tiny_config(
   block: int,
   count: int,
   depths: tuple[int, ...] = (1,),
+  widths: tuple[int, ...] = (8,),
 ) -> str:
   """A config file of cells that are too small to learn anything.
 
@@ -260,7 +261,8 @@ def tiny_config(
     num_points: evaluations of a seed.
     block: seeds of a block.
     count: seeds of a cell.
-    depths: a cell for each.
+    depths: with `widths`, those of the grid.
+    widths: with `depths`, those of the grid.
   """
   return _CONFIG.format(
     steps=steps,
@@ -268,6 +270,7 @@ def tiny_config(
     block=block,
     count=count,
     depths=depths,
+    widths=widths,
   )
 
 
@@ -291,6 +294,25 @@ def prepare(folder: pathlib.Path, devices: int, short: bool = False) -> Trial:
   if outcome.code != 0:
     raise RuntimeError(f"an undisturbed sweep fails: {outcome.errors}")
   return trial._replace(records=records_of(folder / "undisturbed"))
+
+
+def _how(path: pathlib.Path, expected: bytes) -> str:
+  """The provenance in which a file differs, if the records are the same."""
+  from etils import epath
+
+  from emergence import records_file
+
+  place = epath.Path(path)
+  try:
+    found = records_file.read(place)
+    wanted = records_file.decode(place, expected)
+  except ValueError:
+    return ""
+  if not found.table.equals(wanted.table):
+    return ""
+  here, there = found.provenance, wanted.provenance
+  keys = [k for k in sorted({*here, *there}) if here.get(k) != there.get(k)]
+  return f" in nothing but its provenance: {', '.join(keys)}"
 
 
 def records_of(workdir: pathlib.Path) -> dict[str, bytes]:

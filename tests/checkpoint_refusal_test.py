@@ -223,3 +223,11 @@ def test_a_machine_that_fails_to_read_is_not_taken_for_damage(
     checkpoint.restore(saved_block, TARGET, META)
   assert caught.value.errno == number
   assert names_in(saved_block) == before
+
+
+def test_what_can_never_be_removed_is_an_error(saved_block, monkeypatch):
+  gone = FileNotFoundError(errno.ENOENT, "No such file or directory")
+  monkeypatch.setattr(type(saved_block), "rmtree", fail(gone))
+  with pytest.raises(OSError, match="cannot be removed: No such") as caught:
+    checkpoint.remove(saved_block)
+  assert caught.value.filename == str(saved_block)

@@ -71,6 +71,18 @@ def test_a_done_block_is_not_claimed_and_its_leases_go(tmp_path):
   assert list(folder_of(tmp_path).iterdir()) == []
 
 
+def test_a_thread_that_cannot_start_is_what_is_told(tmp_path, monkeypatch):
+  def refused(self):
+    raise RuntimeError("can't start new thread")
+
+  monkeypatch.setattr(threading.Thread, "start", refused)
+  with (
+    pytest.raises(RuntimeError, match="start new"),
+    Claims(tmp_path) as claims,
+  ):
+    claims.try_claim(CELL, 3, never)
+
+
 def test_a_block_whose_records_cannot_be_read_is_not_held(tmp_path):
   def is_done():
     raise ValueError("damaged")

@@ -130,6 +130,36 @@ except Exception as error:
   assert [lines[0], lines[-1]] == first_and_last
 
 
+@pytest.mark.parametrize(
+  ("error", "line"),
+  [
+    ("MemoryError", "error: out of memory\n"),
+    ("MemoryError('3 bytes')", "error: out of memory: 3 bytes\n"),
+    (
+      "SystemError('no exception set')",
+      "error: a library failed, maybe for lack of memory: no exception set\n",
+    ),
+  ],
+)
+def test_a_lack_of_memory_is_one_line_whatever_it_would_break_at_exit(
+  error, line
+):
+  script = f"""
+import atexit
+from experiments import command
+
+def main():
+  atexit.register(lambda: bytes(2**62))
+  raise {error}
+
+command.run(main)
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True
+  )
+  assert (done.returncode, done.stderr) == (1, line)
+
+
 def test_where_json_can_be_written(tmp_path):
   for path in (None, "/dev/null", str(tmp_path / "new.json")):
     command.require_writable(path)

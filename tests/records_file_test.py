@@ -1,5 +1,7 @@
 import itertools
 import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,6 +62,33 @@ def test_a_file_reads_back_as_written(table, provenance, path):
   assert records_file.read_provenance(path) == provenance
   # Others find it in order too, checksums included.
   assert pq.read_table(str(path), page_checksum_verification=True).equals(table)
+
+
+READ_WITHOUT_THREADS = """
+import resource
+import sys
+
+from etils import epath
+
+from emergence import records_file
+
+# Too little for the stack of a thread.
+with open("/proc/self/statm") as file:
+  used = int(file.read().split()[0]) * resource.getpagesize()
+limit = used + 4 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(records_file.read(epath.Path(sys.argv[1])).table.num_rows)
+"""
+
+
+def test_a_lack_of_threads_is_not_taken_for_damage(table, provenance, path):
+  path.write_bytes(records_file.encode(table, provenance))
+  done = subprocess.run(
+    [sys.executable, "-c", READ_WITHOUT_THREADS, str(path)],
+    capture_output=True,
+    text=True,
+  )
+  assert (done.stderr, done.stdout) == ("", f"{table.num_rows}\n")
 
 
 def test_every_flipped_bit_is_detected_or_changes_nothing(

@@ -22,26 +22,13 @@ from emergence import processes
 ROOT = pathlib.Path(__file__).parents[1]
 NODE = ROOT / "tests" / "slurm_node.sh"
 
-TINY = """
-from emergence.config import *
-config = Config(
-  task=TaskConfig(max_train_length=4, test_lengths=(4, 6), vocab_size=12,
-                  context_length=24),
-  model=ModelConfig(head_dim=4),
-  train=TrainConfig(steps=4000, batch_size=2),
-  eval=EvalConfig(num_points=3),
-  seeds=SeedsConfig(block=2, count=4),
-  grid=GridConfig(widths=(4, 8, 12, 16), depths=(1,)),
-)
-"""
-CELLS = [f"count/width-{width}/depth-1" for width in (4, 8, 12, 16)]
+WIDTHS = (4, 8, 12, 16)
+CELLS = [f"count/width-{width}/depth-1" for width in WIDTHS]
 
 
 @pytest.fixture(scope="module")
-def tiny_file(tmp_path_factory) -> pathlib.Path:
-  path = tmp_path_factory.mktemp("config") / "tiny.py"
-  path.write_text(TINY)
-  return path
+def tiny_file(write_config) -> pathlib.Path:
+  return write_config(steps=4000, num_points=3, block=2, count=4, widths=WIDTHS)
 
 
 @pytest.fixture

@@ -6,10 +6,18 @@ import subprocess
 import sys
 
 import pytest
+from etils import epath
 
+from emergence import records_file
 from experiments import kills, trial
-from experiments.faults.case import NotPossible
+from experiments.faults import midway
+from experiments.faults.case import (
+  NotPossible,
+  flaws_of_refused,
+  flaws_of_starved,
+)
 from experiments.faults.catalogue import CASES
+from experiments.trial import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,18 @@ def test_a_kill_has_a_moment_whatever_it_left(tmp_path, output, log, moment):
   assert kills.moment_of(process, tmp_path, set()) == moment
 
 
+def test_records_that_differ_in_provenance_alone_are_told_apart(bench):
+  workdir = midway.copy(bench, bench.folder / "undisturbed", "provenance")
+  path = epath.Path(min(workdir.glob("records/*/*/*/*.parquet")))
+  table, provenance = records_file.read(path)
+  provenance["git_commit"] = "0" * 40
+  path.write_bytes(records_file.encode(table, provenance))
+  (flaw,) = bench.flaws(workdir)
+  assert flaw.endswith("differs in nothing but its provenance: git_commit")
+  path.write_bytes(records_file.encode(table.slice(1), provenance))
+  assert bench.flaws(workdir)[0].endswith("differs")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES])
 def test_each_fault_has_its_expected_outcome(bench, name):
@@ -52,6 +72,32 @@ def test_each_fault_has_its_expected_outcome(bench, name):
   except NotPossible as reason:
     pytest.skip(str(reason))
   assert found.flaws == [], found.happened
+
+
+NO_HANDLES = "error: Too many open files: /x\n"
+NO_MEMORY = "error: out of memory\n"
+TRACEBACK = "Traceback (most recent call last):\n"
+
+
+@pytest.mark.parametrize(
+  ("code", "errors", "refused", "starved"),
+  [
+    (1, NO_HANDLES, True, True),
+    (1, NO_MEMORY, False, True),
+    (-6, "terminate called after std::bad_alloc\n", False, True),
+    (-6, TRACEBACK, False, False),
+    (-11, "", False, False),
+    (-99, "", False, False),
+    (-99, NO_HANDLES, False, False),
+    (2, NO_HANDLES, False, False),
+    (1, TRACEBACK + NO_HANDLES, False, False),
+    (1, TRACEBACK + "MemoryError\n", False, False),
+  ],
+)
+def test_an_end_that_is_not_promised_is_noticed(code, errors, refused, starved):
+  outcome = Outcome(code, errors, 1.0)
+  assert (not flaws_of_refused(outcome, "Too many open files")) == refused
+  assert (not flaws_of_starved(outcome)) == starved
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What a case is: what is done to a sweep, and whether it ends as it should."""
 
 import pathlib
+import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -47,6 +48,23 @@ def flaws_of_finished(
   if "Traceback" in outcome.errors:
     flaws.append("a traceback on stderr")
   return flaws + trial.flaws(workdir)
+
+
+def flaws_of_refused(outcome: Outcome, reason: str) -> list[str]:
+  """Why a sweep did not end with exit code 1 and one line with the reason."""
+  flaws = []
+  if not outcome.is_clear_error or outcome.code != 1:
+    flaws.append("it did not end with exit code 1 and one clear line")
+  if reason not in outcome.last_line:
+    flaws.append(f"the line does not say {reason!r}")
+  return flaws
+
+
+def flaws_of_starved(outcome: Outcome) -> list[str]:
+  """Why a sweep without memory neither said so in one line nor was aborted."""
+  if outcome.code == -signal.SIGABRT and "Traceback" not in outcome.errors:
+    return []  # XLA has its own way to give up.
+  return flaws_of_refused(outcome, "")
 
 
 def told(trial: Trial, outcome: Outcome) -> str:
