@@ -2,9 +2,8 @@
 
 What JAX derives is right but slow on CPU, where XLA has fast matrix products
 only for some layouts. Derived gradients contract the first axis of both sides;
-here the smaller side is copied into its transpose, which takes a tenth of the
-time of the product that it speeds up. All functions compute the same on every
-backend.
+here the smaller side is copied into its transpose first. All functions compute
+the same on every backend.
 """
 
 import functools
@@ -45,7 +44,7 @@ def gelu(x: Array) -> Array:
   """x · Φ(x), Φ the distribution function of the standard normal.
 
   The derivative shares Φ. `jax.nn.gelu` computes it by erfc, which is precise
-  to the last bit of its tail and takes ten times as long.
+  to the last bit of its tail and slower.
   """
   return _gelu_forward(x)[0]
 

@@ -19,6 +19,7 @@ import pytest
 from emergence import compilation, tasks, train
 from emergence.config import Cell
 from experiments.benchmark import (
+  ablations,
   jax_sides,
   measure,
   table,
@@ -96,6 +97,32 @@ def test_sides_are_measured_in_turns():
   assert found["b"].median == 1.5
   # A disturbance that slows a whole round leaves its ratio alone.
   assert timing.ratio(found["a"], found["b"]) == (2.5, 2, 3)
+
+
+def trained_and_compiled(config) -> tuple[np.ndarray, str]:
+  """First losses, and the compiled training loop without its source lines."""
+  losses = jax_sides.first_losses(config, Cell("count", 8, 1), jax.devices()[0])
+  program = compilation.compile_cell(
+    config, Cell("count", 8, 1), jax.devices()[:1]
+  )
+  return losses, re.sub(r"metadata={.*?}", "", program.advance.as_text())
+
+
+@pytest.fixture(scope="module")
+def whole(tiny):
+  config = jax_sides.for_check(tiny, 8)
+  losses, text = trained_and_compiled(config)
+  assert trained_and_compiled(config)[1] == text
+  return config, losses, text
+
+
+@pytest.mark.parametrize("side", ablations.ABLATIONS)
+def test_ours_without_a_part_computes_the_same_in_another_program(whole, side):
+  config, losses, text = whole
+  with ablations.ablated(side):
+    theirs, theirs_text = trained_and_compiled(config)
+  assert measure.check_agreement(side, theirs, losses, "float32", 8) < 2e-5
+  assert theirs_text != text
 
 
 def test_other_losses_fail_the_benchmark():
@@ -210,7 +237,8 @@ def rows(tmp_path_factory):
   result = run_benchmark(
     "--shape=8/1/2x24",
     *("--override=model.head_dim=4", "--override=task.test_lengths=[10,11]"),
-    *("--sides=ours,jax,torch-eager-per-core", "--seeds=2,5", "--block=2"),
+    *("--sides=ours,ours-plain,jax,torch-eager-per-core", "--block=2"),
+    "--seeds=2,5",
     *("--rounds=2", "--seconds=0.1", f"--json={path}"),
   )
   assert result.returncode == 0, result.stderr
@@ -219,8 +247,8 @@ def rows(tmp_path_factory):
 
 def test_the_command_prints_and_writes_what_it_measured(rows):
   printed, (*ours, one_seed, torch) = rows
-  assert [row["side"] for row in ours] == ["ours", "ours"]
-  assert [row["seeds"] for row in ours] == [2, 5]
+  assert [row["side"] for row in ours] == [*["ours"] * 2, *["ours-plain"] * 2]
+  assert [row["seeds"] for row in ours] == [2, 5, 2, 5]
   assert one_seed["side"] == "jax"
   for row in (*ours, one_seed):
     assert row["shape"] == "8/1/2x24"
@@ -228,8 +256,10 @@ def test_the_command_prints_and_writes_what_it_measured(rows):
     assert row["memory_per_seed_bytes"] > 0
     assert len(row["rounds"]) == 2
     assert f"{row['seed_steps_per_second']:.4g}" in printed
-  for row in ours:
+  for row in ours[:2]:
     assert 0 < row["data_fraction"] < 1
+  for row in ours[2:]:
+    assert 0 < row["loss_difference"] < 1e-4
   if torch_workers.is_installed():
     assert torch["ratio"] == 1
     assert torch["loss_difference"] < 1e-4
@@ -237,7 +267,8 @@ def test_the_command_prints_and_writes_what_it_measured(rows):
   else:
     assert torch["error"] == "PyTorch is not installed"
     assert "PyTorch is not installed" in printed
-    assert one_seed["ratio"] is None
+    assert ours[0]["ratio"] == 1
+    assert one_seed["ratio_to"] == "ours"
 
 
 def test_the_readme_says_what_every_key_and_column_is(rows):

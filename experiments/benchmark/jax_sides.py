@@ -109,8 +109,8 @@ def _bytes_per_seed(program: compilation.Program) -> int:
   own = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
   own //= block * program.num_blocks
   besides = program.bytes_per_device - own * block
-  is_cpu = program.mesh.devices.flat[0].platform == "cpu"
-  return own + (besides if is_cpu else besides // block)
+  is_vmapped = compilation.is_vmapped(program.mesh.devices.flat[0].platform)
+  return own + (besides // block if is_vmapped else besides)
 
 
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:

@@ -1,6 +1,7 @@
 """One shape: every side is compiled, compared, and measured in turns."""
 
 import contextlib
+import functools
 import importlib.metadata
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from emergence import compilation, model, records
 from emergence.config import Cell, Config
 from emergence.hardware import Device
 from experiments.benchmark import jax_sides, table, timing, torch_workers
+from experiments.benchmark.ablations import ABLATIONS, ablated
 from experiments.benchmark.jax_sides import Side
 
 OURS, ONE_SEED = "ours", "jax"
@@ -19,6 +21,7 @@ PER_CORE = "-per-core"
 EAGER = ("torch-eager", f"torch-eager{PER_CORE}")
 SIDES = (
   OURS,
+  *ABLATIONS,
   ONE_SEED,
   *(
     f"torch-{variant}{suffix}"
@@ -103,9 +106,8 @@ def measure(
       options.rounds,
       options.seconds,
     )
-  eager = {key: found[key] for key in sides if key[0] in EAGER}
   peak = max(torch_peak, found["gemm"].rounds.max())
-  base = max(eager, key=lambda key: eager[key].median, default=None)
+  base = _base({key: found[key] for key in sides})
   rows = []
   for key, side in sides.items():
     name, _ = key
@@ -177,7 +179,17 @@ def torch_gemm(config: Config, options: Options) -> float:
   return 0.0
 
 
-_Sides = dict[tuple[str, int], Side]
+_Key = tuple[str, int]
+_Sides = dict[_Key, Side]
+
+
+def _base(found: dict[_Key, timing.Rates]) -> _Key | None:
+  """What rates are compared with: PyTorch, or else ours; None if alone."""
+  eager = [key for key in found if key[0] in EAGER]
+  if eager:
+    return max(eager, key=lambda key: found[key].median)
+  ours = [key for key in found if key[0] == OURS]
+  return ours[0] if ours and len(found) > 1 else None
 
 
 def _start(
@@ -195,11 +207,32 @@ def _start(
   """
   sides: _Sides = {}
   failures, differences = {}, {}
-  if OURS in options.sides:
-    say("compiling ours")
-    counts = options.seed_counts or (len(options.devices) * config.seeds.block,)
+  counts = options.seed_counts or (len(options.devices) * config.seeds.block,)
+  check = jax_sides.for_check(config, cell.width)
+
+  @functools.cache
+  def losses() -> np.ndarray:
+    say("training a few steps to compare losses")
+    return jax_sides.first_losses(check, cell, options.devices[0])
+
+  def compare(name: str, theirs: np.ndarray) -> None:
+    differences[name] = check_agreement(
+      name, theirs, losses(), config.train.compute_dtype, cell.width
+    )
+    say(f"{name}: losses within {differences[name]:.1e} of ours")
+
+  def add_ours(name: str) -> None:
+    say(f"compiling {name}")
     for side in jax_sides.ours(config, cell, options.devices, counts):
-      sides[OURS, side.seeds] = side
+      sides[name, side.seeds] = side
+
+  if OURS in options.sides:
+    add_ours(OURS)
+  for name in (name for name in options.sides if name in ABLATIONS):
+    with ablated(name):
+      add_ours(name)
+      theirs = jax_sides.first_losses(check, cell, options.devices[0])
+    compare(name, theirs)
   if ONE_SEED in options.sides:
     say("compiling jax")
     sides[ONE_SEED, 1] = jax_sides.one_seed(config, cell, options.devices[0])
@@ -212,9 +245,6 @@ def _start(
   if device is None:
     failure = "PyTorch is compared on CPUs and GPUs"
     return sides, dict.fromkeys(names, failure), differences
-  say("training a few steps to compare losses")
-  check = jax_sides.for_check(config, cell.width)
-  losses = jax_sides.first_losses(check, cell, options.devices[0])
   data = jax_sides.draw_data(
     check, cell, max(config.seeds.block, jax_sides.CHECK_SEEDS), _NUM_BATCHES
   )
@@ -236,10 +266,7 @@ def _start(
       failures[name] = str(error)
       continue
     sides[name, side.seeds] = side
-    differences[name] = check_agreement(
-      name, theirs, losses, config.train.compute_dtype, cell.width
-    )
-    say(f"{name}: losses within {differences[name]:.1e} of ours")
+    compare(name, theirs)
   return sides, failures, differences
 
 

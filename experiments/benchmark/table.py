@@ -55,7 +55,7 @@ def _align(body: Sequence[Sequence[str]]) -> str:
 
 def _cells(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
   memory = row["memory_per_seed_bytes"]
-  many = f", {row['seeds']} seeds" if row["side"] == "ours" else ""
+  many = f", {row['seeds']} seeds" if row["side"].startswith("ours") else ""
   low, high = row["ratio_low"], row["ratio_high"]
   cells = {
     "side": row["side"] + many,
