@@ -27,7 +27,7 @@ _AXIS = "seeds"
 _SHARDED = PartitionSpec(_AXIS)
 
 # Batches drawn at a time: generating random bits is many small operations,
-# which a small model would feel in each step.
+# which an accelerator would wait for in each step.
 STEPS_DRAWN = 16
 
 

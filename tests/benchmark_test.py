@@ -29,6 +29,10 @@ from experiments.benchmark import (
 from experiments.benchmark.shapes import Shape, make_config
 
 README = pathlib.Path(measure.__file__).with_name("README.md")
+RECORDED = {
+  path.name: json.loads(path.read_text())
+  for path in README.parent.glob("*.json")
+}
 VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
 
 
@@ -280,6 +284,30 @@ def test_the_readme_says_what_every_key_and_column_is(rows):
   columns = {name.strip() for name in header.strip("|").split("|")}
   assert columns - named == set()
   assert set(measure.SIDES) - named == set()
+
+
+def test_the_tables_of_the_readme_are_those_of_the_rows_beside_it():
+  text = README.read_text(encoding="utf-8")
+  assert RECORDED.keys() == {"two_cores.json", "two_cores_ablations.json"}
+  for found in RECORDED.values():
+    assert table.format_tables(found) in text
+
+
+def test_the_front_page_tells_how_far_the_rivals_are_behind():
+  front = README.parents[2] / "README.md"
+  found = dict(
+    re.findall(r"^\| (\S+/\S+x\d+) +\| (.+) \|$", front.read_text(), re.M)
+  )
+  recorded = RECORDED["two_cores.json"]
+  assert list(found) == list(dict.fromkeys(row["shape"] for row in recorded))
+  for shape, cells in found.items():
+    ours, *rivals = (row for row in recorded if row["shape"] == shape)
+    fastest = max(rivals, key=lambda row: row["seed_steps_per_second"])
+    ahead = np.median(np.divide(ours["rounds"], fastest["rounds"]))
+    rate = f"{ours['seed_steps_per_second']:.4g}"
+    assert [cell.strip() for cell in cells.split("|")] == [
+      *(rate, f"{ours['ratio']:.1f}", f"{ahead:.1f}, `{fastest['side']}`")
+    ]
 
 
 def test_a_table_is_narrow_enough_for_a_terminal(rows):
