@@ -198,7 +198,9 @@ def remove(folder: epath.Path) -> None:
     try:
       folder.rmtree()
     except OSError as error:  # It names the file without its folder.
-      if isinstance(error, FileNotFoundError) and tries_left:
+      if isinstance(error, FileNotFoundError) and (
+        tries_left or not folder.exists()
+      ):
         continue
       raise _refusal("checkpoint cannot be removed", folder, error) from error
 

@@ -113,7 +113,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
     if "config" in provenance:
       config = records_file.config_of(path, provenance)
       records_file.require_complete(path, table, cell_of_file(path), config)
-    frames.append(table.to_pandas())
+    frames.append(records_file.to_frame(table))
   frame = pd.concat(frames, ignore_index=True)
   twice = frame[frame.duplicated(_KEY)]
   if len(twice):
@@ -140,7 +140,7 @@ def read_files(
     OSError: the machine cannot read a file.
   """
   return [
-    (path, records_file.read(path).table.to_pandas())
+    (path, records_file.to_frame(records_file.read(path).table))
     for path in _require_files(workdir)
   ]
 
@@ -155,8 +155,8 @@ def read_seed(
   """
   folder = epath.Path(workdir) / "records" / str(cell)
   for path in _files_by_seed(folder).get(seed, []):
-    frame = records_file.read(path).table.to_pandas()
-    return frame[frame["seed"] == seed]
+    frame = records_file.to_frame(records_file.read(path).table)
+    return frame.loc[frame["seed"] == seed]
   return None
 
 

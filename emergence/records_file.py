@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,9 @@ from etils import epath
 
 from emergence.config import Cell, Config
 from emergence.config_dict import from_dict
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 _METADATA_KEY = b"emergence"
 _DIGEST_KEY = "emergence_sha256"
@@ -153,6 +156,11 @@ def read(path: epath.Path) -> RecordsFile:
     OSError: the machine cannot read it.
   """
   return decode(path, path.read_bytes())
+
+
+def to_frame(table: pa.Table) -> "pd.DataFrame":
+  """The rows for pandas, without threads, which a machine may refuse."""
+  return table.to_pandas(use_threads=False)
 
 
 def decode(path: epath.Path, content: bytes) -> RecordsFile:

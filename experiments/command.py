@@ -1,6 +1,7 @@
 """How a main starts and ends: one line for a mistake, never a traceback."""
 
 import difflib
+import errno
 import faulthandler
 import importlib
 import json
@@ -50,7 +51,7 @@ def run(main: Callable[[], int | None]) -> None:
         )
       code = main()
     except Exception as error:
-      if isinstance(error, MemoryError | SystemError):
+      if _is_lack_of_memory(error):
         fail_at_once(error)  # What runs at exit would be refused memory too.
       if not _is_expected(error):
         raise
@@ -164,6 +165,15 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 def _is_expected(error: Exception) -> bool:
   return isinstance(error, _EXPECTED) or remote.is_refusal(error)
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+  if isinstance(error, OSError):
+    return error.errno == errno.ENOMEM
+  if isinstance(error, RuntimeError):  # JAX's and Python's own.
+    words = ("RESOURCE_EXHAUSTED", "can't start new thread")
+    return any(word in str(error) for word in words)
+  return isinstance(error, MemoryError | SystemError)
 
 
 def _describe(error: Exception) -> tuple[str, int]:

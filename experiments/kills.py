@@ -147,8 +147,8 @@ def moment_of(process: Process, workdir: pathlib.Path, known: set[str]) -> str:
   log = workdir / "log"
   if not log.exists() or log.stat().st_mtime < process.wall_start:
     return "compiling"
-  lines = log.read_text(errors="replace").split("\n")
-  # The log may have been opened, or its line begun, and no more.
+  # The log may have been opened, or a line begun, and no more.
+  lines = log.read_text(errors="replace").split("\n")[:-1]
   last = next((line for line in reversed(lines) if line.strip()), "compiling")
   return "compiling" if last.strip().endswith("compiling") else "training"
 

@@ -17,7 +17,10 @@ import sys
 import time
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+  import pyarrow as pa
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
@@ -308,11 +311,19 @@ def _how(path: pathlib.Path, expected: bytes) -> str:
     wanted = records_file.decode(place, expected)
   except ValueError:
     return ""
-  if not found.table.equals(wanted.table):
+  if not _same_rows(found.table, wanted.table):
     return ""
   here, there = found.provenance, wanted.provenance
   keys = [k for k in sorted({*here, *there}) if here.get(k) != there.get(k)]
   return f" in nothing but its provenance: {', '.join(keys)}"
+
+
+def _same_rows(table: "pa.Table", other: "pa.Table") -> bool:
+  """Whether tables are the same to the last bit; NaN is itself, −0 is not 0."""
+  from emergence import records_file
+
+  encoded = [records_file.encode(x, {}) for x in (table, other)]
+  return encoded[0] == encoded[1]
 
 
 def records_of(workdir: pathlib.Path) -> dict[str, bytes]:

@@ -139,6 +139,14 @@ except Exception as error:
       "SystemError('no exception set')",
       "error: a library failed, maybe for lack of memory: no exception set\n",
     ),
+    (
+      "OSError(12, 'Cannot allocate memory', 'x')",
+      "error: Cannot allocate memory: x\n",
+    ),
+    (
+      "RuntimeError('RESOURCE_EXHAUSTED: 8 GiB')",
+      "error: RuntimeError: RESOURCE_EXHAUSTED: 8 GiB\n",
+    ),
   ],
 )
 def test_a_lack_of_memory_is_one_line_whatever_it_would_break_at_exit(

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import signal
 
 import jax
 import numpy as np
@@ -36,16 +37,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-  """The fast tests compile more than they compute, so code need not be good.
-
-  It halves their time. The slow ones train, in code as it is used.
-  """
+  """Makes programs quick to compile, and Ctrl-C what it is in a terminal."""
+  # The fast tests compile more than they compute, and take half of the time in
+  # code that is not optimized. The slow ones train, in code as it is used.
   if config.option.markexpr == "not slow":
     os.environ.setdefault(
       "XLA_FLAGS",
       "--xla_backend_optimization_level=0"
       " --xla_llvm_disable_expensive_passes=true",
     )
+  # What a shell runs in the background ignores Ctrl-C, which some tests send.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -72,12 +72,16 @@ from etils import epath
 
 from emergence import records_file
 
+import pandas  # With threads of its own.
+
 # Too little for the stack of a thread.
+resource.setrlimit(resource.RLIMIT_STACK, (8 * 2**20, resource.RLIM_INFINITY))
 with open("/proc/self/statm") as file:
   used = int(file.read().split()[0]) * resource.getpagesize()
 limit = used + 4 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-print(records_file.read(epath.Path(sys.argv[1])).table.num_rows)
+table = records_file.read(epath.Path(sys.argv[1])).table
+print(len(records_file.to_frame(table)))
 """
 
 

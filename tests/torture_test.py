@@ -39,6 +39,8 @@ def test_a_sweep_survives_kills_at_the_worst_moments(bench):
     ("compiling\n", None, "compiling"),
     ("compiling\n", "", "compiling"),
     ("compiling\n", "\n", "compiling"),
+    ("compiling\n", "12:", "compiling"),
+    ("compiling\n", "12:00 count: seeds 0 to 3 compi", "compiling"),
     ("compiling\n", "12:00 count: seeds 0 to 3 compiling\n", "compiling"),
     ("compiling\n", "12:00 count: seeds 0 to 3 begin\n", "training"),
     ("compiling\n", "12:00 count: seeds 0 to 3 begin\n12:", "training"),

@@ -1,7 +1,6 @@
 """Our population without one of the things that make its step fast on a CPU.
 
-Each replaces a part by what one would write without measuring, and computes the
-same.
+What is in its place computes the same.
 """
 
 import contextlib

@@ -189,7 +189,7 @@ def _base(found: dict[_Key, timing.Rates]) -> _Key | None:
   if eager:
     return max(eager, key=lambda key: found[key].median)
   ours = [key for key in found if key[0] == OURS]
-  return ours[0] if ours and len(found) > 1 else None
+  return min(ours) if ours and len(found) > 1 else None
 
 
 def _start(
