@@ -13,6 +13,8 @@ import time
 import pandas as pd
 import pytest
 
+from experiments import trial
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -96,8 +98,8 @@ def test_workers_share_a_sweep_and_one_that_is_killed_is_replaced(
 def test_a_launcher_that_is_stopped_has_its_workers_save(tiny_file, tmp_path):
   flags = [f"--config={tiny_file}", f"--workdir={tmp_path}", "--num_workers=2"]
   launcher = start("launch.local", *flags, "--override=train.steps=10000000")
-  running = tmp_path / "claims" / "count" / "width-8" / "depth-1"
-  while len(list(running.glob("block-*"))) < 2:
+  # Who has claimed a block, and not begun it, has nothing to save.
+  while [event.what for event in trial.events(tmp_path)] != ["begin"] * 2:
     assert launcher.poll() is None, launcher.communicate()
     time.sleep(0.02)
   launcher.send_signal(signal.SIGTERM)
