@@ -6,6 +6,7 @@ faster there. One compiled program advances `seeds.block` seeds on each device
 of a mesh with the single axis `seeds`; the devices never talk to each other.
 """
 
+import concurrent.futures
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -246,21 +247,27 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     jax.eval_shape(init, seeds, seeds),
   )
   platform = devices[0].platform
-  advance = (
-    over_devices(over_seeds(one_seed.advance, platform), donate_argnums=(0, 1))
-    .lower(state, one_a_seed(jnp.float32), seeds)
-    .compile()
-  )
-  evaluate_ = (
-    over_devices(over_seeds(one_seed.evaluate, platform))
-    .lower(state.params)
-    .compile()
-  )
+  # Each is compiled, or loaded from the cache, while the next is traced.
+  with concurrent.futures.ThreadPoolExecutor(max_workers=1) as compiler:
+    advancing = compiler.submit(
+      over_devices(
+        over_seeds(one_seed.advance, platform), donate_argnums=(0, 1)
+      )
+      .lower(state, one_a_seed(jnp.float32), seeds)
+      .compile
+    )
+    evaluating = compiler.submit(
+      over_devices(over_seeds(one_seed.evaluate, platform))
+      .lower(state.params)
+      .compile
+    )
+    initializing = compiler.submit(init.lower(seeds, seeds).compile)
+  advance, evaluate_ = advancing.result(), evaluating.result()
   return Program(
     config,
     arch,
     mesh,
-    init.lower(seeds, seeds).compile(),
+    initializing.result(),
     advance,
     evaluate_,
     _state_bytes(state, len(devices))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from emergence import model
 from emergence.model import Architecture, Params
@@ -52,13 +53,15 @@ def make_evaluate(
   Returns:
     evaluate(params) -> Scores.
   """
-  sets = [task.evaluation(length) for length in test_lengths]
+  # In numpy, where nothing has to be compiled for it.
+  sets = [jax.device_get(task.evaluation(length)) for length in test_lengths]
   longest = max(items.tokens_L.shape[1] for items in sets)
-  tokens_BL = jnp.concatenate(
-    [_widen(s.tokens_L, longest, task.pad) for s in sets]
-  )
-  is_answer_BL = jnp.concatenate(
-    [_widen(s.is_answer_L, longest, False) for s in sets]
+  tokens_BL, is_answer_BL = (
+    jnp.asarray(np.concatenate([_widen(x, longest, fill) for x in arrays]))
+    for arrays, fill in (
+      ([items.tokens_L for items in sets], task.pad),
+      ([items.is_answer_L for items in sets], False),
+    )
   )
   sizes = [items.tokens_L.shape[0] for items in sets]
 
@@ -100,9 +103,9 @@ def score_tokens(
   return log_prob_BL, is_argmax_BL & jnp.isfinite(log_prob_BL)
 
 
-def _widen(x_BL: Array, length: int, fill: int | bool) -> Array:
+def _widen(x_BL: np.ndarray, length: int, fill: int | bool) -> np.ndarray:
   padding = ((0, 0), (0, length - x_BL.shape[1]))
-  return jnp.pad(x_BL, padding, constant_values=fill)
+  return np.pad(x_BL, padding, constant_values=fill)
 
 
 def _mean_by_set(x_B: Array, sizes: list[int]) -> Array:
