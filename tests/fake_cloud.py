@@ -33,7 +33,9 @@ case "$2" in
   experiments.report) echo "reported ${{@:3}} on $JAX_PLATFORMS"; exit;;
 esac
 place="$CLOUD_TPU_TASK_ID$TPU_PROCESS_BOUNDS"
-printf '%s\\n' "$place" "$@" >> {folder}/sweeps.txt
+# In one write, as the sweeps of other workers begin meanwhile.
+printf '%s\\n' "$place" "$@" > {folder}/words.$$
+cat {folder}/words.$$ >> {folder}/sweeps.txt
 echo training
 code=$( (
   flock 9; head -n 1 {folder}/codes.txt; sed -i 1d {folder}/codes.txt
