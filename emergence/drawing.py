@@ -1,4 +1,4 @@
-"""The parts that figures are made of, in the style of `emergence.style`."""
+"""Lines over scales and small multiples, in the style of `emergence.style`."""
 
 import itertools
 import math
@@ -13,11 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, NullFormatter, NullLocator
 
-from emergence.statistics import density, score_grid, success
 from emergence.style import (
   COLUMN_WIDTH,
-  FILL,
-  LINE,
+  LETTERS_PER_INCH,
   MARKERS,
   TEXT_WIDTH,
   literal,
@@ -26,19 +24,8 @@ from emergence.style import (
 )
 
 MOST_COLUMNS = 6
-# Characters an inch, of the type that figures are labelled with.
-_LETTERS = 18
 # Beyond so many points, lines and dots go into a figure's SVG as a picture.
 _MOST_VECTOR_POINTS = 20_000
-# Steps of the golden ratio spread points evenly, and the same way every time.
-_GOLDEN = 0.6180339887498949
-
-
-class Ridge(NamedTuple):
-  """One population of a ridgeline: its name and finite scores, [S]."""
-
-  name: str
-  scores_S: np.ndarray
 
 
 class Line(NamedTuple):
@@ -57,67 +44,6 @@ class Line(NamedTuple):
   value_N: npt.ArrayLike
   low_N: npt.ArrayLike | None = None
   high_N: npt.ArrayLike | None = None
-
-
-@styled
-def ridges(
-  columns: Sequence[tuple[str, Sequence[Ridge]]],
-  x_label: str,
-  support: tuple[float, float] = score_grid.UNIT,
-  threshold: float | None = None,
-  higher_is_better: bool = True,
-) -> Figure:
-  """Distributions over seeds, one ridge a population, from the top down.
-
-  Each ridge is its density, scaled to its own peak; the points under it are the
-  seeds, and the number beside it is the share of them beyond the threshold.
-
-  Args:
-    columns: title and ridges of each column; no title where there is one.
-    x_label: what the scores are.
-    support: the least and the largest score that are possible.
-    threshold: the least score of a success (the greatest, where less is
-      better); none where None.
-    higher_is_better: which side of the threshold is a success.
-  """
-  lines = [
-    columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)
-  ]
-  # A dot is drawn as a curve of its own.
-  as_picture = is_many(
-    8 * sum(r.scores_S.size for _, ridges_ in columns for r in ridges_)
-  )
-  heights = [max(len(ridges_) for _, ridges_ in line) for line in lines]
-  num_columns = max(len(line) for line in lines)
-  width = COLUMN_WIDTH if num_columns == 1 else TEXT_WIDTH
-  figure = Figure(figsize=(width, 0.35 + sum(0.4 + 0.5 * h for h in heights)))
-  letters = int(width / num_columns * _LETTERS)
-  panels = figure.subplots(
-    *(len(lines), num_columns),
-    squeeze=False,
-    sharex=True,
-    gridspec_kw={"height_ratios": heights},
-  )
-  for line, height, row in zip(lines, heights, panels, strict=True):
-    for axes, column in itertools.zip_longest(row, line):
-      if column is None:
-        axes.set_axis_off()
-        continue
-      title, ridges_ = column
-      _ridge_column(
-        axes,
-        ridges_,
-        height,
-        support,
-        threshold,
-        higher_is_better,
-        as_picture,
-        letters // 2,
-      )
-      if len(columns) > 1:
-        axes.set_title(literal(title, letters // 2))
-  figure.supxlabel(literal(x_label), fontsize=8)
-  return figure
 
 
 @styled
@@ -217,7 +143,7 @@ def small_multiples(
         axes.set_axis_off()
         continue
       draw(axes, cell)
-      letters = int(figure.get_figwidth() / num_columns * _LETTERS)
+      letters = int(figure.get_figwidth() / num_columns * LETTERS_PER_INCH)
       axes.set_title(literal(name(cell), letters), fontsize=7)
       axes.margins(x=0.04)
   figure.supxlabel(literal(x_label), fontsize=8)
@@ -321,67 +247,6 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   axes.set_xticks(shown, [literal(tick_names[scale], 12) for scale in shown])
   axes.minorticks_off()
   axes.margins(x=0.1)
-
-
-def _ridge_column(
-  axes: Axes,
-  ridges_: Sequence[Ridge],
-  height: int,
-  support: tuple[float, float],
-  threshold: float | None,
-  higher_is_better: bool,
-  as_picture: bool,
-  letters: int,
-) -> None:
-  is_unit = support == score_grid.UNIT
-  for row, (_, scores_S) in enumerate(ridges_):
-    base = height - 1 - row
-    if not scores_S.size:
-      continue
-    at_G, density_G = density.density(scores_S, support=support)
-    ridge_G = base + 0.62 * density_G / density_G.max()
-    axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
-    axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
-    spread_S = (np.arange(scores_S.size) * _GOLDEN) % 1.0
-    axes.plot(
-      scores_S,
-      base - 0.06 - 0.16 * spread_S,
-      "o",
-      color=LINE,
-      markersize=1.8,
-      alpha=0.6,
-      markeredgewidth=0,
-      clip_on=False,
-      rasterized=as_picture,
-    )
-    if threshold is not None:
-      sign = 1 if higher_is_better else -1
-      share = success.is_success(sign * scores_S, sign * threshold).mean()
-      axes.annotate(
-        f"{share:.0%}",
-        (1.04, base + 0.06),
-        xycoords=("axes fraction", "data"),
-        fontsize=7,
-      )
-  if threshold is not None:
-    axes.axvline(threshold, color="0.35", linestyle=":", linewidth=0.8)
-    text = f"{100 * threshold:.4g}%" if is_unit else f"{threshold:g}"
-    axes.annotate(
-      f"{'≥' if higher_is_better else '≤'} {text}",
-      (1.04, height - 0.14),
-      xycoords=("axes fraction", "data"),
-      fontsize=7,
-    )
-  if is_unit:
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-  axes.set_ylim(-0.3, height - 0.1)
-  axes.set_yticks(
-    range(height - 1, height - 1 - len(ridges_), -1),
-    [literal(ridge.name, letters) for ridge in ridges_],
-  )
-  axes.tick_params(axis="y", length=0)
-  axes.spines["left"].set_visible(False)
 
 
 def _lines(axes: Axes, lines: Iterable[Line]) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence import drawing
-from emergence.drawing import Line, Ridge, seed_lines
+from emergence import drawing, ridges
+from emergence.drawing import Line, seed_lines
+from emergence.ridges import Ridge
 from emergence.statistics import success, summary
 from emergence.style import FAILED, OTHERS, SUCCEEDED, styled
 
@@ -43,7 +44,7 @@ def ridgeline(
     for group in _by_group(_final_cells(frame, test_length))
   ]
   x_label = f"exact match at length {test_length}, one point a seed"
-  return drawing.ridges(columns, x_label, threshold=threshold)
+  return ridges.draw(columns, x_label, threshold=threshold)
 
 
 def four_panels(

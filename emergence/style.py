@@ -16,6 +16,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 COLUMN_WIDTH, TEXT_WIDTH = 3.5, 7.0
+# Of the type that figures are labelled with.
+LETTERS_PER_INCH = 18
 FILL, LINE = "#9ecae1", "#08519c"
 SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
 MARKERS = "osD^vP"

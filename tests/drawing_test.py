@@ -5,8 +5,9 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from emergence import drawing, rendering
-from emergence.drawing import Line, Ridge
+from emergence import drawing, rendering, ridges
+from emergence.drawing import Line
+from emergence.ridges import Ridge
 from emergence.style import styled
 
 
@@ -21,7 +22,7 @@ def test_no_text_breaks_a_figure(text):
   scores = np.array([0.1, 0.2])
   figures = [
     drawing.by_scale({text: lines, "b": lines}, text, names),
-    drawing.ridges([(text, [Ridge(text, scores)])] * 3, text),
+    ridges.draw([(text, [Ridge(text, scores)])] * 3, text),
     drawing.small_multiples(
       [["a", "b"]],
       lambda axes, _: axes.plot([0, 1]),
@@ -79,40 +80,6 @@ def test_an_interval_that_leaves_out_its_value_has_no_negative_bar():
   figure = drawing.by_scale({"t": [line]}, "x", {1.0: "1"})
   (bars,) = panels(figure)[0].containers[0].lines[2]
   assert bars.get_segments()[0][:, 1].tolist() == [0.5, 0.7]
-
-
-def test_a_ridge_tells_the_share_beyond_the_threshold():
-  scores = np.array([0.1, 0.2, 0.3, 0.9])
-  for higher, expected in ((True, "75%"), (False, "50%")):
-    figure = drawing.ridges(
-      [("", [Ridge("a", scores), Ridge("b", np.array([]))])],
-      "score",
-      threshold=0.2,
-      higher_is_better=higher,
-    )
-    texts = [text.get_text() for text in panels(figure)[0].texts]
-    assert texts == [expected, f"{'≥' if higher else '≤'} 20%"]
-
-
-def test_a_threshold_between_percents_is_not_rounded():
-  figure = drawing.ridges(
-    [("", [Ridge("a", np.array([0.1]))])], "score", threshold=0.125
-  )
-  assert "≥ 12.5%" in [text.get_text() for text in panels(figure)[0].texts]
-
-
-@pytest.mark.parametrize(
-  "scores", [[0.5], [0.5] * 9, [0.0] * 9, [1.0] * 9, [0.0, 1.0]]
-)
-@pytest.mark.parametrize("support", [(0, 1), (0, np.inf), (-np.inf, np.inf)])
-def test_ridges_of_few_and_equal_scores(scores, support):
-  figure = drawing.ridges(
-    [("", [Ridge("a", np.array(scores))])], "x", support, 0.3
-  )
-  rendering.render(figure, "png", dpi=50)
-  ridge = panels(figure)[0].lines[0].get_ydata()
-  assert ridge.max() == pytest.approx(0.62)
-  assert ridge.min() >= 0
 
 
 def test_a_seed_without_a_score_somewhere_is_a_gap():

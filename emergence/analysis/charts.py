@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence import drawing
+from emergence import drawing, ridges
 from emergence.analysis.series import Analysis, Scale, Series
 from emergence.analysis.words import (
   axis_name,
@@ -17,7 +17,8 @@ from emergence.analysis.words import (
   scale_name,
   threshold_name,
 )
-from emergence.drawing import Line, Ridge, seed_lines
+from emergence.drawing import Line, seed_lines
+from emergence.ridges import Ridge
 from emergence.style import LINE, OTHERS, literal, ramp, styled
 
 _MOST_TICKS = 12
@@ -45,7 +46,7 @@ def distributions(analysis: Analysis, several: Sequence[Series]) -> Figure:
     )
     for series in several
   ]
-  return drawing.ridges(
+  return ridges.draw(
     columns,
     _axis_name(several[0]),
     (metric.low, metric.high),

@@ -1,0 +1,153 @@
+"""Ridgelines: one density a population, in the style of `emergence.style`."""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.drawing import MOST_COLUMNS, is_many
+from emergence.statistics import density, score_grid, success
+from emergence.style import (
+  COLUMN_WIDTH,
+  FILL,
+  LETTERS_PER_INCH,
+  LINE,
+  TEXT_WIDTH,
+  literal,
+  styled,
+)
+
+# Steps of the golden ratio spread points evenly, and the same way every time.
+_GOLDEN = 0.6180339887498949
+
+
+class Ridge(NamedTuple):
+  """One population of a ridgeline: its name and finite scores, [S]."""
+
+  name: str
+  scores_S: np.ndarray
+
+
+@styled
+def draw(
+  columns: Sequence[tuple[str, Sequence[Ridge]]],
+  x_label: str,
+  support: tuple[float, float] = score_grid.UNIT,
+  threshold: float | None = None,
+  higher_is_better: bool = True,
+) -> Figure:
+  """Distributions over seeds, one ridge a population, from the top down.
+
+  Each ridge is its density, scaled to its own peak; the points under it are the
+  seeds, and the number beside it is the share of them beyond the threshold.
+
+  Args:
+    columns: title and ridges of each column; no title where there is one.
+    x_label: what the scores are.
+    support: the least and the largest score that are possible.
+    threshold: the least score of a success (the greatest, where less is
+      better); none where None.
+    higher_is_better: which side of the threshold is a success.
+  """
+  lines = [
+    columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)
+  ]
+  # A dot is drawn as a curve of its own.
+  as_picture = is_many(
+    8 * sum(r.scores_S.size for _, ridges in columns for r in ridges)
+  )
+  heights = [max(len(ridges) for _, ridges in line) for line in lines]
+  num_columns = max(len(line) for line in lines)
+  width = COLUMN_WIDTH if num_columns == 1 else TEXT_WIDTH
+  figure = Figure(figsize=(width, 0.35 + sum(0.4 + 0.5 * h for h in heights)))
+  letters = int(width / num_columns * LETTERS_PER_INCH)
+  panels = figure.subplots(
+    *(len(lines), num_columns),
+    squeeze=False,
+    sharex=True,
+    gridspec_kw={"height_ratios": heights},
+  )
+  for line, height, row in zip(lines, heights, panels, strict=True):
+    for axes, column in itertools.zip_longest(row, line):
+      if column is None:
+        axes.set_axis_off()
+        continue
+      title, ridges = column
+      _ridge_column(
+        axes,
+        ridges,
+        height,
+        support,
+        threshold,
+        higher_is_better,
+        as_picture,
+        letters // 2,
+      )
+      if len(columns) > 1:
+        axes.set_title(literal(title, letters // 2))
+  figure.supxlabel(literal(x_label), fontsize=8)
+  return figure
+
+
+def _ridge_column(
+  axes: Axes,
+  ridges: Sequence[Ridge],
+  height: int,
+  support: tuple[float, float],
+  threshold: float | None,
+  higher_is_better: bool,
+  as_picture: bool,
+  letters: int,
+) -> None:
+  is_unit = support == score_grid.UNIT
+  for row, (_, scores_S) in enumerate(ridges):
+    base = height - 1 - row
+    if not scores_S.size:
+      continue
+    at_G, density_G = density.density(scores_S, support=support)
+    ridge_G = base + 0.62 * density_G / density_G.max()
+    axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
+    axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
+    spread_S = (np.arange(scores_S.size) * _GOLDEN) % 1.0
+    axes.plot(
+      scores_S,
+      base - 0.06 - 0.16 * spread_S,
+      "o",
+      color=LINE,
+      markersize=1.8,
+      alpha=0.6,
+      markeredgewidth=0,
+      clip_on=False,
+      rasterized=as_picture,
+    )
+    if threshold is not None:
+      sign = 1 if higher_is_better else -1
+      share = success.is_success(sign * scores_S, sign * threshold).mean()
+      axes.annotate(
+        f"{share:.0%}",
+        (1.04, base + 0.06),
+        xycoords=("axes fraction", "data"),
+        fontsize=7,
+      )
+  if threshold is not None:
+    axes.axvline(threshold, color="0.35", linestyle=":", linewidth=0.8)
+    text = f"{100 * threshold:.4g}%" if is_unit else f"{threshold:g}"
+    axes.annotate(
+      f"{'≥' if higher_is_better else '≤'} {text}",
+      (1.04, height - 0.14),
+      xycoords=("axes fraction", "data"),
+      fontsize=7,
+    )
+  if is_unit:
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+  axes.set_ylim(-0.3, height - 0.1)
+  axes.set_yticks(
+    range(height - 1, height - 1 - len(ridges), -1),
+    [literal(ridge.name, letters) for ridge in ridges],
+  )
+  axes.tick_params(axis="y", length=0)
+  axes.spines["left"].set_visible(False)
