@@ -3,7 +3,6 @@
 Every number in a sentence is computed from the records it stands next to.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,10 +10,10 @@ import numpy as np
 from etils import epath
 from scipy import stats
 
-from emergence import budget, console, figures, records
+from emergence import budget, console, figures, records, run_sections
 from emergence import config as config_lib
+from emergence.analysis.words import count
 from emergence.config import Config
-from emergence.config_dict import to_dict
 from emergence.report import Section, Table
 from emergence.statistics import success, summary
 
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
 
 # Of fewer seeds a rank correlation is mostly chance.
 _LEAST_FOR_RANKS = 5
-
-_PHASES = {
-  "compile": "compiling",
-  "train": "training, data included",
-  "evaluate": "evaluation",
-  "write": "writing records and parameters",
-  "other": "everything else",
-}
 
 
 class Sweep(NamedTuple):
@@ -87,7 +78,7 @@ def introduction(sweep: Sweep) -> str:
     "When a larger model does what a smaller one does not, has every model"
     " become a little better, or do more of them break through? One run a"
     f" scale cannot tell. Here {num_seeds} {were} trained at"
-    f" {_count(len(rows), 'scale')}; at one scale they differ {varies}."
+    f" {count(len(rows), 'scale')}; at one scale they differ {varies}."
     f" Training had lengths up to {config.task.max_train_length}; the question"
     f" is asked at length {length}."
   )
@@ -101,15 +92,15 @@ def introduction(sweep: Sweep) -> str:
   final = sweep.frame.query("step == step.max()")
   columns = [final[name] for name in ("task", "width", "depth", "seed")]
   found = set(zip(*columns, strict=True))
-  status = f"{_count(len(found), 'model')} of {len(asked)} are recorded"
+  status = f"{count(len(found), 'model')} of {len(asked)} are recorded"
   if found - asked:
     status = (
-      f"{len(found & asked)} of the {_count(len(asked), 'model')} that the"
+      f"{len(found & asked)} of the {count(len(asked), 'model')} that the"
       f" config asks for are recorded, and {len(found - asked)} others"
     )
   empty = [cell for cell in cells if not any(m[:3] == cell for m in found)]
   if empty:
-    status += f"; {_count(len(empty), 'scale')} without any"
+    status += f"; {count(len(empty), 'scale')} without any"
   status += f"; {num_diverged} diverged"
   if num_diverged:
     status += f" and count{'s' if num_diverged == 1 else ''} as failed"
@@ -128,11 +119,13 @@ def closing(sweep: Sweep) -> list[Section]:
     _training_curves,
     _training_loss,
     _likelihood,
-    _time,
-    _machine,
-    _setting,
   ]
-  return [writer(sweep) for writer in writers]
+  return [
+    *(writer(sweep) for writer in writers),
+    run_sections.time(sweep.runs, sum(row["n_seeds"] for row in sweep.rows)),
+    run_sections.machine(sweep.provenances),
+    run_sections.setting(sweep.config),
+  ]
 
 
 def _cells(sweep: Sweep) -> Section:
@@ -224,20 +217,20 @@ def _training_curves(sweep: Sweep) -> Section:
     first_S = steps_N[reached_SN[ends_S].argmax(axis=1)]
     middle = int(np.quantile(first_S, 0.5, method="inverted_cdf"))
     sentence = (
-      f"{_count(num, 'seed')} end{'s' * (num == 1)} at {threshold:.0%} or more:"
+      f"{count(num, 'seed')} end{'s' * (num == 1)} at {threshold:.0%} or more:"
       f" half of them were first seen there by update {middle:,}, all by update"
       f" {int(first_S.max()):,}."
     )
   lost = int((ever_S & ~ends_S).sum())
   sentence += (
-    f" {_count(lost, 'seed')} had been there at some evaluation and"
+    f" {count(lost, 'seed')} had been there at some evaluation and"
     f" {'was' if lost == 1 else 'were'} not at the end."
   )
   return Section(
     "training-curves",
     "Exact match during training",
     sentence,
-    f"Seeds are tested {_count(config.eval.num_points, 'time')} after the"
+    f"Seeds are tested {count(config.eval.num_points, 'time')} after the"
     " start; what happens between is not seen. The learning rate falls to zero"
     " at the end, so that a curve which has become flat there says nothing"
     " about longer training.",
@@ -277,9 +270,7 @@ def _training_loss(sweep: Sweep) -> Section:
       f" (Mann–Whitney p = {test.pvalue:.2g})."
     )
   if len(finite) < len(final):
-    sentence += (
-      f" {_count(len(final) - len(finite), 'diverged seed')} left out."
-    )
+    sentence += f" {count(len(final) - len(finite), 'diverged seed')} left out."
   return Section(
     "training-loss",
     "Training loss",
@@ -323,102 +314,6 @@ def _likelihood(sweep: Sweep) -> Section:
   )
 
 
-def _time(sweep: Sweep) -> Section:
-  runs = sweep.runs
-  if not runs:
-    return Section(
-      "time",
-      "Time",
-      "No run has left its time budget in this directory.",
-    )
-  seconds = budget.total_seconds(runs)
-  total = sum(seconds.values())
-  num_seeds = sum(row["n_seeds"] for row in sweep.rows)
-  trained = sum(run.seeds for run in runs)
-  times = "took" if len(runs) == 1 else "add up to"
-  sentence = (
-    f"{_count(len(runs), 'run')} {times} {console.format_seconds(total)}."
-  )
-  steps = sum(run.seed_steps for run in runs)
-  if steps and seconds["train"] > 0:
-    sentence += (
-      f" {steps / seconds['train']:,.0f} seed-steps per second of training, of"
-      " seeds that were finished."
-    )
-  if trained < num_seeds:
-    sentence += (
-      f" The runs' files account for {trained} of {num_seeds} models; the time"
-      " of the others is not known."
-    )
-  if trained > num_seeds:
-    sentence += (
-      f" The runs trained {trained} models, of which {num_seeds} are recorded:"
-      " some were trained twice, or their records are gone."
-    )
-  return Section(
-    "time",
-    "Time",
-    sentence,
-    "Wall time of the sweep, on a machine that may have had other work. Loading"
-    " the program, this report, and what a killed run spent since its last"
-    " finished block are not in it; runs side by side are added up.",
-    table=Table(
-      ["phase", "time", "share"],
-      [
-        [_PHASES[p], console.format_seconds(s), f"{s / max(total, 1e-9):.1%}"]
-        for p, s in seconds.items()
-      ],
-    ),
-  )
-
-
-def _machine(sweep: Sweep) -> Section:
-  names = {
-    "device_kind": "device",
-    "platform": "platform",
-    "num_devices": "devices",
-    "block": "seeds a block",
-    "machine": "machine",
-    "python_version": "Python",
-    "jax_version": "jax",
-    "jaxlib_version": "jaxlib",
-    "flax_version": "flax",
-    "optax_version": "optax",
-    "numpy_version": "numpy",
-    "emergence_version": "emergence",
-    "git_commit": "commit",
-    "identity_hash": "config hash",
-  }
-  values = {
-    key: sorted({str(p.get(key, "unknown")) for p in sweep.provenances})
-    for key in names
-  }
-  values["git_commit"] = [_short_commit(c) for c in values["git_commit"]]
-  differs = [names[key] for key, found in values.items() if len(found) > 1]
-  return Section(
-    "machine",
-    "Devices and versions",
-    f"The records come from different settings of: {', '.join(differs)}."
-    if differs
-    else "All records come from one kind of device and one set of versions.",
-    "With another device or block the data are the same bits, and single seeds"
-    " may still end elsewhere.",
-    table=Table(
-      ["", "value"],
-      [[names[key], ", ".join(found)] for key, found in values.items()],
-    ),
-  )
-
-
-def _setting(sweep: Sweep) -> Section:
-  return Section(
-    "config",
-    "Config",
-    "The whole setting, as in config.json.",
-    code=json.dumps(to_dict(sweep.config), indent=2),
-  )
-
-
 def _most_split(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
   """The cell whose success probability is nearest to one half."""
   return min(rows, key=lambda row: abs(row["success_probability"] - 0.5))
@@ -435,12 +330,3 @@ def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
   if len(widths) == 1:
     return f"depth {row['depth']}"
   return f"width {row['width']}" if len(depths) == 1 else _scale(row)
-
-
-def _short_commit(commit: str) -> str:
-  head, dash, dirty = commit.partition("-")
-  return f"{head[:12]}{dash}{dirty}"
-
-
-def _count(number: int, noun: str) -> str:
-  return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
