@@ -7,19 +7,14 @@ widths or depths extends a finished one.
 """
 
 import contextlib
-import logging
-import re
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from absl import flags
 from etils import epath
 
 from emergence import (
   backlog,
-  block_checkpoint,
   blocks,
   compilation_cache,
   console,
@@ -31,14 +26,15 @@ from emergence import (
   remote,
   sweep,
 )
-from emergence import config as config_lib
 from emergence.blocks import Saving
 from emergence.budget import Stopwatch
 from emergence.claims import Claims
 from emergence.config import Cell, Config
 from emergence.hardware import Device
-from experiments import command, sweep_log
+from experiments import command, sweep_log, sweep_request
+from experiments.progress_line import ProgressLine
 from experiments.stopping import EXIT_CODE, StopRequest
+from experiments.sweep_request import Request
 
 _CONFIG = flags.DEFINE_string(
   "config",
@@ -135,8 +131,6 @@ _JSON = flags.DEFINE_string(
   " emergence.estimate.Estimate.",
 )
 
-_SECONDS_BETWEEN_LINES = 10.0
-
 
 def main() -> int:
   with StopRequest() as should_stop:
@@ -153,24 +147,6 @@ def main() -> int:
   return 0
 
 
-class Request(NamedTuple):
-  """What the flags ask for.
-
-  Attributes:
-    config: the experiment.
-    workdir: the work directory.
-    cells: of the grid, in its order.
-    seeds: of each cell, increasing.
-    shard: which share of the blocks, and of how many.
-  """
-
-  config: Config
-  workdir: epath.Path
-  cells: list[Cell]
-  seeds: Sequence[int]
-  shard: tuple[int, int]
-
-
 def read_request() -> Request:
   """What the flags ask for; ValueError where that makes no sense."""
   if not _WORKDIR.value:
@@ -181,37 +157,10 @@ def read_request() -> Request:
       " blocks; give one of the two"
     )
   config = command.load_config(_CONFIG.value, _OVERRIDE.value)
-  backlog.check(config)
-  seeds = config.seeds.requested
-  if _SEEDS.value is not None:
-    seeds = command.parse_seeds(_SEEDS.value)
-    config.seeds.require_seeds(seeds)
-  cells = config_lib.cells(config)
-  if _CELLS.value is not None:
-    wanted = [Cell.parse(text) for text in _CELLS.value]
-    for cell in wanted:
-      if cell not in cells:
-        raise ValueError(f"--cells: {cell} is not in the grid of the config")
-    cells = [cell for cell in cells if cell in wanted]
   workdir = epath.Path(_WORKDIR.value)
-  return Request(config, workdir, cells, seeds, _parse_shard(_SHARD.value))
-
-
-def _parse_shard(text: str | None) -> tuple[int, int]:
-  if text is None:
-    return 0, 1
-  match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-  if not match or not int(match[1]) < int(match[2]):
-    raise ValueError(f"--shard reads like 0/4, from 0/N to N−1/N, got {text}")
-  return int(match[1]), int(match[2])
-
-
-def remaining(request: Request) -> list[backlog.Work]:
-  """What of it has no records yet."""
-  work = backlog.remaining(request.config, request.workdir, request.seeds)
-  work = [item for item in work if item.cell in request.cells]
-  asked = request.cells, request.seeds
-  return backlog.shard(work, request.config, *asked, *request.shard)
+  return sweep_request.make(
+    config, workdir, _CELLS.value, _SEEDS.value, _SHARD.value
+  )
 
 
 def show_table(request: Request) -> None:
@@ -242,7 +191,7 @@ def _sweep(should_stop: StopRequest) -> None:
   devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = remaining(request)
+    work = sweep_request.remaining(request)
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
     rows = [e.cell._asdict() | e._asdict() for e in estimates]
@@ -252,7 +201,11 @@ def _sweep(should_stop: StopRequest) -> None:
     return
   sweep_log.warn_on_stderr()
   # One process looks for all, lest others read what it is moving.
-  left = processes.agree(_find_left(request) if processes.is_first() else None)
+  left = processes.agree(
+    sweep_request.find_left(request, _KEEP_PARAMS.value)
+    if processes.is_first()
+    else None
+  )
   work = [backlog.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
@@ -273,25 +226,6 @@ def _sweep(should_stop: StopRequest) -> None:
     if not (workdir / "records").exists():  # An empty share.
       return
   show_table(request)
-
-
-def _find_left(request: Request) -> list[backlog.Work]:
-  """What is left to train, once what is damaged is out of the way."""
-  config, workdir = request.config, request.workdir
-  damage.set_aside_damaged(workdir, config)
-  backlog.require_same_experiment(config, workdir)
-  block_checkpoint.remove_left_behind(config, workdir)
-  keep = _KEEP_PARAMS.value
-  missing = backlog.seeds_without_params(
-    config, workdir, request.cells, request.seeds, keep
-  )
-  if missing:
-    raise ValueError(
-      f"--keep_params={keep}: {missing} of these seeds were trained in"
-      f" {workdir} without keeping all of that, and are not trained again; use"
-      " another --workdir, or name new seeds with --seeds"
-    )
-  return remaining(request)
 
 
 def _train(
@@ -318,6 +252,7 @@ def _train(
     if processes.is_first():
       sweep.prepare(config, workdir, devices)
     command.require_writable(_JSON.value)
+    show = ProgressLine([item.cell for item in work])
     with (
       sweep_log.opened(workdir, _SHARD.value) as file,
       sweep_log.written_to(file),
@@ -330,7 +265,7 @@ def _train(
         programs,
         saving,
         claims,
-        _ProgressLine(work) if processes.is_first() else lambda _: None,
+        show if processes.is_first() else lambda _: None,
         should_stop,
         watch,
       )
@@ -384,34 +319,6 @@ def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
       claims.require_alone()
       damage.remove_unfinished(epath.Path(workdir))
     yield claims
-
-
-class _ProgressLine:
-  """One line a cell: rewritten on a terminal, now and then a line elsewhere."""
-
-  def __init__(self, work: list[backlog.Work]):
-    self._cells = [item.cell for item in work]
-    self._is_terminal = sys.stdout.isatty()
-    self._last_printed = time.monotonic()
-
-  def __call__(self, progress: sweep.Progress) -> None:
-    line = console.format_progress(
-      progress, self._cells.index(progress.cell) + 1, len(self._cells)
-    )
-    logging.getLogger("emergence").info(line)
-    ends_cell = (
-      progress.step == progress.steps
-      and progress.seeds_done + progress.seeds_running == progress.seeds_total
-    )
-    now = time.monotonic()
-    if self._is_terminal:
-      print(f"\r\033[K{line}", end="\n" if ends_cell else "", flush=True)
-    elif ends_cell or (
-      progress.seed_steps_per_second
-      and now - self._last_printed > _SECONDS_BETWEEN_LINES
-    ):
-      print(line, flush=True)
-      self._last_printed = now
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import time
 from absl import flags
 
 from emergence import records
-from experiments import command, stopping, sweep
+from experiments import command, stopping, sweep, sweep_request
 from launch import placement, sweep_command, workers
 
 flags.adopt_module_key_flags(sweep)
@@ -99,14 +99,14 @@ def describe(worker: workers.Worker) -> str:
   return shlex.join([*words, *worker.arguments])
 
 
-def _count_left(request: sweep.Request) -> int:
-  return sum(item.num_seeds for item in sweep.remaining(request))
+def _count_left(request: sweep_request.Request) -> int:
+  return sum(item.num_seeds for item in sweep_request.remaining(request))
 
 
 class _ProgressLine:
   """Says now and then how many seeds have their records."""
 
-  def __init__(self, request: sweep.Request, seeds_left: int):
+  def __init__(self, request: sweep_request.Request, seeds_left: int):
     self._request = request
     self._total = len(request.cells) * len(request.seeds)
     self._told = self._total - seeds_left

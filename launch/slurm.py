@@ -13,6 +13,7 @@ import sys
 from absl import flags
 
 from experiments import command, sweep
+from experiments.sweep_request import Request
 from launch import array, standing, submissions, sweep_command
 
 flags.adopt_module_key_flags(sweep)
@@ -96,7 +97,7 @@ def main() -> None:
     _submit(request, submitted, found, resources)
 
 
-def _show(request: sweep.Request, found: standing.Standing) -> None:
+def _show(request: Request, found: standing.Standing) -> None:
   print(standing.format_table(found))
   ends = standing.accounting(found)
   for lost in found.lost:
@@ -108,7 +109,7 @@ def _show(request: sweep.Request, found: standing.Standing) -> None:
 
 
 def _submit(
-  request: sweep.Request,
+  request: Request,
   submitted: list[submissions.Submission],
   found: standing.Standing,
   resources: array.Resources,

@@ -15,7 +15,7 @@ from launch.array import Task, format_seeds
 from launch.submissions import Submission
 
 if TYPE_CHECKING:
-  from experiments.sweep import Request
+  from experiments.sweep_request import Request
 
 STATES = ("done", "running", "waiting", "failed", "not submitted")
 UNKNOWN = "unknown"

@@ -9,6 +9,7 @@ from absl import flags
 from emergence import backlog
 from emergence.remote import is_remote
 from experiments import sweep
+from experiments.sweep_request import Request
 
 # What a launcher decides or does itself.
 _NOT_PASSED = ("cooperate", "dry_run", "json", "shard")
@@ -20,7 +21,7 @@ _OF_ONE_POPULATION = (
 )
 
 
-def read_request() -> sweep.Request:
+def read_request() -> Request:
   """What the flags ask for, where several processes can share it.
 
   Raises:

@@ -22,6 +22,7 @@ from emergence import records, remote
 from emergence.config import Cell
 from experiments import command
 from experiments import sweep as sweep_main
+from experiments.sweep_request import Request
 from launch import gcloud, sweep_command, tpu_slice, tpu_watch, tpu_worker
 from launch.tpu_slice import Plan
 
@@ -177,7 +178,7 @@ def _plan() -> Plan:
   )
 
 
-def _print_status(plan: Plan, request: sweep_main.Request) -> None:
+def _print_status(plan: Plan, request: Request) -> None:
   state, reason = tpu_slice.state(plan.tpu)
   print(f"{plan.tpu.name}  {state}  {reason}".rstrip())
   if state == "ACTIVE":
@@ -198,7 +199,7 @@ def _print_status(plan: Plan, request: sweep_main.Request) -> None:
     print(f"{request.workdir} cannot be read from here: {error}")
 
 
-def cells_done(request: sweep_main.Request) -> list[tuple[Cell, int, int]]:
+def cells_done(request: Request) -> list[tuple[Cell, int, int]]:
   """Each cell, how many of its seeds have records, and of how many."""
   wanted, recorded = set(request.seeds), records.recorded_seeds
   return [

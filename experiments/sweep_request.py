@@ -1,0 +1,109 @@
+"""What a sweep is asked for, and what of it is left to train."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from etils import epath
+
+from emergence import backlog, block_checkpoint, damage
+from emergence import config as config_lib
+from emergence.config import Cell, Config
+from experiments import command
+
+
+class Request(NamedTuple):
+  """Cells and seeds of an experiment, and a place for them.
+
+  Attributes:
+    config: the experiment.
+    workdir: the work directory.
+    cells: of the grid, in its order.
+    seeds: of each cell, increasing.
+    shard: which share of the blocks, and of how many.
+  """
+
+  config: Config
+  workdir: epath.Path
+  cells: list[Cell]
+  seeds: Sequence[int]
+  shard: tuple[int, int]
+
+
+def make(
+  config: Config,
+  workdir: epath.Path,
+  cells: Sequence[str] | None = None,
+  seeds: str | None = None,
+  shard: str | None = None,
+) -> Request:
+  """A request as the flags of a sweep put it.
+
+  Args:
+    config: the experiment.
+    workdir: the work directory.
+    cells: names of cells of the grid, such as count/width-32/depth-4; all if
+      None.
+    seeds: such as `0-31`; those of the config if None.
+    shard: such as `0/4`; all blocks if None.
+
+  Raises:
+    ValueError: one of them makes no sense.
+  """
+  backlog.check(config)
+  chosen = config.seeds.requested
+  if seeds is not None:
+    chosen = command.parse_seeds(seeds)
+    config.seeds.require_seeds(chosen)
+  grid = config_lib.cells(config)
+  if cells is not None:
+    wanted = [Cell.parse(text) for text in cells]
+    for cell in wanted:
+      if cell not in grid:
+        raise ValueError(f"--cells: {cell} is not in the grid of the config")
+    grid = [cell for cell in grid if cell in wanted]
+  return Request(config, workdir, grid, chosen, _parse_shard(shard))
+
+
+def remaining(request: Request) -> list[backlog.Work]:
+  """What of a request has no records yet."""
+  work = backlog.remaining(request.config, request.workdir, request.seeds)
+  work = [item for item in work if item.cell in request.cells]
+  asked = request.cells, request.seeds
+  return backlog.shard(work, request.config, *asked, *request.shard)
+
+
+def find_left(request: Request, keep_params: str) -> list[backlog.Work]:
+  """What is left to train, once what is damaged is out of the way.
+
+  Args:
+    request: what is asked for.
+    keep_params: of `backlog.KEEP_PARAMS`, what is to be kept of it.
+
+  Raises:
+    ValueError: the work directory holds another experiment, or seeds without
+      the parameters that are to be kept.
+  """
+  config, workdir = request.config, request.workdir
+  damage.set_aside_damaged(workdir, config)
+  backlog.require_same_experiment(config, workdir)
+  block_checkpoint.remove_left_behind(config, workdir)
+  missing = backlog.seeds_without_params(
+    config, workdir, request.cells, request.seeds, keep_params
+  )
+  if missing:
+    raise ValueError(
+      f"--keep_params={keep_params}: {missing} of these seeds were trained in"
+      f" {workdir} without keeping all of that, and are not trained again; use"
+      " another --workdir, or name new seeds with --seeds"
+    )
+  return remaining(request)
+
+
+def _parse_shard(text: str | None) -> tuple[int, int]:
+  if text is None:
+    return 0, 1
+  match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+  if not match or not int(match[1]) < int(match[2]):
+    raise ValueError(f"--shard reads like 0/4, from 0/N to N−1/N, got {text}")
+  return int(match[1]), int(match[2])
