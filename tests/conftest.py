@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import os
 import pathlib
 import signal
@@ -28,7 +29,11 @@ from emergence.config import (
 from emergence.tables.score_table import Metric, ScoreTable
 
 pytest.register_assert_rewrite(
-  "tests.checkpoints", "tests.gcloud_reference", "tests.mains"
+  "tests.analyses",
+  "tests.checkpoints",
+  "tests.gcloud_reference",
+  "tests.harness_files",
+  "tests.mains",
 )
 
 jax.config.update("jax_platforms", "cpu")
@@ -146,6 +151,14 @@ def program(config):
 
   cell = Cell("count", 8, 1)
   return compilation.compile_cell(config, cell, hardware.local_devices(2))
+
+
+@pytest.fixture(scope="session")
+def eight(program):
+  """Seeds 0 to 7 of `program`, in two full blocks, one on each device."""
+  from tests.populations import train_seeds
+
+  return train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
 
 
 @pytest.fixture(scope="session")
@@ -311,3 +324,15 @@ def say():
 def written(two_groups, said) -> dict[str, bytes]:
   """What is written of `two_groups`, by file name."""
   return output.files(two_groups, said)
+
+
+@pytest.fixture
+def evals(tmp_path):
+  """Results of the harness: two sizes × three training seeds."""
+  from tests.harness_files import SIZES, make_content, put, score_of
+
+  for size, seed in itertools.product(SIZES, range(3)):
+    name = f"EleutherAI/pythia-{size}-seed{seed}"
+    put(tmp_path, make_content(name, score_of(size, seed)))
+  (tmp_path / "samples_arc_easy_2024.jsonl").write_text("{}\n")
+  return tmp_path

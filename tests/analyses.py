@@ -1,0 +1,59 @@
+"""The command that analyzes, run on a file, and small files for it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+
+def run(*flags) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, "-m", "experiments.analyze", *map(str, flags)],
+    capture_output=True,
+    text=True,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    timeout=300,
+  )
+
+
+def analyze(source, out, *flags) -> dict:
+  """Runs the command and returns its summary.json, read strictly."""
+  result = run(f"--records={source}", f"--out={out}", "--resamples=100", *flags)
+  assert result.returncode == 0, result.stderr
+  assert result.stderr == ""
+  assert not re.search(r"\b(nan|inf|None)\b", result.stdout)
+  for name in ("summary", "trajectories", "distances", "paths"):
+    assert (out / f"{name}.csv").exists()
+  page = (out / "report.html").read_text()
+  assert "<script" not in page
+  content = json.loads(
+    (out / "summary.json").read_text(), parse_constant=pytest.fail
+  )
+  for finding in content["findings"]:
+    assert not re.search(r"\b(nan|inf|None)\b", finding["sentence"])
+  content["stdout"] = result.stdout
+  content["summary"] = pd.read_csv(out / "summary.csv")
+  return content
+
+
+def write(path, cells):
+  """Scores of seeds by scale, as CSV, JSON lines or Parquet."""
+  frame = pd.DataFrame(
+    [
+      {"scale": scale, "seed": seed, "score": score}
+      for scale, scores in cells.items()
+      for seed, score in enumerate(scores)
+    ]
+  )
+  match path.suffix:
+    case ".csv":
+      frame.to_csv(path, index=False)
+    case ".jsonl":
+      frame.to_json(path, orient="records", lines=True)
+    case ".parquet":
+      frame.to_parquet(path)
+  return path

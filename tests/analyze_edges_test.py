@@ -1,0 +1,86 @@
+"""What is said of very little, of nothing that is finite, of hostile text."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.analyses import analyze, write
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
+  scores = np.random.default_rng(2).random(30).round(3)
+  content = analyze(write(tmp_path / "a.jsonl", {3: scores}), tmp_path / "out")
+  (row,) = content["summary"].itertuples()
+  assert row.mean == pytest.approx(scores.mean())
+  kinds = {finding["kind"] for finding in content["findings"]}
+  assert kinds <= {"success", "modality", "threshold"}
+  told = " ".join(finding["sentence"] for finding in content["audit"])
+  assert "nothing can be said about scaling" in told
+  assert pd.read_csv(tmp_path / "out" / "distances.csv").empty
+
+
+@pytest.mark.slow
+def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
+  cells = {n: [0.1 * n] for n in range(1, 8)}
+  content = analyze(write(tmp_path / "a.csv", cells), tmp_path / "out")
+  frame = content["summary"]
+  np.testing.assert_allclose(frame["mean"], 0.1 * frame["scale"])
+  assert frame["mean_low"].isna().all()
+  assert set(frame["modality"]) == {"undecided"}
+  told = " ".join(finding["sentence"] for finding in content["audit"])
+  assert "hold one seed only" in told
+  kinds = {finding["kind"] for finding in content["findings"]}
+  assert "small_studies" not in kinds
+
+
+def test_a_scale_at_which_all_seeds_diverged(tmp_path):
+  rng = np.random.default_rng(3)
+  cells = {1: rng.random(12), 2: [np.nan] * 12, 3: rng.random(12)}
+  content = analyze(write(tmp_path / "a.parquet", cells), tmp_path / "out")
+  frame = content["summary"].set_index("scale")
+  assert frame.loc[2, "n_diverged"] == 12
+  assert frame.loc[2, "success_probability"] == 0
+  assert np.isnan(frame.loc[2, "success_probability_finite"])
+  assert np.isnan(frame.loc[2, "mean"])
+  assert frame["w2_to_previous"].isna().all()
+  (finding,) = [f for f in content["findings"] if f["kind"] == "divergence"]
+  assert finding["numbers"] == {"num_diverged": 12}
+
+
+def test_hostile_text_reaches_all_outputs_as_text(tmp_path):
+  rng = np.random.default_rng(4)
+  group, metric, long = f"g{HOSTILE}", f"$x$ {HOSTILE}", "x" * 400
+  names = [HOSTILE, "$\\frac{", long]
+  frame = pd.DataFrame(
+    [
+      {HOSTILE: n, "seed": s, metric: rng.random(), group: name}
+      for name in names
+      for n in (1, 2, 3)
+      for s in range(6)
+    ]
+  )
+  path = tmp_path / "$x$ <b>.csv"
+  frame.to_csv(path, index=False)
+  content = analyze(
+    path,
+    tmp_path / "out",
+    f"--scale_column={HOSTILE}",
+    f"--score_column={metric}",
+    f'--group_columns="{group.replace(chr(34), chr(34) * 2)}"',
+  )
+  summary = content["summary"]
+  assert summary.columns[0] == group
+  assert set(summary[group]) == set(names)
+  assert set(summary["metric"]) == {metric}
+  groups = {tuple(finding["group"]) for finding in content["findings"]}
+  assert groups == {(name,) for name in names}
+  for finding in content["findings"]:
+    assert len(finding["sentence"]) < 2000
+  page = (tmp_path / "out" / "report.html").read_text()
+  assert "&lt;script&gt;alert(" in page
+  assert "<b>" not in page
+  for path in (tmp_path / "out" / "figures").glob("*.svg"):
+    assert "<script" not in path.read_text()
+    assert len(path.name) < 100

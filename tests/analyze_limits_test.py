@@ -1,0 +1,85 @@
+"""A large analysis is quick and small."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+def peak_bytes(pid: int) -> int:
+  """Most memory that a process has held so far; 0 where that is not told."""
+  try:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+  except OSError:
+    return 0
+  found = re.search(r"VmHWM:\s+(\d+) kB", status)
+  return 1024 * int(found[1]) if found else 0
+
+
+@pytest.mark.slow
+def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
+  rng = np.random.default_rng(0)
+  rows = []
+  for n in range(24):
+    high_S = rng.random(250) < n / 23
+    score_S = np.clip(
+      np.where(high_S, 0.8, 0.02) + rng.normal(0, 0.1, 250), 0, 1
+    )
+    rows.append(
+      pd.DataFrame(
+        {
+          "params": 1000 * (n + 1),
+          "run": np.arange(250),
+          "accuracy": score_S,
+          "tokens": np.sqrt(score_S),
+          "nll": -np.log(score_S + 0.01) + rng.exponential(0.1, 250),
+          "log_prob": 3 * np.log(score_S + 0.01) - rng.exponential(0.3, 250),
+        }
+      )
+    )
+  pd.concat(rows).to_parquet(tmp_path / "scores.parquet")
+  command = [sys.executable, "-m", "experiments.analyze"]
+  command += [f"--records={tmp_path / 'scores.parquet'}"]
+  command += [f"--out={tmp_path / 'out'}", "--resamples=1000"]
+  command += ["--scale_column=params", "--seed_column=run"]
+  command += ["--lower_is_better=nll", "--threshold=nll=1"]
+  command += ["--threshold=log_prob=-5"]
+  for name in ("accuracy", "tokens", "nll", "log_prob"):
+    command.append(f"--score_column={name}")
+  start = time.monotonic()
+  with (
+    (tmp_path / "stdout").open("w") as out,
+    (tmp_path / "stderr").open("w") as err,
+  ):
+    process = subprocess.Popen(
+      command,
+      stdout=out,
+      stderr=err,
+      env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+    # What the system reports at its end includes the peak of these tests.
+    peak = 0
+    while process.poll() is None:
+      peak = max(peak, peak_bytes(process.pid))
+      time.sleep(0.02)
+  seconds = time.monotonic() - start
+  assert (tmp_path / "stderr").read_text() == ""
+  assert process.returncode == 0
+  (timing,) = [
+    line
+    for line in (tmp_path / "stdout").read_text().splitlines()
+    if line.startswith("read ")
+  ]
+  told = sum(float(part.split()[1]) for part in timing.split(", "))
+  assert seconds / 2 < told <= seconds
+  print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
+  assert peak < 2e9
+  assert seconds < 60
+  frame = pd.read_csv(tmp_path / "out" / "summary.csv")
+  assert len(frame) == 24 * 4

@@ -1,0 +1,114 @@
+"""Files as the evaluation harness writes them."""
+
+import json
+
+SIZES = {"14m": 14_067_712, "160m": 162_322_944}
+
+
+def make_content(
+  name="EleutherAI/pythia-14m-seed1",
+  score=0.25,
+  *,
+  revision="step143000",
+  num_params=None,
+  random_seed=0,
+  shots=0,
+):
+  """What version 0.4 of the harness writes, less the environment's report."""
+  tasks = ("arc_easy", "lambada_openai", "mmlu", "mmlu_virology")
+  config = {
+    "model": "hf",
+    "model_args": f"pretrained={name},revision={revision},dtype=float16",
+    "batch_size": "16",
+    "batch_sizes": [],
+    "device": "cuda:0",
+    "use_cache": None,
+    "limit": None,
+    "bootstrap_iters": 100000,
+    "gen_kwargs": None,
+    "random_seed": random_seed,
+    "numpy_seed": 1234,
+    "torch_seed": 1234,
+    "fewshot_seed": 1234,
+  }
+  if num_params:
+    config |= {"model_num_parameters": num_params, "model_revision": revision}
+  return {
+    "results": {
+      "arc_easy": {
+        "alias": "arc_easy",
+        "acc,none": score,
+        "acc_stderr,none": 0.009,
+        "acc_norm,none": score / 2,
+        "acc_norm_stderr,none": "N/A",
+      },
+      "lambada_openai": {
+        "alias": "lambada_openai",
+        "perplexity,none": 10 / score,
+        "perplexity_stderr,none": 1.5,
+        "acc,none": score,
+        "acc_stderr,none": 0.006,
+      },
+      "gsm8k": {
+        "alias": "gsm8k",
+        "exact_match,strict-match": score / 10,
+        "exact_match_stderr,strict-match": 0.002,
+        "exact_match,flexible-extract": score / 5,
+        "exact_match_stderr,flexible-extract": 0.003,
+      },
+      "mmlu": {"acc,none": score, "acc_stderr,none": 0.004, "alias": "mmlu"},
+      "mmlu_virology": {
+        "alias": "  - virology",
+        "acc,none": score,
+        "acc_stderr,none": 0.03,
+      },
+      "leaderboard": {" ": " ", "alias": "leaderboard"},
+    },
+    "groups": {"mmlu": {"acc,none": score, "acc_stderr,none": 0.004}},
+    "group_subtasks": {"mmlu": ["mmlu_virology"], "arc_easy": [], "gsm8k": []},
+    "configs": {"arc_easy": {"task": "arc_easy", "num_fewshot": shots}},
+    "versions": {"arc_easy": 1.0, "lambada_openai": 1.0},
+    "n-shot": dict.fromkeys(tasks, shots),
+    "higher_is_better": {
+      "arc_easy": {"acc": True, "acc_norm": True},
+      "lambada_openai": {"perplexity": False, "acc": True},
+    },
+    "n-samples": {"arc_easy": {"original": 2376, "effective": 2376}},
+    "config": config,
+    "git_hash": "4c34d9f",
+    "date": 1726000000.123,
+    "pretty_env_info": "PyTorch version: 2.3.0",
+    "transformers_version": "4.44.0",
+    "task_hashes": {},
+    "model_source": "hf",
+    "model_name": name,
+    "model_name_sanitized": name.replace("/", "__"),
+    "system_instruction": None,
+    "chat_template": None,
+    "start_time": 1.5,
+    "end_time": 2.5,
+    "total_evaluation_time_seconds": "1.0",
+  }
+
+
+def put(folder, content, date="2024-09-10T11-12-13.141516", parent=None):
+  """Where the harness puts a file: a folder a model."""
+  parent = folder / (parent or content["model_name_sanitized"])
+  parent.mkdir(parents=True, exist_ok=True)
+  path = parent / f"results_{date}.json"
+  path.write_text(json.dumps(content, indent=2))
+  return path
+
+
+def score_of(size, seed):
+  return 0.2 + seed / 100 + list(SIZES).index(size) / 10
+
+
+def kinds(table):
+  return {finding.kind for finding in table.findings}
+
+
+def find(table, kind):
+  (finding,) = [f for f in table.findings if f.kind == kind]
+  json.dumps(finding.rows, allow_nan=False)
+  return finding

@@ -1,0 +1,174 @@
+"""Which model, size and seed a result is of, by names, paths and patterns."""
+
+import itertools
+
+import pytest
+
+from emergence import tables
+from tests.harness_files import SIZES, find, kinds, make_content, put, score_of
+
+
+def test_models_sizes_and_seeds_are_read_from_names(evals):
+  table = tables.read(evals)
+  assert table.group_columns == ("model", "task")
+  assert table.scale_name == "model size"
+  assert set(table.frame["model"]) == {"pythia"}
+  rows = table.frame.query("task == 'arc_easy' and metric == 'acc'")
+  found = rows[["scale", "scale_label", "seed", "score"]]
+  assert found.values.tolist() == [
+    [14e6, "14m", 0, pytest.approx(0.2)],
+    [14e6, "14m", 1, pytest.approx(0.21)],
+    [14e6, "14m", 2, pytest.approx(0.22)],
+    [160e6, "160m", 0, pytest.approx(0.3)],
+    [160e6, "160m", 1, pytest.approx(0.31)],
+    [160e6, "160m", 2, pytest.approx(0.32)],
+  ]
+  assert kinds(table) == {"item_noise", "aggregate", "score_unit"}
+
+
+def test_an_adapter_has_the_size_of_the_model_that_it_adapts(tmp_path):
+  for seed in range(2):
+    content = make_content(f"/runs/lora-seed{seed}")
+    content["config"]["model_args"] = (
+      f"pretrained=org/net-14m,peft=/runs/lora-seed{seed}"
+    )
+    put(tmp_path, content)
+  table = tables.read(tmp_path)
+  assert set(table.frame["seed"]) == {0, 1}
+  assert set(table.frame["scale"]) == {14e6}
+  assert set(table.frame["model"]) == {"lora"}
+
+
+def test_checkpoints_are_groups_where_there_are_several(evals):
+  for size, seed in itertools.product(SIZES, range(3)):
+    name = f"EleutherAI/pythia-{size}-seed{seed}"
+    put(
+      evals,
+      make_content(name, 0.2, revision="step1000"),
+      "2024-09-11T00-00-00.000000",
+    )
+  table = tables.read(evals)
+  assert table.group_columns == ("model", "task", "checkpoint")
+  assert set(table.frame["checkpoint"]) == {"step1000", "step143000"}
+  table = tables.read(evals, where=["checkpoint=step143000"])
+  assert table.group_columns == ("model", "task")
+
+
+@pytest.mark.parametrize(
+  ("parent", "conflict"),
+  [
+    ("pythia-14m-seed2", "seed 2, not seed 1"),
+    ("runs-160m", "scale 160m, not scale 14m"),
+    ("seed1/step5", "step 5, not step 143000"),
+    ("EleutherAI__pythia-14m", "folder 'EleutherAI__pythia-14m', not"),
+  ],
+)
+def test_a_path_that_says_another_run_is_refused_or_settled(
+  tmp_path, parent, conflict
+):
+  path = put(tmp_path, make_content(), parent=parent)
+  with pytest.raises(ValueError, match=conflict) as caught:
+    tables.read(tmp_path)
+  assert path.name in str(caught.value)
+  by_label = tables.read(tmp_path, conflicting_labels="label")
+  by_path = tables.read(tmp_path, conflicting_labels="path")
+  for table in (by_label, by_path):
+    (row,) = find(table, "conflicting_label").rows
+    assert conflict in row["conflict"]
+  first = [t.frame.iloc[0] for t in (by_label, by_path)]
+  assert (first[0]["scale"], first[0]["seed"]) == (14e6, 1)
+  if parent == "pythia-14m-seed2":
+    assert first[1]["seed"] == 2
+  if parent == "runs-160m":
+    assert first[1]["scale"] == 160e6
+
+
+def test_a_seed_may_stand_in_the_path_alone(tmp_path):
+  for size, seed in itertools.product(SIZES, range(2)):
+    name = f"EleutherAI/pythia-{size}"
+    content = make_content(name, score_of(size, seed))
+    put(tmp_path, content, parent=f"seed_{seed}/EleutherAI__pythia-{size}")
+  table = tables.read(tmp_path)
+  assert set(table.frame["seed"]) == {0, 1}
+  assert "missing" not in kinds(table)
+
+
+def test_a_pattern_says_what_names_do_not(tmp_path):
+  for size, seed in itertools.product(("small", "big"), range(2)):
+    name = f"org/net-{size}"
+    width = {"small": 64, "big": 256}[size]
+    put(tmp_path, make_content(name), parent=f"w{width}_r{seed}")
+  with pytest.raises(ValueError, match="tells no model size; 4 files"):
+    tables.read(tmp_path)
+  table = tables.read(tmp_path, name_pattern=r"w(?P<scale>\d+)_r(?P<seed>\d+)")
+  cells = {*table.frame[["scale", "seed"]].itertuples(index=False, name=None)}
+  assert cells == {(64, 0), (64, 1), (256, 0), (256, 1)}
+  assert set(table.frame["model"]) == {"net-small", "net-big"}
+  table = tables.read(
+    tmp_path, name_pattern=r"(?P<model>.)(?P<scale>\d+)_r(?P<seed>\d+)"
+  )
+  assert set(table.frame["model"]) == {"w"}
+
+
+@pytest.mark.parametrize(
+  ("pattern", "message"),
+  [
+    ("(", "is no regular expression"),
+    ("seed", "needs named groups"),
+    (r"(?P<size>\d+)", "needs named groups out of model, scale, seed"),
+    (r"(?P<seed>q\d+)", r"finds nothing in 'EleutherAI__pythia-14m-seed0"),
+  ],
+)
+def test_a_pattern_that_does_not_fit_is_refused(evals, pattern, message):
+  with pytest.raises(ValueError, match=message):
+    tables.read(evals, name_pattern=pattern)
+
+
+def test_a_pattern_that_takes_a_word_for_a_scale_names_the_file(evals):
+  with pytest.raises(ValueError, match=r"results_.*'pythia' is no scale"):
+    tables.read(evals, name_pattern="(?P<scale>pythia)")
+
+
+def test_without_sizes_in_names_parameters_are_counted(tmp_path):
+  for size, seed in itertools.product(SIZES, range(2)):
+    content = make_content(f"org/net-seed{seed}", num_params=SIZES[size])
+    put(tmp_path, content, parent=f"{'ab'[list(SIZES).index(size)]}/{seed}")
+  table = tables.read(tmp_path)
+  assert table.scale_name == "num_params"
+  assert set(table.frame["scale"]) == set(map(float, SIZES.values()))
+
+
+def test_a_size_far_from_the_number_of_parameters_is_pointed_out(tmp_path):
+  put(tmp_path, make_content(num_params=SIZES["160m"]))
+  table = tables.read(tmp_path)
+  (row,) = find(table, "conflicting_label").rows
+  assert row["model_num_parameters"] == SIZES["160m"]
+  assert set(table.frame["scale"]) == {14e6}
+
+
+def test_seeds_of_the_evaluation_are_not_taken_for_training(tmp_path):
+  for size, seed in itertools.product(SIZES, range(3)):
+    content = make_content(
+      f"org/net-{size}", score_of(size, seed), random_seed=seed
+    )
+    put(tmp_path, content, f"2024-09-1{seed}T00-00-00.000000")
+  table = tables.read(tmp_path)
+  assert set(table.frame["seed"]) == {0, 1, 2}
+  assert "testing one trained model again" in (
+    find(table, "evaluation_seed").sentence
+  )
+  assert "not of training" in table.seed_meaning
+
+
+def test_models_without_seeds_are_one_seed_each(tmp_path):
+  for size in SIZES:
+    put(tmp_path, make_content(f"org/net-{size}"))
+  table = tables.read(tmp_path)
+  assert set(table.frame["seed"]) == {0}
+  assert {"no_seed", "one_seed"} <= kinds(table)
+
+
+def test_one_file_without_a_seed_among_others_is_refused(evals):
+  put(evals, make_content("EleutherAI/pythia-14m"))
+  with pytest.raises(ValueError, match=r"pythia-14m/results.* tells no seed"):
+    tables.read(evals)
