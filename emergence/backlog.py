@@ -1,7 +1,4 @@
-"""Cells × blocks of seeds that are asked for, and what of them is left.
-
-Nothing here writes to a work directory.
-"""
+"""Cells × blocks of seeds that are asked for, and what of them is left."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,14 +6,11 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import blocks, compilation, records
+from emergence import blocks, compilation, params, records
 from emergence import config as config_lib
 from emergence.claims import look_anew
 from emergence.config import Cell, Config
 from emergence.identity import first_difference
-from emergence.params import kept_files
-
-KEEP_PARAMS = ("none", "final", "all")
 
 
 class Work(NamedTuple):
@@ -103,18 +97,14 @@ def seeds_without_params(
   keep_params: str,
 ) -> int:
   """How many finished seeds lack parameters that `keep_params` asks for."""
-  wanted = {
-    "none": set(),
-    "final": {config.train.steps},
-    "all": set(config.eval_steps),
-  }[keep_params]
+  wanted = params.steps_to_keep(config, keep_params)
   count = 0
   for cell in cells if wanted else ():
     # First the records: of a block that another process finishes meanwhile, the
     # parameters are there before them.
     finished = records.finished_seeds(workdir, config, cell) & set(seeds)
     look_anew(workdir / "params" / str(cell))
-    kept = kept_files(workdir, cell)
+    kept = params.kept_files(workdir, cell)
     count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
   return count
 

@@ -166,11 +166,10 @@ def _has_params(
 ) -> bool:
   """Whether all is kept that a block would have kept by a step."""
   wanted = {
-    "none": set(),
-    "final": {config.train.steps},
-    "all": set(config.eval_steps),
-  }[keep_params]
-  wanted = {point for point in wanted if point <= step}
+    point
+    for point in params.steps_to_keep(config, keep_params)
+    if point <= step
+  }
   kept = params.kept_files(workdir, cell) if wanted else {}
   return all(wanted <= set(kept.get(seed, ())) for seed in seeds)
 

@@ -126,14 +126,12 @@ def train(
   given_up: set[int] = set()
   clock = _SaveClock(job.saving, steps)
   saved = list(steps)
+  kept_steps = params.steps_to_keep(job.config, job.saving.params)
   for stop in population.run(program, group, states, given_up):
     job.watch.add("train", stop.train_seconds)
     job.watch.add("evaluate", stop.evaluate_seconds)
     for i, snapshot in stop.snapshots.items():
-      is_last = snapshot.step == job.config.train.steps
-      if program.is_here(i) and (
-        job.saving.params == "all" or (job.saving.params == "final" and is_last)
-      ):
+      if program.is_here(i) and snapshot.step in kept_steps:
         with job.watch.phase("write"):
           params.save_params(
             job.workdir, cell, group[i], snapshot.step, snapshot.params()

@@ -161,7 +161,7 @@ def seed_functions(config: Config, arch: Architecture) -> SeedFunctions:
     arch: the architecture of the cell.
   """
   task = tasks.make_task(config.task, config.eval.items)
-  init_state, train_step = train.make_train(config, task, arch)
+  init_state, train_step = train.make_train(config, arch)
   sample = train.make_sampler(config, task)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emergence import drawing, ridges
-from emergence.drawing import Line, seed_lines
+from emergence.drawing import seed_lines
 from emergence.ridges import Ridge
 from emergence.statistics import success, summary
 from emergence.style import FAILED, OTHERS, SUCCEEDED, styled
@@ -45,49 +45,6 @@ def ridgeline(
   ]
   x_label = f"exact match at length {test_length}, one point a seed"
   return ridges.draw(columns, x_label, threshold=threshold)
-
-
-def four_panels(
-  frame: "pd.DataFrame",
-  test_length: int,
-  threshold: float = success.DEFAULT_THRESHOLD,
-) -> Figure:
-  """Mode, mean, success probability and mean of successes, by scale.
-
-  The bars of the success probability are its 95 % Wilson interval. The mean of
-  successes is left out where fewer than `success.MIN_SUCCESSES` seeds succeed.
-
-  Args:
-    frame: records, as `emergence.records.read` returns them.
-    test_length: the test length to show.
-    threshold: the least score of a success.
-  """
-  rows = summary.summarize(frame, test_length, threshold=threshold)
-  axis = summary.scale_axis(rows)
-  group = "width" if axis == "depth" else "depth"
-  titles = {
-    "mode": "mode",
-    "mean": "mean",
-    "success_probability": f"P(score ≥ {threshold:.0%})",
-    "mean_given_success": f"mean of seeds ≥ {threshold:.0%}",
-  }
-  panels: dict[str, list[Line]] = {title: [] for title in titles.values()}
-  for value in sorted({row[group] for row in rows}):
-    own = [row for row in rows if row[group] == value]
-    for key, title in titles.items():
-      line = Line(
-        f"{group} {value}",
-        [row[axis] for row in own],
-        np.array([row[key] for row in own], float),  # None becomes NaN.
-      )
-      if key == "success_probability":
-        line = line._replace(
-          low_N=[row["success_low"] for row in own],
-          high_N=[row["success_high"] for row in own],
-        )
-      panels[title].append(line)
-  names = {row[axis]: str(row[axis]) for row in rows}
-  return drawing.by_scale(panels, axis, names)
 
 
 @styled

@@ -14,12 +14,29 @@ import jax
 import numpy as np
 from etils import epath
 
-from emergence.config import Cell
+from emergence.config import Cell, Config
 from emergence.model import Params
 from emergence.records import consecutive_runs, read_config, write_atomically
 
+KEEP_PARAMS = ("none", "final", "all")
+
 _FOLDER = re.compile(r"seeds-(\d{6,})-(\d{6,})")
 _FILE = re.compile(r"step-(\d{8,})\.npz")
+
+
+def steps_to_keep(config: Config, keep_params: str) -> set[int]:
+  """After how many updates the parameters of a seed are kept.
+
+  Args:
+    config: the experiment.
+    keep_params: one of `KEEP_PARAMS`: never, after the last update, or at every
+      evaluation.
+  """
+  return {
+    "none": set(),
+    "final": {config.train.steps},
+    "all": set(config.eval_steps),
+  }[keep_params]
 
 
 def save_params(

@@ -134,35 +134,29 @@ def make_sampler(
 
 
 def make_train(
-  config: Config, task: Task, arch: Architecture
+  config: Config, arch: Architecture
 ) -> tuple[
   Callable[[Array, Array], TrainState],
-  Callable[..., tuple[TrainState, Array]],
+  Callable[[TrainState, Example], tuple[TrainState, Array]],
 ]:
   """Builds the two pure functions that train one seed.
 
   Args:
     config: the experiment.
-    task: its task.
     arch: the architecture of the cell.
 
   Returns:
     init_state(init_key, data_key) -> TrainState, and
     train_step(state, batch) -> (state after one update, loss before it,
-    float32 []); without a batch it draws that of the step.
+    float32 []).
   """
   optimizer = make_optimizer(config.train, arch.width)
-  sample = make_sampler(config, task)
 
   def init_state(init_key: Array, data_key: Array) -> TrainState:
     params = model.init(init_key, arch)
     return TrainState(jnp.int32(0), params, optimizer.init(params), data_key)
 
-  def train_step(
-    state: TrainState, batch: Example | None = None
-  ) -> tuple[TrainState, Array]:
-    if batch is None:
-      batch = sample(state.data_key, state.step)
+  def train_step(state: TrainState, batch: Example) -> tuple[TrainState, Array]:
     loss, grads = jax.value_and_grad(answer_loss)(state.params, arch, batch)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = cast(Params, optax.apply_updates(state.params, updates))

@@ -36,7 +36,7 @@ class StopRequest:
       for number in (signal.SIGTERM, signal.SIGINT)
     }
     # Python calls a handler between two of its own instructions, and there are
-    # none while XLA compiles; what is written to this socket gets through.
+    # none while XLA is at work; what is written to this socket gets through.
     self._reader, self._writer = socket.socketpair()
     self._writer.setblocking(False)
     self._wakeup = signal.set_wakeup_fd(

@@ -21,6 +21,7 @@ from emergence import (
   damage,
   estimate,
   hardware,
+  params,
   processes,
   records,
   remote,
@@ -68,7 +69,7 @@ _SHARD = flags.DEFINE_string(
 _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
   "none",
-  list(backlog.KEEP_PARAMS),
+  list(params.KEEP_PARAMS),
   "Which parameters to keep: none, after the last update, or at every"
   " evaluation.",
 )

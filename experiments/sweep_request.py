@@ -78,7 +78,7 @@ def find_left(request: Request, keep_params: str) -> list[backlog.Work]:
 
   Args:
     request: what is asked for.
-    keep_params: of `backlog.KEEP_PARAMS`, what is to be kept of it.
+    keep_params: of `emergence.params.KEEP_PARAMS`, what is to be kept of it.
 
   Raises:
     ValueError: the work directory holds another experiment, or seeds without

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from emergence import backlog, records
+from emergence import backlog, params, records
 from emergence import config as config_lib
 from emergence.blocks import Saving
 from emergence.overrides import override
@@ -22,7 +22,7 @@ def test_finished_seeds_without_parameters_are_counted(
   assert count(trained[0], "all") == count(workdir, "all") == 0
   train(config, workdir, seeds=[2, 3])
   train(config, workdir, seeds=[4], saving=Saving(params="final"))
-  assert [count(workdir, k) for k in backlog.KEEP_PARAMS] == [0, 2, 3]
+  assert [count(workdir, k) for k in params.KEEP_PARAMS] == [0, 2, 3]
   assert count(workdir, "all", cells=()) == 0
 
 
@@ -37,7 +37,7 @@ def test_a_block_finished_during_the_look_is_not_without_parameters(
 
     return look_then_copy
 
-  for module, name in ((records, "finished_seeds"), (backlog, "kept_files")):
+  for module, name in ((records, "finished_seeds"), (params, "kept_files")):
     look = and_then_somebody_finishes(getattr(module, name))
     monkeypatch.setattr(module, name, look)
   cells = config_lib.cells(config)

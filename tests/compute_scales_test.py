@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from emergence.statistics.abruptness import jump
 from tests.computed import ACCURACY, FEW, analyze_one, raw
 
 
@@ -147,3 +148,31 @@ def test_studies_of_one_seed_are_all_pairs_of_runs(two_groups):
     assert share.reversed == pytest.approx(
       p * (1 - q) if q > p else q * (1 - p)
     )
+
+
+def rounded(centres, num_items, num=200, sd=0.08):
+  """Normal scores of each scale, on the grid of its own number of items."""
+  rng = np.random.default_rng(0)
+  return [
+    np.clip(np.round(rng.normal(m, sd, num) * k) / k, 0, 1)
+    for m, k in zip(centres, num_items, strict=True)
+  ]
+
+
+def test_a_path_over_scales_of_unlike_grids_is_judged_on_the_coarsest(
+  make_table,
+):
+  items = (1000, 10, 10)
+  found = analyze_one(
+    make_table, ACCURACY, rounded((0.25, 0.5, 0.75), items), num_items=items
+  )
+  (path,) = found.paths
+  assert path.verdict == "displacement"
+
+
+def test_the_mode_jumps_between_the_modes_that_are_told(make_table):
+  items = (1000, 10, 10)
+  cells = rounded((0.25, 0.52, 0.75), items)
+  found = analyze_one(make_table, ACCURACY, cells, num_items=items)
+  modes = [scale.modality.shape.mode for scale in found.scales]
+  assert found.abruptness.mode == pytest.approx(jump(modes))

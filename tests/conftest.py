@@ -205,12 +205,14 @@ def make_score_table(
     scores: by (group, metric), for each scale the score of each seed.
     scales: 1, 2, … where None.
     diverged: (group, scale, seed) of runs that diverged and have a score.
-    num_items: of all scores.
+    num_items: of all scores, or one for each scale.
     **fields: of the table.
   """
   rows = []
   for (group, metric), cells in scores.items():
-    for scale, cell in zip(scales or range(1, len(cells) + 1), cells):
+    items = np.broadcast_to(num_items, len(cells))
+    scales_ = scales or range(1, len(cells) + 1)
+    for scale, cell, num in zip(scales_, cells, items, strict=True):
       for seed, score in enumerate(cell):
         is_diverged = (group, scale, seed) in diverged
         rows.append(
@@ -223,7 +225,7 @@ def make_score_table(
             "score": score,
             "diverged": is_diverged or not np.isfinite(score),
             "item_stderr": np.nan,
-            "num_items": num_items,
+            "num_items": num,
             "source": f"row {len(rows)}",
           }
         )

@@ -181,6 +181,17 @@ def test_another_metric_agrees_or_does_not(said, make_table):
     " nll."
   )
   assert finding.numbers["other"] == ["nll"]
+  # Whichever of them comes first.
+  turned = dict(reversed(names.items()))
+  analysis = compute.analyze(make_table(turned), FEW)
+  (finding,) = [f for f in findings.findings(analysis) if f.kind == "metrics"]
+  assert set(finding.numbers["bimodal"]) == {"exact_match", "other_loss"}
+  alone = {("g", NLL): one, ("g", ACCURACY): np.clip(split, 0, 1)}
+  analysis = compute.analyze(make_table(alone), FEW)
+  (finding,) = [f for f in findings.findings(analysis) if f.kind == "metrics"]
+  assert finding.sentence == (
+    "size 1: two modes are detected in exact match, not in nll."
+  )
 
 
 def test_paths_say_which_way_and_warn_of_steep_metrics(pick, say):

@@ -8,6 +8,7 @@ from emergence import config as config_lib
 from emergence.config import Cell, TaskConfig
 from emergence.overrides import override
 from emergence.tasks import make_task
+from tests.training import make_drawing_train
 
 TASKS = {
   "count": ["train.steps=150", "train.batch_size=8"],
@@ -29,7 +30,7 @@ def trained(request, tiny):
   config = override(tiny, [*TASKS[request.param], "train.learning_rate=0.01"])
   task = make_task(config.task, items=24)
   arch = compilation.make_architecture(config, Cell(config.task.name, 16, 1))
-  init_state, train_step = train.make_train(config, task, arch)
+  init_state, train_step = make_drawing_train(config, arch)
   steps = config.train.steps
   state, _ = jax.jit(
     lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=steps)

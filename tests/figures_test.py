@@ -13,7 +13,6 @@ from emergence import figures, rendering, style
 STEPS, LENGTHS = (0, 50, 100), (10, 20)
 DRAWN = {
   "ridgeline": figures.ridgeline,
-  "four_panels": figures.four_panels,
   "length_curves": figures.length_curves,
   "training_curves": figures.training_curves,
   "training_loss": lambda *a: figures.training_curves(*a, "train_loss"),
@@ -103,43 +102,6 @@ def test_the_share_of_successes_stands_beside_each_ridge(frame):
     ["width", "depth"]
   ):
     assert f"{(cell['exact_match'] >= 0.2).mean():.0%}" in texts
-
-
-def test_four_panels_draw_the_four_summaries_by_scale(frame):
-  figure = figures.four_panels(frame, 20)
-  mode, mean, probability, given = figure.axes
-  for i, width in enumerate((8, 16)):
-    scores = [final(frame, width, d)["exact_match"] for d in (1, 2)]
-    for axes, expected in [
-      (mean, [s.mean() for s in scores]),
-      (given, [np.nan, scores[1][scores[1] >= 0.2].mean()]),
-    ]:
-      line = axes.lines[i]
-      assert line.get_xdata().tolist() == [1, 2]
-      np.testing.assert_allclose(line.get_ydata(), expected)
-      assert line.get_label() == f"width {width}"
-  assert [container.get_label() for container in probability.containers] == [
-    "width 8",
-    "width 16",
-  ]
-  for axes in figure.axes:
-    assert axes.get_ylim()[0] <= 0
-    assert axes.get_ylim()[1] >= 1
-  assert mode.get_title(loc="left") == "mode"
-
-
-def test_the_bars_of_the_success_probability_are_wilson_intervals(frame):
-  _, _, axes, _ = figures.four_panels(frame.query("width == 8"), 20).axes
-  (container,) = axes.containers
-  (bars,) = container[2]
-  for segment, depth in zip(bars.get_segments(), (1, 2)):
-    scores = final(frame, 8, depth)["exact_match"]
-    n, p, z = 40, (scores >= 0.2).mean(), 1.959964
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    np.testing.assert_allclose(
-      segment[:, 1], [centre - half, centre + half], atol=1e-6
-    )
 
 
 @pytest.mark.parametrize(
@@ -233,9 +195,9 @@ def test_dark_and_light_survive_gray_print():
 
 
 def test_a_user_style_does_not_change_a_figure(frame):
-  before = rendering.render(figures.four_panels(frame, 20), "svg")
+  before = rendering.render(figures.ridgeline(frame, 20), "svg")
   with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9}):
-    after = rendering.render(figures.four_panels(frame, 20), "svg")
+    after = rendering.render(figures.ridgeline(frame, 20), "svg")
     assert matplotlib.rcParams["font.size"] == 20
   assert before == after
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import dip, modality, modes
+from emergence.statistics import dip, modality
 
 REAL = (-np.inf, np.inf)
 
@@ -245,11 +245,6 @@ def test_the_first_detectable_scale_is_the_first_bimodal_one():
   family = [np.zeros(100), two_modes(100) / 30 + 0.3, two_modes(100) / 30 + 0.3]
   assert modality.first_detectable(modality.label_family(family)) == 1
   assert modality.first_detectable(modality.label_family(family[:1])) is None
-
-
-def test_callers_find_the_density_here_too():
-  assert modality.mode is modes.mode
-  assert modality.antimode is modes.antimode
 
 
 def test_ninety_six_cells_take_seconds():

@@ -211,15 +211,13 @@ def test_the_mode_carries_the_share_of_each_cluster():
     exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000)
   )
   assert found.below + found.above == 1
-  assert found.mode == pytest.approx(0.2, abs=0.002)
 
 
-def test_one_cluster_has_the_mode_for_sure_and_diverged_runs_have_none():
+def test_one_cluster_has_the_mode_for_sure_and_runs_without_score_are_refused():
   scores_S = RNG.normal(0.5, 0.05, 30)
-  scores_S[:2] = np.nan, np.inf
   found = modes.mode_shares(scores_S, np.nan)
-  assert (found.below, found.num_diverged) == (1, 2)
+  assert found.below == 1
   assert np.isnan(found.above)
-  assert found.mode == pytest.approx(modes.mode(scores_S[2:]), abs=0.002)
-  with pytest.raises(ValueError, match="finite score"):
-    modes.mode_shares([np.nan], 0.5)
+  for scores in ([], [0.1, np.nan]):
+    with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
+      modes.mode_shares(scores, 0.5)

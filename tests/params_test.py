@@ -9,7 +9,12 @@ from emergence import model
 from emergence.config import Cell, ModelConfig
 from emergence.config_dict import to_dict
 from emergence.model import Architecture
-from emergence.params import load_params, save_params
+from emergence.params import (
+  KEEP_PARAMS,
+  load_params,
+  save_params,
+  steps_to_keep,
+)
 
 ARCH = Architecture(ModelConfig(head_dim=4), width=8, depth=2, vocab_size=6)
 CELL = Cell("count", 8, 2)
@@ -70,3 +75,8 @@ def test_a_seed_that_was_cut_off_is_not_taken_for_a_finished_one(
   jax.tree.map(
     lambda a, b: np.testing.assert_array_equal(a, b[0]), found, alone
   )
+
+
+def test_parameters_are_kept_at_the_end_or_at_every_evaluation(tiny):
+  kept = {keep: steps_to_keep(tiny, keep) for keep in KEEP_PARAMS}
+  assert kept == {"none": set(), "final": {6}, "all": {0, 2, 4, 6}}

@@ -6,7 +6,6 @@ import pytest
 
 from emergence import compilation, hardware, population, train
 from emergence.overrides import override
-from emergence.tasks import make_task
 from tests.populations import (
   CELL,
   assert_bit_equal,
@@ -15,6 +14,7 @@ from tests.populations import (
   run_until,
   train_seeds,
 )
+from tests.training import make_drawing_train
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,7 @@ def test_updates_are_the_same_bits_wherever_the_program_stops(long):
 
 def test_each_update_has_the_batch_of_its_step(long):
   config = long.config
-  task = make_task(config.task)
-  init_state, train_step = train.make_train(config, task, long.arch)
+  init_state, train_step = make_drawing_train(config, long.arch)
   step = jax.jit(train_step)
   params, losses = advanced(long, config.train.steps)
   for seed in (0, 5):

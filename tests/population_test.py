@@ -14,6 +14,7 @@ from tests.populations import (
   member,
   train_seeds,
 )
+from tests.training import make_drawing_train
 
 
 def test_members_differ_in_initialization_and_in_data(eight):
@@ -29,7 +30,7 @@ def test_members_differ_in_initialization_and_in_data(eight):
 def test_a_member_equals_its_seed_trained_without_vmap(tiny, eight):
   task = make_task(tiny.task)
   arch = compilation.make_architecture(tiny, CELL)
-  init_state, train_step = train.make_train(tiny, task, arch)
+  init_state, train_step = make_drawing_train(tiny, arch)
   score = evaluate.make_evaluate(task, arch, tiny.task.test_lengths)
   step = jax.jit(train_step)
   state = init_state(*train.seed_keys(tiny.root_seed, 5, 5))

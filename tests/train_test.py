@@ -9,6 +9,7 @@ from emergence import config as config_lib
 from emergence.config import TrainConfig
 from emergence.overrides import override
 from emergence.tasks import Example, make_task, sample_contexts
+from tests.training import make_drawing_train
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def setup(tiny):
   cell = config_lib.cells(tiny)[0]
   task = make_task(tiny.task)
   arch = compilation.make_architecture(tiny, cell)
-  return task, arch, *train.make_train(tiny, task, arch)
+  return task, arch, *make_drawing_train(tiny, arch)
 
 
 def test_the_loss_is_the_mean_over_answer_tokens_only(tiny, setup):
@@ -171,7 +172,7 @@ def test_training_learns_the_train_lengths(tiny):
   cell = config_lib.Cell("count", 16, 1)
   task = make_task(config.task)
   arch = compilation.make_architecture(config, cell)
-  init_state, train_step = train.make_train(config, task, arch)
+  init_state, train_step = make_drawing_train(config, arch)
   state = init_state(*train.seed_keys(0, 0, 0))
   state, losses = jax.jit(
     lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=300)

@@ -5,7 +5,20 @@ import itertools
 import pytest
 
 from emergence import backlog, hardware, sweep
+from emergence import train as train_lib
 from emergence.blocks import Interrupted
+from emergence.tasks import make_task
+
+
+def make_drawing_train(config, arch):
+  """`train.make_train`, with a step that draws its own batch."""
+  init_state, train_step = train_lib.make_train(config, arch)
+  sample = train_lib.make_sampler(config, make_task(config.task))
+
+  def draw_and_train(state):
+    return train_step(state, sample(state.data_key, state.step))
+
+  return init_state, draw_and_train
 
 
 def train(config, workdir, programs=None, num_devices=2, seeds=None, **options):

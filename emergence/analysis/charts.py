@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emergence import drawing, ridges
-from emergence.analysis.series import Analysis, Scale, Series
+from emergence.analysis.series import Analysis, Scale, Series, sign_of
 from emergence.analysis.words import (
   axis_name,
   group_name,
@@ -67,7 +67,7 @@ def summaries(analysis: Analysis, several: Sequence[Series]) -> Figure:
     several: its series of one metric.
   """
   metric = several[0].metric
-  sign = 1.0 if metric.higher_is_better else -1.0
+  sign = sign_of(metric)
   panels: dict[str, list[Line]] = {}
 
   def add(title: str, value: Callable[[Scale], tuple[float, float, float]]):
@@ -129,7 +129,7 @@ def survival(analysis: Analysis, several: Sequence[Series]) -> Figure:
     several: its series of one metric, which has a threshold.
   """
   metric = several[0].metric
-  sign = 1.0 if metric.higher_is_better else -1.0
+  sign = sign_of(metric)
 
   def draw(axes: Axes, series: Series) -> None:
     found = [s.survival for s in series.scales if s.survival is not None]

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -64,13 +64,9 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noq
     if threshold is not None and not metric.low <= threshold <= metric.high:
       raise ValueError(
         f"--threshold: {threshold:g} is outside of [{metric.low:g},"
-        f" {metric.high:g}], where {quote(metric.name)} is"
+        f" {metric.high:g}], where {quote(metric.name)} is once percents are"
+        " divided by 100"
       )
-  for name, value in options.thresholds:
-    _require_within(value, table.metrics[name])
-  for metric in table.metrics.values():
-    if metric.name not in dict(options.thresholds):
-      _require_within(threshold_of(metric, options), metric)
   found = _populations(table)
   labels = modality.label_family(
     [p.scores_S for _, metric, ps in found for p in ps],
@@ -90,15 +86,6 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noq
 def _one_value(numbers: np.ndarray) -> float:
   """The value of all of them, NaN if they differ."""
   return float(numbers[0]) if (numbers == numbers[0]).all() else math.nan
-
-
-def _require_within(threshold: float | None, metric: Metric) -> None:
-  if threshold is not None and not metric.low <= threshold <= metric.high:
-    raise ValueError(
-      f"--threshold: {threshold:g} is outside of [{metric.low:g},"
-      f" {metric.high:g}], the range of {metric.name} once percents are divided"
-      " by 100"
-    )
 
 
 def _populations(
@@ -219,9 +206,12 @@ def _paths(
   samples = [p.finite_S for p in populations]
   if len(samples) < 3 or not all(sample_S.size for sample_S in samples):
     return []
+  steps = [_grid_step(metric, p) for p in populations]
+  known = [step for step in steps if step is not None]
   return path.compare_paths(
     samples,
-    _grid_step(metric, populations[0]),
+    # Whatever lies on finer grids as well is spread over the coarsest.
+    max(known) if len(known) == len(steps) else None,
     num_resamples=options.num_resamples,
     seed=options.seed,
   )
@@ -285,13 +275,12 @@ def _scales(
         label,
         bootstraps[i],
         modes.mode_shares(
-          population.scores_S,
+          finite_S,
           label.antimode,
+          (metric.low, metric.high),
+          step,
           options.num_resamples,
           options.seed,
-          lambda scores_S, index_RS, step=step: modes.resampled_modes(
-            scores_S, index_RS, (metric.low, metric.high), step
-          ),
         )
         if finite_S.size
         else None,
@@ -372,15 +361,12 @@ def _abruptness(
   has_scores = all(np.isfinite(better_S).any() for better_S in better)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
-  support = _support(metric)
-  step = cast(Any, _grid_step(metric, populations[0]))
   return abruptness.abruptness(
     better,
     flipped,
     paired=len({p.seeds for p in populations}) == 1,
     num_resamples=options.num_resamples,
     seed=options.seed,
-    find_modes=lambda scores_S, index_RS: modes.resampled_modes(
-      scores_S, index_RS, support, step
-    ),
+    support=_support(metric),
+    steps=[_grid_step(metric, p) for p in populations],
   )

@@ -202,37 +202,37 @@ def path(analysis: Analysis, series: Series) -> Iterator[Finding]:
 
 
 def metrics(analysis: Analysis) -> Iterator[Finding]:
-  """Cells that are bimodal in one metric: are they in the others?"""
+  """Cells that are bimodal in one metric or more: are they in the others?"""
   by_group: dict[tuple, list[Series]] = {}
   for series in analysis.series:
     by_group.setdefault(series.group, []).append(series)
   for group, several in by_group.items():
-    first, *others = several
-    for scale in first.scales:
-      if not _is_bimodal(scale):
+    cells: dict[float, list[tuple[Series, Scale]]] = {}
+    for series in several:
+      for scale in series.scales:
+        cells.setdefault(scale.population.scale, []).append((series, scale))
+    for at, found in sorted(cells.items()):
+      split = [series for series, scale in found if _is_bimodal(scale)]
+      others = [series for series, scale in found if not _is_bimodal(scale)]
+      if not split or len(found) < 2:
         continue
-      agreeing, not_agreeing = [], []
-      for other in others:
-        for match in other.scales:
-          if match.population.scale == scale.population.scale:
-            (agreeing if _is_bimodal(match) else not_agreeing).append(other)
-      if not agreeing + not_agreeing:
-        continue
-      name = group_name(analysis, first)
-      text = f"two modes are detected in {metric_name(first)}"
+      name = group_name(analysis, several[0])
+      first, *agreeing = map(metric_name, split)
+      text = f"two modes are detected in {first}"
       if agreeing:
-        text += f" and in {', '.join(map(metric_name, agreeing))}"
-      if not_agreeing:
-        text += f", not in {', '.join(map(metric_name, not_agreeing))}"
+        text += f" and in {', '.join(agreeing)}"
+      if others:
+        text += f", not in {', '.join(map(metric_name, others))}"
       yield Finding(
         "metrics",
         group,
         "",
-        f"{name + ', ' if name else ''}{scale_name(analysis, scale)}: {text}.",
+        f"{name + ', ' if name else ''}{scale_name(analysis, found[0][1])}:"
+        f" {text}.",
         {
-          "scale": scale.population.scale,
-          "bimodal": [s.metric.name for s in (first, *agreeing)],
-          "other": [s.metric.name for s in not_agreeing],
+          "scale": at,
+          "bimodal": [series.metric.name for series in split],
+          "other": [series.metric.name for series in others],
         },
       )
 

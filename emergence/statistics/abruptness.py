@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emergence.statistics import intervals, modes, success
-from emergence.statistics.score_grid import SAME_SCORE
+from emergence.statistics.score_grid import SAME_SCORE, UNIT
 
 JUMP_NOTE = (
   "With two separate clusters the mode passes from one to the other where "
@@ -87,7 +87,8 @@ def abruptness(
   num_resamples: int = intervals.NUM_RESAMPLES,
   confidence: float = 0.95,
   seed: int = 0,
-  find_modes: modes.FindModes = modes.resampled_modes,
+  support: tuple[float, float] = UNIT,
+  steps: Sequence[float | None] | None = None,
 ) -> Abruptness:
   """Whether the mode jumps while mean and success probability move gradually.
 
@@ -106,12 +107,15 @@ def abruptness(
     num_resamples: bootstrap samples.
     confidence: coverage of the interval, in (0, 1).
     seed: of the resampling.
-    find_modes: from finite scores [S] and the runs of each resample, [R, S], to
-      modes [R]. The default takes scores in [0, 1].
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    steps: step of the grid of scores at each scale, 0 for none; inferred where
+      None.
 
   Raises:
-    ValueError: fewer than two scales, a scale without finite scores, or
-      `paired` with scales of different lengths.
+    ValueError: fewer than two scales, a scale without finite scores, a finite
+      score that is not in the support, or `paired` with scales of different
+      lengths.
   """
   scores = [np.asarray(scores_S, float) for scores_S in scores]
   sizes = {scores_S.size for scores_S in scores}
@@ -120,17 +124,18 @@ def abruptness(
     raise ValueError("expected two scales or more, each with finite scores")
   if paired and len(sizes) > 1:
     raise ValueError(f"expected as many runs at each scale, got {sizes}")
+  steps = steps or [None] * len(scores)
   mode_RN = np.empty((num_resamples + 1, len(scores)))
   probability_RN = np.empty_like(mode_RN)
-  for n, scores_S in enumerate(scores):
-    index_RS = intervals.resample_indices(
-      scores_S.size, num_resamples, [seed, 0 if paired else n]
-    )
+  for n, (scores_S, step) in enumerate(zip(scores, steps, strict=True)):
+    key = [seed, 0 if paired else n]
+    index_RS = intervals.resample_indices(scores_S.size, num_resamples, key)
     # The first row is the scale itself.
     index_RS = np.vstack([np.arange(scores_S.size), index_RS])
     success_S = success.is_success(scores_S, threshold)
     probability_RN[:, n] = success_S[index_RS].mean(axis=1)
-    mode_RN[:, n] = _modes(scores_S, index_RS, find_modes)
+    finite_S, index_RS = _finite(scores_S, index_RS, [*key, 1])
+    mode_RN[:, n] = modes.resampled_modes(finite_S, index_RS, support, step)
   jump_2R = jump(np.stack([mode_RN, probability_RN]))
   difference_R = jump_2R[0] - jump_2R[1]
   # Noise adds to the largest step, and resamples have it twice. Between the two
@@ -161,17 +166,17 @@ def abruptness(
   )
 
 
-def _modes(
-  scores_S: np.ndarray, index_RS: np.ndarray, find_modes: modes.FindModes
-) -> np.ndarray:
-  """Mode of the finite scores; draws of diverged runs are drawn again."""
+def _finite(
+  scores_S: np.ndarray, index_RS: np.ndarray, seed: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Finite scores, and resamples of them; diverged runs are drawn again."""
   finite = np.flatnonzero(np.isfinite(scores_S))
   position_S = np.full(scores_S.size, -1)
   position_S[finite] = np.arange(finite.size)
   drawn_RS = position_S[index_RS]
   again = drawn_RS < 0
-  rng = np.random.default_rng(scores_S.size)
+  rng = np.random.default_rng(seed)
   drawn_RS[again] = rng.integers(finite.size, size=int(again.sum()))
   drawn_RS = drawn_RS[:, : finite.size]
   drawn_RS[0] = np.arange(finite.size)
-  return find_modes(scores_S[finite], drawn_RS)
+  return scores_S[finite], drawn_RS

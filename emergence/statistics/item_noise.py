@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics.score_grid import require_possible
+from emergence.statistics.score_grid import UNIT, require_possible
 
 
 class ItemNoise(NamedTuple):
@@ -42,12 +42,16 @@ def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
     num_items: items that a score is the mean of, N.
 
   Raises:
-    ValueError: fewer than two items, or a score that is not in [0, 1].
+    ValueError: another shape, no runs, fewer than two items, or a score that is
+      not in [0, 1].
   """
-  scores_1S = require_possible(np.asarray(scores_S, float)[None], (0.0, 1.0))
+  scores_S = np.asarray(scores_S, float)
+  if scores_S.ndim != 1 or not scores_S.size:
+    raise ValueError(f"expected scores of shape [S], got {scores_S.shape}")
+  require_possible(scores_S[None], UNIT)
   if num_items < 2:
     raise ValueError(f"expected at least two items, got {num_items}")
-  finite_S = scores_1S[np.isfinite(scores_1S)]
+  finite_S = scores_S[np.isfinite(scores_S)]
   if finite_S.size < 2:
     note = "fewer than two runs with a score"
     return ItemNoise(math.nan, math.nan, math.nan, note)

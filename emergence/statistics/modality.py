@@ -10,21 +10,6 @@ from scipy import stats
 
 from emergence.statistics import dip as dip_lib
 from emergence.statistics import modes, score_grid
-from emergence.statistics.density import bandwidth, count_by_tenth, density
-from emergence.statistics.modes import antimode, mode
-
-__all__ = [
-  "Modality",
-  "antimode",
-  "bandwidth",
-  "count_by_tenth",
-  "density",
-  "first_detectable",
-  "holm",
-  "label",
-  "label_family",
-  "mode",
-]
 
 ALPHA = dip_lib.LEVEL
 # "Unimodal" is said where a minor mode of this weight would have been found.
@@ -372,7 +357,7 @@ def _at_an_end(
   zone = END_WIDTH * (support[1] - support[0])
   if not math.isfinite(zone):
     return "", ""
-  zone += 1e-6  # Scores are stored in single precision.
+  zone += score_grid.SAME_SCORE
   for name, end in zip(("floor", "ceiling"), support, strict=True):
     num_inside = int((np.abs(scores_S - end) <= zone).sum())
     num_outside = scores_S.size - num_inside

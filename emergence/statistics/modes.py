@@ -1,7 +1,6 @@
 """Mode and antimode: where most runs are, what parts them, how sure that is."""
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +19,6 @@ _LEAST_DEPTH, _LEAST_WEIGHT, _LEAST_WEIGHT_RUNS = 0.2, 0.05, 100
 _FLAT = 0.01
 # A mode is stable if the next highest peak is lower than this share of it.
 _CLOSE_PEAK = 0.8
-
-FindModes = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Shape(NamedTuple):
@@ -55,19 +52,13 @@ class ModeShares(NamedTuple):
   """Which cluster is the most populous one, and how sure that is.
 
   Attributes:
-    mode: of the finite scores.
-    antimode: what separates the two clusters, NaN where there is one.
     below: share of resamples whose mode is below the antimode.
     above: share of resamples whose mode is at or above it; NaN where there is
       one cluster, of which `below` is then 1.
-    num_diverged: runs without a finite score, which were left out.
   """
 
-  mode: float
-  antimode: float
   below: float
   above: float
-  num_diverged: int
 
 
 def mode(
@@ -227,9 +218,10 @@ def resampled_modes(
 def mode_shares(
   scores_S: npt.ArrayLike,
   antimode: float,
+  support: tuple[float, float] = UNIT,
+  step: float | None = None,
   num_resamples: int = intervals.NUM_RESAMPLES,
   seed: int = 0,
-  find_modes: FindModes = resampled_modes,
 ) -> ModeShares:
   """How often the mode of a resample is in each of two clusters.
 
@@ -237,28 +229,24 @@ def mode_shares(
   run is, so the mode carries these shares instead.
 
   Args:
-    scores_S: one score a run, [S]; runs without a finite score are left out.
+    scores_S: one finite score a run, [S].
     antimode: the score that separates the clusters, NaN where there is one.
+    support: the least and the largest score that are possible; either may be
+      infinite.
+    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
     num_resamples: bootstrap samples.
     seed: of the resampling.
-    find_modes: from finite scores [S] and the runs of each resample, [R, S], to
-      modes [R].
 
   Raises:
-    ValueError: no finite score.
+    ValueError: no scores, or one that is not finite or not in the support.
   """
-  scores_S = np.asarray(scores_S, float)
-  finite_S = scores_S[np.isfinite(scores_S)]
-  if not finite_S.size:
-    raise ValueError("expected at least one finite score")
-  identity = np.arange(finite_S.size)[None]
-  mode = float(find_modes(finite_S, identity)[0])
-  num_diverged = scores_S.size - finite_S.size
+  scores_S = require_scores(scores_S, support)
   if math.isnan(antimode):
-    return ModeShares(mode, antimode, 1.0, math.nan, num_diverged)
-  index_RS = intervals.resample_indices(finite_S.size, num_resamples, seed)
-  above = float((find_modes(finite_S, index_RS) >= antimode).mean())
-  return ModeShares(mode, antimode, 1 - above, above, num_diverged)
+    return ModeShares(1.0, math.nan)
+  index_RS = intervals.resample_indices(scores_S.size, num_resamples, seed)
+  mode_R = resampled_modes(scores_S, index_RS, support, step)
+  above = float((mode_R >= antimode).mean())
+  return ModeShares(1 - above, above)
 
 
 def _resampled_density(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emergence.statistics import intervals, success
-from emergence.statistics.score_grid import require_possible
+from emergence.statistics.score_grid import SAME_SCORE, require_possible
 
 # Measured: with fewer runs some 95 % intervals cover less than 90 %.
 _ENOUGH_RUNS = 20
@@ -271,7 +271,7 @@ def _median_interval(
       value, *support, f"no spread: {size} equal scores say too little"
     )
   if low == high:
-    share = np.isclose(scores_S, value, rtol=0, atol=1e-6).mean()
+    share = np.isclose(scores_S, value, rtol=0, atol=SAME_SCORE).mean()
     note = f"no width: {share:.0%} of the {size} scores are equal to the median"
     return Interval(value, low, high, note)
   return Interval(value, low, high, _few(size))

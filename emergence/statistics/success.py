@@ -13,14 +13,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from emergence.statistics import intervals
+from emergence.statistics.score_grid import SAME_SCORE
 
 # The paper calls a run successful from 20 % exact match on; a convention, so
 # every output names it.
 DEFAULT_THRESHOLD = 0.2
 # The mean of fewer successes says more about these runs than about the scale.
 MIN_SUCCESSES = 10
-# Scores are stored in single precision, in which 0.7 is below 0.7.
-_SAME_SCORE = 1e-6
 # From this share of resamples without an antimode on, the output says so.
 _MANY_WITHOUT = 0.05
 
@@ -177,7 +176,7 @@ def is_success(scores: npt.ArrayLike, threshold: float) -> np.ndarray:
     Booleans of the shape of the scores.
   """
   scores = np.asarray(scores, float)
-  return np.isfinite(scores) & (scores >= threshold - _SAME_SCORE)
+  return np.isfinite(scores) & (scores >= threshold - SAME_SCORE)
 
 
 def success_and_divergence(
@@ -268,7 +267,7 @@ def survival(
   if threshold_T.ndim != 1 or not (np.diff(threshold_T) > 0).all():
     raise ValueError("expected increasing thresholds of shape [T]")
   finite_S = np.sort(scores_S[np.isfinite(scores_S)])
-  below_T = np.searchsorted(finite_S, threshold_T - _SAME_SCORE)
+  below_T = np.searchsorted(finite_S, threshold_T - SAME_SCORE)
   probability_T = (finite_S.size - below_T) / scores_S.size
   half = math.sqrt(math.log(2 / (1 - confidence)) / (2 * scores_S.size))
   reference = success_probability(scores_S, threshold, confidence)

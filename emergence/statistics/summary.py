@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from emergence.statistics import modality, success
+from emergence.statistics import density, modes, success
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -57,8 +57,8 @@ def summarize(
         "n_seeds": len(cell),
         "n_diverged": int(diverged_S.sum()),
         "mean": float(kept_S.mean()) if kept_S.size else None,
-        "mode": modality.mode(kept_S) if kept_S.size else None,
-        "seeds_by_tenth": modality.count_by_tenth(kept_S)
+        "mode": modes.mode(kept_S) if kept_S.size else None,
+        "seeds_by_tenth": density.count_by_tenth(kept_S)
         if kept_S.size
         else [0] * 10,
         "success_threshold": threshold,

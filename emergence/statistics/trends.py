@@ -30,8 +30,6 @@ class Trajectories(NamedTuple):
     num_infinite: seeds of infinite breakthroughness.
     num_constant: seeds with the same score at every scale.
     num_incomplete: seeds without a finite score at some scale.
-    highest_infinite: of the seeds of infinite breakthroughness, the one with
-      the largest improvement; None if there is none.
     note: why nothing is ranked; empty if the rest is.
   """
 
@@ -43,7 +41,6 @@ class Trajectories(NamedTuple):
   num_infinite: int
   num_constant: int
   num_incomplete: int
-  highest_infinite: int | None
   note: str
 
 
@@ -112,10 +109,6 @@ def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
     improvement_S[complete_S] = measures[0]
     linearity_S[complete_S] = measures[1]
     breakthroughness_S[complete_S] = measures[2]
-  infinite_S = np.isinf(breakthroughness_S)
-  highest = None
-  if infinite_S.any():
-    highest = int(np.where(infinite_S, improvement_S, -math.inf).argmax())
   note = ""
   if num_scales < MIN_SCALES:
     note = f"{num_scales} scales: shown, not ranked; that needs {MIN_SCALES}"
@@ -125,10 +118,9 @@ def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
     breakthroughness_S,
     _rank(linearity_S, improvement_S, bool(note)),
     _rank(breakthroughness_S, improvement_S, bool(note)),
-    int(infinite_S.sum()),
+    int(np.isinf(breakthroughness_S).sum()),
     int((improvement_S == 0).sum()),
     int((~complete_S).sum()),
-    highest,
     note,
   )
 

@@ -195,7 +195,7 @@ def draw_data(
   """Initial parameters and the first batches of the seeds from 0 on."""
   task = tasks.make_task(config.task)
   arch = compilation.make_architecture(config, cell)
-  init_state, _ = train.make_train(config, task, arch)
+  init_state, _ = train.make_train(config, arch)
   sample = train.make_sampler(config, task)
 
   @jax.jit

@@ -25,8 +25,6 @@ from experiments.benchmark.torch_model import Transformer, to_state_dict
 
 NO_TARGET = -100  # What cross_entropy leaves out.
 
-VARIANTS = ("eager", "compile", "vmap", "vmap-compile")
-
 
 def learning_rates(config: TrainConfig, width: int) -> list[float]:
   """The rate of each step: a linear warm-up, then a cosine to zero."""

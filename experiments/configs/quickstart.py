@@ -3,7 +3,7 @@
   python -m experiments.sweep --config=quickstart --workdir=DIR
 
 Trained to count over up to 10 numbers, tested at 20. 32 seeds each of models of
-width 16 and depth 1 to 3: 3 to 7 minutes on two CPU cores. Not a setting of
+width 16 and depth 1 to 3: 2 to 5 minutes on two CPU cores. Not a setting of
 the paper: its block (GPT-NeoX), far smaller, with RoPE on an eighth of a head
 of dimension 16, which leaves one frequency.
 
