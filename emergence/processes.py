@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,14 +17,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from emergence import relay
+
 Array = jax.Array
 # A jax.Device; the name jax exports is no type to type checkers.
 Device = Any
 
 # After so many seconds without a sign of life a process counts as dead.
 _HEARTBEAT_SECONDS = 30
-# Where the first process listens.
-_PORT_KEY = "emergence/port"
+# So long the processes wait for each other.
+_START_SECONDS = 300
 _LOST = (
   "another process of this population has ended or cannot be reached; the same"
   " commands continue"
@@ -48,87 +49,62 @@ def join(
     process_id: which one this is, from 0.
     num_cpu_devices: devices of this process where they are CPUs; where None, as
       many as srun gives cores to a task, or one.
-    on_loss: called in a thread of its own when the first process is gone, a
-      moment before the runtime aborts this one.
+    on_loss: called in a thread of its own when the first process is gone; the
+      runtime aborts this one as soon as it returns.
 
   Raises:
-    ValueError: nothing says what the processes are.
+    ValueError: nothing says what the processes are, or something impossible.
     RuntimeError: they do not come together.
   """
   cores = int(os.environ.get("SLURM_CPUS_PER_TASK", 1))
   jax.config.update("jax_num_cpu_devices", num_cpu_devices or cores)
   # It would take SIGTERM from us, who save and stop in all processes.
   jax.config.update("jax_enable_preemption_service", False)
-  try:
-    jax.distributed.initialize(
-      coordinator,
-      num_processes,
-      process_id,
-      local_device_ids=gpus_of_task(os.environ),
-      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+  address, num_processes, process_id = _find(
+    coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"),
+    num_processes,
+    process_id,
+  )
+  first = relay.parse_address(address)
+  ending = threading.Event()
+  if process_id:
+    address = relay.open_relay(
+      first,
+      lambda: None if ending.is_set() else on_loss(RuntimeError(_LOST)),
     )
-  except ValueError as error:
-    if coordinator is not None:
-      raise
+  jax.distributed.initialize(
+    address,
+    num_processes,
+    process_id,
+    initialization_timeout=_START_SECONDS,
+    local_device_ids=gpus_of_task(os.environ),
+    heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+  )
+  # Before JAX leaves the others at exit.
+  atexit.register(ending.set)
+
+
+def _find(
+  address: str | None, num_processes: int | None, process_id: int | None
+) -> tuple[str, int, int]:
+  """The same, with what `jax.distributed.initialize` would find for None."""
+  # No public name leads there; so nothing else here depends on it.
+  from jax._src.clusters import ClusterEnv
+
+  address, num_processes, process_id, _ = (
+    ClusterEnv.auto_detect_unset_distributed_params(
+      *(address, num_processes, process_id, None),
+      cluster_detection_method=None,
+      initialization_timeout=_START_SECONDS,
+    )
+  )
+  if address is None or num_processes is None or process_id is None:
     raise ValueError(
       "--distributed: nothing says which processes there are; start them with"
       " srun or on all workers of a TPU slice, or give --coordinator,"
       " --num_processes and --process_id"
-    ) from error
-  if is_first():
-    _listen()
-  else:
-    _watch_first(on_loss)
-
-
-def _joined() -> Any:
-  """What JAX knows of the processes that it has joined."""
-  # No public name leads there; so nothing else here depends on it.
-  from jax._src import distributed
-
-  return distributed.global_state
-
-
-def _listen() -> None:
-  """Lets the other processes hold connections to this one, the first."""
-  server = socket.create_server(("", 0), backlog=jax.process_count())
-  client = _joined().client
-  assert client
-  client.key_value_set(_PORT_KEY, str(server.getsockname()[1]))
-  server.detach()  # Open as long as this process is there.
-
-
-def _watch_first(on_loss: Callable[[Exception], object]) -> None:
-  """Has a thread say so when a connection to the first process ends for good.
-
-  The runtime would hear of it in the thread in which it aborts. Where no such
-  connection can be made, its own words have to do.
-  """
-  state = _joined()
-  assert state.client
-  assert state.coordinator_address
-  host = state.coordinator_address.rpartition(":")[0].strip("[]")
-  port = int(state.client.blocking_key_value_get(_PORT_KEY, 60_000))
-  ending = threading.Event()
-  # Before JAX leaves the others at exit.
-  atexit.register(ending.set)
-
-  def watch() -> None:
-    was_there = False
-    while not ending.is_set():
-      try:
-        with socket.create_connection((host, port), timeout=10) as connection:
-          was_there = True
-          connection.settimeout(None)
-          connection.recv(1)
-      except ConnectionResetError:
-        pass
-      except OSError:
-        if was_there and not ending.is_set():
-          on_loss(RuntimeError(_LOST))
-        return
-
-  threading.Thread(target=watch, name="watch", daemon=True).start()
+    )
+  return address, num_processes, process_id
 
 
 def gpus_of_task(environment: Mapping[str, str]) -> list[int] | None:

@@ -1,5 +1,6 @@
 """`experiments.command`: what mains are given, and how they end."""
 
+import re
 import subprocess
 import sys
 
@@ -128,6 +129,22 @@ except Exception as error:
   assert (done.returncode, done.stdout) == (code, "before")
   lines = done.stderr.splitlines()
   assert [lines[0], lines[-1]] == first_and_last
+
+
+def test_of_threads_that_end_the_process_one_says_why():
+  script = """
+import sys, threading, time
+from experiments import command
+sys.stdout.flush = lambda: time.sleep(0.5)
+for i in range(3):
+  error = RuntimeError(str(i))
+  threading.Thread(target=command.fail_at_once, args=[error]).start()
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True
+  )
+  assert done.returncode == 1
+  assert re.fullmatch(r"error: RuntimeError: \d+\n", done.stderr)
 
 
 @pytest.mark.parametrize(
