@@ -211,33 +211,36 @@ tasks=(
 read -r cell seeds <<< "${{tasks[SLURM_ARRAY_TASK_ID]}}"
 task=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
 start=$((${{SLURM_RESTART_COUNT:-0}} + 1))
-echo "$(date +%FT%T) $task on $(hostname), start $start: $cell seeds $seeds"
+echo "$(date +%FT%T) $task on $HOSTNAME, start $start: $cell seeds $seeds"
 
 # {stopped}: stopped, with all saved; 143: before there was anything to save.
 # That is queued again, unless it was cancelled.
 end_with() {{
   if [ "$1" = {stopped} ] || [ "$1" = 143 ]; then
-    scontrol requeue Incomplete "$task"
+    scontrol requeue Incomplete "$task" || true
   fi
   exit "$1"
 }}
 
 # Before the time limit, and at preemption if it is told, Slurm signals this
-# shell, which passes it on.
+# shell, which passes it on, once: repeated, it can make `wait` forget the code.
 sweep= interrupted=
-trap 'interrupted=yes; [ ! "$sweep" ] || kill -TERM "$sweep" 2> /dev/null' TERM
+trap 'interrupted=yes; if [ "$sweep" ]; then pass_on; fi' TERM
+pass_on() {{
+  trap "" TERM
+  kill -TERM "$sweep" 2> /dev/null || true
+}}
 
 {setup}[ ! "$interrupted" ] || end_with 143
 {command} \\
   --cells="$cell" --seeds="$seeds" &
 sweep=$!
-[ ! "$interrupted" ] || kill -TERM "$sweep"
+[ ! "$interrupted" ] || pass_on
 
 # A signal ends `wait`, and the sweep takes a moment to save.
 while true; do
-  interrupted=
-  wait "$sweep"
-  code=$?
+  interrupted= code=0
+  wait "$sweep" || code=$?
   [ "$interrupted" ] || break
 done
 end_with "$code"
