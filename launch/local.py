@@ -118,10 +118,13 @@ class _ProgressLine:
       return
     self._looked = now
     wanted = set(self._request.seeds)
-    done = sum(
-      len(wanted & records.recorded_seeds(self._request.workdir, cell))
-      for cell in self._request.cells
-    )
+    try:
+      done = sum(
+        len(wanted & records.recorded_seeds(self._request.workdir, cell))
+        for cell in self._request.cells
+      )
+    except OSError:
+      return  # No reason to end those who train.
     if done > self._told:
       print(
         f"{done} of {self._total} seeds done, {num_running} workers", flush=True

@@ -123,8 +123,7 @@ def _tell(
   if code == stopping.EXIT_CODE:
     what = f"{ended.name} was stopped by a signal"
   elif code < 0:
-    name = signal.Signals(-code).name
-    what = f"{ended.name} was killed by {name}"
+    what = f"{ended.name} was killed by {_name_of(-code)}"
     if -code == signal.SIGKILL:
       what += ", as when memory runs out"
   else:
@@ -134,6 +133,13 @@ def _tell(
   print(f"{what}{others} ({ended.log})", file=sys.stderr, flush=True)
   cut_short = code < 0 or code == stopping.EXIT_CODE
   return (0, True) if cut_short else (code, False)
+
+
+def _name_of(number: int) -> str:
+  try:
+    return signal.Signals(number).name
+  except ValueError:  # Those for real time have none, but for two.
+    return f"signal {number}"
 
 
 def _is_stopped(code: int) -> bool:

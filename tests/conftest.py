@@ -42,7 +42,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-  """Makes programs quick to compile, and Ctrl-C what it is in a terminal."""
+  """Makes programs quick to compile, and the system's ways those of all."""
   # The fast tests compile more than they compute, and take half of the time in
   # code that is not optimized. The slow ones train, in code as it is used.
   if config.option.markexpr == "not slow":
@@ -51,6 +51,8 @@ def pytest_configure(config):
       "--xla_backend_optimization_level=0"
       " --xla_llvm_disable_expensive_passes=true",
     )
+  # Bash would complain, in logs that tests compare, of one that is not there.
+  os.environ["LC_ALL"] = "C.UTF-8"
   # What a shell runs in the background ignores Ctrl-C, which some tests send.
   signal.signal(signal.SIGINT, signal.default_int_handler)
 

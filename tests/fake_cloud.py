@@ -120,6 +120,8 @@ def installed(folder, monkeypatch):
   cloud, environment = make_cloud(folder)
   for name, value in environment.items():
     monkeypatch.setenv(name, value)
+  # Not with what its user has set, such as signed commits.
+  monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
   tree = folder / "tree"
   git = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@x"]
   (tree / "launch").mkdir(parents=True)

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 
 import pandas as pd
 import pytest
 
 from experiments import trial
+from launch import local, placement
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -49,7 +51,8 @@ def read_lease(path: pathlib.Path) -> dict | None:
 
 
 needs_two_cores = pytest.mark.skipif(
-  (os.cpu_count() or 1) < 2, reason="one core is enough for one worker only"
+  len(placement.usable_cores()) < 2,
+  reason="one core is enough for one worker only",
 )
 
 
@@ -66,7 +69,7 @@ def test_workers_share_a_sweep_and_one_that_is_killed_is_replaced(
   assert code == 0, stderr
   workdir = tmp_path / "the runs"
   flags = [f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=2"]
-  launcher = start("launch.local", *flags)
+  launcher = start("launch.local", *flags, "--devices=1")
   claims = workdir / "claims" / "count" / "width-8" / "depth-1"
   # Whoever has the first block is killed with it.
   while (lease := read_lease(claims / "block-000000.0")) is None:
@@ -178,3 +181,24 @@ def test_a_mistake_is_one_line_and_code_two(tiny_file, flags, message):
   assert message in stderr
   assert stderr.startswith("error: ")
   assert stderr.count("\n") == 1
+
+
+def test_a_look_at_the_records_that_fails_ends_nobody(monkeypatch, capsys):
+  looks = iter([{0}, OSError("Stale file handle"), {0, 1}])
+
+  def look(workdir, cell):
+    found = next(looks)
+    if isinstance(found, OSError):
+      raise found
+    return found
+
+  monkeypatch.setattr(local.records, "recorded_seeds", look)
+  monkeypatch.setattr(local, "_SECONDS_BETWEEN_LINES", 0)
+  request = types.SimpleNamespace(cells=["cell"], seeds=[0, 1], workdir="")
+  tell = local._ProgressLine(request, 2)
+  for num_running in (3, 2, 1):
+    tell(num_running)
+  assert capsys.readouterr().out.splitlines() == [
+    "1 of 2 seeds done, 3 workers",
+    "2 of 2 seeds done, 1 workers",
+  ]

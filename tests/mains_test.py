@@ -95,7 +95,7 @@ def test_a_sweep_that_was_interrupted_ends_as_one_that_was_not(
   tiny_file, tmp_path
 ):
   flags = [f"--config={tiny_file}", "--devices=1"]
-  flags += [f"--override={x}" for x in ("seeds.count=8", "train.steps=1000")]
+  flags += [f"--override={x}" for x in ("seeds.count=16", "train.steps=1000")]
   run_sweep(*flags, f"--workdir={tmp_path / 'whole'}")
   # Where the tests run in the background, the child would ignore it too.
   handler = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -113,14 +113,15 @@ def test_a_sweep_that_was_interrupted_ends_as_one_that_was_not(
   process.send_signal(signal.SIGINT)
   _, stderr = process.communicate(timeout=60)
   assert process.returncode == 75
-  assert stderr == "stopped by SIGINT; the same command continues\n"
-  assert len(list(folder.rglob("seeds-*.parquet"))) < 4
+  # After some seconds it ends what it is in, below the line of progress.
+  assert stderr.strip() == "stopped by SIGINT; the same command continues"
+  assert len(list(folder.rglob("seeds-*.parquet"))) < 8
   run_sweep(*flags, f"--workdir={tmp_path / 'cut'}")
   whole, cut = (
     pd.read_parquet(tmp_path / name / "records") for name in ("whole", "cut")
   )
   assert whole.equals(cut)
-  assert set(whole["seed"]) == set(range(8))
+  assert set(whole["seed"]) == set(range(16))
 
 
 @pytest.mark.skipif(

@@ -1,5 +1,8 @@
+import contextlib
+import glob
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -22,7 +25,7 @@ CONFIG = """
 from experiments.configs.quickstart import config
 from emergence.overrides import override
 config = override(config, ["grid.depths=[1]", "seeds.count=16", "seeds.block=4",
-  "train.steps=200", "train.batch_size=4", "eval.num_points=4",
+  "train.steps=600", "train.batch_size=4", "eval.num_points=12",
   "train.warmup_fraction=0.1", "task.vocab_size=30"])
 """
 
@@ -81,9 +84,12 @@ def test_a_task_of_slurm_uses_the_gpus_that_are_for_it(variables, gpus):
 
 
 def free_port():
-  with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    return s.getsockname()[1]
+  """None of those that the system gives to whoever asks for any."""
+  while True:
+    port = random.randrange(20_000, 32_000)
+    with socket.socket() as s, contextlib.suppress(OSError):
+      s.bind(("127.0.0.1", port))
+      return port
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +97,7 @@ def sweep(tmp_path_factory):
   """Starts a sweep in some processes of one population, one device each."""
   config = tmp_path_factory.mktemp("config") / "config.py"
   config.write_text(CONFIG)
+  all_started = []
 
   def start(workdir, number):
     port = free_port()
@@ -105,7 +112,7 @@ def sweep(tmp_path_factory):
         *("--distributed", f"--coordinator=127.0.0.1:{port}"),
         f"--num_processes={number}",
       ]
-    return [
+    started = [
       subprocess.Popen(
         [*command, f"--process_id={i}"] if number > 1 else command,
         stdout=subprocess.PIPE,
@@ -115,8 +122,12 @@ def sweep(tmp_path_factory):
       )
       for i in range(number)
     ]
+    all_started.extend(started)
+    return started
 
-  return start
+  yield start
+  for process in all_started:  # Of a test that has failed.
+    process.kill()
 
 
 def end(started):
@@ -197,8 +208,9 @@ def test_of_two_one_that_dies_ends_the_other_and_the_same_commands_go_on(
     return started
 
   started = sweep(tmp_path, 2)
-  saved = "checkpoints/*/*/*/*/*/*.safetensors"
-  wait_until(lambda: list(tmp_path.glob(saved)), started)
+  # Unlike pathlib's, this glob bears folders that go while it looks.
+  saved = f"{tmp_path}/checkpoints/*/*/*/*/*/*.safetensors"
+  wait_until(lambda: glob.glob(saved), started)
   started[1].kill()
   codes, errors = end(started)
   assert codes == [1, -9]

@@ -3,6 +3,7 @@
 The tests marked slow start a real Slurm of one node, see slurm_node.sh.
 """
 
+import glob
 import json
 import os
 import pathlib
@@ -28,7 +29,7 @@ CELLS = [f"count/width-{width}/depth-1" for width in WIDTHS]
 
 @pytest.fixture(scope="module")
 def tiny_file(write_config) -> pathlib.Path:
-  return write_config(steps=4000, num_points=3, block=2, count=4, widths=WIDTHS)
+  return write_config(steps=8000, num_points=3, block=2, count=4, widths=WIDTHS)
 
 
 @pytest.fixture
@@ -208,7 +209,8 @@ def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
   def all_interrupted() -> bool:
     for i in list(interrupt):
       saved = workdir / "checkpoints" / CELLS[i] / "seeds-000002-000003"
-      if list(saved.glob("*/*.safetensors")):
+      # Unlike pathlib's, this glob bears folders that go while it looks.
+      if glob.glob(f"{saved}/*/*.safetensors"):
         interrupt.pop(i)()
     return not interrupt
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -18,7 +19,7 @@ def run(tmp_path, *scripts: str) -> workers.Outcome:
   return workers.run([bash(script) for script in scripts], tmp_path / "logs")
 
 
-def wait_for(name: str) -> str:
+def wait_for(name: str | pathlib.Path) -> str:
   """Bash that waits until a file is there."""
   return f"while [ ! -e {name} ]; do sleep 0.01; done"
 
@@ -51,11 +52,14 @@ def test_a_worker_has_its_cores_and_variables_and_we_keep_ours(tmp_path):
 def test_a_failure_is_told_by_its_last_line_once_and_others_end(
   tmp_path, capfd
 ):
-  ended = tmp_path / "ended"
-  outcome = run(
-    tmp_path,
-    "echo working; printf 'error: no space left\\n\\n' >&2; exit 3",
-    f"sleep 0.3; touch {ended}",
+  told, ended = tmp_path / "told", tmp_path / "ended"
+  outcome = workers.run(
+    [
+      bash("echo working; printf 'error: no space left\\n\\n' >&2; exit 3"),
+      bash(f"{wait_for(told)}; touch {ended}"),
+    ],
+    tmp_path / "logs",
+    lambda running: told.touch() if running == 1 else None,
   )
   assert outcome == workers.Outcome(None, 3, 0)
   assert ended.exists()
@@ -75,6 +79,7 @@ def test_what_an_earlier_run_said_is_not_taken_for_a_reason(tmp_path, capfd):
   ("script", "told"),
   [
     ("kill -KILL $$", "worker 0 was killed by SIGKILL, as when memory runs"),
+    ("kill -40 $$", "worker 0 was killed by signal 40"),
     ("exit 75", "worker 0 was stopped by a signal"),
   ],
 )
@@ -123,14 +128,21 @@ while True: time.sleep(0.01)
   assert (tmp_path / "worker-0.log").read_text() == "hurried\n"
 
 
-def test_a_worker_that_cannot_start_stops_those_that_have(tmp_path):
-  first = bash(f"echo $$ > {tmp_path}/pid; exec sleep 100")
+def test_a_worker_that_cannot_start_stops_those_that_have(
+  tmp_path, monkeypatch
+):
+  started = []
+
+  class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+      super().__init__(*args, **kwargs)
+      started.append(self)
+
+  monkeypatch.setattr(subprocess, "Popen", Popen)
   missing = workers.Worker(["/no/such/program"], {}, None)
   with pytest.raises(FileNotFoundError, match="/no/such/program"):
-    workers.run([first, missing], tmp_path)
-  if (pid := tmp_path / "pid").exists():
-    with pytest.raises(ProcessLookupError):
-      os.kill(int(pid.read_text()), 0)
+    workers.run([bash("exec sleep 100"), missing], tmp_path)
+  assert [process.returncode for process in started] == [-signal.SIGTERM]
 
 
 def test_the_last_line_is_what_stands_there_at_the_end(tmp_path):
