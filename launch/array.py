@@ -49,6 +49,7 @@ class Resources(NamedTuple):
 _OURS = (
   *("array", "job-name", "output", "open-mode", "signal", "wrap"),
   *("nodes", "ntasks", "ntasks-per-node", "requeue", "no-requeue"),
+  "clusters",  # The queue of which is not the one that is asked.
 )
 
 
@@ -70,7 +71,7 @@ def check(resources: Resources) -> None:
     r"[^\s]+",
     "a name, or several with commas",
   )
-  _check("gpus", resources.gpus, r"([^\s:,]+:)?[0-9]+", "2 or a100:2")
+  _check("gpus", resources.gpus, r"([^\s:,]+:)?[1-9][0-9]*", "2 or a100:2")
   _check("mem", resources.mem, r"[0-9]+[KMGT]?", "16G")
   for option in resources.options:
     match = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[^\n]*)?", option)
@@ -78,8 +79,11 @@ def check(resources: Resources) -> None:
       raise ValueError(
         f"--sbatch reads like --sbatch=--account=lab, got {option!r}"
       )
-    if match[1] in _OURS:
+    # sbatch takes the start of a name for the whole.
+    if any(ours.startswith(match[1]) for ours in _OURS):
       raise ValueError(f"--sbatch: --{match[1]} is not for you to choose")
+    if match[1] == "cpus-per-task":
+      raise ValueError("--sbatch: say --cpus instead of --cpus-per-task")
   if resources.time is not None:
     seconds = seconds_of(resources.time)
     if seconds <= resources.stop_seconds:

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 _TPUS = ["gcloud", "compute", "tpus"]
+# A VM that is taken away in the middle of a command says nothing more; ssh
+# gives up after two minutes then, where the system would after hours.
+_GIVE_UP = ("-oServerAliveInterval=30", "-oServerAliveCountMax=4")
 
 
 class Slice(NamedTuple):
@@ -93,6 +96,7 @@ def ssh(tpu: Slice, script: str, worker: int | str = "all") -> list[str]:
     *_command(tpu, "tpu-vm", "ssh"),
     f"--worker={worker}",
     *tpu.ssh_options,
+    *(f"--ssh-flag={option}" for option in _GIVE_UP),
     f"--command={script}",
   ]
 
@@ -102,7 +106,8 @@ def scp(tpu: Slice, file: str, target: str) -> list[str]:
   command = _command(tpu, "tpu-vm", "scp")
   place = command.index(tpu.name)
   command[place : place + 1] = [file, f"{tpu.name}:{target}"]
-  return [*command, "--worker=all", *tpu.ssh_options]
+  options = [f"--scp-flag={option}" for option in _GIVE_UP]
+  return [*command, "--worker=all", *tpu.ssh_options, *options]
 
 
 def copy_from_bucket(source: Sequence[str], folder: str) -> list[str]:
@@ -121,7 +126,9 @@ def call(command: Sequence[str]) -> str:
     Failure: anything else went wrong.
   """
   try:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(
+      command, capture_output=True, text=True, errors="replace"
+    )
   except OSError as error:
     raise _cannot_run(error) from error
   if done.returncode:

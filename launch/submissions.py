@@ -190,6 +190,8 @@ def _call(arguments: Sequence[str]) -> str:
       f"there is no {name} here; run this on a machine of the cluster from"
       " which jobs are submitted"
     ) from None
+  except OSError as error:
+    raise _RefusedError(f"{name} cannot be run: {error.strerror}") from None
   except subprocess.TimeoutExpired:
     raise OSError(
       f"{name} has not answered for {_SECONDS_TO_ANSWER} s; try again later"

@@ -261,7 +261,10 @@ def _pack(folder: pathlib.Path) -> None:
     )
   bundle, patch = folder / tpu_worker.BUNDLE, folder / tpu_worker.PATCH
   _git("bundle", "create", "--quiet", bundle, "HEAD")
-  _git("diff", "HEAD", "--binary", f"--output={patch}")
+  # As git apply reads it, whatever the user likes to see.
+  plain = ("-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false")
+  options = ("--binary", "--no-ext-diff", "--no-textconv", "--no-color")
+  _git(*plain, "diff", "HEAD", *options, f"--output={patch}")
 
 
 def _git(*words: str | pathlib.Path) -> str:

@@ -120,8 +120,10 @@ def installed(folder, monkeypatch):
   cloud, environment = make_cloud(folder)
   for name, value in environment.items():
     monkeypatch.setenv(name, value)
-  # Not with what its user has set, such as signed commits.
-  monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+  # What users like to see; and no signed commits, which some set.
+  likes = folder / "gitconfig"
+  likes.write_text("[diff]\nnoprefix = true\n[color]\nui = always\n")
+  monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(likes))
   tree = folder / "tree"
   git = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@x"]
   (tree / "launch").mkdir(parents=True)

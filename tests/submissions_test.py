@@ -105,6 +105,16 @@ def test_without_slurm_it_is_said_where_to_go(workdir, monkeypatch):
   assert submissions.read(workdir) == []
 
 
+def test_an_sbatch_that_cannot_be_run_has_submitted_nothing(
+  tmp_path, workdir, monkeypatch
+):
+  (tmp_path / "sbatch").touch(mode=0o600)
+  monkeypatch.setenv("PATH", str(tmp_path))
+  with pytest.raises(OSError, match="sbatch cannot be run: Permission denied"):
+    submit(workdir)
+  assert submissions.read(workdir) == []
+
+
 def test_of_two_at_once_one_is_refused(slurm, workdir):
   slurm("sbatch", "echo 12")
   submit(workdir)
