@@ -9,13 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
-import types
 
 import pandas as pd
 import pytest
 
 from experiments import trial
-from launch import local, placement
+from launch import placement
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -183,22 +182,32 @@ def test_a_mistake_is_one_line_and_code_two(tiny_file, flags, message):
   assert stderr.count("\n") == 1
 
 
-def test_a_look_at_the_records_that_fails_ends_nobody(monkeypatch, capsys):
-  looks = iter([{0}, OSError("Stale file handle"), {0, 1}])
+def test_a_look_at_the_records_that_fails_ends_nobody():
+  # In a process of its own, as each main has its flags.
+  code = """
+import types
+from launch import local
 
-  def look(workdir, cell):
-    found = next(looks)
-    if isinstance(found, OSError):
-      raise found
-    return found
+looks = iter([{0}, OSError("Stale file handle"), {0, 1}])
 
-  monkeypatch.setattr(local.records, "recorded_seeds", look)
-  monkeypatch.setattr(local, "_SECONDS_BETWEEN_LINES", 0)
-  request = types.SimpleNamespace(cells=["cell"], seeds=[0, 1], workdir="")
-  tell = local._ProgressLine(request, 2)
-  for num_running in (3, 2, 1):
-    tell(num_running)
-  assert capsys.readouterr().out.splitlines() == [
+def look(workdir, cell):
+  found = next(looks)
+  if isinstance(found, OSError):
+    raise found
+  return found
+
+local.records.recorded_seeds = look
+local._SECONDS_BETWEEN_LINES = 0
+request = types.SimpleNamespace(cells=["cell"], seeds=[0, 1], workdir="")
+tell = local._ProgressLine(request, 2)
+for num_running in (3, 2, 1):
+  tell(num_running)
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+  )
+  assert done.stderr == ""
+  assert done.stdout.splitlines() == [
     "1 of 2 seeds done, 3 workers",
     "2 of 2 seeds done, 1 workers",
   ]
