@@ -23,8 +23,6 @@ Array = jax.Array
 # A jax.Device; the name jax exports is no type to type checkers.
 Device = Any
 
-# After so many seconds without a sign of life a process counts as dead.
-_HEARTBEAT_SECONDS = 30
 # So long the processes wait for each other.
 _START_SECONDS = 300
 _LOST = (
@@ -66,22 +64,37 @@ def join(
     process_id,
   )
   first = relay.parse_address(address)
-  ending = threading.Event()
-  if process_id:
+  has_joined = threading.Event()
+  if process_id and not _is_encrypted():
     address = relay.open_relay(
       first,
-      lambda: None if ending.is_set() else on_loss(RuntimeError(_LOST)),
+      lambda: on_loss(RuntimeError(_LOST)) if has_joined.is_set() else None,
     )
+    _reach_without_proxy(address)
   jax.distributed.initialize(
     address,
     num_processes,
     process_id,
     initialization_timeout=_START_SECONDS,
     local_device_ids=gpus_of_task(os.environ),
-    heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
   )
+  # Until now, the runtime has tried again whatever was lost.
+  has_joined.set()
   # Before JAX leaves the others at exit.
-  atexit.register(ending.set)
+  atexit.register(has_joined.clear)
+
+
+def _is_encrypted() -> bool:
+  """Whether the runtime wants a certificate of the address that it is given."""
+  return bool(getattr(jax.config, "jax_mtls_cert_file", None))
+
+
+def _reach_without_proxy(address: str) -> None:
+  """Keeps the runtime from asking a proxy of the site for this machine."""
+  names = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
+  direct = next(filter(None, map(os.environ.get, names)), None)
+  host, _ = relay.parse_address(address)
+  os.environ[names[0]] = ",".join(filter(None, [direct, host]))
 
 
 def _find(

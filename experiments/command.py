@@ -72,16 +72,18 @@ def fail_at_once(error: Exception) -> NoReturn:
 
   Of several threads that call it, the first one says why.
   """
+  code = 1
   _ENDING.acquire()
-  if _is_expected(error):
-    message, code = _describe(error)
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-  else:
-    code = 1
-    traceback.print_exception(error)
-  sys.stdout.flush()
-  sys.stderr.flush()
-  os._exit(code)
+  try:
+    if _is_expected(error):
+      message, code = _describe(error)
+      print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    else:
+      traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+  finally:  # Also where nothing can be written, for one.
+    os._exit(code)
 
 
 def fail(message: str, code: int) -> None:

@@ -51,6 +51,8 @@ _OURS = (
   *("nodes", "ntasks", "ntasks-per-node", "requeue", "no-requeue"),
   "clusters",  # The queue of which is not the one that is asked.
 )
+# Options that we have to know.
+_FLAGS = {"cpus-per-task": "--cpus", "time": "--time"}
 
 
 def asks_for_gpus(resources: Resources) -> bool:
@@ -82,8 +84,9 @@ def check(resources: Resources) -> None:
     # sbatch takes the start of a name for the whole.
     if any(ours.startswith(match[1]) for ours in _OURS):
       raise ValueError(f"--sbatch: --{match[1]} is not for you to choose")
-    if match[1] == "cpus-per-task":
-      raise ValueError("--sbatch: say --cpus instead of --cpus-per-task")
+    for theirs, flag in _FLAGS.items():
+      if theirs.startswith(match[1]):
+        raise ValueError(f"--sbatch: say {flag} instead of --{match[1]}")
   if resources.time is not None:
     seconds = seconds_of(resources.time)
     if seconds <= resources.stop_seconds:
@@ -245,7 +248,7 @@ sweep=$!
 while true; do
   interrupted= code=0
   wait "$sweep" || code=$?
-  [ "$interrupted" ] || break
+  [ "$interrupted" ] && [ "$code" -gt 128 ] || break
 done
 end_with "$code"
 """

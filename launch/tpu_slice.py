@@ -262,9 +262,9 @@ def _pack(folder: pathlib.Path) -> None:
   bundle, patch = folder / tpu_worker.BUNDLE, folder / tpu_worker.PATCH
   _git("bundle", "create", "--quiet", bundle, "HEAD")
   # As git apply reads it, whatever the user likes to see.
-  plain = ("-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false")
-  options = ("--binary", "--no-ext-diff", "--no-textconv", "--no-color")
-  _git(*plain, "diff", "HEAD", *options, f"--output={patch}")
+  options = ("--binary", "--no-ext-diff", "--no-textconv", "--no-color", "-U3")
+  names = ("--src-prefix=a/", "--dst-prefix=b/", "--no-relative")
+  _git("diff", "HEAD", *options, *names, f"--output={patch}")
 
 
 def _git(*words: str | pathlib.Path) -> str:

@@ -64,7 +64,8 @@ def test_a_time_limit_reads_as_slurm_reads_it(time, seconds):
     (Resources(options=["--qos=a\nrm"]), "--sbatch reads like"),
     (Resources(options=["--arr=0-9"]), "--arr is not for you to choose"),
     (Resources(options=["--clusters=x"]), "--clusters is not for you"),
-    (Resources(options=["--cpus-per-task=8"]), "say --cpus instead of"),
+    (Resources(options=["--cpus-per-tas=8"]), "say --cpus instead of --cpus-"),
+    (Resources(options=["--time=10"]), "--sbatch: say --time instead of"),
     (Resources(gpus="0"), "--gpus reads like 2 or a100:2, got '0'"),
   ],
 )

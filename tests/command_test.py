@@ -1,5 +1,6 @@
 """`experiments.command`: what mains are given, and how they end."""
 
+import os
 import re
 import subprocess
 import sys
@@ -129,6 +130,36 @@ except Exception as error:
   assert (done.returncode, done.stdout) == (code, "before")
   lines = done.stderr.splitlines()
   assert [lines[0], lines[-1]] == first_and_last
+
+
+@pytest.mark.skipif(
+  not os.path.exists("/dev/full"), reason="no /dev/full on this system"
+)
+@pytest.mark.parametrize("full", ["stdout", "stderr"])
+def test_what_cannot_be_told_ends_the_process_all_the_same(full):
+  script = """
+import atexit
+from experiments import command
+atexit.register(print, "at exit")
+print("before")
+def main():
+  command.fail_at_once(ValueError("why"))
+command.run(main)
+"""
+  with open("/dev/full", "w") as device:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    done = subprocess.run(
+      [sys.executable, "-c", script],
+      **streams | {full: device},
+      text=True,
+      env=os.environ | {"PYTHONUNBUFFERED": ""},
+      timeout=100,
+    )
+  assert done.returncode == 2
+  if full == "stdout":
+    assert done.stderr == "error: why\n"
+  else:
+    assert "at exit" not in done.stdout
 
 
 def test_of_threads_that_end_the_process_one_says_why():

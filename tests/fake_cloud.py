@@ -124,6 +124,7 @@ def installed(folder, monkeypatch):
   likes = folder / "gitconfig"
   likes.write_text("[diff]\nnoprefix = true\n[color]\nui = always\n")
   monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(likes))
+  monkeypatch.setenv("GIT_DIFF_OPTS", "-u0")
   tree = folder / "tree"
   git = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@x"]
   (tree / "launch").mkdir(parents=True)

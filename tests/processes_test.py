@@ -21,6 +21,9 @@ _FAST_COMPILE = (
   "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
+# As of a site whose own machines are reached without it.
+DEAD_PROXY = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "localhost"}
+
 CONFIG = """
 from experiments.configs.quickstart import config
 from emergence.overrides import override
@@ -109,7 +112,7 @@ def sweep(tmp_path_factory):
       command.append("--devices=1")
     else:
       command += [
-        *("--distributed", f"--coordinator=127.0.0.1:{port}"),
+        *("--distributed", f"--coordinator=localhost:{port}"),
         f"--num_processes={number}",
       ]
     started = [
@@ -118,7 +121,9 @@ def sweep(tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": _FAST_COMPILE},
+        env=os.environ
+        | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": _FAST_COMPILE}
+        | DEAD_PROXY,
       )
       for i in range(number)
     ]
@@ -134,6 +139,42 @@ def end(started):
   """Exit codes, and what each has said on stderr."""
   errors = [process.communicate(timeout=200)[1] for process in started]
   return [process.returncode for process in started], errors
+
+
+JOIN = """
+import os, sys
+from emergence import processes
+address, i = sys.argv[1:]
+processes.join(address, 2, int(i), on_loss=lambda error: os._exit(3))
+print("agreed on", processes.agree(i))
+"""
+
+
+@pytest.mark.slow
+def test_a_first_process_that_begins_anew_is_waited_for(tmp_path):
+  port = free_port()
+
+  def join(i):
+    return subprocess.Popen(
+      [sys.executable, "-c", JOIN, f"localhost:{port}", str(i)],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+
+  with socket.create_server(("localhost", port)) as server:
+    second = join(1)
+    connection, _ = server.accept()
+    # Settings of HTTP/2: somebody is there.
+    connection.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    connection.recv(1)
+    connection.close()
+  first = join(0)
+  for process in (first, second):
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert "agreed on 0" in stdout
 
 
 @pytest.fixture(scope="module")

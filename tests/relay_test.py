@@ -12,7 +12,7 @@ class Server:
 
   def __enter__(self):
     self._socket = socket.create_server(("127.0.0.1", 0))
-    self._connections = []
+    self.connections = []
     self.address = self._socket.getsockname()
     threading.Thread(target=self._accept, daemon=True).start()
     return self
@@ -28,7 +28,7 @@ class Server:
       except OSError:
         self._socket.close()
         return
-      self._connections.append(connection)
+      self.connections.append(connection)
       threading.Thread(
         target=self._answer, args=[connection], daemon=True
       ).start()
@@ -38,8 +38,8 @@ class Server:
       while data := connection.recv(1 << 16):
         connection.sendall(data.upper())
 
-  def end(self):
-    for connection in self._connections:
+  def end(self, connections=None):
+    for connection in connections or self.connections:
       with contextlib.suppress(OSError):  # It may have ended by itself.
         connection.shutdown(socket.SHUT_RDWR)
 
@@ -128,6 +128,60 @@ def test_nothing_is_lost_where_nobody_has_answered(connect):
   assert not losses
 
 
+def test_one_of_several_connections_that_ends_is_no_loss(server, connect):
+  losses = []
+  relay = open_relay(server.address, lambda: losses.append(1))
+  first, second = connect(relay), connect(relay)
+  for connection in (first, second):
+    connection.sendall(b"a")
+    assert read(connection, 1) == b"A"
+  server.end(server.connections[1:])
+  assert second.recv(1) == b""
+  assert not losses
+  first.sendall(b"b")
+  assert read(first, 1) == b"B"
+  server.end()
+  assert first.recv(1) == b""
+  assert losses == [1]
+
+
+def test_the_connection_ends_even_if_its_user_fails(
+  server, connect, monkeypatch
+):
+  has_failed = threading.Event()
+  monkeypatch.setattr(threading, "excepthook", lambda args: has_failed.set())
+
+  def on_loss():
+    raise OSError("No space left on device")
+
+  connection = connect(open_relay(server.address, on_loss))
+  connection.sendall(b"a")
+  assert read(connection, 1) == b"A"
+  server.end()
+  assert connection.recv(1) == b""
+  assert has_failed.wait(60)
+
+
+def test_a_lack_of_threads_ends_one_connection_and_no_more(
+  server, connect, monkeypatch
+):
+  relay = open_relay(server.address, lambda: None)
+  start = threading.Thread.start
+  failures = iter([RuntimeError("can't start new thread")])
+
+  def start_or_fail(thread):
+    if thread.name == "relay" and (error := next(failures, None)):
+      raise error
+    start(thread)
+
+  monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+  first = connect(relay)
+  assert first.recv(1) == b""
+  second = connect(relay)
+  second.sendall(b"a")
+  assert read(second, 1) == b"A"
+
+
 @pytest.mark.parametrize(
   ("text", "host", "port"),
   [("host:1", "host", 1), ("10.0.0.1:65535", "10.0.0.1", 65535)]
@@ -138,7 +192,9 @@ def test_an_address_has_a_host_and_a_port(text, host, port):
 
 
 @pytest.mark.parametrize(
-  "text", ["host", "host:", ":1", "host:http", "host:0", "host:65536"]
+  "text",
+  ["host", "host:", ":1", "host:http", "host:0", "host:65536", "::1:9911"]
+  + ["dns:///host:9911"],
 )
 def test_what_is_no_address_is_refused(text):
   with pytest.raises(ValueError, match="an address reads HOST:PORT"):

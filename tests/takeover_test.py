@@ -21,10 +21,26 @@ from tests.claimants import (
   write_lease,
 )
 
+# Who has got a first block waits for another one, so that there is a race.
+MEET = """
+import glob, os
+def meet():
+  open(f"{workdir}/met-{os.getpid()}", "x").close()
+  deadline = time.monotonic() + 60
+  while len(glob.glob(f"{workdir}/met-*")) < 2:
+    assert time.monotonic() < deadline
+    time.sleep(0.001)
+"""
 RACE = """
+got = []
 print("ready", flush=True)
 sys.stdin.readline()
-print(*[i for i in range(100) if claims.try_claim(CELL, i, never)], flush=True)
+for i in range(100):
+  if claims.try_claim(CELL, i, never):
+    got.append(i)
+    if len(got) == 1:
+      meet()
+print(*got, flush=True)
 sys.stdin.readline()
 """
 RACE_FOR_STALE = """
@@ -35,6 +51,8 @@ while set(lease.generations(folder).values()) != {1}:
   for i in claims.free(CELL, range(100)):
     if claims.try_claim(CELL, i, never):
       got.append(i)
+      if len(got) == 1:
+        meet()
   time.sleep(0.02)
 print(*got, flush=True)
 sys.stdin.readline()
@@ -68,7 +86,8 @@ def race(script, workdir, num, mode="here"):
   """What each of some processes got, which begin together."""
   with contextlib.ExitStack() as stack:
     processes = [
-      stack.enter_context(running(script, workdir, mode)) for _ in range(num)
+      stack.enter_context(running(MEET + script, workdir, mode))
+      for _ in range(num)
     ]
     for process in processes:
       assert process.stdout.readline().strip() == "ready"
@@ -81,6 +100,7 @@ def race(script, workdir, num, mode="here"):
 def test_of_processes_that_race_for_blocks_one_gets_each(tmp_path):
   got = race(RACE, tmp_path, 6)
   assert sorted(int(i) for part in got for i in part) == list(range(100))
+  assert sum(bool(part) for part in got) > 1
 
 
 def test_of_processes_that_race_for_stale_blocks_one_gets_each(tmp_path):
@@ -88,6 +108,7 @@ def test_of_processes_that_race_for_stale_blocks_one_gets_each(tmp_path):
     write_lease(tmp_path, index)
   got = race(RACE_FOR_STALE, tmp_path, 3)
   assert sorted(int(i) for part in got for i in part) == list(range(100))
+  assert sum(bool(part) for part in got) > 1
   assert set(lease_lib.generations(str(folder_of(tmp_path))).values()) == {1}
 
 
