@@ -78,6 +78,7 @@ def test_each_fault_has_its_expected_outcome(bench, name):
 
 NO_HANDLES = "error: Too many open files: /x\n"
 NO_MEMORY = "error: out of memory\n"
+NO_BLAS = "OpenBLAS error: Memory allocation still failed after 10 retries\n"
 TRACEBACK = "Traceback (most recent call last):\n"
 
 
@@ -87,6 +88,9 @@ TRACEBACK = "Traceback (most recent call last):\n"
     (1, NO_HANDLES, True, True),
     (1, NO_MEMORY, False, True),
     (-6, "terminate called after std::bad_alloc\n", False, True),
+    (1, NO_BLAS, False, True),
+    (1, TRACEBACK + NO_BLAS, False, False),
+    (1, "OpenBLAS error: no threads\n", False, False),
     (-6, TRACEBACK, False, False),
     (-11, "", False, False),
     (-99, "", False, False),

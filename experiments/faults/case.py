@@ -62,8 +62,12 @@ def flaws_of_refused(outcome: Outcome, reason: str) -> list[str]:
 
 def flaws_of_starved(outcome: Outcome) -> list[str]:
   """Why a sweep without memory neither said so in one line nor was aborted."""
-  if outcome.code == -signal.SIGABRT and "Traceback" not in outcome.errors:
-    return []  # XLA has its own way to give up.
+  # Native libraries have their own ways to give up.
+  is_aborted = outcome.code == -signal.SIGABRT or (
+    outcome.code == 1 and outcome.last_line.startswith("OpenBLAS error: Memory")
+  )
+  if is_aborted and "Traceback" not in outcome.errors:
+    return []
   return flaws_of_refused(outcome, "")
 
 

@@ -204,7 +204,8 @@ CASES = {
   ),
   "memory": Case(
     "ever less memory (ulimit -v)",
-    "exit 1, one line, or XLA aborts it, from 768 MiB on; finishes with more",
+    "exit 1, one line, or a library aborts it, from 768 MiB on; finishes with"
+    " more",
     partial(
       _limited,
       what=resource.RLIMIT_AS,
