@@ -62,8 +62,8 @@ def flaws_of_refused(outcome: Outcome, reason: str) -> list[str]:
 
 def flaws_of_starved(outcome: Outcome) -> list[str]:
   """Why a sweep without memory neither said so in one line nor was aborted."""
-  # Native libraries have their own ways to give up.
-  is_aborted = outcome.code == -signal.SIGABRT or (
+  # Native libraries have their own ways to give up, or use what they lack.
+  is_aborted = outcome.code in (-signal.SIGABRT, -signal.SIGSEGV) or (
     outcome.code == 1 and outcome.last_line.startswith("OpenBLAS error: Memory")
   )
   if is_aborted and "Traceback" not in outcome.errors:

@@ -204,7 +204,7 @@ CASES = {
   ),
   "memory": Case(
     "ever less memory (ulimit -v)",
-    "exit 1, one line, or a library aborts it, from 768 MiB on; finishes with"
+    "exit 1, one line, or a library ends it, from 768 MiB on; finishes with"
     " more",
     partial(
       _limited,
