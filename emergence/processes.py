@@ -91,6 +91,9 @@ def _is_encrypted() -> bool:
 
 def _reach_without_proxy(address: str) -> None:
   """Keeps the runtime from asking a proxy of the site for this machine."""
+  proxies = {"grpc_proxy", "https_proxy", "http_proxy"}
+  if not proxies & {name.lower() for name in os.environ}:
+    return  # JAX warns of all such variables.
   names = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
   direct = next(filter(None, map(os.environ.get, names)), None)
   host, _ = relay.parse_address(address)

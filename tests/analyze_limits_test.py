@@ -85,10 +85,10 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
     if line.startswith("read ")
   ]
   told = sum(float(part.split()[1]) for part in timing.split(", "))
-  assert 0 < told <= seconds
+  assert seconds / 2 < told <= seconds
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
-  # A minute on two cores, however many share them.
-  assert used < 120
+  # A minute on one core, however many processes share it.
+  assert used < 60
   frame = pd.read_csv(tmp_path / "out" / "summary.csv")
   assert len(frame) == 24 * 4
