@@ -1,6 +1,6 @@
 """One group of blocks: trained, saved on the way, and recorded.
 
-A block is what is claimed, checkpointed and recorded as a whole. It depends
+A block is what is locked, checkpointed and recorded as a whole. It depends
 neither on the devices nor on the blocks that train beside it, so whoever finds
 it half trained can go on with it.
 """
@@ -22,7 +22,6 @@ from emergence import (
 )
 from emergence.budget import Stopwatch
 from emergence.checkpoint import Checkpointer
-from emergence.claims import Claims
 from emergence.compilation import Program
 from emergence.config import Cell, Config
 from emergence.population import Snapshot
@@ -62,8 +61,6 @@ class Job(NamedTuple):
     workdir: the work directory.
     saving: when blocks are saved.
     checkpointer: saves them.
-    claims: the blocks of this process; None where nobody else can be there,
-      and in all but the first of several processes of one population.
     should_stop: asked at every stop; if so, training ends with one more save.
     watch: where the time goes.
   """
@@ -72,14 +69,8 @@ class Job(NamedTuple):
   workdir: epath.Path
   saving: Saving
   checkpointer: Checkpointer
-  claims: Claims | None
   should_stop: Callable[[], bool]
   watch: Stopwatch
-
-
-def index(config: Config, seeds: Sequence[int]) -> int:
-  """Which block of its cell some seeds are of."""
-  return seeds[0] // config.seeds.block
 
 
 def train(
@@ -88,34 +79,36 @@ def train(
   cell: Cell,
   group: Sequence[Sequence[int]],
   on_stop: Callable[[Sequence[int], bool], None],
-) -> list[Sequence[int]]:
-  """Trains one group of blocks, one a device, and writes what it found.
+) -> None:
+  """Trains one group of blocks, one a device, and writes their records.
 
   Args:
     job: what all blocks have in common.
     program: the compiled cell.
     cell: the cell.
-    group: seeds of each block, claimed by this process.
-    on_stop: called with the updates done by each block, and whether there
-      was an evaluation.
-
-  Returns:
-    The blocks that another process has taken over from this one; the others
-    have got their records.
+    group: seeds of each block, locked by this process.
+    on_stop: called with the steps done by each block, and whether there was an
+      evaluation.
 
   Raises:
     Interrupted: it was asked to stop.
     OSError: something could not be saved or written.
   """
+  config = program.config
   with job.watch.phase("write"):
-    found = [
+    restored = [
       block_checkpoint.restore(
-        *(job.config, job.workdir, cell, seeds), program, job.saving.params
+        config=config,
+        workdir=job.workdir,
+        cell=cell,
+        seeds=seeds,
+        program=program,
+        keep_params=job.saving.params,
       )
       for seeds in group
     ]
-  states = [state for state, _ in found]
-  snapshots = [list(earlier) for _, earlier in found]
+  states = [state for state, _ in restored]
+  snapshots = [list(earlier) for _, earlier in restored]
   steps = [state.step if state else 0 for state in states]
   if any(processes.any_of(processes.agree(steps) != steps)):
     raise RuntimeError(
@@ -123,11 +116,10 @@ def train(
       " them need the same work directory"
     )
   on_stop(steps, False)
-  given_up: set[int] = set()
   clock = _SaveClock(job.saving, steps)
   saved = list(steps)
-  kept_steps = params.steps_to_keep(job.config, job.saving.params)
-  for stop in population.run(program, group, states, given_up):
+  kept_steps = params.steps_to_keep(config, job.saving.params)
+  for stop in population.run(program, group, states):
     job.watch.add("train", stop.train_seconds)
     job.watch.add("evaluate", stop.evaluate_seconds)
     for i, snapshot in stop.snapshots.items():
@@ -139,22 +131,26 @@ def train(
       # Parameters stay on the device; only the scores are kept till the end.
       snapshots[i].append(snapshot._replace(params=dict))
     on_stop(stop.steps, bool(stop.snapshots))
-    if min(stop.steps) == job.config.train.steps:
+    if min(stop.steps) == config.train.steps:
       break
     is_stopped, is_due = processes.any_of(
       job.should_stop(), clock.is_due(stop.steps)
     )
     if is_stopped or is_due:
       with job.watch.phase("write"):
-        given_up |= _lost(job, cell, group, given_up)
         for i, state in enumerate(stop.capture()):
           # A block that waits for others is saved already.
           is_new = state.step > saved[i]
           saved[i] = state.step
-          if program.is_here(i) and is_new and i not in given_up:
+          if program.is_here(i) and is_new:
             block_checkpoint.save(
-              *(job.config, job.workdir, cell, group[i]),
-              *(state, snapshots[i], job.checkpointer),
+              config=config,
+              workdir=job.workdir,
+              cell=cell,
+              seeds=group[i],
+              state=state,
+              snapshots=snapshots[i],
+              checkpointer=job.checkpointer,
             )
         if is_stopped:
           job.checkpointer.wait()
@@ -162,15 +158,13 @@ def train(
     if is_stopped:
       raise Interrupted
   with job.watch.phase("write"):
-    given_up |= _lost(job, cell, group, given_up)
     # Its checkpoints are removed next, so nobody may be saving any more.
     job.checkpointer.wait()
     processes.agree(None)
-    for i, seeds in enumerate(group):
-      if processes.is_first() and i not in given_up:
+    if processes.is_first():
+      for seeds, found in zip(group, snapshots, strict=True):
         _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
-        _write_records(job, program, cell, seeds, snapshots[i])
-  return [group[i] for i in sorted(given_up)]
+        _write_records(job, program, cell, seeds, found)
 
 
 class _SaveClock:
@@ -192,24 +186,6 @@ class _SaveClock:
     )
 
 
-def _lost(
-  job: Job, cell: Cell, group: Sequence[Sequence[int]], known: set[int]
-) -> set[int]:
-  """Blocks that another process has taken over from this one."""
-  lost = set()
-  for i, seeds in enumerate(group):
-    number = index(job.config, seeds)
-    if job.claims and i not in known and not job.claims.holds(cell, number):
-      _LOG.warning(
-        "%s: seeds %d to %d: this process was away for too long, and another"
-        " one has taken them over",
-        *(cell, seeds[0], seeds[-1]),
-      )
-      job.claims.release(cell, number)
-      lost.add(i)
-  return set(processes.agree(sorted(lost)))
-
-
 def _write_records(
   job: Job,
   program: Program,
@@ -222,10 +198,8 @@ def _write_records(
   devices = program.mesh.devices.ravel().tolist()
   provenance = records.make_provenance(job.config, cell, devices)
   records.write(job.workdir, cell, table, provenance)
-  # Only now; and a claim that is forgotten first could be had by another.
+  # Only now that the records are there.
   block_checkpoint.remove(job.workdir, cell, seeds)
-  if job.claims:
-    job.claims.forget(cell, index(job.config, seeds))
   num_diverged = int(snapshots[-1].diverged.sum())
   if num_diverged:
     _LOG.warning("%s: %d of %d seeds diverged", cell, num_diverged, len(seeds))

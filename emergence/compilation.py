@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from emergence import evaluate, hardware, model, processes, tasks, train
-from emergence.config import Cell, Config
+from emergence.config import Cell, Config, cell_config
 from emergence.evaluate import Scores
 from emergence.hardware import Device
 from emergence.model import Architecture, Params
@@ -48,7 +48,7 @@ class Program(NamedTuple):
   """One cell, compiled for a mesh of D devices with `block` seeds on each.
 
   Attributes:
-    config: the experiment.
+    config: the experiment of this cell alone, see `config.cell_config`.
     arch: the architecture of the cell.
     mesh: the devices, on the axis `seeds`.
     init: (init seeds, data seeds), int32 [D·block] each -> TrainState.
@@ -84,7 +84,8 @@ class Program(NamedTuple):
 
 
 def make_architecture(config: Config, cell: Cell) -> Architecture:
-  """The architecture of a cell; raises ValueError on an invalid width."""
+  """The architecture of a cell; raises ValueError where it is invalid."""
+  config = cell_config(config, cell)
   vocab_size = len(tasks.make_task(config.task).symbols)
   return model.make_architecture(
     config.model, config.train, cell.width, cell.depth, vocab_size
@@ -98,13 +99,14 @@ def compile_cell(
 
   Args:
     config: the experiment.
-    cell: width and depth.
+    cell: the cell.
     devices: local devices of one kind; each takes one block.
 
   Raises:
     ValueError: the cell is invalid.
     DoesNotFitError: one block does not fit in memory.
   """
+  config = cell_config(config, cell)
   program = _compile(config, cell, devices)
   own = [d for d in devices if d.process_index == jax.process_index()]
   fit = plan_blocks(

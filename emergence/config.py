@@ -1,18 +1,20 @@
 """The configuration of an experiment: typed and validated.
 
 A `Config` has two parts. The *identity* (task, model, train, eval, the seed
-design and block, the root seed) says what is trained; with a width and a depth
-it names one cell, and its hash is stored with every record. The *request* (the
-grid and how many seeds) says how much of it is wanted and may grow in the same
-work directory.
+design, the root seed) says what is trained; together with the axes of a cell
+its hash is stored with every record. The *request* (the grid and how many
+seeds) says how much of it is wanted and may grow in the same work directory.
+`seeds.block` says how the work is cut and is part of neither.
 """
 
 import dataclasses
+import difflib
+import functools
 import itertools
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 DESIGNS = ("paired", "fixed_init", "fixed_data", "crossed")
@@ -190,7 +192,8 @@ class SeedsConfig(_Section):
     design: `paired` varies initialization and data together, `fixed_init` and
       `fixed_data` hold one of them at seed 0, `crossed` trains every
       combination: seed = init_seed · num_data + data_seed.
-    block: seeds that one device trains at a time, and that share a file.
+    block: seeds that one device trains at a time, and that share a file. It
+      may change in the same work directory.
     count: how many seeds.
     first: the first of them.
     num_init: initializations of a crossed design.
@@ -257,13 +260,27 @@ class SeedsConfig(_Section):
         return divmod(seed, self.num_data)
 
 
+# Values of a config key that is an axis.
+AxisValue = int | float | bool | str
+Axes = tuple[tuple[str, tuple[AxisValue, ...]], ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class GridConfig(_Section):
-  """The scales: every width with every depth (number of layers)."""
+  """The cells: every combination of the values of the axes.
+
+  Attributes:
+    widths: dimensions of the residual stream.
+    depths: numbers of layers.
+    axes: further axes, each a config key with its values, written
+      `{"task.max_train_length": [5, 10]}`; see `axis_kinds` for the keys. The
+      value of such a key elsewhere in the config is not used.
+  """
 
   _name = "grid"
   widths: tuple[int, ...] = (16,)
   depths: tuple[int, ...] = (1, 2, 4)
+  axes: Axes = ()
 
   def _validate(self):
     for field in ("widths", "depths"):
@@ -273,6 +290,11 @@ class GridConfig(_Section):
         field,
         "increasing sizes of at least 1",
       )
+
+  @property
+  def axis_names(self) -> tuple[str, ...]:
+    """The names of all axes, `width` and `depth` first."""
+    return ("width", "depth", *(name for name, _ in self.axes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,6 +316,13 @@ class Config(_Section):
         f"eval.num_points must be at most train.steps = {self.train.steps},"
         f" got {self.eval.num_points}"
       )
+    if self.train.learning_rate_by_width and any(
+      name == "train.learning_rate" for name, _ in self.grid.axes
+    ):
+      raise ValueError(
+        "grid.axes: train.learning_rate cannot be an axis beside"
+        " train.learning_rate_by_width"
+      )
 
   @property
   def headline_length(self) -> int:
@@ -308,37 +337,164 @@ class Config(_Section):
 
 
 class Cell(NamedTuple):
-  """One point of the grid; its text is its folder, `count/width-32/depth-4`."""
+  """One point of the grid; its text is its folder, `count/width-32/depth-4`.
+
+  Attributes:
+    task: name of the task.
+    axes: name and value of each axis, in the order of `GridConfig.axis_names`.
+  """
 
   task: str
-  width: int
-  depth: int
+  axes: tuple[tuple[str, AxisValue], ...]
+
+  @property
+  def width(self) -> int:
+    return int(dict(self.axes)["width"])
+
+  @property
+  def depth(self) -> int:
+    return int(dict(self.axes)["depth"])
+
+  @property
+  def columns(self) -> dict[str, AxisValue]:
+    """The columns of the records that name the cell, with its values."""
+    return {"task": self.task, **dict(self.axes)}
 
   def __str__(self) -> str:
-    return f"{self.task}/width-{self.width}/depth-{self.depth}"
+    parts = [f"{name}-{axis_text(value)}" for name, value in self.axes]
+    return "/".join([self.task, *parts])
 
   @classmethod
   def parse(cls, text: str) -> "Cell":
     """The cell of such a text; ValueError where it is none."""
-    match = re.fullmatch(r"([^/]+)/width-([0-9]+)/depth-([0-9]+)", text.strip())
-    if not match:
+    task, *parts = text.strip().split("/")
+    matches = [re.fullmatch(r"([a-z_.]+)-(.+)", part) for part in parts]
+    axes = [(m[1], _parse_axis(m[1], m[2])) for m in matches if m]
+    names = [name for name, _ in axes]
+    is_cell = (
+      re.fullmatch(r"\w+", task)
+      and all(matches)
+      and names[:2] == ["width", "depth"]
+      and len(set(names)) == len(names)
+    )
+    if not is_cell:
       raise ValueError(
         f"a cell reads like count/width-32/depth-4, got {text!r}"
       )
-    return cls(match[1], int(match[2]), int(match[3]))
+    return cls(task, tuple(axes))
 
 
 def cells(config: Config) -> list[Cell]:
   """Every cell of the grid, smallest width first, then smallest depth."""
+  grid = config.grid
+  axes = [("width", grid.widths), ("depth", grid.depths), *grid.axes]
+  names = [name for name, _ in axes]
   return [
-    Cell(config.task.name, width, depth)
-    for width in config.grid.widths
-    for depth in config.grid.depths
+    Cell(config.task.name, tuple(zip(names, values, strict=True)))
+    for values in itertools.product(*(values for _, values in axes))
   ]
+
+
+def cell_config(config: Config, cell: Cell) -> Config:
+  """The experiment of one cell alone: its axes at the values of the cell.
+
+  Raises:
+    ValueError: the values do not fit together with the rest of the config.
+  """
+  sections: dict[str, dict[str, AxisValue]] = {}
+  for name, value in cell.axes:
+    if name not in ("width", "depth"):
+      section, _, field = name.rpartition(".")
+      sections.setdefault(section, {})[field] = value
+  try:
+    changes: dict[str, Any] = dict(sections.pop("", {}))
+    for section, fields in sections.items():
+      changes[section] = dataclasses.replace(getattr(config, section), **fields)
+    grid = GridConfig((cell.width,), (cell.depth,))
+    return dataclasses.replace(config, grid=grid, **changes)
+  except ValueError as error:
+    raise ValueError(f"{cell}: {error}") from error
+
+
+@functools.cache
+def axis_kinds() -> Mapping[str, type]:
+  """Type of each config key that can be an axis: those of a single value.
+
+  Not the task, which is one a config, and not what `GridConfig` and
+  `SeedsConfig` say, which defines seeds and cells.
+  """
+  sections = {
+    section: typing.get_type_hints(kind)
+    for section, kind in typing.get_type_hints(Config).items()
+    if section in ("task", "model", "train", "eval")
+  }
+  found = {
+    f"{section}.{field}": kind
+    for section, fields in sections.items()
+    for field, kind in fields.items()
+    if kind in _KIND_NAMES and not field.startswith("_")
+  }
+  del found["task.name"]
+  return types.MappingProxyType(found | {"root_seed": int})
+
+
+def axes_of(columns: Iterable[str]) -> list[str]:
+  """The axes of cells among the columns of records, in their order."""
+  names = {"width", "depth", *axis_kinds()}
+  return [column for column in columns if column in names]
+
+
+def axis_text(value: AxisValue) -> str:
+  """The value of an axis as text: 32, 0.1, true, bfloat16."""
+  return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse_axis(name: str, text: str) -> AxisValue:
+  """Inverse of `axis_text`; a text where the axis has no such value."""
+  kind = {"width": int, "depth": int, **axis_kinds()}.get(name, str)
+  try:
+    return text == "true" if kind is bool else kind(text)
+  except ValueError:
+    raise ValueError(
+      f"{name} of a cell must be {_KIND_NAMES[kind]}, got {text!r}"
+    ) from None
+
+
+def _coerce_axes(value: Any) -> Axes:
+  """Further axes with values of the types of their keys."""
+  if isinstance(value, Mapping):
+    value = tuple(value.items())
+  kinds, found = axis_kinds(), {}
+  try:
+    pairs = [(name, tuple(values)) for name, values in value]
+  except (TypeError, ValueError):
+    raise ValueError(
+      'grid.axes must read like {"task.max_train_length": [5, 10]}, got'
+      f" {value!r}"
+    ) from None
+  for name, values in pairs:
+    if name not in kinds:
+      near = difflib.get_close_matches(str(name), kinds, n=3) or kinds
+      raise ValueError(
+        f"grid.axes: {name!r} cannot be an axis; did you mean"
+        f" {' or '.join(near)}?"
+      )
+    kind = kinds[name]
+    found[name] = tuple(_coerce(f"grid.axes: {name}", v, kind) for v in values)
+    is_ordered = kind is str or _is_increasing(found[name])
+    if not values or not is_ordered or len({*values}) < len(values):
+      raise ValueError(
+        f"grid.axes: {name} must have increasing values, got {list(values)}"
+      )
+  if len(found) < len(pairs):
+    raise ValueError(f"grid.axes names an axis twice: {value!r}")
+  return tuple(found.items())
 
 
 def _coerce(key: str, value: Any, kind: Any) -> Any:
   """`value` as `kind`, where that loses nothing; else ValueError."""
+  if kind == Axes:
+    return _coerce_axes(value)
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
   if origin is tuple and typing.get_origin(arguments[0]) is tuple:
     if isinstance(value, Mapping):
@@ -383,7 +539,7 @@ _KIND_NAMES = types.MappingProxyType(
 )
 
 
-def _is_increasing(values: tuple[int, ...]) -> bool:
+def _is_increasing(values: Sequence[Any]) -> bool:
   return bool(values) and all(a < b for a, b in itertools.pairwise(values))
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emergence.config import axes_of, axis_text, cell_config
+
 if TYPE_CHECKING:
+  from emergence.backlog import CellStatus
   from emergence.compilation import Program
   from emergence.config import Cell, Config
   from emergence.estimate import Estimate
@@ -14,12 +17,15 @@ if TYPE_CHECKING:
 def format_summary(rows: Sequence[dict[str, Any]]) -> str:
   """The table of cells that ends a sweep; rows as `summarize` returns them."""
   first = rows[0]
+  axes = axes_of(first)
+  steps = {row["step"] for row in rows}
+  after = f" after {first['step']} steps" if len(steps) == 1 else ""
   title = (
     f"{first['metric'].replace('_', ' ')} at test length"
-    f" {first['test_length']} after {first['step']} steps, over seeds"
+    f" {first['test_length']}{after}, over seeds"
   )
   threshold = f"share ≥ {first['success_threshold']:.0%}"
-  header = ["width", "depth", "params", "seeds", "mean", "mode"]
+  header = [*axes, "params", "seeds", "mean", "mode"]
   header += [threshold, "95 % interval", "seeds by tenth, [0, .1) to [.9, 1]"]
   has_diverged = any(row["n_diverged"] for row in rows)
   if has_diverged:
@@ -28,8 +34,7 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
   for row in rows:
     body.append(
       [
-        str(row["width"]),
-        str(row["depth"]),
+        *(axis_text(row[axis]) for axis in axes),
         f"{row['num_params']:,}",
         str(row["n_seeds"]),
         format_score(row["mean"]),
@@ -69,8 +74,10 @@ def format_estimates(
   ]
   seconds = [e.seconds for e in estimates if e.seconds is not None]
   num_unfit = len(estimates) - len(seconds)
+  all_steps = {cell_config(config, e.cell).train.steps for e in estimates}
+  steps = " or ".join(map(str, sorted(all_steps)))
   notes = [
-    f"{config.train.steps} steps a seed, blocks of {config.seeds.block} seeds,"
+    f"{steps} steps a seed, blocks of {config.seeds.block} seeds,"
     f" {len(devices)} × {devices[0].device_kind}",
   ]
   if seconds:
@@ -85,13 +92,28 @@ def format_estimates(
   return "\n".join([align(header, body), *notes])
 
 
+def format_status(rows: Sequence["CellStatus"]) -> str:
+  """How many seeds of each cell are done, and who trains the others."""
+  header = ["cell", "done", "in training", "missing", "by"]
+  body = [
+    [
+      str(row.cell),
+      *map(str, (row.done, row.training, row.missing)),
+      ", ".join(dict.fromkeys(map(str, row.holders))),
+    ]
+    for row in rows
+  ]
+  return align(header, body)
+
+
 def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
   """One line about a cell in training; the index counts from 1."""
   cell = progress.cell
+  axes = " ".join(f"{name} {axis_text(value)}" for name, value in cell.axes)
   first = progress.seeds_done + 1
   last = progress.seeds_done + progress.seeds_running
   line = (
-    f"[{index}/{num_cells}] {cell.task} width {cell.width} depth {cell.depth}"
+    f"[{index}/{num_cells}] {cell.task} {axes}"
     f"  seeds {first}–{last} of {progress.seeds_total}"
     f"  step {progress.step}/{progress.steps}"
   )

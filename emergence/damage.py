@@ -12,7 +12,7 @@ import time
 
 from etils import epath
 
-from emergence import backlog, records, records_file
+from emergence import backlog, records, records_file, remote
 from emergence.config import Config
 from emergence.records_file import DamagedError
 
@@ -50,7 +50,7 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
       backlog.require_same_experiment(config, workdir)
   for path in records.files(workdir):
     try:
-      _require_whole(path, config)
+      _require_whole(workdir, path, config)
     except DamagedError as error:
       reasons[path] = error.reason
     except FileNotFoundError:
@@ -67,14 +67,14 @@ def remove_unfinished(
 ) -> int:
   """Deletes what killed processes had begun to write; returns how many.
 
-  For a process that has the work directory for itself, since nothing tells a
-  file that is left over from one that another process is writing right now. As
-  two that start together may both find themselves alone, young ones stay. No
+  Young ones stay, because another process may be writing them right now. No
   reader minds them.
   """
   count, now = 0, time.time()
-  for pattern in ("", "runs/", "records/*/*/*/", "params/*/*/*/*/"):
-    for path in workdir.glob(f"{pattern}.*.writing"):
+  folders = [workdir / name for name in ("runs", "records", "params")]
+  below = [remote.glob_below(folder, ".*.writing") for folder in folders]
+  for paths in [workdir.glob(".*.writing"), *below]:
+    for path in paths:
       if not _UNFINISHED.fullmatch(path.name):
         continue
       with contextlib.suppress(FileNotFoundError):
@@ -84,9 +84,11 @@ def remove_unfinished(
   return count
 
 
-def _require_whole(path: epath.Path, config: Config) -> None:
+def _require_whole(
+  workdir: epath.Path, path: epath.Path, config: Config
+) -> None:
   table, provenance = records_file.read(path)
-  cell = records.cell_of_file(path)
+  cell = records.cell_of_file(workdir, path)
   records.require_cell(path, provenance, config, cell)
   records_file.require_complete(path, table, cell, config)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from emergence import compilation, model, population
 from emergence.backlog import Work
-from emergence.config import Cell, Config
+from emergence.config import Cell, Config, cell_config
 from emergence.hardware import Device
 
 # A cell whose single update of one block is predicted to take longer than this
@@ -67,13 +67,14 @@ def estimate(
         seconds = population.seconds_per_step(program)
         seconds_per_flop = seconds / flops
         is_measured = True
+    steps = cell_config(config, item.cell).train.steps
     num_groups = -(-len(item.blocks) // num_blocks)
     estimates[item.cell] = Estimate(
       item.cell,
       model.num_params(arch),
       item.num_seeds,
       bytes_per_block,
-      seconds and seconds * num_groups * config.train.steps,
+      seconds and seconds * num_groups * steps,
       is_measured,
     )
   return [estimates[item.cell] for item in work]
@@ -81,8 +82,10 @@ def estimate(
 
 def _step_flops(config: Config, cell: Cell) -> float:
   """Floating-point operations of one update of one seed."""
+  arch = compilation.make_architecture(config, cell)
+  config = cell_config(config, cell)
   return model.train_flops(
-    compilation.make_architecture(config, cell),
+    arch,
     config.train.batch_size,
     config.task.context_length,
   )

@@ -14,7 +14,7 @@ import safetensors.numpy
 from etils import epath
 
 from emergence import compilation, model, records, tasks
-from emergence.config import Cell, Config
+from emergence.config import Cell, Config, cell_config
 from emergence.identity import identity_hash
 from emergence.model import Architecture, Params
 from emergence.params import load_params
@@ -70,7 +70,8 @@ def export(
     ValueError: the parameters were not kept, or are not those of this cell, or
       the folder holds something else.
   """
-  config = records.read_config(workdir)
+  experiment = records.read_config(workdir)
+  config = cell_config(experiment, cell)
   arch = compilation.make_architecture(config, cell)
   params = load_params(workdir, cell, seed, step)
   _require_shapes(params, arch)
@@ -78,15 +79,13 @@ def export(
   exact_match, diverged = _recorded(workdir, cell, seed, step)
   init_seed, data_seed = config.seeds.init_and_data_seed(seed)
   origin = {
-    "task": cell.task,
-    "width": cell.width,
-    "depth": cell.depth,
+    **cell.columns,
     "seed": seed,
     "init_seed": init_seed,
     "data_seed": data_seed,
     "root_seed": config.root_seed,
     "step": step,
-    "identity_hash": identity_hash(config),
+    "identity_hash": identity_hash(experiment),
     "compute_dtype": config.train.compute_dtype,
     "diverged": diverged,
     "exact_match": {str(n): score for n, score in exact_match.items()},

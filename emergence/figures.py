@@ -7,13 +7,14 @@ from which on a seed is drawn dark.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emergence import drawing, ridges
+from emergence.config import axes_of, axis_text
 from emergence.drawing import seed_lines
 from emergence.ridges import Ridge
 from emergence.statistics import success, summary
@@ -62,14 +63,16 @@ def length_curves(
     threshold: the least score of a success.
     max_train_length: marked where given: the longest length in training.
   """
-  final = frame.query("step == step.max()")
+  final = summary.final_rows(frame)
+  final = final[final["test_length"].notna()]
   lengths = sorted(set(final["test_length"]))
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
     curves = _curves(final, cell, "test_length", "exact_match")
     seed_lines(axes, *curves, _seed_colors(cell, threshold), len(final))
-    if max_train_length is not None:
-      axes.axvline(max_train_length, color="0.35", linestyle=":", linewidth=0.8)
+    longest = cell.columns.get("task.max_train_length", max_train_length)
+    if longest is not None:
+      axes.axvline(longest, color="0.35", linestyle=":", linewidth=0.8)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_xticks([lengths[0], lengths[-1]])
@@ -96,7 +99,7 @@ def training_curves(
       drawn on a logarithmic axis.
     threshold: the least score of a success.
   """
-  rows = frame.query(f"test_length == {test_length}")
+  rows = cast(Any, frame[frame["test_length"] == test_length])
   is_share = metric in ("exact_match", "token_accuracy")
   last = int(rows["step"].to_numpy().max())
 
@@ -174,12 +177,18 @@ def exact_match_against_nll(
 
 
 class _FinalCell(NamedTuple):
-  """One cell after the last update, at one test length."""
+  """One cell after its last step, at one test length.
 
-  task: str
-  width: int
-  depth: int
+  Attributes:
+    columns: the columns that name it.
+    axis: the one along which cells are compared.
+    others: the other axes by which groups are told apart.
+    rows: its records, one a seed.
+  """
+
+  columns: dict[str, Any]
   axis: str
+  others: tuple[str, ...]
   rows: Any
 
   @property
@@ -187,27 +196,30 @@ class _FinalCell(NamedTuple):
     return self.rows["exact_match"].to_numpy(float)
 
   @property
-  def group(self) -> int:
-    return self.width if self.axis == "depth" else self.depth
+  def group(self) -> tuple:
+    return tuple(self.columns[name] for name in self.others)
 
   @property
   def group_name(self) -> str:
-    other = "width" if self.axis == "depth" else "depth"
-    return f"{other} {self.group}"
+    return self._name(self.others)
 
   @property
   def scale_name(self) -> str:
-    return f"{self.axis} {self.depth if self.axis == 'depth' else self.width}"
+    return self._name([self.axis])
+
+  def _name(self, axes: Sequence[str]) -> str:
+    return ", ".join(f"{axis} {axis_text(self.columns[axis])}" for axis in axes)
 
 
 def _final_cells(frame: "pd.DataFrame", test_length: int) -> list[_FinalCell]:
   found = summary.final_cells(frame, test_length)
-  axis = summary.scale_axis(
-    [{"width": width, "depth": depth} for (_, width, depth), _ in found]
-  )
-  cells = [_FinalCell(*key, axis, rows) for key, rows in found]
-  other = "depth" if axis == "width" else "width"
-  return sorted(cells, key=lambda c: (getattr(c, other), getattr(c, axis)))
+  rows = [columns for columns, _ in found]
+  axis = summary.scale_axis(rows)
+  others = [name for name in axes_of(frame.columns) if name != axis]
+  varying = [name for name in others if len({row[name] for row in rows}) > 1]
+  names = tuple(varying or others[:1])
+  cells = [_FinalCell(columns, axis, names, rows) for columns, rows in found]
+  return sorted(cells, key=lambda c: (c.group, c.columns[axis]))
 
 
 def _by_group(cells: Sequence[_FinalCell]) -> list[list[_FinalCell]]:
@@ -235,7 +247,7 @@ def _curves(
   rows: "pd.DataFrame", cell: _FinalCell, x: str, y: str
 ) -> tuple[np.ndarray, np.ndarray]:
   """Points [N] and, for each seed in the order of the cell, values [S, N]."""
-  own = rows.query(f"width == {cell.width} and depth == {cell.depth}")
+  own = summary.rows_of_cell(rows, cell.columns)
   table = own.pivot(index="seed", columns=x, values=y)
   table = table.reindex(cell.rows["seed"])
   return table.columns.to_numpy(float), table.to_numpy(float)

@@ -1,55 +1,77 @@
-"""What of a config is trained, and its hash, stored with every record."""
+"""What of a config is trained, and its hash, stored with every record.
+
+A key at its default does not enter the hash. So a key that is added to the
+config later leaves the hashes of old work directories as they are, and the
+defaults of identity keys must never change.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
-from emergence.config import Cell, Config
-from emergence.config_dict import to_dict
+from emergence.config import Cell, Config, cell_config
+from emergence.config_dict import config_keys, to_dict
+
+# What is wanted of an experiment, and how the work is cut.
+_NOT_IDENTITY = (
+  "seeds.count",
+  "seeds.first",
+  "seeds.num_init",
+  "seeds.block",
+  "grid.widths",
+  "grid.depths",
+)
 
 
 def identity(config: Config) -> dict[str, Any]:
-  """What is trained, without how much of it: the part that is hashed."""
+  """What is trained, without how much of it: the value of each config key.
+
+  Of keys that are axes only the names count, under `grid.axes`.
+  """
   plain = to_dict(config)
-  del plain["grid"]
-  request = ["count", "first", "num_init"]
+  axes = [name for name, _ in config.grid.axes]
+  left_out = {*_NOT_IDENTITY, *axes}
   if config.seeds.design != "crossed":
-    request.append("num_data")
-  for field in request:
-    del plain["seeds"][field]
-  return plain
+    left_out.add("seeds.num_data")
+  found = {}
+  for key in config_keys():
+    if key not in left_out:
+      *section, field = key.split(".")
+      found[key] = (plain[section[0]] if section else plain)[field]
+  found["grid.axes"] = axes
+  return found
 
 
 def identity_hash(config: Config) -> str:
-  """Hash of everything but the request; the same for all cells."""
+  """Hash of the identity; the same for all cells."""
   return _hash(identity(config))
 
 
 def cell_hash(config: Config, cell: Cell) -> str:
-  """Hash of what defines one cell: the identity with its width and depth."""
-  return _hash(identity(config) | {"width": cell.width, "depth": cell.depth})
+  """Hash of what defines one cell: the identity of its config, with its width
+  and depth. What a config says of other widths does not count."""
+  config = cell_config(config, cell)
+  found = identity(config)
+  del found["train.learning_rate_by_width"]
+  found["train.learning_rate"] = config.train.learning_rate_at(cell.width)
+  return _hash(found | {"width": cell.width, "depth": cell.depth})
 
 
 def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
   """The first identity key in which two configs differ, and both values."""
-  flat_a, flat_b = _flatten(identity(a)), _flatten(identity(b))
-  for key in [*flat_a, *(k for k in flat_b if k not in flat_a)]:
-    if flat_a.get(key) != flat_b.get(key):
-      return key, flat_a.get(key), flat_b.get(key)
+  of_a, of_b = identity(a), identity(b)
+  for key in config_keys():
+    if of_a.get(key) != of_b.get(key):
+      return key, of_a.get(key), of_b.get(key)
   return None
 
 
-def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for key, value in plain.items():
-    if isinstance(value, Mapping) and key != "learning_rate_by_width":
-      flat |= _flatten(value, f"{prefix}{key}.")
-    else:
-      flat[prefix + key] = value
-  return flat
-
-
-def _hash(plain: Mapping[str, Any]) -> str:
-  text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+def _hash(values: dict[str, Any]) -> str:
+  defaults = identity(Config())
+  changed = {
+    key: value
+    for key, value in values.items()
+    if key not in defaults or value != defaults[key]
+  }
+  text = json.dumps(changed, sort_keys=True, separators=(",", ":"))
   return hashlib.sha256(text.encode()).hexdigest()[:16]

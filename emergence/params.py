@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from emergence.config import Cell, Config
+from emergence.config import Cell, Config, cell_config
 from emergence.model import Params
 from emergence.records import consecutive_runs, read_config, write_atomically
 
@@ -76,7 +76,7 @@ def load_params(
 
   Args:
     workdir: a work directory written with `--keep_params=final` or `all`.
-    cell: the cell, such as Cell("count", 16, 4).
+    cell: the cell, such as Cell.parse("count/width-16/depth-4").
     seed: the seed index.
     step: updates done; those of a finished seed where None.
 
@@ -93,13 +93,14 @@ def load_params(
       f"no parameters of {cell} seed {seed} in {workdir / 'params'}; sweep into"
       " a new directory with --keep_params=final or all to keep them"
     )
-  wanted = read_config(workdir).train.steps if step is None else step
-  if wanted not in found:
+  if step is None:
+    step = cell_config(read_config(workdir), cell).train.steps
+  if step not in found:
     raise ValueError(
-      f"no parameters of {cell} seed {seed} after {wanted} steps in"
+      f"no parameters of {cell} seed {seed} after {step} steps in"
       f" {workdir / 'params'}, only after {sorted(found)}"
     )
-  path = found[wanted]
+  path = found[step]
   first, _ = _seed_range(path.parent)
   content = path.read_bytes()
   try:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -113,7 +113,6 @@ def run(
   program: Program,
   blocks: Sequence[Sequence[int]],
   starts: Sequence[BlockState | None] | None = None,
-  given_up: Collection[int] = (),
   seconds_between_stops: float = 1.0,
 ) -> Iterator[Stop]:
   """Trains blocks of seeds, stopping at every evaluation and now and then.
@@ -127,7 +126,6 @@ def run(
     blocks: at most num_blocks groups of at most seeds.block seed indices, one
       group a device.
     starts: where each block goes on; at the beginning where None.
-    given_up: places of blocks to train no further; may grow between two stops.
     seconds_between_stops: about how long one call of the program may take.
   """
   config = program.config
@@ -137,7 +135,7 @@ def run(
     goals = {
       i: config.eval_steps[num]
       for i, num in enumerate(training.num_evaluated)
-      if num < len(config.eval_steps) and i not in given_up
+      if num < len(config.eval_steps)
     }
     if not goals:
       return

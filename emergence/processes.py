@@ -5,19 +5,15 @@ and calls the same functions here in the same order. The first one decides, and
 writes what all share. With one process everything here is free.
 """
 
-import atexit
 import contextlib
 import json
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
-
-from emergence import relay
 
 Array = jax.Array
 # A jax.Device; the name jax exports is no type to type checkers.
@@ -36,7 +32,6 @@ def join(
   num_processes: int | None = None,
   process_id: int | None = None,
   num_cpu_devices: int | None = None,
-  on_loss: Callable[[Exception], object] = lambda error: None,
 ) -> None:
   """Joins the processes, before anything touches a device.
 
@@ -47,8 +42,6 @@ def join(
     process_id: which one this is, from 0.
     num_cpu_devices: devices of this process where they are CPUs; where None, as
       many as srun gives cores to a task, or one.
-    on_loss: called in a thread of its own when the first process is gone; the
-      runtime aborts this one as soon as it returns.
 
   Raises:
     ValueError: nothing says what the processes are, or something impossible.
@@ -56,71 +49,22 @@ def join(
   """
   cores = int(os.environ.get("SLURM_CPUS_PER_TASK", 1))
   jax.config.update("jax_num_cpu_devices", num_cpu_devices or cores)
-  # It would take SIGTERM from us, who save and stop in all processes.
+  # Disable JAX's SIGTERM handler: we checkpoint on SIGTERM ourselves.
   jax.config.update("jax_enable_preemption_service", False)
-  address, num_processes, process_id = _find(
-    coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"),
-    num_processes,
-    process_id,
-  )
-  first = relay.parse_address(address)
-  has_joined = threading.Event()
-  if process_id and not _is_encrypted():
-    address = relay.open_relay(
-      first,
-      lambda: on_loss(RuntimeError(_LOST)) if has_joined.is_set() else None,
-    )
-    _reach_without_proxy(address)
-  jax.distributed.initialize(
-    address,
-    num_processes,
-    process_id,
-    initialization_timeout=_START_SECONDS,
-    local_device_ids=gpus_of_task(os.environ),
-  )
-  # Until now, the runtime has tried again whatever was lost.
-  has_joined.set()
-  # Before JAX leaves the others at exit.
-  atexit.register(has_joined.clear)
-
-
-def _is_encrypted() -> bool:
-  """Whether the runtime wants a certificate of the address that it is given."""
-  return bool(getattr(jax.config, "jax_mtls_cert_file", None))
-
-
-def _reach_without_proxy(address: str) -> None:
-  """Keeps the runtime from asking a proxy of the site for this machine."""
-  proxies = {"grpc_proxy", "https_proxy", "http_proxy"}
-  if not proxies & {name.lower() for name in os.environ}:
-    return  # JAX warns of all such variables.
-  names = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
-  direct = next(filter(None, map(os.environ.get, names)), None)
-  host, _ = relay.parse_address(address)
-  os.environ[names[0]] = ",".join(filter(None, [direct, host]))
-
-
-def _find(
-  address: str | None, num_processes: int | None, process_id: int | None
-) -> tuple[str, int, int]:
-  """The same, with what `jax.distributed.initialize` would find for None."""
-  # No public name leads there; so nothing else here depends on it.
-  from jax._src.clusters import ClusterEnv
-
-  address, num_processes, process_id, _ = (
-    ClusterEnv.auto_detect_unset_distributed_params(
-      *(address, num_processes, process_id, None),
-      cluster_detection_method=None,
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      num_processes,
+      process_id,
       initialization_timeout=_START_SECONDS,
+      local_device_ids=gpus_of_task(os.environ),
     )
-  )
-  if address is None or num_processes is None or process_id is None:
+  except ValueError as error:
     raise ValueError(
       "--distributed: nothing says which processes there are; start them with"
       " srun or on all workers of a TPU slice, or give --coordinator,"
-      " --num_processes and --process_id"
-    )
-  return address, num_processes, process_id
+      f" --num_processes and --process_id ({error})"
+    ) from error
 
 
 def gpus_of_task(environment: Mapping[str, str]) -> list[int] | None:

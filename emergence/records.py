@@ -1,10 +1,10 @@
 """Per-seed records: a Parquet data set, one file per finished run of seeds.
 
-The layout is `records/count/width-32/depth-4/seeds-000000-000031.parquet`. A
-file is written once, under a hidden name and then renamed, and never changed:
-that it is there means that its seeds are finished. Folder names carry no
-`=`, the columns are in the files, so `pandas.read_parquet("DIR/records")` and
-its like read everything.
+The layout is `records/count/width-32/depth-4/seeds-000000-000031.parquet`, with
+a further folder for each further axis of the grid. A file is written once,
+under a hidden name and then renamed, and never changed: that it is there means
+that its seeds are finished. Folder names carry no `=`, the columns are in the
+files, so `pandas.read_parquet("DIR/records")` and its like read everything.
 """
 
 import functools
@@ -15,25 +15,22 @@ import platform
 import subprocess
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 from etils import epath
 
-from emergence import records_file
-from emergence.config import Cell, Config
+from emergence import locks, records_file, remote
+from emergence.config import Cell, Config, axes_of
 from emergence.config_dict import from_dict, to_dict
 from emergence.identity import cell_hash, identity_hash
-from emergence.records_file import SCHEMA, read_provenance, seeds_of_file
+from emergence.records_file import read_provenance, seeds_of_file
 from emergence.remote import is_remote
 
 if TYPE_CHECKING:
   import pandas as pd
 
   from emergence.population import Snapshot
-
-# The columns that name a row.
-_KEY = ["task", "width", "depth", "seed", "step", "test_length"]
 
 
 def to_table(
@@ -43,7 +40,7 @@ def to_table(
   seeds: Sequence[int],
   snapshots: Iterable["Snapshot"],
 ) -> pa.Table:
-  """Rows of some seeds of one cell, in the order seed, step, test length.
+  """Rows of some seeds of one cell, in the order seed, step, test set.
 
   Args:
     config: the experiment.
@@ -52,24 +49,36 @@ def to_table(
     seeds: the S seed indices, in the order of the snapshots' axis S.
     snapshots: the population at each evaluation step.
   """
+  snapshots = list(snapshots)
   rows = []
   for i, seed in enumerate(seeds):
     init_seed, data_seed = config.seeds.init_and_data_seed(seed)
+    run = {
+      **cell.columns,
+      "num_params": num_params,
+      "seed": seed,
+      "init_seed": init_seed,
+      "data_seed": data_seed,
+    }
     for snapshot in snapshots:
       loss = None if snapshot.step == 0 else float(snapshot.train_loss[i])
-      for p, test_length in enumerate(config.task.test_lengths):
+      for p, length in enumerate(config.task.test_lengths):
         rows.append(
-          (*cell, num_params, seed, init_seed, data_seed)
-          + (snapshot.step, test_length)
-          + tuple(float(score[i, p]) for score in snapshot.scores)
-          + (loss, bool(snapshot.diverged[i]))
+          {
+            **run,
+            "step": snapshot.step,
+            "test_set": records_file.name_of_length(length),
+            "test_length": length,
+            **{
+              metric: float(score[i, p])
+              for metric, score in snapshot.scores._asdict().items()
+            },
+            "train_loss": loss,
+            "diverged": bool(snapshot.diverged[i]),
+          }
         )
-  columns = zip(*rows, strict=True)
-  arrays = [
-    pa.array(column, field.type)
-    for column, field in zip(columns, SCHEMA, strict=True)
-  ]
-  return pa.Table.from_arrays(arrays, schema=SCHEMA)
+  axes = [name for name, _ in cell.axes]
+  return pa.Table.from_pylist(rows, records_file.schema(axes))
 
 
 def write(
@@ -77,7 +86,9 @@ def write(
 ) -> None:
   """Writes finished seeds, one file per run of consecutive indices.
 
-  Seeds that another process has finished meanwhile are left out.
+  Seeds that another process has finished meanwhile are left out; a lock keeps
+  two processes from finding out at the same time, where the file system has
+  locks.
 
   Args:
     workdir: the work directory.
@@ -88,17 +99,18 @@ def write(
   folder = workdir / "records" / str(cell)
   folder.mkdir(parents=True, exist_ok=True)
   seeds = table["seed"].to_numpy()
-  missing = set(seeds.tolist()) - set(_files_by_seed(folder))
-  for run in consecutive_runs(sorted(missing)):
-    rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
-    write_atomically(
-      folder / records_file.name(run[0], run[-1]),
-      records_file.encode(rows, provenance),
-    )
+  with locks.held(workdir, cell, "records"):
+    missing = set(seeds.tolist()) - recorded_seeds(workdir, cell)
+    for run in consecutive_runs(sorted(missing)):
+      rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
+      write_atomically(
+        folder / records_file.name(run[0], run[-1]),
+        records_file.encode(rows, provenance),
+      )
 
 
 def read(workdir: epath.PathLike) -> "pd.DataFrame":
-  """All records of a work directory, sorted by cell, seed, step, test length.
+  """All records of a work directory, sorted by cell, seed, step, test set.
 
   Raises:
     ValueError: there are none, a file is damaged, or two hold the same seed.
@@ -106,43 +118,35 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   """
   import pandas as pd
 
-  folder = epath.Path(workdir) / "records"
+  workdir = epath.Path(workdir)
   frames = []
-  for path in _require_files(workdir):
+  for path in require_files(workdir):
     table, provenance = records_file.read(path)
+    cell = cell_of_file(workdir, path)
     if "config" in provenance:
       config = records_file.config_of(path, provenance)
-      records_file.require_complete(path, table, cell_of_file(path), config)
-    frames.append(records_file.to_frame(table))
-  frame = pd.concat(frames, ignore_index=True)
-  twice = frame[frame.duplicated(_KEY)]
-  if len(twice):
-    row = twice.iloc[0]
-    cell = Cell(row["task"], row["width"], row["depth"])
-    files = _files_by_seed(folder / str(cell)).get(row["seed"], [folder])
+      records_file.require_complete(path, table, cell, config)
+    frame = records_file.to_frame(table)
+    frames.append(frame.assign(file=str(path)))
+  axes = {tuple(axes_of(frame.columns)) for frame in frames}
+  if len(axes) > 1:
     raise ValueError(
-      f"seed {row['seed']} stands in {' and in '.join(map(str, files))}; two"
-      " processes trained it: delete one of the files, and the same sweep"
+      f"{workdir / 'records'} holds records of different axes:"
+      f" {' and '.join(', '.join(names) for names in sorted(axes))}"
+    )
+  frame = pd.concat(frames, ignore_index=True)
+  cell_key = ["task", *axes.pop()]
+  key = [*cell_key, "seed", "step", "test_set"]
+  twice = cast(Any, frame[frame.duplicated(key, keep=False)])
+  if len(twice):
+    first = twice.sort_values(key).iloc[:2]
+    raise ValueError(
+      f"seed {first['seed'].iloc[0]} stands in {' and in '.join(first['file'])}"
+      "; two processes trained it: delete one of the files, and the same sweep"
       " trains what else was in it"
     )
-  return frame.sort_values(_KEY, ignore_index=True)
-
-
-def read_files(
-  workdir: epath.PathLike,
-) -> list[tuple[epath.Path, "pd.DataFrame"]]:
-  """Each records file of a work directory and its rows, sorted by path.
-
-  Unlike `read` it takes files that were moved or renamed.
-
-  Raises:
-    ValueError: there are none, or a file is damaged.
-    OSError: the machine cannot read a file.
-  """
-  return [
-    (path, records_file.to_frame(records_file.read(path).table))
-    for path in _require_files(workdir)
-  ]
+  order = [*cell_key, "seed", "step", "test_length", "test_set"]
+  return frame.drop(columns="file").sort_values(order, ignore_index=True)
 
 
 def read_seed(
@@ -165,15 +169,24 @@ def files(workdir: epath.PathLike) -> list[epath.Path]:
   folder = epath.Path(workdir) / "records"
   return [
     path
-    for path in sorted(folder.glob("*/*/*/*.parquet"))
+    for path in remote.glob_below(folder, "seeds-*.parquet")
     if records_file.is_named_like_one(path)
   ]
 
 
-def cell_of_file(path: epath.Path) -> Cell:
+def require_files(workdir: epath.PathLike) -> list[epath.Path]:
+  """The paths of all records files; ValueError where there are none."""
+  found = files(workdir)
+  if not found:
+    raise ValueError(f"no records in {epath.Path(workdir) / 'records'}")
+  return found
+
+
+def cell_of_file(workdir: epath.PathLike, path: epath.Path) -> Cell:
   """The cell that a file's folder names; ValueError where it names none."""
+  folder = epath.Path(workdir) / "records"
   try:
-    return Cell.parse("/".join(path.parts[-4:-1]))
+    return Cell.parse("/".join(path.relative_to(folder).parts[:-1]))
   except ValueError as error:
     raise ValueError(f"{path} lies in no folder of records: {error}") from error
 
@@ -247,7 +260,9 @@ def require_cell(
 
 def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
   """The seeds of a cell that have records, going by the names of the files."""
-  return set(_files_by_seed(workdir / "records" / str(cell)))
+  folder = workdir / "records" / str(cell)
+  remote.look_anew(folder)
+  return set(_files_by_seed(folder))
 
 
 def make_provenance(
@@ -331,13 +346,6 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
     else:
       runs.append([seed])
   return runs
-
-
-def _require_files(workdir: epath.PathLike) -> list[epath.Path]:
-  found = files(workdir)
-  if not found:
-    raise ValueError(f"no records in {epath.Path(workdir) / 'records'}")
-  return found
 
 
 def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:

@@ -1,32 +1,39 @@
 """One file of records: its columns, its bytes, and whether it is whole.
 
-The file is Parquet. Its metadata hold where the rows come from, and a SHA-256
-of the whole file as it is with zeros in place of that digest: page checksums
-alone would miss a flipped bit in the footer, which names columns and types.
+The file is Parquet with page checksums. Its metadata hold the provenance of the
+rows as JSON, and the SHA-256 of that JSON; the provenance names the columns, so
+that a flipped bit in the name of one is noticed too.
 """
 
 import hashlib
 import itertools
 import json
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
-from emergence.config import Cell, Config
+from emergence.config import (
+  AxisValue,
+  Cell,
+  Config,
+  axes_of,
+  axis_kinds,
+  cell_config,
+)
 from emergence.config_dict import from_dict
 
 if TYPE_CHECKING:
   import pandas as pd
 
+# Raised when the meaning of a column changes; columns that are new need none.
+SCHEMA_VERSION = 1
+
 _METADATA_KEY = b"emergence"
-_DIGEST_KEY = "emergence_sha256"
-_NO_DIGEST = "0" * 64
-# The key, a field header and the length 64 of Thrift's compact protocol, and
-# the digest.
-_DIGEST = re.compile(_DIGEST_KEY.encode() + b"\x18@(.{64})", re.DOTALL)
+_DIGEST_KEY = b"emergence_sha256"
 _FILE_NAME = re.compile(r"seeds-(\d{6,})-(\d{6,})\.parquet")
 
 
@@ -34,47 +41,54 @@ def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
   return pa.field(name, kind, metadata={"description": description})
 
 
-SCHEMA = pa.schema(
-  [
-    _field("task", pa.string(), "name of the task"),
-    _field("width", pa.int32(), "dimension of the residual stream"),
-    _field("depth", pa.int32(), "number of layers"),
-    _field("num_params", pa.int64(), "trained parameters of one model"),
-    _field("seed", pa.int32(), "index of the run within its cell"),
-    _field("init_seed", pa.int32(), "seed of the initialization"),
-    _field("data_seed", pa.int32(), "seed of the data stream"),
-    _field("step", pa.int32(), "updates done"),
-    _field("test_length", pa.int32(), "length of the test items"),
-    _field("exact_match", pa.float32(), "share of items answered right, 0..1"),
-    _field(
-      "token_accuracy", pa.float32(), "share of answer tokens right, 0..1"
-    ),
-    _field("nll_mean", pa.float32(), "nats per answer token, mean over items"),
-    _field("nll_sum", pa.float32(), "nats per answer, mean over items"),
-    _field(
-      "min_token_log_prob",
-      pa.float32(),
-      "log-probability of an item's least likely token, mean over items",
-    ),
-    _field(
-      "train_loss",
-      pa.float32(),
-      "mean loss since the evaluation before, in nats; null at step 0",
-    ),
-    _field(
-      "diverged",
-      pa.bool_(),
-      "a parameter, the loss or a likelihood was not finite, then or before",
-    ),
-  ]
+_SCALES = [
+  _field("width", pa.int32(), "dimension of the residual stream"),
+  _field("depth", pa.int32(), "number of layers"),
+]
+_RUN = [
+  _field("num_params", pa.int64(), "trained parameters of one model"),
+  _field("seed", pa.int32(), "index of the run within its cell"),
+  _field("init_seed", pa.int32(), "seed of the initialization"),
+  _field("data_seed", pa.int32(), "seed of the data stream"),
+  _field("step", pa.int32(), "training steps done"),
+  _field("test_set", pa.string(), "name of the test items"),
+  _field("test_length", pa.int32(), "their length, null where they have none"),
+]
+_METRICS = [
+  _field("exact_match", pa.float32(), "share of items answered right, 0..1"),
+  _field("token_accuracy", pa.float32(), "share of answer tokens right, 0..1"),
+  _field("nll_mean", pa.float32(), "nats per answer token, mean over items"),
+  _field("nll_sum", pa.float32(), "nats per answer, mean over items"),
+  _field(
+    "min_token_log_prob",
+    pa.float32(),
+    "log-probability of an item's least likely token, mean over items",
+  ),
+  _field(
+    "train_loss",
+    pa.float32(),
+    "mean loss since the evaluation before, in nats; null at step 0",
+  ),
+]
+_DIVERGED = _field(
+  "diverged",
+  pa.bool_(),
+  "a parameter, the loss or a likelihood was not finite, then or before",
 )
-_NULLABLE = {"train_loss"}
+METRICS = tuple(field.name for field in _METRICS)
+_NULLABLE = {"train_loss", "test_length"}
 _LEAST = {
   "width": 1,
   "depth": 1,
   "num_params": 1,
   "test_length": 1,
 } | dict.fromkeys(("seed", "init_seed", "data_seed", "step"), 0)
+_ARROW_KINDS = {
+  int: pa.int64(),
+  float: pa.float64(),
+  bool: pa.bool_(),
+  str: pa.string(),
+}
 # What is read of a provenance, where it is there.
 _PROVENANCE_KINDS = {
   "identity_hash": str,
@@ -82,7 +96,20 @@ _PROVENANCE_KINDS = {
   "config": dict,
   "block": int,
   "num_devices": int,
+  "schema_version": int,
+  "columns": list,
 }
+
+
+def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
+  """The columns of records of cells with some axes, named as in the config."""
+  others = [
+    _field(name, _ARROW_KINDS[axis_kinds()[name]], f"config key {name}")
+    for name in axes
+    if name not in ("width", "depth")
+  ]
+  task = _field("task", pa.string(), "name of the task")
+  return pa.schema([task, *_SCALES, *others, *_RUN, *_METRICS, _DIVERGED])
 
 
 class DamagedError(ValueError):
@@ -107,12 +134,20 @@ class RecordsFile(NamedTuple):
   """What a file of records holds.
 
   Attributes:
-    table: rows with the columns of `SCHEMA`.
-    provenance: what `encode` was given; empty where the file has none.
+    table: rows with the columns of `schema`. A metric that the file lacks,
+      because it was added later, is null.
+    provenance: what `encode` was given, `schema_version` and `columns`; empty
+      where another program wrote the file.
   """
 
   table: pa.Table
   provenance: dict[str, Any]
+
+  @property
+  def lacking(self) -> list[str]:
+    """The metrics that the file does not have."""
+    rows = self.table.num_rows
+    return [m for m in METRICS[:-1] if self.table[m].null_count == rows]
 
 
 def name(first: int, last: int) -> str:
@@ -135,16 +170,22 @@ def seeds_of_file(path: epath.PathLike) -> range:
 
 def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
   """The bytes of a file; the same rows and provenance are the same bytes."""
-  metadata = {_METADATA_KEY: json.dumps(provenance, sort_keys=True).encode()}
-  table = table.replace_schema_metadata(metadata)
+  provenance = provenance | {
+    "schema_version": SCHEMA_VERSION,
+    "columns": table.schema.names,
+  }
+  text = json.dumps(provenance, sort_keys=True).encode()
+  digest = hashlib.sha256(text).hexdigest().encode()
+  metadata = {_METADATA_KEY: text, _DIGEST_KEY: digest}
   sink = pa.BufferOutputStream()
-  # Page checksums are for other tools, which do not know our digest.
-  with pq.ParquetWriter(sink, table.schema, write_page_checksum=True) as writer:
-    writer.write_table(table)
-    writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
-  content = sink.getvalue().to_pybytes()
-  (match,) = _DIGEST.finditer(content)
-  return _with_digest(content, match, hashlib.sha256(content).hexdigest())
+  pq.write_table(
+    table.replace_schema_metadata(metadata),
+    sink,
+    write_page_checksum=True,
+    # They would be one more thing in the file that could be wrong.
+    write_statistics=False,
+  )
+  return sink.getvalue().to_pybytes()
 
 
 def read(path: epath.Path) -> RecordsFile:
@@ -174,23 +215,26 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
     DamagedError: it is not whole, or not a table of records.
     ValueError: its provenance is none of ours.
   """
-  _require_digest(path, content)
   try:
     file = pq.ParquetFile(
       pa.BufferReader(content), page_checksum_verification=True
     )
     # A machine that refuses a thread would pass for damage.
     table = file.read(use_threads=False)
+    table.validate(full=True)
   except MemoryError:
     raise
   except Exception as error:  # Which one depends on which bytes are wrong.
-    raise DamagedError(path, _one_line(error)) from error
+    raise DamagedError(path, _reason(content, error)) from error
   provenance = _provenance(path, table.schema.metadata)
+  columns = provenance.get("columns", table.schema.names)
+  if columns != table.schema.names:
+    raise DamagedError(path, "its columns are not those that were written")
   return RecordsFile(_require_records(path, table), provenance)
 
 
 def read_provenance(path: epath.Path) -> dict[str, Any]:
-  """The provenance in a whole file; empty where it has none.
+  """The provenance in a file, whose rows are not read; empty if it has none.
 
   Raises:
     DamagedError: the file is not whole.
@@ -198,13 +242,12 @@ def read_provenance(path: epath.Path) -> dict[str, Any]:
     OSError: the machine cannot read it.
   """
   content = path.read_bytes()
-  _require_digest(path, content)
   try:
     metadata = pq.read_schema(pa.BufferReader(content)).metadata
   except MemoryError:
     raise
   except Exception as error:
-    raise DamagedError(path, _one_line(error)) from error
+    raise DamagedError(path, _reason(content, error)) from error
   return _provenance(path, metadata)
 
 
@@ -234,17 +277,15 @@ def require_complete(
     cell: the cell of its folder.
     config: the experiment, which says at which steps and lengths they are.
   """
-  for column, value in cell._asdict().items():
-    if set(table[column].unique().to_pylist()) != {value}:
-      raise DamagedError(path, f"it holds rows of another {column}")
-  key = ("seed", "step", "test_length")
+  require_cell_columns(path, table, cell)
+  config = cell_config(config, cell)
+  key = ("seed", "step", "test_set")
   found = sorted(
     zip(*(table[column].to_pylist() for column in key), strict=True)
   )
+  sets = sorted(map(name_of_length, config.task.test_lengths))
   expected = list(
-    itertools.product(
-      seeds_of_file(path), config.eval_steps, sorted(config.task.test_lengths)
-    )
+    itertools.product(seeds_of_file(path), config.eval_steps, sets)
   )
   if found == expected:
     return
@@ -253,41 +294,54 @@ def require_complete(
     ("should not have", set(found) - set(expected)),
   ]:
     if rows:
-      seed, step, length = min(rows)
+      seed, step, test_set = min(rows)
       raise DamagedError(
-        path, f"it {wrong} seed {seed}, step {step}, test length {length}"
+        path, f"it {wrong} seed {seed}, step {step}, test set {test_set}"
       )
   raise DamagedError(path, "it has rows twice")
 
 
-def _with_digest(content: bytes, match: re.Match[bytes], digest: str) -> bytes:
-  return content[: match.start(1)] + digest.encode() + content[match.end(1) :]
+def require_cell_columns(path: epath.Path, table: pa.Table, cell: Cell) -> None:
+  """Raises DamagedError where a file has other axes, or rows of another cell.
+
+  Args:
+    path: the file.
+    table: its rows.
+    cell: the cell of its folder.
+  """
+  if {*axes_of(table.schema.names)} != {name for name, _ in cell.axes}:
+    raise DamagedError(path, "it has other axes than its folder")
+  for column, value in cell.columns.items():
+    if _values(table, column) != {value}:
+      raise DamagedError(path, f"it holds rows of another {column}")
 
 
-def _require_digest(path: epath.Path, content: bytes) -> None:
-  """Raises DamagedError where a file has a digest, and another content."""
-  if not content:
-    raise DamagedError(path, "it is empty")
-  match = _DIGEST.search(content)
-  if match is None:
-    return  # Written by another program; what can be checked is what is read.
-  zeroed = _with_digest(content, match, _NO_DIGEST)
-  if hashlib.sha256(zeroed).hexdigest().encode() != match[1]:
-    raise DamagedError(path, "its content does not match its SHA-256")
+def name_of_length(length: int) -> str:
+  """The name of the test set of all items of a length."""
+  return f"length-{length}"
+
+
+def _values(table: pa.Table, column: str) -> set[AxisValue]:
+  return set(table[column].unique().to_pylist())
 
 
 def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
-  """The columns of `SCHEMA`, whose types and ranges hold."""
-  missing = set(SCHEMA.names) - set(table.schema.names)
-  if missing:
-    raise DamagedError(
-      path, f"it lacks the columns {', '.join(sorted(missing))}"
-    )
-  if len(set(table.schema.names)) < len(table.schema.names):
+  """The columns of `schema`, whose types and ranges hold."""
+  names = table.schema.names
+  if len(set(names)) < len(names):
     raise DamagedError(path, "two of its columns have the same name")
+  wanted = schema(axes_of(names))
+  missing = set(wanted.names) - set(names)
+  if required := missing - set(METRICS):
+    raise DamagedError(
+      path, f"it lacks the columns {', '.join(sorted(required))}"
+    )
   if not table.num_rows:
     raise DamagedError(path, "it has no rows")
-  for field in SCHEMA:
+  for field in wanted:
+    if field.name in missing:
+      table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+      continue
     column = table[field.name]
     # Some table tools write texts with large offsets.
     same = column.type == field.type or (
@@ -300,15 +354,20 @@ def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
     if column.null_count and field.name not in _NULLABLE:
       raise DamagedError(path, f"its column {field.name} has nulls")
     least = _LEAST.get(field.name)
-    if least is not None and min(column.unique().to_pylist()) < least:
+    present = column.drop_null().unique().to_pylist()
+    if least is not None and min(present, default=least) < least:
       raise DamagedError(path, f"a {field.name} in it is below {least}")
-  return table.select(SCHEMA.names).cast(SCHEMA)
+  return table.select(wanted.names).cast(wanted)
 
 
 def _provenance(
   path: epath.Path, metadata: dict[bytes, bytes] | None
 ) -> dict[str, Any]:
-  text = (metadata or {}).get(_METADATA_KEY, b"{}")
+  metadata = metadata or {}
+  text = metadata.get(_METADATA_KEY, b"{}")
+  digest = metadata.get(_DIGEST_KEY, b"")
+  if digest and digest != hashlib.sha256(text).hexdigest().encode():
+    raise DamagedError(path, "its provenance does not match its SHA-256")
   try:
     provenance = json.loads(text)
     if not isinstance(provenance, dict):
@@ -316,12 +375,18 @@ def _provenance(
     for key, kind in _PROVENANCE_KINDS.items():
       if type(provenance.get(key, kind())) is not kind:
         raise ValueError(f"its {key} is {provenance[key]!r:.40}")
+    if provenance.get("schema_version", 0) > SCHEMA_VERSION:
+      raise ValueError("a newer version of this program wrote it")
   except (RecursionError, ValueError) as error:
     raise ValueError(
       f"{path} does not say where its rows come from: {_one_line(error)}; move"
       " it away"
     ) from error
   return provenance
+
+
+def _reason(content: bytes, error: Exception) -> str:
+  return _one_line(error) if content else "it is empty"
 
 
 def _one_line(error: Exception) -> str:

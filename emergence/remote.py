@@ -2,11 +2,14 @@
 
 All paths are `etils.epath`, which reaches buckets through gcsfs. What a bucket
 holds are objects, not files: one appears whole when its upload ends, none can
-be appended to or renamed, and a folder is the beginning of names. Two machines
-cannot claim anything from each other there, see `claims`.
+be appended to or renamed, and a folder is the beginning of names. There are
+no locks in a bucket, see `locks`.
 """
 
+import contextlib
 import os
+
+from etils import epath
 
 # Whose exceptions are what the bucket or the way to it refuses, where they are
 # no OSError.
@@ -16,6 +19,34 @@ _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
 def is_remote(path: str | os.PathLike[str]) -> bool:
   """Whether a path is a URL such as gs://bucket/folder."""
   return "://" in str(path)
+
+
+def look_anew(folder: str | os.PathLike[str]) -> None:
+  """Makes the next listing of a folder show what other machines did to it.
+
+  An NFS client remembers for up to a minute which files a folder has. Setting
+  the folder's time makes the client ask.
+  """
+  if not is_remote(folder):
+    with contextlib.suppress(OSError):
+      os.utime(folder)
+
+
+def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
+  """The files of a folder and all below it whose names match, sorted.
+
+  `epath` has no pattern for any depth, because it would be slow in a bucket of
+  many folders; ours are few.
+
+  Args:
+    folder: need not exist.
+    pattern: of the name of a file, such as `*.parquet`.
+  """
+  found, level = list(folder.glob(pattern)), "*"
+  while any(True for _ in folder.glob(level)):
+    found += folder.glob(f"{level}/{pattern}")
+    level += "/*"
+  return sorted(found)
 
 
 def see_others(path: str | os.PathLike[str]) -> None:

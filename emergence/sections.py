@@ -4,7 +4,7 @@ Every number in a sentence is computed from the records it stands next to.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from etils import epath
@@ -13,7 +13,7 @@ from scipy import stats
 from emergence import budget, console, figures, records, run_sections
 from emergence import config as config_lib
 from emergence.analysis.words import count
-from emergence.config import Config
+from emergence.config import Config, axes_of, axis_text
 from emergence.report import Section, Table
 from emergence.statistics import success, summary
 
@@ -79,7 +79,7 @@ def introduction(sweep: Sweep) -> str:
     " become a little better, or do more of them break through? One run a"
     f" scale cannot tell. Here {num_seeds} {were} trained at"
     f" {count(len(rows), 'scale')}; at one scale they differ {varies}."
-    f" Training had lengths up to {config.task.max_train_length}; the question"
+    f" Training had lengths up to {_longest_trained(config)}; the question"
     f" is asked at length {length}."
   )
   if config.seeds.design == "crossed":
@@ -88,17 +88,22 @@ def introduction(sweep: Sweep) -> str:
       " intervals and p-values below, which take them to be, are too narrow."
     )
   cells = config_lib.cells(config)
-  asked = {(*cell, seed) for cell in cells for seed in config.seeds.requested}
-  final = sweep.frame.query("step == step.max()")
-  columns = [final[name] for name in ("task", "width", "depth", "seed")]
-  found = set(zip(*columns, strict=True))
+  asked = {
+    (*cell.columns.values(), seed)
+    for cell in cells
+    for seed in config.seeds.requested
+  }
+  final = summary.final_rows(sweep.frame)
+  columns = [*summary.cell_columns(final), "seed"]
+  found = set(final[columns].itertuples(index=False, name=None))
   status = f"{count(len(found), 'model')} of {len(asked)} are recorded"
   if found - asked:
     status = (
       f"{len(found & asked)} of the {count(len(asked), 'model')} that the"
       f" config asks for are recorded, and {len(found - asked)} others"
     )
-  empty = [cell for cell in cells if not any(m[:3] == cell for m in found)]
+  filled = {model[:-1] for model in found}
+  empty = [c for c in cells if tuple(c.columns.values()) not in filled]
   if empty:
     status += f"; {count(len(empty), 'scale')} without any"
   status += f"; {num_diverged} diverged"
@@ -131,13 +136,13 @@ def closing(sweep: Sweep) -> list[Section]:
 def _cells(sweep: Sweep) -> Section:
   config, rows = sweep.config, sweep.rows
   threshold = rows[0]["success_threshold"]
-  header = ["width", "depth", "parameters", "seeds", "diverged", "mean", "mode"]
+  axes = axes_of(rows[0])
+  header = [*axes, "parameters", "seeds", "diverged", "mean", "mode"]
   header += [f"P(≥\u00a0{threshold:.0%})", "95\u00a0% interval"]
   header += [f"mean of ≥\u00a0{threshold:.0%}", "seeds by tenth"]
   body = [
     [
-      str(row["width"]),
-      str(row["depth"]),
+      *(axis_text(row[axis]) for axis in axes),
       f"{row['num_params']:,}",
       str(row["n_seeds"]),
       str(row["n_diverged"]),
@@ -154,8 +159,8 @@ def _cells(sweep: Sweep) -> Section:
     "cells",
     "Scales",
     "One row a scale: exact match over its seeds at length"
-    f" {config.headline_length} after {config.train.steps:,} updates. A seed"
-    f" succeeds from {threshold:.0%} on.",
+    f" {config.headline_length} after its last training step. A seed succeeds"
+    f" from {threshold:.0%} on.",
     f"{threshold:.0%} is a convention, another threshold gives other"
     " probabilities. The interval is Wilson's, over seeds of this very setting."
     " The mode is the peak of a smoothed density and moves with the smoothing."
@@ -169,10 +174,8 @@ def _cells(sweep: Sweep) -> Section:
 def _length_curves(sweep: Sweep) -> Section:
   config, frame = sweep.config, sweep.frame
   split = _most_split(sweep.rows)
-  final = frame.query("step == step.max()")
-  own = final.query(
-    f"width == {split['width']} and depth == {split['depth']}"
-  ).groupby("test_length")["exact_match"]
+  final = summary.final_rows(frame)
+  own = summary.rows_of_cell(final, split).groupby("test_length")["exact_match"]
   ranges = [
     f"{scores.min():.2f} to {scores.max():.2f} at length {length}"
     for length, scores in own
@@ -190,7 +193,7 @@ def _length_curves(sweep: Sweep) -> Section:
     "Exact match by test length",
     f"Exact match over the seeds of {_name(split, sweep.rows)} goes from"
     f" {' and from '.join(shown)}. The dotted line is the longest length in"
-    f" training, {config.task.max_train_length}.",
+    f" training, {_longest_trained(config)}.",
     caveat,
     figure=figures.length_curves(
       frame,
@@ -204,17 +207,18 @@ def _training_curves(sweep: Sweep) -> Section:
   config = sweep.config
   threshold = sweep.rows[0]["success_threshold"]
   length = config.headline_length
-  rows = sweep.frame.query(f"test_length == {length}")
-  table = rows.pivot(
-    index=["width", "depth", "seed"], columns="step", values="exact_match"
+  frame = cast(Any, sweep.frame)
+  rows = frame[frame["test_length"] == length].sort_values("step")
+  rows = rows.assign(
+    reached=success.is_success(rows["exact_match"].to_numpy(), threshold)
   )
-  reached_SN = success.is_success(table.to_numpy(), threshold)
-  ends_S, ever_S = reached_SN[:, -1], reached_SN.any(axis=1)
-  steps_N = table.columns.to_numpy()
+  seed = [*summary.cell_columns(rows), "seed"]
+  reached_S = rows.groupby(seed)["reached"]
+  ends_S, ever_S = reached_S.last(), reached_S.any()
   num = int(ends_S.sum())
   sentence = f"No seed ends at {threshold:.0%} or more."
   if num:
-    first_S = steps_N[reached_SN[ends_S].argmax(axis=1)]
+    first_S = rows[rows["reached"]].groupby(seed)["step"].min()[ends_S]
     middle = int(np.quantile(first_S, 0.5, method="inverted_cdf"))
     sentence = (
       f"{count(num, 'seed')} end{'s' * (num == 1)} at {threshold:.0%} or more:"
@@ -240,23 +244,26 @@ def _training_curves(sweep: Sweep) -> Section:
 
 def _training_loss(sweep: Sweep) -> Section:
   rows, length = sweep.rows, sweep.config.headline_length
-  final = sweep.frame.query(f"test_length == {length} and step == step.max()")
+  final = summary.final_rows(sweep.frame)
+  final = final[final["test_length"] == length]
   finite = final[np.isfinite(final["train_loss"]) & ~final["diverged"]]
-  medians = finite.groupby(["width", "depth"])["train_loss"].median().to_dict()
-  interval = sweep.config.eval_steps[-1] - sweep.config.eval_steps[-2]
-  parts = [
-    f"{medians[row['width'], row['depth']]:.2g} at {_name(row, rows)}"
+  medians = [
+    (summary.rows_of_cell(finite, row)["train_loss"].median(), row)
     for row in (rows[0], *rows[1:][-1:])
-    if (row["width"], row["depth"]) in medians
+  ]
+  parts = [
+    f"{median:.2g} at {_name(row, rows)}"
+    for median, row in medians
+    if np.isfinite(median)
   ]
   sentence = "No seed has a finite training loss at the end."
   if parts:
     sentence = (
-      f"Training loss of the median seed in the last {interval:,} updates, in"
-      f" nats per answer token: {', '.join(parts)}."
+      "Training loss of the median seed between the last two evaluations,"
+      f" in nats per answer token: {', '.join(parts)}."
     )
   split = _most_split(rows)
-  own = finite.query(f"width == {split['width']} and depth == {split['depth']}")
+  own = summary.rows_of_cell(finite, split)
   succeeded_S = success.is_success(
     own["exact_match"], split["success_threshold"]
   )
@@ -285,15 +292,14 @@ def _training_loss(sweep: Sweep) -> Section:
 def _likelihood(sweep: Sweep) -> Section:
   length = sweep.config.headline_length
   parts = []
-  for (_, width, depth), cell in summary.final_cells(sweep.frame, length):
+  for columns, cell in summary.final_cells(sweep.frame, length):
     x = cell["nll_mean"].to_numpy(float)
     y = cell["exact_match"].to_numpy(float)[np.isfinite(x)]
     x = x[np.isfinite(x)]
     if len(x) >= _LEAST_FOR_RANKS and np.ptp(x) and np.ptp(y):
       rank, _ = stats.spearmanr(x, y)
-      row = {"width": width, "depth": depth}
       number = f"{rank:.2f}".replace("-", "−")
-      parts.append(f"{number} at {_name(row, sweep.rows)}")
+      parts.append(f"{number} at {_name(columns, sweep.rows)}")
   sentence = (
     f"No scale has {_LEAST_FOR_RANKS} seeds that differ in both exact match and"
     " likelihood."
@@ -319,14 +325,20 @@ def _most_split(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
   return min(rows, key=lambda row: abs(row["success_probability"] - 0.5))
 
 
-def _scale(row: Mapping[str, Any]) -> str:
-  return f"width {row['width']}, depth {row['depth']}"
-
-
 def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
   """`depth 2`, or `width 16, depth 2` where both vary."""
-  widths = {r["width"] for r in rows}
-  depths = {r["depth"] for r in rows}
-  if len(widths) == 1:
-    return f"depth {row['depth']}"
-  return f"width {row['width']}" if len(depths) == 1 else _scale(row)
+  axes = axes_of(rows[0])
+  varying = [axis for axis in axes if len({r[axis] for r in rows}) > 1]
+  return ", ".join(
+    f"{axis} {axis_text(row[axis])}" for axis in varying or ["depth"]
+  )
+
+
+def _longest_trained(config: Config) -> str:
+  """The longest length in training: 10, or 5 to 10 where cells differ."""
+  lengths = [
+    config_lib.cell_config(config, cell).task.max_train_length
+    for cell in config_lib.cells(config)
+  ]
+  shortest, longest = min(lengths), max(lengths)
+  return f"{shortest} to {longest}" if shortest < longest else str(longest)

@@ -1,7 +1,6 @@
 """Trains what is left of a sweep, a group of blocks after another."""
 
 import contextlib
-import dataclasses
 import json
 import logging
 import math
@@ -12,14 +11,13 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import backlog, blocks, compilation, processes, records
+from emergence import backlog, blocks, compilation, locks, processes, records
 from emergence.backlog import Work
 from emergence.blocks import Interrupted, Job, Saving
 from emergence.budget import RunFile, Stopwatch
 from emergence.checkpoint import Checkpointer
-from emergence.claims import Claims, look_anew
 from emergence.compilation import Program
-from emergence.config import Cell, Config
+from emergence.config import Cell, Config, cell_config
 from emergence.config_dict import to_dict
 from emergence.hardware import Device
 from emergence.identity import identity_hash
@@ -27,7 +25,6 @@ from emergence.identity import identity_hash
 _LOG = logging.getLogger("emergence")
 
 _SECONDS_BETWEEN_REPORTS = 10.0
-_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 class Progress(NamedTuple):
@@ -58,7 +55,7 @@ class Progress(NamedTuple):
 def prepare(
   config: Config, workdir: epath.Path, devices: Sequence[Device]
 ) -> None:
-  """Claims a work directory for an experiment and writes config.json.
+  """Makes a work directory for an experiment and writes config.json.
 
   Raises:
     ValueError: the directory holds another experiment.
@@ -88,7 +85,7 @@ def prepare(
 def compile_largest(
   config: Config, work: Sequence[Work], devices: Sequence[Device]
 ) -> dict[Cell, Program]:
-  """Compiles the cell that needs most memory, before anything is claimed.
+  """Compiles the cell that needs most memory, before anything is locked.
 
   Args:
     config: the experiment.
@@ -101,8 +98,14 @@ def compile_largest(
   Raises:
     DoesNotFitError: a block of that cell does not fit in memory.
   """
-  # Activations govern the memory.
-  largest = max((w.cell for w in work), key=lambda c: c.width * c.depth)
+
+  def activations(cell: Cell) -> int:
+    """Numbers that a training step keeps, which govern the memory."""
+    own = cell_config(config, cell)
+    tokens = own.train.batch_size * own.task.context_length
+    return tokens * cell.width * cell.depth
+
+  largest = max((item.cell for item in work), key=activations)
   return {largest: compilation.compile_cell(config, largest, devices)}
 
 
@@ -113,26 +116,22 @@ def run(
   devices: Sequence[Device],
   programs: Mapping[Cell, Program] = types.MappingProxyType({}),
   saving: Saving = blocks.DEFAULT_SAVING,
-  claims: Claims | None = None,
   on_progress: Callable[[Progress], None] = lambda progress: None,
   should_stop: Callable[[], bool] = lambda: False,
   watch: Stopwatch | None = None,
 ) -> int:
   """Trains what is left and writes its records, a group of blocks at a time.
 
-  Returns when all of it has records. What others have claimed is left to them,
-  as long as they live. After each group, the file of this run under `runs/`
-  says where the time has gone so far.
+  A block is locked while it is trained. Where another process has the lock,
+  this one waits for it, and trains what of the block has no records then.
 
   Args:
-    config: the experiment; `prepare` has claimed the directory for it.
-    workdir: the work directory.
+    config: the experiment.
+    workdir: the work directory, after `prepare`.
     work: what to train, as `backlog.remaining` returns it.
     devices: local devices of one kind; each takes one block at a time.
     programs: cells that are compiled already, for these devices.
     saving: when blocks in training are saved, and which parameters are kept.
-    claims: keeps processes from training the same block; None where there is
-      no other process.
     on_progress: called after each evaluation.
     should_stop: asked every second or so; if so, all is saved and training
       ends.
@@ -143,25 +142,27 @@ def run(
 
   Raises:
     DoesNotFitError: a block of a cell does not fit in memory.
+    ValueError: another process has been training a block for too long.
     Interrupted: it was asked to stop. The same call goes on.
     OSError: something could not be saved or written.
   """
   watch = watch or Stopwatch()
-  seeds_done = 0
+  seeds_done = seed_steps = 0
   run_file = RunFile(workdir, devices) if processes.is_first() else None
 
   def write_run_file() -> None:
     if run_file:
-      run_file.write(seeds_done, seeds_done * config.train.steps, watch)
+      run_file.write(seeds_done, seed_steps, watch)
 
   write_run_file()
   try:
     with Checkpointer(saving.keep) as checkpointer:
-      job = Job(
-        config, workdir, saving, checkpointer, claims, should_stop, watch
-      )
-      for seeds in _run_cells(job, work, devices, programs, on_progress):
-        seeds_done += seeds
+      job = Job(config, workdir, saving, checkpointer, should_stop, watch)
+      for cell, num_seeds in _run_cells(
+        job, work, devices, programs, on_progress
+      ):
+        seeds_done += num_seeds
+        seed_steps += num_seeds * cell_config(config, cell).train.steps
         write_run_file()
   except BaseException:
     # What was spent in vain is part of the budget; the error says more.
@@ -177,109 +178,48 @@ def _run_cells(
   devices: Sequence[Device],
   programs: Mapping[Cell, Program],
   on_progress: Callable[[Progress], None],
-) -> Iterator[int]:
-  """Trains group after group of blocks; yields the seeds of each."""
-  programs = dict(programs)
-  queues = [
-    _Queue(cell, list(blocks_), _Clock(job.config, cell, on_progress))
-    for cell, blocks_ in work
-  ]
-  while True:
-    for queue in queues:
-      while group := _claim(job, queue, len(devices)):
-        if queue.cell not in programs:
-          programs = {queue.cell: _compile(job, queue.cell, devices)}
-        program = programs[queue.cell]
-        _put_back(job, queue, group[program.num_blocks :])
-        yield _train(job, program, queue, group[: program.num_blocks])
-    if not any(queue.blocks for queue in queues):
-      return
-    _wait(job, queues)
+) -> Iterator[tuple[Cell, int]]:
+  """Trains group after group of blocks; yields the cell and seeds of each."""
+  for cell, waiting in work:
+    program = programs.get(cell)
+    clock = _Clock(cell_config(job.config, cell), cell, on_progress)
+    while waiting:
+      if any(processes.any_of(job.should_stop())):
+        raise Interrupted
+      if program is None:
+        _LOG.info("%s: compiling", cell)
+        with job.watch.phase("compile"):
+          program = compilation.compile_cell(job.config, cell, devices)
+      group, waiting = (
+        waiting[: program.num_blocks],
+        waiting[program.num_blocks :],
+      )
+      with _locked(job, cell, group) as group:
+        if not group:
+          continue
+        _LOG.info(
+          "%s: %d blocks of %d seeds together, %.1f MiB each",
+          *(cell, len(group), job.config.seeds.block),
+          program.bytes_per_device / 2**20,
+        )
+        clock.begin([len(seeds) for seeds in group], waiting)
+        blocks.train(job, program, cell, group, clock.tick)
+        yield cell, sum(len(seeds) for seeds in group)
 
 
-@dataclasses.dataclass
-class _Queue:
-  """Blocks of a cell that nobody has trained yet, as far as is known."""
-
-  cell: Cell
-  blocks: list[list[int]]
-  clock: "_Clock"
-
-
-def _claim(job: Job, queue: _Queue, limit: int) -> list[list[int]]:
-  """Takes blocks that nobody else has out of a queue, a number at most.
-
-  Blocks that others have finished are taken out too.
-
-  Raises:
-    Interrupted: training is to stop.
-  """
-  if queue.blocks and any(processes.any_of(job.should_stop())):
-    raise Interrupted
-  group = []
-  for seeds in list(queue.blocks):
-    if len(group) == limit or not processes.is_first():
-      break
-
-    def missing(seeds=seeds):
-      look_anew(job.workdir / "records" / str(queue.cell))
-      done = records.recorded_seeds(job.workdir, queue.cell)
-      return [seed for seed in seeds if seed not in done]
-
-    number = blocks.index(job.config, seeds)
-    if job.claims is None or job.claims.try_claim(
-      queue.cell, number, lambda: not missing()
-    ):
-      queue.blocks.remove(seeds)
-      if left := missing():
-        group.append(left)
-    elif not missing():
-      queue.blocks.remove(seeds)
-  group, queue.blocks = processes.agree([group, queue.blocks])
-  return group
-
-
-def _put_back(job: Job, queue: _Queue, group: list[list[int]]) -> None:
-  for seeds in group:
-    if job.claims:
-      job.claims.release(queue.cell, blocks.index(job.config, seeds))
-  queue.blocks[:0] = group
-
-
-def _wait(job: Job, queues: Sequence[_Queue]) -> None:
-  """Waits a little for those who train what is left."""
-  left = sum(len(queue.blocks) for queue in queues)
-  _LOG.info("waiting for %d blocks that others train", left)
-  end = time.monotonic() + _SECONDS_BETWEEN_LOOKS
-  while time.monotonic() < end and not job.should_stop():
-    time.sleep(0.1)
-  if any(processes.any_of(job.should_stop())):
-    raise Interrupted
-
-
-def _compile(job: Job, cell: Cell, devices: Sequence[Device]) -> Program:
-  _LOG.info("%s: compiling", cell)
-  with job.watch.phase("compile"):
-    return compilation.compile_cell(job.config, cell, devices)
-
-
-def _train(
-  job: Job, program: Program, queue: _Queue, group: list[list[int]]
-) -> int:
-  _LOG.info(
-    "%s: %d blocks of %d seeds together, %.1f MiB each",
-    queue.cell,
-    len(group),
-    job.config.seeds.block,
-    program.bytes_per_device / 2**20,
-  )
-  clock = queue.clock
-  sizes = [len(seeds) for seeds in group]
-  clock.begin(sizes, queue.blocks)
-  lost = blocks.train(job, program, queue.cell, group, clock.tick)
-  # Who took them over may die as well.
-  queue.blocks += [list(seeds) for seeds in lost]
-  return sum(sizes) - sum(len(seeds) for seeds in lost)
+@contextlib.contextmanager
+def _locked(
+  job: Job, cell: Cell, group: Sequence[Sequence[int]]
+) -> Iterator[list[list[int]]]:
+  """Holds the locks of some blocks; what of them has no records by then."""
+  left = []
+  with contextlib.ExitStack() as stack:
+    for seeds in group if processes.is_first() else ():
+      name = locks.name_of_block(job.config.seeds.block, seeds[0])
+      stack.enter_context(locks.held(job.workdir, cell, name))
+      done = records.recorded_seeds(job.workdir, cell)
+      left.append([seed for seed in seeds if seed not in done])
+    yield processes.agree([seeds for seeds in left if seeds])
 
 
 class _Clock:

@@ -20,7 +20,7 @@ from etils import epath
 from emergence import report, tables
 from emergence.analysis import compute, findings, output, pages, rows
 from emergence.analysis.series import Options
-from emergence.tables import score_table, workdir
+from emergence.tables import score_table
 from experiments import command
 
 
@@ -83,12 +83,11 @@ _ITEMS = flags.DEFINE_integer(
   "Test items that each score is a mean of, if known. Files only.",
   lower_bound=1,
 )
-_SCALE_AXIS = flags.DEFINE_enum(
+_SCALE_AXIS = flags.DEFINE_string(
   "scale_axis",
   "auto",
-  list(workdir.SCALE_AXES),
-  "Work directories: what the scale is; auto is the axis that varies, depth"
-  " within each width where both do.",
+  "Work directories: what the scale is, an axis of the grid or num_params; auto"
+  " is depth where it varies, else the first axis that does.",
 )
 _TEST_LENGTH = flags.DEFINE_integer(
   "test_length",

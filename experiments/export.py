@@ -12,7 +12,7 @@ from absl import flags
 from etils import epath
 
 from emergence import export, records
-from emergence.config import Cell
+from emergence.config import Cell, cell_config
 from experiments import command
 
 _WORKDIR = flags.DEFINE_string(
@@ -55,7 +55,7 @@ def main() -> None:
     raise ValueError(f"--cell: {error}") from error
   step = _STEP.value
   if step is None:
-    step = records.read_config(workdir).train.steps
+    step = cell_config(records.read_config(workdir), cell).train.steps
   folder = (
     workdir
     / "exports"

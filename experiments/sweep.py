@@ -6,9 +6,8 @@ The same command continues an interrupted sweep, and a config with more seeds,
 widths or depths extends a finished one.
 """
 
-import contextlib
+import logging
 import sys
-from collections.abc import Iterator
 
 from absl import flags
 from etils import epath
@@ -18,9 +17,9 @@ from emergence import (
   blocks,
   compilation_cache,
   console,
-  damage,
   estimate,
   hardware,
+  locks,
   params,
   processes,
   records,
@@ -29,7 +28,6 @@ from emergence import (
 )
 from emergence.blocks import Saving
 from emergence.budget import Stopwatch
-from emergence.claims import Claims
 from emergence.config import Cell, Config
 from emergence.hardware import Device
 from experiments import command, sweep_log, sweep_request
@@ -63,8 +61,8 @@ _CELLS = flags.DEFINE_list(
 _SHARD = flags.DEFINE_string(
   "shard",
   None,
-  "I/N: train the I-th of N shares, I = 0 … N−1, which have no block in common;"
-  " for processes that cannot see each other, as on gs://.",
+  "I/N: train part I of N, I = 0 … N−1. Give each of N processes its own I, and"
+  " they divide the work.",
 )
 _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
@@ -100,12 +98,6 @@ _CHECKPOINTS_KEPT = flags.DEFINE_integer(
   " its records.",
   lower_bound=1,
 )
-_COOPERATE = flags.DEFINE_bool(
-  "cooperate",
-  False,
-  "Share the work with other processes on the same work directory, all of them"
-  " started with --cooperate; on local and shared file systems.",
-)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
@@ -124,12 +116,19 @@ _PROCESS_ID = flags.DEFINE_integer(
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print cells, parameters, memory and estimated time."
 )
+_STATUS = flags.DEFINE_bool(
+  "status",
+  False,
+  "Only print how many seeds of each cell are done, in training and missing,"
+  " and the last line of each log.",
+)
 _JSON = flags.DEFINE_string(
   "json",
   None,
   "File to write the table of cells to, with the keys of"
   " emergence.statistics.summary.summarize; with --dry_run those of"
-  " emergence.estimate.Estimate.",
+  " emergence.estimate.Estimate, with --status those of"
+  " emergence.backlog.CellStatus.",
 )
 
 
@@ -185,29 +184,29 @@ def show_table(request: Request) -> None:
 def _sweep(should_stop: StopRequest) -> None:
   request = read_request()
   config, workdir = request.config, request.workdir
-  if _COOPERATE.value:
-    Claims(workdir)  # Refuses what is no file system.
   remote.see_others(workdir)
+  if _STATUS.value:
+    _show_status(request)
+    return
   compilation_cache.enable()
   devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = sweep_request.remaining(request)
+    work = sweep_request.remaining(request, len(devices))
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
-    rows = [e.cell._asdict() | e._asdict() for e in estimates]
     command.write_json(
-      _JSON.value, [row | {"cell": str(row["cell"])} for row in rows]
+      _JSON.value,
+      [e.cell.columns | e._asdict() | {"cell": str(e.cell)} for e in estimates],
     )
     return
   sweep_log.warn_on_stderr()
   # One process looks for all, lest others read what it is moving.
-  left = processes.agree(
-    sweep_request.find_left(request, _KEEP_PARAMS.value)
-    if processes.is_first()
-    else None
-  )
-  work = [backlog.Work(Cell(*cell), blocks_) for cell, blocks_ in left]
+  left = []
+  if processes.is_first():
+    left = sweep_request.find_left(request, len(devices), _KEEP_PARAMS.value)
+  found = processes.agree([(str(item.cell), item.blocks) for item in left])
+  work = [backlog.Work(Cell.parse(cell), blocks_) for cell, blocks_ in found]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -238,40 +237,67 @@ def _train(
   should_stop: StopRequest,
 ) -> None:
   """Trains what is left, and says so."""
-  with _claims(workdir) as claims:
-    _print(
-      f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
-      f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
-      f" {devices[0].device_kind}; compiling"
+  _print(
+    f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
+    f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
+    f" {devices[0].device_kind}; compiling"
+  )
+  watch = Stopwatch()
+  with watch.phase("compile"):
+    programs = sweep.compile_largest(config, work, devices)
+  for cell, program in programs.items():
+    budget, _ = hardware.memory_budget(devices)
+    _print(console.format_plan(program, cell, budget))
+  if processes.is_first():
+    sweep.prepare(config, workdir, devices)
+    _warn_without_locks(workdir)
+  command.require_writable(_JSON.value)
+  show = ProgressLine([item.cell for item in work])
+  with (
+    sweep_log.opened(workdir, _SHARD.value) as file,
+    sweep_log.written_to(file),
+  ):
+    seeds = sweep.run(
+      config=config,
+      workdir=workdir,
+      work=work,
+      devices=devices,
+      programs=programs,
+      saving=saving,
+      on_progress=show if processes.is_first() else lambda _: None,
+      should_stop=should_stop,
+      watch=watch,
     )
-    watch = Stopwatch()
-    with watch.phase("compile"):
-      programs = sweep.compile_largest(config, work, devices)
-    for cell, program in programs.items():
-      budget, _ = hardware.memory_budget(devices)
-      _print(console.format_plan(program, cell, budget))
-    if processes.is_first():
-      sweep.prepare(config, workdir, devices)
-    command.require_writable(_JSON.value)
-    show = ProgressLine([item.cell for item in work])
-    with (
-      sweep_log.opened(workdir, _SHARD.value) as file,
-      sweep_log.written_to(file),
-    ):
-      seeds = sweep.run(
-        config,
-        workdir,
-        work,
-        devices,
-        programs,
-        saving,
-        claims,
-        show if processes.is_first() else lambda _: None,
-        should_stop,
-        watch,
-      )
   spent = console.format_budget(watch.seconds())
   _print(f"trained {seeds} seeds in {spent}")
+
+
+def _warn_without_locks(workdir: epath.Path) -> None:
+  """Says so where nothing keeps two processes from training the same block."""
+  if not locks.are_available(workdir):
+    logging.getLogger("emergence").warning(
+      "there are no locks in %s: make sure that no two processes get the same"
+      " blocks, by one N and another I of --shard=I/N for each",
+      workdir,
+    )
+
+
+def _show_status(request: Request) -> None:
+  """Prints how far a sweep is, which some process may be training."""
+  config, workdir = request.config, request.workdir
+  backlog.require_same_experiment(config, workdir)
+  rows = backlog.status(workdir, request.cells, request.seeds)
+  print(console.format_status(rows))
+  for name, line in sweep_log.last_lines(workdir).items():
+    print(f"{name}: {line}")
+  command.write_json(
+    _JSON.value,
+    [
+      row._asdict()
+      | {"cell": str(row.cell), "holders": [h._asdict() for h in row.holders]}
+      for row in rows
+    ],
+  )
 
 
 def _print(line: str) -> None:
@@ -302,24 +328,8 @@ def _devices() -> list[Device]:
     _NUM_PROCESSES.value,
     _PROCESS_ID.value,
     _DEVICES.value,
-    command.fail_at_once,
   )
   return processes.devices(_DEVICES.value)
-
-
-@contextlib.contextmanager
-def _claims(workdir: epath.Path) -> Iterator[Claims | None]:
-  """The claims of this process; none where no two processes can share."""
-  if not processes.is_first() or (
-    remote.is_remote(workdir) and not _COOPERATE.value
-  ):
-    yield None
-    return
-  with Claims(workdir) as claims:
-    if not _COOPERATE.value:
-      claims.require_alone()
-      damage.remove_unfinished(epath.Path(workdir))
-    yield claims
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from typing import IO
 from etils import epath
 
 from emergence import blocks, processes, remote
+
+# When a run began whose log is in a bucket, and what tells it from others.
+_IN_BUCKET = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{8}-")
 
 
 def warn_on_stderr() -> None:
@@ -78,17 +82,36 @@ def written_to(file: IO[str]) -> Iterator[None]:
     log.handlers = []
 
 
+def last_lines(workdir: epath.Path) -> dict[str, str]:
+  """The last line of the log of each shard, by its name.
+
+  Args:
+    workdir: the work directory, whose logs may be those of many processes.
+  """
+  found = {}
+  paths = [workdir / "log", *sorted((workdir / "logs").glob("*.log"))]
+  for path in paths:
+    if path.exists():
+      lines = path.read_bytes().decode(errors="replace").splitlines()
+      # In a bucket, a later run of the same shard comes later here too.
+      name = _IN_BUCKET.sub("", path.name).removesuffix(".log")
+      found[name] = next((x for x in reversed(lines) if x.strip()), "")
+  return found
+
+
 def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
   """The log to go on with; object stores cannot append, so one a run there."""
   if not processes.is_first():
     return open(os.devnull, "w", encoding="utf-8")
+  name = "log" if shard is None else f"shard-{shard.replace('/', '-of-')}.log"
   if remote.is_remote(workdir):
     # Several may begin in one second, and one overwrites what is there.
-    parts = [time.strftime("log-%Y%m%d-%H%M%S"), uuid.uuid4().hex[:8]]
-    if shard is not None:
-      parts.append(f"shard-{shard.replace('/', '-of-')}")
-    return (workdir / "-".join(parts)).open("w", encoding="utf-8")
-  return (workdir / "log").open("a", encoding="utf-8")
+    start = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    path = workdir / "logs" / f"{start}-{name.removesuffix('.log')}.log"
+    return path.open("w", encoding="utf-8")
+  path = workdir / name if shard is None else workdir / "logs" / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path.open("a", encoding="utf-8")
 
 
 class _Handler(logging.StreamHandler):

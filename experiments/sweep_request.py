@@ -20,7 +20,7 @@ class Request(NamedTuple):
     workdir: the work directory.
     cells: of the grid, in its order.
     seeds: of each cell, increasing.
-    shard: which share of the blocks, and of how many.
+    shard: I and N of `--shard=I/N`; (0, 1) for all blocks.
   """
 
   config: Config
@@ -65,19 +65,63 @@ def make(
   return Request(config, workdir, grid, chosen, _parse_shard(shard))
 
 
-def remaining(request: Request) -> list[backlog.Work]:
-  """What of a request has no records yet."""
-  work = backlog.remaining(request.config, request.workdir, request.seeds)
-  work = [item for item in work if item.cell in request.cells]
-  asked = request.cells, request.seeds
-  return backlog.shard(work, request.config, *asked, *request.shard)
+def remaining(request: Request, num_devices: int) -> list[backlog.Work]:
+  """What of a request has no records yet.
+
+  Args:
+    request: what is asked for.
+    num_devices: devices of the process that trains it.
+  """
+  config, workdir, cells, seeds, (index, count) = request
+  work = backlog.remaining(config, workdir, seeds, cells)
+  shard = backlog.Shard(index, count, num_devices)
+  return backlog.of_shard(work, config, cells, seeds, shard)
 
 
-def find_left(request: Request, keep_params: str) -> list[backlog.Work]:
+def num_groups(request: Request, num_devices: int) -> int:
+  """How many groups of `num_devices` blocks `--shard` deals out.
+
+  Args:
+    request: what is asked for.
+    num_devices: devices of each process.
+  """
+  config, _, cells, seeds, _ = request
+  return len(backlog.shards(config, cells, seeds, num_devices))
+
+
+def unfinished_shards(
+  request: Request, num_devices: int, num_shards: int
+) -> list[int]:
+  """The shards some of whose seeds have no records yet.
+
+  Args:
+    request: what is asked for.
+    num_devices: devices of each process.
+    num_shards: N of `--shard=I/N`.
+  """
+  config, workdir, cells, seeds, _ = request
+  work = backlog.remaining(config, workdir, seeds, cells)
+  return [
+    index
+    for index in range(num_shards)
+    if backlog.of_shard(
+      work,
+      config,
+      cells,
+      seeds,
+      backlog.Shard(index, num_shards, num_devices),
+    )
+  ]
+
+
+def find_left(
+  request: Request, num_devices: int, keep_params: str
+) -> list[backlog.Work]:
   """What is left to train, once what is damaged is out of the way.
 
   Args:
     request: what is asked for.
+    num_devices: devices of the process that trains it.
     keep_params: of `emergence.params.KEEP_PARAMS`, what is to be kept of it.
 
   Raises:
@@ -86,6 +130,7 @@ def find_left(request: Request, keep_params: str) -> list[backlog.Work]:
   """
   config, workdir = request.config, request.workdir
   damage.set_aside_damaged(workdir, config)
+  damage.remove_unfinished(workdir)
   backlog.require_same_experiment(config, workdir)
   block_checkpoint.remove_left_behind(config, workdir)
   missing = backlog.seeds_without_params(
@@ -97,7 +142,7 @@ def find_left(request: Request, keep_params: str) -> list[backlog.Work]:
       f" {workdir} without keeping all of that, and are not trained again; use"
       " another --workdir, or name new seeds with --seeds"
     )
-  return remaining(request)
+  return remaining(request, num_devices)
 
 
 def _parse_shard(text: str | None) -> tuple[int, int]:

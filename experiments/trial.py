@@ -335,9 +335,9 @@ def records_of(workdir: pathlib.Path) -> dict[str, bytes]:
 
 
 def events(workdir: pathlib.Path) -> list[Event]:
-  """What the log says of blocks, in its order."""
-  path = workdir / "log"
-  text = path.read_text(errors="replace") if path.exists() else ""
+  """What the logs say of blocks, in their order."""
+  paths = [*workdir.glob("log"), *sorted(workdir.glob("logs/*.log"))]
+  text = "".join(path.read_text(errors="replace") for path in paths)
   return [
     Event(m[1], int(m[2]), int(m[3]), m[4], int(m[5] or 0))
     for m in _EVENT.finditer(text)

@@ -192,7 +192,9 @@ def test_a_work_directory(tiny, tmp_path):
 
   sweep.prepare(tiny, epath.Path(workdir), devices)
   work = [
-    backlog.Work(Cell("count", 8, depth), [[0, 1, 2, 3], [4, 5, 6, 7]])
+    backlog.Work(
+      Cell.parse(f"count/width-8/depth-{depth}"), [[0, 1, 2, 3], [4, 5, 6, 7]]
+    )
     for depth in (1, 2)
   ]
   sweep.run(tiny, epath.Path(workdir), work, devices)

@@ -14,7 +14,10 @@ from emergence.config import Cell
 from launch import array
 from launch.array import Resources, Task
 
-SHALLOW, DEEP = Cell("count", 8, 1), Cell("count", 8, 2)
+SHALLOW, DEEP = (
+  Cell.parse("count/width-8/depth-1"),
+  Cell.parse("count/width-8/depth-2"),
+)
 TASKS = [Task(SHALLOW, [0, 1, 2, 3]), Task(DEEP, [0, 1, 5])]
 
 # Says what it was given; saves when it is told to stop; ends as it is told.

@@ -105,9 +105,11 @@ def test_sides_are_measured_in_turns():
 
 def trained_and_compiled(config) -> tuple[np.ndarray, str]:
   """First losses, and the compiled training loop without its source lines."""
-  losses = jax_sides.first_losses(config, Cell("count", 8, 1), jax.devices()[0])
+  losses = jax_sides.first_losses(
+    config, Cell.parse("count/width-8/depth-1"), jax.devices()[0]
+  )
   program = compilation.compile_cell(
-    config, Cell("count", 8, 1), jax.devices()[:1]
+    config, Cell.parse("count/width-8/depth-1"), jax.devices()[:1]
   )
   return losses, re.sub(r"metadata={.*?}", "", program.advance.as_text())
 
@@ -150,7 +152,7 @@ def checked(tiny, request):
       tiny.model, parallel_residual=request.param == "parallel"
     ),
   )
-  cell = Cell("count", 8, 1)
+  cell = Cell.parse("count/width-8/depth-1")
   config = jax_sides.for_check(config, cell.width)
   losses = jax_sides.first_losses(config, cell, jax.devices()[0])
   return config, cell, losses, jax_sides.draw_data(config, cell, 3, 12)

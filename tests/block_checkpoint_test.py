@@ -8,7 +8,7 @@ from emergence.config import Cell
 from emergence.overrides import override
 from tests.training import files, interrupt, train
 
-CELL = Cell("count", 8, 1)
+CELL = Cell.parse("count/width-8/depth-1")
 CHECKPOINTS = "checkpoints/count/width-8/depth-1"
 
 pytestmark = pytest.mark.usefixtures("stop_after_each_update")

@@ -9,7 +9,7 @@ from emergence.claims import Claims
 from emergence.config import Cell
 from tests.training import files, interrupt, stop_after, train
 
-CELL = Cell("count", 8, 1)
+CELL = Cell.parse("count/width-8/depth-1")
 CHECKPOINTS = "checkpoints/count/width-8/depth-1"
 
 pytestmark = pytest.mark.usefixtures("stop_after_each_update")

@@ -5,7 +5,7 @@ import pytest
 from emergence import compilation, hardware
 from emergence.config import Cell
 
-CELL = Cell("count", 8, 1)
+CELL = Cell.parse("count/width-8/depth-1")
 
 
 def along_seeds(program, value, kind):

@@ -151,7 +151,7 @@ def program(config):
   """The cell of `config`, compiled for two devices."""
   from emergence import compilation, hardware
 
-  cell = Cell("count", 8, 1)
+  cell = Cell.parse("count/width-8/depth-1")
   return compilation.compile_cell(config, cell, hardware.local_devices(2))
 
 
@@ -168,7 +168,7 @@ def programs(config, program):
   """The same for two devices and for one, as tests/training.py takes it."""
   from emergence import compilation, hardware
 
-  cell, devices = Cell("count", 8, 1), hardware.local_devices(1)
+  cell, devices = Cell.parse("count/width-8/depth-1"), hardware.local_devices(1)
   alone = compilation.compile_cell(config, cell, devices)
   return {2: {cell: program}, 1: {cell: alone}}
 

@@ -48,7 +48,9 @@ def test_diverged_seeds_get_a_column():
 
 
 def test_a_progress_line_has_seeds_step_rate_and_time_left():
-  progress = Progress(Cell("count", 16, 4), 16, 16, 40, 500, 2000, 771.4, 83.2)
+  progress = Progress(
+    Cell.parse("count/width-16/depth-4"), 16, 16, 40, 500, 2000, 771.4, 83.2
+  )
   assert console.format_progress(progress, 2, 3) == (
     "[2/3] count width 16 depth 4  seeds 17–32 of 40  step 500/2000"
     "  771 seed-steps/s  1:23 min left"
@@ -58,7 +60,7 @@ def test_a_progress_line_has_seeds_step_rate_and_time_left():
 
 
 def test_estimates_mark_what_was_not_measured(tiny):
-  cell = Cell("count", 8, 1)
+  cell = Cell.parse("count/width-8/depth-1")
   estimates = [
     Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True),
     Estimate(cell, 9000, 8, None, 7200.0, False),
@@ -74,7 +76,7 @@ def test_estimates_mark_what_was_not_measured(tiny):
 
 
 def test_estimates_mark_what_does_not_fit(tiny):
-  cell = Cell("count", 8, 1)
+  cell = Cell.parse("count/width-8/depth-1")
   fits = Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True)
   unfit = Estimate(cell, 9000, 8, 40 * 2**30, None, False)
   text = console.format_estimates(tiny, [fits, unfit], local_devices(2))
@@ -87,7 +89,7 @@ def test_estimates_mark_what_does_not_fit(tiny):
 
 
 def test_the_plan_says_what_runs_together_and_what_it_needs(tiny):
-  cell = Cell("count", 8, 2)
+  cell = Cell.parse("count/width-8/depth-2")
   program = compilation.compile_cell(tiny, cell, local_devices(2))
   program = program._replace(bytes_per_device=300 * 2**20)
   assert console.format_plan(program, cell, 3 * 2**30) == (

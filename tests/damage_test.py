@@ -20,7 +20,7 @@ from emergence.overrides import override
 from emergence.population import Snapshot
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
-CELL = Cell("count", 8, 2)
+CELL = Cell.parse("count/width-8/depth-2")
 
 
 def write(config, workdir, seeds, cell=CELL):
@@ -124,7 +124,7 @@ def test_records_of_another_experiment_are_refused_and_nothing_moves(
 ):
   other = override(tiny, ["train.weight_decay=0.5"])
   # Of a cell that is not in the grid, beside a file that is damaged.
-  write(other, workdir, range(4), Cell("count", 64, 9))
+  write(other, workdir, range(4), Cell.parse("count/width-64/depth-9"))
   path = records.files(workdir)[-1]
   path.write_bytes(b"")
   (workdir / "config.json").write_text("{")

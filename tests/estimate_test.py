@@ -53,7 +53,7 @@ def test_time_is_steps_times_rounds_of_blocks(tiny, work, monkeypatch):
 def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
   tiny, work, monkeypatch
 ):
-  big = backlog.Work(Cell("count", 512, 2), [[0]])
+  big = backlog.Work(Cell.parse("count/width-512/depth-2"), [[0]])
   monkeypatch.setattr(
     compilation,
     "compile_cell",
@@ -84,7 +84,7 @@ def test_a_cell_that_does_not_fit_is_said_and_the_others_are_timed(
 
 
 def test_a_cell_is_really_timed(tiny):
-  item = backlog.Work(Cell("count", 8, 1), [[0, 1]])
+  item = backlog.Work(Cell.parse("count/width-8/depth-1"), [[0, 1]])
   (found,) = estimate.estimate(tiny, [item], hardware.local_devices(2))
   assert found.is_measured
   assert 0 < found.seconds < 60

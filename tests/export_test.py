@@ -15,7 +15,7 @@ from emergence.config import Cell, ModelConfig, TaskConfig
 from emergence.model import Architecture
 from emergence.params import load_params, save_params
 
-CELL = Cell("count", 8, 2)
+CELL = Cell.parse("count/width-8/depth-2")
 
 
 @pytest.fixture(scope="module")

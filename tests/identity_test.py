@@ -14,7 +14,7 @@ def test_the_request_may_grow_without_a_new_identity(tiny):
     grid=GridConfig(widths=(8, 16), depths=(1, 2, 3)),
     seeds=dataclasses.replace(tiny.seeds, count=100, first=8),
   )
-  cell = Cell("count", 8, 2)
+  cell = Cell.parse("count/width-8/depth-2")
   assert identity_hash(grown) == identity_hash(tiny)
   assert cell_hash(grown, cell) == cell_hash(tiny, cell)
   assert first_difference(grown, tiny) is None
@@ -51,7 +51,7 @@ def test_every_other_key_makes_a_new_identity(tiny, key):
 
 def test_cells_differ_in_their_hash(tiny):
   hashes = {
-    cell_hash(tiny, Cell("count", width, depth))
+    cell_hash(tiny, Cell.parse(f"count/width-{width}/depth-{depth}"))
     for width in (8, 16)
     for depth in (1, 2)
   }

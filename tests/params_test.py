@@ -17,7 +17,7 @@ from emergence.params import (
 )
 
 ARCH = Architecture(ModelConfig(head_dim=4), width=8, depth=2, vocab_size=6)
-CELL = Cell("count", 8, 2)
+CELL = Cell.parse("count/width-8/depth-2")
 
 
 @pytest.fixture

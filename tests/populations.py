@@ -6,7 +6,7 @@ import numpy as np
 from emergence import population
 from emergence.config import Cell
 
-CELL = Cell("count", 8, 1)
+CELL = Cell.parse("count/width-8/depth-1")
 
 
 def train_seeds(program, *blocks, **options):

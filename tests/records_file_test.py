@@ -14,7 +14,7 @@ from emergence.config_dict import to_dict
 from emergence.identity import identity_hash
 from emergence.records_file import SCHEMA, DamagedError
 
-CELL = Cell("count", 8, 2)
+CELL = Cell.parse("count/width-8/depth-2")
 
 
 @pytest.fixture

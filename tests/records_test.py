@@ -18,7 +18,7 @@ from emergence.overrides import override
 from emergence.population import Snapshot
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
-CELL = Cell("count", 8, 2)
+CELL = Cell.parse("count/width-8/depth-2")
 
 
 def make_table(config, seeds, offset=0.0):
@@ -84,7 +84,10 @@ def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
       range(low, high + 1)
     )
   assert records.finished_seeds(workdir, tiny, CELL) == {0, 1, 3, 7, 8}
-  assert records.finished_seeds(workdir, tiny, Cell("count", 8, 1)) == set()
+  assert (
+    records.finished_seeds(workdir, tiny, Cell.parse("count/width-8/depth-1"))
+    == set()
+  )
 
 
 def test_the_same_rows_are_the_same_bytes(tiny, tmp_path):

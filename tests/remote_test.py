@@ -28,7 +28,7 @@ from emergence.config import Cell
 from emergence.params import load_params
 from experiments import command
 
-CELL = Cell("count", 8, 1)
+CELL = Cell.parse("count/width-8/depth-1")
 
 pytestmark = pytest.mark.usefixtures("stop_after_each_update")
 

@@ -48,7 +48,7 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
       loss_S = np.where(lost_S, np.nan, 1 + final_S)
       values = Scores(match_SP, match_SP, nll_SP, nll_SP, -nll_SP)
       snapshots.append(Snapshot(step, values, loss_S, lost_S, dict))
-    cell = Cell("count", 8, depth)
+    cell = Cell.parse(f"count/width-8/depth-{depth}")
     seeds = list(range(len(scores)))
     table = records.to_table(tiny, cell, 100, seeds, snapshots)
     provenance = records.make_provenance(tiny, cell, hardware.local_devices(1))

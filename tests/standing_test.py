@@ -14,7 +14,10 @@ from launch import standing
 from launch.array import Task
 from launch.submissions import Submission
 
-SHALLOW, DEEP = Cell("count", 8, 1), Cell("count", 8, 2)
+SHALLOW, DEEP = (
+  Cell.parse("count/width-8/depth-1"),
+  Cell.parse("count/width-8/depth-2"),
+)
 
 
 class Request(NamedTuple):
@@ -110,7 +113,9 @@ def test_of_tasks_lost_twice_the_last_one_is_told(request_):
 
 
 def test_what_is_not_asked_for_is_not_counted(request_):
-  submitted = [submission(1, (DEEP, [0, 1]), (Cell("count", 16, 1), [0]))]
+  submitted = [
+    submission(1, (DEEP, [0, 1]), (Cell.parse("count/width-16/depth-1"), [0]))
+  ]
   found = standing.find(request_._replace(seeds=[1, 2]), submitted, {})
   assert found.states[DEEP] == {1: "failed", 2: "not submitted"}
   assert [x.task for x in found.lost] == [Task(DEEP, [1])]

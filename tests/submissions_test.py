@@ -10,7 +10,10 @@ from emergence.config import Cell
 from launch import submissions
 from launch.array import Task
 
-TASKS = [Task(Cell("count", 8, 1), [0, 1]), Task(Cell("count", 8, 2), [4])]
+TASKS = [
+  Task(Cell.parse("count/width-8/depth-1"), [0, 1]),
+  Task(Cell.parse("count/width-8/depth-2"), [4]),
+]
 
 
 @pytest.fixture

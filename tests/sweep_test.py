@@ -60,7 +60,7 @@ def test_more_seeds_train_only_what_is_new(config, trained, workdir):
   work = backlog.remaining(config, workdir, range(8))
   train(config, workdir)
   assert work == [
-    backlog.Work(Cell("count", 8, 1), [[3], [4, 5, 6, 7]]),
+    backlog.Work(Cell.parse("count/width-8/depth-1"), [[3], [4, 5, 6, 7]]),
   ]
   assert records.read(workdir).equals(records.read(trained[0]))
 
@@ -72,7 +72,7 @@ def test_the_cell_that_needs_most_memory_is_compiled_ahead(
   work = backlog.remaining(wide, workdir, range(4))
   monkeypatch.setattr(compilation, "compile_cell", lambda *args: args)
   devices = hardware.local_devices(2)
-  largest = Cell("count", 16, 2)
+  largest = Cell.parse("count/width-16/depth-2")
   ahead = sweep.compile_largest(wide, work, devices)
   assert ahead == {largest: (wide, largest, devices)}
 
@@ -121,7 +121,7 @@ def test_kept_parameters_are_those_of_the_seed(config, trained):
   from emergence import evaluate, tasks
 
   workdir, _ = trained
-  cell = Cell("count", 8, 1)
+  cell = Cell.parse("count/width-8/depth-1")
   task = tasks.make_task(config.task)
   arch = compilation.make_architecture(config, cell)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)

@@ -169,7 +169,7 @@ def test_training_learns_the_train_lengths(tiny):
   config = override(
     tiny, ["train.steps=300", "train.learning_rate=0.01", "train.batch_size=8"]
   )
-  cell = config_lib.Cell("count", 16, 1)
+  cell = config_lib.Cell.parse("count/width-16/depth-1")
   task = make_task(config.task)
   arch = compilation.make_architecture(config, cell)
   init_state, train_step = make_drawing_train(config, arch)

@@ -179,8 +179,8 @@ def test_cells_of_one_size_cannot_be_told_apart_by_it(tiny, workdir):
 def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
   config = change(tiny, grid={"depths": (1, 2, 3)})
   write_config(config, workdir)
-  write(config, workdir, Cell("count", 8, 1), range(8))
-  write(config, workdir, Cell("count", 8, 2), range(4))
+  write(config, workdir, Cell.parse("count/width-8/depth-1"), range(8))
+  write(config, workdir, Cell.parse("count/width-8/depth-2"), range(4))
   finding = find(tables.read(workdir), "missing")
   common = {"task": "count", "width": 8, "metric": "all"}
   assert finding.rows == [
@@ -205,7 +205,7 @@ def test_a_condition_takes_cells_out_of_what_is_expected(finished):
 def put_twice(workdir, tiny, offset):
   """Seed 1 of depth 1 in a second file, its scores moved by `offset`."""
   other = workdir / "other"
-  write(tiny, other, Cell("count", 8, 1), [1], offset)
+  write(tiny, other, Cell.parse("count/width-8/depth-1"), [1], offset)
   folder = workdir / "records" / "count" / "width-8" / "depth-1"
   name = "seeds-000001-000001.parquet"
   (other / "records/count/width-8/depth-1" / name).rename(folder / name)
@@ -265,7 +265,7 @@ def test_a_file_named_after_other_seeds_is_refused(finished):
 
 def test_records_of_another_experiment_are_refused(tiny, finished):
   other = change(tiny, train={"weight_decay": 0.5})
-  write(other, finished, Cell("count", 8, 1), [8])
+  write(other, finished, Cell.parse("count/width-8/depth-1"), [8])
   with pytest.raises(ValueError, match="holds seeds of another experiment"):
     tables.read(finished)
 

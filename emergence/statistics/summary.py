@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emergence.config import axes_of
 from emergence.statistics import density, modes, success
 
 if TYPE_CHECKING:
@@ -27,19 +28,19 @@ def summarize(
 
   Returns:
     A row a cell, smallest width first, then smallest depth. Its keys: task,
-    width, depth, num_params, step, test_length, metric; n_seeds, of which
-    n_diverged diverged: they are failures in the success probability and left
-    out of the other statistics; mean and mode of the score, None if all
-    diverged; seeds_by_tenth of the score's range; success_threshold,
-    num_successes, success_probability and its 95 % Wilson interval
-    success_low, success_high; mean_given_success, None where fewer than
-    `success.MIN_SUCCESSES` runs succeed.
+    width, depth and the other axes, num_params, step, test_length, metric;
+    n_seeds, of which n_diverged diverged: they are failures in the success
+    probability and left out of the other statistics; mean and mode of the
+    score, None if all diverged; seeds_by_tenth of the score's range;
+    success_threshold, num_successes, success_probability and its 95 % Wilson
+    interval success_low, success_high; mean_given_success, None where fewer
+    than `success.MIN_SUCCESSES` runs succeed.
 
   Raises:
     ValueError: no record of that test length.
   """
   rows = []
-  for (task, width, depth), cell in final_cells(frame, test_length):
+  for columns, cell in final_cells(frame, test_length):
     diverged_S = cell["diverged"].to_numpy(bool)
     scores_S = np.where(diverged_S, np.nan, cell[metric].to_numpy(float))
     kept_S = scores_S[~diverged_S]
@@ -47,9 +48,7 @@ def summarize(
     given = success.mean_given_success(scores_S, threshold)
     rows.append(
       {
-        "task": task,
-        "width": int(width),
-        "depth": int(depth),
+        **columns,
         "num_params": int(cell["num_params"].to_numpy().max()),
         "step": int(cell["step"].to_numpy().max()),
         "test_length": test_length,
@@ -73,37 +72,75 @@ def summarize(
 
 
 def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The axis along which cells are compared: `depth`, or `width` where only
-  the width varies. The other one separates groups.
+  """The axis along which cells are compared: `depth` where it varies, else the
+  first axis of numbers that does. The others separate groups.
 
   Args:
     rows: cells, as `summarize` returns them.
   """
-  depths = {row["depth"] for row in rows}
-  widths = {row["width"] for row in rows}
-  return "width" if len(depths) == 1 and len(widths) > 1 else "depth"
+  varying = [
+    axis
+    for axis in axes_of(rows[0])
+    if len({row[axis] for row in rows}) > 1
+    and not isinstance(rows[0][axis], bool | str)
+  ]
+  return varying[0] if varying and "depth" not in varying else "depth"
+
+
+def final_rows(frame: "pd.DataFrame") -> Any:
+  """The rows after the last step of each cell.
+
+  Args:
+    frame: records, as `emergence.records.read` returns them.
+  """
+  step_of_cell = frame.groupby(cell_columns(frame))["step"]
+  return frame[frame["step"] == step_of_cell.transform("max")]
+
+
+def cell_columns(frame: "pd.DataFrame") -> list[str]:
+  """The columns of records that name a cell."""
+  return ["task", *axes_of(frame.columns)]
+
+
+def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
+  """The rows of one cell.
+
+  Args:
+    frame: records.
+    columns: values of `cell_columns`; other keys are passed over.
+  """
+  names = cell_columns(frame)
+  is_own = [frame[name] == columns[name] for name in names]
+  return frame[np.logical_and.reduce(is_own)]
 
 
 def final_cells(
   frame: "pd.DataFrame", test_length: int
-) -> list[tuple[tuple[str, int, int], "pd.DataFrame"]]:
-  """The rows of one test length after the last update, one a seed, by cell.
+) -> list[tuple[dict[str, Any], "pd.DataFrame"]]:
+  """The rows of one test length after the last step, one a seed, by cell.
 
   Args:
     frame: records, as `emergence.records.read` returns them.
     test_length: the test length wanted.
 
   Returns:
-    ((task, width, depth), rows) of each cell, in that order.
+    The values of `cell_columns` and the rows of each cell, in the order of
+    those values.
 
   Raises:
     ValueError: no record of that test length.
   """
-  lengths = sorted(set(frame["test_length"]))
+  lengths = sorted(set(frame["test_length"].dropna()))
   if test_length not in lengths:
     raise ValueError(
       f"no record at test length {test_length}, only at {lengths}"
     )
-  final = frame.query(f"test_length == {test_length} and step == step.max()")
-  groups = final.groupby(["task", "width", "depth"])
-  return cast(Any, list(groups))
+  rows = final_rows(cast(Any, frame[frame["test_length"] == test_length]))
+  names = cell_columns(frame)
+  groups = cast(Any, rows.groupby(names))
+  # Python's own numbers, which JSON can hold.
+  plain = lambda value: value.item() if hasattr(value, "item") else value
+  return [
+    (dict(zip(names, map(plain, values), strict=True)), cell)
+    for values, cell in groups
+  ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from etils import epath
 
-from emergence import records
+from emergence import records, remote
 from emergence.tables import foreign, harness, workdir
 from emergence.tables.score_table import Finding, Metric, ScoreTable
 
@@ -56,9 +56,9 @@ def read(
     lower_is_better: files and harness: metrics in which less is better, beside
       those whose names say so, see `emergence.tables.units.is_lower_better`.
     items: files: test items that each score is a mean of, if they are known.
-    scale_axis: work directories: `width`, `depth` or `num_params`. `auto` is
-      whichever of width and depth varies, and depth within each width where
-      both do.
+    scale_axis: work directories: an axis of the grid, such as `width`, or
+      `num_params`. `auto` is depth where it varies, else the first axis that
+      does.
     test_length: work directories: the test length to take, the headline length
       if None.
     name_pattern: harness: see `emergence.tables.harness.read`.
@@ -74,7 +74,7 @@ def read(
   """
   path = epath.Path(path)
   if path.name == "records" and not (path / "records").exists():
-    path = path.parent if any(path.glob("*/*/*/seeds-*.parquet")) else path
+    path = path.parent if remote.glob_below(path, "seeds-*.parquet") else path
   of_file = {
     "scale_column": scale_column,
     "seed_column": seed_column,

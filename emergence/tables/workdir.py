@@ -1,6 +1,5 @@
 """Scores from a work directory of this project."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,8 +8,9 @@ from etils import epath
 
 from emergence import config as config_lib
 from emergence import records, records_file
-from emergence.config import Cell, Config
+from emergence.config import Cell, Config, axes_of
 from emergence.identity import identity_hash
+from emergence.statistics import summary
 from emergence.tables import cells
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (
@@ -28,7 +28,6 @@ from emergence.tables.score_table import (
 if TYPE_CHECKING:
   import pandas as pd
 
-SCALE_AXES = ("auto", "width", "depth", "num_params")
 _RECORD_METRICS = {
   metric.name: metric
   for metric in (
@@ -48,7 +47,6 @@ _DEFAULT_METRICS = (
   "nll_mean",
   "min_token_log_prob",
 )
-_CELL = re.compile(r"width-(\d+)/depth-(\d+)")
 
 
 def read(
@@ -65,7 +63,6 @@ def read(
 
   Arguments as in `tables.read`; `metrics` are columns of the records.
   """
-  require_choice("scale_axis", scale_axis, SCALE_AXES)
   metrics = tuple(dict.fromkeys(metrics)) or _DEFAULT_METRICS
   for name in metrics:
     require_column(name, _RECORD_METRICS, "score_column", "records")
@@ -76,48 +73,83 @@ def read(
       f"--test_length: {length} was not tested; choose one of"
       f" {', '.join(map(str, config.task.test_lengths))}"
     )
-  steps = config.train.steps
-  at_end = (rows["test_length"] == length) & (rows["step"] == steps)
-  rows = cast(Any, rows[at_end])
+  rows = _at_the_end(rows, config, length)
   if rows.empty:
-    raise ValueError(f"{path}: no seed has a record at its last step, {steps}")
+    raise ValueError(f"{path}: no seed has a record at its last step")
   rows, excluded = cells.select(rows, where, path)
   grid = [] if excluded else config_lib.cells(config)
   axis, groups = _choose_axis(scale_axis, rows, grid)
   frame = rows.melt(
-    [*groups, axis, "seed", "diverged", "source"],
+    [*groups, axis, "seed", "diverged", "source", "lacking", "num_items"],
     list(metrics),
     var_name="metric",
     value_name="score",
     ignore_index=True,
   ).rename(columns={axis: "scale"})
-  enumerated = config.task.name == "count"
+  # Not measured, which is not the same as a score that is not finite.
+  is_there = [
+    metric not in lacking
+    for metric, lacking in zip(frame["metric"], frame["lacking"], strict=True)
+  ]
+  frame = cast(Any, frame)[is_there].reset_index(drop=True)
+  if missing := set(metrics) - set(frame["metric"]):
+    findings.append(
+      Finding(
+        "missing",
+        "The records are older than the metrics"
+        f" {', '.join(sorted(missing))}, which are left out.",
+        [],
+      )
+    )
   frame["scale_label"] = frame["scale"].astype(str)
   frame["scale"] = frame["scale"].astype(float)
   frame["score"] = frame["score"].astype(float)
   frame["item_stderr"] = np.nan
-  # The task `count` tests every start; the others draw their items.
-  frame["num_items"] = float(
-    config.task.vocab_size - length + 1 if enumerated else config.eval.items
-  )
   if axis == "num_params":
     findings = findings + _report_empty_cells(grid, rows)
   shared, meaning = _seed_meaning(config, axis)
+  steps = {config_lib.cell_config(config, c).train.steps for c in grid}
+  after = f", after {steps.pop()} steps" if len(steps) == 1 else ""
   return audit(
     ScoreTable(
       frame,
       tuple(groups),
       axis,
-      {name: _RECORD_METRICS[name] for name in metrics},
-      f"test length {length}, after {steps} updates",
+      {name: _RECORD_METRICS[name] for name in metrics if name not in missing},
+      f"test length {length}{after}",
       meaning,
       shared,
-      enumerated,
+      _is_enumerated(config),
       findings + excluded,
     ),
     conflicting_scores,
     expected=_expected(grid, config.seeds.requested, axis, groups, rows),
   )
+
+
+def _is_enumerated(config: Config) -> bool:
+  """Whether every item is tested: `count` does, the others draw items."""
+  return config.task.name == "count"
+
+
+def _at_the_end(
+  rows: "pd.DataFrame", config: Config, length: int
+) -> "pd.DataFrame":
+  """Rows of a test length after the last step, and `num_items` tested."""
+  names = ["task", *config.grid.axis_names]
+  last, items = [], []
+  known: dict[tuple, Config] = {}
+  for task, *values in rows[names].itertuples(index=False, name=None):
+    axes = tuple(zip(config.grid.axis_names, values, strict=True))
+    if axes not in known:
+      known[axes] = config_lib.cell_config(config, Cell(task, axes))
+    own = known[axes]
+    last.append(own.train.steps)
+    enumerated = own.task.vocab_size - length + 1
+    items.append(enumerated if _is_enumerated(own) else own.eval.items)
+  rows = rows.assign(num_items=np.array(items, float))
+  is_last = rows["step"].to_numpy() == np.array(last)
+  return cast(Any, rows[(rows["test_length"] == length) & is_last])
 
 
 def _read_records(
@@ -131,8 +163,9 @@ def _read_records(
   if (workdir / "config.json").exists():
     config = records.read_config(workdir)
   frames, wrong = [], []
-  for path, frame in records.read_files(workdir):
-    provenance = records.read_provenance(path)
+  for path in records.require_files(workdir):
+    file = records_file.read(path)
+    provenance = file.provenance
     if config is None and "config" in provenance:
       config = records_file.config_of(path, provenance)
     found = provenance.get("identity_hash")
@@ -141,17 +174,21 @@ def _read_records(
         f"{path} holds seeds of another experiment (identity hash {found}, not"
         f" {identity_hash(config)}); move it away"
       )
+    frame = records_file.to_frame(file.table)
     frame["source"] = visible(str(path.relative_to(workdir)))
-    task = path.parent.parent.parent.name
-    match = _CELL.fullmatch(f"{path.parent.parent.name}/{path.parent.name}")
-    named = Cell(task, *map(int, match.groups())) if match else None
+    frame["lacking"] = [file.lacking] * len(frame)
+    try:
+      named = records.cell_of_file(workdir, path)
+    except ValueError:
+      named = None  # It was moved; the columns tell.
     is_wrong = ~frame["seed"].isin(records.seeds_of_file(path))
     if named:
-      is_wrong |= (frame[list(Cell._fields)] != list(named)).any(axis=1)
+      for column, value in named.columns.items():
+        is_wrong |= frame[column] != value if column in frame else True
     wrong.append(frame[is_wrong])
     if named and conflicting_labels == "path":
       frame = frame[frame["seed"].isin(records.seeds_of_file(path))]
-      frame = frame.assign(**named._asdict())
+      frame = frame.assign(**named.columns)
     frames.append(frame)
   if config is None:
     raise ValueError(
@@ -159,11 +196,12 @@ def _read_records(
     )
   rows = cast(Any, pd.concat(wrong))
   rows = rows[rows["step"] == rows["step"].max()]
-  rows = rows.drop_duplicates([*Cell._fields, "seed", "source"])
+  columns = ["task", *config.grid.axis_names, "seed", "source"]
+  rows = rows.drop_duplicates(columns)
   return (
     pd.concat(frames, ignore_index=True),
     config,
-    _label_findings(rows, conflicting_labels),
+    _label_findings(rows[columns], conflicting_labels),
   )
 
 
@@ -171,7 +209,7 @@ def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
   if rows.empty:
     return []
   first = rows.iloc[0]
-  cell = Cell(first["task"], first["width"], first["depth"])
+  cell = Cell(first["task"], tuple((a, first[a]) for a in axes_of(rows)))
   found = (
     f"{len(rows)} seeds stand in a file whose path names another cell or seed:"
     f" {first['source']} holds seed {first['seed']} of {cell}"
@@ -187,12 +225,11 @@ def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
     else "The cell of the path counts, and seeds that its name lacks are left"
     " out"
   )
-  shown = [*Cell._fields, "seed", "source"]
   return [
     Finding(
       "conflicting_label",
       f"{found}. {believed} (--conflicting_labels={rule}).",
-      plain_rows(rows, shown),
+      plain_rows(rows, list(rows)),
     )
   ]
 
@@ -200,23 +237,28 @@ def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
 def _choose_axis(
   scale_axis: str, rows: "pd.DataFrame", grid: Sequence[Cell]
 ) -> tuple[str, list[str]]:
-  """The scale's column and the group's."""
-  found = {*zip(rows["width"], rows["depth"], strict=True)}
-  found |= {(cell.width, cell.depth) for cell in grid}
-  widths, depths = (set(axis) for axis in zip(*found, strict=True))
+  """The scale's column and the columns of groups."""
+  axes = axes_of(rows.columns)
+  if scale_axis not in ("auto", "num_params", *axes):
+    raise ValueError(
+      f"--scale_axis must be one of {', '.join(('auto', *axes, 'num_params'))},"
+      f" got {scale_axis!r}"
+    )
   if scale_axis == "auto":
-    scale_axis = "width" if len(widths) > 1 and len(depths) == 1 else "depth"
+    found = cast(Any, rows)[axes].drop_duplicates().to_dict("records")
+    scale_axis = summary.scale_axis([*found, *(cell.columns for cell in grid)])
   if scale_axis != "num_params":
-    other = "depth" if scale_axis == "width" else "width"
-    return scale_axis, ["task", other]
-  sizes = cast(Any, rows)[[*Cell._fields, "num_params"]].drop_duplicates()
+    if isinstance(rows[scale_axis].iloc[0], str | bool | np.bool_):
+      raise ValueError(f"--scale_axis: {scale_axis} is not a number")
+    return scale_axis, ["task", *(axis for axis in axes if axis != scale_axis)]
+  sizes = cast(Any, rows)[["task", *axes, "num_params"]].drop_duplicates()
   same = sizes[sizes.duplicated(["task", "num_params"], keep=False)]
   if len(same):
     row = same.iloc[0]
     raise ValueError(
       f"--scale_axis=num_params: several cells have {row['num_params']}"
-      f" parameters, one of width {row['width']} and depth {row['depth']};"
-      " choose width or depth"
+      f" parameters, one of {', '.join(f'{a} {row[a]}' for a in axes)}; choose"
+      f" {' or '.join(axes)}"
     )
   return "num_params", ["task"]
 
@@ -229,13 +271,15 @@ def _expected(
   rows: "pd.DataFrame",
 ) -> dict[tuple, range]:
   """The seeds that the config asks for, by (*group, scale)."""
-  columns = [*Cell._fields, "num_params"]
-  sizes = {tuple(row[:3]): row[3] for row in rows[columns].to_numpy()}
+  columns = [*summary.cell_columns(rows), "num_params"]
+  found = rows[columns].itertuples(index=False, name=None)
+  sizes = {row[:-1]: row[-1] for row in found}
   wanted = {}
   for cell in grid:
-    if axis == "num_params" and cell not in sizes:
+    size = sizes.get(tuple(cell.columns.values()))
+    if axis == "num_params" and size is None:
       continue  # Its scale is not known; `_report_empty_cells` tells of it.
-    values = {**cell._asdict(), "num_params": sizes.get(cell)}
+    values = {**cell.columns, "num_params": size}
     wanted[(*(values[name] for name in groups), float(values[axis]))] = seeds
   return wanted
 
@@ -244,15 +288,21 @@ def _report_empty_cells(
   grid: Sequence[Cell], rows: "pd.DataFrame"
 ) -> list[Finding]:
   """Cells whose number of parameters is unknown, as they have no records."""
-  found = {*rows[list(Cell._fields)].itertuples(index=False, name=None)}
-  empty = [cell for cell in grid if cell not in found]
+  names = summary.cell_columns(rows)
+  found = {*rows[names].itertuples(index=False, name=None)}
+  empty = [c for c in grid if tuple(c.columns.values()) not in found]
   sentence = f"{len(empty)} cells that the config asks for have no records."
-  shown = [plain_row(cell._asdict()) for cell in empty]
+  shown = [plain_row(cell.columns) for cell in empty]
   return [Finding("missing", sentence, shown)] if empty else []
 
 
 def _seed_meaning(config: Config, axis: str) -> tuple[bool, str]:
   """Whether a seed index shares anything across scales, and what."""
+  if axis not in ("width", "depth", "num_params"):
+    return True, (
+      "At two scales a seed index shares the random keys of its initialization"
+      f" and of its data; what is drawn with them may depend on {axis}."
+    )
   layers = (
     "the initialization of the embeddings and of the layers that both have"
   )

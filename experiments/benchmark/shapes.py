@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from emergence import config as config_lib
 from emergence.config import Cell, Config
 from experiments import command
 
@@ -69,5 +70,4 @@ def make_config(
   if block is not None:
     sizes.append(f"seeds.block={block}")
   config = command.load_config(name, [*sizes, *overrides])
-  widths, depths = config.grid.widths, config.grid.depths
-  return config, Cell(config.task.name, widths[0], depths[0])
+  return config, config_lib.cells(config)[0]

@@ -1,4 +1,4 @@
-"""What others do to a sweep: share it, hinder it, stop it, take it over."""
+"""What other processes and people do to a sweep: share it, and stop it."""
 
 import signal
 import time
@@ -14,32 +14,20 @@ def _second_process(trial: Trial) -> Found:
   workdir = trial.new("two")
   first = trial.start(workdir)
   midway.until(first, lambda: bool(midway.saved_blocks(workdir)))
-  second = trial.run(workdir)
-  flaws = [] if first.popen.poll() is None else ["the first ended too early"]
-  if not second.is_clear_error or "in use" not in second.last_line:
-    flaws.append("the second was not refused in one line")
-  flaws += flaws_of_finished(trial, workdir, first.end())
-  flaws += trial.trained_twice(workdir)
-  return Found(f"second: {told(trial, second)}; first: exit 0", flaws)
-
-
-def _cooperation(trial: Trial) -> Found:
-  workdir = trial.new("cooperate")
-  flags = (f"--devices={trial.devices}", "--cooperate")
-  processes = [trial.start(workdir, *flags) for _ in range(2)]
-  outcomes = [process.end() for process in processes]
+  second = trial.start(workdir)
+  outcomes = [first.end(), second.end()]
   flaws = [f"exit {o.code}: {o.last_line}" for o in outcomes if o.code != 0]
+  if "waiting for process" not in outcomes[1].errors:
+    flaws.append("the second did not say that it waits")
   flaws += trial.flaws(workdir) + trial.trained_twice(workdir)
   shares = trial_lib.seeds_of_runs(workdir)
-  if 0 in shares or len(shares) != 2:
-    flaws.append("one of them did nothing")
   return Found(f"both exit 0 and trained {shares} seeds", flaws)
 
 
-def _worker_dies(trial: Trial) -> Found:
-  workdir = trial.new("takeover")
-  flags = (f"--devices={trial.devices}", "--cooperate")
-  first, second = (trial.start(workdir, *flags) for _ in range(2))
+def _killed_shard(trial: Trial) -> Found:
+  workdir = trial.new("shards")
+  flags = [(f"--devices={trial.devices}", f"--shard={i}/2") for i in range(2)]
+  first, second = (trial.start(workdir, *f) for f in flags)
   # Then both have blocks in training.
   midway.until(
     first, lambda: len(midway.saved_blocks(workdir)) == 2 * trial.devices
@@ -47,14 +35,14 @@ def _worker_dies(trial: Trial) -> Found:
   killed = first.kill()
   flaws = [] if killed.code == -9 else ["the first had ended before the kill"]
   lost = trial_lib.ends_without_records(workdir)
-  outcome = second.end()
-  flaws += flaws_of_finished(trial, workdir, outcome)
-  flaws += trial.trained_twice(workdir, lost)
+  outcomes = [second.end(), trial.run(workdir, *flags[0])]
+  flaws += [f"exit {o.code}: {o.last_line}" for o in outcomes if o.code != 0]
+  flaws += trial.flaws(workdir) + trial.trained_twice(workdir, lost)
   steps = midway.steps_gone_on_from(workdir)
   if not steps:
     flaws.append("no block of the first went on from its checkpoint")
   return Found(
-    f"second: {told(trial, outcome)}; blocks of the first went on from step"
+    "both exit 0; blocks of the first went on from step"
     f" {', '.join(map(str, steps)) or 'none'}",
     flaws,
   )
@@ -132,18 +120,13 @@ def _other_devices(trial: Trial) -> Found:
 CASES = {
   "second-process": Case(
     "the same command a second time while the first runs",
-    "the second is refused in one line; the first finishes",
+    "it waits for the first, block after block; no block is trained twice",
     _second_process,
   ),
-  "cooperate": Case(
-    "two processes with --cooperate",
-    "they share the work; no block is trained twice",
-    _cooperation,
-  ),
-  "worker-dies": Case(
-    "kill -9 of one of two processes with --cooperate",
-    "the other finishes everything",
-    _worker_dies,
+  "killed-shard": Case(
+    "kill -9 of one of two shards, and the same command again",
+    "its blocks go on from their checkpoints, the other shard is untouched",
+    _killed_shard,
   ),
   "sigterm": Case(
     "SIGTERM while training",
