@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence import drawing, ridges
+from emergence import drawing, records, ridges
 from emergence.config import axes_of, axis_text
 from emergence.drawing import seed_lines
 from emergence.ridges import Ridge
@@ -63,7 +63,7 @@ def length_curves(
     threshold: the least score of a success.
     max_train_length: marked where given: the longest length in training.
   """
-  final = summary.final_rows(frame)
+  final = records.final_rows(frame)
   final = final[final["test_length"].notna()]
   lengths = sorted(set(final["test_length"]))
 
@@ -247,7 +247,7 @@ def _curves(
   rows: "pd.DataFrame", cell: _FinalCell, x: str, y: str
 ) -> tuple[np.ndarray, np.ndarray]:
   """Points [N] and, for each seed in the order of the cell, values [S, N]."""
-  own = summary.rows_of_cell(rows, cell.columns)
+  own = records.rows_of_cell(rows, cell.columns)
   table = own.pivot(index="seed", columns=x, values=y)
   table = table.reindex(cell.rows["seed"])
   return table.columns.to_numpy(float), table.to_numpy(float)

@@ -14,9 +14,10 @@ import os
 import platform
 import subprocess
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pyarrow as pa
 from etils import epath
 
@@ -100,6 +101,7 @@ def write(
   folder.mkdir(parents=True, exist_ok=True)
   seeds = table["seed"].to_numpy()
   with locks.held(workdir, cell, "records"):
+    remote.look_anew(folder)
     missing = set(seeds.tolist()) - recorded_seeds(workdir, cell)
     for run in consecutive_runs(sorted(missing)):
       rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
@@ -162,6 +164,33 @@ def read_seed(
     frame = records_file.to_frame(records_file.read(path).table)
     return frame.loc[frame["seed"] == seed]
   return None
+
+
+def final_rows(frame: "pd.DataFrame") -> Any:
+  """The rows after the last step of each cell.
+
+  Args:
+    frame: records, as `read` returns them.
+  """
+  step_of_cell = frame.groupby(cell_columns(frame))["step"]
+  return frame[frame["step"] == step_of_cell.transform("max")]
+
+
+def cell_columns(frame: "pd.DataFrame") -> list[str]:
+  """The columns of records that name a cell."""
+  return ["task", *axes_of(frame.columns)]
+
+
+def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
+  """The rows of one cell.
+
+  Args:
+    frame: records.
+    columns: values of `cell_columns`; other keys are passed over.
+  """
+  names = cell_columns(frame)
+  is_own = [frame[name] == columns[name] for name in names]
+  return frame[np.logical_and.reduce(is_own)]
 
 
 def files(workdir: epath.PathLike) -> list[epath.Path]:
@@ -260,9 +289,7 @@ def require_cell(
 
 def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
   """The seeds of a cell that have records, going by the names of the files."""
-  folder = workdir / "records" / str(cell)
-  remote.look_anew(folder)
-  return set(_files_by_seed(folder))
+  return set(_files_by_seed(workdir / "records" / str(cell)))
 
 
 def make_provenance(

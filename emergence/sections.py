@@ -93,8 +93,8 @@ def introduction(sweep: Sweep) -> str:
     for cell in cells
     for seed in config.seeds.requested
   }
-  final = summary.final_rows(sweep.frame)
-  columns = [*summary.cell_columns(final), "seed"]
+  final = records.final_rows(sweep.frame)
+  columns = [*records.cell_columns(final), "seed"]
   found = set(final[columns].itertuples(index=False, name=None))
   status = f"{count(len(found), 'model')} of {len(asked)} are recorded"
   if found - asked:
@@ -174,8 +174,8 @@ def _cells(sweep: Sweep) -> Section:
 def _length_curves(sweep: Sweep) -> Section:
   config, frame = sweep.config, sweep.frame
   split = _most_split(sweep.rows)
-  final = summary.final_rows(frame)
-  own = summary.rows_of_cell(final, split).groupby("test_length")["exact_match"]
+  final = records.final_rows(frame)
+  own = records.rows_of_cell(final, split).groupby("test_length")["exact_match"]
   ranges = [
     f"{scores.min():.2f} to {scores.max():.2f} at length {length}"
     for length, scores in own
@@ -212,7 +212,7 @@ def _training_curves(sweep: Sweep) -> Section:
   rows = rows.assign(
     reached=success.is_success(rows["exact_match"].to_numpy(), threshold)
   )
-  seed = [*summary.cell_columns(rows), "seed"]
+  seed = [*records.cell_columns(rows), "seed"]
   reached_S = rows.groupby(seed)["reached"]
   ends_S, ever_S = reached_S.last(), reached_S.any()
   num = int(ends_S.sum())
@@ -244,11 +244,11 @@ def _training_curves(sweep: Sweep) -> Section:
 
 def _training_loss(sweep: Sweep) -> Section:
   rows, length = sweep.rows, sweep.config.headline_length
-  final = summary.final_rows(sweep.frame)
+  final = records.final_rows(sweep.frame)
   final = final[final["test_length"] == length]
   finite = final[np.isfinite(final["train_loss"]) & ~final["diverged"]]
   medians = [
-    (summary.rows_of_cell(finite, row)["train_loss"].median(), row)
+    (records.rows_of_cell(finite, row)["train_loss"].median(), row)
     for row in (rows[0], *rows[1:][-1:])
   ]
   parts = [
@@ -263,7 +263,7 @@ def _training_loss(sweep: Sweep) -> Section:
       f" in nats per answer token: {', '.join(parts)}."
     )
   split = _most_split(rows)
-  own = summary.rows_of_cell(finite, split)
+  own = records.rows_of_cell(finite, split)
   succeeded_S = success.is_success(
     own["exact_match"], split["success_threshold"]
   )

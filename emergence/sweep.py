@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import backlog, blocks, compilation, locks, processes, records
+from emergence import (
+  backlog,
+  blocks,
+  compilation,
+  locks,
+  processes,
+  records,
+  remote,
+)
 from emergence.backlog import Work
 from emergence.blocks import Interrupted, Job, Saving
 from emergence.budget import RunFile, Stopwatch
@@ -217,6 +225,7 @@ def _locked(
     for seeds in group if processes.is_first() else ():
       name = locks.name_of_block(job.config.seeds.block, seeds[0])
       stack.enter_context(locks.held(job.workdir, cell, name))
+      remote.look_anew(job.workdir / "records" / str(cell))
       done = records.recorded_seeds(job.workdir, cell)
       left.append([seed for seed in seeds if seed not in done])
     yield processes.agree([seeds for seeds in left if seeds])

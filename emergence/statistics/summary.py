@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emergence import records
 from emergence.config import axes_of
 from emergence.statistics import density, modes, success
 
@@ -87,33 +88,6 @@ def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
   return varying[0] if varying and "depth" not in varying else "depth"
 
 
-def final_rows(frame: "pd.DataFrame") -> Any:
-  """The rows after the last step of each cell.
-
-  Args:
-    frame: records, as `emergence.records.read` returns them.
-  """
-  step_of_cell = frame.groupby(cell_columns(frame))["step"]
-  return frame[frame["step"] == step_of_cell.transform("max")]
-
-
-def cell_columns(frame: "pd.DataFrame") -> list[str]:
-  """The columns of records that name a cell."""
-  return ["task", *axes_of(frame.columns)]
-
-
-def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
-  """The rows of one cell.
-
-  Args:
-    frame: records.
-    columns: values of `cell_columns`; other keys are passed over.
-  """
-  names = cell_columns(frame)
-  is_own = [frame[name] == columns[name] for name in names]
-  return frame[np.logical_and.reduce(is_own)]
-
-
 def final_cells(
   frame: "pd.DataFrame", test_length: int
 ) -> list[tuple[dict[str, Any], "pd.DataFrame"]]:
@@ -124,7 +98,7 @@ def final_cells(
     test_length: the test length wanted.
 
   Returns:
-    The values of `cell_columns` and the rows of each cell, in the order of
+    The values of `records.cell_columns` and the rows of each cell, in the order of
     those values.
 
   Raises:
@@ -135,8 +109,10 @@ def final_cells(
     raise ValueError(
       f"no record at test length {test_length}, only at {lengths}"
     )
-  rows = final_rows(cast(Any, frame[frame["test_length"] == test_length]))
-  names = cell_columns(frame)
+  rows = records.final_rows(
+    cast(Any, frame[frame["test_length"] == test_length])
+  )
+  names = records.cell_columns(frame)
   groups = cast(Any, rows.groupby(names))
   # Python's own numbers, which JSON can hold.
   plain = lambda value: value.item() if hasattr(value, "item") else value

@@ -271,7 +271,7 @@ def _expected(
   rows: "pd.DataFrame",
 ) -> dict[tuple, range]:
   """The seeds that the config asks for, by (*group, scale)."""
-  columns = [*summary.cell_columns(rows), "num_params"]
+  columns = [*records.cell_columns(rows), "num_params"]
   found = rows[columns].itertuples(index=False, name=None)
   sizes = {row[:-1]: row[-1] for row in found}
   wanted = {}
@@ -288,7 +288,7 @@ def _report_empty_cells(
   grid: Sequence[Cell], rows: "pd.DataFrame"
 ) -> list[Finding]:
   """Cells whose number of parameters is unknown, as they have no records."""
-  names = summary.cell_columns(rows)
+  names = records.cell_columns(rows)
   found = {*rows[names].itertuples(index=False, name=None)}
   empty = [c for c in grid if tuple(c.columns.values()) not in found]
   sentence = f"{len(empty)} cells that the config asks for have no records."
