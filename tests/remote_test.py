@@ -26,7 +26,7 @@ from emergence.analysis.series import Options
 from emergence.blocks import Interrupted, Saving
 from emergence.config import Cell
 from emergence.params import load_params
-from experiments import command
+from experiments import command, sweep_log
 
 CELL = Cell.parse("count/width-8/depth-1")
 
@@ -210,3 +210,12 @@ def test_other_paths_ask_nothing_of_fsspec(monkeypatch):
   monkeypatch.setitem(sys.modules, "fsspec", types.ModuleType("fsspec"))
   monkeypatch.setitem(sys.modules, "fsspec.config", None)
   remote.see_others("/tmp/folder")
+
+
+def test_shards_that_begin_at_once_have_logs_of_their_own(workdir):
+  for text in "ab":
+    with sweep_log.opened(workdir, "1/4") as file:
+      file.write(text)
+  logs = list(workdir.iterdir())
+  assert sorted(log.read_text() for log in logs) == ["a", "b"]
+  assert all(log.name.endswith("-shard-1-of-4") for log in logs)
