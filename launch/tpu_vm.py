@@ -1,43 +1,41 @@
 """Trains a sweep on a slice of Google Cloud TPUs, with its work in a bucket.
 
-  python -m launch.tpu_vm --config=paper_count --workdir=gs://BUCKET/DIR
-    --zone=us-west4-a --accelerator_type=v5litepod-16 --spot
+  python -m launch.tpu_vm --do=create --config=paper_count
+    --workdir=gs://BUCKET/DIR --zone=us-west4-a --accelerator_type=v5litepod-16
 
-Asks for the slice, installs this source tree on all of its workers, starts each
-on its share of the blocks, and watches until all are done; a slice that is
-preempted is asked for anew and goes on. Ctrl-C ends the watching alone, and the
-same command watches again. The flags of experiments.sweep go to the workers.
---do=delete gives the slice back, which costs until then.
+--do=create asks for a slice, run installs this source tree on its workers and
+starts each on its share of the blocks, logs follows a worker, fetch copies the
+results here and reports them, delete gives the slice back. All take the same
+flags; those of experiments.sweep go to the workers. --dry_run prints the
+commands, which can be run by hand as well.
 """
 
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from absl import flags
 
-from emergence import records, remote
-from emergence.config import Cell
 from experiments import command
 from experiments import sweep as sweep_main
-from experiments.sweep_request import Request
-from launch import gcloud, sweep_command, tpu_slice, tpu_watch, tpu_worker
-from launch.tpu_slice import Plan
+from launch import sweep_command
 
 flags.adopt_module_key_flags(sweep_main)
 _DO = flags.DEFINE_enum(
   "do",
-  "train",
-  "train create install run stop log status report delete".split(),
-  "What to do: train is create (asks for the slice), install and run (starts"
-  " the workers) as far as need be, and watches; stop has the workers save and"
-  " end; log follows one; report writes the report and copies it here; delete"
-  " gives the slice back.",
+  None,
+  ["create", "run", "logs", "fetch", "delete"],
+  "What to do: create asks for the slice; run starts the workers that are not"
+  " running; logs follows one; fetch copies the results to --out; delete gives"
+  " the slice back.",
+  required=True,
 )
 _NAME = flags.DEFINE_string(
-  "name", "emergence", "Name of the slice, its VMs and its queued resource."
+  "name", "emergence", "Name of the slice and of its queued resource."
 )
 _ZONE = flags.DEFINE_string(
   "zone", None, "Zone, such as us-west4-a.", required=True
@@ -46,7 +44,10 @@ _PROJECT = flags.DEFINE_string(
   "project", None, "Google Cloud project; default is that of gcloud."
 )
 _ACCELERATOR_TYPE = flags.DEFINE_string(
-  "accelerator_type", "v5litepod-8", "Kind and size of the slice."
+  "accelerator_type",
+  None,
+  "Kind and size of the slice, such as v5litepod-16.",
+  required=True,
 )
 _RUNTIME_VERSION = flags.DEFINE_string(
   "runtime_version",
@@ -68,72 +69,110 @@ _SSH_OPTION = flags.DEFINE_multi_string(
   "Further option of gcloud compute tpus tpu-vm ssh and scp, such as"
   " --internal-ip.",
 )
-_GIT_URL = flags.DEFINE_string(
-  "git_url", None, "Install from there instead of copying this source tree."
-)
-_GIT_REF = flags.DEFINE_string(
-  "git_ref", "HEAD", "Commit, tag or branch of --git_url."
-)
 _PYTHON = flags.DEFINE_string(
   "python", "3.12", "Version of Python on the workers, 3.11 or newer."
 )
 _WORKER = flags.DEFINE_string("worker", "0", "Whose log to follow, or all.")
 _OUT = flags.DEFINE_string(
-  "out", ".", "Local folder for the report; made if it is missing."
-)
-_POLL_SECONDS = flags.DEFINE_float(
-  "poll_seconds", 60.0, "Time between two looks.", lower_bound=0.0
+  "out",
+  None,
+  "Local folder to fetch to; default is runs/ and the last part of --workdir.",
 )
 _DRY_RUN = flags.DEFINE_bool(
-  "dry_run",
-  False,
-  "Only print the commands of gcloud.",
-  allow_override=True,
+  "dry_run", False, "Only print the commands.", allow_override=True
 )
 
-# Flags of the sweep that a worker gets from us, or from its slice.
+# Flags of the sweep that have no meaning here, or that a worker gets from us.
 _NOT_FOR_SLICES = (
-  *("json", "shard", "cooperate"),
+  *("json", "shard", "status"),
   *("coordinator", "num_processes", "process_id"),
 )
+TREE = pathlib.Path(__file__).parents[1]
+# What of it runs on the workers.
+_SOURCE = "emergence experiments/*.py launch/*.py setup.py requirements.lock"
+_BUNDLE = "emergence.bundle"
+# A name of ours: scp and the shell of a worker disagree about blanks.
+_CONFIG_FILE = "emergence_config.py"
+
+_RUNTIME_VERSIONS = {
+  "v6e": "v2-alpha-tpuv6e",
+  "v5p": "v2-alpha-tpuv5",
+  "v5litepod": "v2-alpha-tpuv5-lite",
+  **dict.fromkeys(("v2", "v3", "v4"), "tpu-ubuntu2204-base"),
+}
+# libtpu takes a slice of several hosts for one machine and waits for all of
+# them. This makes each host, which has 4 chips there, a machine of its own.
+_ALONE = (
+  "env CLOUD_TPU_TASK_ID=0 TPU_PROCESS_BOUNDS=1,1,1"
+  " TPU_CHIPS_PER_PROCESS_BOUNDS=2,2,1 TPU_VISIBLE_CHIPS=0,1,2,3"
+).split()
+# A sweep holds this lock, which the kernel releases however it ends.
+_LEAVE_RUNNING = (
+  "flock -n .running true ||"
+  ' { echo "$(hostname): a sweep is running and left alone"; exit 0; }'
+)
+
+
+class Slice(NamedTuple):
+  """A slice by its name, and how gcloud reaches it."""
+
+  name: str
+  zone: str
+  project: str | None
+  ssh_options: Sequence[str]
+
+  def gcloud(self, command: str, *arguments: str) -> list[str]:
+    """A command of `gcloud compute tpus` for this slice."""
+    where = [f"--zone={self.zone}", "--quiet"]
+    if self.project:
+      where.append(f"--project={self.project}")
+    return [*f"gcloud compute tpus {command}".split(), *arguments, *where]
+
+  def ssh(self, script: str, worker: int | str = "all") -> list[str]:
+    """Has workers run a script of their shell."""
+    options = [*self.ssh_options, f"--command={script}"]
+    return self.gcloud("tpu-vm ssh", self.name, f"--worker={worker}", *options)
+
+  def scp(self, path: str, name: str) -> list[str]:
+    """Copies a local file to the home of all workers."""
+    options = ["--worker=all", *self.ssh_options]
+    return self.gcloud("tpu-vm scp", path, f"{self.name}:{name}", *options)
 
 
 def main() -> None:
-  plan, workdir = _plan(), flags.FLAGS.workdir
-  if _DRY_RUN.value:
-    _print_commands(plan, workdir)
-    return
+  _check_flags()
+  tpu = Slice(_NAME.value, _ZONE.value, _PROJECT.value, _SSH_OPTION.value)
+  workdir = flags.FLAGS.workdir.rstrip("/")
   match _DO.value:
-    case "train":
-      say = lambda text: print(time.strftime("%H:%M:%S"), text, flush=True)
-      tpu_watch.watch(plan, _POLL_SECONDS.value, tpu_watch.tell_once(say))
-      print(f"report  {_again('report')}\ndelete  {_again('delete')}")
     case "create":
-      with tpu_slice.packed(plan):  # Better refused now than when it costs.
-        gcloud.call(tpu_slice.create(plan))
-      print(f"asked for; {_again('status')} tells when it is there")
-    case "install":
-      with tpu_slice.packed(plan) as folder:
-        tpu_slice.install(plan, folder)
+      commands = [_create(tpu)]
+      state = tpu.gcloud("queued-resources describe", tpu.name)
+      done = f"asked for; whether it is ACTIVE says {shlex.join(state)}"
     case "run":
-      for line in tpu_slice.start(plan, tpu_slice.num_workers(plan.tpu)):
-        print(line)
-    case "stop":
-      gcloud.call(tpu_slice.stop(plan))
-      print("the workers save what they train, and end")
-    case "log":
-      gcloud.follow(gcloud.ssh(plan.tpu, tpu_worker.log(), _WORKER.value))
-    case "status":
-      _print_status(plan, sweep_main.read_request())
-    case "report":
-      _report(plan, workdir)
-    case "delete":
-      gcloud.call(gcloud.delete(plan.tpu))
-      print(f"{plan.tpu.name} is deleted; {workdir} stays")
+      commands = _run(tpu)
+      done = "--do=logs shows what they do; --do=run starts what has ended"
+    case "logs":
+      commands = [tpu.ssh("tail -n 100 -F ~/emergence/log", _WORKER.value)]
+      done = ""
+    case "fetch":
+      out = _OUT.value or f"runs/{workdir.rpartition('/')[2]}"
+      commands = _fetch(workdir, out)
+      done = f"fetched {workdir} to {out}"
+    case _:
+      commands = [tpu.gcloud("queued-resources delete", tpu.name, "--force")]
+      done = f"{tpu.name} is deleted; {workdir} stays"
+  if _DRY_RUN.value:
+    print("\n".join(map(shlex.join, commands)))
+    return
+  if _DO.value == "run":
+    _require_committed()
+  for words in commands:
+    _call(words)
+  print(done)
 
 
-def _plan() -> Plan:
-  """What the flags ask for; ValueError for what else fails minutes later."""
+def _check_flags() -> None:
+  """ValueError for flags that would fail only where it costs."""
   values = flags.FLAGS
   if not values.workdir.startswith("gs://"):
     raise ValueError(
@@ -141,140 +180,147 @@ def _plan() -> Plan:
       f" not {values.workdir}"
     )
   for name in _NOT_FOR_SLICES:
-    if values[name].present:
-      raise ValueError(f"--{name} is nothing to give to a slice")
+    if name in values and values[name].present:
+      raise ValueError(f"--{name} has no meaning for a slice of TPUs")
+  num_hosts(_ACCELERATOR_TYPE.value)
   sweep_main.read_request()  # ValueError for what a worker would refuse.
-  for name, pattern, meaning in (
-    ("name", "[a-z]([a-z0-9-]{0,60}[a-z0-9])?", "small letters and digits"),
-    ("python", r"3\.(1[1-9]|[2-9][0-9])", "3.11 or newer"),
-    ("worker", "all|[0-9]{1,4}", "a number or all"),
-  ):
-    if not re.fullmatch(pattern, str(values[name].value)):
-      raise ValueError(f"--{name} is {meaning}, got {values[name].value!r}")
-  config_file = None
-  if values.config.endswith(".py"):
-    content = pathlib.Path(values.config).read_bytes()
-    config_file = tpu_slice.ConfigFile(values.config, content)
-  accelerator_type = _ACCELERATOR_TYPE.value
-  tpu_slice.num_hosts(accelerator_type)
-  return Plan(
-    gcloud.Slice(
-      _NAME.value, _ZONE.value, _PROJECT.value, tuple(_SSH_OPTION.value)
-    ),
-    accelerator_type,
-    _RUNTIME_VERSION.value or tpu_slice.runtime_version(accelerator_type),
-    _SPOT.value,
-    tuple(_CREATE_OPTION.value),
-    _GIT_URL.value,
-    _GIT_REF.value,
-    _PYTHON.value,
-    config_file,
-    tuple(
-      sweep_command.given_flags(
-        locate=lambda path: config_file.copied if config_file else path
-      )
-    ),
-    shards=not values.distributed,
+
+
+def num_hosts(accelerator_type: str) -> int:
+  """How many workers a slice has.
+
+  Args:
+    accelerator_type: such as v5litepod-16 or v4-32, whose number is one of
+      chips for v5litepod and v6e, and of cores, two a chip, for the others.
+
+  Raises:
+    ValueError: it does not read so.
+  """
+  match = re.fullmatch(r"(v[0-9]+[a-z]*)-([1-9][0-9]{0,5})", accelerator_type)
+  if not match:
+    raise ValueError(
+      "--accelerator_type reads like v5litepod-16 or v4-32, got"
+      f" {accelerator_type}"
+    )
+  kind, size = match[1], int(match[2])
+  if kind in ("v5litepod", "v6e"):
+    return 1 if size <= 8 else -(-size // 4)
+  return max(1, size // 8)
+
+
+def _create(tpu: Slice) -> list[str]:
+  kind = _ACCELERATOR_TYPE.value.partition("-")[0]
+  runtime_version = _RUNTIME_VERSION.value or _RUNTIME_VERSIONS.get(kind)
+  if not runtime_version:
+    raise ValueError(
+      f"--runtime_version has no default for {kind}; see"
+      " https://cloud.google.com/tpu/docs/runtimes"
+    )
+  return tpu.gcloud(
+    "queued-resources create",
+    tpu.name,
+    f"--node-id={tpu.name}",
+    f"--accelerator-type={_ACCELERATOR_TYPE.value}",
+    f"--runtime-version={runtime_version}",
+    *(["--spot"] if _SPOT.value else []),
+    *_CREATE_OPTION.value,
+    "--async",
   )
 
 
-def _print_status(plan: Plan, request: Request) -> None:
-  state, reason = tpu_slice.state(plan.tpu)
-  print(f"{plan.tpu.name}  {state}  {reason}".rstrip())
-  if state == "ACTIVE":
-    try:
-      num = tpu_slice.num_workers(plan.tpu)
-      for worker, what in tpu_slice.worker_states(plan, num):
-        print(f"worker {worker}  {what}")
-    except gcloud.Failure as error:
-      print(f"workers: {error}")
-  try:
-    for cell, done, wanted in cells_done(request):
-      print(f"{cell}  {done} of {wanted} seeds")
-  except Exception as error:
-    if not isinstance(error, ImportError | OSError) and not remote.is_refusal(
-      error
-    ):
-      raise
-    print(f"{request.workdir} cannot be read from here: {error}")
-
-
-def cells_done(request: Request) -> list[tuple[Cell, int, int]]:
-  """Each cell, how many of its seeds have records, and of how many."""
-  wanted, recorded = set(request.seeds), records.recorded_seeds
-  return [
-    (cell, len(wanted & recorded(request.workdir, cell)), len(wanted))
-    for cell in request.cells
+def _run(tpu: Slice) -> list[list[str]]:
+  bundle, config = str(TREE / _BUNDLE), flags.FLAGS.config
+  commands = [
+    ["git", "-C", str(TREE), "bundle", "create", "--quiet", bundle, "HEAD"],
+    tpu.scp(bundle, _BUNDLE),
+  ]
+  if config.endswith(".py"):
+    commands.append(tpu.scp(config, _CONFIG_FILE))
+  commands.append(tpu.ssh(_install_script(_PYTHON.value)))
+  sweep = [".venv/bin/python", "-m", sweep_main.__name__]
+  sweep += sweep_command.given_flags(locate=lambda _: f"../{_CONFIG_FILE}")
+  if flags.FLAGS.distributed:
+    return [*commands, tpu.ssh(_start_script(sweep))]
+  num = num_hosts(_ACCELERATOR_TYPE.value)
+  alone = _ALONE if num > 1 else []
+  return commands + [
+    tpu.ssh(_start_script([*alone, *sweep, f"--shard={i}/{num}"]), i)
+    for i in range(num)
   ]
 
 
-def _report(plan: Plan, workdir: str) -> None:
-  pathlib.Path(_OUT.value).mkdir(parents=True, exist_ok=True)
-  state, _ = tpu_slice.state(plan.tpu)
-  if state == "ACTIVE":
-    on_worker = gcloud.ssh(plan.tpu, tpu_worker.report(workdir), 0)
-    print(gcloud.call(on_worker), end="")
-  else:
-    here = [sys.executable, "-m", "experiments.report", f"--workdir={workdir}"]
-    if subprocess.run(here).returncode:
-      raise OSError(f"no report of {workdir}: what went wrong stands above")
-  gcloud.call(_copy(workdir))
-  print(f"report  {pathlib.Path(_OUT.value) / 'report.html'}")
+def _fetch(workdir: str, out: str) -> list[list[str]]:
+  copy = ["gcloud", "storage", "rsync", "--recursive"]
+  return [
+    ["mkdir", "-p", out],
+    [*copy, "--exclude=checkpoints/.*", workdir, out],
+    [sys.executable, "-m", "experiments.report", f"--workdir={out}"],
+  ]
 
 
-def _copy(workdir: str) -> list[str]:
-  names = ("report.html", "summary.csv", "figures")
-  return gcloud.copy_from_bucket(
-    [f"{workdir.rstrip('/')}/{name}" for name in names], _OUT.value
+def _install_script(python: str) -> str:
+  """Installs the bundle in `~/emergence` of a worker; safe to repeat."""
+  return "; ".join(
+    [
+      "set -e",
+      "mkdir -p ~/emergence",
+      "cd ~/emergence",
+      _LEAVE_RUNNING,
+      "git init -q",
+      f"git fetch -q ~/{_BUNDLE} HEAD",
+      "git checkout -q --force --detach FETCH_HEAD",
+      # The images come with older Pythons; uv brings the one that is asked for.
+      "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv",
+      "python3 -m uv venv -q --allow-existing --python"
+      f" {shlex.quote(python)} .venv",
+      "python3 -m uv pip install -q --python .venv/bin/python"
+      " -r requirements.lock -e '.[tpu]'",
+    ]
   )
 
 
-def _again(what: str) -> str:
-  """The command that does something else with the same slice and sweep."""
-  given = [f"--do={what}", *sweep_command.given_flags(locate=str)]
-  for name in ("zone", "name", "project"):
-    if flags.FLAGS[name].present:
-      given.append(f"--{name}={flags.FLAGS[name].value}")
-  given += [f"--ssh_option={option}" for option in _SSH_OPTION.value]
-  return gcloud.show(["python", "-m", "launch.tpu_vm", *given])
+def _start_script(sweep: Sequence[str]) -> str:
+  """Starts a command on a worker, so that it outlives the connection."""
+  start = (
+    f"setsid flock -n .running {shlex.join(sweep)} >> log 2>&1 < /dev/null"
+  )
+  echo = 'echo "$(hostname): started"'
+  return f"set -e; cd ~/emergence; {_LEAVE_RUNNING}; {start} & {echo}"
 
 
-def _print_commands(plan: Plan, workdir: str) -> None:
-  """Prints what would be called for a slice that is not there yet."""
-  tpu, num = plan.tpu, tpu_slice.num_hosts(plan.accelerator_type)
-  parts = {
-    "create": {"ask for the slice": [tpu_slice.create(plan)]},
-    "status": {
-      "look": [
-        gcloud.describe(tpu),
-        gcloud.describe_vm(tpu),
-        tpu_slice.ask_states(plan, num),
-      ]
-    },
-    "install": {"install": tpu_slice.install_commands(plan, None)},
-    "run": {"start the workers": tpu_slice.start_commands(plan, num)},
-    "stop": {"stop the workers": [tpu_slice.stop(plan)]},
-    "log": {"follow": [gcloud.ssh(tpu, tpu_worker.log(), _WORKER.value)]},
-    "report": {
-      "write it": [gcloud.ssh(tpu, tpu_worker.report(workdir), 0)],
-      "copy it": [_copy(workdir)],
-    },
-    "delete": {"give the slice back": [gcloud.delete(tpu)]},
-  }
-  parts["train"] = {
-    **parts["create"],
-    f"look, every {_POLL_SECONDS.value:g} s": parts["status"]["look"],
-    "the last of these, at the first look": [
-      tpu_slice.ask_states(plan, num, anew=True)
-    ],
-    **parts["install"],
-    **parts["run"],
-    "only if it was preempted, before asking anew": [gcloud.delete(tpu)],
-  }
-  for title, commands in parts[_DO.value].items():
-    print(f"# {title}")
-    for words in commands:
-      print(gcloud.show(words))
+def _require_committed() -> None:
+  """ValueError where the workers would not get what is here."""
+  if _git("rev-parse --is-shallow-repository") != "false":
+    raise ValueError(
+      f"{TREE} has to be a full clone, as workers get it by git; run git fetch"
+      " --unshallow, or clone it anew"
+    )
+  changed = _git(f"status --porcelain --untracked-files=all -- {_SOURCE}")
+  if changed:
+    num, first = len(changed.splitlines()), changed.split()[1]
+    raise ValueError(
+      "workers get the last commit; commit or stash what is not in it:"
+      f" {first}{f' and {num - 1} more' if num > 1 else ''}"
+    )
+
+
+def _git(words: str) -> str:
+  git = ["git", "-C", str(TREE), *words.split()]
+  return subprocess.run(git, capture_output=True, text=True).stdout.strip()
+
+
+def _call(words: Sequence[str]) -> None:
+  """Runs a command on this terminal; OSError where it fails."""
+  try:
+    code = subprocess.run(words).returncode
+  except FileNotFoundError as error:
+    hint = "; see https://cloud.google.com/sdk/docs/install"
+    raise OSError(
+      f"{words[0]} is not installed{hint if words[0] == 'gcloud' else ''}"
+    ) from error
+  if code:
+    shown = [word for word in words if not word.startswith("--command=")]
+    raise OSError(f"exit code {code} of {shlex.join(shown)}")
 
 
 if __name__ == "__main__":

@@ -83,14 +83,6 @@ def bucket():
     yield bucket
 
 
-@pytest.fixture
-def cloud(tmp_path, monkeypatch):
-  """What `gcloud` reaches, instead of the real thing; see fake_cloud.py."""
-  from tests import fake_cloud
-
-  return fake_cloud.installed(tmp_path, monkeypatch)
-
-
 @pytest.fixture(scope="session")
 def write_config(tmp_path_factory):
   """Writes a file with the config of a tiny sweep; see trial.tiny_config."""

@@ -17,7 +17,7 @@ def reference():
   return {
     words[0].strip(): takes_value(line) | everywhere
     for line in lines
-    if (words := re.split(r"(?=[\[(])| \[USER", line, maxsplit=1))[
+    if (words := re.split(r"(?=[\[(])| \[USER| SOURCE", line, maxsplit=1))[
       0
     ].startswith("gcloud ")
   }
@@ -36,7 +36,7 @@ def require_in_reference(command):
       assert flag in known[name], f"{name} has no {flag}"
       assert known[name][flag] == bool(equals), f"{flag} of {name}"
   words = [word for word in given if not word.startswith("--")]
-  assert len(words) == {"scp": 2, "cp": 4}.get(name.split()[-1], 1), command
+  assert len(words) == {"scp": 2, "rsync": 2}.get(name.split()[-1], 1), command
   if name.endswith("create"):
     needed = ("--runtime-version", "--accelerator-type", "--node-id")
     assert set(needed) <= {word.partition("=")[0] for word in given}
