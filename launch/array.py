@@ -1,22 +1,12 @@
-"""A Slurm job array: what each of its tasks trains, and its script."""
+"""The script of a Slurm job array whose task I trains shard I of a sweep."""
 
-import itertools
 import re
 import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from emergence import records
-from emergence.backlog import Work
-from emergence.config import Cell
 from experiments import stopping
-
-
-class Task(NamedTuple):
-  """What one task of the array trains: some seeds of one cell."""
-
-  cell: Cell
-  seeds: list[int]
 
 
 class Resources(NamedTuple):
@@ -55,14 +45,17 @@ _OURS = (
 _FLAGS = {"cpus-per-task": "--cpus", "time": "--time"}
 
 
-def asks_for_gpus(resources: Resources) -> bool:
-  """Whether a task gets GPUs, be it through another option of sbatch."""
-  return bool(resources.gpus) or any(
+def num_devices(resources: Resources) -> int | None:
+  """GPUs of a task, or its cores; None where options of sbatch ask for GPUs."""
+  if resources.gpus:
+    return int(resources.gpus.rpartition(":")[2])
+  asks_for_gpus = any(
     re.match(
       r"--(gpus|(gres|tres-per-\w+)=(.*[,:/])?(gpu|mps|shard)\b)", option
     )
     for option in resources.options
   )
+  return None if asks_for_gpus else resources.cpus or 1
 
 
 def check(resources: Resources) -> None:
@@ -123,26 +116,10 @@ def seconds_of(time: str) -> int:
   return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-def cut(work: Sequence[Work], blocks_per_task: int) -> list[Task]:
-  """Tasks of so many blocks of one cell each, or fewer at its end."""
-  return [
-    Task(cell, [*itertools.chain(*blocks[i : i + blocks_per_task])])
-    for cell, blocks in work
-    for i in range(0, len(blocks), blocks_per_task)
-  ]
-
-
-def format_seeds(seeds: Sequence[int]) -> str:
-  """Seeds as `--seeds` takes them: 0-31,40."""
-  return ",".join(
-    f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0])
-    for run in records.consecutive_runs(seeds)
-  )
-
-
 def script(
   name: str,
-  tasks: Sequence[Task],
+  shards: Sequence[int],
+  num_shards: int,
   arguments: Sequence[str],
   log: str,
   resources: Resources,
@@ -151,8 +128,9 @@ def script(
 
   Args:
     name: of the job.
-    tasks: of the array, in the order of their indices.
-    arguments: the sweep, without cells and seeds.
+    shards: to train, increasing; a task of the array each.
+    num_shards: how many shards there are.
+    arguments: the sweep, without its shard.
     log: the start of the name of a task's log, to which `-3.log` is added.
     resources: that each task asks for.
 
@@ -161,11 +139,14 @@ def script(
   """
   if re.search(r"[\\\n]", log):
     raise ValueError(f"Slurm cannot write a log to {log!r}; use another name")
-  last = len(tasks) - 1
+  indices = ",".join(
+    f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0])
+    for run in records.consecutive_runs(shards)
+  )
   limit = f"%{resources.throttle}" if resources.throttle else ""
   options = [
     f"--job-name={name}",
-    f"--array=0-{last}{limit}",
+    f"--array={indices}{limit}",
     f"--output={log.replace('%', '%%')}-%a.log",
     "--open-mode=append",
     "--requeue",
@@ -184,10 +165,7 @@ def script(
   options += resources.options
   return _SCRIPT.format(
     options="\n".join(f"#SBATCH {_quote(option)}" for option in options),
-    tasks="\n".join(
-      f"  {shlex.quote(f'{task.cell} {format_seeds(task.seeds)}')}"
-      for task in tasks
-    ),
+    num_shards=num_shards,
     setup="".join(f"{line}\n" for line in resources.setup),
     command="".join(
       _separate(word) + shlex.quote(word) for word in arguments
@@ -212,13 +190,10 @@ _SCRIPT = """\
 #!/bin/bash
 {options}
 
-tasks=(
-{tasks}
-)
-read -r cell seeds <<< "${{tasks[SLURM_ARRAY_TASK_ID]}}"
+shard=$SLURM_ARRAY_TASK_ID/{num_shards}
 task=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
 start=$((${{SLURM_RESTART_COUNT:-0}} + 1))
-echo "$(date +%FT%T) $task on $HOSTNAME, start $start: $cell seeds $seeds"
+echo "$(date +%FT%T) $task on $HOSTNAME, start $start: shard $shard"
 
 # {stopped}: stopped, with all saved; 143: before there was anything to save.
 # That is queued again, unless it was cancelled.
@@ -240,7 +215,7 @@ pass_on() {{
 
 {setup}[ ! "$interrupted" ] || end_with 143
 {command} \\
-  --cells="$cell" --seeds="$seeds" &
+  --shard="$shard" &
 sweep=$!
 [ ! "$interrupted" ] || pass_on
 

@@ -1,23 +1,27 @@
-"""Several processes on this machine that share the work of one sweep.
+"""One sweep divided between several processes of this machine.
 
   python -m launch.local --config=quickstart --workdir=DIR --num_workers=2
 
-Takes the flags of `experiments.sweep` and passes them on. Each worker has GPUs
-of its own, or cores of its own where there is no GPU. The same command
+Takes the flags of `experiments.sweep`. Worker i of N trains `--shard=i/N`, on
+GPUs of its own, or on cores of its own where there is no GPU. The same command
 continues.
 """
 
+import contextlib
 import os
 import pathlib
 import shlex
+import shutil
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 
-from emergence import records
 from experiments import command, stopping, sweep, sweep_request
-from launch import placement, sweep_command, workers
+from launch import placement, sweep_command
 
 flags.adopt_module_key_flags(sweep)
 _NUM_WORKERS = flags.DEFINE_integer(
@@ -35,7 +39,8 @@ _DRY_RUN = flags.DEFINE_bool(
   allow_override=True,
 )
 
-_SECONDS_BETWEEN_LINES = 10.0
+_MAX_RESTARTS = 3
+_POLL_SECONDS = 0.1
 
 
 def main() -> int:
@@ -44,92 +49,184 @@ def main() -> int:
   places = placement.divide(
     _NUM_WORKERS.value, placement.visible_gpus(), placement.usable_cores()
   )
-  staff = [make_worker(place) for place in places]
+  logs = pathlib.Path(request.workdir) / "logs"
+  workers = [
+    Worker(f"{i}/{len(places)}", place, logs) for i, place in enumerate(places)
+  ]
   if _DRY_RUN.value:
-    for worker in staff:
-      print(describe(worker))
+    for worker in workers:
+      print(shlex.join(worker.command))
     return 0
-  seeds_left = _count_left(request)
-  if not seeds_left:
+  if num_left := sum(x.num_seeds for x in sweep_request.remaining(request)):
+    print(
+      f"{num_left} seeds to train by {len(workers)} workers; logs in {logs}",
+      flush=True,
+    )
+    logs.mkdir(parents=True, exist_ok=True)
+    code, stopped_by = _run(workers)
+    if code:
+      return code
+    if stopped_by:
+      print(
+        f"stopped by {stopped_by.name}; the same command continues",
+        file=sys.stderr,
+      )
+      return stopping.EXIT_CODE
+  else:
     print(
       f"nothing left to train in {request.workdir}: what was asked for has its"
       " records"
     )
-    sweep.show_table(request)
-    return 0
-  logs = pathlib.Path(request.workdir) / "logs"
-  print(
-    f"{seeds_left} seeds to train by {len(staff)} workers; what they say is in"
-    f" {logs}",
-    flush=True,
-  )
-  outcome = workers.run(staff, logs, _ProgressLine(request, seeds_left))
-  if outcome.code:
-    return outcome.code
-  if outcome.signal:
-    print(
-      f"stopped by {outcome.signal.name}; the same command continues",
-      file=sys.stderr,
-    )
-    return stopping.EXIT_CODE
-  if seeds_left := _count_left(request):
-    raise OSError(f"{seeds_left} seeds are left; the same command continues")
   sweep.show_table(request)
   return 0
 
 
-def make_worker(place: placement.Place) -> workers.Worker:
-  """The sweep that the flags ask for, in its place."""
-  arguments = sweep_command.make()
-  environment = {}
-  if place.gpus is not None:
-    environment["CUDA_VISIBLE_DEVICES"] = ",".join(place.gpus)
-  elif not flags.FLAGS["devices"].present:
-    arguments.append(f"--devices={place.devices}")
-  # Not every system can confine a process.
-  cores = place.cores if hasattr(os, "sched_setaffinity") else None
-  return workers.Worker(arguments, environment, cores)
+class Worker:
+  """The process of one shard, started again when a signal kills it.
 
+  Attributes:
+    command: that it runs.
+    process: the last one started.
+    num_starts: how many were started.
+  """
 
-def describe(worker: workers.Worker) -> str:
-  """A worker as a line for a shell."""
-  words = [f"{name}={text}" for name, text in worker.environment.items()]
-  if worker.cores is not None:
-    words += ["taskset", "--cpu-list", ",".join(map(str, sorted(worker.cores)))]
-  return shlex.join([*words, *worker.arguments])
+  process: subprocess.Popen
 
+  def __init__(self, shard: str, place: placement.Place, logs: pathlib.Path):
+    """Starts nothing yet.
 
-def _count_left(request: sweep_request.Request) -> int:
-  return sum(item.num_seeds for item in sweep_request.remaining(request))
-
-
-class _ProgressLine:
-  """Says now and then how many seeds have their records."""
-
-  def __init__(self, request: sweep_request.Request, seeds_left: int):
-    self._request = request
-    self._total = len(request.cells) * len(request.seeds)
-    self._told = self._total - seeds_left
-    self._looked = time.monotonic()
-
-  def __call__(self, num_running: int) -> None:
-    now = time.monotonic()
-    if now - self._looked < _SECONDS_BETWEEN_LINES:
+    Args:
+      shard: such as `0/2`.
+      place: the GPUs or cores of the process.
+      logs: folder of the file that its stdout and stderr are appended to.
+    """
+    self.num_starts = 0
+    self._name = f"worker {shard.partition('/')[0]}"
+    self._output = logs / f"shard-{shard.replace('/', '-of-')}.out"
+    self._output_start = 0
+    self.command = [*sweep_command.make(), f"--shard={shard}"]
+    if place.gpus is not None:
+      gpus = ",".join(place.gpus)
+      self.command[:0] = ["env", f"CUDA_VISIBLE_DEVICES={gpus}"]
       return
-    self._looked = now
-    wanted = set(self._request.seeds)
+    if not flags.FLAGS["devices"].present:
+      self.command.append(f"--devices={place.devices}")
+    if place.cores and shutil.which("taskset"):  # Linux alone has it.
+      cores = ",".join(map(str, sorted(place.cores)))
+      self.command[:0] = ["taskset", "-c", cores]
+
+  def start(self) -> None:
+    """Starts the process; OSError if that cannot be done."""
+    with self._output.open("ab") as file:
+      self._output_start = file.tell()
+      self.process = subprocess.Popen(
+        self.command,
+        stdin=subprocess.DEVNULL,
+        stdout=file,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C reaches a whole session; we pass it on ourselves.
+        start_new_session=True,
+      )
+    self.num_starts += 1
+
+  def say(self, what: str) -> None:
+    """Says on stderr what became of it, and the last line that it wrote."""
+    said = _last_line(self._output, self._output_start) or "it wrote nothing"
+    line = f"{self._name} {what}: {said} ({self._output})"
+    print(line, file=sys.stderr, flush=True)
+
+
+def _run(workers: Sequence[Worker]) -> tuple[int, signal.Signals | None]:
+  """Runs workers until all have ended.
+
+  Returns:
+    The exit code of the first that failed, 0 if none did, and the signal that
+    asked us to stop, if one did.
+  """
+  code, num_passed_on = 0, 0
+  running: list[Worker] = []
+  with _noting_signals() as received:
     try:
-      done = sum(
-        len(wanted & records.recorded_seeds(self._request.workdir, cell))
-        for cell in self._request.cells
+      for worker in workers:
+        if not received:
+          worker.start()
+          running.append(worker)
+      while running:
+        for number in received[num_passed_on:]:
+          # At a second Ctrl-C a sweep saves nothing more.
+          is_hurried = num_passed_on and number == signal.SIGINT
+          for worker in running:
+            worker.process.send_signal(number if is_hurried else signal.SIGTERM)
+          num_passed_on += 1
+        for worker in list(running):
+          ended = worker.process.poll()
+          if ended is None or _restart(worker, ended, bool(received)):
+            continue
+          running.remove(worker)
+          if not _is_well(ended, bool(received)):
+            code = code or (ended if ended > 0 else 1)
+        time.sleep(_POLL_SECONDS)
+    except BaseException:
+      for worker in running:
+        worker.process.terminate()
+      for worker in running:
+        worker.process.wait()
+      raise
+  return code, signal.Signals(received[0]) if received else None
+
+
+def _is_well(code: int, is_stopping: bool) -> bool:
+  """Whether this is how a worker should end."""
+  # Until a sweep handles signals, they end it as they end any process.
+  stopped = (stopping.EXIT_CODE, -signal.SIGTERM, -signal.SIGINT)
+  return code == 0 or (is_stopping and code in stopped)
+
+
+def _restart(worker: Worker, code: int, is_stopping: bool) -> bool:
+  """Starts a worker again that a signal has killed; says how it failed."""
+  if _is_well(code, is_stopping):
+    return False
+  if code > 0:
+    worker.say(f"failed with exit code {code}")
+    return False
+  name = f"signal {-code}"
+  with contextlib.suppress(ValueError):  # Most real-time signals have no name.
+    name = signal.Signals(-code).name
+  if is_stopping or worker.num_starts > _MAX_RESTARTS:
+    worker.say(f"was killed by {name} at start {worker.num_starts}")
+    return False
+  worker.say(f"was killed by {name} and is started again")
+  worker.start()
+  return True
+
+
+def _last_line(output: pathlib.Path, start: int) -> str:
+  """The last line from a byte on that is not empty; '' if there is none."""
+  with contextlib.suppress(OSError), output.open("rb") as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(start, size - 4096))
+    # A progress line is rewritten from its start.
+    lines = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
+    return next((x.strip() for x in reversed(lines) if x.strip()), "")
+  return ""
+
+
+@contextlib.contextmanager
+def _noting_signals() -> Iterator[list[int]]:
+  """Collects the signals that ask us to stop, instead of ending at them."""
+  received: list[int] = []
+  earlier = {}
+  for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    # What nohup and its like have us ignore stays ignored.
+    if signal.getsignal(number) is not signal.SIG_IGN:
+      earlier[number] = signal.signal(
+        number, lambda number, frame: received.append(number)
       )
-    except OSError:
-      return  # No reason to end those who train.
-    if done > self._told:
-      print(
-        f"{done} of {self._total} seeds done, {num_running} workers", flush=True
-      )
-      self._told = done
+  try:
+    yield received
+  finally:
+    for number, handler in earlier.items():
+      signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,26 @@
 
   python -m launch.slurm --config=paper_count --workdir=DIR --gpus=1
 
-Takes the flags of `experiments.sweep` and passes them on. A task of the array
-trains some blocks of seeds of one cell; stopped by a time limit or preempted,
-it saves and is queued again. The same command submits what is missing and
-neither queued nor running, and with --status says where all of it stands.
+Takes the flags of `experiments.sweep`. Task I of the array trains
+`--shard=I/N`; stopped by a time limit or preempted, it saves and is queued
+again. The same command submits the shards that are not finished, once no task
+of the work directory is in the queue.
 """
 
-import sys
+import collections
+import hashlib
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
 
 from absl import flags
+from etils import epath
 
-from experiments import command, sweep
-from experiments.sweep_request import Request
-from launch import array, standing, submissions, sweep_command
+from experiments import command, sweep, sweep_request
+from launch import array, sweep_command
 
 flags.adopt_module_key_flags(sweep)
 _PARTITION = flags.DEFINE_string(
@@ -36,10 +43,11 @@ _MEM = flags.DEFINE_string("mem", None, "Memory of a task, such as 16G.")
 _THROTTLE = flags.DEFINE_integer(
   "throttle", None, "How many tasks run at once at most.", lower_bound=1
 )
-_BLOCKS_PER_TASK = flags.DEFINE_integer(
-  "blocks_per_task",
+_NUM_SHARDS = flags.DEFINE_integer(
+  "num_shards",
   None,
-  "Blocks of seeds that a task trains; default one for each GPU or core.",
+  "Shards, each of which is a task of the array; default as many as there are"
+  " groups of blocks, with a block for each GPU or core of a task.",
   lower_bound=1,
 )
 _STOP_SECONDS = flags.DEFINE_integer(
@@ -55,9 +63,6 @@ _SBATCH = flags.DEFINE_multi_string(
 _SETUP = flags.DEFINE_multi_string(
   "setup", [], "A line of bash to run first, such as 'module load cuda'."
 )
-_STATUS = flags.DEFINE_bool(
-  "status", False, "Only say which cells are done, running, waiting or failed."
-)
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run",
   False,
@@ -65,10 +70,12 @@ _DRY_RUN = flags.DEFINE_bool(
   allow_override=True,
 )
 
+_SECONDS_TO_ANSWER = 120
+
 
 def main() -> None:
-  if flags.FLAGS["json"].present and not _STATUS.value:
-    raise ValueError("--json: only with --status")
+  if flags.FLAGS["json"].present:
+    raise ValueError("--json: use experiments.sweep --status")
   resources = array.Resources(
     _PARTITION.value,
     _TIME.value,
@@ -81,81 +88,107 @@ def main() -> None:
     _SETUP.value,
   )
   array.check(resources)
+  num_devices = _num_devices(resources)
   request = sweep_command.read_request()
-  submitted = submissions.read(request.workdir)
-  try:
-    queue = submissions.queue(submitted)
-  except OSError as error:
-    if not _STATUS.value:
-      raise
-    print(f"warning: {error}", file=sys.stderr)
-    queue = None
-  found = standing.find(request, submitted, queue)
-  if _STATUS.value:
-    _show(request, found)
-  else:
-    _submit(request, submitted, found, resources)
-
-
-def _show(request: Request, found: standing.Standing) -> None:
-  print(standing.format_table(found))
-  ends = standing.accounting(found)
-  for lost in found.lost:
-    print(standing.format_lost(request.workdir, lost, ends))
-  left = standing.to_submit(found, request.config.seeds.block)
-  if num_seeds := sum(item.num_seeds for item in left):
-    print(f"the same command without --status submits {num_seeds} seeds")
-  command.write_json(flags.FLAGS["json"].value, standing.to_rows(found))
-
-
-def _submit(
-  request: Request,
-  submitted: list[submissions.Submission],
-  found: standing.Standing,
-  resources: array.Resources,
-) -> None:
-  work = standing.to_submit(found, request.config.seeds.block)
-  if not work:
-    print(f"nothing to submit\n{standing.format_table(found)}")
+  name = _job_name(request.workdir)
+  # Before the records are read, so that no task ends in between.
+  queue = {} if _DRY_RUN.value else _count_queued(name)
+  if queue:
+    for job, count in queue.items():
+      print(f"job {job} has {count} tasks queued or running")
+    print("nothing submitted; wait for their end, or scancel them")
     return
-  tasks = array.cut(work, _BLOCKS_PER_TASK.value or _num_devices(resources))
-  number = submissions.next_number(submitted)
-  stem = submissions.stem(request.workdir, number)
+  num_shards = _NUM_SHARDS.value or sweep_request.num_groups(
+    request, num_devices
+  )
+  shards = sweep_request.unfinished_shards(request, num_devices, num_shards)
+  if not shards:
+    print(
+      "nothing to submit: what was asked for has its records in"
+      f" {request.workdir}"
+    )
+    return
+  arguments = sweep_command.make()
+  if not flags.FLAGS["devices"].present:
+    # Also where a node has more of them: a shard is cut by their number.
+    arguments.append(f"--devices={num_devices}")
+  folder = pathlib.Path(os.path.abspath(request.workdir), "slurm")
   script = array.script(
-    submissions.name_of(request.workdir, number),
-    tasks,
-    _sweep(resources),
-    stem,
-    resources,
+    name, shards, num_shards, arguments, f"{folder}/task", resources
   )
   if _DRY_RUN.value:
     print(script, end="")
     return
-  job = submissions.submit(request.workdir, number, tasks, script).job
-  num_seeds = sum(item.num_seeds for item in work)
-  print(
-    f"submitted {num_seeds} seeds in {len(work)} cells as job {job}, an array"
-    f" of {len(tasks)} tasks"
-  )
-  print(f"script  {stem}.sh\nlogs    {stem}-*.log")
-  print("status  the same command with --status")
+  job = _submit(script, folder / "sweep.sh")
+  print(f"submitted {len(shards)} of {num_shards} shards as job {job}")
+  print(f"script  {folder}/sweep.sh\nlogs    {folder}/task-*.log")
+  print(f"status  {shlex.join([*sweep_command.make(), '--status'])}")
   print(f"cancel  scancel {job}")
 
 
-def _sweep(resources: array.Resources) -> list[str]:
-  arguments = sweep_command.make(without=("cells", "seeds"))
-  # Where Slurm does not confine a task, it would take all cores of its node;
-  # and a seed's bits depend on the number of devices.
-  if not (array.asks_for_gpus(resources) or flags.FLAGS["devices"].present):
-    arguments.append(f"--devices={resources.cpus or 1}")
-  return arguments
-
-
 def _num_devices(resources: array.Resources) -> int:
-  """What a task trains at a time, as far as the flags tell."""
-  if resources.gpus:
-    return max(1, int(resources.gpus.rpartition(":")[2]))
-  return resources.cpus or 1
+  """How many devices a task trains on; ValueError if the flags do not say."""
+  found = flags.FLAGS["devices"].value or array.num_devices(resources)
+  if found is None:
+    raise ValueError(
+      "--sbatch asks for GPUs: use --gpus instead, or say with --devices how"
+      " many a task gets"
+    )
+  return found
+
+
+def _job_name(workdir: epath.Path) -> str:
+  """The name of a work directory's jobs: its own, and a hash of its path."""
+  path = os.path.abspath(workdir)
+  short = re.sub(r"[^A-Za-z0-9._]+", "-", os.path.basename(path))[:40]
+  digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:6]
+  return f"{short}-{digest}"
+
+
+def _count_queued(name: str) -> dict[str, int]:
+  """How many tasks are in the queue, for each job of a name."""
+  answer = _call(
+    ["squeue", "--array", "--noheader", "--format=%F", f"--name={name}"]
+  )
+  return dict(collections.Counter(answer.split()))
+
+
+def _submit(script: str, path: pathlib.Path) -> str:
+  """Writes a script and hands it to sbatch; the number of the job."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(script)
+  try:
+    answer = _call(["sbatch", "--parsable", str(path)])
+  except OSError as error:
+    if not re.search("array|submit limit", str(error)):
+      raise
+    raise OSError(
+      f"{error}; a smaller --num_shards makes a smaller array"
+    ) from None
+  # With several clusters, that of the job follows.
+  return answer.strip().split(";")[0]
+
+
+def _call(arguments: Sequence[str]) -> str:
+  """What a command of Slurm prints; OSError if it fails or is not there."""
+  name = arguments[0]
+  try:
+    done = subprocess.run(
+      arguments, capture_output=True, text=True, timeout=_SECONDS_TO_ANSWER
+    )
+  except FileNotFoundError:
+    raise OSError(
+      f"there is no {name} here; run this on a machine of the cluster from"
+      " which jobs are submitted"
+    ) from None
+  except subprocess.TimeoutExpired:
+    raise OSError(
+      f"{name} has not answered for {_SECONDS_TO_ANSWER} s; try again later"
+    ) from None
+  if done.returncode:
+    said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    raise OSError(said if name in said else f"{name}: {said}")
+  return done.stdout
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from experiments import sweep
 from experiments.sweep_request import Request
 
 # What a launcher decides or does itself.
-_NOT_PASSED = ("cooperate", "dry_run", "json", "shard")
+_NOT_PASSED = ("dry_run", "json", "shard", "status")
 _OF_ONE_POPULATION = (
   "distributed",
   "coordinator",
@@ -31,6 +31,8 @@ def read_request() -> Request:
   values = flags.FLAGS
   if values["shard"].present:
     raise ValueError("--shard: a launcher divides the work itself")
+  if values["status"].present:
+    raise ValueError("--status: use experiments.sweep with the same flags")
   for name in _OF_ONE_POPULATION:
     if values[name].present and values[name].value is not False:
       raise ValueError(
@@ -49,16 +51,9 @@ def read_request() -> Request:
   return request
 
 
-def make(without: Collection[str] = ()) -> list[str]:
-  """The arguments of a sweep that cooperates, with the flags given to us.
-
-  Paths are absolute, for whoever runs it may be elsewhere.
-
-  Args:
-    without: names of flags that are left out.
-  """
-  command = [sys.executable, "-m", sweep.__name__, "--cooperate"]
-  return [*command, *given_flags(without)]
+def make() -> list[str]:
+  """The command of a sweep with the flags given to us, paths made absolute."""
+  return [sys.executable, "-m", sweep.__name__, *given_flags()]
 
 
 def given_flags(

@@ -9,16 +9,8 @@ import time
 
 import pytest
 
-from emergence.backlog import Work
-from emergence.config import Cell
 from launch import array
-from launch.array import Resources, Task
-
-SHALLOW, DEEP = (
-  Cell.parse("count/width-8/depth-1"),
-  Cell.parse("count/width-8/depth-2"),
-)
-TASKS = [Task(SHALLOW, [0, 1, 2, 3]), Task(DEEP, [0, 1, 5])]
+from launch.array import Resources
 
 # Says what it was given; saves when it is told to stop; ends as it is told.
 SWEEP = """
@@ -84,31 +76,35 @@ def test_what_slurm_understands_is_accepted():
 
 
 @pytest.mark.parametrize(
-  ("options", "found"),
+  ("resources", "num"),
   [
-    ([], False),
-    (["--mem=8G", "--gres=nvme:1", "--constraint=gpu"], False),
-    (["--gpus-per-node=2"], True),
-    (["--qos=high", "--gres=nvme:1,gpu:a100:2"], True),
-    (["--gres=shard:1"], True),
-    (["--tres-per-task=gres/gpu=1"], True),
+    (Resources(), 1),
+    (Resources(cpus=3), 3),
+    (Resources(gpus="2", cpus=8), 2),
+    (Resources(gpus="a100:4", options=["--gpus-per-node=2"]), 4),
+    (
+      Resources(
+        cpus=3, options=["--mem=8G", "--gres=nvme:1", "--constraint=gpu"]
+      ),
+      3,
+    ),
+    (Resources(options=["--gpus-per-node=2"]), None),
+    (Resources(options=["--qos=high", "--gres=nvme:1,gpu:a100:2"]), None),
+    (Resources(options=["--gres=shard:1"]), None),
+    (Resources(options=["--tres-per-task=gres/gpu=1"]), None),
   ],
 )
-def test_gpus_are_asked_for_in_many_ways(options, found):
-  assert array.asks_for_gpus(Resources(options=options)) == found
-  assert array.asks_for_gpus(Resources(gpus="1", options=options))
+def test_a_task_has_as_many_devices_as_gpus_or_else_cores(resources, num):
+  assert array.num_devices(resources) == num
 
 
-def test_a_task_is_some_blocks_of_one_cell():
-  work = [
-    Work(SHALLOW, [[0, 1], [2, 3], [5]]),
-    Work(DEEP, [[0, 1]]),
-  ]
-  assert array.cut(work, 2) == [
-    Task(SHALLOW, [0, 1, 2, 3]),
-    Task(SHALLOW, [5]),
-    Task(DEEP, [0, 1]),
-  ]
+DEFAULT = Resources()
+
+
+def script(
+  resources=DEFAULT, shards=(0, 1), arguments=("sweep",), log="/x/task"
+) -> str:
+  return array.script("name", shards, 9, arguments, log, resources)
 
 
 def options_of(script: str) -> list[str]:
@@ -116,11 +112,10 @@ def options_of(script: str) -> list[str]:
 
 
 def test_the_options_are_those_asked_for_and_no_others():
-  text = array.script("name", TASKS, ["sweep"], "/runs/slurm/0001", Resources())
-  assert options_of(text) == [
+  assert options_of(script(log="/runs/slurm/task")) == [
     "--job-name=name",
     "--array=0-1",
-    "--output=/runs/slurm/0001-%a.log",
+    "--output=/runs/slurm/task-%a.log",
     "--open-mode=append",
     "--requeue",
     "--signal=B:TERM@120",
@@ -130,9 +125,9 @@ def test_the_options_are_those_asked_for_and_no_others():
   resources = Resources(
     "a,b", "2-12", "a100:2", 4, "16G", 7, 300, ['--comment=it\'s "so"'], ["x y"]
   )
-  text = array.script("name", TASKS, ["sweep"], "/runs/slurm/0001", resources)
+  text = script(resources, shards=[0, 3, 4, 5])
   assert set(options_of(text)) >= {
-    "--array=0-1%7",
+    "--array=0,3-5%7",
     "--signal=B:TERM@300",
     "--partition=a,b",
     "--time=2-12",
@@ -145,10 +140,10 @@ def test_the_options_are_those_asked_for_and_no_others():
 
 
 def test_a_log_that_slurm_would_name_otherwise_is_quoted_or_refused():
-  text = array.script("name", TASKS, ["sweep"], "/my runs/50%/1", Resources())
-  assert '"--output=/my runs/50%%/1-%a.log"' in options_of(text)
+  text = script(log="/my runs/50%/task")
+  assert '"--output=/my runs/50%%/task-%a.log"' in options_of(text)
   with pytest.raises(ValueError, match="Slurm cannot write a log to"):
-    array.script("name", TASKS, ["sweep"], "/back\\slash/1", Resources())
+    script(log="/back\\slash/task")
 
 
 @pytest.fixture
@@ -167,9 +162,7 @@ def run(tmp_path, monkeypatch):
   def start(*arguments, setup=(), **more) -> subprocess.Popen:
     command = [sys.executable, str(tmp_path / "sweep.py"), *arguments]
     path = tmp_path / "script.sh"
-    path.write_text(
-      array.script("name", TASKS, command, "/x", Resources(setup=setup))
-    )
+    path.write_text(script(Resources(setup=setup), arguments=command))
     return subprocess.Popen(
       ["bash", str(path)],
       stdin=subprocess.PIPE,
@@ -182,20 +175,13 @@ def run(tmp_path, monkeypatch):
   return start
 
 
-def test_a_task_runs_its_cell_and_seeds_with_every_character_kept(run):
+def test_a_task_runs_its_shard_with_every_character_kept(run):
   odd = ['--workdir=/my $HOME/it\'s `x` "y" \\z', "--override={8: 0.1}", "--ü"]
   process = run(*odd, setup=["echo prepared", "export CODE=0"])
   output, _ = process.communicate(timeout=30)
   first, *lines = output.splitlines()
-  assert re.search(
-    r" 12_1 on \S+, start 1: count/width-8/depth-2 seeds 0-1,5$", first
-  )
-  assert lines == [
-    "prepared",
-    *odd,
-    "--cells=count/width-8/depth-2",
-    "--seeds=0-1,5",
-  ]
+  assert re.search(r" 12_1 on \S+, start 1: shard 1/9$", first)
+  assert lines == ["prepared", *odd, "--shard=1/9"]
   assert process.returncode == 0
 
 
@@ -214,7 +200,7 @@ def test_a_task_is_queued_again_if_it_was_stopped(
 
 def test_a_signal_to_the_script_alone_has_the_sweep_save_first(run):
   process = run(WAIT="yes")
-  while "--seeds" not in (line := process.stdout.readline()):
+  while "--shard" not in (line := process.stdout.readline()):
     assert line
   for _ in range(3):  # Slurm may repeat it.
     process.send_signal(signal.SIGTERM)

@@ -3,12 +3,14 @@
 The tests marked slow start a real Slurm of one node, see slurm_node.sh.
 """
 
+import contextlib
 import glob
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,53 +82,64 @@ def test_readme_shows_the_script_of_the_paper(tmp_path):
   )
 
 
-def put_command(folder: pathlib.Path, name: str, script: str) -> None:
-  path = folder / name
-  path.write_text(f"#!/bin/bash\n{script}\n")
-  path.chmod(0o755)
-
-
-def test_a_rerun_submits_what_is_missing_and_not_queued(
-  launch, tmp_path, monkeypatch
-):
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+  """Puts a script in the place of one of Slurm's commands."""
   monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-  put_command(tmp_path, "sbatch", "echo 12")
-  told = launch("--cells=" + ",".join(CELLS[:2]), "--time=1-0", "--gpus=2")
-  assert "submitted 8 seeds in 2 cells as job 12, an array of 2 tasks" in told
-  script = (launch.workdir / "slurm" / "0001.sh").read_text()
-  assert "--devices" not in script
-  assert script.count(" 0-3'\n") == 2  # Two blocks a task, for two GPUs.
-  assert f"'--workdir={launch.workdir}'" in script
-  name = json.loads((launch.workdir / "slurm" / "0001.json").read_text())[
-    "name"
-  ]
 
-  put_command(tmp_path, "squeue", f"echo '{name}|1|PENDING'")
-  put_command(tmp_path, "sacct", "echo '12_0|OUT_OF_MEMORY'")
-  (launch.workdir / "slurm" / "0001-0.log").write_text("oom-kill event\n")
-  table = tmp_path / "table.json"
-  told = launch("--status", f"--json={table}")
-  rows = {row["cell"]: row for row in json.loads(table.read_text())}
-  assert [rows[cell]["failed"] for cell in CELLS] == [4, 0, 0, 0]
-  assert [rows[cell]["waiting"] for cell in CELLS] == [0, 4, 0, 0]
-  assert [rows[cell]["not_submitted"] for cell in CELLS] == [0, 0, 4, 4]
-  assert (
-    f"failed: {CELLS[0]} seeds 0-3, task 12_0 (OUT_OF_MEMORY): oom-kill"
-    in (told)
-  )
-  assert "the same command without --status submits 12 seeds" in told
+  def put(name: str, script: str) -> None:
+    path = tmp_path / name
+    path.write_text(f"#!/bin/bash\n{script}\n")
+    path.chmod(0o755)
 
-  put_command(tmp_path, "sbatch", "exit 1")
-  script = launch("--dry_run", "--seeds=1-3", "--cpus=3")
-  assert re.findall(r"^  '(count.*)'$", script, re.MULTILINE) == [
-    f"{cell} 1-3" for cell in (CELLS[0], *CELLS[2:])
-  ]
-  assert "--devices=3" in script
-  script = launch("--dry_run", "--seeds=1-3")
-  assert "--devices=1" in script
-  assert "--seeds=1-3" not in script
-  put_command(tmp_path, "squeue", "echo 'cannot reach' >&2; exit 1")
-  assert launch(code=1) == "error: squeue: cannot reach\n"
+  put("squeue", "true")
+  put("sbatch", "echo '12;cluster'")
+  return put
+
+
+def test_a_task_for_each_group_of_blocks_is_submitted(launch, commands):
+  told = launch("--time=1-0", "--gpus=2")
+  assert told.startswith("submitted 4 of 4 shards as job 12\n")
+  script = (launch.workdir / "slurm" / "sweep.sh").read_text()
+  # Two blocks a task, for two GPUs.
+  assert "#SBATCH --array=0-3\n" in script
+  assert "\nshard=$SLURM_ARRAY_TASK_ID/4\n" in script
+  assert "  --devices=2 \\\n" in script
+  assert f"  '--workdir={launch.workdir}' \\\n" in script
+
+
+def test_shards_are_cut_from_the_cells_and_seeds_asked_for(launch, commands):
+  flags = (f"--cells={','.join(CELLS[:2])}", "--seeds=1-3", "--dry_run")
+  commands("sbatch", "exit 1")
+  script = launch(*flags)
+  assert "#SBATCH --array=0-3\n" in script
+  assert "  --seeds=1-3 \\\n" in script
+  assert "  --devices=1 \\\n" in script
+  assert "#SBATCH --array=0-1\n" in launch(*flags, "--cpus=2")
+  assert "#SBATCH --array=0-2\n" in launch(*flags, "--num_shards=3")
+  assert not launch.workdir.exists()
+
+
+def test_gpus_whose_number_is_unknown_are_refused(launch):
+  error = launch("--sbatch=--gres=gpu:2", code=2)
+  assert "--sbatch asks for GPUs: use --gpus instead" in error
+
+
+@pytest.mark.parametrize(
+  ("name", "script", "error"),
+  [
+    ("squeue", "echo 'cannot reach' >&2; exit 1", "squeue: cannot reach"),
+    ("sbatch", "exit 4", "sbatch: exit code 4"),
+  ],
+)
+def test_what_slurm_refuses_is_one_line(launch, commands, name, script, error):
+  commands(name, script)
+  assert launch(code=1) == f"error: {error}\n"
+
+
+def test_without_slurm_it_is_said_where_to_go(launch, monkeypatch):
+  monkeypatch.setenv("PATH", "/nowhere")
+  assert "no squeue here; run this on a machine of the" in launch(code=1)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +175,7 @@ def node():
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-  end = time.monotonic() + 240
+  end = time.monotonic() + 600
   while not condition():
     assert time.monotonic() < end, f"waited in vain for {what}"
     time.sleep(0.05)
@@ -181,91 +194,108 @@ def queued(job: str) -> dict[str, str]:
   return {index: state for found, index, state in words if found == job}
 
 
+def job_of(told: str) -> str:
+  return re.search(r"as job (\d+)\n", told)[1]
+
+
+def kill_sweep(workdir: pathlib.Path, shard: str) -> None:
+  """Kills the process that trains a shard, as when memory runs out."""
+  wanted = {os.fsencode(f"--workdir={workdir}"), f"--shard={shard}".encode()}
+  for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    with contextlib.suppress(OSError):
+      if wanted <= set(path.read_bytes().split(b"\0")):
+        os.kill(int(path.parent.name), signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("node")
-def test_tasks_requeued_cancelled_and_submitted_again_end_as_undisturbed(
+def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
   launch, tmp_path
 ):
-  workdir = launch.workdir
-  launch(
-    f"--workdir={tmp_path / 'alone'}",
-    f"--cells={CELLS[0]},{CELLS[1]}",
-    "--devices=1",
-    module="experiments.sweep",
-  )
-
-  flags = ("--cpus=1", "--blocks_per_task=2")
-  told = launch(
-    *(*flags, "--checkpoint_steps=500", "--time=1:00:00"),
-    "--setup=export ODD='a b'",
-  )
-  job = re.search(r"as job (\d+), an array of 4 tasks", told)[1]
-  # Each in the middle, when its second block has been saved.
+  alone, workdir = tmp_path / "alone", launch.workdir
+  launch(f"--workdir={alone}", "--devices=1", module="experiments.sweep")
+  flags = ("--cpus=1", "--num_shards=4", "--checkpoint_steps=500")
+  told = launch(*flags, "--time=1:00:00", "--setup=export ODD='a b'")
+  assert told.startswith("submitted 4 of 4 shards as job ")
+  job = job_of(told)
+  # Each in the middle of its second group, which is its last.
   interrupt = {
     0: lambda: slurm("scontrol", "requeue", f"{job}_0"),
     1: lambda: slurm("scancel", f"{job}_1"),
+    2: lambda: kill_sweep(workdir, "2/4"),
   }
 
   def all_interrupted() -> bool:
     for i in list(interrupt):
-      saved = workdir / "checkpoints" / CELLS[i] / "seeds-000002-000003"
+      # The blocks of a cell are for two shards.
+      cell, seeds = CELLS[2 + i // 2], f"{i % 2 * 2:06d}-{i % 2 * 2 + 1:06d}"
       # Unlike pathlib's, this glob bears folders that go while it looks.
-      if glob.glob(f"{saved}/*/*.safetensors"):
+      if glob.glob(f"{workdir}/checkpoints/{cell}/seeds-{seeds}/*"):
         interrupt.pop(i)()
     return not interrupt
 
-  wait_until(all_interrupted, "second blocks")
-  wait_until(lambda: "1" not in queued(job), "the end of the cancelled task")
-
-  table = tmp_path / "table.json"
-  told = launch("--status", f"--json={table}")
-  requeued, cancelled, *_ = json.loads(table.read_text())
-  assert requeued["failed"] == requeued["not_submitted"] == 0
-  assert (cancelled["done"], cancelled["failed"]) == (2, 2)
-  assert f"failed: {CELLS[1]} seeds 2-3, task {job}_1: " in told
+  wait_until(all_interrupted, "second groups")
+  wait_until(lambda: not queued(job), "the end of the job")
   told = launch(*flags)
-  assert "submitted 2 seeds in 1 cells as job" in told
-  again = re.search(r"as job (\d+), an array of 1 tasks", told)[1]
-  wait_until(lambda: not queued(job) and not queued(again), "the last task")
+  assert told.startswith("submitted 2 of 4 shards as job ")
+  script = (workdir / "slurm" / "sweep.sh").read_text()
+  assert "#SBATCH --array=1-2\n" in script
+  again = job_of(told)
+  wait_until(lambda: not queued(again), "the last task")
+  assert launch(*flags).startswith("nothing to submit: ")
 
-  rows = [line.split() for line in launch("--status").splitlines()]
-  assert rows[1:] == [[cell, *"4 4 0 0 0 0".split()] for cell in CELLS]
-  assert launch(*flags).startswith("nothing to submit\n")
   found, undisturbed = (
     pd.read_parquet(folder / "records").sort_values(
       ["width", "depth", "seed", "step", "test_length"], ignore_index=True
     )
-    for folder in (workdir, tmp_path / "alone")
+    for folder in (workdir, alone)
   )
   assert len(found) == 4 * 4 * 4 * 2
-  disturbed = found[found["width"].isin([4, 8])].reset_index(drop=True)
-  assert disturbed.equals(undisturbed)
-
-  logs = {
-    path.name: path.read_text() for path in (workdir / "slurm").glob("*.log")
-  }
-  assert set(logs) == {f"0001-{i}.log" for i in range(4)} | {"0002-0.log"}
-  assert re.findall(r"start (\d)", logs["0001-0.log"]) == ["1", "2"]
-  assert re.findall(r"start (\d)", logs["0001-1.log"]) == ["1"]
-  assert (workdir / "log").read_text().count("go on from step") >= 2
+  assert found.equals(undisturbed)
+  logs = [workdir / "slurm" / f"task-{i}.log" for i in range(4)]
+  starts = [re.findall(r"start (\d)", log.read_text()) for log in logs]
+  assert starts == [["1", "2"], ["1", "1"], ["1", "1"], ["1"]]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("node")
-def test_a_task_that_is_told_of_its_time_limit_is_queued_again(launch):
-  flags = [f"--cells={CELLS[0]}", "--cpus=1", "--blocks_per_task=2"]
-  told = launch(*flags, "--override=train.steps=4000000")
-  job = re.search(r"as job (\d+),", told)[1]
-  log = launch.workdir / "slurm" / "0001-0.log"
-  wait_until(
-    lambda: list((launch.workdir / "claims").rglob("block-*")), "training"
+def test_nothing_is_submitted_while_tasks_are_queued(launch):
+  job = job_of(launch("--sbatch=--hold"))
+  assert launch() == (
+    f"job {job} has 8 tasks queued or running\n"
+    "nothing submitted; wait for their end, or scancel them\n"
   )
-  # As Slurm does it before a limit, which it looks at twice a minute.
-  slurm("scancel", "--signal=TERM", "--batch", f"{job}_0")
-  wait_until(lambda: "start 2" in log.read_text(), "the second start")
+  slurm("scancel", job)
+  wait_until(lambda: not queued(job), "the end of the cancelled job")
+  again = job_of(launch("--sbatch=--hold"))
+  assert again != job
+  slurm("scancel", again)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("node")
+def test_a_task_saves_before_its_time_limit_and_is_queued_again(launch):
+  told = launch(
+    *(f"--cells={CELLS[0]}", "--num_shards=1", "--cpus=1"),
+    *("--override=train.steps=100000000", "--time=2", "--stop_seconds=30"),
+  )
+  log = launch.workdir / "slurm" / "task-0.log"
+  wait_until(
+    lambda: log.exists() and "start 2" in log.read_text(), "the second start"
+  )
+  assert "stopped by SIGTERM; the same command continues" in log.read_text()
+  job = job_of(told)
   slurm("scancel", job)
   wait_until(lambda: not queued(job), "the end of the cancelled job")
   assert log.read_text().count("start ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("node")
+def test_too_large_an_array_is_refused_with_what_to_do(launch):
+  error = launch("--override=seeds.count=2100", code=1)
+  assert "array" in error
+  assert "a smaller --num_shards makes a smaller array" in error
 
 
 @pytest.mark.slow
@@ -313,12 +343,3 @@ def test_srun_says_which_gpus_are_for_a_task(flags, gpus):
   lines = slurm("srun", *flags, sys.executable, "-c", tell).splitlines()
   tasks = sorted(map(json.loads, lines), key=lambda x: x["SLURM_PROCID"])
   assert [processes.gpus_of_task(task) for task in tasks] == gpus
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("node")
-def test_what_slurm_refuses_is_one_line(launch):
-  error = launch("--partition=elsewhere", code=1)
-  assert "invalid partition specified: elsewhere" in error
-  error = launch("--sbatch=--no-such-option", code=1)
-  assert "--no-such-option" in error

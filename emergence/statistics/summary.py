@@ -98,8 +98,8 @@ def final_cells(
     test_length: the test length wanted.
 
   Returns:
-    The values of `records.cell_columns` and the rows of each cell, in the order of
-    those values.
+    The values of `records.cell_columns` and the rows of each cell, in the order
+    of those values.
 
   Raises:
     ValueError: no record of that test length.
