@@ -60,7 +60,8 @@ def cell_hash(config: Config, cell: Cell) -> str:
 def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
   """The first identity key in which two configs differ, and both values."""
   of_a, of_b = identity(a), identity(b)
-  for key in config_keys():
+  # Axes first: they say which other keys count.
+  for key in ["grid.axes", *config_keys()]:
     if of_a.get(key) != of_b.get(key):
       return key, of_a.get(key), of_b.get(key)
   return None

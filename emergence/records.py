@@ -127,6 +127,11 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
     cell = cell_of_file(workdir, path)
     if "config" in provenance:
       config = records_file.config_of(path, provenance)
+    elif (workdir / "config.json").exists():
+      config = read_config(workdir)
+    else:
+      config = None
+    if config:
       records_file.require_complete(path, table, cell, config)
     frame = records_file.to_frame(table)
     frames.append(frame.assign(file=str(path)))

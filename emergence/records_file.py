@@ -1,8 +1,8 @@
 """One file of records: its columns, its bytes, and whether it is whole.
 
 The file is Parquet with page checksums. Its metadata hold the provenance of the
-rows as JSON, and the SHA-256 of that JSON; the provenance names the columns, so
-that a flipped bit in the name of one is noticed too.
+rows as JSON, and the SHA-256 of that JSON. The provenance names the columns and
+counts the rows, so that a flipped bit in what Parquet says of them is noticed.
 """
 
 import hashlib
@@ -98,6 +98,7 @@ _PROVENANCE_KINDS = {
   "num_devices": int,
   "schema_version": int,
   "columns": list,
+  "rows": int,
 }
 
 
@@ -136,8 +137,8 @@ class RecordsFile(NamedTuple):
   Attributes:
     table: rows with the columns of `schema`. A metric that the file lacks,
       because it was added later, is null.
-    provenance: what `encode` was given, `schema_version` and `columns`; empty
-      where another program wrote the file.
+    provenance: what `encode` was given, with `schema_version`, `columns` and
+      `rows`; empty where another program wrote the file.
   """
 
   table: pa.Table
@@ -173,6 +174,7 @@ def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
   provenance = provenance | {
     "schema_version": SCHEMA_VERSION,
     "columns": table.schema.names,
+    "rows": table.num_rows,
   }
   text = json.dumps(provenance, sort_keys=True).encode()
   digest = hashlib.sha256(text).hexdigest().encode()
@@ -227,9 +229,10 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
   except Exception as error:  # Which one depends on which bytes are wrong.
     raise DamagedError(path, _reason(content, error)) from error
   provenance = _provenance(path, table.schema.metadata)
-  columns = provenance.get("columns", table.schema.names)
-  if columns != table.schema.names:
-    raise DamagedError(path, "its columns are not those that were written")
+  there = {"columns": table.schema.names, "rows": table.num_rows}
+  for key, value in there.items():
+    if provenance.get(key, value) != value:
+      raise DamagedError(path, f"its {key} are not those that were written")
   return RecordsFile(_require_records(path, table), provenance)
 
 

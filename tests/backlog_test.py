@@ -73,29 +73,48 @@ def test_blocks_are_cut_where_they_always_are(seeds, blocks):
   assert backlog.cut_blocks(seeds, 4) == blocks
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 8, 9])
-def test_shares_are_even_have_no_block_in_common_and_miss_none(tiny, count):
+@pytest.mark.parametrize("num_devices", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 9])
+def test_shards_are_even_have_no_block_in_common_and_miss_none(
+  tiny, count, num_devices
+):
   config = override(tiny, ["seeds.block=2"])
   cells = config_lib.cells(config)
-  work = [backlog.Work(c, backlog.cut_blocks(range(8), 2)) for c in cells]
-  asked = config, cells, range(8)
+  work = [backlog.Work(c, backlog.cut_blocks(range(12), 2)) for c in cells]
+  shards = [backlog.Shard(i, count, num_devices) for i in range(count)]
+  asked = config, cells, range(12)
   # Cells that are half done, as another process may see them later.
   later = [backlog.Work(cells[0], work[0].blocks[1:]), work[1]]
   for left in (work, later):
-    shares = [backlog.shard(left, *asked, i, count) for i in range(count)]
+    parts = [backlog.of_shard(left, *asked, shard) for shard in shards]
     found = sorted(
       (item.cell, seeds)
-      for share in shares
-      for item in share
+      for part in parts
+      for item in part
       for seeds in item.blocks
     )
     assert found == [(c, seeds) for c, blocks in left for seeds in blocks]
-    sizes = []
-    for i, share in enumerate(shares):
-      whole = backlog.shard(work, *asked, i, count)
-      sizes.append(sum(len(item.blocks) for item in whole))
-      for item in share:
-        (same,) = [w for w in whole if w.cell == item.cell]
-        assert all(seeds in same.blocks for seeds in item.blocks)
-    assert sum(sizes) == 8
+    groups = []
+    for shard, part in zip(shards, parts, strict=True):
+      whole = {
+        (item.cell, *seeds)
+        for item in backlog.of_shard(work, *asked, shard)
+        for seeds in item.blocks
+      }
+      groups.append(
+        {(cell, seeds[0] // (2 * num_devices)) for cell, *seeds in whole}
+      )
+      assert {(w.cell, *seeds) for w in part for seeds in w.blocks} <= whole
+    sizes = [len(group) for group in groups]
+    assert sum(sizes) == len(backlog.shards(*asked, num_devices))
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_no_device_of_a_shard_idles(tiny):
+  config = override(tiny, ["seeds.block=2"])
+  cells = config_lib.cells(config)
+  work = [backlog.Work(c, backlog.cut_blocks(range(12), 2)) for c in cells]
+  shard = backlog.Shard(1, 2, num_devices=2)
+  first, second = backlog.of_shard(work, config, cells, range(12), shard)
+  assert first.blocks == [[4, 5], [6, 7]]
+  assert second.blocks == [[0, 1], [2, 3], [8, 9], [10, 11]]

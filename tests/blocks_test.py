@@ -1,11 +1,11 @@
+import contextlib
 import itertools
 import types
 
 import pytest
 
-from emergence import block_checkpoint, blocks, sweep
+from emergence import block_checkpoint, blocks, locks
 from emergence.blocks import Saving
-from emergence.claims import Claims
 from emergence.config import Cell
 from tests.training import files, interrupt, stop_after, train
 
@@ -53,7 +53,7 @@ def test_blocks_are_saved_every_so_many_updates(
 ):
   saved = []
   monkeypatch.setattr(
-    block_checkpoint, "save", lambda *args: saved.append(args[4].step)
+    block_checkpoint, "save", lambda **given: saved.append(given["state"].step)
   )
   train(config, workdir, programs, saving=Saving(steps=2))
   # What is finished is recorded instead.
@@ -68,7 +68,7 @@ def test_blocks_are_saved_every_so_often(
   monkeypatch.setattr(blocks, "time", fake)
   saved = []
   monkeypatch.setattr(
-    block_checkpoint, "save", lambda *args: saved.append(args[4].step)
+    block_checkpoint, "save", lambda **given: saved.append(given["state"].step)
   )
   train(config, workdir, programs, seeds=[0], saving=Saving(seconds=19.0))
   assert saved == [2, 4]
@@ -83,9 +83,9 @@ def test_a_block_that_waits_for_others_is_not_saved_again(
   monkeypatch.setattr(
     block_checkpoint,
     "save",
-    lambda config, workdir, cell, seeds, state, *others: (
-      saved.append((seeds[0], state.step)),
-      save(config, workdir, cell, seeds, state, *others),
+    lambda **given: (
+      saved.append((given["seeds"][0], given["state"].step)),
+      save(**given),
     ),
   )
   train(config, workdir, programs, saving=Saving(steps=1))
@@ -94,70 +94,34 @@ def test_a_block_that_waits_for_others_is_not_saved_again(
   assert (0, 4) not in saved
 
 
-class Stolen:
-  """Claims of a process that loses a block after a few questions."""
-
-  def __init__(self, index, questions, finish):
-    self._index, self._left, self._finish = index, questions, finish
-    self.released, self.forgotten = [], []
-
-  def try_claim(self, cell, index, is_done):
-    if index in self.released:
-      self._finish()  # The other one, meanwhile.
-      return False
-    return not is_done()
-
-  def holds(self, cell, index):
-    self._left -= index == self._index
-    return index != self._index or self._left >= 0
-
-  def release(self, cell, index):
-    self.released.append(index)
-
-  def forget(self, cell, index):
-    self.forgotten.append(index)
-
-
-@pytest.mark.parametrize("questions", [0, 1])
-def test_a_block_that_another_process_took_over_is_left_to_it(
-  config, programs, trained, workdir, caplog, monkeypatch, questions
-):
-  name = "records/count/width-8/depth-1/seeds-000004-000007.parquet"
-  content = files(trained[0])[name]
-  monkeypatch.setattr(sweep, "_SECONDS_BETWEEN_LOOKS", 0.01)
-  claims = Stolen(1, questions, lambda: (workdir / name).write_bytes(content))
-  assert (
-    train(config, workdir, programs, saving=Saving(steps=4), claims=claims) == 4
-  )
-  assert claims.released == [1]
-  assert claims.forgotten == [0]
-  assert files(workdir) == files(trained[0])
-  assert "another one has taken them over" in caplog.text
-
-
-def test_what_others_hold_is_waited_for_until_they_have_done_it(
+def test_what_another_process_has_finished_by_then_is_not_trained(
   config, programs, trained, workdir, monkeypatch
 ):
-  monkeypatch.setattr(sweep, "_SECONDS_BETWEEN_LOOKS", 0.01)
-  with Claims(workdir) as ours, Claims(workdir) as others:
-    assert others.try_claim(CELL, 1, lambda: False)
-    looks = []
+  held = locks.held
 
-    def should_stop():
-      if (workdir / "records").exists():
-        looks.append(ours.others())
-      if len(looks) == 3:
-        # The other one writes its records, and forgets its claim.
-        for path, content in files(trained[0]).items():
-          if "000007" in path:
-            (workdir / path).write_bytes(content)
-        others.forget(CELL, 1)
-      return False
+  @contextlib.contextmanager
+  def held_after_the_other(workdir, cell, name):
+    if name == "seeds-000004-000007":
+      for path, content in files(trained[0]).items():
+        if name in path:
+          (workdir / path).parent.mkdir(parents=True, exist_ok=True)
+          (workdir / path).write_bytes(content)
+    with held(workdir, cell, name):
+      yield
 
-    # Two of one process cannot tell each other's leases apart by their process.
-    assert (
-      train(config, workdir, programs, claims=ours, should_stop=should_stop)
-      == 4
-    )
-  assert len(looks) >= 3
+  monkeypatch.setattr(locks, "held", held_after_the_other)
+  assert train(config, workdir, programs) == 4
   assert files(workdir) == files(trained[0])
+
+
+def test_a_block_is_locked_until_it_has_its_records(config, programs, workdir):
+  seen = []
+
+  def should_stop():
+    seen.append([holder.name for holder in locks.holders(workdir, CELL)])
+    return False
+
+  train(config, workdir, programs, should_stop=should_stop)
+  names = ["seeds-000000-000003", "seeds-000004-000007"]
+  assert seen == [[], *[names] * (len(seen) - 1)]
+  assert locks.holders(workdir, CELL) == []

@@ -69,8 +69,12 @@ def test_a_mistake_in_another_main_is_one_line(main, flags, parts):
       ["--shard: processes of one population, --distributed, train the same"],
     ),
     (
-      ["--config=quickstart", "--workdir=gs://x/y", "--cooperate"],
-      ["--cooperate needs a work directory in a local or shared file system"],
+      [
+        "--config=quickstart",
+        "--workdir=/x",
+        "--override=grid.axes={'x': [1]}",
+      ],
+      ["grid.axes: 'x' cannot be an axis"],
     ),
     (["--config=quickstart", "--workdir=/x", "oops"], ["'oops'"]),
     (["--config=quickstart", "--workdir="], ["--workdir is empty"]),

@@ -5,7 +5,7 @@ import pytest
 
 from emergence import compilation, evaluate, model, train
 from emergence import config as config_lib
-from emergence.config import Cell, TaskConfig
+from emergence.config import TaskConfig
 from emergence.overrides import override
 from emergence.tasks import make_task
 from tests.training import make_drawing_train

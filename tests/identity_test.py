@@ -1,18 +1,25 @@
 import dataclasses
+import json
+import pathlib
 
 import pytest
 
+from emergence import config as config_lib
+from emergence import identity
 from emergence.config import Cell, Config, GridConfig, SeedsConfig, TrainConfig
 from emergence.config_dict import config_keys, to_dict
 from emergence.identity import cell_hash, first_difference, identity_hash
 from emergence.overrides import override
+from experiments import command
+
+GOLDEN = pathlib.Path(__file__).with_name("identity.json")
 
 
 def test_the_request_may_grow_without_a_new_identity(tiny):
   grown = dataclasses.replace(
     tiny,
     grid=GridConfig(widths=(8, 16), depths=(1, 2, 3)),
-    seeds=dataclasses.replace(tiny.seeds, count=100, first=8),
+    seeds=dataclasses.replace(tiny.seeds, count=100, first=8, block=2),
   )
   cell = Cell.parse("count/width-8/depth-2")
   assert identity_hash(grown) == identity_hash(tiny)
@@ -33,9 +40,10 @@ def test_every_other_key_makes_a_new_identity(tiny, key):
     "train.matmul_precision": "high",
     "train.compute_dtype": "bfloat16",
     "seeds.design": "fixed_init",
+    "grid.axes": {"train.weight_decay": [0.0, 0.1]},
   }.get(key)
   request = ("grid.widths", "grid.depths", "seeds.count", "seeds.first")
-  if key in request or key in ("seeds.num_init", "seeds.num_data"):
+  if key in (*request, "seeds.block", "seeds.num_init", "seeds.num_data"):
     return
   if changed is None:
     plain = to_dict(tiny)
@@ -74,3 +82,46 @@ def test_the_hash_does_not_depend_on_how_a_number_was_written():
     train=TrainConfig(weight_decay=0.0, learning_rate_by_width=((8, 1.0),))
   )
   assert identity_hash(a) == identity_hash(b)
+
+
+def test_a_key_at_its_default_does_not_enter_the_hash(monkeypatch, tiny):
+  cell = config_lib.cells(tiny)[0]
+  before = identity_hash(tiny), cell_hash(tiny, cell)
+  known = identity.identity
+
+  def with_a_new_key(config):
+    return known(config) | {"train.new_key": 0.0}
+
+  monkeypatch.setattr(identity, "identity", with_a_new_key)
+  assert (identity_hash(tiny), cell_hash(tiny, cell)) == before
+
+
+def test_defaults_of_identity_keys_and_hashes_are_what_they_were():
+  """Whoever wants another default writes the value into the config instead."""
+  golden = json.loads(GOLDEN.read_text())
+  defaults = identity.identity(Config())
+  assert {k: defaults[k] for k in golden["defaults"]} == golden["defaults"]
+  for name, (whole, hashes) in golden["hashes"].items():
+    config = command.load_config(name)
+    assert identity_hash(config) == whole
+    found = {str(c): cell_hash(config, c) for c in config_lib.cells(config)}
+    assert found == hashes
+
+
+def test_a_cell_is_the_same_whether_its_value_is_an_axis_or_not(tiny):
+  wide = override(tiny, ['grid.axes={"train.weight_decay": [0.1, 0.3]}'])
+  cell = Cell.parse("count/width-8/depth-1/train.weight_decay-0.3")
+  alone = override(tiny, ["train.weight_decay=0.3"])
+  same = Cell.parse("count/width-8/depth-1")
+  assert cell in config_lib.cells(wide)
+  assert cell_hash(wide, cell) == cell_hash(alone, same)
+  assert identity_hash(wide) != identity_hash(alone)
+  more = override(tiny, ['grid.axes={"train.weight_decay": [0.3, 0.5]}'])
+  assert identity_hash(more) == identity_hash(wide)
+
+
+def test_rates_of_other_widths_do_not_change_a_cell(tiny):
+  both = override(tiny, ["train.learning_rate_by_width={8: 0.5, 16: 0.1}"])
+  one = override(tiny, ["train.learning_rate=0.5"])
+  cell = Cell.parse("count/width-8/depth-1")
+  assert cell_hash(both, cell) == cell_hash(one, cell)

@@ -103,19 +103,6 @@ def test_blocks_at_different_steps_go_on_together(program, eight):
       )
 
 
-def test_a_block_that_is_given_up_is_left_alone(program):
-  given_up, steps = set(), []
-  for stop in population.run(
-    program, [[0], [1]], given_up=given_up, seconds_between_stops=0.0
-  ):
-    steps.append(stop.steps)
-    if stop.steps == (3, 3):
-      given_up.add(0)
-  assert steps[-1] == (3, 6)
-  given_up = {0, 1}
-  assert list(population.run(program, [[0], [1]], given_up=given_up)) == []
-
-
 def test_what_is_captured_is_not_changed_by_going_on(program):
   stops = population.run(program, [[0], [1]], seconds_between_stops=0.0)
   captured, copies = [], []

@@ -128,7 +128,7 @@ def test_machines_with_shards_fill_one_bucket(
   for index in (0, 1):
     # Each looked before the other one wrote.
     asked = [CELL], config.seeds.requested
-    share = backlog.shard(work, config, *asked, index, 2)
+    share = backlog.of_shard(work, config, *asked, backlog.Shard(index, 2))
     bucket.new_machine()
     assert train(config, programs, workdir, share) == 4
   assert backlog.remaining(config, workdir, config.seeds.requested) == []
@@ -216,6 +216,6 @@ def test_shards_that_begin_at_once_have_logs_of_their_own(workdir):
   for text in "ab":
     with sweep_log.opened(workdir, "1/4") as file:
       file.write(text)
-  logs = list(workdir.iterdir())
+  logs = list((workdir / "logs").iterdir())
   assert sorted(log.read_text() for log in logs) == ["a", "b"]
-  assert all(log.name.endswith("-shard-1-of-4") for log in logs)
+  assert all(log.name.endswith("-shard-1-of-4.log") for log in logs)

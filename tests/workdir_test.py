@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from emergence import config as config_lib
-from emergence import records, tables
+from emergence import records, records_file, tables
 from emergence.config import Cell
 from emergence.config_dict import to_dict
 from emergence.evaluate import Scores
@@ -82,7 +82,7 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
     (2, 3),
   ]
   assert (table.scale_name, table.group_columns) == ("depth", ("task", "width"))
-  assert table.condition == "test length 6, after 6 updates"
+  assert table.condition == "test length 6, after 6 steps"
   assert len(table.frame) == 2 * 8 * 4
   for depth, seed in [(1, 0), (2, 7)]:
     rows = table.frame.query(f"scale == {depth} and seed == {seed}")
@@ -109,8 +109,7 @@ def test_metrics_of_records_state_support_and_direction(finished):
   assert table.metrics["exact_match"][1:3] == (0, 1)
   assert not table.metrics["nll_mean"].higher_is_better
   assert table.metrics["min_token_log_prob"].higher_is_better
-  names = records.SCHEMA.names
-  assert set(workdir_lib._RECORD_METRICS) <= set(names)
+  assert set(workdir_lib._RECORD_METRICS) == set(records_file.METRICS)
 
 
 def test_metrics_and_test_length_can_be_chosen(finished):
@@ -159,7 +158,7 @@ def test_the_scale_is_the_axis_that_varies(
     write(config, workdir, cell, range(8))
   table = tables.read(workdir, scale_axis=axis)
   assert (table.scale_name, table.group_columns) == (scale, groups)
-  cells = [cell._asdict() for cell in config_lib.cells(config)]
+  cells = [cell.columns for cell in config_lib.cells(config)]
   for cell in cells:
     cell["num_params"] = cell["width"] * 100 + cell["depth"]
   expected = {(*(c[g] for g in groups), c[scale]) for c in cells}
