@@ -208,7 +208,9 @@ class _FinalCell(NamedTuple):
     return self._name([self.axis])
 
   def _name(self, axes: Sequence[str]) -> str:
-    return ", ".join(f"{axis} {axis_text(self.columns[axis])}" for axis in axes)
+    # Panels are narrow: `weight decay 0.1` for train.weight_decay.
+    short = {a: a.rpartition(".")[2].replace("_", " ") for a in axes}
+    return ", ".join(f"{short[a]} {axis_text(self.columns[a])}" for a in axes)
 
 
 def _final_cells(frame: "pd.DataFrame", test_length: int) -> list[_FinalCell]:

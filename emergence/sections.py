@@ -335,10 +335,9 @@ def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _longest_trained(config: Config) -> str:
-  """The longest length in training: 10, or 5 to 10 where cells differ."""
-  lengths = [
+  """The longest length in training: 10, or `5 or 10` where cells differ."""
+  lengths = {
     config_lib.cell_config(config, cell).task.max_train_length
     for cell in config_lib.cells(config)
-  ]
-  shortest, longest = min(lengths), max(lengths)
-  return f"{shortest} to {longest}" if shortest < longest else str(longest)
+  }
+  return " or ".join(map(str, sorted(lengths)))

@@ -1,0 +1,209 @@
+"""Any config key as an axis, from the grid to records, tables and reports."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from etils import epath
+
+from emergence import config as config_lib
+from emergence import figures, records, sections, tables
+from emergence.config import Cell, Config, cell_config
+from emergence.overrides import override
+from emergence.statistics import summary
+from tests.mains import run_sweep
+from tests.training import train
+
+
+def with_axes(config, **axes):
+  """A config with further axes; `a__b` stands for the key a.b."""
+  pairs = tuple((k.replace("__", "."), v) for k, v in axes.items())
+  grid = dataclasses.replace(config.grid, axes=pairs)
+  return dataclasses.replace(config, grid=grid)
+
+
+def test_the_cells_are_all_combinations_in_order(tiny):
+  config = with_axes(
+    tiny, task__max_train_length=(2, 4), model__parallel_residual=(False, True)
+  )
+  found = [str(cell) for cell in config_lib.cells(config)]
+  assert len(found) == 8
+  assert found[:3] == [
+    "count/width-8/depth-1/task.max_train_length-2/model.parallel_residual-false",
+    "count/width-8/depth-1/task.max_train_length-2/model.parallel_residual-true",
+    "count/width-8/depth-1/task.max_train_length-4/model.parallel_residual-false",
+  ]
+  for cell, text in zip(config_lib.cells(config), found, strict=True):
+    assert Cell.parse(text) == cell
+    own = cell_config(config, cell)
+    axes = dict(cell.axes)
+    assert own.task.max_train_length == axes["task.max_train_length"]
+    assert own.model.parallel_residual is axes["model.parallel_residual"]
+    assert config_lib.cells(own) == [Cell(cell.task, cell.axes[:2])]
+    assert cell_config(own, cell) == own
+
+
+@pytest.mark.parametrize(
+  ("value", "message"),
+  [
+    ({"task.name": ["count"]}, "'task.name' cannot be an axis"),
+    ({"seeds.block": [1, 2]}, "'seeds.block' cannot be an axis"),
+    ({"train.wieght_decay": [0]}, "did you mean train.weight_decay"),
+    ({"task.test_lengths": [[1]]}, "cannot be an axis"),
+    ({"train.steps": []}, "must have increasing values"),
+    ({"train.steps": [6, 6]}, "must have increasing values"),
+    ({"train.steps": [0.5]}, "must be a whole number"),
+    ({"train.steps": 6}, "must read like"),
+    ("train.steps", "must read like"),
+    ([["root_seed", [1]], ["root_seed", [2]]], "names an axis twice"),
+  ],
+)
+def test_what_cannot_be_an_axis_is_refused(tiny, value, message):
+  with pytest.raises(ValueError, match=message):
+    override(tiny, [f"grid.axes={value!r}"])
+
+
+def test_a_rate_by_width_leaves_no_axis_of_rates(tiny):
+  config = override(tiny, ["train.learning_rate_by_width={8: 0.1}"])
+  with pytest.raises(ValueError, match="cannot be an axis beside"):
+    with_axes(config, train__learning_rate=(0.1, 0.2))
+
+
+def test_values_that_do_not_fit_together_name_their_cell(tiny):
+  config = with_axes(tiny, task__min_train_length=(1, 5))
+  cell = config_lib.cells(config)[1]
+  with pytest.raises(ValueError, match=r"length-5: task.max_train_length must"):
+    cell_config(config, cell)
+
+
+@pytest.fixture(scope="module")
+def by_steps(tiny, tmp_path_factory) -> tuple[Config, epath.Path]:
+  """A sweep over the number of training steps, one depth."""
+  config = with_axes(tiny, train__steps=(4, 6), train__weight_decay=(0.0, 0.1))
+  config = override(config, ["grid.depths=[1]", "eval.num_points=2"])
+  workdir = epath.Path(tmp_path_factory.mktemp("steps"))
+  assert train(config, workdir) == 32
+  return config, workdir
+
+
+def test_records_have_a_column_for_each_axis(by_steps):
+  config, workdir = by_steps
+  frame = pd.read_parquet(workdir / "records")
+  assert set(frame["train.steps"]) == {4, 6}
+  assert frame["train.weight_decay"].dtype == float
+  assert len(records.read(workdir)) == len(frame) == 4 * 8 * 3 * 2
+  for cell in config_lib.cells(config):
+    own = records.rows_of_cell(frame, cell.columns)
+    steps = cell_config(config, cell).eval_steps
+    assert sorted(set(own["step"])) == list(steps)
+  # Seeds of equal data and initialization differ by what the axis changes.
+  last = frame[(frame["step"] == 4) & (frame["test_length"] == 4)]
+  nll = last.pivot(
+    index="seed",
+    columns=["train.steps", "train.weight_decay"],
+    values="nll_sum",
+  )
+  assert (nll.nunique(axis=1) > 1).all()
+
+
+def test_a_finished_grid_is_not_trained_again_and_may_grow(by_steps):
+  config, workdir = by_steps
+  assert train(config, workdir) == 0
+  grown = with_axes(config, train__steps=(4, 6), train__weight_decay=(0.0,))
+  assert train(grown, workdir) == 0
+
+
+def test_a_summary_has_a_row_a_cell_at_its_own_last_step(by_steps):
+  config, workdir = by_steps
+  rows = summary.summarize(records.read(workdir), 6)
+  cells = config_lib.cells(config)
+  assert [{k: row[k] for k in c.columns} for row, c in zip(rows, cells)] == [
+    cell.columns for cell in cells
+  ]
+  assert [row["step"] for row in rows] == [4, 4, 6, 6]
+  assert [type(row["train.steps"]) for row in rows] == [int] * 4
+  assert summary.scale_axis(rows) == "train.steps"
+
+
+@pytest.mark.parametrize(
+  ("axis", "scale", "groups"),
+  [
+    ("auto", "train.steps", ("task", "width", "depth", "train.weight_decay")),
+    (
+      "train.weight_decay",
+      "train.weight_decay",
+      ("task", "width", "depth", "train.steps"),
+    ),
+  ],
+)
+def test_the_analysis_takes_an_axis_by_its_name(by_steps, axis, scale, groups):
+  _, workdir = by_steps
+  table = tables.read(workdir, scale_axis=axis, score_columns=["nll_mean"])
+  assert (table.scale_name, table.group_columns) == (scale, groups)
+  frame = records.read(workdir)
+  last = frame[
+    (frame["step"] == frame["train.steps"]) & (frame["test_length"] == 6)
+  ]
+  key = ["train.steps", "train.weight_decay", "seed"]
+  expected = last.set_index(key)["nll_mean"].sort_index()
+  found = table.frame.rename(columns={"scale": scale})
+  found = found.set_index(key)["score"].sort_index()
+  np.testing.assert_allclose(found.to_numpy(), expected.to_numpy())
+  with pytest.raises(ValueError, match="--scale_axis must be one of auto, wid"):
+    tables.read(workdir, scale_axis="steps")
+
+
+def test_an_axis_without_numbers_is_no_scale(tiny, tmp_path):
+  config = with_axes(tiny, model__parallel_residual=(False, True))
+  config = override(config, ["grid.depths=[1]", "seeds.count=4"])
+  workdir = epath.Path(tmp_path)
+  train(config, workdir)
+  table = tables.read(workdir)
+  assert table.scale_name == "depth"
+  assert set(table.frame["model.parallel_residual"]) == {False, True}
+  with pytest.raises(ValueError, match="parallel_residual is not a number"):
+    tables.read(workdir, scale_axis="model.parallel_residual")
+
+
+def test_figures_and_sections_tell_cells_apart_by_what_varies(by_steps):
+  _, workdir = by_steps
+  frame = records.read(workdir)
+  figure = figures.length_curves(frame, 6)
+  titles = {axes.get_title() for axes in figure.axes} - {""}
+  assert "weight decay 0.1, steps 6" in titles
+  assert len(titles) == 4
+  (cells,) = sections.opening(sections.read(workdir))
+  assert cells.table.header[:4] == [
+    "width",
+    "depth",
+    "train.steps",
+    "train.weight_decay",
+  ]
+
+
+def test_a_grid_over_training_lengths_is_swept_and_reported(
+  write_config, tmp_path
+):
+  file = write_config(steps=4, num_points=2, block=4, count=8)
+  flags = [
+    *(f"--config={file}", f"--workdir={tmp_path}", "--devices=2"),
+    '--override=grid.axes={"task.max_train_length": [2, 4]}',
+  ]
+  swept = run_sweep(*flags)
+  assert swept.returncode == 0, swept.stderr
+  assert "task.max_train_length" in swept.stdout
+  again = run_sweep(*flags)
+  assert "nothing left to train" in again.stdout
+  folder = tmp_path / "records" / "count" / "width-8" / "depth-1"
+  assert {path.name for path in folder.iterdir()} == {
+    "task.max_train_length-2",
+    "task.max_train_length-4",
+  }
+  reported = run_sweep(f"--workdir={tmp_path}", main="report")
+  assert reported.returncode == 0, reported.stderr
+  assert "task.max_train_length" in reported.stdout
+  table = pd.read_csv(tmp_path / "summary.csv")
+  assert set(table["scale"]) == {2, 4}
+  page = (tmp_path / "report.html").read_text()
+  assert "Training had lengths up to 2 or 4" in page
