@@ -170,7 +170,7 @@ def test_figures_and_sections_tell_cells_apart_by_what_varies(by_steps):
   _, workdir = by_steps
   frame = records.read(workdir)
   figure = figures.length_curves(frame, 6)
-  titles = {axes.get_title() for axes in figure.axes} - {""}
+  titles = {axes.get_title(loc="left") for axes in figure.axes} - {""}
   assert "weight decay 0.1, steps 6" in titles
   assert len(titles) == 4
   (cells,) = sections.opening(sections.read(workdir))
