@@ -11,7 +11,6 @@ import pkgutil
 import runpy
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -29,8 +28,6 @@ _EXPECTED = (
   *(ValueError, OSError, RuntimeError, ImportError, MemoryError),
   SystemError,  # Of native code, as JAX's where an allocation is refused.
 )
-# Never released.
-_ENDING = threading.Lock()
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -68,12 +65,8 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def fail_at_once(error: Exception) -> NoReturn:
-  """Ends the process as `run` does, without anything that runs at exit.
-
-  Of several threads that call it, the first one says why.
-  """
+  """Ends the process as `run` does, without anything that runs at exit."""
   code = 1
-  _ENDING.acquire()
   try:
     if _is_expected(error):
       message, code = _describe(error)

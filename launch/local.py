@@ -57,7 +57,7 @@ def main() -> int:
     for worker in workers:
       print(shlex.join(worker.command))
     return 0
-  if num_left := sum(x.num_seeds for x in sweep_request.remaining(request)):
+  if num_left := sum(x.num_seeds for x in sweep_request.remaining(request, 1)):
     print(
       f"{num_left} seeds to train by {len(workers)} workers; logs in {logs}",
       flush=True,

@@ -1,7 +1,6 @@
 """`experiments.command`: what mains are given, and how they end."""
 
 import os
-import re
 import subprocess
 import sys
 
@@ -164,22 +163,6 @@ command.run(main)
     assert done.stderr == "error: why\n"
   else:
     assert "at exit" not in done.stdout
-
-
-def test_of_threads_that_end_the_process_one_says_why():
-  script = """
-import sys, threading, time
-from experiments import command
-sys.stdout.flush = lambda: time.sleep(0.5)
-for i in range(3):
-  error = RuntimeError(str(i))
-  threading.Thread(target=command.fail_at_once, args=[error]).start()
-"""
-  done = subprocess.run(
-    [sys.executable, "-c", script], capture_output=True, text=True
-  )
-  assert done.returncode == 1
-  assert re.fullmatch(r"error: RuntimeError: \d+\n", done.stderr)
 
 
 @pytest.mark.parametrize(
