@@ -37,6 +37,7 @@ setuptools.setup(
     "absl-py>=2.1",
     "diptest>=0.8",
     "etils[epath]>=1.9",
+    "filelock>=4.2",
     "flax>=0.12",
     "jax>=0.10",
     "jinja2>=3.1",

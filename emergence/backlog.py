@@ -173,11 +173,10 @@ def status(
     holders = locks.holders(workdir, cell)
     done = records.recorded_seeds(workdir, cell) & set(seeds)
     left = set(seeds) - done
-    ranges = [map(int, holder.name.split("-")[1:]) for holder in holders]
     locked = {
       seed
-      for first, last in ranges
-      for seed in left.intersection(range(first, last + 1))
+      for holder in holders
+      for seed in left.intersection(range(holder.first, holder.last + 1))
     }
     found.append(
       CellStatus(cell, len(done), len(locked), len(left) - len(locked), holders)

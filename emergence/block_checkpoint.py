@@ -150,8 +150,8 @@ def _warn_of_others(
       and any(int(match[1]) <= seed <= int(match[2]) for seed in seeds)
     ):
       _LOG.warning(
-        "%s: seeds %d to %d begin, those again that were in training in another"
-        " choice; to go on from %s, ask for its seeds alone",
+        "%s: seeds %d to %d begin anew: the checkpoint %s is of another choice"
+        " of seeds or another seeds.block",
         *(cell, seeds[0], seeds[-1], other),
       )
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from etils import epath
 
-from emergence import locks, records_file, remote
+from emergence import records_file, remote
 from emergence.config import Cell, Config, axes_of
 from emergence.config_dict import from_dict, to_dict
 from emergence.identity import cell_hash, identity_hash
@@ -87,9 +87,7 @@ def write(
 ) -> None:
   """Writes finished seeds, one file per run of consecutive indices.
 
-  Seeds that another process has finished meanwhile are left out; a lock keeps
-  two processes from finding out at the same time, where the file system has
-  locks.
+  Seeds that another process has finished meanwhile are left out.
 
   Args:
     workdir: the work directory.
@@ -100,15 +98,13 @@ def write(
   folder = workdir / "records" / str(cell)
   folder.mkdir(parents=True, exist_ok=True)
   seeds = table["seed"].to_numpy()
-  with locks.held(workdir, cell, "records"):
-    remote.look_anew(folder)
-    missing = set(seeds.tolist()) - recorded_seeds(workdir, cell)
-    for run in consecutive_runs(sorted(missing)):
-      rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
-      write_atomically(
-        folder / records_file.name(run[0], run[-1]),
-        records_file.encode(rows, provenance),
-      )
+  missing = set(seeds.tolist()) - recorded_seeds(workdir, cell)
+  for run in consecutive_runs(sorted(missing)):
+    rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
+    write_atomically(
+      folder / records_file.name(run[0], run[-1]),
+      records_file.encode(rows, provenance),
+    )
 
 
 def read(workdir: epath.PathLike) -> "pd.DataFrame":

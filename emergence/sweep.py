@@ -130,8 +130,9 @@ def run(
 ) -> int:
   """Trains what is left and writes its records, a group of blocks at a time.
 
-  A block is locked while it is trained. Where another process has the lock,
-  this one waits for it, and trains what of the block has no records then.
+  A block is locked while it is trained. Blocks that another process has locked
+  come last; this one waits for them, and trains what of them has no records
+  then.
 
   Args:
     config: the experiment.
@@ -150,7 +151,7 @@ def run(
 
   Raises:
     DoesNotFitError: a block of a cell does not fit in memory.
-    ValueError: another process has been training a block for too long.
+    InUseError: another process trains a block for longer than we wait.
     Interrupted: it was asked to stop. The same call goes on.
     OSError: something could not be saved or written.
   """
@@ -187,48 +188,94 @@ def _run_cells(
   programs: Mapping[Cell, Program],
   on_progress: Callable[[Progress], None],
 ) -> Iterator[tuple[Cell, int]]:
-  """Trains group after group of blocks; yields the cell and seeds of each."""
-  for cell, waiting in work:
-    program = programs.get(cell)
-    clock = _Clock(cell_config(job.config, cell), cell, on_progress)
-    while waiting:
-      if any(processes.any_of(job.should_stop())):
-        raise Interrupted
-      if program is None:
-        _LOG.info("%s: compiling", cell)
-        with job.watch.phase("compile"):
-          program = compilation.compile_cell(job.config, cell, devices)
-      group, waiting = (
-        waiting[: program.num_blocks],
-        waiting[program.num_blocks :],
+  """Trains group after group of blocks; yields the cell and seeds of each.
+
+  Blocks that other processes train come last, and are waited for.
+  """
+  for patient in (False, True):
+    others = []
+    for cell, waiting in work:
+      program = programs.get(cell)
+      clock = _Clock(cell_config(job.config, cell), cell, on_progress)
+      others.append(Work(cell, []))
+      while waiting:
+        if any(processes.any_of(job.should_stop())):
+          raise Interrupted
+        if program is None:
+          _LOG.info("%s: compiling", cell)
+          with job.watch.phase("compile"):
+            program = compilation.compile_cell(job.config, cell, devices)
+        limit = program.num_blocks
+        with _locked(job, cell, waiting, limit, patient) as taken:
+          group, in_use, waiting = taken
+          others[-1].blocks.extend(in_use)
+          if group:
+            _LOG.info(
+              "%s: %d blocks of %d seeds together, %.1f MiB each",
+              *(cell, len(group), job.config.seeds.block),
+              program.bytes_per_device / 2**20,
+            )
+            clock.begin([len(seeds) for seeds in group], waiting)
+            blocks.train(job, program, cell, group, clock.tick)
+            yield cell, sum(len(seeds) for seeds in group)
+    work = [item for item in others if item.blocks]
+    if work and not patient:
+      _LOG.warning(
+        "other processes train what is left here (blocks: %d); waiting up to"
+        " %.0f s for each",
+        sum(len(item.blocks) for item in work),
+        locks.WAIT_SECONDS,
       )
-      with _locked(job, cell, group) as group:
-        if not group:
-          continue
-        _LOG.info(
-          "%s: %d blocks of %d seeds together, %.1f MiB each",
-          *(cell, len(group), job.config.seeds.block),
-          program.bytes_per_device / 2**20,
-        )
-        clock.begin([len(seeds) for seeds in group], waiting)
-        blocks.train(job, program, cell, group, clock.tick)
-        yield cell, sum(len(seeds) for seeds in group)
 
 
 @contextlib.contextmanager
 def _locked(
-  job: Job, cell: Cell, group: Sequence[Sequence[int]]
-) -> Iterator[list[list[int]]]:
-  """Holds the locks of some blocks; what of them has no records by then."""
-  left = []
+  job: Job,
+  cell: Cell,
+  waiting: Sequence[list[int]],
+  limit: int,
+  patient: bool,
+) -> Iterator[tuple[list[list[int]], list[list[int]], list[list[int]]]]:
+  """Holds the locks of the first blocks that are free, a number at most.
+
+  Yields:
+    What of these blocks has no records by now, the blocks before them that
+    other processes train, and those that are still waiting.
+
+  Raises:
+    InUseError: where we are patient, another process trains a block for longer
+      than we wait.
+    Interrupted: training is to stop.
+  """
+  group: list[list[int]] = []
+  in_use: list[list[int]] = []
+  left = list(waiting)
   with contextlib.ExitStack() as stack:
-    for seeds in group if processes.is_first() else ():
-      name = locks.name_of_block(job.config.seeds.block, seeds[0])
-      stack.enter_context(locks.held(job.workdir, cell, name))
+    while processes.is_first() and left and len(group) < limit:
+      seeds = left.pop(0)
+      try:
+        stack.enter_context(
+          locks.held(
+            workdir=job.workdir,
+            cell=cell,
+            seeds=seeds,
+            wait_seconds=locks.WAIT_SECONDS if patient else 0.0,
+            should_stop=job.should_stop,
+          )
+        )
+      except locks.InUseError:
+        if job.should_stop():
+          raise Interrupted from None
+        if patient:
+          raise
+        in_use.append(seeds)
+        continue
       remote.look_anew(job.workdir / "records" / str(cell))
       done = records.recorded_seeds(job.workdir, cell)
-      left.append([seed for seed in seeds if seed not in done])
-    yield processes.agree([seeds for seeds in left if seeds])
+      if missing := [seed for seed in seeds if seed not in done]:
+        group.append(missing)
+    group, in_use, left = processes.agree([group, in_use, left])
+    yield group, in_use, left
 
 
 class _Clock:

@@ -14,6 +14,7 @@ from etils import epath
 
 from emergence import (
   backlog,
+  block_checkpoint,
   blocks,
   compilation_cache,
   console,
@@ -268,6 +269,9 @@ def _train(
       should_stop=should_stop,
       watch=watch,
     )
+  if processes.is_first():
+    # Those of blocks that were cut otherwise, too.
+    block_checkpoint.remove_left_behind(config, workdir)
   spent = console.format_budget(watch.seconds())
   _print(f"trained {seeds} seeds in {spent}")
 
@@ -293,7 +297,8 @@ def _show_status(request: Request) -> None:
   command.write_json(
     _JSON.value,
     [
-      row._asdict()
+      row.cell.columns
+      | row._asdict()
       | {"cell": str(row.cell), "holders": [h._asdict() for h in row.holders]}
       for row in rows
     ],

@@ -100,13 +100,13 @@ def test_what_another_process_has_finished_by_then_is_not_trained(
   held = locks.held
 
   @contextlib.contextmanager
-  def held_after_the_other(workdir, cell, name):
-    if name == "seeds-000004-000007":
+  def held_after_the_other(**given):
+    if given["seeds"][0] == 4:
       for path, content in files(trained[0]).items():
-        if name in path:
+        if "seeds-000004" in path:
           (workdir / path).parent.mkdir(parents=True, exist_ok=True)
           (workdir / path).write_bytes(content)
-    with held(workdir, cell, name):
+    with held(**given):
       yield
 
   monkeypatch.setattr(locks, "held", held_after_the_other)
@@ -118,10 +118,42 @@ def test_a_block_is_locked_until_it_has_its_records(config, programs, workdir):
   seen = []
 
   def should_stop():
-    seen.append([holder.name for holder in locks.holders(workdir, CELL)])
+    holders = locks.holders(workdir, CELL)
+    seen.append([(holder.first, holder.last) for holder in holders])
     return False
 
   train(config, workdir, programs, should_stop=should_stop)
-  names = ["seeds-000000-000003", "seeds-000004-000007"]
-  assert seen == [[], *[names] * (len(seen) - 1)]
+  assert seen == [[], *[[(0, 3), (4, 7)]] * (len(seen) - 1)]
   assert locks.holders(workdir, CELL) == []
+
+
+def test_blocks_of_others_come_last_and_are_waited_for(
+  config, programs, trained, workdir, monkeypatch
+):
+  asked = []
+  held = locks.held
+
+  @contextlib.contextmanager
+  def held_by_another_at_first(**given):
+    asked.append((given["seeds"][0], given["wait_seconds"]))
+    if given["seeds"][0] == 0 and not given["wait_seconds"]:
+      raise locks.InUseError
+    with held(**given):
+      yield
+
+  monkeypatch.setattr(locks, "held", held_by_another_at_first)
+  assert train(config, workdir, programs) == 8
+  assert asked == [(0, 0.0), (4, 0.0), (0, locks.WAIT_SECONDS)]
+  assert files(workdir) == files(trained[0])
+
+
+def test_a_sweep_that_waits_in_vain_says_for_whom(
+  config, programs, workdir, monkeypatch
+):
+  def held(**given):
+    raise locks.InUseError("by them")
+
+  monkeypatch.setattr(locks, "held", held)
+  with pytest.raises(ValueError, match="by them"):
+    train(config, workdir, programs)
+  interrupt(config, workdir, programs, asked=1)

@@ -11,14 +11,14 @@ from emergence import locks
 from emergence.config import Cell
 
 CELL = Cell.parse("count/width-8/depth-1")
-NAME = "seeds-000000-000003"
+SEEDS = [0, 1, 2, 3]
 
 # Holds a lock until its standard input ends.
 HOLD = """
 import sys
 from emergence import locks
 from emergence.config import Cell
-with locks.held(sys.argv[1], Cell.parse(sys.argv[2]), sys.argv[3]):
+with locks.held(sys.argv[1], Cell.parse(sys.argv[2]), [0, 1, 2, 3]):
   print("held", flush=True)
   sys.stdin.read()
 """
@@ -28,7 +28,7 @@ with locks.held(sys.argv[1], Cell.parse(sys.argv[2]), sys.argv[3]):
 def other(workdir):
   """Another process that holds a lock."""
   process = subprocess.Popen(
-    [sys.executable, "-c", HOLD, str(workdir), str(CELL), NAME],
+    [sys.executable, "-c", HOLD, str(workdir), str(CELL)],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,
@@ -39,49 +39,67 @@ def other(workdir):
   process.communicate()
 
 
-def test_what_another_process_holds_is_refused_in_its_name(
-  workdir, other, monkeypatch
+@pytest.mark.parametrize("seeds", [SEEDS, [3], [2, 5], [0, 7], range(3, 40)])
+def test_seeds_that_another_process_holds_are_refused_in_its_name(
+  workdir, other, seeds
 ):
-  monkeypatch.setattr(locks, "WAIT_SECONDS", 2.5)
-  pattern = f"{CELL}: {NAME} is in use by process {other.pid} on "
+  pattern = f"{CELL}: seeds .* are in use by process {other.pid} on "
   with (
-    pytest.raises(ValueError, match=pattern),
-    locks.held(workdir, CELL, NAME),
+    pytest.raises(locks.InUseError, match=pattern),
+    locks.held(workdir, CELL, seeds),
   ):
     pass
   (holder,) = locks.holders(workdir, CELL)
-  assert (holder.name, holder.pid) == (NAME, other.pid)
-  with locks.held(workdir, CELL, "seeds-000004-000007"):
-    pass
+  assert (holder.first, holder.last, holder.pid) == (0, 3, other.pid)
+
+
+@pytest.mark.parametrize("seeds", [[4, 5], range(4, 100)])
+def test_other_seeds_and_cells_are_free(workdir, other, seeds):
+  with locks.held(workdir, CELL, seeds):
+    assert len(locks.holders(workdir, CELL)) == 2
+  cell = Cell.parse("count/width-8/depth-2")
+  with locks.held(workdir, cell, SEEDS):
+    assert len(locks.holders(workdir, CELL)) == 1
+
+
+def test_waiting_ends_with_the_other_process_or_when_it_is_asked_to(
+  workdir, other
+):
+  asked = []
+
+  def should_stop():
+    asked.append(len(asked))
+    if len(asked) == 3:
+      other.kill()
+    return False
+
+  with locks.held(workdir, CELL, SEEDS, 60.0, should_stop):
+    assert len(asked) >= 3
+    with (
+      pytest.raises(locks.InUseError),
+      locks.held(workdir, CELL, [1], 60.0, lambda: True),
+    ):
+      pass
 
 
 def test_a_lock_is_free_once_its_process_is_killed(workdir, other):
   other.kill()
   other.wait()
   assert locks.holders(workdir, CELL) == []
-  with locks.held(workdir, CELL, NAME):
+  with locks.held(workdir, CELL, SEEDS):
     assert [h.pid for h in locks.holders(workdir, CELL)] == [os.getpid()]
   assert locks.holders(workdir, CELL) == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"host": "a"}', "\0"])
-def test_what_stands_in_a_lock_file_is_for_people_only(
-  workdir, other, content, monkeypatch
-):
-  monkeypatch.setattr(locks, "WAIT_SECONDS", 2.0)
-  path = workdir / "locks" / str(CELL) / f"{NAME}.lock"
+def test_what_stands_in_a_lock_file_is_for_people_only(workdir, other, content):
+  path = workdir / "locks" / str(CELL) / "seeds-000000-000003.lock"
   path.write_text(content)
   with (
-    pytest.raises(ValueError, match="in use by an unknown process"),
-    locks.held(workdir, CELL, NAME),
+    pytest.raises(locks.InUseError, match="in use by an unknown process"),
+    locks.held(workdir, CELL, SEEDS),
   ):
     pass
-
-
-def test_blocks_of_the_same_seeds_share_a_lock():
-  names = {locks.name_of_block(4, seed) for seed in range(4)}
-  assert names == {NAME}
-  assert locks.name_of_block(4, 4) == "seeds-000004-000007"
 
 
 def refuse_locks(number):
@@ -96,7 +114,7 @@ def test_without_locks_nothing_is_held(workdir, monkeypatch, number):
   assert locks.are_available(workdir)
   monkeypatch.setattr(filelock.FileLock, "acquire", refuse_locks(number))
   assert not locks.are_available(workdir)
-  with locks.held(workdir, CELL, NAME):
+  with locks.held(workdir, CELL, SEEDS):
     pass
   assert locks.holders(workdir, CELL) == []
 
@@ -105,7 +123,7 @@ def test_what_else_a_file_system_refuses_is_an_error(workdir, monkeypatch):
   monkeypatch.setattr(filelock.FileLock, "acquire", refuse_locks(errno.EIO))
   with (
     pytest.raises(OSError, match="Input/output"),
-    locks.held(workdir, CELL, NAME),
+    locks.held(workdir, CELL, SEEDS),
   ):
     pass
 
@@ -113,5 +131,5 @@ def test_what_else_a_file_system_refuses_is_an_error(workdir, monkeypatch):
 def test_a_bucket_has_no_locks():
   bucket = epath.Path("gs://bucket/run")
   assert not locks.are_available(bucket)
-  with locks.held(bucket, CELL, NAME):
+  with locks.held(bucket, CELL, SEEDS):
     assert locks.holders(bucket, CELL) == []

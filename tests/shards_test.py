@@ -56,7 +56,7 @@ class Sweep:
 
   def is_waiting(self) -> bool:
     """Whether it has said that it waits for another one."""
-    return "waiting for process" in self.stderr
+    return "waiting up to" in self.stderr
 
   def end(self) -> int:
     """Its exit code, once it has ended."""
@@ -241,6 +241,7 @@ def test_seeds_that_are_left_train_in_blocks_of_another_size(
   finished = records_of(workdir)
   assert start(f"--override=seeds.block={after}").end() == 0
   assert_each_seed_once(workdir, 16)
+  assert not list(workdir.glob("checkpoints/*/*/*/*"))
   found = records_of(workdir)
   assert finished.items() <= found.items()
   for name in found:
@@ -281,14 +282,37 @@ def test_a_block_that_stays_locked_is_one_line_that_names_its_holder(
     sweep = start(patch=impatient)
     assert sweep.end() == 2
     assert path.read_text() == written
-  block = "count/width-8/depth-1: seeds-000000-000003"
+  # What is free has been trained by then.
+  assert len(records_of(workdir)) == 3
   warning, error = sweep.stderr.splitlines()
-  assert warning == f"{block}: waiting for {holder}"
-  assert error.startswith(f"error: {block} is in use by {holder}; ")
+  assert warning.endswith("(blocks: 1); waiting up to 3 s for each")
+  block = "count/width-8/depth-1: seeds 0 to 3"
+  assert error.startswith(f"error: {block} are in use by {holder}; ")
   again = start(patch=impatient)
   assert again.end() == 0
   assert again.stderr == ""
   assert_each_seed_once(workdir, 16)
+
+
+@pytest.mark.slow
+def test_blocks_of_different_sizes_train_side_by_side(start, workdir):
+  small = start("--override=seeds.block=4")
+  small.suspend_when(lambda: is_saved(workdir, min_records=1))
+  large = start("--override=seeds.block=8")
+  large.run_until(large.is_waiting)
+  small.resume()
+  assert [small.end(), large.end()] == [0, 0]
+  assert_each_seed_once(workdir, 16)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_waits_for_a_lock_can_be_stopped(start, workdir):
+  first = start("--seeds=0-3")
+  first.suspend_when(lambda: is_saved(workdir))
+  second = start("--seeds=0-3")
+  second.run_until(second.is_waiting)
+  assert second.kill(signal.SIGTERM) == 75
+  assert "stopped by a signal" in (workdir / "log").read_text()
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ def _second_process(trial: Trial) -> Found:
   second = trial.start(workdir)
   outcomes = [first.end(), second.end()]
   flaws = [f"exit {o.code}: {o.last_line}" for o in outcomes if o.code != 0]
-  if "waiting for process" not in outcomes[1].errors:
+  if "waiting up to" not in outcomes[1].errors:
     flaws.append("the second did not say that it waits")
   flaws += trial.flaws(workdir) + trial.trained_twice(workdir)
   shares = trial_lib.seeds_of_runs(workdir)
