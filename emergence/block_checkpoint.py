@@ -1,5 +1,6 @@
 """What is saved of a block in training, where, and whether it can go on."""
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from emergence import checkpoint, params, records
+from emergence import checkpoint, locks, params, records
 from emergence.checkpoint import Checkpointer
 from emergence.compilation import Program
 from emergence.config import Cell, Config, cells
@@ -112,14 +113,20 @@ def remove(workdir: epath.Path, cell: Cell, seeds: Sequence[int]) -> None:
 def remove_left_behind(config: Config, workdir: epath.Path) -> None:
   """Removes checkpoints whose seeds all have their records.
 
-  Whoever wrote the records was killed before it came to that.
+  Whoever wrote the records was killed before it came to that, or they were
+  trained in blocks of another size. What another process trains stays.
   """
   for cell in cells(config):
     done = records.recorded_seeds(workdir, cell)
     for folder in (workdir / "checkpoints" / str(cell)).glob("seeds-*"):
       match = _FOLDER.match(folder.name)
-      if match and done.issuperset(range(int(match[1]), int(match[2]) + 1)):
-        checkpoint.remove(folder)
+      seeds = range(int(match[1]), int(match[2]) + 1) if match else ()
+      if seeds and done.issuperset(seeds):
+        with (
+          contextlib.suppress(locks.InUseError),
+          locks.held(workdir, cell, seeds),
+        ):
+          checkpoint.remove(folder)
 
 
 def _warn_of_versions(cell: Cell, seeds: Sequence[int], saved: dict) -> None:
@@ -150,8 +157,8 @@ def _warn_of_others(
       and any(int(match[1]) <= seed <= int(match[2]) for seed in seeds)
     ):
       _LOG.warning(
-        "%s: seeds %d to %d begin anew: the checkpoint %s is of another choice"
-        " of seeds or another seeds.block",
+        "%s: seeds %d to %d start from step 0: the checkpoint %s is of other"
+        " seeds or another seeds.block",
         *(cell, seeds[0], seeds[-1], other),
       )
 
@@ -188,7 +195,12 @@ def _folder(
 
 def _meta(config: Config, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
   """What a checkpoint has to agree with."""
-  return {"cell_hash": cell_hash(config, cell), "seeds": list(seeds)}
+  # Seeds are bit-equal within one block width alone, which records name.
+  return {
+    "cell_hash": cell_hash(config, cell),
+    "seeds": list(seeds),
+    "block": config.seeds.block,
+  }
 
 
 def _to_tree(

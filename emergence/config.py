@@ -368,7 +368,7 @@ class Cell(NamedTuple):
   def parse(cls, text: str) -> "Cell":
     """The cell of such a text; ValueError where it is none."""
     task, *parts = text.strip().split("/")
-    matches = [re.fullmatch(r"([a-z_.]+)-(.+)", part) for part in parts]
+    matches = [re.fullmatch(r"([a-z0-9_.]+)-(.+)", part) for part in parts]
     axes = [(m[1], _parse_axis(m[1], m[2])) for m in matches if m]
     names = [name for name, _ in axes]
     is_cell = (
@@ -450,11 +450,14 @@ def axis_text(value: AxisValue) -> str:
 
 
 def _parse_axis(name: str, text: str) -> AxisValue:
-  """Inverse of `axis_text`; a text where the axis has no such value."""
-  kind = {"width": int, "depth": int, **axis_kinds()}.get(name, str)
+  """Inverse of `axis_text`."""
+  kinds = {"width": int, "depth": int, **axis_kinds()}
+  if name not in kinds:
+    raise ValueError(f"there is no axis {name!r}")
+  kind = kinds[name]
   try:
-    return text == "true" if kind is bool else kind(text)
-  except ValueError:
+    return {"true": True, "false": False}[text] if kind is bool else kind(text)
+  except (KeyError, ValueError):
     raise ValueError(
       f"{name} of a cell must be {_KIND_NAMES[kind]}, got {text!r}"
     ) from None
@@ -466,7 +469,9 @@ def _coerce_axes(value: Any) -> Axes:
     value = tuple(value.items())
   kinds, found = axis_kinds(), {}
   try:
-    pairs = [(name, tuple(values)) for name, values in value]
+    pairs = [(name, values) for name, values in value]
+    if not all(isinstance(values, list | tuple) for _, values in pairs):
+      raise ValueError
   except (TypeError, ValueError):
     raise ValueError(
       'grid.axes must read like {"task.max_train_length": [5, 10]}, got'
@@ -481,6 +486,8 @@ def _coerce_axes(value: Any) -> Axes:
       )
     kind = kinds[name]
     found[name] = tuple(_coerce(f"grid.axes: {name}", v, kind) for v in values)
+    if kind is bool:
+      found[name] = tuple(sorted(found[name]))
     is_ordered = kind is str or _is_increasing(found[name])
     if not values or not is_ordered or len({*values}) < len(values):
       raise ValueError(

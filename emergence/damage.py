@@ -58,7 +58,8 @@ def set_aside_damaged(workdir: epath.Path, config: Config) -> list[epath.Path]:
   return [
     moved
     for path, reason in reasons.items()
-    if (moved := _set_aside(workdir, path, reason))
+    if _is_damaged(workdir, path, config)
+    and (moved := _set_aside(workdir, path, reason))
   ]
 
 
@@ -82,6 +83,20 @@ def remove_unfinished(
           path.unlink()
           count += 1
   return count
+
+
+def _is_damaged(workdir: epath.Path, path: epath.Path, config: Config) -> bool:
+  """Whether a file is still damaged: another process may have mended it."""
+  try:
+    if path.name == "config.json":
+      records.read_config(workdir)
+    else:
+      _require_whole(workdir, path, config)
+  except FileNotFoundError:
+    return False
+  except ValueError:
+    return path.exists()
+  return False
 
 
 def _require_whole(

@@ -12,7 +12,8 @@ from typing import Any
 from emergence.config import Cell, Config, cell_config
 from emergence.config_dict import config_keys, to_dict
 
-# What is wanted of an experiment, and how the work is cut.
+# What is wanted of an experiment, how the work is cut, and what is different
+# from cell to cell.
 _NOT_IDENTITY = (
   "seeds.count",
   "seeds.first",
@@ -20,13 +21,15 @@ _NOT_IDENTITY = (
   "seeds.block",
   "grid.widths",
   "grid.depths",
+  "train.learning_rate_by_width",
 )
 
 
 def identity(config: Config) -> dict[str, Any]:
   """What is trained, without how much of it: the value of each config key.
 
-  Of keys that are axes only the names count, under `grid.axes`.
+  Of keys that are axes only the names count, under `grid.axes`. Learning rates
+  by width are part of the cells, see `cell_hash`.
   """
   plain = to_dict(config)
   axes = [name for name, _ in config.grid.axes]
@@ -52,18 +55,25 @@ def cell_hash(config: Config, cell: Cell) -> str:
   and depth. What a config says of other widths does not count."""
   config = cell_config(config, cell)
   found = identity(config)
-  del found["train.learning_rate_by_width"]
   found["train.learning_rate"] = config.train.learning_rate_at(cell.width)
   return _hash(found | {"width": cell.width, "depth": cell.depth})
 
 
 def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
-  """The first identity key in which two configs differ, and both values."""
+  """The first key in which two configs are not the same experiment.
+
+  Returns:
+    The key and both values; None where they are the same.
+  """
   of_a, of_b = identity(a), identity(b)
   # Axes first: they say which other keys count.
   for key in ["grid.axes", *config_keys()]:
     if of_a.get(key) != of_b.get(key):
       return key, of_a.get(key), of_b.get(key)
+  for width in sorted({*a.grid.widths} & {*b.grid.widths}):
+    rates = [config.train.learning_rate_at(width) for config in (a, b)]
+    if rates[0] != rates[1]:
+      return f"the learning rate at width {width}", rates[0], rates[1]
   return None
 
 

@@ -54,7 +54,7 @@ class Holder(NamedTuple):
 
   def __str__(self) -> str:
     if not self.host:
-      return "an unknown process"
+      return "an unknown process, or the file system refuses locks"
     return f"process {self.pid} on {self.host}"
 
 

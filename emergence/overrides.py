@@ -1,6 +1,8 @@
 """Fields of a config from texts such as `train.steps=500`."""
 
 import ast
+import contextlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,7 +41,8 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 def _literal(text: str) -> Any:
   if text.lower() in ("true", "false"):
     return text.lower() == "true"
-  try:
-    return ast.literal_eval(text)
-  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-    return text  # What it is meant for says what it expects.
+  errors = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+  for parse in (ast.literal_eval, json.loads):
+    with contextlib.suppress(*errors):
+      return parse(text)
+  return text  # What it is meant for says what it expects.

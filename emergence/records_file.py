@@ -368,8 +368,8 @@ def _provenance(
 ) -> dict[str, Any]:
   metadata = metadata or {}
   text = metadata.get(_METADATA_KEY, b"{}")
-  digest = metadata.get(_DIGEST_KEY, b"")
-  if digest and digest != hashlib.sha256(text).hexdigest().encode():
+  digest = metadata.get(_DIGEST_KEY)
+  if digest not in (None, hashlib.sha256(text).hexdigest().encode()):
     raise DamagedError(path, "its provenance does not match its SHA-256")
   try:
     provenance = json.loads(text)

@@ -62,8 +62,8 @@ _CELLS = flags.DEFINE_list(
 _SHARD = flags.DEFINE_string(
   "shard",
   None,
-  "I/N: train part I of N, I = 0 … N−1. Give each of N processes its own I, and"
-  " they divide the work.",
+  "I/N: train shard I of N, I = 0 … N−1. N processes divide the work, each with"
+  " its own I, all with the same number of devices.",
 )
 _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
@@ -221,12 +221,11 @@ def _sweep(should_stop: StopRequest) -> None:
   if not work:
     if records.files(workdir) and not (workdir / "config.json").exists():
       sweep.prepare(config, workdir, devices)
-    print(
-      f"nothing left to train in {workdir}: what was asked for has its records"
-    )
-    if not (workdir / "records").exists():  # An empty share.
-      return
-  show_table(request)
+    what = "what was asked for" if _SHARD.value is None else "this shard"
+    print(f"nothing left to train in {workdir}: {what} has its records")
+  _tell_missing(request)
+  if records.files(workdir):
+    show_table(request)
 
 
 def _train(
@@ -303,6 +302,13 @@ def _show_status(request: Request) -> None:
       for row in rows
     ],
   )
+
+
+def _tell_missing(request: Request) -> None:
+  """Says how much of a request other shards still have to train."""
+  rows = backlog.status(request.workdir, request.cells, request.seeds)
+  if left := sum(row.training + row.missing for row in rows):
+    print(f"{left} seeds of other shards have no records yet; see --status")
 
 
 def _print(line: str) -> None:

@@ -36,7 +36,7 @@ def opened(workdir: epath.Path, shard: str | None) -> Iterator[IO[str]]:
 
   Args:
     workdir: the work directory that it is in.
-    shard: which share of the blocks is trained, such as `0/4`, if not all.
+    shard: which shard is trained, such as `0/4`, if not all blocks.
 
   Raises:
     OSError: it cannot be written.

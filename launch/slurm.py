@@ -139,7 +139,7 @@ def _num_devices(resources: array.Resources) -> int:
 
 def _job_name(workdir: epath.Path) -> str:
   """The name of a work directory's jobs: its own, and a hash of its path."""
-  path = os.path.abspath(workdir)
+  path = os.path.realpath(workdir)
   short = re.sub(r"[^A-Za-z0-9._]+", "-", os.path.basename(path))[:40]
   digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:6]
   return f"{short}-{digest}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
-from emergence import backlog
+from emergence import backlog, damage
 from emergence.remote import is_remote
 from experiments import sweep
 from experiments.sweep_request import Request
@@ -47,7 +47,10 @@ def read_request() -> Request:
       f" {request.workdir}; use launch.tpu_vm, or experiments.sweep with"
       " --shard=I/N on each of N machines"
     )
-  backlog.require_same_experiment(request.config, request.workdir)
+  if values["dry_run"].value:
+    backlog.require_same_experiment(request.config, request.workdir)
+  else:
+    damage.set_aside_damaged(request.workdir, request.config)
   return request
 
 

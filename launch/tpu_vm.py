@@ -4,7 +4,7 @@
     --workdir=gs://BUCKET/DIR --zone=us-west4-a --accelerator_type=v5litepod-16
 
 --do=create asks for a slice, run installs this source tree on its workers and
-starts each on its share of the blocks, logs follows a worker, fetch copies the
+starts each on its shard, logs follows a worker, fetch copies the
 results here and reports them, delete gives the slice back. All take the same
 flags; those of experiments.sweep go to the workers. --dry_run prints the
 commands, which can be run by hand as well.

@@ -55,6 +55,7 @@ def test_the_cells_are_all_combinations_in_order(tiny):
     ({"train.steps": [6, 6]}, "must have increasing values"),
     ({"train.steps": [0.5]}, "must be a whole number"),
     ({"train.steps": 6}, "must read like"),
+    ({"train.compute_dtype": "float32"}, "must read like"),
     ("train.steps", "must read like"),
     ([["root_seed", [1]], ["root_seed", [2]]], "names an axis twice"),
   ],
@@ -62,6 +63,36 @@ def test_the_cells_are_all_combinations_in_order(tiny):
 def test_what_cannot_be_an_axis_is_refused(tiny, value, message):
   with pytest.raises(ValueError, match=message):
     override(tiny, [f"grid.axes={value!r}"])
+
+
+def test_axes_are_read_as_python_and_as_json(tiny):
+  for text in (
+    '{"task.packed": [true, false]}',
+    "{'task.packed': [True, False]}",
+  ):
+    config = override(tiny, [f"grid.axes={text}"])
+    assert config.grid.axes == (("task.packed", (False, True)),)
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("task.packed-True", "must be true or false, got 'True'"),
+    ("task.pakced-true", "there is no axis 'task.pakced'"),
+    ("train.steps-0.5", "must be a whole number, got '0.5'"),
+    ("task.packed", "a cell reads like"),
+    ("width-8", "a cell reads like"),
+  ],
+)
+def test_a_text_that_is_no_cell_is_refused(text, message):
+  with pytest.raises(ValueError, match=message):
+    Cell.parse(f"count/width-8/depth-1/{text}")
+
+
+def test_root_seeds_are_no_scale(tiny, tmp_path):
+  config = with_axes(tiny, root_seed=(0, 1))
+  rows = [{**cell.columns} for cell in config_lib.cells(config)]
+  assert summary.scale_axis([r for r in rows if r["depth"] == 1]) == "depth"
 
 
 def test_a_rate_by_width_leaves_no_axis_of_rates(tiny):

@@ -105,6 +105,25 @@ def test_damaged_records_move_away_and_their_seeds_are_missing(
   assert second.read_bytes() == b""
 
 
+def test_a_file_that_another_process_has_mended_meanwhile_stays(
+  tiny, workdir, monkeypatch
+):
+  path = records.files(workdir)[0]
+  whole = path.read_bytes()
+  path.write_bytes(whole[:100])
+  judge = damage._require_whole
+
+  def judge_then_mend(*args):
+    try:
+      judge(*args)
+    finally:
+      path.write_bytes(whole)
+
+  monkeypatch.setattr(damage, "_require_whole", judge_then_mend)
+  assert damage.set_aside_damaged(workdir, tiny) == []
+  assert path.read_bytes() == whole
+
+
 def test_no_table_tool_reads_what_is_set_aside(tiny, workdir):
   path, other = records.files(workdir)
   path.write_bytes(path.read_bytes()[:100])

@@ -35,7 +35,6 @@ def test_every_other_key_makes_a_new_identity(tiny, key):
     "task.packed": False,
     "model.parallel_residual": False,
     "model.rotary_fraction": 0.5,
-    "train.learning_rate_by_width": {8: 0.5},
     "train.warmup_fraction": 0.1,
     "train.matmul_precision": "high",
     "train.compute_dtype": "bfloat16",
@@ -45,6 +44,8 @@ def test_every_other_key_makes_a_new_identity(tiny, key):
   request = ("grid.widths", "grid.depths", "seeds.count", "seeds.first")
   if key in (*request, "seeds.block", "seeds.num_init", "seeds.num_data"):
     return
+  if key == "train.learning_rate_by_width":
+    return  # Part of cells, see below.
   if changed is None:
     plain = to_dict(tiny)
     for part in key.split("."):
@@ -125,3 +126,14 @@ def test_rates_of_other_widths_do_not_change_a_cell(tiny):
   one = override(tiny, ["train.learning_rate=0.5"])
   cell = Cell.parse("count/width-8/depth-1")
   assert cell_hash(both, cell) == cell_hash(one, cell)
+  # So the grid can grow by a width and its rate.
+  some = override(tiny, ["train.learning_rate_by_width={8: 0.5}"])
+  wide = override(both, ["grid.widths=[8, 16]"])
+  assert identity_hash(some) == identity_hash(wide)
+  assert first_difference(some, wide) is None
+  other = override(wide, ["train.learning_rate_by_width={8: 0.4, 16: 0.1}"])
+  assert first_difference(some, other) == (
+    "the learning rate at width 8",
+    0.5,
+    0.4,
+  )

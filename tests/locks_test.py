@@ -96,7 +96,7 @@ def test_what_stands_in_a_lock_file_is_for_people_only(workdir, other, content):
   path = workdir / "locks" / str(CELL) / "seeds-000000-000003.lock"
   path.write_text(content)
   with (
-    pytest.raises(locks.InUseError, match="in use by an unknown process"),
+    pytest.raises(locks.InUseError, match="in use by an unknown process,"),
     locks.held(workdir, CELL, SEEDS),
   ):
     pass

@@ -74,7 +74,8 @@ def summarize(
 
 def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
   """The axis along which cells are compared: `depth` where it varies, else the
-  first axis of numbers that does. The others separate groups.
+  first axis of numbers that does. The others separate groups, and so does
+  `root_seed`, which is no scale.
 
   Args:
     rows: cells, as `summarize` returns them.
@@ -83,7 +84,8 @@ def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
     axis
     for axis in axes_of(rows[0])
     if len({row[axis] for row in rows}) > 1
-    and not isinstance(rows[0][axis], bool | str)
+    and axis != "root_seed"
+    and not isinstance(rows[0][axis], bool | str | np.bool_)
   ]
   return varying[0] if varying and "depth" not in varying else "depth"
 

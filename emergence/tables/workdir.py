@@ -9,7 +9,7 @@ from etils import epath
 from emergence import config as config_lib
 from emergence import records, records_file
 from emergence.config import Cell, Config, axes_of
-from emergence.identity import identity_hash
+from emergence.identity import cell_hash, identity_hash
 from emergence.statistics import summary
 from emergence.tables import cells
 from emergence.tables.audit import audit
@@ -92,15 +92,8 @@ def read(
     for metric, lacking in zip(frame["metric"], frame["lacking"], strict=True)
   ]
   frame = cast(Any, frame)[is_there].reset_index(drop=True)
-  if missing := set(metrics) - set(frame["metric"]):
-    findings.append(
-      Finding(
-        "missing",
-        "The records are older than the metrics"
-        f" {', '.join(sorted(missing))}, which are left out.",
-        [],
-      )
-    )
+  missing = set(metrics) - set(frame["metric"])
+  findings = findings + _report_lacking(rows, metrics)
   frame["scale_label"] = frame["scale"].astype(str)
   frame["scale"] = frame["scale"].astype(float)
   frame["score"] = frame["score"].astype(float)
@@ -125,6 +118,34 @@ def read(
     conflicting_scores,
     expected=_expected(grid, config.seeds.requested, axis, groups, rows),
   )
+
+
+def _report_lacking(
+  rows: "pd.DataFrame", metrics: Sequence[str]
+) -> list[Finding]:
+  """Cells some of whose records are older than a metric."""
+  found = {
+    (source, metric): row
+    for source, lacking, row in zip(
+      rows["source"],
+      rows["lacking"],
+      plain_rows(rows, [*records.cell_columns(rows), "source"]),
+      strict=True,
+    )
+    for metric in metrics
+    if metric in lacking
+  }
+  if not found:
+    return []
+  names = sorted({metric for _, metric in found})
+  return [
+    Finding(
+      "missing",
+      f"{len({source for source, _ in found})} files of records were written"
+      f" before {', '.join(names)} was recorded, and have no such scores.",
+      [row | {"metric": metric} for (_, metric), row in found.items()],
+    )
+  ]
 
 
 def _is_enumerated(config: Config) -> bool:
@@ -168,13 +189,9 @@ def _read_records(
     provenance = file.provenance
     if config is None and "config" in provenance:
       config = records_file.config_of(path, provenance)
-    found = provenance.get("identity_hash")
-    if config and found and found != identity_hash(config):
-      raise ValueError(
-        f"{path} holds seeds of another experiment (identity hash {found}, not"
-        f" {identity_hash(config)}); move it away"
-      )
     frame = records_file.to_frame(file.table)
+    if config and provenance:
+      _require_same_cell(path, frame, provenance, config)
     frame["source"] = visible(str(path.relative_to(workdir)))
     frame["lacking"] = [file.lacking] * len(frame)
     try:
@@ -194,8 +211,7 @@ def _read_records(
     raise ValueError(
       f"{workdir} has no config.json, and its records carry no config"
     )
-  rows = cast(Any, pd.concat(wrong))
-  rows = rows[rows["step"] == rows["step"].max()]
+  rows = records.final_rows(pd.concat(wrong))
   columns = ["task", *config.grid.axis_names, "seed", "source"]
   rows = rows.drop_duplicates(columns)
   return (
@@ -203,6 +219,23 @@ def _read_records(
     config,
     _label_findings(rows[columns], conflicting_labels),
   )
+
+
+def _require_same_cell(
+  path: epath.Path, frame: "pd.DataFrame", provenance: dict, config: Config
+) -> None:
+  """Raises ValueError where a file's rows are not of this experiment."""
+  first = cast(Any, frame).iloc[0]
+  axes = tuple((axis, first[axis]) for axis in axes_of(frame.columns))
+  expected = {"identity_hash": identity_hash(config)}
+  if [name for name, _ in axes] == list(config.grid.axis_names):
+    expected["cell_hash"] = cell_hash(config, Cell(first["task"], axes))
+  for key, value in expected.items():
+    if provenance.get(key, value) != value:
+      raise ValueError(
+        f"{path} holds seeds of another experiment ({key} {provenance[key]},"
+        f" not {value}); move it away"
+      )
 
 
 def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
@@ -298,6 +331,8 @@ def _report_empty_cells(
 
 def _seed_meaning(config: Config, axis: str) -> tuple[bool, str]:
   """Whether a seed index shares anything across scales, and what."""
+  if axis == "root_seed":
+    return False, "A seed index has nothing in common at two root seeds."
   if axis not in ("width", "depth", "num_params"):
     return True, (
       "At two scales a seed index shares the random keys of its initialization"
