@@ -42,7 +42,8 @@ def _literal(text: str) -> Any:
   if text.lower() in ("true", "false"):
     return text.lower() == "true"
   errors = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
-  for parse in (ast.literal_eval, json.loads):
+  # As JSON alone writes them, {"task.packed": [true, false]} for one.
+  for parse in (ast.literal_eval, *[json.loads] * text.startswith(("{", "["))):
     with contextlib.suppress(*errors):
       return parse(text)
   return text  # What it is meant for says what it expects.

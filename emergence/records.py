@@ -182,6 +182,13 @@ def cell_columns(frame: "pd.DataFrame") -> list[str]:
   return ["task", *axes_of(frame.columns)]
 
 
+def cell_of_row(row: Mapping[str, Any]) -> Cell:
+  """The cell of a row of records."""
+  plain = lambda value: value.item() if hasattr(value, "item") else value
+  axes = tuple((axis, plain(row[axis])) for axis in axes_of(row.keys()))
+  return Cell(row["task"], axes)
+
+
 def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
   """The rows of one cell.
 

@@ -225,11 +225,10 @@ def _require_same_cell(
   path: epath.Path, frame: "pd.DataFrame", provenance: dict, config: Config
 ) -> None:
   """Raises ValueError where a file's rows are not of this experiment."""
-  first = cast(Any, frame).iloc[0]
-  axes = tuple((axis, first[axis]) for axis in axes_of(frame.columns))
+  cell = records.cell_of_row(cast(Any, frame).iloc[0])
   expected = {"identity_hash": identity_hash(config)}
-  if [name for name, _ in axes] == list(config.grid.axis_names):
-    expected["cell_hash"] = cell_hash(config, Cell(first["task"], axes))
+  if [name for name, _ in cell.axes] == list(config.grid.axis_names):
+    expected["cell_hash"] = cell_hash(config, cell)
   for key, value in expected.items():
     if provenance.get(key, value) != value:
       raise ValueError(
@@ -242,7 +241,7 @@ def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
   if rows.empty:
     return []
   first = rows.iloc[0]
-  cell = Cell(first["task"], tuple((a, first[a]) for a in axes_of(rows)))
+  cell = records.cell_of_row(first)
   found = (
     f"{len(rows)} seeds stand in a file whose path names another cell or seed:"
     f" {first['source']} holds seed {first['seed']} of {cell}"
