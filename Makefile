@@ -37,7 +37,7 @@ slow: $(INSTALLED)
 
 reference: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check
-	$(VENV)-reference/bin/python -m pytest tests/benchmark_test.py
+	$(VENV)-reference/bin/python -m pytest tests/experiments/benchmark_test.py
 
 benchmark: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python -m experiments.benchmark

@@ -5,12 +5,20 @@ design, the root seed) says what is trained; together with the axes of a cell
 its hash is stored with every record. The *request* (the grid and how many
 seeds) says how much of it is wanted and may grow in the same work directory.
 `seeds.block` says how the work is cut and is part of neither.
+
+A config key at its default does not enter the hash. So a key that is added
+later leaves the hashes of old work directories as they are, and the defaults of
+identity keys must never change.
 """
 
+import ast
+import contextlib
 import dataclasses
 import difflib
 import functools
+import hashlib
 import itertools
+import json
 import re
 import types
 import typing
@@ -555,3 +563,169 @@ def _require_choice(key: str, value: str, choices: tuple[str, ...]):
     raise ValueError(
       f"{key} must be one of {', '.join(choices)}, got {value!r}"
     )
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+  """The config as nested dicts, lists, numbers and strings."""
+  plain = dataclasses.asdict(config)
+  plain["train"]["learning_rate_by_width"] = {
+    str(width): rate for width, rate in config.train.learning_rate_by_width
+  }
+  return json.loads(json.dumps(plain))
+
+
+def from_dict(plain: Mapping[str, Any]) -> Config:
+  """Inverse of `to_dict`; raises ValueError on unknown keys or bad values."""
+  sections = {f.name: f.type for f in dataclasses.fields(Config)}
+  arguments = {}
+  for name, value in plain.items():
+    if name not in sections:
+      raise ValueError(unknown_key(name, sections))
+    kind = sections[name]
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+      if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be a mapping of fields, got {value!r}")
+      fields = [f.name for f in dataclasses.fields(kind)]
+      for key in value:
+        if key not in fields:
+          raise ValueError(unknown_key(f"{name}.{key}", config_keys()))
+      value = kind(**value)
+    arguments[name] = value
+  return Config(**arguments)
+
+
+def config_keys() -> list[str]:
+  """Every key that an override takes, such as `train.steps`."""
+  keys = []
+  for field in dataclasses.fields(Config):
+    if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+      keys += [f"{field.name}.{f.name}" for f in dataclasses.fields(field.type)]
+    else:
+      keys.append(field.name)
+  return keys
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+  """What to say of a key that is none; names the nearest valid ones."""
+  known = list(known)
+  near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
+  last = key.rsplit(".", 1)[-1]
+  near = [k for k in known if k.rsplit(".", 1)[-1] == last] or near
+  return (
+    f"unknown config key {key!r}; did you mean {' or '.join(near or known)}?"
+  )
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+  """Applies `KEY=VALUE` texts, typed by the field they name.
+
+  All of them are applied before the result is validated, so that settings
+  which only fit together can be given in any order.
+
+  Args:
+    config: the config to start from.
+    assignments: texts such as `train.steps=500` or `grid.depths=[1,2,3]`.
+
+  Raises:
+    ValueError: an unknown key (the nearest valid ones are named) or a value
+      that does not fit.
+  """
+  plain = to_dict(config)
+  for text in assignments:
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals:
+      raise ValueError(f"an override reads KEY=VALUE, got {text!r}")
+    if key not in config_keys():
+      raise ValueError(unknown_key(key, config_keys()))
+    *section, field = key.split(".")
+    target = plain[section[0]] if section else plain
+    target[field] = _literal(value.strip())
+  return from_dict(plain)
+
+
+def _literal(text: str) -> Any:
+  if text.lower() in ("true", "false"):
+    return text.lower() == "true"
+  errors = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+  # As JSON alone writes them, {"task.packed": [true, false]} for one.
+  for parse in (ast.literal_eval, *[json.loads] * text.startswith(("{", "["))):
+    with contextlib.suppress(*errors):
+      return parse(text)
+  return text  # What it is meant for says what it expects.
+
+
+# What is wanted of an experiment, how the work is cut, and what is different
+# from cell to cell.
+_NOT_IDENTITY = (
+  "seeds.count",
+  "seeds.first",
+  "seeds.num_init",
+  "seeds.block",
+  "grid.widths",
+  "grid.depths",
+  "train.learning_rate_by_width",
+)
+
+
+def identity(config: Config) -> dict[str, Any]:
+  """What is trained, without how much of it: the value of each config key.
+
+  Of keys that are axes only the names count, under `grid.axes`. Learning rates
+  by width are part of the cells, see `cell_hash`.
+  """
+  plain = to_dict(config)
+  axes = [name for name, _ in config.grid.axes]
+  left_out = {*_NOT_IDENTITY, *axes}
+  if config.seeds.design != "crossed":
+    left_out.add("seeds.num_data")
+  found = {}
+  for key in config_keys():
+    if key not in left_out:
+      *section, field = key.split(".")
+      found[key] = (plain[section[0]] if section else plain)[field]
+  found["grid.axes"] = axes
+  return found
+
+
+def identity_hash(config: Config) -> str:
+  """Hash of the identity; the same for all cells."""
+  return _hash(identity(config))
+
+
+def cell_hash(config: Config, cell: Cell) -> str:
+  """Hash of what defines one cell: the identity of its config, with its width
+  and depth. What a config says of other widths does not count."""
+  config = cell_config(config, cell)
+  found = identity(config)
+  found["train.learning_rate"] = config.train.learning_rate_at(cell.width)
+  return _hash(found | {"width": cell.width, "depth": cell.depth})
+
+
+def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
+  """The first key in which two configs are not the same experiment.
+
+  Returns:
+    The key and both values; None where they are the same.
+  """
+  of_a, of_b = identity(a), identity(b)
+  # Axes first: they say which other keys count.
+  for key in ["grid.axes", *config_keys()]:
+    if of_a.get(key) != of_b.get(key):
+      return key, of_a.get(key), of_b.get(key)
+  for width in sorted({*a.grid.widths} & {*b.grid.widths}):
+    rates = [config.train.learning_rate_at(width) for config in (a, b)]
+    if rates[0] != rates[1]:
+      return f"the learning rate at width {width}", rates[0], rates[1]
+  return None
+
+
+def _hash(values: dict[str, Any]) -> str:
+  defaults = identity(Config())
+  changed = {
+    key: value
+    for key, value in values.items()
+    if key not in defaults or value != defaults[key]
+  }
+  text = json.dumps(changed, sort_keys=True, separators=(",", ":"))
+  return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from emergence.config import axes_of, axis_text, cell_config
 
 if TYPE_CHECKING:
-  from emergence.backlog import CellStatus
-  from emergence.compilation import Program
   from emergence.config import Cell, Config
-  from emergence.estimate import Estimate
-  from emergence.hardware import Device
-  from emergence.sweep import Progress
+  from emergence.population.compilation import Program
+  from emergence.population.hardware import Device
+  from emergence.sweep.backlog import CellStatus
+  from emergence.sweep.estimate import Estimate
+  from emergence.sweep.sweep import Progress
 
 
 def format_summary(rows: Sequence[dict[str, Any]]) -> str:

@@ -13,13 +13,15 @@ import numpy as np
 import safetensors.numpy
 from etils import epath
 
-from emergence import compilation, model, records, tasks
-from emergence.config import Cell, Config, cell_config
-from emergence.identity import identity_hash
-from emergence.model import Architecture, Params
-from emergence.params import load_params
-from emergence.records import write_atomically
+from emergence import tasks
+from emergence.config import Cell, Config, cell_config, identity_hash
+from emergence.population import compilation
+from emergence.storage import records
+from emergence.storage.files import write_atomically
+from emergence.storage.params import load_params
 from emergence.tasks import Task
+from emergence.training import model
+from emergence.training.model import Architecture, Params
 
 _LAYER = "gpt_neox.layers"
 # Our module and the name of the same one in GPT-NeoX.

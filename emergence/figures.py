@@ -1,8 +1,8 @@
 """Figures of records: each a function of them.
 
 The style is that of `emergence.style`. Each function takes records as
-`emergence.records.read` returns them, a test length to look at, and a threshold
-from which on a seed is drawn dark.
+`emergence.storage.records.read` returns them, a test length to look at, and a
+threshold from which on a seed is drawn dark.
 """
 
 import itertools
@@ -13,11 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence import drawing, records, ridges
+from emergence import drawing, ridges
 from emergence.config import axes_of, axis_text
 from emergence.drawing import seed_lines
 from emergence.ridges import Ridge
 from emergence.statistics import success, summary
+from emergence.storage import records
 from emergence.style import FAILED, OTHERS, SUCCEEDED, styled
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def ridgeline(
   that reach the threshold.
 
   Args:
-    frame: records, as `emergence.records.read` returns them.
+    frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
     threshold: the least score of a success.
   """
@@ -58,7 +59,7 @@ def length_curves(
   """Final exact match by test length, one line a seed, one panel a cell.
 
   Args:
-    frame: records, as `emergence.records.read` returns them.
+    frame: records, as `emergence.storage.records.read` returns them.
     test_length: seeds that reach the threshold here are drawn dark.
     threshold: the least score of a success.
     max_train_length: marked where given: the longest length in training.
@@ -92,7 +93,7 @@ def training_curves(
   """A metric over the updates, one line a seed, one panel a cell.
 
   Args:
-    frame: records, as `emergence.records.read` returns them.
+    frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length of the metric; seeds whose final exact match
       reaches the threshold here are drawn dark.
     metric: a column of the records; all but exact match and token accuracy are
@@ -137,7 +138,7 @@ def exact_match_against_nll(
   likelihood 1, which are drawn at the smallest other value.
 
   Args:
-    frame: records, as `emergence.records.read` returns them.
+    frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
     threshold: the least score of a success.
   """
@@ -216,7 +217,7 @@ class _FinalCell(NamedTuple):
 def _final_cells(frame: "pd.DataFrame", test_length: int) -> list[_FinalCell]:
   found = summary.final_cells(frame, test_length)
   rows = [columns for columns, _ in found]
-  axis = summary.scale_axis(rows)
+  axis = records.scale_axis(rows)
   others = [name for name in axes_of(frame.columns) if name != axis]
   varying = [name for name in others if len({row[name] for row in rows}) > 1]
   names = tuple(varying or others[:1])

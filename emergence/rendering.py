@@ -6,7 +6,7 @@ import matplotlib
 from etils import epath
 from matplotlib.figure import Figure
 
-from emergence.records import write_atomically
+from emergence.storage.files import write_atomically
 from emergence.style import STYLE
 
 

@@ -13,7 +13,7 @@ from etils import epath
 from matplotlib.figure import Figure
 
 from emergence import rendering, style
-from emergence.records import write_atomically
+from emergence.storage.files import write_atomically
 
 # In bytes. A page has a dozen figures and is to stay below 3 MB.
 _LARGEST_SVG = 250_000

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emergence import budget, console
+from emergence import console
 from emergence.analysis.words import count
-from emergence.config import Config
-from emergence.config_dict import to_dict
+from emergence.config import Config, to_dict
 from emergence.report import Section, Table
+from emergence.sweep import budget
 
 _PHASES = {
   "compile": "compiling",

@@ -10,12 +10,14 @@ import numpy as np
 from etils import epath
 from scipy import stats
 
-from emergence import budget, console, figures, records, run_sections
 from emergence import config as config_lib
+from emergence import console, figures, run_sections
 from emergence.analysis.words import count
 from emergence.config import Config, axes_of, axis_text
 from emergence.report import Section, Table
 from emergence.statistics import success, summary
+from emergence.storage import records
+from emergence.sweep import budget
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -29,7 +31,7 @@ class Sweep(NamedTuple):
 
   Attributes:
     config: the experiment.
-    frame: its records, as `emergence.records.read` returns them.
+    frame: its records, as `emergence.storage.records.read` returns them.
     rows: a row a cell, as `summarize` returns them.
     provenances: where the records come from, each once.
     runs: the runs that made them.

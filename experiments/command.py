@@ -18,9 +18,8 @@ from typing import Any, NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
-from emergence import remote
-from emergence.config import Config
-from emergence.overrides import override
+from emergence.config import Config, override
+from emergence.storage.files import is_refusal
 from experiments import configs
 
 # What a user or a machine can get wrong; anything else is a defect of ours.
@@ -166,7 +165,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def _is_expected(error: Exception) -> bool:
-  return isinstance(error, _EXPECTED) or remote.is_refusal(error)
+  return isinstance(error, _EXPECTED) or is_refusal(error)
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

@@ -11,8 +11,9 @@ did not.
 from absl import flags
 from etils import epath
 
-from emergence import export, records
+from emergence import export
 from emergence.config import Cell, cell_config
+from emergence.storage import records
 from experiments import command
 
 _WORKDIR = flags.DEFINE_string(

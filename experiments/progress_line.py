@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from emergence import console
 from emergence.config import Cell
-from emergence.sweep import Progress
+from emergence.sweep.sweep import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0
 

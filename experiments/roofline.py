@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from absl import flags
 
-from emergence import compilation, console, model
 from emergence import config as config_lib
+from emergence import console
 from emergence.config import Cell, Config
+from emergence.population import compilation
+from emergence.training import model
 from experiments import command
 
 # An operation on a chip starts no sooner than this after the one before; the

@@ -12,25 +12,15 @@ import sys
 from absl import flags
 from etils import epath
 
-from emergence import (
-  backlog,
-  block_checkpoint,
-  blocks,
-  compilation_cache,
-  console,
-  estimate,
-  hardware,
-  locks,
-  params,
-  processes,
-  records,
-  remote,
-  sweep,
-)
-from emergence.blocks import Saving
-from emergence.budget import Stopwatch
+from emergence import console
 from emergence.config import Cell, Config
-from emergence.hardware import Device
+from emergence.population import compilation_cache, hardware, processes
+from emergence.population.hardware import Device
+from emergence.storage import block_checkpoint, locks, params, records
+from emergence.storage.files import see_others
+from emergence.sweep import backlog, blocks, estimate, sweep
+from emergence.sweep.blocks import Saving
+from emergence.sweep.budget import Stopwatch
 from experiments import command, sweep_log, sweep_request
 from experiments.progress_line import ProgressLine
 from experiments.stopping import EXIT_CODE, StopRequest
@@ -128,8 +118,8 @@ _JSON = flags.DEFINE_string(
   None,
   "File to write the table of cells to, with the keys of"
   " emergence.statistics.summary.summarize; with --dry_run those of"
-  " emergence.estimate.Estimate, with --status those of"
-  " emergence.backlog.CellStatus.",
+  " emergence.sweep.estimate.Estimate, with --status those of"
+  " emergence.sweep.backlog.CellStatus.",
 )
 
 
@@ -185,7 +175,7 @@ def show_table(request: Request) -> None:
 def _sweep(should_stop: StopRequest) -> None:
   request = read_request()
   config, workdir = request.config, request.workdir
-  remote.see_others(workdir)
+  see_others(workdir)
   if _STATUS.value:
     _show_status(request)
     return
@@ -288,7 +278,7 @@ def _warn_without_locks(workdir: epath.Path) -> None:
 def _show_status(request: Request) -> None:
   """Prints how far a sweep is, which some process may be training."""
   config, workdir = request.config, request.workdir
-  backlog.require_same_experiment(config, workdir)
+  records.require_same_experiment(config, workdir)
   rows = backlog.status(workdir, request.cells, request.seeds)
   print(console.format_status(rows))
   for name, line in sweep_log.last_lines(workdir).items():

@@ -12,7 +12,9 @@ from typing import IO
 
 from etils import epath
 
-from emergence import blocks, processes, remote
+from emergence.population import processes
+from emergence.storage.files import is_remote
+from emergence.sweep import blocks
 
 # When a run began whose log is in a bucket, and what tells it from others.
 _IN_BUCKET = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{8}-")
@@ -104,7 +106,7 @@ def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
   if not processes.is_first():
     return open(os.devnull, "w", encoding="utf-8")
   name = "log" if shard is None else f"shard-{shard.replace('/', '-of-')}.log"
-  if remote.is_remote(workdir):
+  if is_remote(workdir):
     # Several may begin in one second, and one overwrites what is there.
     start = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
     path = workdir / "logs" / f"{start}-{name.removesuffix('.log')}.log"

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence import backlog, block_checkpoint, damage
 from emergence import config as config_lib
 from emergence.config import Cell, Config
+from emergence.storage import block_checkpoint, damage, records
+from emergence.sweep import backlog
 from experiments import command
 
 
@@ -122,7 +123,7 @@ def find_left(
   Args:
     request: what is asked for.
     num_devices: devices of the process that trains it.
-    keep_params: of `emergence.params.KEEP_PARAMS`, what is to be kept of it.
+    keep_params: of `emergence.storage.params.KEEP_PARAMS`, what is to be kept of it.
 
   Raises:
     ValueError: the work directory holds another experiment, or seeds without
@@ -131,7 +132,7 @@ def find_left(
   config, workdir = request.config, request.workdir
   damage.set_aside_damaged(workdir, config)
   damage.remove_unfinished(workdir)
-  backlog.require_same_experiment(config, workdir)
+  records.require_same_experiment(config, workdir)
   block_checkpoint.remove_left_behind(config, workdir)
   missing = backlog.seeds_without_params(
     config, workdir, request.cells, request.seeds, keep_params

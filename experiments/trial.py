@@ -303,7 +303,7 @@ def _how(path: pathlib.Path, expected: bytes) -> str:
   """The provenance in which a file differs, if the records are the same."""
   from etils import epath
 
-  from emergence import records_file
+  from emergence.storage import records_file
 
   place = epath.Path(path)
   try:
@@ -320,7 +320,7 @@ def _how(path: pathlib.Path, expected: bytes) -> str:
 
 def _same_rows(table: "pa.Table", other: "pa.Table") -> bool:
   """Whether tables are the same to the last bit; NaN is itself, −0 is not 0."""
-  from emergence import records_file
+  from emergence.storage import records_file
 
   encoded = [records_file.encode(x, {}) for x in (table, other)]
   return encoded[0] == encoded[1]

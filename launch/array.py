@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emergence import records
+from emergence.storage import records
 from experiments import stopping
 
 

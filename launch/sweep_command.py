@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
-from emergence import backlog, damage
-from emergence.remote import is_remote
+from emergence.storage import damage, records
+from emergence.storage.files import is_remote
 from experiments import sweep
 from experiments.sweep_request import Request
 
@@ -48,7 +48,7 @@ def read_request() -> Request:
       " --shard=I/N on each of N machines"
     )
   if values["dry_run"].value:
-    backlog.require_same_experiment(request.config, request.workdir)
+    records.require_same_experiment(request.config, request.workdir)
   else:
     damage.set_aside_damaged(request.workdir, request.config)
   return request

@@ -8,12 +8,12 @@ import pytest
 from etils import epath
 
 from emergence import config as config_lib
-from emergence import figures, records, sections, tables
-from emergence.config import Cell, Config, cell_config
-from emergence.overrides import override
+from emergence import figures, sections, tables
+from emergence.config import Cell, Config, cell_config, override
 from emergence.statistics import summary
+from emergence.storage import records
 from tests.mains import run_sweep
-from tests.training import train
+from tests.sweeps import train
 
 
 def with_axes(config, **axes):
@@ -92,7 +92,7 @@ def test_a_text_that_is_no_cell_is_refused(text, message):
 def test_root_seeds_are_no_scale(tiny, tmp_path):
   config = with_axes(tiny, root_seed=(0, 1))
   rows = [{**cell.columns} for cell in config_lib.cells(config)]
-  assert summary.scale_axis([r for r in rows if r["depth"] == 1]) == "depth"
+  assert records.scale_axis([r for r in rows if r["depth"] == 1]) == "depth"
 
 
 def test_a_rate_by_width_leaves_no_axis_of_rates(tiny):
@@ -154,7 +154,7 @@ def test_a_summary_has_a_row_a_cell_at_its_own_last_step(by_steps):
   ]
   assert [row["step"] for row in rows] == [4, 4, 6, 6]
   assert [type(row["train.steps"]) for row in rows] == [int] * 4
-  assert summary.scale_axis(rows) == "train.steps"
+  assert records.scale_axis(rows) == "train.steps"
 
 
 @pytest.mark.parametrize(

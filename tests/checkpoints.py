@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from emergence import checkpoint, checkpoint_handler
+from emergence.storage import checkpoint, checkpoint_handler
 
 META = {"cell_hash": "c0ffee", "seeds": [4, 5, 6, 7]}
 

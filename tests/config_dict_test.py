@@ -1,7 +1,6 @@
 import json
 
-from emergence.config_dict import from_dict, to_dict
-from emergence.overrides import override
+from emergence.config import from_dict, override, to_dict
 
 
 def test_a_config_survives_json(tiny):

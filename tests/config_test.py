@@ -2,8 +2,7 @@ import dataclasses
 
 import pytest
 
-from emergence.config import Config, SeedsConfig
-from emergence.overrides import override
+from emergence.config import Config, SeedsConfig, override
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def config(tiny) -> Config:
 @pytest.fixture(scope="session")
 def program(config):
   """The cell of `config`, compiled for two devices."""
-  from emergence import compilation, hardware
+  from emergence.population import compilation, hardware
 
   cell = Cell.parse("count/width-8/depth-1")
   return compilation.compile_cell(config, cell, hardware.local_devices(2))
@@ -157,8 +157,8 @@ def eight(program):
 
 @pytest.fixture(scope="session")
 def programs(config, program):
-  """The same for two devices and for one, as tests/training.py takes it."""
-  from emergence import compilation, hardware
+  """The same for two devices and for one, as tests/sweeps.py takes it."""
+  from emergence.population import compilation, hardware
 
   cell, devices = Cell.parse("count/width-8/depth-1"), hardware.local_devices(1)
   alone = compilation.compile_cell(config, cell, devices)
@@ -168,7 +168,7 @@ def programs(config, program):
 @pytest.fixture
 def stop_after_each_update(monkeypatch):
   """Trains so that each update is followed by a stop."""
-  from emergence import population
+  from emergence.population import population
 
   run = population.run
   monkeypatch.setattr(
@@ -179,8 +179,8 @@ def stop_after_each_update(monkeypatch):
 @pytest.fixture(scope="session")
 def trained(config, tmp_path_factory):
   """The work directory of a finished sweep, with all progress it reported."""
-  from emergence.blocks import Saving
-  from tests.training import train
+  from emergence.sweep.blocks import Saving
+  from tests.sweeps import train
 
   workdir = epath.Path(tmp_path_factory.mktemp("trained"))
   progress = []

@@ -1,10 +1,11 @@
 import pytest
 
-from emergence import compilation, console
+from emergence import console
 from emergence.config import Cell
-from emergence.estimate import Estimate
-from emergence.hardware import local_devices
-from emergence.sweep import Progress
+from emergence.population import compilation
+from emergence.population.hardware import local_devices
+from emergence.sweep.estimate import Estimate
+from emergence.sweep.sweep import Progress
 
 ROW = {
   "width": 16,

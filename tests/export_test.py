@@ -9,11 +9,14 @@ import pytest
 import safetensors.numpy
 from etils import epath
 
-from emergence import backlog, export, hardware, model, sweep, tasks
-from emergence.blocks import Saving
+from emergence import export, tasks
 from emergence.config import Cell, ModelConfig, TaskConfig
-from emergence.model import Architecture
-from emergence.params import load_params, save_params
+from emergence.population import hardware
+from emergence.storage.params import load_params, save_params
+from emergence.sweep import backlog, sweep
+from emergence.sweep.blocks import Saving
+from emergence.training import model
+from emergence.training.model import Architecture
 
 CELL = Cell.parse("count/width-8/depth-2")
 

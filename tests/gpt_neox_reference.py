@@ -31,11 +31,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from emergence import compilation, export, model, records, tasks
 from emergence import config as config_lib
+from emergence import export, tasks
 from emergence.config import Cell, ModelConfig
-from emergence.model import Architecture
-from emergence.params import kept_files, load_params
+from emergence.population import compilation
+from emergence.storage import records
+from emergence.storage.params import kept_files, load_params
+from emergence.training import model
+from emergence.training.model import Architecture
 
 FILE = pathlib.Path(__file__).with_suffix(".npz")
 LIBRARIES = ("torch", "transformers", "numpy")

@@ -5,11 +5,19 @@ import pathlib
 import pytest
 
 from emergence import config as config_lib
-from emergence import identity
-from emergence.config import Cell, Config, GridConfig, SeedsConfig, TrainConfig
-from emergence.config_dict import config_keys, to_dict
-from emergence.identity import cell_hash, first_difference, identity_hash
-from emergence.overrides import override
+from emergence.config import (
+  Cell,
+  Config,
+  GridConfig,
+  SeedsConfig,
+  TrainConfig,
+  cell_hash,
+  config_keys,
+  first_difference,
+  identity_hash,
+  override,
+  to_dict,
+)
 from experiments import command
 
 GOLDEN = pathlib.Path(__file__).with_name("identity.json")
@@ -88,19 +96,19 @@ def test_the_hash_does_not_depend_on_how_a_number_was_written():
 def test_a_key_at_its_default_does_not_enter_the_hash(monkeypatch, tiny):
   cell = config_lib.cells(tiny)[0]
   before = identity_hash(tiny), cell_hash(tiny, cell)
-  known = identity.identity
+  known = config_lib.identity
 
   def with_a_new_key(config):
     return known(config) | {"train.new_key": 0.0}
 
-  monkeypatch.setattr(identity, "identity", with_a_new_key)
+  monkeypatch.setattr(config_lib, "identity", with_a_new_key)
   assert (identity_hash(tiny), cell_hash(tiny, cell)) == before
 
 
 def test_defaults_of_identity_keys_and_hashes_are_what_they_were():
   """Whoever wants another default writes the value into the config instead."""
   golden = json.loads(GOLDEN.read_text())
-  defaults = identity.identity(Config())
+  defaults = config_lib.identity(Config())
   assert {k: defaults[k] for k in golden["defaults"]} == golden["defaults"]
   for name, (whole, hashes) in golden["hashes"].items():
     config = command.load_config(name)

@@ -1,7 +1,6 @@
 import pytest
 
-from emergence.config import Config
-from emergence.overrides import override
+from emergence.config import Config, override
 
 
 @pytest.mark.parametrize(

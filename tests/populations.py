@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from emergence import population
 from emergence.config import Cell
+from emergence.population import population
 
 CELL = Cell.parse("count/width-8/depth-1")
 

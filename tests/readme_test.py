@@ -1,5 +1,6 @@
 """What READMEs and the notebook show has to run, what they name has to be."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -61,31 +62,49 @@ def test_what_readme_links_to_is_there():
 
 def test_the_map_of_the_house_is_the_tree():
   section = README.split("## The map of the house")[1].split("\n## ")[0]
-  named = set(re.findall(r"\b(\w+\.py)\b", section))
-  tree = {
-    path.name
-    for folder in ("emergence", "experiments", "launch")
-    for path in (ROOT / folder).rglob("*.py")
-    if path.name != "__init__.py"
-    and path.parent.name
-    not in (
-      "tasks",
-      "configs",
-    )
-  }
-  assert tree <= named
-  stand_ins = {path.name for path in (ROOT / "tests").glob("*.py")}
-  assert named - tree <= {"setup.py", "_test.py"} | stand_ins
+  named = set(re.findall(r"\b(\w+(?:\.py|/))", section))
+  tree = {path.name for path in (ROOT / "emergence").glob("*.py")}
+  for folder in ("emergence", "experiments", "launch", "notebooks", "tests"):
+    tree.add(f"{folder}/")
+    if folder in ("emergence", "experiments"):
+      tree |= {
+        f"{path.parent.name}/" for path in (ROOT / folder).rglob("*/*.py")
+      }
+  assert tree - {"__init__.py"} == named - {"setup.py"}
+
+
+# Rooms in the order of the data.
+ROOMS = (
+  *("config", "tasks", "training", "population", "storage", "sweep"),
+  *("tables", "statistics", "analysis"),
+)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_room_imports_one_to_its_right(room):
+  to_the_right = ROOMS[ROOMS.index(room) + 1 :]
+  place = ROOT / "emergence" / room
+  files = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+  for file in files:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+      if isinstance(node, ast.ImportFrom):
+        names |= {f"{node.module}.{alias.name}" for alias in node.names}
+      elif isinstance(node, ast.Import):
+        names |= {alias.name for alias in node.names}
+    parts = [name.split(".") for name in names]
+    rooms = {part[1] for part in parts if part[0] == "emergence"}
+    assert not rooms & set(to_the_right), file
 
 
 def test_every_module_has_its_tests():
-  modules = {
-    path.stem
-    for path in (ROOT / "emergence").rglob("*.py")
-    if path.name != "__init__.py"
-  }
-  tested = {path.stem for path in (ROOT / "tests").glob("*_test.py")}
-  assert {f"{name}_test" for name in modules} <= tested
+  for path in (ROOT / "emergence").rglob("*.py"):
+    if path.name != "__init__.py":
+      room = path.parent.relative_to(ROOT / "emergence")
+      if room.name == "calibration":
+        room = room.parent
+      tests = ROOT / "tests" / room / f"{path.stem}_test.py"
+      assert tests.is_file(), path
 
 
 def test_the_notebook_runs_on_a_finished_sweep(
@@ -93,8 +112,9 @@ def test_the_notebook_runs_on_a_finished_sweep(
 ):
   from etils import epath
 
-  from emergence import backlog, hardware, sweep
   from emergence.config import Cell
+  from emergence.population import hardware
+  from emergence.sweep import backlog, sweep
 
   workdir = epath.Path(tmp_path)
   devices = hardware.local_devices(2)

@@ -208,8 +208,10 @@ def test_a_browser_finds_what_is_wrong_with_a_page(
 
 
 def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
-  from emergence import backlog, hardware, sections, sweep, tables
+  from emergence import sections, tables
   from emergence.analysis import compute, findings, pages
+  from emergence.population import hardware
+  from emergence.sweep import backlog, sweep
 
   workdir = epath.Path(tmp_path)
   devices = hardware.local_devices(2)

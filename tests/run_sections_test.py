@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from emergence import config_dict, run_sections
-from emergence.budget import Run
+from emergence import run_sections
+from emergence.config import from_dict
+from emergence.sweep.budget import Run
 
 
 def run(seeds, train, other=0.0) -> Run:
@@ -57,4 +58,4 @@ def test_settings_in_which_records_differ_are_named():
 
 def test_the_config_is_shown_whole(tiny):
   shown = json.loads(run_sections.setting(tiny).code)
-  assert config_dict.from_dict(shown) == tiny
+  assert from_dict(shown) == tiny

@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import backlog, hardware, records, report, sections, sweep
-from emergence.config import Cell
-from emergence.config_dict import to_dict
-from emergence.evaluate import Scores
-from emergence.population import Snapshot
+from emergence import report, sections
+from emergence.config import Cell, to_dict
+from emergence.population import hardware
+from emergence.population.population import Snapshot
 from emergence.statistics import summary
+from emergence.storage import records
+from emergence.sweep import backlog, sweep
+from emergence.training.evaluate import Scores
 
 
 @pytest.fixture(scope="module")

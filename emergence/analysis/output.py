@@ -9,7 +9,7 @@ from etils import epath
 from emergence.analysis import rows
 from emergence.analysis.finding import Finding
 from emergence.analysis.series import Analysis
-from emergence.records import write_atomically
+from emergence.storage.files import write_atomically
 
 
 def files(

@@ -1,13 +1,11 @@
 """One row for each cell and metric: the summary table."""
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from emergence import records
-from emergence.config import axes_of
 from emergence.statistics import density, modes, success
+from emergence.storage import records
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -22,7 +20,7 @@ def summarize(
   """Describes the distribution over seeds of each cell at its last step.
 
   Args:
-    frame: records, as `emergence.records.read` returns them.
+    frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to describe.
     metric: a column of scores in [0, 1].
     threshold: the least score of a success.
@@ -72,31 +70,13 @@ def summarize(
   return rows
 
 
-def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The axis along which cells are compared: `depth` where it varies, else the
-  first axis of numbers that does. The others separate groups, and so does
-  `root_seed`, which is no scale.
-
-  Args:
-    rows: cells, as `summarize` returns them.
-  """
-  varying = [
-    axis
-    for axis in axes_of(rows[0])
-    if len({row[axis] for row in rows}) > 1
-    and axis != "root_seed"
-    and not isinstance(rows[0][axis], bool | str | np.bool_)
-  ]
-  return varying[0] if varying and "depth" not in varying else "depth"
-
-
 def final_cells(
   frame: "pd.DataFrame", test_length: int
 ) -> list[tuple[dict[str, Any], "pd.DataFrame"]]:
   """The rows of one test length after the last step, one a seed, by cell.
 
   Args:
-    frame: records, as `emergence.records.read` returns them.
+    frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length wanted.
 
   Returns:

@@ -11,7 +11,8 @@ from typing import Any
 
 from etils import epath
 
-from emergence import records, remote
+from emergence.storage import records
+from emergence.storage.files import glob_below
 from emergence.tables import foreign, harness, workdir
 from emergence.tables.score_table import Finding, Metric, ScoreTable
 
@@ -74,7 +75,7 @@ def read(
   """
   path = epath.Path(path)
   if path.name == "records" and not (path / "records").exists():
-    path = path.parent if remote.glob_below(path, "seeds-*.parquet") else path
+    path = path.parent if glob_below(path, "seeds-*.parquet") else path
   of_file = {
     "scale_column": scale_column,
     "seed_column": seed_column,

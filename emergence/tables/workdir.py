@@ -7,10 +7,8 @@ import numpy as np
 from etils import epath
 
 from emergence import config as config_lib
-from emergence import records, records_file
-from emergence.config import Cell, Config, axes_of
-from emergence.identity import cell_hash, identity_hash
-from emergence.statistics import summary
+from emergence.config import Cell, Config, axes_of, cell_hash, identity_hash
+from emergence.storage import records, records_file
 from emergence.tables import cells
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (
@@ -278,7 +276,7 @@ def _choose_axis(
     )
   if scale_axis == "auto":
     found = cast(Any, rows)[axes].drop_duplicates().to_dict("records")
-    scale_axis = summary.scale_axis([*found, *(cell.columns for cell in grid)])
+    scale_axis = records.scale_axis([*found, *(cell.columns for cell in grid)])
   if scale_axis != "num_params":
     if isinstance(rows[scale_axis].iloc[0], str | bool | np.bool_):
       raise ValueError(f"--scale_axis: {scale_axis} is not a number")

@@ -11,7 +11,7 @@ import os
 import jax
 from absl import flags
 
-from emergence import compilation, hardware
+from emergence.population import compilation, hardware
 from experiments import command
 from experiments.benchmark import measure, table
 from experiments.benchmark.shapes import Shape, make_config

@@ -11,7 +11,8 @@ from unittest import mock
 import jax
 from jax import lax
 
-from emergence import compilation, ops
+from emergence.population import compilation
+from emergence.training import ops
 
 _VMAP = (compilation, "is_vmapped", lambda platform: True)
 _DRAW_EACH = (compilation, "STEPS_DRAWN", 1)

@@ -15,9 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from emergence import backlog, compilation, population, tasks, train
+from emergence import tasks
 from emergence.config import Cell, Config, SeedsConfig
-from emergence.hardware import Device
+from emergence.population import compilation, population
+from emergence.population.hardware import Device
+from emergence.sweep import backlog
+from emergence.training import train
 from experiments.benchmark import timing
 
 Array = jax.Array

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emergence import compilation, model, records
 from emergence.config import Cell, Config
-from emergence.hardware import Device
+from emergence.population import compilation
+from emergence.population.hardware import Device
+from emergence.storage import records
+from emergence.training import model
 from experiments.benchmark import jax_sides, table, timing, torch_workers
 from experiments.benchmark.ablations import ABLATIONS, ablated
 from experiments.benchmark.jax_sides import Side

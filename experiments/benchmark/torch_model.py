@@ -1,4 +1,4 @@
-"""The model of `emergence.model` in PyTorch, with its names and shapes."""
+"""The model of `emergence.training.model` in PyTorch, with its names and shapes."""
 
 from typing import Any
 
@@ -7,11 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from emergence.model import LAYER_NORM_EPSILON, ROTARY_BASE, Architecture
+from emergence.training.model import (
+  LAYER_NORM_EPSILON,
+  ROTARY_BASE,
+  Architecture,
+)
 
 
 class Transformer(nn.Module):
-  """The model of `emergence.model`, whose modules have the same names."""
+  """The model of `emergence.training.model`, whose modules have the same names."""
 
   def __init__(self, arch: Architecture, length: int):
     super().__init__()

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from emergence.config import TrainConfig
-from emergence.model import Architecture
+from emergence.training.model import Architecture
 from experiments.benchmark.jax_sides import Data
 from experiments.benchmark.torch_model import Transformer, to_state_dict
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emergence.config import TrainConfig
-from emergence.model import Architecture
+from emergence.training.model import Architecture
 from experiments.benchmark import timing
 from experiments.benchmark.jax_sides import CHECK_SEEDS, Data, Side
 

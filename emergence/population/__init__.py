@@ -1,0 +1,1 @@
+"""Many seeds: compiled, trained and evaluated together."""

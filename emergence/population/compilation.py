@@ -1,0 +1,298 @@
+"""A cell, compiled for a block of seeds on each device.
+
+The only module that maps over seeds: with vmap, except on CPU, where the seeds
+of a block are mapped over one after another, which computes the same and is
+faster there. One compiled program advances `seeds.block` seeds on each device
+of a mesh with the single axis `seeds`; the devices never talk to each other.
+"""
+
+import concurrent.futures
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from emergence import tasks
+from emergence.config import Cell, Config, cell_config
+from emergence.population import hardware, processes
+from emergence.population.hardware import Device
+from emergence.training import evaluate, model, train
+from emergence.training.evaluate import Scores
+from emergence.training.model import Architecture, Params
+from emergence.training.train import TrainState
+
+Array = jax.Array
+
+_AXIS = "seeds"
+_SHARDED = PartitionSpec(_AXIS)
+
+# Batches drawn at a time: generating random bits is many small operations,
+# which an accelerator would wait for in each step.
+STEPS_DRAWN = 16
+
+
+class DoesNotFitError(ValueError):
+  """A block of seeds needs more memory than a device has.
+
+  Attributes:
+    bytes_per_block: what it needs.
+  """
+
+  def __init__(self, message: str, bytes_per_block: int):
+    super().__init__(message)
+    self.bytes_per_block = bytes_per_block
+
+
+class Program(NamedTuple):
+  """One cell, compiled for a mesh of D devices with `block` seeds on each.
+
+  Attributes:
+    config: the experiment of this cell alone, see `config.cell_config`.
+    arch: the architecture of the cell.
+    mesh: the devices, on the axis `seeds`.
+    init: (init seeds, data seeds), int32 [D·block] each -> TrainState.
+    advance: (TrainState, sum of losses, float32 [D·block], number of updates,
+      int32 [D·block]) -> (TrainState, sum of losses); donates the first two.
+    evaluate: params -> (Scores, finite, bool [D·block]).
+    bytes_per_device: what one device needs to hold and run its block.
+    state: shapes, types and shardings of the TrainState.
+  """
+
+  config: Config
+  arch: Architecture
+  mesh: Mesh
+  init: Callable[[Array, Array], TrainState]
+  advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
+  evaluate: Callable[[Params], tuple[Scores, Array]]
+  bytes_per_device: int
+  state: TrainState
+
+  @property
+  def sharding(self) -> NamedSharding:
+    """Of values along the axis `seeds`, each on the device that needs it."""
+    return NamedSharding(self.mesh, _SHARDED)
+
+  @property
+  def num_blocks(self) -> int:
+    """Blocks that run together, one a device."""
+    return self.mesh.size
+
+  def is_here(self, place: int) -> bool:
+    """Whether this process has the device of a block."""
+    return self.mesh.devices.flat[place].process_index == jax.process_index()
+
+
+def make_architecture(config: Config, cell: Cell) -> Architecture:
+  """The architecture of a cell; raises ValueError where it is invalid."""
+  config = cell_config(config, cell)
+  vocab_size = len(tasks.make_task(config.task).symbols)
+  return model.make_architecture(
+    config.model, config.train, cell.width, cell.depth, vocab_size
+  )
+
+
+def compile_cell(
+  config: Config, cell: Cell, devices: Sequence[Device]
+) -> Program:
+  """Compiles a cell for as many of the devices as memory allows.
+
+  Args:
+    config: the experiment.
+    cell: the cell.
+    devices: local devices of one kind; each takes one block.
+
+  Raises:
+    ValueError: the cell is invalid.
+    DoesNotFitError: one block does not fit in memory.
+  """
+  config = cell_config(config, cell)
+  program = _compile(config, cell, devices)
+  own = [d for d in devices if d.process_index == jax.process_index()]
+  fit = plan_blocks(
+    program.bytes_per_device, len(own), hardware.memory_budget(own)
+  )
+  if len(own) < len(devices):
+    # All processes go on with all their devices, or none does.
+    (is_scarce,) = processes.any_of(fit < len(own))
+    fit = 0 if is_scarce else len(devices)
+  if not fit:
+    raise DoesNotFitError(
+      f"a block of {config.seeds.block} seeds of {cell} needs"
+      f" {program.bytes_per_device / 2**30:.2f} GiB and"
+      f" {hardware.memory_budget(devices)[0] / 2**30:.2f} GiB are usable; lower"
+      " seeds.block",
+      program.bytes_per_device,
+    )
+  if fit < len(devices):
+    program = _compile(config, cell, devices[:fit])
+  return program
+
+
+def plan_blocks(
+  bytes_per_block: int, num_devices: int, budget: tuple[int, bool]
+) -> int:
+  """How many blocks run together, one a device.
+
+  Args:
+    bytes_per_block: memory of one block.
+    num_devices: devices at hand.
+    budget: usable bytes, and whether all devices share them.
+
+  Returns:
+    A number of blocks, 0 where not even one fits.
+  """
+  usable, is_shared = budget
+  fit = usable // max(bytes_per_block, 1)
+  return min(num_devices, fit) if is_shared else num_devices * (fit > 0)
+
+
+class SeedFunctions(NamedTuple):
+  """What a program does, written for one seed; see `Program`."""
+
+  init: Callable[[Array, Array], TrainState]
+  advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
+  evaluate: Callable[[Params], tuple[Scores, Array]]
+
+
+def seed_functions(config: Config, arch: Architecture) -> SeedFunctions:
+  """Builds what a program does with each of its seeds.
+
+  Args:
+    config: the experiment.
+    arch: the architecture of the cell.
+  """
+  task = tasks.make_task(config.task, config.eval.items)
+  init_state, train_step = train.make_train(config, arch)
+  sample = train.make_sampler(config, task)
+  score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
+
+  def init(init_seed: Array, data_seed: Array) -> TrainState:
+    return init_state(*train.seed_keys(config.root_seed, init_seed, data_seed))
+
+  def advance(
+    state: TrainState, loss_sum: Array, num_steps: Array
+  ) -> tuple[TrainState, Array]:
+    def draw_and_train(group, carry):
+      state, _ = carry
+      steps = state.step + jnp.arange(STEPS_DRAWN)
+      batches = jax.vmap(sample, (None, 0))(state.data_key, steps)
+
+      def body(i, carry):
+        state, loss_sum = carry
+        state, loss = train_step(state, jax.tree.map(lambda x: x[i], batches))
+        return state, loss_sum + loss
+
+      left = jnp.minimum(num_steps - group * STEPS_DRAWN, STEPS_DRAWN)
+      return jax.lax.fori_loop(0, left, body, carry)
+
+    num_groups = -(-num_steps // STEPS_DRAWN)
+    return jax.lax.fori_loop(0, num_groups, draw_and_train, (state, loss_sum))
+
+  def evaluate_and_check(params: Params) -> tuple[Scores, Array]:
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
+    return score(params), jnp.stack(finite).all()
+
+  return SeedFunctions(init, advance, evaluate_and_check)
+
+
+def is_vmapped(platform: str) -> bool:
+  """Whether a device computes the seeds of a block at once.
+
+  A CPU core trains one seed after another, so that a seed stays in its cache
+  and products stay two-dimensional; accelerators need many seeds to be busy.
+
+  Args:
+    platform: JAX's name of the kind of device.
+  """
+  return platform != "cpu"
+
+
+def over_seeds(function: Callable, platform: str) -> Callable:
+  """Makes a function of one seed one of a block of seeds.
+
+  Args:
+    function: of any number of arguments.
+    platform: JAX's name of the kind of device.
+  """
+  if is_vmapped(platform):
+    return jax.vmap(function)
+  return lambda *args: jax.lax.map(lambda args: function(*args), args)
+
+
+def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
+  """Compiles the functions of one seed for a block on each device."""
+  arch = make_architecture(config, cell)
+  one_seed = seed_functions(config, arch)
+  mesh = Mesh(np.array(devices), (_AXIS,))
+  sharding = NamedSharding(mesh, _SHARDED)
+
+  def over_devices(function, **options):
+    # The check of what is replicated has nothing to find: all axes are seeds.
+    mapped = jax.shard_map(
+      function,
+      mesh=mesh,
+      in_specs=_SHARDED,
+      out_specs=_SHARDED,
+      check_vma=False,
+    )
+    return jax.jit(mapped, **options)
+
+  def one_a_seed(kind) -> jax.ShapeDtypeStruct:
+    shape = (len(devices) * config.seeds.block,)
+    return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
+
+  seeds = one_a_seed(jnp.int32)
+  init = over_devices(jax.vmap(one_seed.init))
+  state = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    jax.eval_shape(init, seeds, seeds),
+  )
+  platform = devices[0].platform
+  # Each is compiled, or loaded from the cache, while the next is traced.
+  with concurrent.futures.ThreadPoolExecutor(max_workers=1) as compiler:
+    advancing = compiler.submit(
+      over_devices(
+        over_seeds(one_seed.advance, platform), donate_argnums=(0, 1)
+      )
+      .lower(state, one_a_seed(jnp.float32), seeds)
+      .compile
+    )
+    evaluating = compiler.submit(
+      over_devices(over_seeds(one_seed.evaluate, platform))
+      .lower(state.params)
+      .compile
+    )
+    initializing = compiler.submit(init.lower(seeds, seeds).compile)
+  advance, evaluate_ = advancing.result(), evaluating.result()
+  return Program(
+    config,
+    arch,
+    mesh,
+    initializing.result(),
+    advance,
+    evaluate_,
+    _state_bytes(state, len(devices))
+    + max(_work_bytes(advance), _work_bytes(evaluate_)),
+    state,
+  )
+
+
+def _state_bytes(state: TrainState, num_devices: int) -> int:
+  leaves = jax.tree.leaves(state)
+  # A threefry key is two words.
+  return (
+    sum(
+      x.size * (8 if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else 4)
+      for x in leaves
+    )
+    // num_devices
+  )
+
+
+def _work_bytes(compiled) -> int:
+  """Scratch memory of a compiled program on each device, where it is known."""
+  analysis = compiled.memory_analysis()
+  return analysis.temp_size_in_bytes if analysis else 0

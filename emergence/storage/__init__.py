@@ -1,0 +1,1 @@
+"""What lasts: records, checkpoints, kept parameters, locks."""

@@ -1,0 +1,152 @@
+"""Parameters kept for those who want to look inside a seed.
+
+One file per run of consecutive seeds and step, beside the records and cut like
+them: `params/count/width-32/depth-4/seeds-000000-000015/step-00002000.npz`. Its
+arrays are named by their path in the parameters, `layers.0.qkv.kernel`, with a
+leading axis over the seeds of the file.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from etils import epath
+
+from emergence.config import Cell, Config, cell_config
+from emergence.storage.files import write_atomically
+from emergence.storage.records import consecutive_runs, read_config
+from emergence.training.model import Params
+
+KEEP_PARAMS = ("none", "final", "all")
+
+_FOLDER = re.compile(r"seeds-(\d{6,})-(\d{6,})")
+_FILE = re.compile(r"step-(\d{8,})\.npz")
+
+
+def steps_to_keep(config: Config, keep_params: str) -> set[int]:
+  """After how many updates the parameters of a seed are kept.
+
+  Args:
+    config: the experiment.
+    keep_params: one of `KEEP_PARAMS`: never, after the last update, or at every
+      evaluation.
+  """
+  return {
+    "none": set(),
+    "final": {config.train.steps},
+    "all": set(config.eval_steps),
+  }[keep_params]
+
+
+def save_params(
+  workdir: epath.Path,
+  cell: Cell,
+  seeds: Sequence[int],
+  step: int,
+  params: Params,
+) -> None:
+  """Writes the parameters of S seeds after `step` updates.
+
+  Args:
+    workdir: the work directory.
+    cell: the cell.
+    seeds: the S seed indices, increasing.
+    step: updates done.
+    params: parameters with a leading axis S.
+  """
+  arrays = _flatten(params)
+  seeds = list(seeds)
+  for run in consecutive_runs(seeds):
+    first = seeds.index(run[0])
+    folder = (
+      workdir / "params" / str(cell) / f"seeds-{run[0]:06d}-{run[-1]:06d}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    part = {name: x[first : first + len(run)] for name, x in arrays.items()}
+    np.savez(buffer, allow_pickle=False, **part)
+    write_atomically(folder / f"step-{step:08d}.npz", buffer.getvalue())
+
+
+def load_params(
+  workdir: epath.PathLike, cell: Cell, seed: int, step: int | None = None
+) -> Params:
+  """The parameters of one trained seed, as `emergence.training.model.apply` takes them.
+
+  Args:
+    workdir: a work directory written with `--keep_params=final` or `all`.
+    cell: the cell, such as Cell.parse("count/width-16/depth-4").
+    seed: the seed index.
+    step: updates done; those of a finished seed where None.
+
+  Returns:
+    Nested dict of numpy float32 arrays, without an axis over seeds.
+
+  Raises:
+    ValueError: no parameters of this seed, or not of this step, were kept.
+  """
+  workdir = epath.Path(workdir)
+  found = kept_files(workdir, cell).get(seed)
+  if not found:
+    raise ValueError(
+      f"no parameters of {cell} seed {seed} in {workdir / 'params'}; sweep into"
+      " a new directory with --keep_params=final or all to keep them"
+    )
+  if step is None:
+    step = cell_config(read_config(workdir), cell).train.steps
+  if step not in found:
+    raise ValueError(
+      f"no parameters of {cell} seed {seed} after {step} steps in"
+      f" {workdir / 'params'}, only after {sorted(found)}"
+    )
+  path = found[step]
+  first, _ = _seed_range(path.parent)
+  content = path.read_bytes()
+  try:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+      rows = {name: arrays[name][seed - first] for name in arrays.files}
+  # What numpy and zipfile raise depends on which of the bytes are wrong.
+  except Exception as error:
+    raise ValueError(f"{path} is damaged: {error}") from error
+  return _unflatten(rows)
+
+
+def kept_files(
+  workdir: epath.Path, cell: Cell
+) -> dict[int, dict[int, epath.Path]]:
+  """For each seed of a cell and each step, the file with its parameters."""
+  files: dict[int, dict[int, epath.Path]] = {}
+  folder = workdir / "params" / str(cell)
+  for path in sorted(folder.glob("seeds-*/step-*.npz")):
+    first, last = _seed_range(path.parent)
+    if match := _FILE.fullmatch(path.name):
+      for seed in range(first, last + 1):
+        files.setdefault(seed, {})[int(match[1])] = path
+  return files
+
+
+def _seed_range(folder: epath.Path) -> tuple[int, int]:
+  """The seeds that a folder's name tells; none where it is not one of ours."""
+  match = _FOLDER.fullmatch(folder.name)
+  return (int(match[1]), int(match[2])) if match else (0, -1)
+
+
+def _flatten(params: Params) -> dict[str, np.ndarray]:
+  leaves = jax.tree.leaves_with_path(params)
+  return {
+    jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
+    for path, leaf in leaves
+  }
+
+
+def _unflatten(arrays: dict[str, np.ndarray]) -> Params:
+  params: Params = {}
+  for name, array in arrays.items():
+    *outer, last = (int(k) if k.isdigit() else k for k in name.split("."))
+    inner = params
+    for key in outer:
+      inner = inner.setdefault(key, {})
+    inner[last] = array
+  return params

@@ -1,0 +1,1 @@
+"""Cells × blocks of seeds: what is left, and training it."""

@@ -1,0 +1,136 @@
+"""Where the time of a run went, and the file that remembers it.
+
+Records say what was found and hold no time, so that the same run writes the
+same bytes. Each run of a sweep leaves `runs/20261125-004512-1a2b3c4d.json`
+beside them: when it began, what it trained, on what, and its time budget.
+"""
+
+import contextlib
+import datetime
+import json
+import math
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from etils import epath
+
+from emergence.storage.files import write_atomically
+from emergence.storage.records import versions
+
+PHASES = ("compile", "train", "evaluate", "write")
+
+
+class Stopwatch:
+  """Adds up the seconds that a run spends in each of `PHASES`."""
+
+  def __init__(self):
+    self._start = time.monotonic()
+    self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+
+  def add(self, phase: str, seconds: float) -> None:
+    """Counts seconds that something else has measured."""
+    self._seconds[phase] += seconds
+
+  @contextlib.contextmanager
+  def phase(self, phase: str) -> Iterator[None]:
+    """Counts the seconds of a `with` block, ended by an error or not."""
+    start = time.monotonic()
+    try:
+      yield
+    finally:
+      self.add(phase, time.monotonic() - start)
+
+  def seconds(self) -> dict[str, float]:
+    """Seconds by phase, then `other`; they add up to the time since start."""
+    total = time.monotonic() - self._start
+    other = max(0.0, total - sum(self._seconds.values()))
+    return self._seconds | {"other": other}
+
+
+class Run(NamedTuple):
+  """One run of a sweep in a work directory.
+
+  Attributes:
+    started: UTC, such as 2026-11-25T00:45:12Z.
+    seeds: seeds that it trained to the end.
+    seed_steps: updates of those seeds.
+    seconds: wall time by phase, see `PHASES`, and `other`; what it spent on
+      seeds that it did not finish is included, if it could still say so.
+    devices: platform, kind and count of the devices.
+    versions: of the code and its libraries.
+  """
+
+  started: str
+  seeds: int
+  seed_steps: int
+  seconds: dict[str, float]
+  devices: dict[str, Any]
+  versions: dict[str, str]
+
+
+class RunFile:
+  """The file of the run that is going on, rewritten as it proceeds."""
+
+  def __init__(self, workdir: epath.Path, devices: Sequence[Any]):
+    now = datetime.datetime.now(datetime.UTC)
+    name = f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}.json"
+    self._path = workdir / "runs" / name
+    self._path.parent.mkdir(parents=True, exist_ok=True)
+    self._started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    self._devices = {
+      "platform": devices[0].platform,
+      "kind": devices[0].device_kind,
+      "count": len(devices),
+    }
+
+  def write(self, seeds: int, seed_steps: int, watch: Stopwatch) -> Run:
+    """Writes what the run has done so far, in place of what stood there."""
+    seconds = {name: round(s, 3) for name, s in watch.seconds().items()}
+    run = Run(
+      self._started, seeds, seed_steps, seconds, self._devices, versions()
+    )
+    content = json.dumps(run._asdict(), indent=2)
+    write_atomically(self._path, content.encode())
+    return run
+
+
+def read_runs(workdir: epath.PathLike) -> list[Run]:
+  """The runs of a work directory, the earliest first.
+
+  Raises:
+    ValueError: a file there is not that of a run.
+    OSError: the machine cannot read a file.
+  """
+  runs = []
+  for path in sorted((epath.Path(workdir) / "runs").glob("*.json")):
+    try:
+      content = json.loads(path.read_text())
+      run = Run(**content)
+      if set(run.seconds) != {*PHASES, "other"}:
+        raise ValueError(f"its seconds are of {sorted(run.seconds)}")
+      if not (
+        isinstance(run.started, str)
+        and isinstance(run.devices, dict)
+        and isinstance(run.versions, dict)
+      ):
+        raise ValueError("its texts are none")
+      for number in (run.seeds, run.seed_steps, *run.seconds.values()):
+        if type(number) not in (int, float) or not 0 <= number < math.inf:
+          raise ValueError(f"{number!r} is no number of seeds or seconds")
+      runs.append(run)
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+      raise ValueError(
+        f"{path} is not the file of a run; delete it, its time is then missing"
+        f" from the report: {error}"
+      ) from error
+  return runs
+
+
+def total_seconds(runs: Sequence[Run]) -> dict[str, float]:
+  """Seconds by phase over several runs."""
+  return {
+    phase: sum(run.seconds[phase] for run in runs)
+    for phase in (*PHASES, "other")
+  }

@@ -1,0 +1,328 @@
+"""Trains what is left of a sweep, a group of blocks after another."""
+
+import contextlib
+import json
+import logging
+import math
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from etils import epath
+
+from emergence.config import Cell, Config, cell_config, identity_hash, to_dict
+from emergence.population import compilation, processes
+from emergence.population.compilation import Program
+from emergence.population.hardware import Device
+from emergence.storage import locks, records
+from emergence.storage.checkpoint import Checkpointer
+from emergence.storage.files import look_anew, write_atomically
+from emergence.sweep import blocks
+from emergence.sweep.backlog import Work
+from emergence.sweep.blocks import Interrupted, Job, Saving
+from emergence.sweep.budget import RunFile, Stopwatch
+
+_LOG = logging.getLogger("emergence")
+
+_SECONDS_BETWEEN_REPORTS = 10.0
+
+
+class Progress(NamedTuple):
+  """Where a cell stands, after each evaluation.
+
+  Attributes:
+    cell: the cell.
+    seeds_done: seeds of the cell that this run has finished.
+    seeds_running: seeds in training.
+    seeds_total: seeds of the cell that this run trains.
+    step: updates done by the running seeds.
+    steps: updates of a finished seed.
+    seed_steps_per_second: rate since the cell's first update, without the
+      time that compiling took; 0 before there is one.
+    seconds_left: until the cell is finished, at that rate.
+  """
+
+  cell: Cell
+  seeds_done: int
+  seeds_running: int
+  seeds_total: int
+  step: int
+  steps: int
+  seed_steps_per_second: float
+  seconds_left: float
+
+
+def prepare(
+  config: Config, workdir: epath.Path, devices: Sequence[Device]
+) -> None:
+  """Makes a work directory for an experiment and writes config.json.
+
+  Raises:
+    ValueError: the directory holds another experiment.
+    OSError: the directory cannot be written.
+  """
+  records.require_same_experiment(config, workdir)
+  if records.files(workdir) and not (workdir / "config.json").exists():
+    _LOG.warning(
+      "%s was missing beside records; written again", workdir / "config.json"
+    )
+  workdir.mkdir(parents=True, exist_ok=True)
+  content = {
+    "config": to_dict(config),
+    "identity_hash": identity_hash(config),
+    "versions": records.versions(),
+    "devices": {
+      "platform": devices[0].platform,
+      "kind": devices[0].device_kind,
+      "count": len(devices),
+    },
+  }
+  write_atomically(
+    workdir / "config.json", json.dumps(content, indent=2).encode()
+  )
+
+
+def compile_largest(
+  config: Config, work: Sequence[Work], devices: Sequence[Device]
+) -> dict[Cell, Program]:
+  """Compiles the cell that needs most memory, before anything is locked.
+
+  Args:
+    config: the experiment.
+    work: what is left to train.
+    devices: the devices that will train it.
+
+  Returns:
+    What `run` takes as `programs`.
+
+  Raises:
+    DoesNotFitError: a block of that cell does not fit in memory.
+  """
+
+  def activations(cell: Cell) -> int:
+    """Numbers that a training step keeps, which govern the memory."""
+    own = cell_config(config, cell)
+    tokens = own.train.batch_size * own.task.context_length
+    return tokens * cell.width * cell.depth
+
+  largest = max((item.cell for item in work), key=activations)
+  return {largest: compilation.compile_cell(config, largest, devices)}
+
+
+def run(
+  config: Config,
+  workdir: epath.Path,
+  work: Sequence[Work],
+  devices: Sequence[Device],
+  programs: Mapping[Cell, Program] = types.MappingProxyType({}),
+  saving: Saving = blocks.DEFAULT_SAVING,
+  on_progress: Callable[[Progress], None] = lambda progress: None,
+  should_stop: Callable[[], bool] = lambda: False,
+  watch: Stopwatch | None = None,
+) -> int:
+  """Trains what is left and writes its records, a group of blocks at a time.
+
+  A block is locked while it is trained. Blocks that another process has locked
+  come last; this one waits for them, and trains what of them has no records
+  then.
+
+  Args:
+    config: the experiment.
+    workdir: the work directory, after `prepare`.
+    work: what to train, as `backlog.remaining` returns it.
+    devices: local devices of one kind; each takes one block at a time.
+    programs: cells that are compiled already, for these devices.
+    saving: when blocks in training are saved, and which parameters are kept.
+    on_progress: called after each evaluation.
+    should_stop: asked every second or so; if so, all is saved and training
+      ends.
+    watch: runs since the time that the budget is to begin with; now if None.
+
+  Returns:
+    How many seeds this process has trained to the end.
+
+  Raises:
+    DoesNotFitError: a block of a cell does not fit in memory.
+    InUseError: another process trains a block for longer than we wait.
+    Interrupted: it was asked to stop. The same call goes on.
+    OSError: something could not be saved or written.
+  """
+  watch = watch or Stopwatch()
+  seeds_done = seed_steps = 0
+  run_file = RunFile(workdir, devices) if processes.is_first() else None
+
+  def write_run_file() -> None:
+    if run_file:
+      run_file.write(seeds_done, seed_steps, watch)
+
+  write_run_file()
+  try:
+    with Checkpointer(saving.keep) as checkpointer:
+      job = Job(config, workdir, saving, checkpointer, should_stop, watch)
+      for cell, num_seeds in _run_cells(
+        job, work, devices, programs, on_progress
+      ):
+        seeds_done += num_seeds
+        seed_steps += num_seeds * cell_config(config, cell).train.steps
+        write_run_file()
+  except BaseException:
+    # What was spent in vain is part of the budget; the error says more.
+    with contextlib.suppress(OSError):
+      write_run_file()
+    raise
+  return seeds_done
+
+
+def _run_cells(
+  job: Job,
+  work: Sequence[Work],
+  devices: Sequence[Device],
+  programs: Mapping[Cell, Program],
+  on_progress: Callable[[Progress], None],
+) -> Iterator[tuple[Cell, int]]:
+  """Trains group after group of blocks; yields the cell and seeds of each.
+
+  Blocks that other processes train come last, and are waited for.
+  """
+  for patient in (False, True):
+    others = []
+    for cell, waiting in work:
+      program = programs.get(cell)
+      clock = _Clock(cell_config(job.config, cell), cell, on_progress)
+      others.append(Work(cell, []))
+      while waiting:
+        if any(processes.any_of(job.should_stop())):
+          raise Interrupted
+        if program is None:
+          _LOG.info("%s: compiling", cell)
+          with job.watch.phase("compile"):
+            program = compilation.compile_cell(job.config, cell, devices)
+        limit = program.num_blocks
+        with _locked(job, cell, waiting, limit, patient) as taken:
+          group, in_use, waiting = taken
+          others[-1].blocks.extend(in_use)
+          if group:
+            _LOG.info(
+              "%s: %d blocks of %d seeds together, %.1f MiB each",
+              *(cell, len(group), job.config.seeds.block),
+              program.bytes_per_device / 2**20,
+            )
+            clock.begin([len(seeds) for seeds in group], waiting)
+            blocks.train(job, program, cell, group, clock.tick)
+            yield cell, sum(len(seeds) for seeds in group)
+    work = [item for item in others if item.blocks]
+    if work and not patient:
+      _LOG.warning(
+        "other processes train what is left here (blocks: %d); waiting up to"
+        " %.0f s for each",
+        sum(len(item.blocks) for item in work),
+        locks.WAIT_SECONDS,
+      )
+
+
+@contextlib.contextmanager
+def _locked(
+  job: Job,
+  cell: Cell,
+  waiting: Sequence[list[int]],
+  limit: int,
+  patient: bool,
+) -> Iterator[tuple[list[list[int]], list[list[int]], list[list[int]]]]:
+  """Holds the locks of the first blocks that are free, a number at most.
+
+  Yields:
+    What of these blocks has no records by now, the blocks before them that
+    other processes train, and those that are still waiting.
+
+  Raises:
+    InUseError: where we are patient, another process trains a block for longer
+      than we wait.
+    Interrupted: training is to stop.
+  """
+  group: list[list[int]] = []
+  in_use: list[list[int]] = []
+  left = list(waiting)
+  with contextlib.ExitStack() as stack:
+    while processes.is_first() and left and len(group) < limit:
+      seeds = left.pop(0)
+      try:
+        stack.enter_context(
+          locks.held(
+            workdir=job.workdir,
+            cell=cell,
+            seeds=seeds,
+            wait_seconds=locks.WAIT_SECONDS if patient else 0.0,
+            should_stop=job.should_stop,
+          )
+        )
+      except locks.InUseError:
+        if job.should_stop():
+          raise Interrupted from None
+        if patient:
+          raise
+        in_use.append(seeds)
+        continue
+      look_anew(job.workdir / "records" / str(cell))
+      done = records.recorded_seeds(job.workdir, cell)
+      if missing := [seed for seed in seeds if seed not in done]:
+        group.append(missing)
+    group, in_use, left = processes.agree([group, in_use, left])
+    yield group, in_use, left
+
+
+class _Clock:
+  """Turns updates into rates and the time that is left of a cell."""
+
+  def __init__(
+    self, config: Config, cell: Cell, on_progress: Callable[[Progress], None]
+  ):
+    self._steps = config.train.steps
+    self._cell = cell
+    self._on_progress = on_progress
+    self._seeds_done = 0
+    self._updates = 0
+    self._seconds = 0.0
+
+  def begin(
+    self, sizes: Sequence[int], waiting: Sequence[Sequence[int]]
+  ) -> None:
+    """A group of blocks of some sizes begins, and others wait."""
+    self._sizes = sizes
+    self._num_waiting = sum(len(seeds) for seeds in waiting)
+    self._stood: Sequence[int] | None = None
+    self._told = time.monotonic()
+
+  def tick(self, steps: Sequence[int], is_evaluated: bool) -> None:
+    """The blocks of the group have made so many updates by now."""
+    now, size = time.monotonic(), sum(self._sizes)
+    if self._stood is not None:
+      self._updates += sum(
+        number * (step - stood)
+        for number, step, stood in zip(
+          self._sizes, steps, self._stood, strict=True
+        )
+      )
+      self._seconds += now - self._time
+    self._stood, self._time = steps, now
+    rate = self._updates / self._seconds if self._seconds else 0.0
+    left = self._num_waiting * self._steps + sum(
+      number * (self._steps - step)
+      for number, step in zip(self._sizes, steps, strict=True)
+    )
+    if is_evaluated or now - self._told > _SECONDS_BETWEEN_REPORTS:
+      self._told = now
+      self._on_progress(
+        Progress(
+          self._cell,
+          self._seeds_done,
+          size,
+          self._seeds_done + size + self._num_waiting,
+          min(steps),
+          self._steps,
+          rate,
+          left / rate if rate else math.inf,
+        )
+      )
+    if min(steps) == self._steps:
+      self._seeds_done += size

@@ -1,0 +1,1 @@
+"""One seed: the model, its training step and its evaluation."""

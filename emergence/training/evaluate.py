@@ -1,0 +1,120 @@
+"""Evaluation of one seed on every test length, in one call."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emergence.tasks import Task
+from emergence.training import model
+from emergence.training.model import Architecture, Params
+
+Array = jax.Array
+
+
+class Scores(NamedTuple):
+  """Scores of one seed at P test lengths, float32 [P] each.
+
+  Attributes:
+    exact_match: share of items whose whole answer, end symbol included, is the
+      argmax at every position, given the right answer before it. This equals
+      greedy decoding: the two part only after a first wrong token.
+    token_accuracy: share of answer tokens that are the argmax.
+    nll_mean: negative log-likelihood per answer token, in nats, averaged over
+      the tokens of an item, then over items.
+    nll_sum: negative log-likelihood of the whole answer, in nats, averaged
+      over items.
+    min_token_log_prob: log-probability, in nats, of the least likely answer
+      token of an item, averaged over items.
+  """
+
+  exact_match: Array
+  token_accuracy: Array
+  nll_mean: Array
+  nll_sum: Array
+  min_token_log_prob: Array
+
+
+def make_evaluate(
+  task: Task, arch: Architecture, test_lengths: tuple[int, ...]
+) -> Callable[[Params], Scores]:
+  """Builds the pure function that scores one seed's parameters.
+
+  A token of non-finite probability counts as wrong, so that a diverged seed
+  scores 0 in accuracy and NaN in likelihood.
+
+  Args:
+    task: the task; its evaluation sets become constants of the function.
+    arch: the architecture of the cell.
+    test_lengths: the P lengths to test.
+
+  Returns:
+    evaluate(params) -> Scores.
+  """
+  # In numpy, where nothing has to be compiled for it.
+  sets = [jax.device_get(task.evaluation(length)) for length in test_lengths]
+  longest = max(items.tokens_L.shape[1] for items in sets)
+  tokens_BL, is_answer_BL = (
+    jnp.asarray(np.concatenate([_widen(x, longest, fill) for x in arrays]))
+    for arrays, fill in (
+      ([items.tokens_L for items in sets], task.pad),
+      ([items.is_answer_L for items in sets], False),
+    )
+  )
+  sizes = [items.tokens_L.shape[0] for items in sets]
+
+  def evaluate(params: Params) -> Scores:
+    log_prob_BL, correct_BL = score_tokens(params, arch, tokens_BL)
+    counts_BL = is_answer_BL[:, 1:]
+    num_B = counts_BL.sum(axis=1)
+    nll_B = -jnp.where(counts_BL, log_prob_BL, 0.0).sum(axis=1)
+    all_right_B = jnp.all(correct_BL | ~counts_BL, axis=1)
+    accuracy_B = (correct_BL & counts_BL).sum(axis=1) / num_B
+    per_item = Scores(
+      exact_match=all_right_B,
+      # XLA multiplies by 1 / 41, which makes 0.99999994 of 41 right tokens.
+      token_accuracy=jnp.where(all_right_B, 1.0, accuracy_B),
+      nll_mean=nll_B / num_B,
+      nll_sum=nll_B,
+      min_token_log_prob=jnp.where(counts_BL, log_prob_BL, jnp.inf).min(axis=1),
+    )
+    return jax.tree.map(lambda x_B: _mean_by_set(x_B, sizes), per_item)
+
+  return evaluate
+
+
+def score_tokens(
+  params: Params, arch: Architecture, tokens_BL: Array
+) -> tuple[Array, Array]:
+  """Log-probability of each next token, and whether it is the argmax.
+
+  Returns:
+    float32 [B, L−1] in nats and bool [B, L−1]; entry l is about token l + 1.
+  """
+  logits_BLV = model.apply(params, arch, tokens_BL[:, :-1])
+  target_BL = tokens_BL[:, 1:]
+  log_probs_BLV = jax.nn.log_softmax(logits_BLV)
+  log_prob_BL = jnp.take_along_axis(
+    log_probs_BLV, target_BL[..., None], axis=-1
+  )[..., 0]
+  is_argmax_BL = jnp.argmax(logits_BLV, axis=-1) == target_BL
+  return log_prob_BL, is_argmax_BL & jnp.isfinite(log_prob_BL)
+
+
+def _widen(x_BL: np.ndarray, length: int, fill: int | bool) -> np.ndarray:
+  padding = ((0, 0), (0, length - x_BL.shape[1]))
+  return np.pad(x_BL, padding, constant_values=fill)
+
+
+def _mean_by_set(x_B: Array, sizes: list[int]) -> Array:
+  x_B = x_B.astype(jnp.float32)
+  bounds = [sum(sizes[:i]) for i in range(1, len(sizes))]
+  # As above, for the number of items.
+  return jnp.stack(
+    [
+      jnp.where((part_B == 1).all(), 1.0, part_B.mean())
+      for part_B in jnp.split(x_B, bounds)
+    ]
+  )

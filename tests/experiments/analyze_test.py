@@ -1,0 +1,214 @@
+"""The command from a file to its report, as a process of its own."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from emergence.analysis import rows
+from emergence.config import Cell
+from tests.analyses import analyze
+
+
+def snapshot(folder: pathlib.Path):
+  return {
+    path: (path.stat().st_mtime_ns, path.read_bytes())
+    for path in folder.rglob("*")
+    if path.is_file()
+  }
+
+
+@pytest.fixture(scope="module")
+def scores() -> pd.DataFrame:
+  """Two models at six sizes, 24 runs each, as a foreign table has them."""
+  rng = np.random.default_rng(0)
+  found = []
+  for model in ("alpha", "beta"):
+    for n in range(6):
+      high_S = np.arange(24) < 4.8 * n
+      accuracy_S = np.where(high_S, 80, 5) + rng.normal(0, 3, 24)
+      accuracy_S = np.clip(accuracy_S, 0, 100).round(2)
+      found.append(
+        pd.DataFrame(
+          {
+            "family": model,
+            "params": [f"{2**n}M"] * 24,
+            "run": np.arange(24),
+            "acc (%)": accuracy_S,
+            "loss": (4 - accuracy_S / 30 + rng.normal(0, 0.1, 24)).round(3),
+          }
+        )
+      )
+  return pd.concat(found, ignore_index=True)
+
+
+MAPPING = [
+  "--scale_column=params",
+  "--seed_column=run",
+  "--score_column=acc (%)",
+  "--score_column=loss",
+  "--group_columns=family",
+  "--lower_is_better=loss",
+  "--threshold=0.5",
+  "--threshold=loss=2",
+]
+
+
+@pytest.fixture(scope="module")
+def csv_run(scores, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("csv")
+  scores.to_csv(folder / "scores.csv", index=False)
+  table = folder / "table.json"
+  content = analyze(
+    folder / "scores.csv", folder / "out", *MAPPING, f"--json={table}"
+  )
+  return folder, content
+
+
+def test_foreign_names_percent_and_losses_are_understood(csv_run, scores):
+  _, content = csv_run
+  frame = content["summary"]
+  assert list(frame.columns) == ["family", *rows.SUMMARY_COLUMNS]
+  assert len(frame) == 2 * 6 * 2
+  assert frame["scale"].unique().tolist() == [1e6 * 2**n for n in range(6)]
+  cells = scores.groupby(["family", "params"])
+  for row in frame.itertuples():
+    cell = cells.get_group((row.family, row.scale_label))
+    if row.metric == "loss":
+      assert row.mean == pytest.approx(cell["loss"].mean())
+      hits = int((cell["loss"] <= 2).sum())
+    else:
+      assert row.mean == pytest.approx(cell["acc (%)"].mean() / 100)
+      hits = int((cell["acc (%)"] >= 50).sum())
+    assert row.success_probability == hits / 24
+    interval = stats.binomtest(hits, 24).proportion_ci(method="wilson")
+    assert row.success_low == pytest.approx(interval.low, abs=1e-9)
+    assert row.success_threshold == (2 if row.metric == "loss" else 0.5)
+  directions = {m["name"]: m["higher_is_better"] for m in content["metrics"]}
+  assert directions == {"acc (%)": True, "loss": False}
+
+
+def test_the_command_tells_its_findings_time_and_files(csv_run):
+  folder, content = csv_run
+  told = content["stdout"].splitlines()
+  assert told[-2:] == [
+    f"tables  {folder / 'out'}",
+    f"report  {folder / 'out' / 'report.html'}",
+  ]
+  assert re.fullmatch(
+    r"read [\d.]+ s, analyzed [\d.]+ s, wrote [\d.]+ s", told[-3]
+  )
+  assert all(line.startswith("- ") for line in told[:-3])
+  shown = {line[2:] for line in told[:-3]}
+  sentences = {f["sentence"] for f in content["findings"]}
+  audit = {f["sentence"] for f in content["audit"]}
+  assert shown <= sentences | audit
+  assert audit <= shown
+  assert "is taken as percent" in "".join(audit)
+  assert any("after Holm over 24 tests" in line for line in shown)
+  assert (folder / "table.json").read_bytes() == (
+    folder / "out" / "summary.json"
+  ).read_bytes()
+  figures = {path.name for path in (folder / "out" / "figures").iterdir()}
+  assert {"summaries.png", "summaries.svg", "trajectories.svg"} <= figures
+
+
+def test_the_report_has_every_shown_statement(csv_run):
+  import html
+
+  folder, content = csv_run
+  page = html.unescape((folder / "out" / "report.html").read_text())
+  for line in content["stdout"].splitlines():
+    if line.startswith("- "):
+      assert line[2:] in page
+
+
+def test_the_same_command_again_touches_no_file(csv_run):
+  folder, _ = csv_run
+  before = snapshot(folder / "out")
+  analyze(folder / "scores.csv", folder / "out", *MAPPING)
+  assert snapshot(folder / "out") == before
+
+
+def harness_file(size, seed, score):
+  return {
+    "results": {
+      "arc": {
+        "alias": "arc",
+        "acc,none": score,
+        "acc_stderr,none": 0.01,
+        "perplexity,none": 10 / (score + 0.1),
+      }
+    },
+    "config": {
+      "model": "hf",
+      "model_args": f"pretrained=lab/model-{size}-seed{seed}",
+    },
+    "model_name": f"lab/model-{size}-seed{seed}",
+    "n-shot": {"arc": 0},
+    "higher_is_better": {"arc": {"acc": True, "perplexity": False}},
+    "n-samples": {"arc": {"original": 500, "effective": 500}},
+  }
+
+
+@pytest.mark.slow
+def test_a_folder_of_harness_results(tmp_path):
+  rng = np.random.default_rng(1)
+  expected = {}
+  for size in ("14m", "70m", "160m"):
+    for seed in range(5):
+      score = round(float(rng.random()), 3)
+      expected.setdefault(size, []).append(score)
+      path = tmp_path / "results" / f"{size}-{seed}"
+      path.mkdir(parents=True)
+      (path / "results_2024.json").write_text(
+        json.dumps(harness_file(size, seed, score))
+      )
+  content = analyze(tmp_path / "results", tmp_path / "out")
+  frame = content["summary"]
+  assert list(frame.columns[:4]) == ["model", "task", "scale", "scale_label"]
+  own = frame[frame["metric"] == "acc"]
+  assert own["scale_label"].tolist() == list(expected)
+  for mean, values in zip(own["mean"], expected.values()):
+    assert mean == pytest.approx(np.mean(values))
+  other = frame[frame["metric"] == "perplexity"]
+  assert other["success_probability"].isna().all()
+  told = " ".join(finding["sentence"] for finding in content["audit"])
+  assert "are over test items, not over runs" in told
+
+
+@pytest.mark.slow
+def test_a_work_directory(tiny, tmp_path):
+  from emergence.population import hardware
+  from emergence.sweep import backlog, sweep
+
+  workdir = tmp_path / "run"
+  workdir.mkdir()
+  devices = hardware.local_devices(2)
+  from etils import epath
+
+  sweep.prepare(tiny, epath.Path(workdir), devices)
+  work = [
+    backlog.Work(
+      Cell.parse(f"count/width-8/depth-{depth}"), [[0, 1, 2, 3], [4, 5, 6, 7]]
+    )
+    for depth in (1, 2)
+  ]
+  sweep.run(tiny, epath.Path(workdir), work, devices)
+  before = snapshot(workdir)
+  content = analyze(workdir, tmp_path / "out")
+  assert snapshot(workdir) == before
+  frame = content["summary"]
+  assert list(frame.columns) == ["task", "width", *rows.SUMMARY_COLUMNS]
+  records = pd.read_parquet(workdir / "records")
+  final = records.query("step == 6 and test_length == 6")
+  for row in frame.itertuples():
+    cell = final[final["depth"] == row.scale]
+    assert row.n_seeds == len(cell) == 8
+    assert row.mean == pytest.approx(cell[row.metric].mean(), rel=1e-6)
+  assert content["condition"] == "test length 6, after 6 updates"
+  assert "shares the data stream" in content["seed_meaning"]

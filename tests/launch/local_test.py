@@ -1,0 +1,300 @@
+"""`python -m launch.local`: with real sweeps, and with scripts instead."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pandas as pd
+import pytest
+
+from launch import placement
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# The launcher on a machine with cores 0 and 1, or with two GPUs, on which a
+# script runs instead of Python.
+PATCHED = """
+import os, sys
+from experiments import command
+from launch import local, placement
+placement.visible_gpus = lambda: os.environ.get("GPUS", "").split()
+placement.usable_cores = lambda: [0, 1]
+sys.executable = os.environ["SCRIPT"]
+command.run(local.main)
+"""
+
+needs_two_cores = pytest.mark.skipif(
+  len(placement.usable_cores()) < 2,
+  reason="one core is enough for one worker only",
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_file(write_config) -> pathlib.Path:
+  return write_config(steps=3000, num_points=2, block=2, count=8)
+
+
+def start(*command, **environment) -> subprocess.Popen:
+  return subprocess.Popen(
+    [sys.executable, *map(str, command)],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    cwd=ROOT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+  )
+
+
+def run(module: str, *flags) -> tuple[int, str, str]:
+  process = start("-m", module, *flags)
+  stdout, stderr = process.communicate(timeout=300)
+  return process.returncode, stdout, stderr
+
+
+def wait_until(condition, process: subprocess.Popen) -> None:
+  while not condition():
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.02)
+
+
+def count_lines(output: pathlib.Path) -> int:
+  return output.read_text().count("\n") if output.exists() else 0
+
+
+def pids_of(text: str) -> list[int]:
+  """The processes whose command contains a text."""
+  found = []
+  for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    try:
+      command = path.read_bytes().replace(b"\0", b" ").decode()
+    except (OSError, ValueError):
+      continue
+    if text in command:
+      found.append(int(path.parent.name))
+  return found
+
+
+def read_sorted(workdir: pathlib.Path) -> pd.DataFrame:
+  return pd.read_parquet(workdir / "records").sort_values(
+    ["seed", "step", "test_length"], ignore_index=True
+  )
+
+
+@needs_two_cores
+def test_a_worker_that_is_killed_is_restarted_and_all_seeds_are_trained(
+  tiny_file, tmp_path
+):
+  alone = tmp_path / "alone"
+  # What it compiles, the workers find.
+  code, _, stderr = run(
+    "experiments.sweep",
+    *(f"--config={tiny_file}", f"--workdir={alone}", "--devices=1"),
+  )
+  assert code == 0, stderr
+  workdir = tmp_path / "the runs"
+  flags = [f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=2"]
+  launcher = start("-m", "launch.local", *flags)
+  output = workdir / "logs" / "shard-1-of-2.out"
+  wait_until(lambda: count_lines(output), launcher)
+  (worker,) = pids_of(f"--workdir={workdir} --shard=1/2")
+  os.kill(worker, signal.SIGKILL)
+  stdout, stderr = launcher.communicate(timeout=300)
+  assert launcher.returncode == 0, stderr
+  assert re.fullmatch(
+    r"worker 1 was killed by SIGKILL and is started again: .*"
+    r" \(.*/shard-1-of-2\.out\)\n",
+    stderr,
+  )
+  assert "8 seeds to train by 2 workers" in stdout
+  assert "share ≥ 20%" in stdout
+  assert output.read_text().count("to train, in blocks of 2") == 2
+  assert read_sorted(workdir).equals(read_sorted(alone))
+
+
+@pytest.mark.slow
+@needs_two_cores
+def test_a_launcher_that_is_stopped_has_its_workers_save(tiny_file, tmp_path):
+  flags = [f"--config={tiny_file}", f"--workdir={tmp_path}", "--num_workers=2"]
+  flags += ["--override=train.steps=50000", "--checkpoint_steps=100"]
+  launcher = start("-m", "launch.local", *flags)
+  saved = tmp_path / "checkpoints"
+  wait_until(lambda: len(list(saved.glob("*/*/*/seeds-*"))) == 2, launcher)
+  launcher.send_signal(signal.SIGTERM)
+  _, stderr = launcher.communicate(timeout=120)
+  assert launcher.returncode == 75
+  assert stderr == "stopped by SIGTERM; the same command continues\n"
+  for output in (tmp_path / "logs").glob("*.out"):
+    last = output.read_text().splitlines()[-1]
+    assert last == "stopped by SIGTERM; the same command continues"
+  code, _, stderr = run("launch.local", *flags)
+  assert (code, stderr) == (0, "")
+  assert set(read_sorted(tmp_path)["seed"]) == set(range(8))
+
+
+@pytest.fixture
+def launch(tiny_file, tmp_path):
+  """Starts a launcher whose workers run some bash; $shard is 0/N and so on."""
+  script = tmp_path / "script"
+
+  def launch(bash: str, *flags, num_workers=2, **environment):
+    (tmp_path / "set_shard").write_text(
+      "for word; do case $word in --shard=*) shard=${word#*=}; esac; done\n"
+    )
+    script.write_text(f"#!/bin/bash\n. {tmp_path}/set_shard\n{bash}\n")
+    script.chmod(0o755)
+    return start(
+      *("-c", PATCHED, f"--config={tiny_file}", f"--workdir={tmp_path}"),
+      *(f"--num_workers={num_workers}", *flags),
+      **({"SCRIPT": str(script)} | environment),
+    )
+
+  return launch
+
+
+def outcome(process: subprocess.Popen) -> tuple[int, str]:
+  """The exit code of a launcher, and what it wrote to stderr."""
+  _, stderr = process.communicate(timeout=120)
+  return process.returncode, stderr
+
+
+def test_a_failure_is_told_by_its_last_line_and_the_others_end(
+  launch, tmp_path
+):
+  (tmp_path / "logs").mkdir()
+  output = tmp_path / "logs" / "shard-0-of-2.out"
+  output.write_text("earlier\n")
+  launcher = launch(
+    "[ $shard = 1/2 ] && { sleep 0.5; echo done; exit; };"
+    " echo working; printf 'step 1\\rerror: no space left\\n\\n' >&2; exit 2"
+  )
+  assert outcome(launcher) == (
+    2,
+    f"worker 0 failed with exit code 2: error: no space left ({output})\n",
+  )
+  assert output.read_text().startswith("earlier\nworking\n")
+  assert (tmp_path / "logs" / "shard-1-of-2.out").read_text() == "done\n"
+
+
+def test_a_worker_that_is_killed_four_times_has_failed(launch, tmp_path):
+  code, stderr = outcome(launch("echo start; kill -KILL $$", num_workers=1))
+  output = tmp_path / "logs" / "shard-0-of-1.out"
+  again = (
+    f"worker 0 was killed by SIGKILL and is started again: start ({output})\n"
+  )
+  last = f"worker 0 was killed by SIGKILL at start 4: start ({output})\n"
+  assert (code, stderr) == (1, again * 3 + last)
+  assert output.read_text() == "start\n" * 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_passed_on_and_the_end_waited_for(launch, tmp_path, number):
+  launcher = launch(
+    "trap 'sleep 0.2; echo saved; exit 75' TERM; echo ready;"
+    " while true; do sleep 0.05; done"
+  )
+  outputs = [tmp_path / "logs" / f"shard-{i}-of-2.out" for i in range(2)]
+  wait_until(lambda: all(count_lines(x) for x in outputs), launcher)
+  launcher.send_signal(number)
+  stopped = f"stopped by {number.name}; the same command continues\n"
+  assert outcome(launcher) == (75, stopped)
+  for output in outputs:
+    assert output.read_text() == "ready\nsaved\n"
+
+
+def test_a_second_ctrl_c_reaches_workers_that_are_saving(launch, tmp_path):
+  launcher = launch(
+    # A shell that a Python program starts may ignore SIGINT, so not bash.
+    f"exec {sys.executable} -u -c '"
+    "import signal, sys, time\n"
+    'signal.signal(signal.SIGTERM, lambda *_: print("saving"))\n'
+    "signal.signal(signal.SIGINT, lambda *_: sys.exit(75))\n"
+    'print("ready")\n'
+    "while True: time.sleep(0.05)'",
+    num_workers=1,
+  )
+  output = tmp_path / "logs" / "shard-0-of-1.out"
+  for num_lines in (1, 2):
+    wait_until(lambda n=num_lines: count_lines(output) == n, launcher)
+    launcher.send_signal(signal.SIGINT)
+  assert outcome(launcher)[0] == 75
+
+
+@pytest.mark.skipif(
+  not hasattr(os, "sched_setaffinity"), reason="no affinity on this system"
+)
+def test_each_worker_has_cores_of_its_own(launch, tmp_path):
+  launch("grep Cpus_allowed_list /proc/self/status").communicate(timeout=120)
+  for i in range(2):
+    output = tmp_path / "logs" / f"shard-{i}-of-2.out"
+    assert output.read_text().split()[-1] == str(i)
+
+
+def test_each_worker_has_gpus_of_its_own(launch, tmp_path):
+  launch("echo $CUDA_VISIBLE_DEVICES $*", GPUS="0 1").communicate(timeout=120)
+  for i in range(2):
+    gpu, *arguments = (
+      (tmp_path / "logs" / f"shard-{i}-of-2.out").read_text().split()
+    )
+    assert gpu == str(i)
+    assert not [x for x in arguments if x.startswith("--devices")]
+
+
+def test_readme_shows_the_workers_of_the_paper():
+  text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
+  transcript = re.search(
+    r"^    \$ python -m launch\.local (.*)\n((?:    .*\n)+)", text, re.MULTILINE
+  )
+  launcher = start(
+    *("-c", PATCHED, *transcript[1].split()),
+    GPUS="0 1",
+    SCRIPT="/home/ada/emergence/.venv/bin/python",
+  )
+  stdout, stderr = launcher.communicate(timeout=120)
+  assert stderr == ""
+  assert stdout == textwrap.dedent(transcript[2])
+
+
+def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
+  workdir = tmp_path / "the runs"
+  code, stdout, stderr = run(
+    "launch.local",
+    *(f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=1"),
+    *("--seeds=0-3", "--override=train.steps=9", "--keep_params=final"),
+    *("--devices=1", "--dry_run"),
+  )
+  assert (code, stderr) == (0, "")
+  assert stdout.endswith(
+    f"{sys.executable} -m experiments.sweep --config={tiny_file}"
+    f" '--workdir={workdir}' --override=train.steps=9 --seeds=0-3"
+    " --keep_params=final --devices=1 --shard=0/1\n"
+  )
+  assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (["--workdir=/x", "--num_workers=999"], "--num_workers=999: each needs a"),
+    (["--workdir=/x", "--num_workers=1", "--shard=0/2"], "--shard: a launch"),
+    (["--workdir=/x", "--num_workers=1", "--status"], "use experiments.sweep"),
+    (
+      ["--workdir=/x", "--num_workers=1", "--distributed"],
+      "--distributed: what a launcher starts shares nothing but the work",
+    ),
+    (
+      ["--workdir=gs://x/y", "--num_workers=1"],
+      "not gs://x/y; use launch.tpu_vm, or experiments.sweep with --shard=I/N",
+    ),
+  ],
+)
+def test_a_mistake_is_one_line_and_code_two(tiny_file, flags, message):
+  code, stdout, stderr = run("launch.local", f"--config={tiny_file}", *flags)
+  assert (code, stdout) == (2, "")
+  assert message in stderr
+  assert stderr.startswith("error: ")
+  assert stderr.count("\n") == 1

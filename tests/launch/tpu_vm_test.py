@@ -1,0 +1,356 @@
+"""`launch.tpu_vm`: the commands that it prints, and what workers do of them."""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from tests.gcloud_reference import require_in_reference
+from tests.mains import assert_one_line_error
+
+ROOT = pathlib.Path(__file__).parents[2]
+README = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
+README_FLAGS = re.search(r'^    TPU="(.*)"\n', README, re.MULTILINE)
+README_RUN = re.search(
+  r"^    \$ python -m launch\.tpu_vm (.*)\n((?:    .*\n)+)",
+  README,
+  re.MULTILINE,
+)
+assert README_FLAGS
+assert README_RUN
+
+VERBS = ["create", "run", "logs", "fetch", "delete"]
+GIVEN = [
+  *("--config=paper_count", "--workdir=gs://bucket/paper", "--zone=z"),
+  "--accelerator_type=v5litepod-16",
+]
+RUNS = {
+  **{do: [f"--do={do}"] for do in VERBS},
+  "all": [
+    *("--do=run", "--project=p", "--ssh_option=--internal-ip"),
+    *("--override=seeds.block=4", "--override=eval.items=8", "--seeds=0-31"),
+    *("--keep_params=final", "--config=some where/mine.py"),
+  ],
+  "spot": ["--do=create", "--spot", "--create_option=--service-account=me"],
+  "one host": ["--do=run", "--accelerator_type=v5litepod-8"],
+  "together": ["--do=run", "--distributed"],
+  "readme": shlex.split(README_RUN[1].replace("$TPU", README_FLAGS[1])),
+  "no bucket": ["--do=run", "--workdir=/tmp/x"],
+  "shard": ["--do=run", "--shard=0/2"],
+  "cells": ["--do=run", "--cells=nope"],
+  "accelerator": ["--do=run", "--accelerator_type=v5e"],
+  "runtime": ["--do=create", "--accelerator_type=v9-8"],
+}
+HOSTS = {
+  **{"v5litepod-1": 1, "v5litepod-8": 1, "v5litepod-16": 4, "v6e-256": 64},
+  **{"v4-8": 1, "v4-32": 4, "v3-8": 1, "v5p-128": 16},
+}
+# In a process of its own, as absl's flags are those of a process.
+RUN_ALL = """
+import contextlib, io, json, sys
+from absl import flags
+from absl.testing import flagsaver
+from launch import tpu_vm
+
+runs, hosts = json.loads(sys.argv[1])
+flags.FLAGS(["x", *runs[0]])
+for words in runs:
+  out = io.StringIO()
+  with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
+    flags.FLAGS(["x", *words, "--dry_run"])
+    try:
+      tpu_vm.main()
+    except ValueError as error:
+      print("refused:", error)
+  print(json.dumps(out.getvalue()))
+print(json.dumps([tpu_vm.num_hosts(kind) for kind in hosts]))
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+  """What a dry run prints, for each of RUNS, and the numbers of HOSTS."""
+  folder = tmp_path_factory.mktemp("printed")
+  config = folder / "some where" / "mine.py"
+  config.parent.mkdir()
+  config.write_text("from experiments.configs.paper_count import config")
+  runs = [[*GIVEN, *words] for words in RUNS.values()]
+  done = subprocess.run(
+    [sys.executable, "-c", RUN_ALL, json.dumps([runs, list(HOSTS)])],
+    capture_output=True,
+    text=True,
+    cwd=folder,
+    env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+  )
+  assert done.returncode == 0, done.stderr
+  lines = map(json.loads, done.stdout.splitlines())
+  return dict(zip([*RUNS, "hosts"], lines, strict=True))
+
+
+def commands(text):
+  return [shlex.split(line) for line in text.splitlines()]
+
+
+def is_script(word):
+  return word.startswith("--command=")
+
+
+def sweeps(text):
+  """Worker and script of each command that starts a sweep."""
+  return [
+    (next(w for w in words if w.startswith("--worker")), words[-1])
+    for words in (sorted(c, key=is_script) for c in commands(text))
+    if is_script(words[-1]) and "experiments.sweep" in words[-1]
+  ]
+
+
+@pytest.mark.parametrize("name", [*VERBS, "all", "spot", "together"])
+def test_gcloud_knows_the_commands_of(name, printed):
+  found = [c for c in commands(printed[name]) if c[0] == "gcloud"]
+  assert found
+  for command in found:
+    require_in_reference(command)
+
+
+def test_a_flag_that_gcloud_does_not_know_is_found(printed):
+  (create,) = commands(printed["create"])
+  for flag, reason in (("--batch-size=4", "has no"), ("--spot=yes", "--spot")):
+    with pytest.raises(AssertionError, match=reason):
+      require_in_reference([*create, flag])
+
+
+def test_each_worker_trains_its_share_with_its_own_chips(printed):
+  found = sweeps(printed["all"])
+  assert [worker for worker, _ in found] == [f"--worker={i}" for i in range(4)]
+  for i, (_, script) in enumerate(found):
+    flags = re.search(r"-m experiments\.sweep (.*) >> log", script)
+    assert flags
+    assert sorted(shlex.split(flags[1])) == sorted(
+      [
+        *("--config=../emergence_config.py", "--workdir=gs://bucket/paper"),
+        *("--override=seeds.block=4", "--override=eval.items=8"),
+        *("--seeds=0-31", "--keep_params=final", f"--shard={i}/4"),
+      ]
+    )
+    assert "TPU_PROCESS_BOUNDS=1,1,1" in script
+  assert "'some where/mine.py' emergence:emergence_config.py" in printed["all"]
+  gcloud = [c for c in commands(printed["all"]) if c[0] == "gcloud"]
+  for command in gcloud:
+    assert {"--project=p", "--internal-ip"} <= set(command)
+
+
+def test_a_single_host_needs_no_bounds(printed):
+  ((_, script),) = sweeps(printed["one host"])
+  assert "--shard=0/1" in script
+  assert "TPU_" not in script
+
+
+def test_one_population_has_no_shares_and_the_whole_slice(printed):
+  ((worker, script),) = sweeps(printed["together"])
+  assert worker == "--worker=all"
+  assert "--distributed" in script
+  assert "--shard" not in script
+  assert "TPU_" not in script
+
+
+def test_hosts_are_counted(printed):
+  assert printed["hosts"] == list(HOSTS.values())
+
+
+def test_the_readme_shows_what_is_printed(printed):
+  assert README_RUN
+  shown = printed["readme"].replace(str(ROOT), "/home/ada/emergence")
+  assert textwrap.dedent(README_RUN[2]) == shown
+
+
+def test_the_readmes_have_the_same_flags():
+  assert README_FLAGS
+  assert f"--do=create {README_FLAGS[1]}\n" in (ROOT / "README.md").read_text(
+    encoding="utf-8"
+  )
+
+
+@pytest.mark.parametrize(
+  ("name", "part"),
+  [
+    ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
+    ("shard", "--shard has no meaning"),
+    ("cells", "nope"),
+    ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
+    ("runtime", "no default for v9"),
+  ],
+)
+def test_a_mistake_costs_no_slice(name, part, printed):
+  assert printed[name].startswith("refused: ")
+  assert part in printed[name]
+
+
+# Runs on each worker, which is a folder and its home, what ssh is to run there.
+GCLOUD = """\
+#!/bin/bash
+cd {folder}
+echo "$*" >> calls
+if [ -f refusal ]; then cat refusal >&2; exit 1; fi
+for word; do
+  case "$word" in
+    --worker=*) workers="${{word#*=}}";;
+    --command=*) script="${{word#*=}}";;
+  esac
+done
+[ "$workers" = all ] && workers="0 1 2 3"
+for worker in $workers; do
+  export HOME={folder}/$worker
+  case "$4" in
+    scp) cp "$5" "$HOME/${{6#*:}}";;
+    ssh) (cd && PATH={folder}/worker_bin:$PATH bash -c "$script") || exit 1;;
+  esac
+done
+"""
+# What uv makes of an environment.
+UV = """\
+#!/bin/bash
+[ "$3" != venv ] || { mkdir -p .venv/bin; cp ~/../sweep .venv/bin/python; }
+"""
+SWEEP = """\
+#!/bin/bash
+echo "$CLOUD_TPU_TASK_ID" "$@" "$(cat changed.txt)" >> ~/sweeps
+echo training
+echo $$ > ~/pid
+exec sleep 600
+"""
+MAIN = """
+import pathlib, sys
+from experiments import command
+from launch import tpu_vm
+
+tpu_vm.TREE = pathlib.Path(sys.argv.pop(1))
+command.run(tpu_vm.main)
+"""
+
+
+class Slice:
+  """Four workers and a source tree, in a folder; a stand-in for gcloud."""
+
+  def __init__(self, folder):
+    self.folder, self.tree = folder, folder / "tree"
+    for name, text in {
+      "bin/gcloud": GCLOUD.format(folder=folder),
+      "worker_bin/python3": UV,
+      "sweep": SWEEP,
+    }.items():
+      file = folder / name
+      file.parent.mkdir(exist_ok=True)
+      file.write_text(text)
+      file.chmod(0o755)
+    for i in range(4):
+      (folder / str(i)).mkdir()
+    (self.tree / "emergence").mkdir(parents=True)
+    self.git("init", "-q")
+    self.commit("old")
+
+  def git(self, *words):
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", *words]
+    subprocess.run(git, check=True, cwd=self.tree)
+
+  def commit(self, text):
+    (self.tree / "changed.txt").write_text(text)
+    self.git("add", ".")
+    self.git("commit", "-q", "-m", text)
+
+  def call(self, *words, path=None):
+    path = path or f"{self.folder / 'bin'}:{os.environ['PATH']}"
+    environment = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+      [sys.executable, "-c", MAIN, str(self.tree), *GIVEN, *words],
+      capture_output=True,
+      text=True,
+      env=os.environ | environment | {"PATH": path},
+    )
+
+  def run(self):
+    """Starts what is not running; returns what was said of that."""
+    done = self.call("--do=run")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [l.partition(": ")[2] for l in done.stdout.splitlines()[:-1]]
+    for worker in self.workers():
+      self.wait(lambda worker=worker: (worker / "pid").exists())
+    return said
+
+  def kill(self, worker):
+    pid = worker / "pid"
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    pid.unlink()
+    lock = ["flock", "-n", worker / "emergence" / ".running", "true"]
+    self.wait(lambda: subprocess.run(lock).returncode == 0)
+
+  def wait(self, condition):
+    end = time.monotonic() + 60
+    while not condition():
+      assert time.monotonic() < end
+      time.sleep(0.01)
+
+  def workers(self):
+    return [self.folder / str(i) for i in range(4)]
+
+  def sweeps(self, i):
+    return (self.folder / str(i) / "sweeps").read_text().splitlines()
+
+
+@pytest.fixture
+def tpu(tmp_path):
+  tpu = Slice(tmp_path)
+  yield tpu
+  for worker in tpu.workers():
+    if (worker / "pid").exists():
+      tpu.kill(worker)
+
+
+def test_what_runs_is_left_alone_and_what_was_killed_is_started_again(tpu):
+  assert tpu.run() == ["started"] * 4
+  sweep = "0 -m experiments.sweep --config=paper_count"
+  for i in range(4):
+    assert tpu.sweeps(i) == [
+      f"{sweep} --workdir=gs://bucket/paper --shard={i}/4 old"
+    ]
+  tpu.commit("new")
+  tpu.kill(tpu.folder / "2")
+  alone = "a sweep is running and left alone"
+  assert sorted(tpu.run()) == sorted([*[alone] * 6, "started"])
+  assert [len(tpu.sweeps(i)) for i in range(4)] == [1, 1, 2, 1]
+  assert tpu.sweeps(2)[1].endswith("--shard=2/4 new")
+  text = "emergence/changed.txt"
+  assert [(w / text).read_text() for w in tpu.workers()] == [
+    *("old", "old", "new", "old")
+  ]
+  log = tpu.folder / "2" / "emergence" / "log"
+  assert log.read_text() == "training\ntraining\n"
+
+
+def test_what_is_not_committed_is_refused(tpu):
+  (tpu.tree / "emergence" / "new.py").touch()
+  part = "not in it: emergence/new.py"
+  assert_one_line_error(tpu.call("--do=run"), 2, part)
+  assert not (tpu.folder / "calls").exists()
+
+
+def test_what_gcloud_refuses_is_named_after_its_own_words(tpu):
+  (tpu.folder / "refusal").write_text("ERROR: (gcloud) Quota exceeded\n")
+  done = tpu.call("--do=run")
+  assert done.returncode == 1
+  first, second = done.stderr.splitlines()
+  assert first == "ERROR: (gcloud) Quota exceeded"
+  assert "exit code 1 of gcloud compute tpus tpu-vm scp" in second
+  assert len((tpu.folder / "calls").read_text().splitlines()) == 1
+
+
+def test_without_gcloud_there_is_one_line(tpu):
+  done = tpu.call("--do=create", path=str(tpu.folder / "worker_bin"))
+  assert_one_line_error(done, 1, "gcloud is not installed; see https://")

@@ -1,0 +1,24 @@
+import types
+
+import pytest
+
+from emergence.population import hardware
+
+
+def test_memory_is_asked_of_devices_of_this_process_alone():
+  def refuse():
+    raise RuntimeError("memory_stats is for addressable devices")
+
+  chips = [
+    types.SimpleNamespace(platform="tpu", process_index=i, memory_stats=stats)
+    for i, stats in ((1, refuse), (0, lambda: {"bytes_limit": 1000}))
+  ]
+  usable, is_shared = hardware.memory_budget(chips)
+  assert 500 < usable <= 1000
+  assert not is_shared
+
+
+def test_more_devices_than_there_are_is_an_error():
+  hardware.local_devices(2)  # From then on there are no more.
+  with pytest.raises(ValueError, match="--devices=3: this machine has 2 cpu"):
+    hardware.local_devices(3)

@@ -1,0 +1,100 @@
+"""Seeds that diverge are told, stand still, and touch no other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emergence.config import override
+from emergence.population import compilation, hardware, population
+from tests.populations import (
+  CELL,
+  assert_bit_equal,
+  member,
+  run_until,
+  train_seeds,
+)
+
+
+@pytest.mark.bits
+def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
+  state = population._init(program, [0, 1, 2, 3, 4, 5, 6, 7])
+  is_one = jnp.arange(8) == 1
+
+  def poison(x):
+    mask = is_one.reshape(8, *[1] * (x.ndim - 1))
+    return jnp.where(mask, jnp.nan, x)
+
+  state = state._replace(params=jax.tree.map(poison, state.params))
+  no_losses = population._put(program, np.zeros(8, np.float32))
+  counts = population._put(program, np.full(8, 6, np.int32))
+  state, losses = program.advance(state, no_losses, counts)
+  scores, finite = jax.device_get(program.evaluate(state.params))
+  assert finite.tolist() == [True, False] + [True] * 6
+  assert np.isnan(losses[1])
+  assert scores.exact_match[1].tolist() == [0.0, 0.0]
+  params = jax.device_get(state.params)
+  for row in (0, 2, 3, 4, 5, 6, 7):
+    jax.tree.map(
+      lambda a, b, row=row: np.testing.assert_array_equal(a[row], b[row]),
+      params,
+      eight[1],
+    )
+
+
+def test_divergence_is_reported_by_the_run(tiny):
+  hot = override(
+    tiny, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
+  )
+  program = compilation.compile_cell(hot, CELL, hardware.local_devices(2))
+  snapshots, _ = train_seeds(program, [0, 1])
+  assert snapshots[0].diverged.tolist() == [False, False]
+  assert snapshots[-1].diverged.tolist() == [True, True]
+
+
+def test_likelihoods_that_overflow_are_divergence_from_the_last_update_on(
+  tiny,
+):
+  """One update leaves parameters that are huge, but finite."""
+  hot = override(
+    tiny,
+    [
+      *["train.steps=1", "eval.num_points=1"],
+      *["train.learning_rate=1e30", "train.warmup_fraction=0.0"],
+    ],
+  )
+  program = compilation.compile_cell(hot, CELL, hardware.local_devices(2))
+  snapshots, params = train_seeds(program, [0, 1])
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
+  assert np.isfinite(snapshots[-1].train_loss).all()
+  assert snapshots[-1].diverged.tolist() == [True, True]
+
+
+def test_a_diverged_seed_stands_still_from_then_on(program, eight):
+  """Seed 1 has lost its parameters when the run goes on."""
+  _, (state, _) = run_until(program, [[0, 1, 2, 3], [4]], 3)
+  for leaf in jax.tree.leaves(state.state.params):
+    leaf[1] = np.nan
+  snapshots, params = train_seeds(program, [0, 1, 2, 3], starts=[state])
+  assert [s.diverged.tolist() for s in snapshots] == [
+    [False, True] + [False] * 2
+  ] * 2
+  assert np.isnan([s.train_loss[1] for s in snapshots]).all()
+  for row in (0, 2, 3):
+    found = member((snapshots, params), row)
+    expected = member(eight, row)
+    assert_bit_equal(found[0], expected[0][2:])
+    assert_bit_equal(found[1], expected[1])
+  for stop in population.run(program, [[0, 1, 2, 3]], [state]):
+    (last,) = stop.capture()
+  assert last.step == 6
+  assert last.state.step.tolist() == [6, 4, 6, 6]
+
+
+def test_a_block_that_diverged_as_a_whole_goes_on_from_its_step(program):
+  _, (state, _) = run_until(program, [[0, 1], [4]], 3)
+  for leaf in jax.tree.leaves(state.state.params):
+    leaf[:] = np.nan
+  *_, at_5 = run_until(program, [[0, 1]], 5, [state])
+  steps = [stop.steps for stop in population.run(program, [[0, 1]], at_5)]
+  assert steps == [(6,)]

@@ -1,0 +1,127 @@
+"""Where a population stops, and how it goes on, change nothing."""
+
+import jax
+import numpy as np
+import pytest
+
+from emergence.config import override
+from emergence.population import compilation, hardware, population
+from emergence.training import train
+from tests.populations import (
+  CELL,
+  assert_bit_equal,
+  joined,
+  member,
+  run_until,
+  train_seeds,
+)
+from tests.sweeps import make_drawing_train
+
+
+@pytest.fixture(scope="module")
+def long(config):
+  """A program of more updates than batches are drawn for at a time."""
+  steps = 2 * compilation.STEPS_DRAWN + 8
+  config = override(config, [f"train.steps={steps}", "eval.num_points=1"])
+  return compilation.compile_cell(config, CELL, hardware.local_devices(2))
+
+
+def advanced(program, *counts):
+  """Seeds 0 to 7 after so many updates at a time; their losses added up."""
+  state = population._init(program, range(8))
+  losses = population._put(program, np.zeros(8, np.float32))
+  for count in counts:
+    counts_N = population._put(program, np.full(8, count, np.int32))
+    state, losses = program.advance(state, losses, counts_N)
+  return jax.device_get((state.params, losses))
+
+
+@pytest.mark.bits
+def test_updates_are_the_same_bits_wherever_the_program_stops(long):
+  drawn, steps = compilation.STEPS_DRAWN, long.config.train.steps
+  whole = advanced(long, steps)
+  for first in (drawn - 1, drawn, drawn + 1, 2 * drawn + 1):
+    assert_bit_equal(advanced(long, first, steps - first), whole)
+
+
+def test_each_update_has_the_batch_of_its_step(long):
+  config = long.config
+  init_state, train_step = make_drawing_train(config, long.arch)
+  step = jax.jit(train_step)
+  params, losses = advanced(long, config.train.steps)
+  for seed in (0, 5):
+    state = init_state(*train.seed_keys(config.root_seed, seed, seed))
+    total = 0.0
+    for _ in range(config.train.steps):
+      state, loss = step(state)
+      total += float(loss)
+    np.testing.assert_allclose(losses[seed], total, rtol=1e-5)
+    jax.tree.map(
+      lambda a, b, seed=seed: np.testing.assert_allclose(
+        a[seed], b, rtol=1e-3, atol=1e-4
+      ),
+      params,
+      state.params,
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_where_a_run_is_stopped_has_no_effect(program, eight, seconds):
+  blocks = [0, 1, 2, 3], [4, 5, 6, 7]
+  again = train_seeds(program, *blocks, seconds_between_stops=seconds)
+  for row in range(8):
+    assert_bit_equal(member(again, row), member(eight, row))
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_blocks_go_on_from_any_step_to_the_same_bits(program, eight, step):
+  blocks = [4, 5, 6, 7], [0, 1, 2, 3]
+  before, states = run_until(program, blocks, step)
+  after, params = train_seeds(program, *blocks, starts=states)
+  snapshots = [joined(parts) for parts in zip(*before)] + after
+  assert [s.step for s in snapshots] == [0, 2, 4, 6]
+  for row in range(8):
+    assert_bit_equal(
+      member((snapshots, params), row), member(eight, (row + 4) % 8)
+    )
+
+
+def test_blocks_at_different_steps_go_on_together(program, eight):
+  (_, before), (_, three) = run_until(program, [[0], [4, 5, 6, 7]], 3)
+  found = {0: [], 1: list(before)}
+  params = {}
+  for stop in population.run(
+    program, [[0, 1, 2, 3], [4, 5, 6, 7]], [None, three]
+  ):
+    for i, snapshot in stop.snapshots.items():
+      found[i].append(snapshot)
+      params[i] = snapshot.params()
+  for i in range(2):
+    assert [s.step for s in found[i]] == [0, 2, 4, 6]
+    for row in range(4):
+      assert_bit_equal(
+        member((found[i], params[i]), row), member(eight, 4 * i + row)
+      )
+
+
+def test_what_is_captured_is_not_changed_by_going_on(program):
+  stops = population.run(program, [[0], [1]], seconds_between_stops=0.0)
+  captured, copies = [], []
+  for stop in stops:
+    captured.append(stop.capture())
+    copies.append(jax.tree.map(np.copy, captured[-1]))
+  assert_bit_equal(captured, copies)
+  assert [c[0].step for c in captured] == [0, 1, 2, 3, 4, 5, 6]
+  assert [c[0].state.step.tolist() for c in captured[:2]] == [[0], [1]]
+
+
+@pytest.mark.parametrize("index", [0, 2, 3])
+def test_what_goes_on_lies_where_the_program_wants_it(program, index):
+  """Keys included: elsewhere, each call would move them."""
+  _, states = run_until(program, [[0, 1], [2]], index)
+  training = population._start(program, [[0, 1], [2]], states)
+  expected = jax.tree.map(
+    lambda x: (x.shape, x.dtype, x.sharding), program.state
+  )
+  found = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), training.state)
+  assert expected == found

@@ -1,0 +1,232 @@
+import contextlib
+import glob
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from emergence.population import processes
+
+# Four processes compile on two cores.
+_FAST_COMPILE = (
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+CONFIG = """
+from experiments.configs.quickstart import config
+from emergence.config import override
+config = override(config, ["grid.depths=[1]", "seeds.count=16", "seeds.block=4",
+  "train.steps=600", "train.batch_size=4", "eval.num_points=12",
+  "train.warmup_fraction=0.1", "task.vocab_size=30"])
+"""
+
+
+def step(counts, node, local, visible, on_node):
+  """What srun tells a task."""
+  variables = {
+    "SLURM_STEP_TASKS_PER_NODE": counts,
+    "SLURM_NODEID": str(node),
+    "SLURM_LOCALID": str(local),
+    "CUDA_VISIBLE_DEVICES": visible,
+    "SLURM_GPUS_ON_NODE": on_node and str(on_node),
+  }
+  return {name: text for name, text in variables.items() if text is not None}
+
+
+def test_devices_are_those_of_all_processes_or_some_of_each():
+  assert processes.devices() == processes.devices(2) == jax.devices()
+  assert processes.devices(1) == jax.devices()[:1]
+  with pytest.raises(ValueError, match="--devices=3: process 0 has 2 cpu dev"):
+    processes.devices(3)
+
+
+def test_one_process_agrees_with_itself():
+  assert processes.is_first()
+  assert processes.agree([1, "a", None]) == [1, "a", None]
+  assert processes.any_of(True, False) == (True, False)
+  np.testing.assert_array_equal(processes.fetch(np.arange(3)), np.arange(3))
+
+
+@pytest.mark.parametrize(
+  ("variables", "gpus"),
+  [
+    ({}, None),
+    ({"SLURM_LOCALID": "0", "SLURM_GPUS_ON_NODE": "8"}, None),  # No step.
+    # One task a node has all that there is.
+    (step("1", 0, 0, "0,1,2,3", 4), []),
+    (step("1(x2)", 1, 0, "0,1,2,3", 4), []),
+    (step("4,1", 1, 0, "0,1,2,3", 4), []),
+    (step("1", 0, 0, None, None), []),
+    # Each task sees GPUs of its own.
+    (step("4(x2)", 0, 3, "0", 4), []),
+    (step("2", 0, 1, "2,3", 4), []),
+    (step("2", 0, 1, "1", None), []),
+    # All tasks see the same.
+    (step("4", 0, 3, "0,1,2,3", 4), [3]),
+    (step("1,2(x2)", 2, 1, "4,5,6,7", 4), [2, 3]),
+    (step("3", 0, 2, "0,1,2,3,4,5,6,7", None), [4, 5]),
+    (step("2", 0, 1, None, None), None),
+    # Whoever says so knows better.
+    (step("1", 0, 0, "0,1", 2) | {"JAX_LOCAL_DEVICE_IDS": "1"}, None),
+  ],
+)
+def test_a_task_of_slurm_uses_the_gpus_that_are_for_it(variables, gpus):
+  assert processes.gpus_of_task(variables) == gpus
+
+
+def free_port():
+  """None of those that the system gives to whoever asks for any."""
+  while True:
+    port = random.randrange(20_000, 32_000)
+    with socket.socket() as s, contextlib.suppress(OSError):
+      s.bind(("127.0.0.1", port))
+      return port
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+  """Starts a sweep in some processes of one population, one device each."""
+  config = tmp_path_factory.mktemp("config") / "config.py"
+  config.write_text(CONFIG)
+  all_started = []
+
+  def start(workdir, number):
+    port = free_port()
+    command = [
+      *(sys.executable, "-m", "experiments.sweep", f"--config={config}"),
+      *(f"--workdir={workdir}", "--checkpoint_steps=50"),
+    ]
+    if number == 1:
+      command.append("--devices=1")
+    else:
+      command += [
+        *("--distributed", f"--coordinator=localhost:{port}"),
+        f"--num_processes={number}",
+      ]
+    started = [
+      subprocess.Popen(
+        [*command, f"--process_id={i}"] if number > 1 else command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": _FAST_COMPILE},
+      )
+      for i in range(number)
+    ]
+    all_started.extend(started)
+    return started
+
+  yield start
+  for process in all_started:  # Of a test that has failed.
+    process.kill()
+
+
+def end(started):
+  """Exit codes, and what each has said on stderr."""
+  errors = [process.communicate(timeout=200)[1] for process in started]
+  return [process.returncode for process in started], errors
+
+
+@pytest.fixture(scope="module")
+def alone(sweep, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("alone")
+  assert end(sweep(workdir, 1))[0] == [0]
+  return read(workdir)
+
+
+def read(workdir):
+  frame = pd.read_parquet(pathlib.Path(workdir) / "records")
+  keys = ["seed", "step", "test_length"]
+  return frame.sort_values(keys, ignore_index=True)
+
+
+def assert_same_study(found, expected):
+  """What is promised of another number of processes."""
+  keys = ["seed", "init_seed", "data_seed", "step", "test_length"]
+  assert found[keys].equals(expected[keys])
+  early = expected["step"] <= 100
+  assert early.any()
+  np.testing.assert_allclose(
+    found["train_loss"][early], expected["train_loss"][early], rtol=1e-3
+  )
+  # The same distribution: the same seeds to different rounding.
+  last = expected["step"] == expected["step"].max()
+  mean, spread = (
+    expected[last].groupby("test_length")["nll_mean"].agg(f)
+    for f in ("mean", "std")
+  )
+  other = found[last].groupby("test_length")["nll_mean"].mean()
+  assert (abs(other - mean) < 2 * spread / 4).all()
+
+
+@pytest.mark.slow
+def test_four_processes_train_one_population(sweep, alone, tmp_path):
+  codes, errors = end(sweep(tmp_path, 4))
+  assert codes == [0] * 4, errors
+  found = read(tmp_path)
+  assert_same_study(found, alone)
+  # Only one of them has written.
+  assert len(list((tmp_path / "runs").iterdir())) == 1
+  assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
+
+
+def wait_until(condition, started):
+  deadline = time.monotonic() + 120
+  while not condition():
+    assert time.monotonic() < deadline
+    assert [process.poll() for process in started] == [None] * len(started)
+    time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_of_two_one_that_dies_ends_the_other_and_the_same_commands_go_on(
+  sweep, alone, tmp_path
+):
+  log = tmp_path / "log"
+
+  def go_on():
+    """Starts two processes, and waits until both train from a checkpoint."""
+    size = log.stat().st_size
+    started = sweep(tmp_path, 2)
+    wait_until(lambda: "go on from" in log.read_text()[size:], started)
+    return started
+
+  started = sweep(tmp_path, 2)
+  # Unlike pathlib's, this glob bears folders that go while it looks.
+  saved = f"{tmp_path}/checkpoints/*/*/*/*/*/*.safetensors"
+  wait_until(lambda: glob.glob(saved), started)
+  started[1].kill()
+  codes, errors = end(started)
+  assert codes[0] != 0
+
+  started = go_on()
+  started[0].kill()
+  codes, errors = end(started)
+  assert codes[1] != 0
+
+  # And one that is told to stop has all of them save and stop.
+  started = go_on()
+  started[1].send_signal(signal.SIGTERM)
+  codes, errors = end(started)
+  assert codes == [75, 75]
+
+  # The others do not stumble over what the first one moves away.
+  (tmp_path / "config.json").write_text("{")
+  codes, errors = end(sweep(tmp_path, 2))
+  assert codes == [0, 0], errors
+  assert_same_study(read(tmp_path), alone)
+
+  # With nothing left to do, one of them says so.
+  first, second = (p.communicate(timeout=200)[0] for p in sweep(tmp_path, 2))
+  assert "nothing left to train" in first
+  assert "nothing left" not in second
+  assert "records" not in second

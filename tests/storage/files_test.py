@@ -1,0 +1,214 @@
+import io
+import itertools
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl import flags
+from etils import epath
+
+from emergence import report, sections, tables
+from emergence.analysis import compute, output
+from emergence.analysis.series import Options
+from emergence.config import Cell
+from emergence.population import hardware
+from emergence.storage import block_checkpoint, checkpoint, records
+from emergence.storage.files import is_remote, see_others, write_atomically
+from emergence.storage.params import load_params
+from emergence.sweep import backlog, sweep
+from emergence.sweep.blocks import Interrupted, Saving
+from experiments import command, sweep_log
+
+CELL = Cell.parse("count/width-8/depth-1")
+
+pytestmark = pytest.mark.usefixtures("stop_after_each_update")
+
+
+@pytest.fixture
+def workdir(bucket) -> epath.Path:
+  return epath.Path("gs://bucket/runs/tiny")
+
+
+def train(config, programs, workdir, work=None, **options):
+  devices = hardware.local_devices(2)
+  sweep.prepare(config, workdir, devices)
+  block_checkpoint.remove_left_behind(config, workdir)
+  if work is None:
+    work = backlog.remaining(config, workdir, config.seeds.requested)
+  return sweep.run(config, workdir, work, devices, programs[2], **options)
+
+
+def interrupt(config, programs, workdir, saving):
+  """Trains three updates of six."""
+  stops = itertools.count()
+  with pytest.raises(Interrupted):
+    train(
+      *(config, programs, workdir),
+      saving=saving,
+      should_stop=lambda: next(stops) >= 4,
+    )
+
+
+def test_an_interrupted_sweep_goes_on_in_a_bucket_as_on_a_disk(
+  config, programs, workdir, bucket, tmp_path
+):
+  local = epath.Path(tmp_path)
+  saving = Saving(steps=1, params="final")
+  train(config, programs, local, saving=saving)
+  interrupt(config, programs, workdir, saving)
+  saved = [path.name for path in (workdir / "checkpoints").glob("*/*/*/*/*")]
+  assert sorted(saved) == 2 * ["00000002"] + 2 * ["00000003"]
+  bucket.new_machine()
+  steps = []
+  train(
+    *(config, programs, workdir),
+    saving=saving,
+    on_progress=lambda progress: steps.append(progress.step),
+  )
+  assert min(steps) > 3
+  pd.testing.assert_frame_equal(records.read(workdir), records.read(local))
+  assert not (workdir / "checkpoints").exists()
+  kept, expected = (load_params(d, CELL, seed=5) for d in (workdir, local))
+  np.testing.assert_equal(kept, expected)
+
+
+def test_what_is_wrong_with_a_checkpoint_in_a_bucket_costs_that_one(
+  config, programs, workdir, bucket, caplog
+):
+  saving = Saving(steps=1)
+  interrupt(config, programs, workdir, saving)
+  first, second = (workdir / "checkpoints").glob("*/*/*/*")
+  (first / "00000003" / "commit_success.txt").unlink()
+  (second / "00000003" / "arrays.safetensors").write_bytes(b"noise")
+  bucket.new_machine()
+  assert train(config, programs, workdir, saving=saving) == 8
+  told = "\n".join(record.getMessage() for record in caplog.records)
+  assert "its save was cut off; renamed to unfinished-00000003" in told
+  assert "renamed to damaged-00000003" in told
+  assert told.count("continues from step 2") == 2
+
+
+def test_a_save_in_a_bucket_replaces_one_of_the_same_step(workdir):
+  folder = workdir / "checkpoints" / str(CELL) / "seeds-000000-000003"
+  with checkpoint.Checkpointer() as checkpointer:
+    for value in (1, 2):
+      checkpointer.save(folder, 5, {"x": np.int32(value)}, {})
+  assert checkpoint.restore(folder, {"x": np.int32(0)}, {}) == (5, {"x": 2}, {})
+
+
+def test_an_upload_that_fails_leaves_what_was_there(workdir, bucket):
+  path = workdir / "config.json"
+  write_atomically(path, b"old")
+
+  def fail(self, final=False):
+    raise OSError("no way to the bucket")
+
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    monkeypatch.setattr(bucket.file, "_upload_chunk", fail)
+    with pytest.raises(OSError, match="no way"):
+      write_atomically(path, b"new")
+  assert path.read_bytes() == b"old"
+  assert list(bucket.objects) == ["bucket/runs/tiny/config.json"]
+
+
+def test_machines_with_shards_fill_one_bucket(
+  config, programs, workdir, bucket
+):
+  sweep.prepare(config, workdir, hardware.local_devices(2))
+  work = backlog.remaining(config, workdir, config.seeds.requested)
+  for index in (0, 1):
+    # Each looked before the other one wrote.
+    asked = [CELL], config.seeds.requested
+    share = backlog.of_shard(work, config, *asked, backlog.Shard(index, 2))
+    bucket.new_machine()
+    assert train(config, programs, workdir, share) == 4
+  assert backlog.remaining(config, workdir, config.seeds.requested) == []
+
+
+def test_what_others_write_is_seen_if_asked_for(workdir, bucket):
+  other = bucket.other_machine()
+  other.put_object("bucket/runs/tiny/a", b"")
+  assert len(list(workdir.iterdir())) == 1
+  other.put_object("bucket/runs/tiny/b", b"")
+  assert len(list(workdir.iterdir())) == 1  # gcsfs remembers.
+  bucket.new_machine()
+  see_others(workdir)
+  assert len(list(workdir.iterdir())) == 2
+  other.put_object("bucket/runs/tiny/c", b"")
+  assert len(list(workdir.iterdir())) == 3
+
+
+def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
+  train(config, programs, workdir)
+  bucket.new_machine()
+  found = sections.read(workdir)
+  assert [run.seeds for run in found.runs] == [8]
+  options = Options(num_resamples=50, num_permutations=50)
+  analysis = compute.analyze(tables.read(workdir), options)
+  output.write_files(workdir, output.files(analysis, []))
+
+  def write():
+    parts = [*sections.opening(found), *sections.closing(found)]
+    return report.write(workdir, "title", "text", parts)
+
+  page = write()
+  assert page.read_text().startswith("<!DOCTYPE html>")
+  table = pd.read_csv(io.BytesIO((workdir / "summary.csv").read_bytes()))
+  assert set(table["n_seeds"]) == {8}
+  written = dict(bucket.objects)
+  assert any(name.endswith(".svg") for name in written)
+  write()
+  assert bucket.objects == written  # With the times of the objects.
+
+
+def run_main(main) -> int:
+  """The exit code of a main that takes no flags."""
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    monkeypatch.setattr(sys, "argv", ["main"])
+    monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
+    monkeypatch.setattr(command.app, "run", lambda main, **_: main(["main"]))
+    with pytest.raises(SystemExit) as end:
+      command.run(main)
+  return end.value.code
+
+
+def test_what_a_bucket_refuses_is_one_line(capsys):
+  error = type("HttpError", (Exception,), {"__module__": "gcsfs.retry"})
+
+  def main():
+    raise error("Anonymous caller\ndoes not have access, 401")
+
+  assert run_main(main) == 1
+  assert capsys.readouterr().err == (
+    "error: HttpError: Anonymous caller does not have access, 401\n"
+  )
+
+
+def test_a_defect_is_no_refusal():
+  def main():
+    raise LookupError("ours")
+
+  with pytest.raises(LookupError):
+    run_main(main)
+
+
+def test_what_is_remote():
+  assert is_remote("gs://bucket/folder")
+  assert not is_remote(epath.Path("/tmp/gs:/folder"))
+
+
+def test_other_paths_ask_nothing_of_fsspec(monkeypatch):
+  monkeypatch.setitem(sys.modules, "fsspec", types.ModuleType("fsspec"))
+  monkeypatch.setitem(sys.modules, "fsspec.config", None)
+  see_others("/tmp/folder")
+
+
+def test_shards_that_begin_at_once_have_logs_of_their_own(workdir):
+  for text in "ab":
+    with sweep_log.opened(workdir, "1/4") as file:
+      file.write(text)
+  logs = list((workdir / "logs").iterdir())
+  assert sorted(log.read_text() for log in logs) == ["a", "b"]
+  assert all(log.name.endswith("-shard-1-of-4.log") for log in logs)

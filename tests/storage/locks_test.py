@@ -1,0 +1,135 @@
+import errno
+import os
+import subprocess
+import sys
+
+import filelock
+import pytest
+from etils import epath
+
+from emergence.config import Cell
+from emergence.storage import locks
+
+CELL = Cell.parse("count/width-8/depth-1")
+SEEDS = [0, 1, 2, 3]
+
+# Holds a lock until its standard input ends.
+HOLD = """
+import sys
+from emergence.storage import locks
+from emergence.config import Cell
+with locks.held(sys.argv[1], Cell.parse(sys.argv[2]), [0, 1, 2, 3]):
+  print("held", flush=True)
+  sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(workdir):
+  """Another process that holds a lock."""
+  process = subprocess.Popen(
+    [sys.executable, "-c", HOLD, str(workdir), str(CELL)],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == "held\n"
+  yield process
+  process.kill()
+  process.communicate()
+
+
+@pytest.mark.parametrize("seeds", [SEEDS, [3], [2, 5], [0, 7], range(3, 40)])
+def test_seeds_that_another_process_holds_are_refused_in_its_name(
+  workdir, other, seeds
+):
+  pattern = f"{CELL}: seeds .* are in use by process {other.pid} on "
+  with (
+    pytest.raises(locks.InUseError, match=pattern),
+    locks.held(workdir, CELL, seeds),
+  ):
+    pass
+  (holder,) = locks.holders(workdir, CELL)
+  assert (holder.first, holder.last, holder.pid) == (0, 3, other.pid)
+
+
+@pytest.mark.parametrize("seeds", [[4, 5], range(4, 100)])
+def test_other_seeds_and_cells_are_free(workdir, other, seeds):
+  with locks.held(workdir, CELL, seeds):
+    assert len(locks.holders(workdir, CELL)) == 2
+  cell = Cell.parse("count/width-8/depth-2")
+  with locks.held(workdir, cell, SEEDS):
+    assert len(locks.holders(workdir, CELL)) == 1
+
+
+def test_waiting_ends_with_the_other_process_or_when_it_is_asked_to(
+  workdir, other
+):
+  asked = []
+
+  def should_stop():
+    asked.append(len(asked))
+    if len(asked) == 3:
+      other.kill()
+    return False
+
+  with locks.held(workdir, CELL, SEEDS, 60.0, should_stop):
+    assert len(asked) >= 3
+    with (
+      pytest.raises(locks.InUseError),
+      locks.held(workdir, CELL, [1], 60.0, lambda: True),
+    ):
+      pass
+
+
+def test_a_lock_is_free_once_its_process_is_killed(workdir, other):
+  other.kill()
+  other.wait()
+  assert locks.holders(workdir, CELL) == []
+  with locks.held(workdir, CELL, SEEDS):
+    assert [h.pid for h in locks.holders(workdir, CELL)] == [os.getpid()]
+  assert locks.holders(workdir, CELL) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"host": "a"}', "\0"])
+def test_what_stands_in_a_lock_file_is_for_people_only(workdir, other, content):
+  path = workdir / "locks" / str(CELL) / "seeds-000000-000003.lock"
+  path.write_text(content)
+  with (
+    pytest.raises(locks.InUseError, match="in use by an unknown process,"),
+    locks.held(workdir, CELL, SEEDS),
+  ):
+    pass
+
+
+def refuse_locks(number):
+  def acquire(self, *args, **kwargs):
+    raise OSError(number, os.strerror(number))
+
+  return acquire
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_without_locks_nothing_is_held(workdir, monkeypatch, number):
+  assert locks.are_available(workdir)
+  monkeypatch.setattr(filelock.FileLock, "acquire", refuse_locks(number))
+  assert not locks.are_available(workdir)
+  with locks.held(workdir, CELL, SEEDS):
+    pass
+  assert locks.holders(workdir, CELL) == []
+
+
+def test_what_else_a_file_system_refuses_is_an_error(workdir, monkeypatch):
+  monkeypatch.setattr(filelock.FileLock, "acquire", refuse_locks(errno.EIO))
+  with (
+    pytest.raises(OSError, match="Input/output"),
+    locks.held(workdir, CELL, SEEDS),
+  ):
+    pass
+
+
+def test_a_bucket_has_no_locks():
+  bucket = epath.Path("gs://bucket/run")
+  assert not locks.are_available(bucket)
+  with locks.held(bucket, CELL, SEEDS):
+    assert locks.holders(bucket, CELL) == []

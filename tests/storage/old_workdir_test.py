@@ -1,0 +1,117 @@
+"""Work directories of earlier versions stay readable, and are not trained anew.
+
+tests/old_workdir is what version 1 of the records' schema wrote: two depths,
+two values of train.weight_decay, four seeds each in blocks of two. Do not write
+it again.
+"""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from etils import epath
+
+from emergence import tables
+from emergence.config import cells
+from emergence.storage import damage, records, records_file
+from emergence.sweep import backlog
+from tests.mains import run_sweep
+
+OLD = pathlib.Path(__file__).with_name("old_workdir")
+
+
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  shutil.copytree(OLD, tmp_path / "old")
+  return epath.Path(tmp_path / "old")
+
+
+def assert_finished(workdir):
+  config = records.read_config(workdir)
+  assert damage.set_aside_damaged(workdir, config) == []
+  assert backlog.remaining(config, workdir, config.seeds.requested) == []
+
+
+def test_what_the_first_version_wrote_is_read_and_finished(workdir):
+  assert_finished(workdir)
+  frame = records.read(workdir)
+  plain = pd.read_parquet(OLD / "records")
+  assert len(frame) == len(plain) == 4 * 4 * 3 * 2
+  table = tables.read(workdir)
+  assert len(table.frame) == 4 * 4 * 4
+  last = plain[(plain["step"] == 4) & (plain["test_length"] == 6)]
+  by_metric = table.frame.groupby("metric")["score"].mean()
+  for metric in table.metrics:
+    assert np.isclose(by_metric[metric], last[metric].mean(), rtol=1e-6)
+
+
+def make_older(workdir, key, metric):
+  """As if a config key and a metric had been added since."""
+  section, field = key.split(".")
+  content = json.loads((workdir / "config.json").read_text())
+  del content["config"][section][field]
+  (workdir / "config.json").write_text(json.dumps(content))
+  for path in records.files(workdir):
+    table, provenance = records_file.read(path)
+    del provenance["config"][section][field]
+    older = table.drop_columns([metric])
+    path.write_bytes(records_file.encode(older, provenance))
+
+
+def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
+  make_older(workdir, "model.init_std", "token_accuracy")
+  assert_finished(workdir)
+  assert records.read(workdir)["token_accuracy"].isna().all()
+  table = tables.read(workdir)
+  assert list(table.metrics) == [
+    "exact_match",
+    "nll_mean",
+    "min_token_log_prob",
+  ]
+  (finding,) = [f for f in table.findings if f.kind == "missing"]
+  assert finding.sentence.startswith(
+    "8 files of records were written before token_accuracy was recorded"
+  )
+  assert not table.frame["diverged"].any()
+
+
+def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
+  whole = tables.read(workdir).frame
+  path = records.files(workdir)[0]
+  table, provenance = records_file.read(path)
+  older = table.drop_columns(["nll_mean"])
+  path.write_bytes(records_file.encode(older, provenance))
+  assert_finished(workdir)
+  found = tables.read(workdir)
+  lost = whole[
+    (whole["metric"] == "nll_mean")
+    & (whole["source"] == str(path.relative_to(workdir)))
+  ]
+  assert len(found.frame) == len(whole) - len(lost)
+  assert len(lost) == 2
+  older, holes = [f for f in found.findings if f.kind == "missing"]
+  assert older.sentence.startswith("1 files of records were written before nll")
+  assert [row["missing_seeds"] for row in holes.rows] == ["0-1"]
+  # As for whoever reads the records without us.
+  assert records.read(workdir)["nll_mean"].notna().any()
+
+
+def test_sweep_and_report_take_an_old_directory(workdir, tmp_path):
+  make_older(workdir, "train.grad_clip", "min_token_log_prob")
+  file = tmp_path / "config.py"
+  file.write_text(
+    "import pathlib\nfrom emergence import records\n"
+    f"config = records.read_config({str(workdir)!r})\n"
+  )
+  before = [path.read_bytes() for path in records.files(workdir)]
+  flags = [f"--config={file}", f"--workdir={workdir}"]
+  swept = run_sweep(*flags)
+  assert swept.returncode == 0, swept.stderr
+  assert "nothing left to train" in swept.stdout
+  assert [path.read_bytes() for path in records.files(workdir)] == before
+  reported = run_sweep(f"--workdir={workdir}", main="report")
+  assert reported.returncode == 0, reported.stderr
+  assert len(cells(records.read_config(workdir))) == 4

@@ -1,0 +1,81 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+
+from emergence.config import Cell, ModelConfig, to_dict
+from emergence.storage.params import (
+  KEEP_PARAMS,
+  load_params,
+  save_params,
+  steps_to_keep,
+)
+from emergence.training import model
+from emergence.training.model import Architecture
+
+ARCH = Architecture(ModelConfig(head_dim=4), width=8, depth=2, vocab_size=6)
+CELL = Cell.parse("count/width-8/depth-2")
+
+
+@pytest.fixture
+def workdir(tmp_path, tiny):
+  """Belongs to a sweep of six steps."""
+  content = {"config": to_dict(tiny)}
+  (tmp_path / "config.json").write_text(json.dumps(content))
+  return epath.Path(tmp_path)
+
+
+@pytest.fixture
+def params():
+  """Parameters of four seeds."""
+  keys = jax.random.split(jax.random.key(0), 4)
+  return jax.tree.map(
+    np.asarray, jax.vmap(lambda key: model.init(key, ARCH))(keys)
+  )
+
+
+def test_the_parameters_of_a_seed_come_back_ready_to_apply(workdir, params):
+  save_params(workdir, CELL, [3, 4, 7, 8], 10, params)
+  late = jax.tree.map(lambda x: x + 1, params)
+  save_params(workdir, CELL, [3, 4, 7, 8], 200, late)
+  for row, seed in enumerate([3, 4, 7, 8]):
+    found = load_params(workdir, CELL, seed, step=10)
+    expected = jax.tree.map(lambda x, row=row: x[row], params)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+  last = load_params(workdir, CELL, 8, step=200)
+  jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[3]), last, late)
+  tokens_BL = np.array([[0, 1, 2]])
+  assert np.isfinite(model.apply(last, ARCH, tokens_BL)).all()
+
+
+def test_parameters_that_were_not_kept_are_an_error(workdir, params):
+  with pytest.raises(ValueError, match="--keep_params=final"):
+    load_params(workdir, CELL, 3)
+  save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
+  with pytest.raises(ValueError, match=r"after 5 steps .* only after \[3\]"):
+    load_params(workdir, CELL, 3, step=5)
+  with pytest.raises(ValueError, match="no parameters of count/width-8"):
+    load_params(workdir, CELL, 4)
+
+
+def test_a_seed_that_was_cut_off_is_not_taken_for_a_finished_one(
+  workdir, params
+):
+  save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
+  with pytest.raises(ValueError, match=r"after 6 steps .* only after \[3\]"):
+    load_params(workdir, CELL, 2)
+  # Trained again alone, it lies in a folder of its own.
+  alone = jax.tree.map(lambda x: x[:1] + 1, params)
+  save_params(workdir, CELL, [2], 6, alone)
+  found = load_params(workdir, CELL, 2)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a, b[0]), found, alone
+  )
+
+
+def test_parameters_are_kept_at_the_end_or_at_every_evaluation(tiny):
+  kept = {keep: steps_to_keep(tiny, keep) for keep in KEEP_PARAMS}
+  assert kept == {"none": set(), "final": {6}, "all": {0, 2, 4, 6}}

@@ -1,0 +1,160 @@
+import contextlib
+import itertools
+import types
+
+import pytest
+
+from emergence.config import Cell
+from emergence.storage import block_checkpoint, locks
+from emergence.sweep import blocks
+from emergence.sweep.blocks import Saving
+from tests.sweeps import files, interrupt, stop_after, train
+
+CELL = Cell.parse("count/width-8/depth-1")
+CHECKPOINTS = "checkpoints/count/width-8/depth-1"
+
+pytestmark = pytest.mark.usefixtures("stop_after_each_update")
+
+
+@pytest.mark.parametrize("asked", range(1, 7))
+def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(
+  config, programs, trained, workdir, asked
+):
+  interrupt(config, workdir, programs, asked)
+  assert not (workdir / "records").exists()
+  assert train(config, workdir, programs) == 8
+  assert files(workdir) == files(trained[0])
+  assert not list((workdir / CHECKPOINTS).glob("*"))
+
+
+def test_a_sweep_may_be_stopped_again_and_again(
+  config, programs, trained, workdir
+):
+  for _ in range(3):
+    interrupt(config, workdir, programs, asked=2)
+  train(config, workdir, programs)
+  assert files(workdir) == files(trained[0])
+
+
+def test_nothing_begins_once_a_stop_is_asked_for(config, programs, workdir):
+  interrupt(config, workdir, programs, asked=0)
+  assert not (workdir / "checkpoints").exists()
+
+
+def test_a_stop_that_comes_when_all_is_done_changes_nothing(
+  config, programs, trained, workdir
+):
+  never_asked = stop_after(7)
+  train(config, workdir, programs, should_stop=never_asked)
+  assert files(workdir) == files(trained[0])
+
+
+def test_blocks_are_saved_every_so_many_updates(
+  config, programs, workdir, monkeypatch
+):
+  saved = []
+  monkeypatch.setattr(
+    block_checkpoint, "save", lambda **given: saved.append(given["state"].step)
+  )
+  train(config, workdir, programs, saving=Saving(steps=2))
+  # What is finished is recorded instead.
+  assert saved == [2, 2, 4, 4]
+
+
+def test_blocks_are_saved_every_so_often(
+  config, programs, workdir, monkeypatch
+):
+  clock = itertools.count(step=10.0)
+  fake = types.SimpleNamespace(monotonic=lambda: next(clock))
+  monkeypatch.setattr(blocks, "time", fake)
+  saved = []
+  monkeypatch.setattr(
+    block_checkpoint, "save", lambda **given: saved.append(given["state"].step)
+  )
+  train(config, workdir, programs, seeds=[0], saving=Saving(seconds=19.0))
+  assert saved == [2, 4]
+
+
+def test_a_block_that_waits_for_others_is_not_saved_again(
+  config, programs, workdir, monkeypatch
+):
+  interrupt(config, workdir, programs, asked=5, seeds=range(4))
+  saved = []
+  save = block_checkpoint.save
+  monkeypatch.setattr(
+    block_checkpoint,
+    "save",
+    lambda **given: (
+      saved.append((given["seeds"][0], given["state"].step)),
+      save(**given),
+    ),
+  )
+  train(config, workdir, programs, saving=Saving(steps=1))
+  assert len(set(saved)) == len(saved)
+  assert (4, 1) in saved
+  assert (0, 4) not in saved
+
+
+def test_what_another_process_has_finished_by_then_is_not_trained(
+  config, programs, trained, workdir, monkeypatch
+):
+  held = locks.held
+
+  @contextlib.contextmanager
+  def held_after_the_other(**given):
+    if given["seeds"][0] == 4:
+      for path, content in files(trained[0]).items():
+        if "seeds-000004" in path:
+          (workdir / path).parent.mkdir(parents=True, exist_ok=True)
+          (workdir / path).write_bytes(content)
+    with held(**given):
+      yield
+
+  monkeypatch.setattr(locks, "held", held_after_the_other)
+  assert train(config, workdir, programs) == 4
+  assert files(workdir) == files(trained[0])
+
+
+def test_a_block_is_locked_until_it_has_its_records(config, programs, workdir):
+  seen = []
+
+  def should_stop():
+    holders = locks.holders(workdir, CELL)
+    seen.append([(holder.first, holder.last) for holder in holders])
+    return False
+
+  train(config, workdir, programs, should_stop=should_stop)
+  assert seen == [[], *[[(0, 3), (4, 7)]] * (len(seen) - 1)]
+  assert locks.holders(workdir, CELL) == []
+
+
+def test_blocks_of_others_come_last_and_are_waited_for(
+  config, programs, trained, workdir, monkeypatch
+):
+  asked = []
+  held = locks.held
+
+  @contextlib.contextmanager
+  def held_by_another_at_first(**given):
+    asked.append((given["seeds"][0], given["wait_seconds"]))
+    if given["seeds"][0] == 0 and not given["wait_seconds"]:
+      raise locks.InUseError
+    with held(**given):
+      yield
+
+  monkeypatch.setattr(locks, "held", held_by_another_at_first)
+  assert train(config, workdir, programs) == 8
+  assert asked == [(0, 0.0), (4, 0.0), (0, locks.WAIT_SECONDS)]
+  assert files(workdir) == files(trained[0])
+
+
+def test_a_sweep_that_waits_in_vain_says_for_whom(
+  config, programs, workdir, monkeypatch
+):
+  def held(**given):
+    raise locks.InUseError("by them")
+
+  monkeypatch.setattr(locks, "held", held)
+  with pytest.raises(ValueError, match="by them"):
+    train(config, workdir, programs)
+  interrupt(config, workdir, programs, asked=1)

@@ -1,0 +1,102 @@
+import json
+import time
+
+import pytest
+from etils import epath
+
+from emergence import console
+from emergence.population.hardware import local_devices
+from emergence.sweep import budget
+
+SECONDS = dict.fromkeys((*budget.PHASES, "other"), 1.0)
+
+
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  return epath.Path(tmp_path)
+
+
+def test_phases_and_the_rest_add_up_to_the_time_that_passed():
+  start = time.monotonic()
+  watch = budget.Stopwatch()
+  with watch.phase("compile"):
+    time.sleep(0.03)
+  time.sleep(0.02)
+  watch.add("train", 0.001)
+  watch.add("train", 0.002)
+  seconds = watch.seconds()
+  passed = time.monotonic() - start
+  assert list(seconds) == [*budget.PHASES, "other"]
+  assert seconds["compile"] >= 0.03
+  assert seconds["train"] == pytest.approx(0.003)
+  assert seconds["other"] >= 0.015
+  assert 0.05 <= sum(seconds.values()) <= passed
+
+
+def test_a_phase_that_an_error_ends_is_counted():
+  watch = budget.Stopwatch()
+  with pytest.raises(OSError), watch.phase("write"):  # noqa: PT011, PT012
+    time.sleep(0.01)
+    raise OSError
+  assert watch.seconds()["write"] >= 0.01
+
+
+def test_a_run_is_one_file_however_often_it_is_written(workdir):
+  file = budget.RunFile(workdir, local_devices(2))
+  watch = budget.Stopwatch()
+  file.write(8, 800, watch)
+  watch.add("train", 2.5)
+  written = file.write(16, 1600, watch)
+  other = budget.RunFile(workdir, local_devices(1))
+  other.write(4, 400, budget.Stopwatch())
+  first, second = sorted(budget.read_runs(workdir), key=lambda r: -r.seeds)
+  assert first == written
+  assert (first.seeds, first.seed_steps) == (16, 1600)
+  assert first.devices == {"platform": "cpu", "kind": "cpu", "count": 2}
+  assert second.seeds == 4
+  total = budget.total_seconds([first, second])
+  assert total["train"] == pytest.approx(2.5)
+  assert set(total) == {*budget.PHASES, "other"}
+  assert len(list((workdir / "runs").iterdir())) == 2
+
+
+def test_a_directory_without_runs_has_none(workdir):
+  assert budget.read_runs(workdir) == []
+
+
+@pytest.mark.parametrize(
+  "content",
+  [
+    "",
+    "[1]",
+    "{}",
+    '{"seconds": 3}',
+    json.dumps(
+      budget.Run("t", 1, 1, {"train": 1.0}, {}, {})._asdict()  # Phases missing.
+    ),
+    json.dumps(budget.Run("t", 1, "1", SECONDS, {}, {})._asdict()),
+    json.dumps(budget.Run("t", 1, 1, SECONDS, [], {})._asdict()),
+    "[" * 100_000,
+    json.dumps(
+      budget.Run("t", 1, 1, SECONDS | {"train": float("nan")}, {}, {})._asdict()
+    ),
+    json.dumps(
+      budget.Run(
+        "t", 1, 1, dict.fromkeys((*budget.PHASES, "other"), "1"), {}, {}
+      )._asdict()
+    ),
+  ],
+)
+def test_a_file_that_is_no_run_is_named(workdir, content):
+  (workdir / "runs").mkdir()
+  (workdir / "runs" / "x.json").write_text(content)
+  with pytest.raises(ValueError, match=r"runs/x\.json is not the file of a"):
+    budget.read_runs(workdir)
+
+
+def test_a_budget_reads_as_one_line():
+  seconds = {"compile": 5.0, "train": 90.0, "write": 0.2, "other": 4.8}
+  assert console.format_budget(seconds) == (
+    "1:40 min: compile 5 %, train 90 %, write 0 %, other 5 %; after compiling,"
+    " training takes 94.7 %"
+  )

@@ -1,0 +1,215 @@
+import json
+
+import numpy as np
+import pytest
+from etils import epath
+
+from emergence.config import Cell, identity_hash, override
+from emergence.population import compilation, hardware
+from emergence.storage import records
+from emergence.storage.params import load_params
+from emergence.sweep import backlog, budget, sweep
+from emergence.sweep.blocks import Saving
+from experiments import command
+from tests.sweeps import train
+
+
+def test_a_sweep_records_every_seed_step_and_length(config, trained):
+  frame = records.read(trained[0])
+  keys = frame[["seed", "step", "test_length"]]
+  assert len(keys.drop_duplicates()) == len(frame) == 8 * 4 * 2
+  assert set(frame["seed"]) == set(range(8))
+  assert set(frame["step"]) == {0, 2, 4, 6}
+  assert set(frame["test_length"]) == {4, 6}
+  assert frame["exact_match"].between(0, 1).all()
+  assert (frame["nll_sum"] > frame["nll_mean"]).all()
+  assert not frame["diverged"].any()
+  start = frame.query("step == 0")["nll_mean"].mean()
+  assert start == pytest.approx(np.log(16), rel=0.1)
+
+
+def test_what_is_finished_is_not_trained_again(config, trained):
+  workdir, _ = trained
+  before = {p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")}
+  assert train(config, workdir) == 0
+  assert before == {
+    p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")
+  }
+
+
+def test_one_seed_alone_is_bit_equal_to_itself_among_others(
+  config, trained, workdir
+):
+  train(config, workdir, seeds=[6])
+  alone = records.read(workdir)
+  together = records.read(trained[0]).query("seed == 6")
+  assert alone.equals(together.reset_index(drop=True))
+
+
+def test_seeds_in_pieces_are_the_records_of_one_go(config, trained, workdir):
+  train(config, workdir, seeds=[5, 2])
+  work = backlog.remaining(config, workdir, range(8))
+  train(config, workdir)
+  assert work[0].blocks == [[0, 1, 3], [4, 6, 7]]
+  assert records.read(workdir).equals(records.read(trained[0]))
+
+
+def test_more_seeds_train_only_what_is_new(config, trained, workdir):
+  fewer = override(config, ["seeds.count=3"])
+  train(fewer, workdir)
+  work = backlog.remaining(config, workdir, range(8))
+  train(config, workdir)
+  assert work == [
+    backlog.Work(Cell.parse("count/width-8/depth-1"), [[3], [4, 5, 6, 7]]),
+  ]
+  assert records.read(workdir).equals(records.read(trained[0]))
+
+
+def test_the_cell_that_needs_most_memory_is_compiled_ahead(
+  tiny, workdir, monkeypatch
+):
+  wide = override(tiny, ["grid.widths=[8,16]"])
+  work = backlog.remaining(wide, workdir, range(4))
+  monkeypatch.setattr(compilation, "compile_cell", lambda *args: args)
+  devices = hardware.local_devices(2)
+  largest = Cell.parse("count/width-16/depth-2")
+  ahead = sweep.compile_largest(wide, work, devices)
+  assert ahead == {largest: (wide, largest, devices)}
+
+
+def test_what_is_compiled_already_is_not_compiled_again(
+  config, workdir, monkeypatch
+):
+  devices = hardware.local_devices(2)
+  work = backlog.remaining(config, workdir, [0])
+  programs = sweep.compile_largest(config, work, devices)
+  monkeypatch.delattr(compilation, "compile_cell")
+  sweep.run(config, workdir, work, devices, programs)
+  assert set(records.read(workdir)["seed"]) == {0}
+
+
+def test_a_directory_of_another_identity_is_refused(config, trained):
+  other = override(config, ["train.steps=12"])
+  with pytest.raises(
+    ValueError, match=r"train\.steps is 6 there and 12 here; use another"
+  ):
+    sweep.prepare(other, trained[0], hardware.local_devices(2))
+
+
+def test_config_json_holds_config_versions_and_devices(config, trained):
+  workdir, _ = trained
+  content = json.loads((workdir / "config.json").read_text())
+  assert records.read_config(workdir) == config
+  assert content["identity_hash"] == identity_hash(config)
+  assert content["devices"]["count"] == 2
+  assert content["versions"]["jax_version"]
+
+
+@pytest.mark.parametrize(
+  "content", [None, "{", "[]", '{"config": []}', '{"config": {"x": 1}}']
+)
+def test_a_config_that_cannot_be_read_is_named(workdir, content):
+  if content is not None:
+    (workdir / "config.json").write_text(content)
+  with pytest.raises(
+    ValueError, match=r"config\.json is not a readable config"
+  ):
+    records.read_config(workdir)
+
+
+def test_kept_parameters_are_those_of_the_seed(config, trained):
+  from emergence import tasks
+  from emergence.training import evaluate
+
+  workdir, _ = trained
+  cell = Cell.parse("count/width-8/depth-1")
+  task = tasks.make_task(config.task)
+  arch = compilation.make_architecture(config, cell)
+  score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
+  frame = records.read(workdir)
+  for seed, step in [(0, 0), (3, 2), (7, 6)]:
+    params = load_params(workdir, cell, seed, step)
+    rows = frame.query(f"seed == {seed} and step == {step}")
+    np.testing.assert_allclose(
+      score(params).nll_sum, rows["nll_sum"], rtol=1e-4
+    )
+  last = load_params(workdir, cell, 7)
+  at_end = load_params(workdir, cell, 7, step=6)
+  assert np.array_equal(
+    last["embed"]["embedding"], at_end["embed"]["embedding"]
+  )
+
+
+def test_only_what_was_asked_for_is_kept(config, workdir):
+  train(config, workdir, seeds=[0], saving=Saving(params="final"))
+  (path,) = workdir.glob("params/*/*/*/*/*.npz")
+  assert path.parent.name == "seeds-000000-000000"
+  assert path.name == "step-00000006.npz"
+
+
+def test_progress_ends_with_everything_done(trained):
+  _, progress = trained
+  assert [p.step for p in progress] == [0, 2, 4, 6]
+  last = progress[-1]
+  assert (last.seeds_done, last.seeds_running, last.seeds_total) == (0, 8, 8)
+  assert last.seed_steps_per_second > 0
+  assert last.seconds_left == 0
+  assert progress[0].seconds_left == float("inf")
+
+
+def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
+  hot = override(
+    config, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
+  )
+  train(hot, workdir, seeds=[0, 1])
+  frame = records.read(workdir)
+  assert set(frame["seed"]) == {0, 1}
+  last = frame.query("step == 6")
+  assert last["diverged"].all()
+  assert (last["exact_match"] == 0).all()
+  assert last["nll_mean"].isna().all()
+  assert not frame.query("step == 0")["diverged"].any()
+  assert "2 of 2 seeds diverged" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
+  config = command.load_config(
+    "quickstart", ["train.steps=200", "grid.depths=[2]"]
+  )
+  frames = {}
+  for name, seeds in [
+    ("all", range(32)),
+    ("again", range(32)),
+    ("eight", range(8)),
+    ("alone", [7]),
+  ]:
+    train(config, epath.Path(tmp_path / name), seeds=seeds)
+    frames[name] = records.read(tmp_path / name)
+  assert frames["again"].equals(frames["all"])
+  for name in ("all", "eight"):
+    seven = frames[name].query("seed == 7").reset_index(drop=True)
+    assert seven.equals(frames["alone"])
+  assert frames["all"].query("step == 200")["nll_sum"].nunique() == 32 * 4
+
+
+def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
+  workdir = epath.Path(tmp_path)
+  devices = hardware.local_devices(1)
+  sweep.prepare(tiny, workdir, devices)
+  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
+
+  def interrupt(progress):
+    if progress.step == 4:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    sweep.run(tiny, workdir, work, devices, on_progress=interrupt)
+  (run,) = budget.read_runs(workdir)
+  assert (run.seeds, run.seed_steps) == (0, 0)
+  assert run.seconds["train"] > 0
+  assert run.seconds["compile"] > 0
+  sweep.run(tiny, workdir, work, devices)
+  runs = budget.read_runs(workdir)
+  assert sorted(run.seeds for run in runs) == [0, 16]
+  assert max(run.seed_steps for run in runs) == 16 * tiny.train.steps

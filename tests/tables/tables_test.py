@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+
+from emergence import tables
+
+
+def test_reading_tables_loads_neither_training_nor_pandas():
+  program = (
+    "import sys, emergence.tables\n"
+    "found = {'jax', 'flax', 'pandas', 'emergence.population',"
+    " 'emergence.training.train', 'emergence.training.model', 'emergence.sweep'}"
+    " & set(sys.modules)\n"
+    "assert not found, found"
+  )
+  subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+  ("name", "arguments", "message"),
+  [
+    (
+      "t.csv",
+      {"scale_axis": "width"},
+      "--scale_axis does not concern a single",
+    ),
+    (
+      "t.csv",
+      {"name_pattern": "x"},
+      "--name_pattern does not concern a single",
+    ),
+    ("t.csv", {"conflicting_labels": "path"}, "--conflicting_labels does not"),
+    ("runs", {"seed_column": "s"}, "--seed_column does not concern a work dir"),
+    ("runs", {"score_unit": ["raw"]}, "--score_unit does not concern a work"),
+    ("evals", {"group_columns": ["m"]}, "--group_columns does not concern a f"),
+    ("evals", {"test_length": 3}, "--test_length does not concern a folder"),
+  ],
+)
+def test_an_argument_that_would_be_ignored_is_refused(
+  tmp_path, name, arguments, message
+):
+  (tmp_path / "t.csv").write_text("scale,seed,score\n1,1,1\n")
+  (tmp_path / "runs" / "records").mkdir(parents=True)
+  (tmp_path / "evals").mkdir()
+  with pytest.raises(ValueError, match=message):
+    tables.read(tmp_path / name, **arguments)
+
+
+def test_what_is_not_there_or_holds_nothing_is_an_error(tmp_path):
+  with pytest.raises(ValueError, match=r"there is no .*nowhere"):
+    tables.read(tmp_path / "nowhere")
+  with pytest.raises(
+    ValueError, match=r"is no work directory \(no records\), "
+  ):
+    tables.read(tmp_path)
+
+
+def test_the_plainest_table_needs_no_argument(tmp_path):
+  (tmp_path / "t.csv").write_text(
+    "scale,seed,score\n1,0,0\n1,1,0.5\n2,0,0.25\n2,1,1\n"
+  )
+  table = tables.read(tmp_path / "t.csv")
+  assert table.group_columns == ()
+  assert table.frame[["scale", "seed", "score"]].to_numpy().tolist() == [
+    [1, 0, 0],
+    [1, 1, 0.5],
+    [2, 0, 0.25],
+    [2, 1, 1],
+  ]

@@ -1,0 +1,316 @@
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pytest
+from etils import epath
+
+from emergence import config as config_lib
+from emergence import tables
+from emergence.config import Cell, to_dict
+from emergence.population.population import Snapshot
+from emergence.storage import records, records_file
+from emergence.tables import workdir as workdir_lib
+from emergence.training.evaluate import Scores
+
+DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
+
+
+def write(config, workdir, cell, seeds, offset=0.0, num_params=None):
+  """Records whose scores tell their depth, seed, step, length and metric."""
+  seeds = list(seeds)
+  snapshots = []
+  for step in config.eval_steps:
+    base = np.add.outer(np.array(seeds) / 100, np.arange(2) / 10)
+    base = base + cell.depth / 1000 + step + offset
+    scores = Scores(*(np.float32(base + 10 * i) for i in range(5)))
+    loss = np.float32(np.array(seeds) + step)
+    diverged = np.array([seed == 3 for seed in seeds])
+    snapshots.append(Snapshot(step, scores, loss, diverged, dict))
+  size = num_params or cell.width * 100 + cell.depth
+  table = records.to_table(config, cell, size, seeds, snapshots)
+  provenance = records.make_provenance(config, cell, [DEVICE])
+  records.write(workdir, cell, table, provenance)
+
+
+def write_config(config, workdir):
+  plain = {"config": to_dict(config)}
+  (workdir / "config.json").write_text(json.dumps(plain))
+
+
+def change(config, **sections):
+  return dataclasses.replace(
+    config,
+    **{
+      name: dataclasses.replace(getattr(config, name), **fields)
+      for name, fields in sections.items()
+    },
+  )
+
+
+@pytest.fixture
+def workdir(tmp_path) -> epath.Path:
+  return epath.Path(tmp_path)
+
+
+@pytest.fixture
+def finished(tiny, workdir) -> epath.Path:
+  write_config(tiny, workdir)
+  for cell in config_lib.cells(tiny):
+    write(tiny, workdir, cell, range(4))
+    write(tiny, workdir, cell, range(4, 8))
+  return workdir
+
+
+def kinds(table):
+  """Kinds of findings, less the diverged seed that `write` makes."""
+  return {finding.kind for finding in table.findings} - {"diverged"}
+
+
+def find(table, kind):
+  (finding,) = [f for f in table.findings if f.kind == kind]
+  return finding
+
+
+def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
+  table = tables.read(finished)
+  (finding,) = table.findings
+  assert finding.kind == "diverged"
+  assert [(row["scale"], row["seed"]) for row in finding.rows] == [
+    (1, 3),
+    (2, 3),
+  ]
+  assert (table.scale_name, table.group_columns) == ("depth", ("task", "width"))
+  assert table.condition == "test length 6, after 6 steps"
+  assert len(table.frame) == 2 * 8 * 4
+  for depth, seed in [(1, 0), (2, 7)]:
+    rows = table.frame.query(f"scale == {depth} and seed == {seed}")
+    base = np.float32(seed / 100 + 0.1 + depth / 1000 + 6)
+    assert dict(zip(rows["metric"], rows["score"])) == pytest.approx(
+      {
+        "exact_match": base,
+        "token_accuracy": base + 10,
+        "nll_mean": base + 20,
+        "min_token_log_prob": base + 40,
+      }
+    )
+  assert table.frame.query("diverged")["seed"].unique().tolist() == [3]
+  # Starts of a run of six of twelve numbers.
+  assert table.frame["num_items"].unique().tolist() == [7]
+  assert table.items_enumerated
+
+
+def test_metrics_of_records_state_support_and_direction(finished):
+  table = tables.read(finished)
+  for name, metric in table.metrics.items():
+    assert metric.name == name
+    assert metric.low < metric.high
+  assert table.metrics["exact_match"][1:3] == (0, 1)
+  assert not table.metrics["nll_mean"].higher_is_better
+  assert table.metrics["min_token_log_prob"].higher_is_better
+  assert set(workdir_lib._RECORD_METRICS) == set(records_file.METRICS)
+
+
+def test_metrics_and_test_length_can_be_chosen(finished):
+  table = tables.read(
+    finished, score_columns=["train_loss", "nll_sum"], test_length=4
+  )
+  assert list(table.metrics) == ["train_loss", "nll_sum"]
+  row = table.frame.query("scale == 2 and seed == 5").iloc[1]
+  assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 30, abs=1e-4)
+  with pytest.raises(ValueError, match="5 was not tested; choose one of 4, 6"):
+    tables.read(finished, test_length=5)
+  with pytest.raises(ValueError, match="did you mean 'exact_match'"):
+    tables.read(finished, score_columns=["exactmatch"])
+
+
+def test_the_folder_of_the_records_is_the_directory_too(finished):
+  found = tables.read(finished / "records").frame
+  assert found.equals(tables.read(finished).frame)
+
+
+def test_without_its_config_a_directory_is_read_by_what_the_files_carry(
+  finished,
+):
+  expected = tables.read(finished)
+  (finished / "config.json").unlink()
+  assert tables.read(finished).frame.equals(expected.frame)
+
+
+@pytest.mark.parametrize(
+  ("widths", "depths", "axis", "scale", "groups"),
+  [
+    ((8,), (1, 2), "auto", "depth", ("task", "width")),
+    ((8, 16), (2,), "auto", "width", ("task", "depth")),
+    ((8, 16), (1, 2), "auto", "depth", ("task", "width")),
+    ((8, 16), (1, 2), "width", "width", ("task", "depth")),
+    ((8, 16), (1, 2), "num_params", "num_params", ("task",)),
+    ((8,), (1,), "auto", "depth", ("task", "width")),
+  ],
+)
+def test_the_scale_is_the_axis_that_varies(
+  tiny, workdir, widths, depths, axis, scale, groups
+):
+  config = change(tiny, grid={"widths": widths, "depths": depths})
+  write_config(config, workdir)
+  for cell in config_lib.cells(config):
+    write(config, workdir, cell, range(8))
+  table = tables.read(workdir, scale_axis=axis)
+  assert (table.scale_name, table.group_columns) == (scale, groups)
+  cells = [cell.columns for cell in config_lib.cells(config)]
+  for cell in cells:
+    cell["num_params"] = cell["width"] * 100 + cell["depth"]
+  expected = {(*(c[g] for g in groups), c[scale]) for c in cells}
+  found = table.frame[[*groups, "scale"]].itertuples(index=False, name=None)
+  assert set(found) == expected
+  assert kinds(table) <= {"one_scale"}
+
+
+def test_cells_of_one_size_cannot_be_told_apart_by_it(tiny, workdir):
+  write_config(tiny, workdir)
+  for cell in config_lib.cells(tiny):
+    write(tiny, workdir, cell, range(8), num_params=500)
+  with pytest.raises(ValueError, match="several cells have 500 parameters"):
+    tables.read(workdir, scale_axis="num_params")
+
+
+def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
+  config = change(tiny, grid={"depths": (1, 2, 3)})
+  write_config(config, workdir)
+  write(config, workdir, Cell.parse("count/width-8/depth-1"), range(8))
+  write(config, workdir, Cell.parse("count/width-8/depth-2"), range(4))
+  finding = find(tables.read(workdir), "missing")
+  common = {"task": "count", "width": 8, "metric": "all"}
+  assert finding.rows == [
+    {**common, "scale": 2.0, "missing_seeds": "4-7"},
+    {**common, "scale": 3.0, "missing_seeds": "all"},
+  ]
+  empty, holes = (
+    finding.rows
+    for finding in tables.read(workdir, scale_axis="num_params").findings
+    if finding.kind == "missing"
+  )
+  assert empty == [{"task": "count", "width": 8, "depth": 3}]
+  assert holes[0]["missing_seeds"] == "4-7"
+
+
+def test_a_condition_takes_cells_out_of_what_is_expected(finished):
+  table = tables.read(finished, where=["depth=2"])
+  assert kinds(table) == {"excluded", "one_scale"}
+  assert set(table.frame["scale"]) == {2}
+
+
+def put_twice(workdir, tiny, offset):
+  """Seed 1 of depth 1 in a second file, its scores moved by `offset`."""
+  other = workdir / "other"
+  write(tiny, other, Cell.parse("count/width-8/depth-1"), [1], offset)
+  folder = workdir / "records" / "count" / "width-8" / "depth-1"
+  name = "seeds-000001-000001.parquet"
+  (other / "records/count/width-8/depth-1" / name).rename(folder / name)
+
+
+def test_the_same_seed_in_two_files_counts_once(tiny, finished):
+  expected = tables.read(finished).frame
+  put_twice(finished, tiny, 0)
+  table = tables.read(finished)
+  assert len(find(table, "duplicate").rows) == 8
+  columns = ["scale", "seed", "metric", "score"]
+  assert table.frame[columns].equals(expected[columns])
+
+
+def test_two_trainings_of_a_seed_are_refused_or_settled(tiny, finished):
+  put_twice(finished, tiny, 0.5)
+  with pytest.raises(
+    ValueError, match=r"seeds-00000\d-00000\d\.parquet"
+  ) as caught:
+    tables.read(finished)
+  assert "seeds-000001-000001.parquet" in str(caught.value)
+  table = tables.read(finished, conflicting_scores="last")
+  row = table.frame.query("scale == 1 and seed == 1").iloc[0]
+  assert row["score"] == pytest.approx(0.01 + 0.1 + 0.001 + 6.5, abs=1e-4)
+  assert kinds(table) == {"conflicting_score"}
+
+
+def test_a_file_in_the_wrong_folder_is_refused_or_settled(tiny, finished):
+  folder = finished / "records/count/width-8"
+  (folder / "depth-2/seeds-000004-000007.parquet").unlink()
+  (folder / "depth-1/seeds-000004-000007.parquet").rename(
+    folder / "depth-2/seeds-000004-000007.parquet"
+  )
+  with pytest.raises(
+    ValueError, match="4 seeds stand in a file whose path"
+  ) as e:
+    tables.read(finished)
+  assert "depth-2/seeds-000004-000007.parquet" in str(e.value)
+  assert "count/width-8/depth-1" in str(e.value)
+  for rule, depth in [("label", 1), ("path", 2)]:
+    table = tables.read(finished, conflicting_labels=rule)
+    assert len(find(table, "conflicting_label").rows) == 4
+    found = table.frame.query("seed == 4")["scale"].unique()
+    assert found.tolist() == [depth]
+
+
+def test_a_file_named_after_other_seeds_is_refused(finished):
+  folder = finished / "records/count/width-8/depth-1"
+  (folder / "seeds-000004-000007.parquet").rename(
+    folder / "seeds-000008-000011.parquet"
+  )
+  with pytest.raises(
+    ValueError, match=r"holds seed 4 of count/width-8/depth-1"
+  ):
+    tables.read(finished)
+
+
+def test_records_of_another_experiment_are_refused(tiny, finished):
+  other = change(tiny, train={"weight_decay": 0.5})
+  write(other, finished, Cell.parse("count/width-8/depth-1"), [8])
+  with pytest.raises(ValueError, match="holds seeds of another experiment"):
+    tables.read(finished)
+
+
+def test_a_damaged_file_is_named(finished):
+  path = next(finished.glob("records/*/*/*/*.parquet"))
+  path.write_bytes(path.read_bytes()[:100])
+  with pytest.raises(ValueError, match=f"{path.name} is not a readable"):
+    tables.read(finished)
+
+
+def test_a_directory_without_records_is_an_error(tiny, workdir):
+  write_config(tiny, workdir)
+  with pytest.raises(ValueError, match="no records in"):
+    tables.read(workdir)
+
+
+@pytest.mark.parametrize(
+  ("design", "axis", "shared", "told", "not_told"),
+  [
+    ("paired", "depth", True, ["data stream", "embeddings"], []),
+    ("paired", "width", True, ["data stream"], ["embeddings"]),
+    ("paired", "num_params", True, ["data", "where widths are equal"], []),
+    ("fixed_init", "depth", True, ["data stream"], ["embeddings"]),
+    ("fixed_data", "depth", True, ["embeddings"], ["shares the data"]),
+    ("fixed_data", "width", False, ["nothing in common"], ["embeddings"]),
+  ],
+)
+def test_it_says_what_a_seed_index_shares(
+  tiny, workdir, design, axis, shared, told, not_told
+):
+  config = change(tiny, seeds={"design": design})
+  write_config(config, workdir)
+  for cell in config_lib.cells(config):
+    write(config, workdir, cell, range(8))
+  table = tables.read(workdir, scale_axis=axis)
+  assert table.seeds_shared == shared
+  assert all(text in table.seed_meaning for text in told)
+  assert not any(text in table.seed_meaning for text in not_told)
+
+
+def test_drawn_items_are_as_many_as_the_config_says(tiny, workdir):
+  config = change(tiny, task={"name": "null"})
+  write_config(config, workdir)
+  for cell in config_lib.cells(config):
+    write(config, workdir, cell, range(8))
+  table = tables.read(workdir)
+  assert not table.items_enumerated
+  assert table.frame["num_items"].unique().tolist() == [8]

@@ -1,0 +1,102 @@
+"""The model agrees with transformers' GPT-NeoX, see gpt_neox_reference.py."""
+
+import importlib.util
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emergence import export
+from emergence.tasks import Example
+from emergence.training import model, train
+
+HERE = pathlib.Path(__file__).parents[1]
+# Relative to the size of what is compared.
+TOLERANCE = 1e-4
+
+
+def load_reference():
+  path = HERE / "gpt_neox_reference.py"
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+REFERENCE = load_reference()
+
+
+@pytest.fixture(scope="module")
+def stored():
+  with np.load(REFERENCE.FILE, allow_pickle=False) as arrays:
+    return dict(arrays)
+
+
+@pytest.fixture(scope="module", params=REFERENCE.CASES)
+def computed(request):
+  """Name of a case, our logits, loss and gradients under their names."""
+  case = REFERENCE.CASES[request.param]
+  params = jax.tree.map(jnp.asarray, REFERENCE.draw_params(case))
+  tokens_BL, is_answer_BL = map(jnp.asarray, REFERENCE.draw_batch(case))
+  batch = Example(tokens_BL, is_answer_BL, jnp.full(len(tokens_BL), 0))
+
+  @jax.jit
+  def run(params):
+    loss = lambda p: train.answer_loss(p, case.arch, batch)
+    return model.apply(params, case.arch, tokens_BL), jax.value_and_grad(loss)(
+      params
+    )
+
+  logits, (loss, gradient) = run(params)
+  return request.param, logits, loss, export.to_gpt_neox(gradient)
+
+
+def test_logits_and_loss_are_those_of_transformers(stored, computed):
+  case, logits, loss, _ = computed
+  expected = stored[f"{case}/logits"]
+  assert np.abs(expected).max() > 1
+  assert np.abs(logits - expected).max() < TOLERANCE * np.abs(expected).max()
+  np.testing.assert_allclose(loss, stored[f"{case}/loss"], rtol=TOLERANCE)
+
+
+def test_every_gradient_is_that_of_transformers(stored, computed):
+  case, _, _, gradients = computed
+  prefix = f"{case}/gradient/"
+  names = {
+    key.removeprefix(prefix).rsplit("/", 1)[0]
+    for key in stored
+    if key.startswith(prefix)
+  }
+  assert names == set(gradients)
+  for name, gradient in gradients.items():
+    parts = REFERENCE.digest(name, gradient)
+    norm = float(stored[f"{prefix}{name}/norm"])
+    assert norm > 1e-6, name
+    # An error of norm e has projections of about e on random directions.
+    for part in ("norm", "entries", "projections"):
+      error = np.abs(parts[part] - stored[f"{prefix}{name}/{part}"]).max()
+      assert error < TOLERANCE * norm, (name, part)
+
+
+def test_the_file_says_what_made_it(stored):
+  versions = json.loads(str(stored["versions"]))
+  pinned = (HERE / "reference_requirements.txt").read_text()
+  for name in ("torch", "transformers"):
+    assert f"{name}=={versions[name].split('+')[0]}" in pinned
+
+
+def test_the_check_notices_a_wrong_model(stored):
+  """The tolerance is far below the effect of a small mistake."""
+  case = REFERENCE.CASES["small"]
+  params = REFERENCE.draw_params(case)
+  params["layers"][1]["mlp_norm"]["scale"][5] += 0.01
+  tokens_BL, _ = REFERENCE.draw_batch(case)
+  logits = jax.jit(model.apply, static_argnums=1)(
+    jax.tree.map(jnp.asarray, params), case.arch, jnp.asarray(tokens_BL)
+  )
+  expected = stored["small/logits"]
+  error = np.abs(logits - expected).max() / np.abs(expected).max()
+  assert error > 3 * TOLERANCE

@@ -1,0 +1,208 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emergence.config import ModelConfig
+from emergence.training import model
+from emergence.training.model import Architecture
+
+ARCH = Architecture(ModelConfig(head_dim=8), width=16, depth=2, vocab_size=11)
+VARIANTS = {
+  "parallel": ARCH,
+  "sequential": dataclasses.replace(
+    ARCH, config=ModelConfig(head_dim=8, parallel_residual=False)
+  ),
+  "full rotary": dataclasses.replace(
+    ARCH, config=ModelConfig(head_dim=8, rotary_fraction=1.0)
+  ),
+  "no rotary": dataclasses.replace(
+    ARCH, config=ModelConfig(head_dim=8, rotary_fraction=0.0)
+  ),
+}
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
+def arch(request) -> Architecture:
+  return request.param
+
+
+def random_params(arch, seed=0, std=0.3):
+  """Parameters at a scale at which every part of the model matters."""
+  loud = dataclasses.replace(arch.config, init_std=std)
+  params = model.init(
+    jax.random.key(seed), dataclasses.replace(arch, config=loud)
+  )
+  leaves, structure = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+  moved = [
+    x + 0.1 * jax.random.normal(k, x.shape)
+    for x, k in zip(leaves, keys, strict=True)
+  ]
+  return jax.tree.unflatten(structure, moved)
+
+
+def numpy_logits(params, arch, tokens_L):
+  """The same network written again in plain numpy, one token list at a time."""
+  p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+  K = arch.config.head_dim
+
+  def norm(x_LD, weights):
+    centred = x_LD - x_LD.mean(-1, keepdims=True)
+    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    return scaled * weights["scale"] + weights["bias"]
+
+  def linear(x, weights):
+    return x @ weights["kernel"] + weights["bias"]
+
+  def rotate(vector_K, position):
+    rotated, half = vector_K.copy(), arch.rotary_dim // 2
+    for i in range(half):
+      angle = position * 10_000 ** (-i / half)
+      pair = complex(vector_K[i], vector_K[i + half]) * np.exp(1j * angle)
+      rotated[i], rotated[i + half] = pair.real, pair.imag
+    return rotated
+
+  def attend(x_LD, layer):
+    heads = []
+    qkv_LHE = linear(x_LD, layer["qkv"]).reshape(len(x_LD), -1, 3 * K)
+    for h in range(arch.num_heads):
+      q, k, v = np.split(qkv_LHE[:, h], 3, axis=-1)
+      q = np.stack([rotate(row, i) for i, row in enumerate(q)])
+      k = np.stack([rotate(row, i) for i, row in enumerate(k)])
+      rows = []
+      for i in range(len(x_LD)):
+        score = q[i] @ k[: i + 1].T / np.sqrt(K)
+        weight = np.exp(score - score.max())
+        rows.append(weight @ v[: i + 1] / weight.sum())
+      heads.append(np.stack(rows))
+    return linear(np.concatenate(heads, -1), layer["attention_out"])
+
+  def mlp(x_LD, layer):
+    from scipy.special import erf
+
+    h = linear(x_LD, layer["mlp_in"])
+    return linear(0.5 * h * (1 + erf(h / np.sqrt(2))), layer["mlp_out"])
+
+  x_LD = p["embed"]["embedding"][np.asarray(tokens_L)]
+  for i in range(arch.depth):
+    layer = p["layers"][i]
+    attention = attend(norm(x_LD, layer["attention_norm"]), layer)
+    if arch.config.parallel_residual:
+      x_LD = x_LD + attention + mlp(norm(x_LD, layer["mlp_norm"]), layer)
+    else:
+      x_LD = x_LD + attention
+      x_LD = x_LD + mlp(norm(x_LD, layer["mlp_norm"]), layer)
+  return norm(x_LD, p["final_norm"]) @ p["unembed"]["kernel"]
+
+
+def test_logits_agree_with_plain_numpy(arch):
+  params = random_params(arch)
+  tokens_BL = jax.random.randint(jax.random.key(5), (3, 9), 0, 11)
+  logits_BLV = jax.jit(model.apply, static_argnums=1)(params, arch, tokens_BL)
+  expected = [numpy_logits(params, arch, row) for row in tokens_BL]
+  np.testing.assert_allclose(logits_BLV, expected, rtol=2e-4, atol=2e-5)
+
+
+def test_a_loss_cannot_see_the_future(arch):
+  params = random_params(arch)
+  tokens_BL = jax.random.randint(jax.random.key(1), (1, 7), 0, 11)
+
+  def loss(table_LV, position):
+    """Loss at a position, with every input token on a table of its own."""
+    # One embedding row for each position turns inputs into something that a
+    # gradient can be taken of.
+    with_rows = dict(params, embed={"embedding": table_LV})
+    positions_BL = jnp.arange(7)[None]
+    logits_BLV = model.apply(
+      with_rows, dataclasses.replace(arch, vocab_size=11), positions_BL
+    )
+    return jax.nn.log_softmax(logits_BLV)[0, position, 3]
+
+  table_LV = params["embed"]["embedding"][tokens_BL[0]]
+  gradient_at = jax.jit(jax.grad(loss))
+  for position in range(7):
+    gradient = gradient_at(table_LV, position)
+    seen = np.abs(gradient).max(axis=1) > 0
+    assert seen.tolist() == [i <= position for i in range(7)]
+
+
+def test_rotary_positions_are_relative():
+  arch = VARIANTS["full rotary"]
+  x = jax.random.normal(jax.random.key(0), (1, 12, 1, 8))
+  same = jnp.broadcast_to(x[:, :1], x.shape)
+  rotated = model._rotate(same, arch.rotary_dim)[0, :, 0]
+  scores = rotated @ rotated.T
+  for offset in range(12):
+    diagonal = jnp.diagonal(scores, offset)
+    np.testing.assert_allclose(diagonal, diagonal[0], rtol=1e-4, atol=1e-5)
+  assert not np.allclose(scores[0, 0], scores[0, 5])
+
+
+def test_initialization_has_the_standard_deviation_of_the_config():
+  arch = dataclasses.replace(ARCH, width=64, vocab_size=200)
+  params = model.init(jax.random.key(0), arch)
+  for path, leaf in jax.tree.leaves_with_path(params):
+    name = jax.tree_util.keystr(path)
+    if leaf.ndim == 2:
+      assert abs(float(leaf.std()) / 0.02 - 1) < 0.05, name
+      assert abs(float(leaf.mean())) < 0.001, name
+    else:
+      assert (leaf == (1 if "scale" in name else 0)).all(), name
+
+
+def test_no_two_matrices_share_their_draws():
+  params = model.init(jax.random.key(0), ARCH)
+  firsts = [
+    float(leaf.ravel()[0]) for leaf in jax.tree.leaves(params) if leaf.ndim == 2
+  ]
+  assert len(set(firsts)) == len(firsts) == 2 + 4 * ARCH.depth
+
+
+def test_depths_share_embeddings_and_common_layers():
+  shallow = model.init(jax.random.key(0), dataclasses.replace(ARCH, depth=1))
+  deep = model.init(jax.random.key(0), dataclasses.replace(ARCH, depth=3))
+  del deep["layers"][1], deep["layers"][2]
+  assert jax.tree.all(jax.tree.map(np.array_equal, shallow, deep))
+
+
+@pytest.mark.parametrize(("width", "depth"), [(16, 1), (16, 3), (32, 2)])
+def test_parameters_are_counted_by_the_formula(width, depth):
+  arch = dataclasses.replace(ARCH, width=width, depth=depth)
+  # Attention 4d², MLP 8d², their biases 9d, two norms 4d; embeddings; norm.
+  expected = depth * (12 * width**2 + 13 * width) + 2 * 11 * width + 2 * width
+  assert model.num_params(arch) == expected
+
+
+@pytest.mark.parametrize(
+  ("width", "valid"), [(20, "16 and 24"), (4, "widths are 8$")]
+)
+def test_an_invalid_width_names_valid_ones(width, valid):
+  with pytest.raises(ValueError, match=valid):
+    dataclasses.replace(ARCH, width=width)
+
+
+def test_the_flop_count_is_that_of_the_compiler():
+  arch = dataclasses.replace(ARCH, width=64, depth=3, vocab_size=32)
+  tokens_BL = jnp.zeros((4, 32), jnp.int32)
+  params = model.init(jax.random.key(0), arch)
+  cost = jax.jit(lambda p: model.apply(p, arch, tokens_BL)).lower(params)
+  counted = cost.compile().cost_analysis()["flops"]
+  forward = model.train_flops(arch, 4, 32) / 3
+  # Norms, softmax and GELU come on top.
+  assert forward < counted < 1.35 * forward
+
+
+def test_bfloat16_products_stay_near_float32():
+  params = random_params(ARCH, std=0.1)
+  tokens_BL = jax.random.randint(jax.random.key(5), (2, 9), 0, 11)
+  apply = jax.jit(model.apply, static_argnums=1)
+  exact = apply(params, ARCH, tokens_BL)
+  rough = apply(
+    params, dataclasses.replace(ARCH, compute_dtype="bfloat16"), tokens_BL
+  )
+  assert rough.dtype == jnp.float32
+  difference = np.abs(exact - rough).max() / np.abs(exact).max()
+  assert 0 < difference < 0.05

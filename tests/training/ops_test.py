@@ -1,0 +1,147 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from jax.test_util import check_grads
+
+from emergence.training import ops
+
+
+def normal(*shape, seed=0):
+  return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 3, 7), (5, 6, 7, 3), (1, 4, 2, 2)])
+def test_a_product_and_its_gradient_are_those_of_jax(shape):
+  *lead, num_in, num_out = shape
+  x, w = normal(*lead, num_in), normal(num_in, num_out, seed=1)
+  dimensions = (((x.ndim - 1,), (0,)), ((), ()))
+
+  def loss(dot, x, w):
+    return jnp.sum(jnp.sin(dot(x, w, dimensions, precision="highest")))
+
+  for argument in (0, 1):
+    found, expected = (
+      jax.grad(functools.partial(loss, dot), argument)(x, w)
+      for dot in (ops.dot_general, jax.lax.dot_general)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(
+    ops.dot_general(x, w, dimensions, precision="highest"),
+    np.asarray(x) @ np.asarray(w),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+def test_gelu_and_its_slope_are_those_of_the_normal_distribution():
+  x = np.linspace(-12, 12, 4001)
+  found, slope = jax.vmap(jax.value_and_grad(ops.gelu))(
+    jnp.asarray(x, jnp.float32)
+  )
+  cdf, pdf = scipy.stats.norm.cdf(x), scipy.stats.norm.pdf(x)
+  np.testing.assert_allclose(found, x * cdf, rtol=1e-6, atol=2e-6)
+  np.testing.assert_allclose(slope, cdf + x * pdf, rtol=1e-6, atol=2e-6)
+
+
+def plain_attention(q_BHLK, k_BHLK, v_BHLK):
+  """Of every position to itself and those before, in plain numpy."""
+  mixed = np.zeros(v_BHLK.shape)
+  for at in np.ndindex(q_BHLK.shape[:3]):
+    b, h, last = at
+    score = k_BHLK[b, h, : last + 1] @ q_BHLK[at]
+    weight = np.exp(score - score.max())
+    mixed[at] = weight / weight.sum() @ v_BHLK[b, h, : last + 1]
+  return mixed
+
+
+@pytest.fixture(scope="module")
+def qkv():
+  return tuple(3 * normal(2, 3, 5, 4, seed=seed) for seed in range(3))
+
+
+def test_attention_is_that_of_a_plain_loop(qkv):
+  found = ops.causal_attention(*qkv, "highest")
+  expected = plain_attention(*(np.asarray(x, np.float64) for x in qkv))
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_attention_is_that_which_jax_derives(qkv):
+  def derived(q, k, v):
+    to_last = lambda x: x.swapaxes(1, 2)
+    mixed = jax.nn.dot_product_attention(
+      *map(to_last, (q, k, v)), scale=1.0, is_causal=True
+    )
+    return jnp.sum(jnp.sin(to_last(mixed)))
+
+  def ours(q, k, v):
+    return jnp.sum(jnp.sin(ops.causal_attention(q, k, v, "highest")))
+
+  with jax.default_matmul_precision("highest"):
+    expected = jax.grad(derived, (0, 1, 2))(*qkv)
+  for a, b in zip(jax.grad(ours, (0, 1, 2))(*qkv), expected):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_attention_is_that_of_finite_differences():
+  small = tuple(normal(1, 2, 4, 3, seed=seed) for seed in range(3))
+  attention = lambda *x: ops.causal_attention(*x, "highest")
+  check_grads(attention, small, order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
+
+
+def test_attention_does_not_see_the_future_in_either_direction(qkv):
+  q, k, v = qkv
+
+  def at_two(k, v):
+    return jnp.sum(ops.causal_attention(q, k, v, "highest")[:, :, 2] ** 2)
+
+  for gradient in jax.grad(at_two, (0, 1))(k, v):
+    assert (gradient[:, :, 3:] == 0).all()
+    assert (gradient[:, :, :3] != 0).any()
+
+
+def test_gradients_in_bfloat16_keep_their_type_and_are_near(qkv):
+  low = tuple(x.astype(jnp.bfloat16) for x in qkv)
+
+  def loss(precision, q, k, v):
+    mixed = ops.causal_attention(q, k, v, precision)
+    return jnp.sum(jnp.sin(mixed.astype(jnp.float32)))
+
+  found = jax.grad(functools.partial(loss, "default"), (0, 1, 2))(*low)
+  expected = jax.grad(functools.partial(loss, "highest"), (0, 1, 2))(
+    *(x.astype(jnp.float32) for x in low)
+  )
+  for a, b in zip(found, expected):
+    assert a.dtype == jnp.bfloat16
+    error = np.linalg.norm(a.astype(np.float32) - b) / np.linalg.norm(b)
+    assert error < 0.04
+
+
+def test_gradients_of_a_product_in_bfloat16_are_near():
+  x, w = normal(6, 5), normal(5, 4, seed=1)
+  dimensions = (((1,), (0,)), ((), ()))
+
+  def loss(x, w):
+    y = ops.dot_general(x, w, dimensions, precision="highest")
+    return jnp.sum(jnp.sin(y.astype(jnp.float32)))
+
+  low = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+  found = jax.grad(loss, (0, 1))(*low)
+  expected = jax.grad(loss, (0, 1))(*(a.astype(jnp.float32) for a in low))
+  for a, b in zip(found, expected):
+    assert a.dtype == jnp.bfloat16
+    error = np.linalg.norm(a.astype(np.float32) - b) / np.linalg.norm(b)
+    assert error < 0.02
+
+
+def test_attention_in_bfloat16_keeps_its_type_and_is_near(qkv):
+  low = tuple(x.astype(jnp.bfloat16) for x in qkv)
+  found = ops.causal_attention(*low, "default")
+  assert found.dtype == jnp.bfloat16
+  expected = ops.causal_attention(
+    *(x.astype(jnp.float32) for x in low), "highest"
+  )
+  np.testing.assert_allclose(found.astype(np.float32), expected, atol=0.05)
