@@ -123,7 +123,7 @@ def find_left(
   Args:
     request: what is asked for.
     num_devices: devices of the process that trains it.
-    keep_params: of `emergence.storage.params.KEEP_PARAMS`, what is to be kept of it.
+    keep_params: of `storage.params.KEEP_PARAMS`, what is to be kept of it.
 
   Raises:
     ValueError: the work directory holds another experiment, or seeds without

@@ -8,7 +8,7 @@ needs all processes of `jax.distributed` at each save, where each of ours saves
 the blocks of its own devices when they are due. And it does not notice flipped
 bytes in arrays (24 of 24 in a test), where the record here has their digest.
 
-Importing this module takes a third of a second; `emergence.storage.checkpoint` does it
+Importing this module takes a third of a second; `storage.checkpoint` does it
 where it is needed.
 """
 

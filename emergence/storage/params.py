@@ -73,7 +73,7 @@ def save_params(
 def load_params(
   workdir: epath.PathLike, cell: Cell, seed: int, step: int | None = None
 ) -> Params:
-  """The parameters of one trained seed, as `emergence.training.model.apply` takes them.
+  """The parameters of one trained seed, as `training.model.apply` takes them.
 
   Args:
     workdir: a work directory written with `--keep_params=final` or `all`.

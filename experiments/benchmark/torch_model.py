@@ -1,4 +1,4 @@
-"""The model of `emergence.training.model` in PyTorch, with its names and shapes."""
+"""The model of `training.model` in PyTorch, with its names and shapes."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from emergence.training.model import (
+from training.model import (
   LAYER_NORM_EPSILON,
   ROTARY_BASE,
   Architecture,
@@ -15,7 +15,7 @@ from emergence.training.model import (
 
 
 class Transformer(nn.Module):
-  """The model of `emergence.training.model`, whose modules have the same names."""
+  """The model of `training.model`, whose modules have the same names."""
 
   def __init__(self, arch: Architecture, length: int):
     super().__init__()

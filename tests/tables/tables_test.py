@@ -10,7 +10,7 @@ def test_reading_tables_loads_neither_training_nor_pandas():
   program = (
     "import sys, emergence.tables\n"
     "found = {'jax', 'flax', 'pandas', 'emergence.population',"
-    " 'emergence.training.train', 'emergence.training.model', 'emergence.sweep'}"
+    " 'emergence.training', 'emergence.sweep'}"
     " & set(sys.modules)\n"
     "assert not found, found"
   )
