@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.model import (
+from emergence.training.model import (
   LAYER_NORM_EPSILON,
   ROTARY_BASE,
   Architecture,
