@@ -53,7 +53,7 @@ setuptools.setup(
     "scipy>=1.14",
   ],
   package_data={
-    "emergence": ["report.html"],
+    "emergence.report": ["report.html"],
     "emergence.statistics": ["data/*.csv"],
   },
   extras_require={

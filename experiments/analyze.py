@@ -17,9 +17,11 @@ from collections.abc import Iterable
 from absl import flags
 from etils import epath
 
-from emergence import report, tables
-from emergence.analysis import compute, findings, output, pages, rows
+from emergence import tables
+from emergence.analysis import compute, findings, output, rows
 from emergence.analysis.series import Options
+from emergence.report import pages
+from emergence.report.page import write_page
 from emergence.tables import score_table
 from experiments import command
 
@@ -165,7 +167,7 @@ def main() -> None:
   out = epath.Path(_OUT.value)
   files = output.files(analysis, statements)
   output.write_files(out, files)
-  page = report.write(
+  page = write_page(
     out,
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
     "When scale grows, does every run become a little better, or do more of"

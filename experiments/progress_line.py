@@ -5,8 +5,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from emergence import console
 from emergence.config import Cell
+from emergence.sweep import console
 from emergence.sweep.sweep import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0

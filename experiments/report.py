@@ -12,8 +12,10 @@ import time
 from absl import flags
 from etils import epath
 
-from emergence import report, sections, tables
-from emergence.analysis import compute, findings, output, pages, rows
+from emergence import tables
+from emergence.analysis import compute, findings, output, rows
+from emergence.report import pages, sections
+from emergence.report.page import write_page
 from experiments import command
 
 _WORKDIR = flags.DEFINE_string(
@@ -37,7 +39,7 @@ def main() -> None:
   analysis = compute.analyze(tables.read(workdir))
   statements = findings.findings(analysis)
   output.write_files(workdir, output.files(analysis, statements))
-  page = report.write(
+  page = write_page(
     workdir,
     sections.title(sweep),
     sections.introduction(sweep),

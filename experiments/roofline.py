@@ -15,9 +15,9 @@ from typing import NamedTuple
 from absl import flags
 
 from emergence import config as config_lib
-from emergence import console
 from emergence.config import Cell, Config
 from emergence.population import compilation
+from emergence.sweep import console
 from emergence.training import model
 from experiments import command
 

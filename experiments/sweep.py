@@ -12,13 +12,12 @@ import sys
 from absl import flags
 from etils import epath
 
-from emergence import console
 from emergence.config import Cell, Config
 from emergence.population import compilation_cache, hardware, processes
 from emergence.population.hardware import Device
 from emergence.storage import block_checkpoint, locks, params, records
 from emergence.storage.files import see_others
-from emergence.sweep import backlog, blocks, estimate, sweep
+from emergence.sweep import backlog, blocks, console, estimate, sweep
 from emergence.sweep.blocks import Saving
 from emergence.sweep.budget import Stopwatch
 from experiments import command, sweep_log, sweep_request

@@ -8,8 +8,9 @@ import pytest
 from etils import epath
 
 from emergence import config as config_lib
-from emergence import figures, sections, tables
+from emergence import tables
 from emergence.config import Cell, Config, cell_config, override
+from emergence.report import figures, sections
 from emergence.statistics import summary
 from emergence.storage import records
 from tests.mains import run_sweep

@@ -76,7 +76,7 @@ def test_the_map_of_the_house_is_the_tree():
 # Rooms in the order of the data.
 ROOMS = (
   *("config", "tasks", "training", "population", "storage", "sweep"),
-  *("tables", "statistics", "analysis"),
+  *("tables", "statistics", "plotting", "analysis", "report"),
 )
 
 

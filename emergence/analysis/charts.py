@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence import drawing, ridges
 from emergence.analysis.series import Analysis, Scale, Series, sign_of
 from emergence.analysis.words import (
   axis_name,
@@ -17,9 +16,10 @@ from emergence.analysis.words import (
   scale_name,
   threshold_name,
 )
-from emergence.drawing import Line, seed_lines
-from emergence.ridges import Ridge
-from emergence.style import LINE, OTHERS, literal, ramp, styled
+from emergence.plotting import drawing, ridges
+from emergence.plotting.drawing import Line, seed_lines
+from emergence.plotting.ridges import Ridge
+from emergence.plotting.style import LINE, OTHERS, literal, ramp, styled
 
 _MOST_TICKS = 12
 _HIGHEST, _STRAIGHTEST = LINE, "#e69f00"

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 
-from emergence import rendering
 from emergence.analysis import charts, compute
 from emergence.analysis.series import Options
+from emergence.plotting import rendering
 from emergence.tables.score_table import Metric
 
 ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)

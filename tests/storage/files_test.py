@@ -9,11 +9,13 @@ import pytest
 from absl import flags
 from etils import epath
 
-from emergence import report, sections, tables
+from emergence import tables
 from emergence.analysis import compute, output
 from emergence.analysis.series import Options
 from emergence.config import Cell
 from emergence.population import hardware
+from emergence.report import sections
+from emergence.report.page import write_page
 from emergence.storage import block_checkpoint, checkpoint, records
 from emergence.storage.files import is_remote, see_others, write_atomically
 from emergence.storage.params import load_params
@@ -151,7 +153,7 @@ def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
 
   def write():
     parts = [*sections.opening(found), *sections.closing(found)]
-    return report.write(workdir, "title", "text", parts)
+    return write_page(workdir, "title", "text", parts)
 
   page = write()
   assert page.read_text().startswith("<!DOCTYPE html>")

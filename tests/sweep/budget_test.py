@@ -4,9 +4,8 @@ import time
 import pytest
 from etils import epath
 
-from emergence import console
 from emergence.population.hardware import local_devices
-from emergence.sweep import budget
+from emergence.sweep import budget, console
 
 SECONDS = dict.fromkeys((*budget.PHASES, "other"), 1.0)
 

@@ -12,7 +12,7 @@ import jinja2
 from etils import epath
 from matplotlib.figure import Figure
 
-from emergence import rendering, style
+from emergence.plotting import rendering, style
 from emergence.storage.files import write_atomically
 
 # In bytes. A page has a dozen figures and is to stay below 3 MB.
@@ -40,7 +40,7 @@ class Section(NamedTuple):
     title: its heading.
     sentence: what it shows.
     caveat: what it does not show.
-    figure: drawn in the style of `emergence.style`.
+    figure: drawn in the style of `emergence.plotting.style`.
     points: heading and text of each of a list of statements.
     table: numbers.
     code: preformatted text.
@@ -56,7 +56,9 @@ class Section(NamedTuple):
   code: str = ""
 
 
-def render(title: str, introduction: str, sections: Sequence[Section]) -> str:
+def render_page(
+  title: str, introduction: str, sections: Sequence[Section]
+) -> str:
   """The page as HTML, with its figures inside as SVG.
 
   Args:
@@ -65,7 +67,7 @@ def render(title: str, introduction: str, sections: Sequence[Section]) -> str:
     sections: in the order of the page; their names differ.
   """
   environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("emergence", "."),
+    loader=jinja2.PackageLoader("emergence.report", "."),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -78,7 +80,7 @@ def render(title: str, introduction: str, sections: Sequence[Section]) -> str:
   )
 
 
-def write(
+def write_page(
   folder: epath.Path,
   title: str,
   introduction: str,
@@ -95,7 +97,7 @@ def write(
     if section.figure is not None:
       rendering.save(section.figure, folder / "figures" / f"{section.name}.png")
   page = folder / "report.html"
-  content = render(title, introduction, sections).encode()
+  content = render_page(title, introduction, sections).encode()
   if not page.exists() or page.read_bytes() != content:
     write_atomically(page, content)
   return page

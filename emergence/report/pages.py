@@ -17,7 +17,7 @@ from emergence.analysis.words import (
   short,
   signed,
 )
-from emergence.report import Section, Table
+from emergence.report.page import Section, Table
 
 _MOST_ROWS = 60
 _MOST_LETTERS = 60  # In the name of a section.

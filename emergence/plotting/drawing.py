@@ -1,4 +1,4 @@
-"""Lines over scales and small multiples, in the style of `emergence.style`."""
+"""Lines over scales and small multiples, in one style."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, NullFormatter, NullLocator
 
-from emergence.style import (
+from emergence.plotting.style import (
   COLUMN_WIDTH,
   LETTERS_PER_INCH,
   MARKERS,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emergence import style
+from emergence.plotting import style
 
 
 @pytest.mark.parametrize(

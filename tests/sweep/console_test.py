@@ -1,9 +1,9 @@
 import pytest
 
-from emergence import console
 from emergence.config import Cell
 from emergence.population import compilation
 from emergence.population.hardware import local_devices
+from emergence.sweep import console
 from emergence.sweep.estimate import Estimate
 from emergence.sweep.sweep import Progress
 

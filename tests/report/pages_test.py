@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from emergence import report
-from emergence.analysis import compute, findings, pages
+from emergence.analysis import compute, findings
 from emergence.analysis.series import Options
+from emergence.report import pages
+from emergence.report.page import render_page
 from emergence.tables.score_table import Finding, Metric
 
 ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
@@ -258,6 +259,6 @@ def test_foreign_text_is_escaped_on_the_page(make_table):
     seed_meaning=HOSTILE,
     findings=[Finding("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
   )
-  page = report.render("t", "i", sections_of(compute.analyze(table, FEW)))
+  page = render_page("t", "i", sections_of(compute.analyze(table, FEW)))
   assert "<script" not in page
   assert "&lt;script&gt;" in page

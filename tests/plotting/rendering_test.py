@@ -1,7 +1,7 @@
 from etils import epath
 
-from emergence import drawing, rendering
-from emergence.drawing import Line
+from emergence.plotting import drawing, rendering
+from emergence.plotting.drawing import Line
 
 
 def test_a_figure_is_written_only_where_it_changes(tmp_path):

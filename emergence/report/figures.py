@@ -1,6 +1,6 @@
 """Figures of records: each a function of them.
 
-The style is that of `emergence.style`. Each function takes records as
+The style is that of `emergence.plotting.style`. Each function takes records as
 `emergence.storage.records.read` returns them, a test length to look at, and a
 threshold from which on a seed is drawn dark.
 """
@@ -13,13 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence import drawing, ridges
 from emergence.config import axes_of, axis_text
-from emergence.drawing import seed_lines
-from emergence.ridges import Ridge
+from emergence.plotting import drawing, ridges
+from emergence.plotting.drawing import seed_lines
+from emergence.plotting.ridges import Ridge
+from emergence.plotting.style import FAILED, OTHERS, SUCCEEDED, styled
 from emergence.statistics import success, summary
 from emergence.storage import records
-from emergence.style import FAILED, OTHERS, SUCCEEDED, styled
 
 if TYPE_CHECKING:
   import pandas as pd

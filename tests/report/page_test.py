@@ -8,8 +8,7 @@ import pytest
 from etils import epath
 from matplotlib.figure import Figure
 
-from emergence import report
-from emergence.report import Section, Table
+from emergence.report.page import Section, Table, render_page, write_page
 
 HOSTILE = '<script>alert("x")</script> & \'"><img src=x onerror=alert(1)>'
 
@@ -53,7 +52,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_has_each_part_once_and_closes_its_tags():
-  page = _Page(report.render("Title", "First.\n\nSecond.", make_sections()))
+  page = _Page(render_page("Title", "First.\n\nSecond.", make_sections()))
   assert page._open == []
   headings = [tag for tag, _ in page.tags if tag in ("h1", "h2")]
   assert headings == ["h1", "h2", "h2", "h2"]
@@ -71,7 +70,7 @@ def test_the_page_has_each_part_once_and_closes_its_tags():
 
 
 def test_nothing_outside_the_page_is_asked_for():
-  page = _Page(report.render("Title", "Text.", make_sections()))
+  page = _Page(render_page("Title", "Text.", make_sections()))
   for tag, attributes in page.tags:
     for name in ("src", "href"):
       if name in attributes:
@@ -90,7 +89,7 @@ def test_text_from_outside_stays_text():
     Table([HOSTILE], [[HOSTILE]]),
     HOSTILE,
   )
-  html = report.render(HOSTILE, HOSTILE, [section])
+  html = render_page(HOSTILE, HOSTILE, [section])
   page = _Page(html)
   # Heading, window title, introduction, link, heading, sentence, caveat,
   # point and its text, column, cell, code; the other two are descriptions.
@@ -106,16 +105,16 @@ def test_figures_are_written_beside_the_page_and_only_when_they_change(
   tmp_path,
 ):
   folder = epath.Path(tmp_path)
-  page = report.write(folder, "Title", "Text.", make_sections())
+  page = write_page(folder, "Title", "Text.", make_sections())
   assert page == folder / "report.html"
   files = {p for p in tmp_path.rglob("*") if p.is_file()}
   names = {str(p.relative_to(tmp_path)) for p in files}
   assert names == {"report.html", "figures/one.png", "figures/one.svg"}
   ElementTree.parse(tmp_path / "figures" / "one.svg")
   times = {p: p.stat().st_mtime_ns for p in files}
-  report.write(folder, "Title", "Text.", make_sections())
+  write_page(folder, "Title", "Text.", make_sections())
   assert times == {p: p.stat().st_mtime_ns for p in files}
-  report.write(folder, "Another title", "Text.", make_sections())
+  write_page(folder, "Another title", "Text.", make_sections())
   changed = {p.name for p in files if times[p] != p.stat().st_mtime_ns}
   assert changed == {"report.html"}
 
@@ -174,7 +173,7 @@ def assert_reads_well(browser, path: pathlib.Path) -> None:
 
 
 def test_a_browser_shows_a_page_on_a_phone_and_a_wide_screen(browser, tmp_path):
-  report.write(epath.Path(tmp_path), HOSTILE, "Text.", make_sections())
+  write_page(epath.Path(tmp_path), HOSTILE, "Text.", make_sections())
   assert_reads_well(browser, tmp_path / "report.html")
 
 
@@ -208,9 +207,10 @@ def test_a_browser_finds_what_is_wrong_with_a_page(
 
 
 def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
-  from emergence import sections, tables
-  from emergence.analysis import compute, findings, pages
+  from emergence import tables
+  from emergence.analysis import compute, findings
   from emergence.population import hardware
+  from emergence.report import pages, sections
   from emergence.sweep import backlog, sweep
 
   workdir = epath.Path(tmp_path)
@@ -220,7 +220,7 @@ def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
   sweep.run(tiny, workdir, work, devices)
   found = sections.read(workdir)
   analysis = compute.analyze(tables.read(workdir))
-  page = report.write(
+  page = write_page(
     workdir,
     sections.title(found),
     sections.introduction(found),
@@ -240,7 +240,7 @@ def test_a_large_figure_is_put_into_the_page_as_a_picture():
   for i in range(300):
     axes.plot(range(100), [(i * j) % 97 for j in range(100)])
   section = Section("one", "Large", "Many lines.", figure=figure)
-  html = report.render("t", "i", [section])
+  html = render_page("t", "i", [section])
   assert "data:image/png" in html
   assert 'class="wide"' in html
   assert len(html) < 3_000_000

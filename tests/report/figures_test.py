@@ -8,7 +8,8 @@ from etils import epath
 from matplotlib import image
 from matplotlib.colors import to_rgb
 
-from emergence import figures, rendering, style
+from emergence.plotting import rendering, style
+from emergence.report import figures
 
 STEPS, LENGTHS = (0, 50, 100), (10, 20)
 DRAWN = {

@@ -5,10 +5,10 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from emergence import drawing, rendering, ridges
-from emergence.drawing import Line
-from emergence.ridges import Ridge
-from emergence.style import styled
+from emergence.plotting import drawing, rendering, ridges
+from emergence.plotting.drawing import Line
+from emergence.plotting.ridges import Ridge
+from emergence.plotting.style import styled
 
 
 def panels(figure):

@@ -1,4 +1,4 @@
-"""Ridgelines: one density a population, in the style of `emergence.style`."""
+"""Ridgelines: one density a population, in one style."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence.drawing import MOST_COLUMNS, is_many
-from emergence.statistics import density, score_grid, success
-from emergence.style import (
+from emergence.plotting.drawing import MOST_COLUMNS, is_many
+from emergence.plotting.style import (
   COLUMN_WIDTH,
   FILL,
   LETTERS_PER_INCH,
@@ -19,6 +18,7 @@ from emergence.style import (
   literal,
   styled,
 )
+from emergence.statistics import density, score_grid, success
 
 # Steps of the golden ratio spread points evenly, and the same way every time.
 _GOLDEN = 0.6180339887498949

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence import report, sections
 from emergence.config import Cell, to_dict
 from emergence.population import hardware
 from emergence.population.population import Snapshot
+from emergence.report import sections
+from emergence.report.page import render_page
 from emergence.statistics import summary
 from emergence.storage import records
 from emergence.sweep import backlog, sweep
@@ -227,7 +228,7 @@ def test_a_directory_without_records_is_an_error(tiny, tmp_path):
 
 def render(workdir) -> str:
   found = sections.read(workdir)
-  return report.render(
+  return render_page(
     sections.title(found), sections.introduction(found), all_sections(found)
   )
 

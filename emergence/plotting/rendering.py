@@ -6,8 +6,8 @@ import matplotlib
 from etils import epath
 from matplotlib.figure import Figure
 
+from emergence.plotting.style import STYLE
 from emergence.storage.files import write_atomically
-from emergence.style import STYLE
 
 
 def save(figure: Figure, path: epath.Path) -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from emergence import rendering, ridges
-from emergence.ridges import Ridge
+from emergence.plotting import rendering, ridges
+from emergence.plotting.ridges import Ridge
 
 
 def test_a_ridge_tells_the_share_beyond_the_threshold():

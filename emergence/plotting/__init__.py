@@ -1,0 +1,1 @@
+"""The parts of figures, in one style, as bytes and files."""
