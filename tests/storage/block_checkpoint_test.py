@@ -107,7 +107,7 @@ def test_seeds_that_begin_again_with_others_are_warned_of(
   interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
   assert "again" not in caplog.text
   train(config, workdir, programs, seeds=[0, 1, 2])
-  assert f"to go on from {left}, ask for its seeds alone" in caplog.text
+  assert f"start from step 0: the checkpoint {left} is of other" in caplog.text
 
 
 def test_a_checkpoint_of_other_versions_is_gone_on_with_and_warned_of(
