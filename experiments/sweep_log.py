@@ -1,8 +1,10 @@
 """The log of a sweep: where it is, and what goes there and to stderr."""
 
 import contextlib
+import io
 import logging
 import logging.handlers
+import math
 import os
 import re
 import time
@@ -13,9 +15,10 @@ from typing import IO
 from etils import epath
 
 from emergence.population import processes
-from emergence.storage.files import is_remote
+from emergence.storage.files import is_refusal, is_remote
 from emergence.sweep import blocks
 
+_SECONDS_BETWEEN_UPLOADS = 60.0
 # When a run began whose log is in a bucket, and what tells it from others.
 _IN_BUCKET = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{8}-")
 
@@ -110,10 +113,38 @@ def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
     # Several may begin in one second, and one overwrites what is there.
     start = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
     path = workdir / "logs" / f"{start}-{name.removesuffix('.log')}.log"
-    return path.open("w", encoding="utf-8")
+    return _BucketLog(path)
   path = workdir / name if shard is None else workdir / "logs" / name
   path.parent.mkdir(parents=True, exist_ok=True)
   return path.open("a", encoding="utf-8")
+
+
+class _BucketLog(io.StringIO):
+  """A log in a bucket, which cannot append: written anew once a minute."""
+
+  def __init__(self, path: epath.Path):
+    super().__init__()
+    self._path = path
+    self._written = -math.inf
+
+  def flush(self) -> None:
+    if time.monotonic() - self._written < _SECONDS_BETWEEN_UPLOADS:
+      return
+    self._written = time.monotonic()
+    try:
+      self._upload()
+    except Exception as error:
+      # The next one may do better, and the last one says if none did.
+      if not isinstance(error, OSError) and not is_refusal(error):
+        raise
+
+  def close(self) -> None:
+    if not self.closed:
+      self._upload()
+    super().close()
+
+  def _upload(self) -> None:
+    self._path.write_bytes(self.getvalue().encode())
 
 
 class _Handler(logging.StreamHandler):

@@ -214,3 +214,28 @@ def test_shards_that_begin_at_once_have_logs_of_their_own(workdir):
   logs = list((workdir / "logs").iterdir())
   assert sorted(log.read_text() for log in logs) == ["a", "b"]
   assert all(log.name.endswith("-shard-1-of-4.log") for log in logs)
+
+
+def test_a_log_in_a_bucket_can_be_read_while_it_is_written(
+  workdir, bucket, monkeypatch
+):
+  with sweep_log.opened(workdir, "0/2") as file:
+    file.write("first\n")
+    file.flush()
+    assert sweep_log.last_lines(workdir) == {"shard-0-of-2": "first"}
+    file.write("second\n")
+    file.flush()  # Within a minute.
+    assert sweep_log.last_lines(workdir) == {"shard-0-of-2": "first"}
+    monkeypatch.setattr(sweep_log, "_SECONDS_BETWEEN_UPLOADS", 0.0)
+    with monkeypatch.context() as context:
+      context.setattr(bucket.file, "_upload_chunk", refuse)
+      file.flush()
+    file.write("third\n")
+    file.flush()
+    assert sweep_log.last_lines(workdir) == {"shard-0-of-2": "third"}
+    file.write("last\n")
+  assert sweep_log.last_lines(workdir) == {"shard-0-of-2": "last"}
+
+
+def refuse(*args, **kwargs):
+  raise OSError("no way to the bucket")
