@@ -103,7 +103,7 @@ def test_sweep_and_report_take_an_old_directory(workdir, tmp_path):
   make_older(workdir, "train.grad_clip", "min_token_log_prob")
   file = tmp_path / "config.py"
   file.write_text(
-    "import pathlib\nfrom emergence import records\n"
+    "import pathlib\nfrom emergence.storage import records\n"
     f"config = records.read_config({str(workdir)!r})\n"
   )
   before = [path.read_bytes() for path in records.files(workdir)]

@@ -274,7 +274,7 @@ def test_a_block_that_stays_locked_is_one_line_that_names_its_holder(
 ):
   path = workdir / "locks/count/width-8/depth-1/seeds-000000-000003.lock"
   path.parent.mkdir(parents=True)
-  impatient = "from emergence import locks\nlocks.WAIT_SECONDS = 3.0"
+  impatient = "from emergence.storage import locks\nlocks.WAIT_SECONDS = 3.0"
   with path.open("w") as file:
     file.write(written)
     file.flush()
