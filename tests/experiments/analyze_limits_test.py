@@ -19,6 +19,14 @@ def cpu_seconds_of_children() -> float:
   return usage.ru_utime + usage.ru_stime
 
 
+def cpu_seconds_of_this_machine() -> float:
+  """Of a fixed piece of work in numpy and in Python; how slow a core is."""
+  start = time.process_time()
+  np.sort(np.random.default_rng(0).random((50, 200_000)), axis=1)
+  assert sum(i for i in range(5_000_000)) > 0
+  return time.process_time() - start
+
+
 def peak_bytes(pid: int) -> int:
   """Most memory that a process has held so far; 0 where that is not told."""
   try:
@@ -88,7 +96,8 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   assert seconds / 2 < told <= seconds
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
-  # A minute on one core, however many processes share it.
-  assert used < 60
+  # A minute on one core, however many processes share it; longer where the core
+  # is slow: with 0.45 s in `cpu_seconds_of_this_machine`, it took 54 s.
+  assert used < max(60, 200 * cpu_seconds_of_this_machine())
   frame = pd.read_csv(tmp_path / "out" / "summary.csv")
   assert len(frame) == 24 * 4

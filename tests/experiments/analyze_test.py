@@ -210,5 +210,5 @@ def test_a_work_directory(tiny, tmp_path):
     cell = final[final["depth"] == row.scale]
     assert row.n_seeds == len(cell) == 8
     assert row.mean == pytest.approx(cell[row.metric].mean(), rel=1e-6)
-  assert content["condition"] == "test length 6, after 6 updates"
+  assert content["condition"] == "test length 6, after 6 steps"
   assert "shares the data stream" in content["seed_meaning"]
