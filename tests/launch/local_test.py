@@ -47,6 +47,8 @@ def start(*command, **environment) -> subprocess.Popen:
     text=True,
     cwd=ROOT,
     env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+    # Tests that nohup has started ignore it, and their children would too.
+    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
   )
 
 
