@@ -40,16 +40,18 @@ def tiny_file(write_config) -> pathlib.Path:
 
 
 def start(*command, **environment) -> subprocess.Popen:
-  return subprocess.Popen(
+  # Tests that nohup has started ignore it, and their children would too.
+  handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  process = subprocess.Popen(
     [sys.executable, *map(str, command)],
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
     cwd=ROOT,
     env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
-    # Tests that nohup has started ignore it, and their children would too.
-    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
   )
+  signal.signal(signal.SIGHUP, handler)
+  return process
 
 
 def run(module: str, *flags) -> tuple[int, str, str]:
