@@ -18,9 +18,9 @@ from absl import flags
 from etils import epath
 
 from emergence import tables
-from emergence.analysis import compute, findings, output, rows
+from emergence.analysis import output, questions
 from emergence.analysis.series import Options
-from emergence.report import pages
+from emergence.report import analysis_sections
 from emergence.report.page import write_page
 from emergence.tables import score_table
 from experiments import command
@@ -159,26 +159,25 @@ def main() -> None:
     conflicting_scores=_CONFLICTING_SCORES.value,
     conflicting_labels=_CONFLICTING_LABELS.value,
   )
-  rows.require_distinct_columns(table)
+  output.require_distinct_columns(table)
   was_read = time.monotonic()
-  analysis = compute.analyze(table, _options())
-  statements = findings.findings(analysis)
+  analysis = questions.analyze(table, _options())
   was_analyzed = time.monotonic()
   out = epath.Path(_OUT.value)
-  files = output.files(analysis, statements)
+  files = output.files(analysis)
   output.write_files(out, files)
   page = write_page(
     out,
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
     "When scale grows, does every run become a little better, or do more of"
     " them break through? What follows is computed from one score a run."
-    f"\n\n{pages.condition(analysis)}",
-    [*pages.sections(analysis, statements), pages.audit(analysis)],
+    f"\n\n{analysis_sections.condition(analysis)}",
+    [*analysis_sections.sections(analysis), analysis_sections.audit(analysis)],
   )
   for finding in table.findings:
     print(f"- {finding.sentence}")
-  for statement in pages.main_statements(analysis, statements):
-    print(f"- {statement.sentence}")
+  for _, finding in analysis_sections.main_findings(analysis):
+    print(f"- {finding.sentence}")
   print(
     f"read {was_read - start:.1f} s, analyzed {was_analyzed - was_read:.1f} s,"
     f" wrote {time.monotonic() - was_analyzed:.1f} s"

@@ -13,8 +13,8 @@ from absl import flags
 from etils import epath
 
 from emergence import tables
-from emergence.analysis import compute, findings, output, rows
-from emergence.report import pages, sections
+from emergence.analysis import output, questions
+from emergence.report import analysis_sections, sweep_sections
 from emergence.report.page import write_page
 from experiments import command
 
@@ -25,7 +25,7 @@ _JSON = flags.DEFINE_string(
   "json",
   None,
   "File to write the table of cells to, with the keys of"
-  " emergence.analysis.rows.SUMMARY_COLUMNS.",
+  " emergence.analysis.output.SUMMARY_COLUMNS.",
 )
 
 
@@ -35,26 +35,25 @@ def main() -> None:
   command.require_writable(_JSON.value)
   start = time.monotonic()
   workdir = epath.Path(_WORKDIR.value)
-  sweep = sections.read(workdir)
-  analysis = compute.analyze(tables.read(workdir))
-  statements = findings.findings(analysis)
-  output.write_files(workdir, output.files(analysis, statements))
+  sweep = sweep_sections.read(workdir)
+  analysis = questions.analyze(tables.read(workdir))
+  output.write_files(workdir, output.files(analysis))
   page = write_page(
     workdir,
-    sections.title(sweep),
-    sections.introduction(sweep),
+    sweep_sections.title(sweep),
+    sweep_sections.introduction(sweep),
     [
-      *sections.opening(sweep),
-      *pages.sections(analysis, statements),
-      *sections.closing(sweep),
-      pages.audit(analysis),
+      *sweep_sections.opening(sweep),
+      *analysis_sections.sections(analysis),
+      *sweep_sections.closing(sweep),
+      analysis_sections.audit(analysis),
     ],
   )
-  for statement in pages.main_statements(analysis, statements):
-    print(f"- {statement.sentence}")
+  for _, finding in analysis_sections.main_findings(analysis):
+    print(f"- {finding.sentence}")
   print(f"analyzed in {time.monotonic() - start:.1f} s")
   print(f"tables  {workdir}\nfigures {workdir / 'figures'}\nreport  {page}")
-  command.write_json(_JSON.value, rows.plain(rows.summary(analysis)))
+  command.write_json(_JSON.value, output.plain(output.summary(analysis)))
 
 
 if __name__ == "__main__":

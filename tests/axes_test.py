@@ -10,7 +10,7 @@ from etils import epath
 from emergence import config as config_lib
 from emergence import tables
 from emergence.config import Cell, Config, cell_config, override
-from emergence.report import figures, sections
+from emergence.report import figures, sweep_sections
 from emergence.statistics import summary
 from emergence.storage import records
 from tests.mains import run_sweep
@@ -205,7 +205,7 @@ def test_figures_and_sections_tell_cells_apart_by_what_varies(by_steps):
   titles = {axes.get_title(loc="left") for axes in figure.axes} - {""}
   assert "weight decay 0.1, steps 6" in titles
   assert len(titles) == 4
-  (cells,) = sections.opening(sections.read(workdir))
+  (cells,) = sweep_sections.opening(sweep_sections.read(workdir))
   assert cells.table.header[:4] == [
     "width",
     "depth",

@@ -1,8 +1,14 @@
 """Analyses of small tables, and the rows that they are of."""
 
+import io
+import json
 import math
+from types import SimpleNamespace
 
-from emergence.analysis import compute
+import numpy as np
+import pandas as pd
+
+from emergence.analysis import questions
 from emergence.analysis.series import Options
 from emergence.tables.score_table import Metric
 
@@ -26,16 +32,79 @@ def raw(series, analysis, column="score"):
   }
 
 
+def scales(series):
+  """What each question found about each scale of a series."""
+  answers, num = series.answers, len(series.populations)
+  successes = answers["success"] or [SimpleNamespace(success=None, given=None)]
+  columns = {
+    "population": series.populations,
+    "modality": answers["modality"].labels,
+    "mode_shares": answers["modality"].mode_shares,
+    "beyond": answers["modality"].beyond,
+    "bootstrap": answers["summaries"],
+    "success": [x.success for x in successes * (num // len(successes))],
+    "given": [x.given for x in successes * (num // len(successes))],
+    "survival": answers["threshold"] or [None] * num,
+    "item_noise": answers["items"],
+  }
+  return [
+    SimpleNamespace(**dict(zip(columns, values)))
+    for values in zip(*columns.values(), strict=True)
+  ]
+
+
 def each_scale(analysis):
   for series in analysis.series:
     scores, diverged = raw(series, analysis), raw(series, analysis, "diverged")
-    for scale in series.scales:
+    for scale in scales(series):
       at = scale.population.scale
       yield series, scale, scores[at].to_numpy(), diverged[at].to_numpy(bool)
 
 
 def analyze_one(make_table, metric, cells, options=FEW, **fields):
-  (found,) = compute.analyze(
+  (found,) = questions.analyze(
     make_table({("g", metric): cells}, **fields), options
   ).series
   return found
+
+
+def statements(analysis):
+  """All that is said of it."""
+  return [finding for _, finding in questions.findings(analysis)]
+
+
+def panels(figure):
+  return [axes for axes in figure.axes if axes.axison]
+
+
+def read_csv(content):
+  return pd.read_csv(io.BytesIO(content))
+
+
+def strict(content):
+  """JSON as the standard has it: without NaN and Infinity."""
+
+  def refuse(name):
+    raise AssertionError(f"{name} is no JSON")
+
+  return json.loads(content, parse_constant=refuse)
+
+
+def rounded(centres, num_items, num=200, sd=0.08):
+  """Normal scores of each scale, on the grid of its own number of items."""
+  rng = np.random.default_rng(0)
+  return [
+    np.clip(np.round(rng.normal(m, sd, num) * k) / k, 0, 1)
+    for m, k in zip(centres, num_items, strict=True)
+  ]
+
+
+def of(values, **counts):
+  """Scores with so many of each value, such as `of([.1, .9], low=3)`."""
+  return np.concatenate(
+    [np.full(n, v) for v, n in zip(values, counts.values())]
+  )
+
+
+def low_high(low, high):
+  return of([0.05, 0.85], low=low, high=high)

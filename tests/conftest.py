@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from etils import epath
 
-from emergence.analysis import compute, findings, output
-from emergence.analysis.finding import Finding
+from emergence.analysis import output, questions
+from emergence.analysis.question import Finding
 from emergence.analysis.series import Analysis, Options
 from emergence.config import (
   Cell,
@@ -273,7 +273,7 @@ def two_groups() -> Analysis:
   options = Options(
     thresholds=(("nll", 1.0),), num_resamples=300, num_permutations=300
   )
-  analysis = compute.analyze(table, options)
+  analysis = questions.analyze(table, options)
   # To be compared with: the scores that count, those of runs that ended well.
   frame = table.frame
   frame = frame.assign(score=frame["score"].mask(frame["diverged"]))
@@ -283,7 +283,7 @@ def two_groups() -> Analysis:
 @pytest.fixture(scope="session")
 def said(two_groups) -> list[Finding]:
   """What is said of `two_groups`."""
-  return findings.findings(two_groups)
+  return [finding for _, finding in questions.findings(two_groups)]
 
 
 @pytest.fixture(scope="session")
@@ -309,7 +309,7 @@ def say():
     table = make_score_table(scores, **fields)
     return [
       f.sentence.split(": ", 1)[1]
-      for f in findings.findings(compute.analyze(table, options))
+      for _, f in questions.findings(questions.analyze(table, options))
       if kind in (None, f.kind)
     ]
 
@@ -319,7 +319,7 @@ def say():
 @pytest.fixture(scope="session")
 def written(two_groups, said) -> dict[str, bytes]:
   """What is written of `two_groups`, by file name."""
-  return output.files(two_groups, said)
+  return output.files(two_groups)
 
 
 @pytest.fixture

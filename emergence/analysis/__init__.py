@@ -1,6 +1,7 @@
 """From a table of per-seed scores to what can be said about it.
 
-`compute.analyze` computes the results that `series` holds, `rows` puts them in
-tables, `findings` says them in words, `output` makes files of both, `charts`
-draws them and `pages` makes them sections of the report.
+`series` holds the scores of a metric over scales. Each other file answers one
+`question` about them: it computes, fills columns of the tables, says what it
+found and draws it. `questions` lists and answers them all, `output` makes files
+of the answers.
 """

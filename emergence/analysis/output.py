@@ -1,27 +1,41 @@
 """The files that an analysis leaves: tables as CSV, all of it as JSON."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from etils import epath
 
-from emergence.analysis import rows
-from emergence.analysis.finding import Finding
-from emergence.analysis.series import Analysis
+from emergence.analysis.question import Rows
+from emergence.analysis.questions import QUESTIONS, findings
+from emergence.analysis.series import Analysis, Series
 from emergence.storage.files import write_atomically
+from emergence.tables.score_table import ScoreTable, quote
+
+# What the columns of summary.csv mean, in their order after the group columns.
+SUMMARY_COLUMNS = {
+  "scale": "the scale",
+  "scale_label": "its text in the source",
+  "metric": "the metric; all scores of the row are in its unit",
+} | {
+  name: meaning
+  for question in QUESTIONS
+  for name, meaning in question.columns.items()
+}
 
 
-def files(
-  analysis: Analysis, statements: Sequence[Finding]
-) -> dict[str, bytes]:
-  """Everything that is written about an analysis, by file name.
-
-  Args:
-    analysis: the analysis.
-    statements: what `findings.findings` says of it.
-  """
+def files(analysis: Analysis) -> dict[str, bytes]:
+  """Everything that is written about an analysis, by file name."""
   table = analysis.table
+  tables: dict[str, tuple[Sequence[str], list[dict[str, Any]]]] = {
+    "summary.csv": (tuple(SUMMARY_COLUMNS), summary(analysis))
+  }
+  for question in QUESTIONS:
+    for name, (columns, rows) in question.files.items():
+      tables[name] = (columns, _rows(analysis, rows))
+  num_tests = sum(len(series.populations) for series in analysis.series)
   content = {
     "condition": table.condition,
     "scale_name": table.scale_name,
@@ -29,24 +43,76 @@ def files(
     "metrics": [metric._asdict() for metric in table.metrics.values()],
     "seed_meaning": table.seed_meaning,
     "options": analysis.options._asdict(),
-    "family": f"all {analysis.family_size} cells × metrics of this table",
-    "family_size": analysis.family_size,
-    "columns": rows.SUMMARY_COLUMNS,
-    "findings": [statement._asdict() for statement in statements],
-    "series": rows.series_results(analysis),
-    "small_studies": rows.small_studies(analysis),
+    "family": f"all {num_tests} cells × metrics of this table",
+    "family_size": num_tests,
+    "columns": SUMMARY_COLUMNS,
+    "findings": [statement._asdict() for _, statement in findings(analysis)],
+    "series": [_entry(series) for series in analysis.series],
     "audit": [finding._asdict() for finding in table.findings],
-  }
-  found = {
-    "summary.csv": (rows.summary(analysis), tuple(rows.SUMMARY_COLUMNS)),
-    "trajectories.csv": (rows.trajectories(analysis), rows.TRAJECTORY_COLUMNS),
-    "distances.csv": (rows.distances(analysis), rows.DISTANCE_COLUMNS),
-    "paths.csv": (rows.paths(analysis), rows.PATH_COLUMNS),
-  }
+  } | {name: rows for name, (columns, rows) in tables.items() if not columns}
   return {
-    name: to_csv(lines, (*table.group_columns, *columns))
-    for name, (lines, columns) in found.items()
+    name: to_csv(rows, (*table.group_columns, *columns))
+    for name, (columns, rows) in tables.items()
+    if columns
   } | {"summary.json": to_json(content)}
+
+
+def summary(analysis: Analysis) -> list[dict[str, Any]]:
+  """A row a cell and metric, group columns first, then `SUMMARY_COLUMNS`."""
+  return _rows(analysis, _cells)
+
+
+def _cells(series: Series) -> Rows:
+  columns = [
+    question.cells(series) for question in QUESTIONS if question.columns
+  ]
+  for population, *found in zip(series.populations, *columns, strict=True):
+    row: dict[str, Any] = {
+      "scale": population.scale,
+      "scale_label": population.label,
+      "metric": series.metric.name,
+    }
+    for values in found:
+      row |= values
+    yield row
+
+
+def _rows(analysis: Analysis, rows: Any) -> list[dict[str, Any]]:
+  """Rows of all series as plain values, group columns first."""
+  return [
+    {name: _number(value) for name, value in (_group(series) | row).items()}
+    for series in analysis.series
+    for row in rows(series)
+  ]
+
+
+def _entry(series: Series) -> dict[str, Any]:
+  """What is found about a series as a whole."""
+  found = _group(series) | {
+    "metric": series.metric.name,
+    "unit": series.metric.unit,
+    "higher_is_better": series.metric.higher_is_better,
+  }
+  for question in QUESTIONS:
+    found |= question.entry(series)
+  return found
+
+
+def _group(series: Series) -> dict[str, Any]:
+  return dict(zip(series.group_columns, series.group, strict=True))
+
+
+def require_distinct_columns(table: ScoreTable) -> None:
+  """Raises ValueError where a group column has the name of a result's."""
+  taken = set(SUMMARY_COLUMNS).union(
+    *(columns for q in QUESTIONS for columns, _ in q.files.values())
+  )
+  for name in table.group_columns:
+    if name in taken:
+      raise ValueError(
+        f"--group_columns: {quote(name)} is a column of the results; rename"
+        " the column"
+      )
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
@@ -59,9 +125,30 @@ def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
 
 def to_json(content: Any) -> bytes:
   """As JSON; numbers that are not finite are null or the text `Infinity`."""
-  return (
-    json.dumps(rows.plain(content), indent=2, allow_nan=False) + "\n"
-  ).encode()
+  return (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
+
+
+def plain(value: Any) -> Any:
+  """Arrays, tuples and numpy scalars as what JSON can hold."""
+  if isinstance(value, Mapping):
+    return {str(key): plain(item) for key, item in value.items()}
+  if hasattr(value, "_asdict"):
+    return plain(value._asdict())
+  if isinstance(value, (list, tuple, np.ndarray)):
+    return [plain(item) for item in value]
+  value = _number(value)
+  if isinstance(value, float) and math.isinf(value):
+    return "Infinity" if value > 0 else "-Infinity"
+  return value
+
+
+def _number(value: Any) -> Any:
+  """A number as Python has it; None for NaN."""
+  if isinstance(value, np.generic):
+    value = value.item()
+  if isinstance(value, float) and math.isnan(value):
+    return None
+  return value
 
 
 def write_files(folder: epath.Path, files: Mapping[str, bytes]) -> None:

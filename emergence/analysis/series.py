@@ -1,34 +1,23 @@
-"""What an analysis is, as data: what was asked for, and what was found.
+"""What an analysis is about: the runs of one metric of one group, by scale.
 
-A *series* is one metric of one group over its scales. Success, trends and
-trajectories are about better and worse, so there a metric of which less is
-better has its sign flipped; everything else is in the metric's own unit.
+Success, trends and trajectories are about better and worse: there the scores of
+a metric in which lower is better change their sign. Everything else is in the
+metric's own unit.
 """
 
-from typing import NamedTuple
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from emergence.statistics import (
-  abruptness,
-  item_noise,
-  modality,
-  modes,
-  path,
-  resampling,
-  small_studies,
-  success,
-  transport,
-  trends,
-)
-from emergence.statistics.modality import Modality
-from emergence.statistics.success import (
-  MeanGivenSuccess,
-  SuccessAndDivergence,
-  SuccessBeyondAntimode,
-  Survival,
-)
-from emergence.tables.score_table import Metric, ScoreTable
+from emergence.analysis import words
+from emergence.statistics import modality, success
+from emergence.tables.score_table import Metric, ScoreTable, quote
+
+# Scores are stored in single precision, and some are rounded to three decimals.
+_OFF_GRID = 0.05
 
 
 class Options(NamedTuple):
@@ -61,11 +50,13 @@ class Population(NamedTuple):
 
   Attributes:
     scale: its number.
-    label: its text.
+    label: its text in the table.
     seeds: the seed of each run, S of them.
     scores_S: their scores, [S]; NaN where a run diverged, whatever score it
       has. Such runs fail, and are left out of all but the success probability.
     diverged_S: whether they diverged, [S].
+    support: the least and the largest score possible.
+    step: 1 / items where all scores are shares of that many items, else None.
     num_items: test items that a score is the mean of; NaN where unknown.
     item_variance: mean variance of a score over test items; NaN where unknown.
   """
@@ -75,6 +66,8 @@ class Population(NamedTuple):
   seeds: tuple
   scores_S: np.ndarray
   diverged_S: np.ndarray
+  support: tuple[float, float]
+  step: float | None
   num_items: float
   item_variance: float
 
@@ -82,120 +75,243 @@ class Population(NamedTuple):
   def finite_S(self) -> np.ndarray:
     return self.scores_S[np.isfinite(self.scores_S)]
 
-
-class Scale(NamedTuple):
-  """What is said of one population.
-
-  Attributes:
-    population: its runs.
-    modality: its label.
-    bootstrap: intervals over seeds, of better is more.
-    mode_shares: which cluster the mode is in; None without a finite score.
-    success: success probability; None without a threshold.
-    given: mean of successes; None without a threshold.
-    survival: success probability at every threshold; None without one.
-    beyond: success beyond the antimode, where the label is bimodal; else None.
-    item_noise: of scores from drawn items; None where it does not apply.
-  """
-
-  population: Population
-  modality: Modality
-  bootstrap: resampling.Bootstrap
-  mode_shares: modes.ModeShares | None
-  success: SuccessAndDivergence | None
-  given: MeanGivenSuccess | None
-  survival: Survival | None
-  beyond: SuccessBeyondAntimode | None
-  item_noise: item_noise.ItemNoise | None
-
-
-class Distances(NamedTuple):
-  """Between all pairs of N scales, of runs with a score.
-
-  Attributes:
-    w1_NN: Wasserstein-1 distances, [N, N].
-    w2_NN: Wasserstein-2 distances, [N, N].
-    test: permutation test of the latter.
-    parts: of the squared Wasserstein-2 distance, by pair of indices.
-    within_seed: whether scales were permuted within seeds.
-  """
-
-  w1_NN: np.ndarray
-  w2_NN: np.ndarray
-  test: transport.PermutationTest
-  parts: dict[tuple[int, int], transport.Parts]
-  within_seed: bool
+  @property
+  def name(self) -> str:
+    """Such as `2`, for sentences and figures."""
+    return words.short(self.label)
 
 
 class Series(NamedTuple):
-  """What is said of one metric of one group.
+  """One metric of one group over its scales, and what is found about it.
 
   Attributes:
     group: values of the table's group columns.
+    group_name: those that differ between groups, such as `width 16`; empty
+      where none do.
+    group_columns: names of the table's group columns.
+    axis: what the scales are of, such as `depth`.
     metric: the metric.
     threshold: of a success, in the metric's unit; None where it has none.
-    scales: the N scales, in order.
-    distances: between scales; None where a scale has no run with a score.
-    paths: of the scales between the first and the last; empty where there are
-      none, or where a scale has no run with a score.
-    seeds: seeds with a row at every scale, in order; rows of `trajectories`.
-    trajectories: of those seeds; None with fewer than two scales or no seed.
-    pairing: whether a seed index says anything over scales; likewise.
-    abruptness: of mode, mean and success probability; None without a threshold
-      or with fewer than two scales.
-    studies: by pair of neighbours, what small studies would have told.
-    first_detectable: index of the first scale with two detectable modes.
+    populations: the runs of each of its N scales, in order.
+    table: where the scores come from.
+    options: what was asked for.
+    answers: the result of each question, by its kind.
   """
 
   group: tuple
+  group_name: str
+  group_columns: tuple[str, ...]
+  axis: str
   metric: Metric
   threshold: float | None
-  scales: list[Scale]
-  distances: Distances | None
-  paths: list[path.Path]
-  seeds: tuple
-  trajectories: trends.Trajectories | None
-  pairing: trends.Pairing | None
-  abruptness: abruptness.Abruptness | None
-  studies: list[list[small_studies.SmallStudy]]
-  first_detectable: int | None
+  populations: list[Population]
+  table: ScoreTable
+  options: Options
+  answers: Mapping[str, Any] = {}
 
   @property
   def sign(self) -> float:
-    """What turns scores, thresholds and means of better is more into the unit
-    of the metric, and back."""
-    return sign_of(self.metric)
+    """What turns the sign of scores so that higher is better, and back."""
+    return 1.0 if self.metric.higher_is_better else -1.0
+
+  @property
+  def flipped_threshold(self) -> float | None:
+    """The threshold for scores of which higher is better."""
+    return None if self.threshold is None else self.sign * self.threshold
+
+  @property
+  def flipped_support(self) -> tuple[float, float]:
+    low, high = self.metric.low, self.metric.high
+    return (low, high) if self.sign > 0 else (-high, -low)
+
+  @property
+  def metric_name(self) -> str:
+    """Such as `exact match`."""
+    return words.short(self.metric.name.replace("_", " "))
+
+  @property
+  def axis_label(self) -> str:
+    """The metric with its unit, for the axis of a figure."""
+    unit = self.metric.unit
+    if unit.startswith("share") or not unit:
+      return self.metric_name
+    return f"{self.metric_name} ({unit})"
+
+  @property
+  def threshold_name(self) -> str:
+    """Such as `≥ 20%`; `≤ 1.5` where lower is better."""
+    assert self.threshold is not None
+    value = self.threshold
+    text = f"{100 * value:.4g}%" if self.is_share else f"{value:g}"
+    return f"{'≥' if self.metric.higher_is_better else '≤'} {text}"
+
+  @property
+  def is_share(self) -> bool:
+    return is_share(self.metric)
+
+  @property
+  def has_same_seeds(self) -> bool:
+    """Whether all scales have the same seeds."""
+    return len({p.seeds for p in self.populations}) == 1
+
+  @property
+  def has_scores(self) -> bool:
+    """Whether every scale has a run with a score."""
+    return all(p.finite_S.size for p in self.populations)
+
+  def better(self) -> list[np.ndarray]:
+    """Scores of each scale, of which higher is better; N arrays of [S]."""
+    return [self.sign * p.scores_S for p in self.populations]
+
+  def scale_name(self, population: Population) -> str:
+    """Such as `depth 2`."""
+    return f"{self.axis} {population.name}"
+
+  def at(self, populations: "list[Population]") -> str:
+    """Where some of the scales are, such as `at 2, 4`."""
+    if len(populations) == len(self.populations) > 1:
+      return f"at every {self.axis}"
+    if len(populations) > words.MOST_LISTED:
+      return f"at {len(populations)} of {len(self.populations)} scales"
+    return f"at {', '.join(p.name for p in populations)}"
 
 
 class Analysis(NamedTuple):
-  """What is said of a table.
+  """All that is found about a table.
 
   Attributes:
     table: the scores.
     options: what was asked for.
-    series: by group, then metric.
-    family_size: tests of modality that were corrected for together: all cells
-      × metrics of the table.
+    series: by group, then metric; each with its answers.
   """
 
   table: ScoreTable
   options: Options
   series: list[Series]
-  family_size: int
+
+  @property
+  def by_metric(self) -> dict[str, list[Series]]:
+    """The series of each metric, the first of the table first."""
+    found: dict[str, list[Series]] = {}
+    for series in self.series:
+      found.setdefault(series.metric.name, []).append(series)
+    return found
+
+  @property
+  def of_first_metric(self) -> list[Series]:
+    return next(iter(self.by_metric.values()))
+
+
+def series_of(table: ScoreTable, options: Options) -> list[Series]:
+  """The series of a table, without answers.
+
+  Raises:
+    ValueError: a threshold for a metric that the table lacks, or outside of the
+      scores that a metric can have.
+  """
+  _check_thresholds(table, options)
+  columns = list(table.group_columns)
+  frame: Any = table.frame
+  found = [
+    (tuple(group), table.metrics[name], rows)
+    for (*group, name), rows in frame.groupby([*columns, "metric"], sort=False)
+  ]
+  values = zip(*(group for group, _, _ in found), strict=True)
+  differs = [len(set(column)) > 1 for column in values]
+
+  @functools.cache
+  def group_name(group: tuple) -> str:
+    shown = zip(columns, group, differs, strict=True)
+    return ", ".join(
+      f"{words.short(column)} {words.short(value)}"
+      for column, value, is_shown in shown
+      if is_shown
+    )
+
+  return [
+    Series(
+      group=group,
+      group_name=group_name(group),
+      group_columns=tuple(columns),
+      axis=words.short(table.scale_name),
+      metric=metric,
+      threshold=threshold_of(metric, options),
+      populations=[
+        _population(metric, float(scale), cell)
+        for scale, cell in rows.groupby("scale")
+      ],
+      table=table,
+      options=options,
+    )
+    for group, metric, rows in found
+  ]
 
 
 def threshold_of(metric: Metric, options: Options) -> float | None:
-  """The least score of a success; the greatest where less is better."""
+  """The least score of a success; the greatest where lower is better."""
   named = dict(options.thresholds)
   if metric.name in named:
     return named[metric.name]
-  is_share = (metric.low, metric.high) == (0.0, 1.0)
   # The threshold is one for whole answers; most of their tokens are easy.
-  if is_share and metric.higher_is_better and "token" not in metric.unit:
+  if (
+    is_share(metric) and metric.higher_is_better and "token" not in metric.unit
+  ):
     return options.threshold
   return None
 
 
-def sign_of(metric: Metric) -> float:
-  """1 where more is better, −1 where less is."""
-  return 1.0 if metric.higher_is_better else -1.0
+def is_share(metric: Metric) -> bool:
+  return (metric.low, metric.high) == (0.0, 1.0)
+
+
+def _check_thresholds(table: ScoreTable, options: Options) -> None:
+  unknown = {name for name, _ in options.thresholds} - set(table.metrics)
+  if unknown:
+    raise ValueError(
+      f"--threshold: there is no metric {quote(sorted(unknown)[0])}; there are"
+      f" {', '.join(map(quote, table.metrics))}"
+    )
+  for metric in table.metrics.values():
+    threshold = threshold_of(metric, options)
+    if threshold is not None and not metric.low <= threshold <= metric.high:
+      raise ValueError(
+        f"--threshold: {threshold:g} is outside of [{metric.low:g},"
+        f" {metric.high:g}], where {quote(metric.name)} is once percents are"
+        " divided by 100"
+      )
+
+
+def _population(metric: Metric, scale: float, cell: Any) -> Population:
+  diverged_S = cell["diverged"].to_numpy(bool)
+  scores_S = np.where(diverged_S, math.nan, cell["score"].to_numpy(float))
+  item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
+  num_items = _one_value(cell["num_items"].to_numpy(float))
+  return Population(
+    scale=scale,
+    label=str(cell["scale_label"].iloc[0]),
+    seeds=tuple(cell["seed"]),
+    scores_S=scores_S,
+    diverged_S=diverged_S,
+    support=(metric.low, metric.high),
+    step=_grid_step(metric, scores_S, num_items),
+    num_items=num_items,
+    item_variance=float(item_variance.mean())
+    if item_variance.size
+    else math.nan,
+  )
+
+
+def _one_value(numbers: np.ndarray) -> float:
+  """The value of all of them, NaN if they differ."""
+  return float(numbers[0]) if (numbers == numbers[0]).all() else math.nan
+
+
+def _grid_step(
+  metric: Metric, scores_S: np.ndarray, num_items: float
+) -> float | None:
+  if not num_items >= 1 or not is_share(metric):
+    return None
+  counts_S = scores_S[np.isfinite(scores_S)] * num_items
+  if (np.abs(counts_S - np.round(counts_S)) > _OFF_GRID).any():
+    return None
+  return 1 / num_items

@@ -6,54 +6,19 @@ sections; the page itself does not change with them.
 
 import base64
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 from etils import epath
 from matplotlib.figure import Figure
 
+from emergence.analysis.question import Section
 from emergence.plotting import rendering, style
 from emergence.storage.files import write_atomically
 
 # In bytes. A page has a dozen figures and is to stay below 3 MB.
 _LARGEST_SVG = 250_000
 _PAGE_DPI = 130
-
-
-class Table(NamedTuple):
-  """A table of texts.
-
-  Attributes:
-    header: the names of the columns.
-    rows: one text a column each.
-  """
-
-  header: Sequence[str]
-  rows: Sequence[Sequence[str]]
-
-
-class Section(NamedTuple):
-  """A part of the page. All texts are plain: they are escaped.
-
-  Attributes:
-    name: of its anchor and of the files of its figure; letters and dashes.
-    title: its heading.
-    sentence: what it shows.
-    caveat: what it does not show.
-    figure: drawn in the style of `emergence.plotting.style`.
-    points: heading and text of each of a list of statements.
-    table: numbers.
-    code: preformatted text.
-  """
-
-  name: str
-  title: str
-  sentence: str
-  caveat: str = ""
-  figure: Figure | None = None
-  points: Sequence[tuple[str, str]] = ()
-  table: Table | None = None
-  code: str = ""
 
 
 def render_page(

@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 import math
 
@@ -6,20 +7,29 @@ import numpy as np
 import pandas as pd
 import pytest
 from etils import epath
+from scipy import stats
 
-from emergence.analysis import compute, findings, output, rows
-from emergence.analysis.series import Options
-from emergence.tables.score_table import Finding, Metric
+from emergence.analysis import (
+  output,
+  questions,
+)
+from emergence.tables.score_table import Finding
+from tests.computed import (
+  ACCURACY,
+  FEW,
+  NLL,
+  read_csv,
+  scales,
+  strict,
+)
 
-ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
-NLL = Metric("nll", 0.0, math.inf, "nats", False)
-FEW = Options(num_resamples=100, num_permutations=100)
-# What readers of summary.csv rely on, after the group columns.
 PROMISED = """n_seeds n_diverged mean median mode mode_stable success_threshold
 success_probability success_low success_high mean_given_success dip dip_p
 dip_p_adjusted modality antimode w2_to_previous w2_to_previous_null
 w2_to_previous_p w2_to_largest mean_low mean_high median_low median_high
 mean_given_success_low mean_given_success_high""".split()
+
+
 FILES = [
   "distances.csv",
   "paths.csv",
@@ -29,24 +39,11 @@ FILES = [
 ]
 
 
-def files_of(analysis):
-  return output.files(analysis, findings.findings(analysis))
-
-
-def strict(content):
-  """JSON as the standard has it: without NaN and Infinity."""
-
-  def refuse(name):
-    raise AssertionError(f"{name} is no JSON")
-
-  return json.loads(content, parse_constant=refuse)
-
-
 def test_every_file_is_there_and_the_summary_has_its_columns(written):
   assert sorted(written) == FILES
   header = list(pd.read_csv(io.BytesIO(written["summary.csv"])).columns)
   assert header[:4] == ["group", "scale", "scale_label", "metric"]
-  assert header == ["group", *rows.SUMMARY_COLUMNS]
+  assert header == ["group", *output.SUMMARY_COLUMNS]
   assert set(PROMISED) <= set(header)
   columns = strict(written["summary.json"])["columns"]
   assert list(columns) == header[1:]
@@ -63,10 +60,10 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   split = content["series"][0]
   assert (split["group"], split["metric"]) == ("split", "exact_match")
   assert split["higher_is_better"] is True
-  first = two_groups.series[0].first_detectable
+  first = two_groups.series[0].answers["modality"].first
   assert split["first_detectable_bimodal_scale"] == first + 1
   curve = split["survival"][3]
-  score_S = two_groups.series[0].scales[3].population.scores_S
+  score_S = scales(two_groups.series[0])[3].population.scores_S
   for threshold, share in zip(curve["threshold"], curve["probability"]):
     assert share == pytest.approx((score_S >= threshold - 1e-6).mean())
   half = math.sqrt(math.log(40) / 80)
@@ -99,7 +96,7 @@ def odd_tables(make_table):
 
 def test_no_number_that_is_none_becomes_text(make_table):
   for name, table in odd_tables(make_table):
-    files = files_of(compute.analyze(table, FEW))
+    files = output.files(questions.analyze(table, FEW))
     assert sorted(files) == FILES
     strict(files["summary.json"])
     for file in FILES:
@@ -113,19 +110,9 @@ def test_no_number_that_is_none_becomes_text(make_table):
 
 def test_tables_without_rows_have_their_columns(make_table, written):
   _, table = next(odd_tables(make_table))
-  empty = files_of(compute.analyze(table, FEW))
+  empty = output.files(questions.analyze(table, FEW))
   for file in ("distances.csv", "paths.csv", "trajectories.csv"):
     assert empty[file].splitlines() == written[file].splitlines()[:1]
-
-
-def test_infinite_breakthroughness_is_told_and_not_ranked(make_table):
-  tables = dict(odd_tables(make_table))
-  content = files_of(compute.analyze(tables["floor with a leap"], FEW))
-  frame = pd.read_csv(io.BytesIO(content["trajectories.csv"]))
-  assert np.isinf(frame["breakthroughness"]).all()
-  assert (frame["breakthroughness_rank"] == 0).all()
-  (found,) = strict(content["summary.json"])["series"]
-  assert found["trajectories"]["num_infinite"] == 9
 
 
 def test_foreign_text_and_the_audit_come_through_as_they_are(make_table):
@@ -134,7 +121,7 @@ def test_foreign_text_and_the_audit_come_through_as_they_are(make_table):
   table = make_table(
     {(hostile, ACCURACY): [[0.1, 0.2]]}, findings=[finding], condition=hostile
   )
-  content = files_of(compute.analyze(table, FEW))
+  content = output.files(questions.analyze(table, FEW))
   frame = pd.read_csv(io.BytesIO(content["summary.csv"]))
   assert frame["group"].tolist() == [hostile]
   found = strict(content["summary.json"])
@@ -154,3 +141,129 @@ def test_files_are_written_only_where_they_change(written, tmp_path):
   }
   assert changed == {"paths.csv"}
   assert (folder / "paths.csv").read_bytes() == b"other"
+
+
+def test_the_summary_is_what_the_raw_scores_say(written, two_groups):
+  frame = read_csv(written["summary.csv"])
+  assert len(frame) == 2 * 2 * 7
+  raw = two_groups.table.frame.groupby(["group", "metric", "scale"])
+  for row in frame.itertuples():
+    cell = raw.get_group((row.group, row.metric, row.scale))
+    score_S = cell["score"].to_numpy()
+    finite_S = score_S[np.isfinite(score_S)]
+    diverged_S = cell["diverged"].to_numpy(bool)
+    hit_S = score_S <= 1 if row.metric == "nll" else score_S >= 0.2
+    hit_S &= ~diverged_S
+    assert row.n_seeds == 40
+    assert row.n_diverged == diverged_S.sum()
+    assert row.mean == pytest.approx(finite_S.mean())
+    assert row.median == pytest.approx(np.median(finite_S))
+    assert row.success_threshold == (1.0 if row.metric == "nll" else 0.2)
+    assert row.success_probability == pytest.approx(hit_S.mean())
+    wilson = stats.binomtest(int(hit_S.sum()), 40).proportion_ci(
+      method="wilson"
+    )
+    assert row.success_low == pytest.approx(wilson.low, abs=1e-9)
+    assert row.success_high == pytest.approx(wilson.high)
+    assert row.success_probability_finite == pytest.approx(
+      hit_S.sum() / (~diverged_S).sum()
+    )
+    if hit_S.sum() >= 10:
+      assert row.mean_given_success == pytest.approx(score_S[hit_S].mean())
+      assert math.isnan(float(row.mean_given_success_reason or "nan"))
+    else:
+      assert math.isnan(row.mean_given_success)
+      assert "needs 10" in row.mean_given_success_reason
+    if row.modality == "bimodal":
+      shares = row.mode_share_below + row.mode_share_above
+      assert shares == pytest.approx(1)
+      assert finite_S.min() < row.antimode < finite_S.max()
+      low, high = (
+        row.success_beyond_antimode_low,
+        row.success_beyond_antimode_high,
+      )
+      assert low <= row.success_beyond_antimode <= high
+      better = finite_S < row.antimode
+      better = better if row.metric == "nll" else ~better
+      if not diverged_S.any():
+        assert row.success_beyond_antimode == pytest.approx(better.mean())
+    else:
+      assert math.isnan(row.success_beyond_antimode)
+
+
+def test_intervals_are_in_the_unit_of_the_metric_and_hold_their_value(written):
+  frame = read_csv(written["summary.csv"])
+  for name in ("mean", "median", "mean_given_success", "success"):
+    value = frame["success_probability" if name == "success" else name]
+    known = value.notna()
+    assert known.any()
+    low, high = frame[f"{name}_low"], frame[f"{name}_high"]
+    assert (low[known] <= value[known]).all()
+    assert (value[known] <= high[known]).all()
+    assert low[~known].isna().all()
+    assert high[~known].isna().all()
+  assert (frame["mean_low"] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["modality", "w2", "verdict", "linearity"])
+def test_a_group_may_not_be_named_like_a_result(make_table, name):
+  table = make_table({("g", ACCURACY): [[0.1]]})
+  output.require_distinct_columns(table)
+  taken = table._replace(
+    frame=table.frame.rename(columns={"group": name}), group_columns=(name,)
+  )
+  with pytest.raises(ValueError, match=f"'{name}' is a column of the results"):
+    output.require_distinct_columns(taken)
+
+
+def test_plain_takes_numpy_and_named_tuples_apart():
+  found = output.plain(
+    {
+      1: np.float32(0.5),
+      "a": np.array([1.0, np.nan, np.inf, -np.inf]),
+      "b": ACCURACY,
+      "c": (np.int64(3), np.bool_(True), None, "x"),
+    }
+  )
+  assert found == {
+    "1": 0.5,
+    "a": [1.0, None, "Infinity", "-Infinity"],
+    "b": {
+      "name": "exact_match",
+      "low": 0.0,
+      "high": 1.0,
+      "unit": "fraction",
+      "higher_is_better": True,
+    },
+    "c": [3, True, None, "x"],
+  }
+  assert type(found["c"][1]) is bool
+
+
+def test_both_orders_of_groups_and_metrics_are_those_of_the_table(written):
+  frame = read_csv(written["summary.csv"])
+  found = list(dict.fromkeys(zip(frame["group"], frame["metric"])))
+  assert found == list(
+    itertools.product(["split", "smooth"], ["exact_match", "nll"])
+  )
+
+
+def test_all_that_is_written_is_in_the_unit_of_the_metric(written, two_groups):
+  content = json.loads(written["summary.json"])
+  nll = [s for s in content["series"] if s["metric"] == "nll"]
+  assert len(nll) == 2
+  for entry in nll:
+    assert entry["abruptness"]["threshold"] == 1.0
+    for curve in entry["survival"]:
+      assert min(curve["threshold"]) >= 0
+  studies = [s for s in content["small_studies"] if s["metric"] == "nll"]
+  frame = two_groups.table.frame.query("metric == 'nll'")
+  means = frame.groupby(["group", "scale"])["score"].mean()
+  for study in studies:
+    assert study["threshold"] == 1.0
+    if study["statistic"] == "mean":
+      step = (
+        means[study["group"], study["scale_to"]]
+        - means[study["group"], study["scale_from"]]
+      )
+      assert study["difference"] == pytest.approx(step)

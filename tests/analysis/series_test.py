@@ -3,12 +3,43 @@ import math
 import numpy as np
 import pytest
 
+from emergence.analysis import questions
 from emergence.analysis import series as series_lib
 from emergence.analysis.series import Options, Population
 from emergence.tables.score_table import Metric
+from tests.computed import ACCURACY, FEW, NLL, analyze_one, each_scale, scales
 
-ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
-NLL = Metric("nll", 0.0, math.inf, "nats", False)
+
+def test_a_population_is_the_rows_of_its_cell(two_groups):
+  for _, scale, score_S, diverged_S in each_scale(two_groups):
+    np.testing.assert_array_equal(scale.population.scores_S, score_S)
+    np.testing.assert_array_equal(scale.population.diverged_S, diverged_S)
+    np.testing.assert_array_equal(
+      scale.population.finite_S, score_S[~np.isnan(score_S)]
+    )
+  groups = [(s.group, s.metric.name) for s in two_groups.series]
+  assert groups == [
+    (("split",), "exact_match"),
+    (("split",), "nll"),
+    (("smooth",), "exact_match"),
+    (("smooth",), "nll"),
+  ]
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (
+      {"thresholds": (("<b>", 0.5),)},
+      "no metric '<b>'; there are 'exact_match'",
+    ),
+    ({"threshold": 20.0}, r"20 is outside of \[0, 1\]"),
+    ({"thresholds": (("exact_match", -0.1),)}, r"-0.1 is outside of \[0, 1\]"),
+  ],
+)
+def test_a_threshold_that_cannot_be_is_refused(make_table, options, message):
+  with pytest.raises(ValueError, match=message):
+    analyze_one(make_table, ACCURACY, [[0.1, 0.2]], FEW._replace(**options))
 
 
 def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
@@ -30,12 +61,48 @@ def test_finite_scores_are_those_of_the_runs_that_have_one():
   scores_S = np.array([0.5, math.nan, 0.25, math.inf])
   diverged_S = np.array([False, True, False, False])
   population = Population(
-    1.0, "1", (3, 1, 2, 0), scores_S, diverged_S, math.nan, math.nan
+    scale=1.0,
+    label="1",
+    seeds=(3, 1, 2, 0),
+    scores_S=scores_S,
+    diverged_S=diverged_S,
+    support=(0.0, 1.0),
+    step=None,
+    num_items=math.nan,
+    item_variance=math.nan,
   )
   assert population.finite_S.tolist() == [0.5, 0.25]
 
 
 def test_the_sign_takes_better_is_more_into_the_unit_and_back(two_groups):
   for series in two_groups.series:
-    mean = series.sign * series.scales[0].bootstrap.mean.value
-    assert mean == pytest.approx(series.scales[0].population.finite_S.mean())
+    mean = series.sign * scales(series)[0].bootstrap.mean.value
+    assert mean == pytest.approx(scales(series)[0].population.finite_S.mean())
+
+
+def test_a_group_has_the_name_of_what_differs_cut_where_it_is_long(make_table):
+  scores = {("x" * 500, ACCURACY): [[0.1]], ("$x$", ACCURACY): [[0.2]]}
+  analysis = questions.analyze(make_table(scores), FEW)
+  names = {s.group_name for s in analysis.series}
+  assert names == {f"group {'x' * 59}…", "group $x$"}
+  analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
+  assert analysis.series[0].group_name == ""
+
+
+def test_places_are_listed_up_to_a_dozen_and_counted_beyond(make_table):
+  cells = [[0.1]] * 20
+  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
+  (series,) = analysis.series
+  for num, text in (
+    (1, "at 1"),
+    (12, f"at {', '.join(map(str, range(1, 13)))}"),
+    (13, "at 13 of 20 scales"),
+    (20, "at every size"),
+  ):
+    assert series.at(series.populations[:num]) == text
+
+
+def test_places_of_a_single_scale_are_not_all_of_them(make_table):
+  analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
+  (series,) = analysis.series
+  assert series.at(series.populations) == "at 1"

@@ -1,39 +1,6 @@
 import pytest
 
-from emergence.analysis import compute, words
-from emergence.analysis.series import Options
-from emergence.tables.score_table import Metric
-
-ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
-FEW = Options(num_resamples=100, num_permutations=100)
-
-
-def test_a_group_has_the_name_of_what_differs_cut_where_it_is_long(make_table):
-  scores = {("x" * 500, ACCURACY): [[0.1]], ("$x$", ACCURACY): [[0.2]]}
-  analysis = compute.analyze(make_table(scores), FEW)
-  names = {words.group_name(analysis, s) for s in analysis.series}
-  assert names == {f"group {'x' * 59}…", "group $x$"}
-  analysis = compute.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  assert words.group_name(analysis, analysis.series[0]) == ""
-
-
-def test_places_are_listed_up_to_a_dozen_and_counted_beyond(make_table):
-  cells = [[0.1]] * 20
-  analysis = compute.analyze(make_table({("g", ACCURACY): cells}), FEW)
-  (series,) = analysis.series
-  for num, text in (
-    (1, "at 1"),
-    (12, f"at {', '.join(map(str, range(1, 13)))}"),
-    (13, "at 13 of 20 scales"),
-    (20, "at every size"),
-  ):
-    assert words.at(analysis, series, series.scales[:num]) == text
-
-
-def test_places_of_a_single_scale_are_not_all_of_them(make_table):
-  analysis = compute.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  (series,) = analysis.series
-  assert words.at(analysis, series, series.scales) == "at 1"
+from emergence.analysis import words
 
 
 @pytest.mark.parametrize(

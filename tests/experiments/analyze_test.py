@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from emergence.analysis import rows
+from emergence.analysis import output
 from emergence.config import Cell
 from tests.analyses import analyze
 
@@ -72,7 +72,7 @@ def csv_run(scores, tmp_path_factory):
 def test_foreign_names_percent_and_losses_are_understood(csv_run, scores):
   _, content = csv_run
   frame = content["summary"]
-  assert list(frame.columns) == ["family", *rows.SUMMARY_COLUMNS]
+  assert list(frame.columns) == ["family", *output.SUMMARY_COLUMNS]
   assert len(frame) == 2 * 6 * 2
   assert frame["scale"].unique().tolist() == [1e6 * 2**n for n in range(6)]
   cells = scores.groupby(["family", "params"])
@@ -203,7 +203,7 @@ def test_a_work_directory(tiny, tmp_path):
   content = analyze(workdir, tmp_path / "out")
   assert snapshot(workdir) == before
   frame = content["summary"]
-  assert list(frame.columns) == ["task", "width", *rows.SUMMARY_COLUMNS]
+  assert list(frame.columns) == ["task", "width", *output.SUMMARY_COLUMNS]
   records = pd.read_parquet(workdir / "records")
   final = records.query("step == 6 and test_length == 6")
   for row in frame.itertuples():

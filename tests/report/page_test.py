@@ -8,7 +8,8 @@ import pytest
 from etils import epath
 from matplotlib.figure import Figure
 
-from emergence.report.page import Section, Table, render_page, write_page
+from emergence.analysis.question import Section, Table
+from emergence.report.page import render_page, write_page
 
 HOSTILE = '<script>alert("x")</script> & \'"><img src=x onerror=alert(1)>'
 
@@ -208,9 +209,9 @@ def test_a_browser_finds_what_is_wrong_with_a_page(
 
 def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
   from emergence import tables
-  from emergence.analysis import compute, findings
+  from emergence.analysis import questions
   from emergence.population import hardware
-  from emergence.report import pages, sections
+  from emergence.report import analysis_sections, sweep_sections
   from emergence.sweep import backlog, sweep
 
   workdir = epath.Path(tmp_path)
@@ -218,17 +219,17 @@ def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
   sweep.prepare(tiny, workdir, devices)
   work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
   sweep.run(tiny, workdir, work, devices)
-  found = sections.read(workdir)
-  analysis = compute.analyze(tables.read(workdir))
+  found = sweep_sections.read(workdir)
+  analysis = questions.analyze(tables.read(workdir))
   page = write_page(
     workdir,
-    sections.title(found),
-    sections.introduction(found),
+    sweep_sections.title(found),
+    sweep_sections.introduction(found),
     [
-      *sections.opening(found),
-      *pages.sections(analysis, findings.findings(analysis)),
-      *sections.closing(found),
-      pages.audit(analysis),
+      *sweep_sections.opening(found),
+      *analysis_sections.sections(analysis),
+      *sweep_sections.closing(found),
+      analysis_sections.audit(analysis),
     ],
   )
   assert_reads_well(browser, tmp_path / page.name)

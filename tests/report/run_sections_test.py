@@ -3,7 +3,7 @@ import json
 import pytest
 
 from emergence.config import from_dict
-from emergence.report import sections
+from emergence.report import sweep_sections
 from emergence.sweep.budget import Run
 
 
@@ -13,7 +13,7 @@ def run(seeds, train, other=0.0) -> Run:
 
 
 def test_the_time_of_all_runs_is_added_up_by_phase():
-  section = sections.time([run(4, 30.0), run(2, 30.0, 20.0)], 6)
+  section = sweep_sections.time([run(4, 30.0), run(2, 30.0, 20.0)], 6)
   assert section.sentence == (
     "2 runs add up to 1:20 min. 10 seed-steps per second of training, of seeds"
     " that were finished."
@@ -31,12 +31,12 @@ def test_the_time_of_all_runs_is_added_up_by_phase():
   ],
 )
 def test_models_that_no_run_accounts_for_are_told(recorded, words):
-  assert words in sections.time([run(4, 30.0)], recorded).sentence
-  assert words not in sections.time([run(4, 30.0)], 4).sentence
+  assert words in sweep_sections.time([run(4, 30.0)], recorded).sentence
+  assert words not in sweep_sections.time([run(4, 30.0)], 4).sentence
 
 
 def test_runs_without_a_time_are_no_division_by_zero():
-  section = sections.time([run(0, 0.0)], 0)
+  section = sweep_sections.time([run(0, 0.0)], 0)
   assert section.sentence == "1 run took 0 s."
   assert {row[2] for row in section.table.rows} == {"0.0%"}
 
@@ -45,8 +45,8 @@ def test_settings_in_which_records_differ_are_named():
   here = {"device_kind": "cpu", "git_commit": f"{'0' * 40}-dirty"}
   there = here | {"device_kind": "H100"}
   one, two = (
-    sections.machine([here, here]),
-    sections.machine([here, there]),
+    sweep_sections.machine([here, here]),
+    sweep_sections.machine([here, there]),
   )
   assert one.sentence.startswith("All records come from one kind of device")
   assert two.sentence == "The records come from different settings of: device."
@@ -57,5 +57,5 @@ def test_settings_in_which_records_differ_are_named():
 
 
 def test_the_config_is_shown_whole(tiny):
-  shown = json.loads(sections.setting(tiny).code)
+  shown = json.loads(sweep_sections.setting(tiny).code)
   assert from_dict(shown) == tiny

@@ -10,11 +10,11 @@ from absl import flags
 from etils import epath
 
 from emergence import tables
-from emergence.analysis import compute, output
+from emergence.analysis import output, questions
 from emergence.analysis.series import Options
 from emergence.config import Cell
 from emergence.population import hardware
-from emergence.report import sections
+from emergence.report import sweep_sections
 from emergence.report.page import write_page
 from emergence.storage import block_checkpoint, checkpoint, records
 from emergence.storage.files import is_remote, see_others, write_atomically
@@ -145,14 +145,14 @@ def test_what_others_write_is_seen_if_asked_for(workdir, bucket):
 def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
   train(config, programs, workdir)
   bucket.new_machine()
-  found = sections.read(workdir)
+  found = sweep_sections.read(workdir)
   assert [run.seeds for run in found.runs] == [8]
   options = Options(num_resamples=50, num_permutations=50)
-  analysis = compute.analyze(tables.read(workdir), options)
-  output.write_files(workdir, output.files(analysis, []))
+  analysis = questions.analyze(tables.read(workdir), options)
+  output.write_files(workdir, output.files(analysis))
 
   def write():
-    parts = [*sections.opening(found), *sections.closing(found)]
+    parts = [*sweep_sections.opening(found), *sweep_sections.closing(found)]
     return write_page(workdir, "title", "text", parts)
 
   page = write()

@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from emergence.analysis import compute, findings
+from emergence.analysis import questions
 from emergence.analysis.series import Options
-from emergence.report import pages
+from emergence.report import analysis_sections
 from emergence.report.page import render_page
 from emergence.tables.score_table import Finding, Metric
+from tests.computed import scales
 
 ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
 NLL = Metric("nll", 0.0, math.inf, "nats", False)
@@ -18,8 +19,10 @@ HOSTILE = '<script>alert("x")</script> $x$'
 
 
 def sections_of(analysis):
-  statements = findings.findings(analysis)
-  return [*pages.sections(analysis, statements), pages.audit(analysis)]
+  return [
+    *analysis_sections.sections(analysis),
+    analysis_sections.audit(analysis),
+  ]
 
 
 def texts(section):
@@ -43,14 +46,14 @@ def found(two_groups):
 def test_sections_come_in_the_order_of_questions(found):
   assert list(found) == [
     "findings",
-    "modality",
-    "distribution-exact-match",
     "summaries",
-    "thresholds",
+    "distribution-exact-match",
+    "distribution-nll",
+    "modality",
     "distances",
     "paths",
     "trajectories",
-    "distribution-nll",
+    "thresholds",
     "audit",
   ]
   for name in ("distribution-nll", "summaries", "thresholds", "trajectories"):
@@ -73,10 +76,9 @@ def test_names_are_anchors_and_texts_are_sentences(found):
 def test_findings_are_those_of_the_first_metric_and_the_modality_of_others(
   found, two_groups
 ):
-  statements = findings.findings(two_groups)
   expected = [
     f.sentence
-    for f in statements
+    for _, f in questions.findings(two_groups)
     if f.metric in ("", "exact_match") or f.kind == "modality"
   ]
   shown = [text for _, text in found["findings"].points]
@@ -97,7 +99,7 @@ def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
   assert len(table.rows) == 28
   rows = iter(table.rows)
   for series in two_groups.series:
-    for n, scale in enumerate(series.scales):
+    for n, scale in enumerate(scales(series)):
       row = dict(zip(table.header, next(rows)))
       label = scale.modality
       assert row["group"] == f"group {series.group[0]}"
@@ -122,7 +124,7 @@ def test_the_share_of_each_label_stands_over_the_ridges(found, two_groups):
     scale.modality.label
     for series in two_groups.series
     if series.metric.name == "exact_match"
-    for scale in series.scales
+    for scale in scales(series)
   ]
   for label in set(labels):
     assert f"{labels.count(label)} {label}" in (
@@ -160,7 +162,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
     {("g", ACCURACY): [rng.random(9) for _ in range(3)]},
     seed_meaning="A seed index shares the data.",
   )
-  section = by_name(sections_of(compute.analyze(table, FEW)))["trajectories"]
+  section = by_name(sections_of(questions.analyze(table, FEW)))["trajectories"]
   assert section.caveat.startswith("A seed index shares the data. Each point")
   assert "With 3 scales: shown, not ranked" in section.sentence
   assert re.search(r"exact match: p = [\d.]+\.$", section.sentence)
@@ -169,7 +171,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
 def test_groups_are_no_column_where_there_is_one(make_table):
   rng = np.random.default_rng(1)
   table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
-  found = by_name(sections_of(compute.analyze(table, FEW)))
+  found = by_name(sections_of(questions.analyze(table, FEW)))
   assert found["modality"].table.header[0] == "metric"
   assert found["paths"].table.header[0] == "size"
   assert found["findings"].sentence.endswith(
@@ -181,12 +183,12 @@ def test_groups_are_no_column_where_there_is_one(make_table):
 
 def test_one_scale_has_no_section_about_scaling(make_table):
   table = make_table({("g", ACCURACY): [np.random.default_rng(2).random(9)]})
-  found = by_name(sections_of(compute.analyze(table, FEW)))
+  found = by_name(sections_of(questions.analyze(table, FEW)))
   assert list(found) == [
     "findings",
-    "modality",
-    "distribution-exact-match",
     "summaries",
+    "distribution-exact-match",
+    "modality",
     "thresholds",
     "audit",
   ]
@@ -201,7 +203,7 @@ def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
     Finding("score_unit", "Taken as fraction.", []),
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, findings=odd)
-  section = pages.audit(compute.analyze(table, FEW))
+  section = analysis_sections.audit(questions.analyze(table, FEW))
   assert section.sentence.startswith("2 scores. All of it is of group g,")
   assert [list(row) for row in section.table.rows] == [
     ["missing", f"Some are missing {HOSTILE}.", "100"],
@@ -222,7 +224,7 @@ def test_names_of_sections_differ_whatever_metrics_are_called(
     ("g", ACCURACY._replace(name=first)): [rng.random(9)],
     ("g", NLL._replace(name=second)): [rng.random(9)],
   }
-  found = sections_of(compute.analyze(make_table(scores), FEW))
+  found = sections_of(questions.analyze(make_table(scores), FEW))
   names = [section.name for section in found]
   assert len(set(names)) == len(names)
   assert sum(name.startswith("distribution-") for name in names) == 2
@@ -240,7 +242,7 @@ def test_odd_data_says_nan_nowhere(make_table):
     {("g", NLL): [[3.0, 3.0], [2.0, 2.0], [1.0, 1.0]]},
   ]
   for scores in tables:
-    for section in sections_of(compute.analyze(make_table(scores), FEW)):
+    for section in sections_of(questions.analyze(make_table(scores), FEW)):
       for text in texts(section):
         assert not re.search(r"\b(nan|inf|None)\b", text), text
 
@@ -259,6 +261,6 @@ def test_foreign_text_is_escaped_on_the_page(make_table):
     seed_meaning=HOSTILE,
     findings=[Finding("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
   )
-  page = render_page("t", "i", sections_of(compute.analyze(table, FEW)))
+  page = render_page("t", "i", sections_of(questions.analyze(table, FEW)))
   assert "<script" not in page
   assert "&lt;script&gt;" in page

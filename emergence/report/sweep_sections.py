@@ -12,10 +12,10 @@ from etils import epath
 from scipy import stats
 
 from emergence import config as config_lib
+from emergence.analysis.question import Section, Table
 from emergence.analysis.words import count
 from emergence.config import Config, axes_of, axis_text, to_dict
 from emergence.report import figures
-from emergence.report.page import Section, Table
 from emergence.statistics import success, summary
 from emergence.storage import records
 from emergence.sweep import budget, console

@@ -12,7 +12,7 @@ from etils import epath
 from emergence.config import Cell, to_dict
 from emergence.population import hardware
 from emergence.population.population import Snapshot
-from emergence.report import sections
+from emergence.report import sweep_sections
 from emergence.report.page import render_page
 from emergence.statistics import summary
 from emergence.storage import records
@@ -59,19 +59,19 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
 
 
 def all_sections(found):
-  return [*sections.opening(found), *sections.closing(found)]
+  return [*sweep_sections.opening(found), *sweep_sections.closing(found)]
 
 
 def texts(workdir) -> dict[str, str]:
-  found = sections.read(workdir)
+  found = sweep_sections.read(workdir)
   parts = {s.name: s.sentence for s in all_sections(found)}
-  return parts | {"introduction": sections.introduction(found)}
+  return parts | {"introduction": sweep_sections.introduction(found)}
 
 
 def test_every_section_has_words_for_what_it_shows_and_what_it_does_not(
   workdir,
 ):
-  parts = all_sections(sections.read(workdir))
+  parts = all_sections(sweep_sections.read(workdir))
   assert len({s.name for s in parts}) == len(parts)
   for section in parts:
     assert re.fullmatch(r"[a-z-]+", section.name)
@@ -164,7 +164,7 @@ def test_one_seed_and_no_success_are_reported(tiny, workdir):
   ],
 )
 def test_what_a_seed_varies_is_said(tiny, workdir, design, words):
-  found = sections.read(workdir)
+  found = sweep_sections.read(workdir)
   seeds = dataclasses.replace(
     tiny.seeds,
     design=design,
@@ -172,12 +172,12 @@ def test_what_a_seed_varies_is_said(tiny, workdir, design, words):
     num_data=2 if design == "crossed" else 0,
   )
   found = found._replace(config=dataclasses.replace(tiny, seeds=seeds))
-  assert words in sections.introduction(found)
+  assert words in sweep_sections.introduction(found)
 
 
 def test_the_time_budget_is_that_of_the_runs(workdir):
   (section,) = [
-    s for s in all_sections(sections.read(workdir)) if s.name == "time"
+    s for s in all_sections(sweep_sections.read(workdir)) if s.name == "time"
   ]
   assert section.sentence.startswith("1 run took")
   shares = [float(row[2].rstrip("%")) for row in section.table.rows]
@@ -210,7 +210,7 @@ def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
       for width, score in [(8, 0.0), (16, 0.5)]
     ]
   )
-  found = sections.read(workdir)
+  found = sweep_sections.read(workdir)
   found = found._replace(frame=frame, rows=summary.summarize(frame, 6))
   parts = {s.name: s.sentence for s in all_sections(found)}
   assert "over the seeds of width 8, depth 1" in parts["length-curves"]
@@ -219,17 +219,19 @@ def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
 def test_a_directory_without_records_is_an_error(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
   with pytest.raises(ValueError, match="not a readable config"):
-    sections.read(workdir)
+    sweep_sections.read(workdir)
   content = {"config": to_dict(tiny)}
   (workdir / "config.json").write_text(json.dumps(content))
   with pytest.raises(ValueError, match="no records in"):
-    sections.read(workdir)
+    sweep_sections.read(workdir)
 
 
 def render(workdir) -> str:
-  found = sections.read(workdir)
+  found = sweep_sections.read(workdir)
   return render_page(
-    sections.title(found), sections.introduction(found), all_sections(found)
+    sweep_sections.title(found),
+    sweep_sections.introduction(found),
+    all_sections(found),
   )
 
 

@@ -1,0 +1,72 @@
+"""How much of what seeds differ in comes from the choice of test items."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from emergence.analysis import words
+from emergence.analysis.question import Finding, Question, finding
+from emergence.analysis.series import Population, Series
+from emergence.statistics import item_noise
+from emergence.statistics.item_noise import ItemNoise
+
+
+def compute(several: Sequence[Series]) -> list[list[ItemNoise | None]]:
+  """For each scale; None where items are no sample, or their number unknown."""
+  return [
+    [
+      None if series.table.items_enumerated else _item_noise(population)
+      for population in series.populations
+    ]
+    for series in several
+  ]
+
+
+def _item_noise(population: Population) -> ItemNoise | None:
+  finite_S = population.finite_S
+  if not math.isnan(population.item_variance) and finite_S.size > 1:
+    between = float(finite_S.var(ddof=1))
+    item = population.item_variance
+    share = item / between if between else math.nan
+    return ItemNoise(share, item, between, "")
+  if population.step is not None and population.num_items >= 2:
+    return item_noise.item_noise(population.scores_S, int(population.num_items))
+  return None
+
+
+def cells(series: Series) -> Iterator[dict[str, Any]]:
+  for found in series.answers["items"]:
+    yield {"item_noise_share": found and found.share}
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  shares = [
+    found.share
+    for found in series.answers["items"]
+    if found is not None and not math.isnan(found.share)
+  ]
+  if shares:
+    # An estimate of the part may pass the whole by chance.
+    middle = min(float(np.median(shares)), 1.0)
+    yield finding(
+      "items",
+      series,
+      f"test items drawn anew would make {words.percent(middle)} of the"
+      " variance between seeds (median over scales); intervals over seeds take"
+      " the items as given",
+      median_share=middle,
+    )
+
+
+QUESTION = Question(
+  "items",
+  "What the test items decide",
+  compute,
+  columns={
+    "item_noise_share": "share of the variance over seeds that drawn items make"
+  },
+  cells=cells,
+  findings=findings,
+)

@@ -1,0 +1,174 @@
+"""Whether mass moves between two groups of runs, or every run improves."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from emergence.analysis import words
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  Table,
+  finding,
+)
+from emergence.analysis.series import Analysis, Population, Series
+from emergence.statistics import path
+from emergence.statistics.path import Path
+
+_MOST_ROWS = 60
+
+
+def compute(several: Sequence[Series]) -> list[list[Path]]:
+  """Paths of the scales between the first and the last.
+
+  Empty where there are none, or where a scale has no run with a score.
+  """
+  return [
+    _paths(series) if len(series.populations) > 2 and series.has_scores else []
+    for series in several
+  ]
+
+
+def _paths(series: Series) -> list[Path]:
+  steps = [p.step for p in series.populations]
+  known = [step for step in steps if step is not None]
+  return path.compare_paths(
+    [p.finite_S for p in series.populations],
+    # Whatever lies on finer grids as well is spread over the coarsest.
+    max(known) if len(known) == len(steps) else None,
+    num_resamples=series.options.num_resamples,
+    seed=series.options.seed,
+  )
+
+
+def _paired(series: Series) -> list[tuple[Population, Path]]:
+  return list(zip(series.populations[1:], series.answers["path"], strict=False))
+
+
+def rows(series: Series) -> Iterator[dict[str, Any]]:
+  """A row a scale between the first and the last: which path it lies on."""
+  for population, found in _paired(series):
+    yield {
+      "metric": series.metric.name,
+      "scale": population.scale,
+      "verdict": found.verdict,
+      **_prefixed("mixture_", found.mixture._asdict()),
+      **_prefixed("displacement_", found.displacement._asdict()),
+      "difference": found.difference,
+      "difference_low": found.low,
+      "difference_high": found.high,
+      "difference_mixture_p": found.mixture_p,
+      "difference_displacement_p": found.displacement_p,
+      "reason": found.reason,
+    }
+
+
+def _prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+  return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """On which path each scale lies between the first and the last."""
+  if not series.answers["path"]:
+    return
+  verdicts: dict[str, list[Population]] = {}
+  for population, found in _paired(series):
+    verdicts.setdefault(found.verdict, []).append(population)
+  meanings = {
+    "mixture": "a mixture of both ends' distributions",
+    "displacement": "both ends' distributions joined quantile by quantile"
+    " (displacement)",
+    "neither": "neither path fits",
+    "undecided": "undecided",
+  }
+  between = len(series.populations) - 2
+  parts = []
+  for name, where in verdicts.items():
+    is_all = len(where) == between and between > 1
+    place = "all the way" if is_all else series.at(where)
+    parts.append(f"{meanings[name]} {place}")
+  text = (
+    f"on the way from {series.scale_name(series.populations[0])} to"
+    f" {series.populations[-1].name}: {'; '.join(parts)}"
+  )
+  # Likelihoods have an open end, and are what the others are compared with.
+  if math.isfinite(series.metric.high - series.metric.low):
+    text += (
+      ". A steep metric turns a smooth change into a mixture: compare with a"
+      " likelihood"
+      if "mixture" in verdicts
+      else ""
+    )
+  yield finding(
+    "path",
+    series,
+    text,
+    verdicts={name: len(where) for name, where in verdicts.items()},
+  )
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  several = [s for s in analysis.of_first_metric if s.answers["path"]]
+  if not several:
+    return
+  rows = [
+    [
+      series.group_name,
+      population.name,
+      found.verdict,
+      "–"
+      if math.isnan(found.mixture.share)
+      else words.signed(found.mixture.share),
+      f"{found.mixture.distance:.3g}",
+      f"{found.displacement.distance:.3g}",
+      found.reason,
+    ]
+    for series in several
+    for population, found in _paired(series)
+  ]
+  header = ["group", several[0].axis, "verdict", "share moved", "to mixture"]
+  header += ["to displacement", "evidence"]
+  if not any(series.group_name for series in several):
+    header, rows = header[1:], [row[1:] for row in rows]
+  sentence = (
+    "Each scale between the first and the last: is its distribution a mixture"
+    " of theirs, as if a share of runs changed over, or theirs joined quantile"
+    " by quantile (displacement), as if every run went a part of the way?"
+  )
+  if len(rows) > _MOST_ROWS:
+    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
+  yield Section(
+    "paths",
+    "Mass that moves, or runs that improve",
+    sentence,
+    "Both are about distributions: runs at two scales are different models. A"
+    " steep metric makes a mixture out of a smooth change of what runs can do:"
+    " paths.csv has the same for every metric, likelihoods included. Distances"
+    " to both paths are Wasserstein-2, in the unit of the scores.",
+    table=Table(header, rows[:_MOST_ROWS]),
+  )
+
+
+ROWS = (
+  "metric",
+  "scale",
+  "verdict",
+  *(f"mixture_{name}" for name in path.Fit._fields),
+  *(f"displacement_{name}" for name in path.Fit._fields),
+  "difference",
+  "difference_low",
+  "difference_high",
+  "difference_mixture_p",
+  "difference_displacement_p",
+  "reason",
+)
+
+QUESTION = Question(
+  "path",
+  "How one distribution becomes another",
+  compute,
+  files={"paths.csv": (ROWS, rows)},
+  findings=findings,
+  sections=sections,
+)

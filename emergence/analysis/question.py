@@ -1,0 +1,141 @@
+"""What one question of an analysis consists of, and what it may show.
+
+Each file beside this one that defines a `QUESTION` answers one: it computes,
+fills its columns, says what it found and draws it. `questions.py` lists them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from emergence.analysis.series import Analysis, Series
+
+
+class Finding(NamedTuple):
+  """One statement, with the numbers that it rests on.
+
+  Attributes:
+    kind: that of its question.
+    group: values of the table's group columns; empty for all.
+    metric: name of the metric; empty for all.
+    sentence: the statement.
+    numbers: what it rests on, by name.
+  """
+
+  kind: str
+  group: tuple
+  metric: str
+  sentence: str
+  numbers: dict[str, Any]
+
+
+class Table(NamedTuple):
+  """A table of texts.
+
+  Attributes:
+    header: the names of the columns.
+    rows: one text a column each.
+  """
+
+  header: Sequence[str]
+  rows: Sequence[Sequence[str]]
+
+
+class Section(NamedTuple):
+  """A part of a report. All texts are plain: the report escapes them.
+
+  Attributes:
+    name: of its anchor and of the files of its figure; letters and dashes.
+    title: its heading.
+    sentence: what it shows.
+    caveat: what it does not show.
+    figure: drawn in the style of `emergence.plotting.style`.
+    points: heading and text of each of a list of statements.
+    table: numbers.
+    code: preformatted text.
+  """
+
+  name: str
+  title: str
+  sentence: str
+  caveat: str = ""
+  figure: Figure | None = None
+  points: Sequence[tuple[str, str]] = ()
+  table: Table | None = None
+  code: str = ""
+
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+def _nothing(_: Any) -> tuple:
+  return ()
+
+
+def _no_entry(_: Any) -> dict[str, Any]:
+  return {}
+
+
+class Question(NamedTuple):
+  """One question, and all that answers it. Only the first three are required.
+
+  Numbers in rows and entries may be numpy's, NaN or infinite; the files write
+  them as CSV and JSON can hold them.
+
+  Attributes:
+    kind: its name in summary.json, and of its answer in `Series.answers`.
+    title: the heading of its findings.
+    compute: answers of all series, in their order; None where it has none.
+    columns: its columns in summary.csv, each with its meaning.
+    cells: values of those columns, for each scale of a series.
+    files: further tables, by file name: their columns, and the rows of a
+      series. Names without .csv become lists in summary.json.
+    entry: what summary.json has about a series as a whole.
+    findings: statements about a series.
+    overall: statements about more than one series.
+    sections: its sections of the report, with their figures.
+  """
+
+  kind: str
+  title: str
+  compute: Callable[[Sequence[Series]], Sequence[Any]]
+  columns: Mapping[str, str] = {}
+  cells: Callable[[Series], Rows] = _nothing
+  files: Mapping[str, tuple[Sequence[str], Callable[[Series], Rows]]] = {}
+  entry: Callable[[Series], Mapping[str, Any]] = _no_entry
+  findings: Callable[[Series], Iterable[Finding]] = _nothing
+  overall: Callable[[Analysis], Iterable[Finding]] = _nothing
+  sections: Callable[[Analysis], Iterable[Section]] = _nothing
+
+
+def finding(
+  kind: str, series: Series, sentence: str, **numbers: Any
+) -> Finding:
+  """A statement about one series, under its name.
+
+  Args:
+    kind: that of its question.
+    series: what it is about.
+    sentence: without its full stop.
+    **numbers: what it rests on.
+  """
+  name = series.metric_name
+  where = f"{series.group_name}, {name}" if series.group_name else name
+  return Finding(
+    kind, series.group, series.metric.name, f"{where}: {sentence}.", numbers
+  )
+
+
+def interval_columns(name: str, interval: Any, sign: float) -> dict[str, Any]:
+  """Columns `name`, `name_low` and `name_high`, in the metric's own unit.
+
+  Args:
+    name: of the first column.
+    interval: `value`, `low` and `high`, of which higher is better; or None.
+    sign: that of the series.
+  """
+  if interval is None:
+    return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+  low, high = sorted((sign * interval.low, sign * interval.high))
+  return {name: sign * interval.value, f"{name}_low": low, f"{name}_high": high}

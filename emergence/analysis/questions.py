@@ -1,0 +1,64 @@
+"""All questions of an analysis, in the order of the report, and their answers.
+
+A new question is a file beside this one that defines a `QUESTION`, and its name
+in the list below.
+"""
+
+import importlib
+
+from emergence.analysis.question import Finding, Question
+from emergence.analysis.series import Analysis, Options, series_of
+from emergence.tables.score_table import ScoreTable
+
+NAMES = (
+  "summaries",
+  "success",
+  "modality",
+  "metrics",
+  "distance",
+  "path",
+  "abruptness",
+  "trend",
+  "pairing",
+  "small_studies",
+  "threshold",
+  "items",
+  "divergence",
+)
+
+QUESTIONS: tuple[Question, ...] = tuple(
+  importlib.import_module(f"emergence.analysis.{name}").QUESTION
+  for name in NAMES
+)
+
+
+def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noqa: B008
+  """Answers all questions about a table.
+
+  Args:
+    table: as `emergence.tables.read` returns it.
+    options: threshold, resampling and level.
+
+  Raises:
+    ValueError: a threshold for a metric that the table lacks, or a score or
+      threshold that the metric's support does not hold.
+  """
+  several = series_of(table, options)
+  found = {question.kind: question.compute(several) for question in QUESTIONS}
+  answered = [
+    series._replace(answers={kind: found[kind][i] for kind in found})
+    for i, series in enumerate(several)
+  ]
+  return Analysis(table, options, answered)
+
+
+def findings(analysis: Analysis) -> list[tuple[Question, Finding]]:
+  """All statements with their questions, in the order of questions."""
+  return [
+    (question, statement)
+    for question in QUESTIONS
+    for statement in (
+      *(f for series in analysis.series for f in question.findings(series)),
+      *question.overall(analysis),
+    )
+  ]

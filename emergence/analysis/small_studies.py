@@ -1,0 +1,111 @@
+"""What a study of few seeds would have said about each step of the scale."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from emergence.analysis import words
+from emergence.analysis.question import Finding, Question, finding
+from emergence.analysis.series import Series
+from emergence.statistics import small_studies
+from emergence.statistics.small_studies import SmallStudy
+
+# Studies of up to ten seeds are drawn from the runs at hand: from fewer than
+# that they would say more about these runs than about such studies.
+_MIN_RUNS = 10
+
+_NAMES = {"mean": "mean", "success_probability": "success probability"}
+
+
+def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
+  """For each pair of neighbouring scales; empty without a threshold."""
+  return [
+    []
+    if series.flipped_threshold is None
+    else [
+      small_studies.small_studies(
+        a_S,
+        b_S,
+        threshold=series.flipped_threshold,
+        seed=series.options.seed,
+      )
+      for a_S, b_S in itertools.pairwise(series.better())
+    ]
+    for series in several
+  ]
+
+
+def rows(series: Series) -> Iterator[dict[str, Any]]:
+  """A row for each step between neighbours, statistic and number of seeds."""
+  steps = itertools.pairwise(series.populations)
+  for (a, b), studies in zip(
+    steps, series.answers["small_studies"], strict=False
+  ):
+    for study in studies:
+      yield {
+        "metric": series.metric.name,
+        "scale_from": a.scale,
+        "scale_to": b.scale,
+        **study._asdict(),
+        "threshold": series.threshold,
+        "difference": _difference(series, study),
+      }
+
+
+def _difference(series: Series, study: SmallStudy) -> float:
+  """In the metric's own unit."""
+  is_mean = study.statistic == "mean"
+  return study.difference * (series.sign if is_mean else 1)
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """The largest step, as studies of 1 and 3 seeds see it."""
+  i = _largest_step(series)
+  if i is None:
+    return
+  a, b = series.populations[i], series.populations[i + 1]
+  studies: list[SmallStudy] = series.answers["small_studies"][i]
+  parts = []
+  for statistic, name in _NAMES.items():
+    of_statistic = [s for s in studies if s.statistic == statistic]
+    seen = [
+      f"{words.percent(s.reversed)} of studies with"
+      f" {words.count(s.num_seeds, 'seed')} a scale reverse it and"
+      f" {words.percent(s.missed)} miss it by {s.margin:g} or more"
+      for s in of_statistic
+      if s.num_seeds in (1, 3) and not math.isnan(s.reversed)
+    ]
+    if seen:
+      step = words.signed(_difference(series, of_statistic[0]))
+      parts.append(f"the {name} changes by {step}: {', '.join(seen)}")
+  if parts:
+    yield finding(
+      "small_studies",
+      series,
+      f"between {series.scale_name(a)} and {b.name} {'; '.join(parts)}",
+      scale_from=a.scale,
+      scale_to=b.scale,
+      studies=[study._asdict() for study in studies],
+    )
+
+
+def _largest_step(series: Series) -> int | None:
+  sizes = [p.finite_S.size for p in series.populations]
+  largest, found = 0.0, None
+  for i, studies in enumerate(series.answers["small_studies"]):
+    # Success probabilities first: means may be in another unit.
+    steps = {s.statistic: abs(s.difference) for s in studies}
+    step = steps["success_probability"] or 1e-9 * steps.get("mean", 0.0)
+    if step > largest and min(sizes[i : i + 2]) >= _MIN_RUNS:
+      largest, found = step, i
+  return found
+
+
+QUESTION = Question(
+  "small_studies",
+  "What few seeds would have told",
+  compute,
+  files={"small_studies": ((), rows)},
+  findings=findings,
+)

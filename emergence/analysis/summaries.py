@@ -1,0 +1,196 @@
+"""What the mean, the median and the mode of the seeds are at each scale."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from emergence.analysis import words
+from emergence.analysis.question import (
+  Question,
+  Section,
+  interval_columns,
+)
+from emergence.analysis.series import Analysis, Population, Series
+from emergence.plotting import drawing
+from emergence.plotting.drawing import Line
+from emergence.statistics import resampling
+from emergence.statistics.resampling import Bootstrap
+
+Value = tuple[float, float, float]
+
+
+def compute(several: Sequence[Series]) -> list[list[Bootstrap]]:
+  """Bootstrap intervals over seeds at each scale, higher being better."""
+  return [_bootstraps(series) for series in several]
+
+
+def _bootstraps(series: Series) -> list[Bootstrap]:
+  better = series.better()
+  found: dict[int, Bootstrap] = {}
+  # Scales with equally many runs share their resamples.
+  for size in {scores_S.size for scores_S in better}:
+    where = [i for i, scores_S in enumerate(better) if scores_S.size == size]
+    of_size = resampling.bootstrap(
+      np.stack([better[i] for i in where]),
+      # Without a threshold nothing succeeds, and nothing is said of it.
+      math.inf
+      if series.flipped_threshold is None
+      else series.flipped_threshold,
+      series.flipped_support,
+      series.options.num_resamples,
+      seed=series.options.seed,
+    )
+    found |= dict(zip(where, of_size, strict=True))
+  return [found[i] for i in range(len(better))]
+
+
+def cells(series: Series) -> Iterator[dict[str, Any]]:
+  modality = series.answers["modality"]
+  for population, boot, label, shares in zip(
+    series.populations,
+    series.answers["summaries"],
+    modality.labels,
+    modality.mode_shares,
+    strict=True,
+  ):
+    shape = label.shape
+    yield {
+      "n_seeds": population.scores_S.size,
+      "n_diverged": int(population.diverged_S.sum()),
+      **interval_columns("mean", boot.mean, series.sign),
+      **interval_columns("median", boot.median, series.sign),
+      "mode": shape and shape.mode,
+      "mode_stable": shape and shape.mode_stable,
+      "mode_share_below": shares and shares.below,
+      "mode_share_above": shares and shares.above,
+    }
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  several = analysis.of_first_metric
+  jumps = [
+    f"{series.group_name or series.metric_name}: mode {found.mode:.2f}, mean"
+    f" {_two(found.mean)}, success probability {found.success_probability:.2f}"
+    for series in several
+    if (found := series.answers["abruptness"]) is not None
+    # Of two scales the largest step is the whole range.
+    and found.num_scales > 2
+    and not math.isnan(found.difference)
+  ]
+  sentence = "Summaries of the same seeds."
+  if jumps:
+    sentence = (
+      f"Largest step from one {several[0].axis} to the next, as a share of"
+      f" the range over all. {'; '.join(jumps[:6])}"
+      f"{'; …' if len(jumps) > 6 else '.'}"
+    )
+  yield Section(
+    "summaries",
+    "Summaries by scale",
+    sentence,
+    "Where seeds form two clusters, the mode jumps when the peak of one"
+    " outgrows that of the other, however slowly their share changes: the jump"
+    " itself is arithmetic. Bars are 95 % intervals over seeds; a mode has"
+    " none, and one that two peaks compete for is marked unstable in the table"
+    " of labels.",
+    figure=draw(several),
+  )
+
+
+def draw(several: Sequence[Series]) -> Figure:
+  """Mode, mean, success probability and mean of successes, by scale.
+
+  Bars are 95 % intervals: Wilson's for the success probability, bootstrap over
+  seeds for the means; a mode has none. Without a threshold: mode, mean and
+  median.
+
+  Args:
+    several: the series of one metric.
+  """
+  first = several[0]
+  panels: dict[str, Callable[[Series], list[Value]]] = {
+    "mode": _modes,
+    "mean": lambda series: _intervals(series, "mean"),
+  }
+  if first.threshold is None:
+    panels["median"] = lambda series: _intervals(series, "median")
+  else:
+    name = first.threshold_name
+    panels[f"P(score {name})"] = _probabilities
+    panels[f"mean of seeds {name}"] = lambda series: _intervals(
+      series, "mean_given_success"
+    )
+  return drawing.by_scale(
+    {
+      title: [
+        Line(
+          series.group_name,
+          [p.scale for p in series.populations],
+          *np.array(values(series), float).T,
+        )
+        for series in several
+      ]
+      for title, values in panels.items()
+    },
+    first.axis,
+    scale_names(several),
+    (0.0, 1.0) if first.is_share else None,
+  )
+
+
+def scale_names(several: Sequence[Series]) -> dict[float, str]:
+  """Text of each scale of several series."""
+  return {p.scale: p.name for series in several for p in series.populations}
+
+
+def mean(population: Population) -> float:
+  """Mean of the runs with a score, NaN if there are none."""
+  return population.finite_S.mean() if population.finite_S.size else math.nan
+
+
+def _modes(series: Series) -> list[Value]:
+  shapes = [label.shape for label in series.answers["modality"].labels]
+  return [
+    (shape.mode if shape else math.nan, math.nan, math.nan) for shape in shapes
+  ]
+
+
+def _intervals(series: Series, name: str) -> list[Value]:
+  found = [getattr(boot, name) for boot in series.answers["summaries"]]
+  columns = [interval_columns("", x, series.sign) for x in found]
+  return [(x[""], x["_low"], x["_high"]) for x in columns]
+
+
+def _probabilities(series: Series) -> list[Value]:
+  found = [x.success.diverged_fail for x in series.answers["success"]]
+  return [(x.probability, x.low, x.high) for x in found]
+
+
+def _two(value: float) -> str:
+  return "–" if math.isnan(value) else words.signed(value)
+
+
+QUESTION = Question(
+  "summaries",
+  "What the summaries are",
+  compute,
+  columns={
+    "n_seeds": "runs, diverged ones included",
+    "n_diverged": "runs that diverged",
+    "mean": "mean over runs with a score",
+    "mean_low": "lower end of its 95 % bootstrap interval",
+    "mean_high": "upper end",
+    "median": "median over runs with a score",
+    "median_low": "lower end of its 95 % bootstrap interval",
+    "median_high": "upper end",
+    "mode": "where the density of scores is highest",
+    "mode_stable": "false if another peak is within 20 % of the highest",
+    "mode_share_below": "share of resamples whose mode is below the antimode",
+    "mode_share_above": "share of those whose mode is above it",
+  },
+  cells=cells,
+  sections=sections,
+)

@@ -1,0 +1,167 @@
+"""How much the success probability depends on the threshold of a success."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.analysis import words
+from emergence.analysis.question import Finding, Question, Section, finding
+from emergence.analysis.series import Analysis, Series
+from emergence.plotting import drawing
+from emergence.plotting.style import OTHERS, literal, ramp, styled
+from emergence.statistics import success
+from emergence.statistics.success import Survival
+
+
+def compute(several: Sequence[Series]) -> list[list[Survival]]:
+  """Success probability over all thresholds; empty without a threshold."""
+  return [
+    []
+    if series.flipped_threshold is None
+    else [
+      success.survival(
+        better_S, _thresholds(series, better_S), series.flipped_threshold
+      )
+      for better_S in series.better()
+    ]
+    for series in several
+  ]
+
+
+def _thresholds(series: Series, better_S: np.ndarray) -> np.ndarray | None:
+  """Of metrics that are no shares: from the least score to the largest."""
+  threshold = series.flipped_threshold
+  assert threshold is not None
+  if series.flipped_support == (0.0, 1.0):
+    return None
+  finite_S = better_S[np.isfinite(better_S)]
+  ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
+  low, high = min(threshold, ends[0]), max(threshold, ends[1])
+  return np.linspace(low, max(high, low + 1e-6), 101)
+
+
+def _nearest_to_half(found: Sequence[Survival]) -> int:
+  """The index of the scale nearest to an even split."""
+  return min(
+    range(len(found)), key=lambda i: abs(found[i].reference.probability - 0.5)
+  )
+
+
+def entry(series: Series) -> dict[str, Any]:
+  found: list[Survival] = series.answers["threshold"]
+  return {
+    "survival": [
+      {
+        "scale": population.scale,
+        "threshold": series.sign * curve.threshold_T,
+        "probability": curve.probability_T,
+        "low": curve.low_T,
+        "high": curve.high_T,
+      }
+      for population, curve in zip(series.populations, found, strict=False)
+    ]
+  }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """Between which thresholds the success probability says the same."""
+  found: list[Survival] = series.answers["threshold"]
+  if not found:
+    return
+  i = _nearest_to_half(found)
+  curve = found[i]
+  if not 0.05 <= curve.reference.probability <= 0.95:
+    return
+  ends = sorted((series.sign * curve.same_from, series.sign * curve.same_to))
+  yield finding(
+    "threshold",
+    series,
+    f"at {series.scale_name(series.populations[i])} every threshold from"
+    f" {words.number(ends[0])} to {words.number(ends[1])} gives a success"
+    " probability within"
+    f"{words.interval(curve.reference.low, curve.reference.high)}, the"
+    f" interval at {series.threshold_name}; others change the statement",
+    scale=series.populations[i].scale,
+    same_from=ends[0],
+    same_to=ends[1],
+    probability=curve.reference.probability,
+    low=curve.reference.low,
+    high=curve.reference.high,
+  )
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  several = analysis.of_first_metric
+  if several[0].threshold is not None:
+    yield Section(
+      "thresholds",
+      "Every threshold",
+      "The share of seeds at or beyond each threshold. Where a curve is flat,"
+      " the choice of the threshold does not matter; where it slopes, the"
+      " choice makes the result. The dotted line is the threshold of the other"
+      " sections.",
+      "The gray band is that of the scale nearest to an even split: it holds"
+      " the whole curve with 95 % confidence. Diverged seeds are beyond no"
+      " threshold.",
+      figure=draw(several),
+    )
+
+
+@styled
+def draw(several: Sequence[Series]) -> Figure:
+  """Success probability at every threshold, a panel a group, a line a scale.
+
+  The band of the scale nearest to an even split holds its whole curve with 95 %
+  confidence.
+
+  Args:
+    several: the series of one metric, which has a threshold.
+  """
+
+  def panel(axes: Axes, series: Series) -> None:
+    found: list[Survival] = series.answers["threshold"]
+    split = found[_nearest_to_half(found)]
+    axes.fill_between(
+      series.sign * split.threshold_T,
+      split.low_T,
+      split.high_T,
+      color=OTHERS,
+      linewidth=0,
+    )
+    for population, curve, color in zip(
+      series.populations, found, ramp(len(found)), strict=True
+    ):
+      axes.plot(
+        series.sign * curve.threshold_T,
+        curve.probability_T,
+        color=color,
+        linewidth=1,
+        label=literal(series.scale_name(population), 16),
+      )
+    assert series.threshold is not None
+    axes.axvline(series.threshold, color="0.35", linestyle=":", linewidth=0.8)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    if len(found) <= 8:
+      axes.legend(handlelength=1, fontsize=6)
+
+  return drawing.small_multiples(
+    [list(several)],
+    panel,
+    lambda series: series.group_name,
+    f"threshold of {several[0].axis_label}",
+    "share of seeds beyond",
+  )
+
+
+QUESTION = Question(
+  "threshold",
+  "What the threshold decides",
+  compute,
+  entry=entry,
+  findings=findings,
+  sections=sections,
+)

@@ -1,0 +1,68 @@
+import re
+
+import numpy as np
+import pytest
+
+from emergence.statistics.abruptness import jump
+from tests.computed import ACCURACY, analyze_one, raw, rounded, scales
+
+
+def test_abruptness_is_the_largest_step_over_the_range(two_groups):
+  for series in two_groups.series:
+    found = series.answers["abruptness"]
+    scores = raw(series, two_groups)
+    diverged = raw(series, two_groups, "diverged")
+    means, shares = [], []
+    for scale, cell in scores.items():
+      kept = cell[~diverged[scale].astype(bool)]
+      means.append(kept.mean())
+      hits = kept <= 1 if series.metric.name == "nll" else kept >= 0.2
+      shares.append(hits.sum() / len(cell))
+    for value, values in (
+      (found.mean, means),
+      (found.success_probability, shares),
+    ):
+      steps = np.abs(np.diff(values))
+      assert value == pytest.approx(steps.max() / np.ptp(values))
+    assert found.difference == pytest.approx(
+      found.mode - found.success_probability
+    )
+    assert found.difference_low <= found.difference <= found.difference_high
+
+
+def test_the_mode_jumps_between_the_modes_that_are_told(make_table):
+  items = (1000, 10, 10)
+  cells = rounded((0.25, 0.52, 0.75), items)
+  found = analyze_one(make_table, ACCURACY, cells, num_items=items)
+  modes = [scale.modality.shape.mode for scale in scales(found)]
+  assert found.answers["abruptness"].mode == pytest.approx(jump(modes))
+
+
+def test_abruptness_is_that_of_the_raw_scores(two_groups, pick):
+  (finding,) = pick("abruptness", "smooth")
+  frame = two_groups.table.frame.query(
+    "group == 'smooth' and metric == 'exact_match'"
+  )
+  by_scale = frame.groupby("scale")["score"]
+  jumps = []
+  for value_N in (
+    by_scale.mean(),
+    by_scale.apply(lambda s: (s >= 0.2).mean()),
+  ):
+    jumps.append(np.abs(np.diff(value_N)).max() / np.ptp(value_N))
+  text = finding.sentence
+  assert f"mean {jumps[0]:.2f}, success probability {jumps[1]:.2f}" in text
+  numbers = finding.numbers
+  difference = numbers["mode"] - jumps[1]
+  shown = f"{difference:.2f}".replace("-", "−")
+  assert f"mode less success probability {shown}, in resamples (" in text
+  assert "covers less than 95 %" in text
+  assert numbers["difference_low"] <= difference <= numbers["difference_high"]
+
+
+def test_abruptness_of_single_seeds_has_no_interval(say):
+  (text,) = say([[0.1], [0.15], [0.9]], "abruptness")
+  assert re.search(r"success probability [−\d.]+\. For two clusters", text)
+  # Of two scales, or without any change, there is nothing to tell.
+  assert not say([[0.1], [0.9]], "abruptness")
+  assert not say([[0.5]] * 3, "abruptness")

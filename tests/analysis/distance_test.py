@@ -1,0 +1,175 @@
+import itertools
+import math
+
+import numpy as np
+import ot
+import pytest
+from scipy import stats
+
+from emergence.analysis import distance
+from tests.computed import (
+  ACCURACY,
+  FEW,
+  analyze_one,
+  panels,
+  raw,
+  read_csv,
+  scales,
+)
+
+
+def test_distances_stand_over_their_nulls(two_groups):
+  left, _ = panels(distance.draw(two_groups.of_first_metric))
+  series = two_groups.series[0]
+  (dots,) = left.lines
+  cells = [scale.population.finite_S for scale in scales(series)]
+  bars = [bar.get_height() for bar in left.patches]
+  for n in range(6):
+    if cells[n].size == cells[n + 1].size:
+      gap = np.sort(cells[n]) - np.sort(cells[n + 1])
+      assert dots.get_ydata()[n] == pytest.approx(math.sqrt((gap**2).mean()))
+    assert bars[n] == series.answers["distance"].test.null_KK[n, n + 1]
+  assert [t.get_text() for t in left.get_xticklabels()] == list("234567")
+
+
+def test_distances_agree_with_scipy_and_pot(two_groups):
+  for series in two_groups.series:
+    found = series.answers["distance"]
+    samples = [
+      cell.dropna().to_numpy() for cell in raw(series, two_groups).values()
+    ]
+    for i, j in itertools.combinations(range(7), 2):
+      x, y = samples[i], samples[j]
+      w2 = math.sqrt(ot.wasserstein_1d(x, y, p=2))
+      assert found.w1_NN[i, j] == pytest.approx(
+        stats.wasserstein_distance(x, y), rel=1e-6
+      )
+      assert found.w2_NN[i, j] == pytest.approx(w2, rel=1e-6)
+      assert sum(found.parts[i, j]) == pytest.approx(w2**2, abs=1e-9)
+      assert found.test.distance_KK[i, j] == pytest.approx(w2, rel=1e-6)
+    assert len(found.parts) == 21
+
+
+def test_neighbours_are_tested_by_permutation(two_groups):
+  series = two_groups.series[2]
+  x, y = (scales(series)[n].population.scores_S for n in (2, 3))
+  found = stats.permutation_test(
+    (x, y),
+    lambda a, b: np.sqrt(np.mean((np.sort(a) - np.sort(b)) ** 2)),
+    n_resamples=999,
+    alternative="greater",
+    rng=1,
+  )
+  test = series.answers["distance"].test
+  assert test.p_KK[2, 3] < 0.01
+  assert found.pvalue < 0.01
+  null = np.quantile(found.null_distribution, 0.95)
+  assert test.null_KK[2, 3] == pytest.approx(null, rel=0.2)
+
+
+def test_scales_are_permuted_within_seeds_only_where_they_have_the_same(
+  make_table,
+):
+  rng = np.random.default_rng(0)
+  cells = [rng.random(12), rng.random(12)]
+  options = FEW._replace(within_seed=True)
+  one = analyze_one(make_table, ACCURACY, cells, options)
+  assert one.answers["distance"].within_seed
+  other = analyze_one(make_table, ACCURACY, cells, FEW)
+  assert not other.answers["distance"].within_seed
+  for odd in ([cells[0], cells[1][:-1]], [cells[0], [*cells[1][:-1], np.nan]]):
+    found = analyze_one(make_table, ACCURACY, odd, options)
+    assert not found.answers["distance"].within_seed
+
+
+def test_differences_carry_distance_null_p_and_correction(two_groups, pick):
+  for group in ("split", "smooth"):
+    (finding,) = pick("difference", group)
+    frame = two_groups.table.frame.query(
+      f"group == '{group}' and metric == 'exact_match'"
+    )
+    cells = [cell.dropna() for _, cell in frame.groupby("scale")["score"]]
+    level_U = (np.arange(400_000) + 0.5) / 400_000
+    quantiles = [
+      np.quantile(cell, level_U, method="inverted_cdf") for cell in cells
+    ]
+    steps = np.sqrt(np.mean(np.diff(quantiles, axis=0) ** 2, axis=1))
+    numbers = finding.numbers
+    n = int(steps.argmax())
+    assert numbers["scale_from"] == n + 1
+    assert numbers["w2"] == pytest.approx(steps.max(), rel=1e-4)
+    assert numbers["p"] >= 1 / 301
+    differ = finding.sentence.split("5% level: ")[1].split(". That")[0]
+    assert finding.sentence.startswith(
+      f"group {group}, exact match: between size {n + 1} and {n + 2} the"
+      f" distributions are {steps.max():.3g} apart in Wasserstein-2, more than"
+      f" any other neighbours; 95 % of permutations do not pass"
+      f" {numbers['null']:.3g}, p = {numbers['p']:.2g},"
+      f" {numbers['p_adjusted']:.2g} after Holm over 6 steps."
+    )
+    series = next(
+      s
+      for s in two_groups.series
+      if (s.group, s.metric.name) == ((group,), "exact_match")
+    )
+    p_N = [series.answers["distance"].test.p_KK[k, k + 1] for k in range(6)]
+    # Holm: the smallest k p-values pass as long as each is below 5 % / rest.
+    order = np.argsort(p_N, kind="stable")
+    passed = []
+    for rank, k in enumerate(order):
+      if p_N[k] > 0.05 / (6 - rank):
+        break
+      passed.append(k)
+    assert differ == "; ".join(f"{k + 1} and {k + 2}" for k in sorted(passed))
+
+
+def test_differences_of_two_scales_are_not_corrected(say):
+  rng = np.random.default_rng(0)
+  cells = [rng.random(12), rng.random(12)]
+  (found,) = say(cells, "difference")
+  assert "Holm" not in found
+  assert "any other" not in found
+  (found,) = say(cells, "difference", FEW._replace(within_seed=True))
+  assert "95 % of permutations within seeds do not pass" in found
+  assert say([np.full(9, 0.5)] * 3, "difference") == [
+    "the scores of neighbouring scales are the same."
+  ]
+
+
+def test_neighbours_and_the_largest_scale_are_those_of_distances(
+  written, two_groups
+):
+  frame = read_csv(written["summary.csv"])
+  pairs = read_csv(written["distances.csv"])
+  assert len(pairs) == 4 * 21
+  keys = ["group", "metric", "scale_from", "scale_to"]
+  pairs = pairs.set_index(keys)
+  for row in frame.itertuples():
+    if row.scale == 1:
+      assert math.isnan(row.w2_to_previous)
+      assert math.isnan(row.w2_to_previous_p)
+    else:
+      pair = pairs.loc[row.group, row.metric, row.scale - 1, row.scale]
+      assert row.w2_to_previous == pair["w2"]
+      assert row.w2_to_previous_null == pair["w2_null"]
+      assert row.w2_to_previous_p == pair["w2_p"]
+    if row.scale < 7:
+      pair = pairs.loc[row.group, row.metric, row.scale, 7]
+      assert row.w2_to_largest == pair["w2"]
+    else:
+      assert row.w2_to_largest == 0
+  raw = two_groups.table.frame.groupby(["group", "metric", "scale"])["score"]
+  for (group, metric, low, high), pair in pairs.iterrows():
+    x, y = (
+      raw.get_group((group, metric, scale)).dropna() for scale in (low, high)
+    )
+    assert pair["w1"] == pytest.approx(
+      stats.wasserstein_distance(x, y), rel=1e-6
+    )
+    parts = pair["location"] + pair["spread"] + pair["shape"]
+    assert parts == pytest.approx(pair["w2"] ** 2, rel=1e-6)
+    location = (x.mean() - y.mean()) ** 2
+    assert pair["location"] == pytest.approx(location, abs=1e-12)
+    spread = (x.std(ddof=0) - y.std(ddof=0)) ** 2
+    assert pair["spread"] == pytest.approx(spread, abs=1e-12)
+    assert pair["permuted"] == "all runs"

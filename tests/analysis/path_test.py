@@ -1,0 +1,60 @@
+import numpy as np
+
+from tests.computed import ACCURACY, analyze_one, read_csv, rounded
+
+
+def test_a_path_over_scales_of_unlike_grids_is_judged_on_the_coarsest(
+  make_table,
+):
+  items = (1000, 10, 10)
+  found = analyze_one(
+    make_table, ACCURACY, rounded((0.25, 0.5, 0.75), items), num_items=items
+  )
+  (path,) = found.answers["path"]
+  assert path.verdict == "displacement"
+
+
+def test_paths_say_which_way_and_warn_of_steep_metrics(pick, say):
+  (split,) = pick("path")
+  (smooth,) = pick("path", "smooth")
+  assert (
+    "on the way from size 1 to 7: a mixture of both ends'" in split.sentence
+  )
+  assert split.sentence.endswith("compare with a likelihood.")
+  assert "joined quantile by quantile (displacement)" in smooth.sentence
+  assert "steep" not in smooth.sentence
+  (nll,) = pick("path", metric="nll")
+  assert "mixture" in nll.sentence
+  assert "steep" not in nll.sentence
+  assert sum(split.numbers["verdicts"].values()) == 5
+  rng = np.random.default_rng(5)
+  (text,) = say([rng.random(9) for _ in range(4)], "path")
+  assert text == "on the way from size 1 to 4: undecided all the way."
+  # Beyond both ends.
+  cells = [rng.normal(m, 0.02, 60) for m in (0.2, 0.9, 0.3)]
+  (text,) = say(cells, "path")
+  assert text == "on the way from size 1 to 3: neither path fits at 2."
+
+
+def test_paths_stand_beside_the_scale_that_they_are_of(written, two_groups):
+  frame = read_csv(written["paths.csv"])
+  assert len(frame) == 4 * 5
+  for series in two_groups.series:
+    own = frame.query(
+      f"group == '{series.group[0]}' and metric == '{series.metric.name}'"
+    )
+    assert own["scale"].tolist() == [2, 3, 4, 5, 6]
+    assert own["verdict"].tolist() == [
+      p.verdict for p in series.answers["path"]
+    ]
+    assert (own["mixture_share"].diff().dropna() > -1e-9).all()
+  split = frame.query("group == 'split' and metric == 'exact_match'")
+  assert set(split["verdict"]) <= {"mixture", "undecided"}
+  np.testing.assert_allclose(
+    split["mixture_share"], np.arange(1, 6) / 6, atol=0.05
+  )
+  smooth = frame.query("group == 'smooth' and metric == 'exact_match'")
+  assert "mixture" not in set(smooth["verdict"])
+  np.testing.assert_allclose(
+    smooth["displacement_share"], np.arange(1, 6) / 6, atol=0.05
+  )

@@ -1,0 +1,27 @@
+from emergence.analysis import question, questions
+from tests.computed import ACCURACY, FEW, NLL
+
+
+def test_a_statement_stands_under_its_group_and_metric(make_table):
+  scores = {(g, m): [[0.1]] for g in ("a", "b") for m in (ACCURACY, NLL)}
+  analysis = questions.analyze(make_table(scores), FEW)
+  found = [
+    question.finding("success", series, "all is well", share=1.0)
+    for series in analysis.series
+  ]
+  assert [f.sentence for f in found] == [
+    "group a, exact match: all is well.",
+    "group a, nll: all is well.",
+    "group b, exact match: all is well.",
+    "group b, nll: all is well.",
+  ]
+  assert found[1] == question.Finding(
+    "success", ("a",), "nll", found[1].sentence, {"share": 1.0}
+  )
+
+
+def test_a_statement_about_the_only_group_names_the_metric_alone(make_table):
+  analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
+  found = question.finding("items", analysis.series[0], "none")
+  assert found.sentence == "exact match: none."
+  assert found.group == ("g",)

@@ -1,0 +1,213 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from emergence.analysis import questions
+from emergence.plotting import rendering
+from emergence.tables.score_table import Metric
+from tests.computed import ACCURACY, FEW, NLL, analyze_one, scales, statements
+
+
+def draw_all(analysis):
+  """Every figure of the analysis, rendered, by the name of its section."""
+  drawn = {
+    section.name: section.figure
+    for asked in questions.QUESTIONS
+    for section in asked.sections(analysis)
+    if section.figure is not None
+  }
+  for figure in drawn.values():
+    assert len(rendering.render(figure, "png", dpi=50)) > 1000
+  return drawn
+
+
+def odd_tables():
+  rng = np.random.default_rng(2)
+  draw = lambda count, size=9: [rng.random(size) for _ in range(count)]
+  yield "one scale", {("g", ACCURACY): draw(1)}, None
+  yield "one seed", {("g", ACCURACY): draw(4, 1)}, None
+  yield "equal scores", {("g", ACCURACY): [[0.5] * 9] * 4}, None
+  yield "likelihood", {("g", NLL): draw(4)}, None
+  yield "two equal likelihoods", {("g", NLL): [[3.0, 3.0], [2.0, 2.0]]}, None
+  yield "thirty scales", {("g", ACCURACY): draw(30)}, None
+  groups = {(f"g{i}", ACCURACY): draw(3) for i in range(12)}
+  yield "twelve groups", groups, None
+  yield "scales below zero", {("g", ACCURACY): draw(4)}, [-3, 0, 2, 5]
+  yield "far scales", {("g", ACCURACY): draw(3)}, [1e-300, 1, 1e300]
+  yield "near scales", {("g", ACCURACY): draw(3)}, [1, 1 + 1e-12, 2]
+  huge = [10.0 ** (6 * n) * rng.normal(size=9) for n in range(3)]
+  open_ended = Metric("x", -math.inf, math.inf, "as given", True)
+  yield "huge scores", {("g", open_ended): huge}, None
+  yield "tiny scores", {("g", open_ended): [h * 1e-20 for h in huge]}, None
+  lost = [*draw(1), [np.nan] * 9, *draw(1)]
+  yield "all diverged at one scale", {("g", ACCURACY): lost}, None
+
+
+@pytest.mark.parametrize(
+  ("scores", "scales"),
+  [(s, x) for _, s, x in odd_tables()],
+  ids=[name for name, _, _ in odd_tables()],
+)
+def test_odd_data_is_drawn_without_a_warning(make_table, scores, scales):
+  draw_all(questions.analyze(make_table(scores, scales), FEW))
+
+
+def test_foreign_names_are_drawn_as_they_are(make_table):
+  rng = np.random.default_rng(3)
+  names = [r"$x$ $\frac{ <script>", "long " * 80, "新 \n\x1b 100% _^"]
+  for name in names:
+    metric = ACCURACY._replace(name=name)
+    table = make_table(
+      {(group, metric): [rng.random(5), rng.random(5)] for group in names},
+      scale_name=name,
+    )
+    frame = table.frame.assign(scale_label=[name] * len(table.frame))
+    drawn = draw_all(questions.analyze(table._replace(frame=frame), FEW))
+    svg = rendering.render(drawn["summaries"], "svg").decode()
+    assert "<script" not in svg
+
+
+def test_less_is_better_is_the_mirror_image_of_more(make_table):
+  rng = np.random.default_rng(2)
+  cells = [
+    np.where(np.arange(30) < 4 * n, 1.0, 5.0) + rng.normal(0, 0.2, 30)
+    for n in range(7)
+  ]
+  options = FEW._replace(thresholds=(("nll", 2.0), ("up", -2.0)))
+  up = Metric("up", -math.inf, 0.0, "nats", True)
+  down = analyze_one(
+    make_table, NLL, cells, options._replace(thresholds=(("nll", 2.0),))
+  )
+  up = analyze_one(
+    make_table,
+    up,
+    [-cell for cell in cells],
+    options._replace(thresholds=(("up", -2.0),)),
+  )
+  for a, b in zip(scales(down), scales(up), strict=True):
+    assert a.success.diverged_fail.probability == (
+      b.success.diverged_fail.probability
+    )
+    assert a.bootstrap.mean == b.bootstrap.mean
+    assert a.modality.label == b.modality.label
+    assert a.modality.antimode == pytest.approx(
+      -b.modality.antimode, nan_ok=True
+    )
+    if a.beyond:
+      assert a.beyond.probability == b.beyond.probability
+  a, b = down.answers, up.answers
+  np.testing.assert_allclose(a["distance"].w2_NN, b["distance"].w2_NN)
+  np.testing.assert_array_equal(
+    a["trend"].trajectories.linearity_S,
+    b["trend"].trajectories.linearity_S,
+  )
+  # Falling is improving.
+  assert a["trend"].trajectories.improvement_S.max() > 3
+  assert a["pairing"] == b["pairing"]
+  assert a["abruptness"]._replace(note="") == (
+    b["abruptness"]._replace(note="")
+  )
+  assert a["small_studies"] == b["small_studies"]
+  assert (down.threshold, up.threshold) == (2.0, -2.0)
+
+
+def test_one_scale_and_one_seed_give_what_can_be_said(make_table):
+  rng = np.random.default_rng(4)
+  one = analyze_one(make_table, ACCURACY, [rng.random(30)])
+  for kind in ("trend", "pairing", "abruptness"):
+    assert one.answers[kind] is None
+  assert one.answers["path"] == one.answers["small_studies"] == []
+  assert one.answers["distance"].parts == {}
+  assert scales(one)[0].success.diverged_fail.num_runs == 30
+  single = analyze_one(make_table, ACCURACY, [[0.1], [0.3], [0.9]])
+  for scale in scales(single):
+    assert scale.modality.label == "undecided"
+    assert math.isnan(scale.bootstrap.mean.low)
+    assert math.isnan(scale.modality.p)
+  assert (single.answers["distance"].test.p_KK == 1).all()
+  assert {p.verdict for p in single.answers["path"]} == {"undecided"}
+  assert math.isnan(single.answers["pairing"].p)
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_other_resamples(
+  make_table,
+):
+  rng = np.random.default_rng(6)
+  cells = [rng.random(15) for _ in range(3)]
+  first, again, other = (
+    analyze_one(make_table, ACCURACY, cells, FEW._replace(seed=seed))
+    for seed in (0, 0, 1)
+  )
+  assert first.answers["summaries"] == again.answers["summaries"]
+  assert first.answers["path"] == again.answers["path"]
+  assert first.answers["pairing"] == again.answers["pairing"]
+  lows = [one.answers["summaries"][0].mean.low for one in (first, other)]
+  assert lows[0] != lows[1]
+
+
+def test_the_order_of_the_rows_does_not_matter(make_table):
+  rng = np.random.default_rng(7)
+  table = make_table({("g", ACCURACY): [rng.random(15) for _ in range(3)]})
+  found = questions.analyze(table, FEW).series[0]
+  upside_down = table.frame.sort_values("scale", ascending=False)
+  other = questions.analyze(table._replace(frame=upside_down), FEW).series[0]
+  np.testing.assert_array_equal(
+    *(one.answers["distance"].w2_NN for one in (found, other))
+  )
+  assert [s.population.label for s in scales(other)] == ["1", "2", "3"]
+
+
+KINDS = """success difference modality metrics path abruptness pairing
+trajectories small_studies threshold items divergence""".split()
+
+
+def test_every_sentence_reads_as_one(said):
+  assert {f.kind for f in said} <= set(KINDS)
+  assert [f.kind for f in said][-1] == "divergence"
+  for finding in said:
+    text = finding.sentence
+    assert text.startswith(f"group {finding.group[0]}, "), text
+    assert re.fullmatch(r"[^\n]+[^.]\.", text), text
+    for wrong in ("..", ";.", ":.", "  ", " ,", "( ", "-0.", "nan", "inf,"):
+      assert wrong not in text, text
+    assert not re.search(r"\b(nan|inf|None)\b", text), text
+    assert "1 seeds" not in text
+    assert "1 runs" not in text
+
+
+def test_no_sentence_of_odd_data_says_nan(say):
+  rng = np.random.default_rng(10)
+  tables = [
+    [rng.random(12)],
+    [[0.3]],
+    [[0.3], [0.5], [0.1]],
+    [[0.5] * 12] * 4,
+    [rng.random(12), [np.nan] * 12, rng.random(12)],
+    [[np.nan] * 12, rng.random(12), [0.9] * 12],
+    [[0.0] * 12] * 3 + [[1.0] * 12] * 4,
+    [[0.1, np.nan], [np.nan, 0.2], [0.3, 0.4]],
+    [0.3 + 0.1 * n + 0.05 * rng.random(12) for n in range(4)],
+  ]
+  for cells in tables:
+    for text in say(cells):
+      assert not re.search(r"\b(nan|inf|None)\b", text), text
+      assert "1 seeds" not in text, text
+      assert "1 runs" not in text, text
+    if np.isfinite(np.concatenate(cells)).all():
+      scores = {("g", NLL): [-np.log(np.maximum(c, 1e-3)) for c in cells]}
+      for text in say(scores):
+        assert not re.search(r"\b(nan|inf|None)\b", text), text
+
+
+def test_foreign_names_are_one_line_and_cut(make_table):
+  long = "x" * 500
+  metric = ACCURACY._replace(name="<script>$x$\n\x1b[31m")
+  scores = {(long, metric): [[0.1]], ("$x$", metric): [[0.2]]}
+  analysis = questions.analyze(make_table(scores, scale_name=long), FEW)
+  for finding in statements(analysis):
+    assert len(finding.sentence) < 500
+    assert finding.sentence.isprintable()
+    assert "<script>$x$\\n\\x1b[31m: " in finding.sentence
+    assert finding.group in ((long,), ("$x$",))

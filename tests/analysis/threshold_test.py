@@ -1,0 +1,32 @@
+import numpy as np
+from matplotlib.collections import PolyCollection
+from scipy import stats
+
+from emergence.analysis import threshold
+from tests.computed import low_high, panels, scales
+
+
+def test_survival_curves_are_shares_at_or_beyond_each_threshold(two_groups):
+  left, _ = panels(threshold.draw(two_groups.of_first_metric))
+  lines = [line for line in left.lines if line.get_label().startswith("size")]
+  assert len(lines) == 7
+  score_S = scales(two_groups.series[0])[3].population.scores_S
+  x, y = lines[3].get_data()
+  np.testing.assert_allclose(y, (score_S >= x[:, None] - 1e-6).mean(axis=1))
+  (band,) = [c for c in left.collections if isinstance(c, PolyCollection)]
+  low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
+  assert (low, high) == (0, 1)
+  assert 0.2 in [line.get_xdata()[0] for line in left.lines]
+
+
+def test_thresholds_that_say_the_same_are_named(say):
+  cells = [low_high(15, 15), low_high(0, 30)]
+  (text,) = say(cells, "threshold")
+  low, high = stats.binomtest(15, 30).proportion_ci(method="wilson")
+  # Half of the seeds are at 0.05, the others at 0.85.
+  assert text == (
+    "at size 1 every threshold from 0.06 to 0.85 gives a success probability"
+    f" within ({low:.2f}–{high:.2f}), the interval at ≥ 20%; others change the"
+    " statement."
+  )
+  assert not say([low_high(0, 30)], "threshold")

@@ -1,0 +1,156 @@
+import io
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from scipy import stats
+
+from emergence.analysis import (
+  output,
+  questions,
+  trend,
+)
+from tests.computed import (
+  ACCURACY,
+  FEW,
+  analyze_one,
+  panels,
+  raw,
+  read_csv,
+  strict,
+)
+
+
+def test_trajectories_join_the_scores_of_a_seed(two_groups):
+  figure = trend.draw(two_groups.of_first_metric)
+  left, _ = panels(figure)
+  (lines,) = [c for c in left.collections if isinstance(c, LineCollection)]
+  frame = two_groups.table.frame.query(
+    "group == 'split' and metric == 'exact_match'"
+  )
+  table = frame.pivot(index="seed", columns="scale", values="score")
+  for segment, (_, y_N) in zip(lines.get_segments(), table.iterrows()):
+    expected = y_N.dropna()
+    if np.isfinite(y_N[7]):
+      np.testing.assert_array_equal(segment[-1], [7, y_N[7]])
+    assert set(segment[:, 1][np.isfinite(segment[:, 1])]) <= set(expected)
+  means = [line for line in left.lines if line.get_linestyle() == "--"]
+  np.testing.assert_allclose(means[0].get_ydata(), table.mean())
+  (legend,) = figure.legends
+  assert [text.get_text() for text in legend.get_texts()] == [
+    "highest breakthroughness",
+    "highest linearity",
+  ]
+
+
+def test_no_colour_is_explained_where_no_seed_is_ranked(make_table):
+  rng = np.random.default_rng(1)
+  table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
+  analysis = questions.analyze(table, FEW)
+  assert not trend.draw(analysis.series).legends
+
+
+def test_trajectories_are_those_of_seeds_that_stand_at_every_scale(two_groups):
+  for series in two_groups.series:
+    cells = pd.DataFrame(raw(series, two_groups))
+    assert series.answers["trend"].seeds == tuple(cells.index)
+    sign = 1 if series.metric.higher_is_better else -1
+    for s, seed in enumerate(series.answers["trend"].seeds):
+      y = sign * cells.loc[seed].to_numpy()
+      found = series.answers["trend"].trajectories
+      if np.isnan(y).any():
+        assert math.isnan(found.linearity_S[s])
+        continue
+      size = np.sign(np.argmax(y) - np.argmin(y)) * (y.max() - y.min())
+      steps = np.diff(y)
+      assert found.improvement_S[s] == pytest.approx(size)
+      assert found.linearity_S[s] == pytest.approx(
+        size / math.sqrt(np.mean(steps**2))
+      )
+      assert found.breakthroughness_S[s] == pytest.approx(
+        size / math.sqrt(np.median(steps**2))
+      )
+    complete = cells.dropna()
+    assert found.num_incomplete == len(cells) - len(complete)
+    pairs = [
+      stats.spearmanr(complete[a], complete[b])[0]
+      for a, b in itertools.combinations(complete, 2)
+    ]
+    assert series.answers["pairing"].correlation == pytest.approx(
+      np.mean(pairs)
+    )
+
+
+def test_a_seed_that_is_missing_somewhere_is_no_trajectory(make_table):
+  rng = np.random.default_rng(1)
+  cells = [rng.random(6), rng.random(9), rng.random(7)]
+  found = analyze_one(make_table, ACCURACY, cells)
+  assert found.answers["trend"].seeds == tuple(range(6))
+  assert len(found.answers["trend"].trajectories.linearity_S) == 6
+
+
+def test_infinite_breakthroughness_is_told_and_not_ranked(make_table):
+  table = make_table({("g", ACCURACY): [np.zeros(9)] * 5 + [np.ones(9)]})
+  content = output.files(questions.analyze(table, FEW))
+  frame = pd.read_csv(io.BytesIO(content["trajectories.csv"]))
+  assert np.isinf(frame["breakthroughness"]).all()
+  assert (frame["breakthroughness_rank"] == 0).all()
+  (found,) = strict(content["summary.json"])["series"]
+  assert found["trajectories"]["num_infinite"] == 9
+
+
+def test_trajectories_have_a_row_a_seed_and_its_ranks(written, two_groups):
+  frame = read_csv(written["trajectories.csv"])
+  assert len(frame) == 4 * 40
+  for _, own in frame.groupby(["group", "metric"]):
+    for name in ("linearity", "breakthroughness"):
+      known = own[np.isfinite(own[name])]
+      best_first = known.sort_values(name, ascending=False)
+      assert best_first[f"{name}_rank"].tolist() == list(
+        range(1, len(known) + 1)
+      )
+      others = own[~np.isfinite(own[name])]
+      assert (others[f"{name}_rank"] == 0).all()
+  lost = frame.query(
+    "group == 'split' and metric == 'nll' and linearity != linearity"
+  )["seed"]
+  assert lost.tolist() == [3, 5]
+
+
+def test_the_best_seeds_and_those_without_rank_are_told(two_groups, pick):
+  for group in ("split", "smooth"):
+    (finding,) = pick("trajectories", group)
+    frame = two_groups.table.frame.query(
+      f"group == '{group}' and metric == 'exact_match'"
+    )
+    table = frame.pivot(index="seed", columns="scale", values="score").dropna()
+    y_SN = table.to_numpy()
+    step_SN = np.diff(y_SN, axis=1)
+    size_S = np.ptp(y_SN, axis=1) * np.sign(y_SN.argmax(1) - y_SN.argmin(1))
+    for name, measure_S in (
+      ("finite breakthroughness", size_S / np.sqrt(np.median(step_SN**2, 1))),
+      ("linearity", size_S / np.sqrt(np.mean(step_SN**2, 1))),
+    ):
+      s = int(measure_S.argmax())
+      assert (
+        f"the highest {name} is {measure_S[s]:.3g}, of seed {table.index[s]}"
+      ) in finding.sentence
+  (finding,) = pick("trajectories")
+  assert "no score at some scale: 2 of 40 seeds" in finding.sentence
+
+
+def test_infinite_and_constant_seeds_are_counted(say):
+  leap = [0.0] * 4 + [0.9] * 3
+  slow = np.linspace(0, 1, 7)
+  cells = np.stack([leap, leap, [0.3] * 7, slow], axis=1)
+  (text,) = say(list(cells), "trajectories")
+  assert text == (
+    "the highest finite breakthroughness is 6, of seed 3; the highest linearity"
+    " is 6, of seed 3; infinite breakthroughness, as most steps are 0: 2 of 4"
+    " seeds; no change at all: 1 of 4 seeds."
+  )
+  (text,) = say(list(cells[:5]), "trajectories")
+  assert text.startswith("5 scales are too few to rank seeds, which needs 6;")
