@@ -10,7 +10,6 @@ import numpy as np
 from emergence.analysis.series import (
   Analysis,
   Distances,
-  Options,
   Population,
   Scale,
   Series,
@@ -30,19 +29,15 @@ from emergence.statistics import (
   trends,
 )
 from emergence.statistics.modality import Modality
-from emergence.statistics.success import (
-  MeanGivenSuccess,
-  SuccessAndDivergence,
-  SuccessBeyondAntimode,
-  Survival,
-)
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
 from emergence.tables.score_table import Metric, ScoreTable, quote
 
 # Scores are stored in single precision, and some are rounded to three decimals.
 _OFF_GRID = 0.05
 
 
-def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noqa: B008
+def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:
   """Computes all statistics of a table.
 
   Args:
@@ -69,11 +64,7 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noq
       )
   found = _populations(table)
   labels = modality.label_family(
-    [p.scores_S for _, metric, ps in found for p in ps],
-    [(metric.low, metric.high) for _, metric, ps in found for _ in ps],
-    [_grid_step(metric, p) for _, metric, ps in found for p in ps],
-    options.alpha,
-    options.seed,
+    [_sample(metric, p) for _, metric, ps in found for p in ps], options
   )
   label_of = iter(labels)
   series = [
@@ -133,6 +124,14 @@ def _grid_step(metric: Metric, population: Population) -> float | None:
   return 1 / population.num_items
 
 
+def _sample(metric: Metric, population: Population) -> Sample:
+  return Sample.of(
+    population.scores_S,
+    (metric.low, metric.high),
+    _grid_step(metric, population),
+  )
+
+
 def _series(
   table: ScoreTable,
   group: tuple,
@@ -143,29 +142,27 @@ def _series(
 ) -> Series:
   sign, threshold = sign_of(metric), threshold_of(metric, options)
   flipped = None if threshold is None else sign * threshold
-  better = [sign * p.scores_S for p in populations]
-  seeds, better_SN = _matrix(populations, better)
+  samples = [_sample(metric, p) for p in populations]
+  better = [s if metric.higher_is_better else s.negated() for s in samples]
+  seeds, better_SN = _matrix(populations, [s.scores_S for s in better])
   has_trend = len(populations) > 1 and len(seeds) > 0
   return Series(
     group,
     metric,
     threshold,
-    _scales(table, metric, populations, labels, flipped, options),
-    _distances(populations, options),
-    _paths(metric, populations, options),
+    _scales(
+      table, metric, populations, samples, better, labels, flipped, options
+    ),
+    _distances(populations, samples, options),
+    _paths(samples, options),
     seeds,
     trends.trajectories(better_SN) if has_trend else None,
-    trends.pairing(
-      better_SN,
-      table.seed_meaning,
-      options.num_permutations,
-      seed=options.seed,
-    )
+    trends.pairing(better_SN, table.seed_meaning, options)
     if has_trend
     else None,
-    _abruptness(metric, populations, better, flipped, options),
+    _abruptness(populations, better, flipped, options),
     [
-      small_studies.small_studies(a, b, threshold=flipped, seed=options.seed)
+      small_studies.small_studies(a, b, flipped, options)
       for a, b in itertools.pairwise(better)
     ]
     if flipped is not None
@@ -175,46 +172,31 @@ def _series(
 
 
 def _distances(
-  populations: Sequence[Population], options: Options
+  populations: Sequence[Population],
+  samples: Sequence[Sample],
+  options: Options,
 ) -> Distances | None:
-  samples = [p.finite_S for p in populations]
-  if not all(sample_S.size for sample_S in samples):
+  if not all(sample.finite_S.size for sample in samples):
     return None
   within_seed = (
     options.within_seed
     and len({p.seeds for p in populations}) == 1
-    and all(p.finite_S.size == p.scores_S.size for p in populations)
+    and not any(sample.num_diverged for sample in samples)
   )
   pairs = itertools.combinations(range(len(samples)), 2)
   return Distances(
     transport.distances(samples, order=1),
     transport.distances(samples, order=2),
-    transport.permutation_test(
-      samples,
-      within_seed=within_seed,
-      num_permutations=options.num_permutations,
-      seed=options.seed,
-    ),
+    transport.permutation_test(samples, within_seed, options),
     {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
     within_seed,
   )
 
 
-def _paths(
-  metric: Metric, populations: Sequence[Population], options: Options
-) -> list[path.Path]:
-  samples = [p.finite_S for p in populations]
-  if len(samples) < 3 or not all(sample_S.size for sample_S in samples):
+def _paths(samples: Sequence[Sample], options: Options) -> list[path.Path]:
+  if len(samples) < 3 or not all(sample.finite_S.size for sample in samples):
     return []
-  steps = [_grid_step(metric, p) for p in populations]
-  known = [step for step in steps if step is not None]
-  return path.compare_paths(
-    samples,
-    # Whatever lies on finer grids as well is spread over the coarsest.
-    max(known) if len(known) == len(steps) else None,
-    num_resamples=options.num_resamples,
-    seed=options.seed,
-  )
+  return path.compare_paths(samples, options)
 
 
 def _matrix(
@@ -232,141 +214,73 @@ def _matrix(
   return seeds, np.stack(columns, axis=1)
 
 
-def _support(metric: Metric) -> tuple[float, float]:
-  """Least and largest score, of better is more."""
-  if metric.higher_is_better:
-    return metric.low, metric.high
-  return -metric.high, -metric.low
-
-
 def _scales(
   table: ScoreTable,
   metric: Metric,
   populations: Sequence[Population],
+  samples: Sequence[Sample],
+  better: Sequence[Sample],
   labels: Sequence[Modality],
   flipped: float | None,
   options: Options,
 ) -> list[Scale]:
-  sign = sign_of(metric)
-  support = _support(metric)
   # Cells of one size share their resamples and are computed together.
   bootstraps: dict[int, resampling.Bootstrap] = {}
-  for size in {p.scores_S.size for p in populations}:
-    where = [i for i, p in enumerate(populations) if p.scores_S.size == size]
+  for size in {sample.size for sample in better}:
+    where = [i for i, sample in enumerate(better) if sample.size == size]
     found = resampling.bootstrap(
-      sign * np.stack([populations[i].scores_S for i in where]),
+      [better[i] for i in where],
       # Without a threshold nothing succeeds, and nothing is said of it.
       math.inf if flipped is None else flipped,
-      support,
-      options.num_resamples,
-      seed=options.seed,
+      options,
     )
     bootstraps |= dict(zip(where, found, strict=True))
-  scales = []
-  for i, (population, label) in enumerate(
-    zip(populations, labels, strict=True)
-  ):
-    better_S = sign * population.scores_S
-    finite_S = population.finite_S
-    step = _grid_step(metric, population)
-    scales.append(
-      Scale(
-        population,
-        label,
-        bootstraps[i],
-        modes.mode_shares(
-          finite_S,
-          label.antimode,
-          (metric.low, metric.high),
-          step,
-          options.num_resamples,
-          options.seed,
-        )
-        if finite_S.size
-        else None,
-        *_success(better_S, flipped, support),
-        _beyond(better_S, support, step, label, options),
-        _item_noise(table, metric, population),
-      )
+  return [
+    Scale(
+      population,
+      label,
+      bootstraps[i],
+      modes.mode_shares(samples[i], label.antimode, options)
+      if samples[i].finite_S.size
+      else None,
+      None
+      if flipped is None
+      else success.success_and_divergence(better[i], flipped),
+      None
+      if flipped is None
+      else success.mean_given_success(better[i], flipped),
+      None if flipped is None else success.survival(better[i], flipped),
+      success.success_beyond_antimode(better[i], options)
+      if label.label == "bimodal"
+      else None,
+      _item_noise(table, population, samples[i]),
     )
-  return scales
-
-
-def _success(
-  better_S: np.ndarray, flipped: float | None, support: tuple[float, float]
-) -> tuple[
-  SuccessAndDivergence | None,
-  MeanGivenSuccess | None,
-  Survival | None,
-]:
-  if flipped is None:
-    return None, None, None
-  thresholds_T = None
-  if support != (0.0, 1.0):
-    finite_S = better_S[np.isfinite(better_S)]
-    ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
-    low, high = min(flipped, ends[0]), max(flipped, ends[1])
-    thresholds_T = np.linspace(low, max(high, low + 1e-6), 101)
-  return (
-    success.success_and_divergence(better_S, flipped),
-    success.mean_given_success(better_S, flipped),
-    success.survival(better_S, thresholds_T, flipped),
-  )
-
-
-def _beyond(
-  better_S: np.ndarray,
-  support: tuple[float, float],
-  step: float | None,
-  label: Modality,
-  options: Options,
-) -> SuccessBeyondAntimode | None:
-  if label.label != "bimodal":
-    return None
-  return success.success_beyond_antimode(
-    better_S,
-    lambda scores_S: modes.antimode(scores_S, support, step),
-    options.num_resamples,
-    seed=options.seed,
-    find_resampled=lambda scores_S, index_RS: modes.resampled(
-      scores_S, index_RS, support, step
-    )[1],
-  )
+    for i, (population, label) in enumerate(
+      zip(populations, labels, strict=True)
+    )
+  ]
 
 
 def _item_noise(
-  table: ScoreTable, metric: Metric, population: Population
+  table: ScoreTable, population: Population, sample: Sample
 ) -> item_noise.ItemNoise | None:
   if table.items_enumerated:
     return None
-  finite_S = population.finite_S
-  if not math.isnan(population.item_variance) and finite_S.size > 1:
-    between = float(finite_S.var(ddof=1))
-    item = population.item_variance
-    share = item / between if between else math.nan
-    return item_noise.ItemNoise(share, item, between, "")
-  is_share = _grid_step(metric, population) is not None
-  if is_share and population.num_items >= 2:
-    return item_noise.item_noise(population.scores_S, int(population.num_items))
+  if not math.isnan(population.item_variance) and sample.finite_S.size > 1:
+    return item_noise.item_noise(sample, item_variance=population.item_variance)
+  if sample.step is not None and population.num_items >= 2:
+    return item_noise.item_noise(sample, int(population.num_items))
   return None
 
 
 def _abruptness(
-  metric: Metric,
   populations: Sequence[Population],
-  better: Sequence[np.ndarray],
+  better: Sequence[Sample],
   flipped: float | None,
   options: Options,
 ) -> abruptness.Abruptness | None:
-  has_scores = all(np.isfinite(better_S).any() for better_S in better)
+  has_scores = all(sample.finite_S.size for sample in better)
   if flipped is None or len(populations) < 2 or not has_scores:
     return None
-  return abruptness.abruptness(
-    better,
-    flipped,
-    paired=len({p.seeds for p in populations}) == 1,
-    num_resamples=options.num_resamples,
-    seed=options.seed,
-    support=_support(metric),
-    steps=[_grid_step(metric, p) for p in populations],
-  )
+  paired = len({p.seeds for p in populations}) == 1
+  return abruptness.abruptness(better, flipped, paired, options)

@@ -129,8 +129,8 @@ def _first_detectable(
   if others:
     text += f". Two modes too {words.at(analysis, series, others)}"
   beyond, share = scale.beyond, math.nan
-  if beyond is not None and not math.isnan(beyond.probability):
-    share = beyond.probability
+  if beyond is not None and not math.isnan(beyond.value):
+    share = beyond.value
     text += (
       f". On the better side of the antimode of {label_name(scale)} are"
       f" {share:.2f}{words.interval(beyond.low, beyond.high)} of all its seeds,"

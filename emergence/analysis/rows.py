@@ -298,7 +298,7 @@ def _cell(series: Series, scale: Scale) -> dict[str, Any]:
     "antimode": label.antimode,
     "smallest_weight": label.smallest_weight,
     "evidence": label.evidence,
-    "success_beyond_antimode": beyond and beyond.probability,
+    "success_beyond_antimode": beyond and beyond.value,
     "success_beyond_antimode_low": beyond and beyond.low,
     "success_beyond_antimode_high": beyond and beyond.high,
     "item_noise_share": scale.item_noise and scale.item_noise.share,

@@ -12,48 +12,22 @@ import numpy as np
 from emergence.statistics import (
   abruptness,
   item_noise,
-  modality,
   modes,
   path,
   resampling,
   small_studies,
-  success,
   transport,
   trends,
 )
+from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
+from emergence.statistics.options import Options
 from emergence.statistics.success import (
   MeanGivenSuccess,
   SuccessAndDivergence,
-  SuccessBeyondAntimode,
   Survival,
 )
 from emergence.tables.score_table import Metric, ScoreTable
-
-
-class Options(NamedTuple):
-  """What an analysis leaves to its reader.
-
-  Attributes:
-    threshold: the least score of a success, for metrics in [0, 1] of which more
-      is better and which are no share of tokens; the others have no success
-      probability unless `thresholds` names them.
-    thresholds: thresholds of single metrics, in their own unit.
-    within_seed: permute scales within a seed, where both scales have the same
-      seeds, instead of all runs of both scales.
-    num_resamples: bootstrap samples.
-    num_permutations: permutations of each null.
-    alpha: level of the tests of modality.
-    seed: of all resampling.
-  """
-
-  threshold: float = success.DEFAULT_THRESHOLD
-  thresholds: tuple[tuple[str, float], ...] = ()
-  within_seed: bool = False
-  num_resamples: int = 1000
-  num_permutations: int = 1000
-  alpha: float = modality.ALPHA
-  seed: int = 0
 
 
 class Population(NamedTuple):
@@ -105,7 +79,7 @@ class Scale(NamedTuple):
   success: SuccessAndDivergence | None
   given: MeanGivenSuccess | None
   survival: Survival | None
-  beyond: SuccessBeyondAntimode | None
+  beyond: Interval | None
   item_noise: item_noise.ItemNoise | None
 
 
