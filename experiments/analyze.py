@@ -19,9 +19,9 @@ from etils import epath
 
 from emergence import tables
 from emergence.analysis import output, questions
-from emergence.analysis.series import Options
 from emergence.report import analysis_sections
 from emergence.report.page import write_page
+from emergence.statistics.options import Options
 from emergence.tables import score_table
 from experiments import command
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emergence.analysis import questions
-from emergence.analysis.series import Options
+from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
 
 ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)

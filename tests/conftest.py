@@ -15,7 +15,7 @@ from etils import epath
 
 from emergence.analysis import output, questions
 from emergence.analysis.question import Finding
-from emergence.analysis.series import Analysis, Options
+from emergence.analysis.series import Analysis
 from emergence.config import (
   Cell,
   Config,
@@ -26,6 +26,7 @@ from emergence.config import (
   TaskConfig,
   TrainConfig,
 )
+from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric, ScoreTable
 
 pytest.register_assert_rewrite(

@@ -14,10 +14,10 @@ import pytest
 
 from emergence import tables, tasks
 from emergence.analysis import output, questions
-from emergence.analysis.series import Options
 from emergence.config import TaskConfig
 from emergence.statistics import dip, modality, success, trends
 from emergence.statistics import path as path_lib
+from emergence.statistics.options import Options
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

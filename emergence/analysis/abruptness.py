@@ -22,13 +22,7 @@ def compute(several: Sequence[Series]) -> list[Abruptness | None]:
     or len(series.populations) < 2
     or not series.has_scores
     else abruptness.abruptness(
-      series.better(),
-      threshold,
-      paired=series.has_same_seeds,
-      num_resamples=series.options.num_resamples,
-      seed=series.options.seed,
-      support=series.flipped_support,
-      steps=[p.step for p in series.populations],
+      series.better_samples, threshold, series.has_same_seeds, series.options
     )
     for series in several
   ]

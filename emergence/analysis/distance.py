@@ -46,23 +46,17 @@ def compute(several: Sequence[Series]) -> list[Distances | None]:
 
 
 def _distances(series: Series) -> Distances:
-  samples = [p.finite_S for p in series.populations]
-  options = series.options
+  samples = series.samples
   within_seed = (
-    options.within_seed
+    series.options.within_seed
     and series.has_same_seeds
-    and all(p.finite_S.size == p.scores_S.size for p in series.populations)
+    and not any(sample.num_diverged for sample in samples)
   )
   pairs = itertools.combinations(range(len(samples)), 2)
   return Distances(
     transport.distances(samples, order=1),
     transport.distances(samples, order=2),
-    transport.permutation_test(
-      samples,
-      within_seed=within_seed,
-      num_permutations=options.num_permutations,
-      seed=options.seed,
-    ),
+    transport.permutation_test(samples, within_seed, series.options),
     {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
     within_seed,
   )

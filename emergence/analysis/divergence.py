@@ -21,14 +21,15 @@ def findings(series: Series) -> Iterator[Finding]:
   if series.answers["success"] is not None:
     worst = max(hit, key=lambda p: p.diverged_S.mean())
     successes = series.answers["success"]
-    with_them, without, _ = next(
+    found = next(
       found.success
       for population, found in zip(series.populations, successes, strict=True)
       if population is worst
     )
+    without = found.diverged_left_out
     text += (
       ". In the success probability they are failures; that of"
-      f" {worst.name} is {with_them.probability:.2f} with them and"
+      f" {worst.name} is {found.diverged_fail.probability:.2f} with them and"
     )
     text += (
       " undefined without, as all diverged"

@@ -25,14 +25,11 @@ def compute(several: Sequence[Series]) -> list[list[ItemNoise | None]]:
 
 
 def _item_noise(population: Population) -> ItemNoise | None:
-  finite_S = population.finite_S
-  if not math.isnan(population.item_variance) and finite_S.size > 1:
-    between = float(finite_S.var(ddof=1))
-    item = population.item_variance
-    share = item / between if between else math.nan
-    return ItemNoise(share, item, between, "")
-  if population.step is not None and population.num_items >= 2:
-    return item_noise.item_noise(population.scores_S, int(population.num_items))
+  sample = population.sample
+  if not math.isnan(population.item_variance) and sample.finite_S.size > 1:
+    return item_noise.item_noise(sample, item_variance=population.item_variance)
+  if sample.step is not None and population.num_items >= 2:
+    return item_noise.item_noise(sample, int(population.num_items))
   return None
 
 

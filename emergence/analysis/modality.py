@@ -19,9 +19,9 @@ from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
 from emergence.statistics import modality, modes, success
+from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
-from emergence.statistics.success import SuccessBeyondAntimode
 
 _MOST_ROWS = 120
 _MOST_LETTERS = 60  # In the name of a section.
@@ -40,7 +40,7 @@ class Modalities(NamedTuple):
 
   labels: list[Modality]
   mode_shares: list[ModeShares | None]
-  beyond: list[SuccessBeyondAntimode | None]
+  beyond: list[Interval | None]
   first: int | None
 
 
@@ -48,61 +48,27 @@ def compute(several: Sequence[Series]) -> list[Modalities]:
   """Labels of all scales of all series, corrected for their number."""
   if not several:
     return []
-  populations = [p for series in several for p in series.populations]
-  options = several[0].options
-  labels = iter(
-    modality.label_family(
-      [p.scores_S for p in populations],
-      [p.support for p in populations],
-      [p.step for p in populations],
-      options.alpha,
-      options.seed,
-    )
-  )
+  samples = [sample for series in several for sample in series.samples]
+  labels = iter(modality.label_family(samples, several[0].options))
   return [_of_series(s, [next(labels) for _ in s.populations]) for s in several]
 
 
 def _of_series(series: Series, labels: list[Modality]) -> Modalities:
-  options = series.options
   return Modalities(
     labels,
     [
-      modes.mode_shares(
-        population.finite_S,
-        label.antimode,
-        population.support,
-        population.step,
-        options.num_resamples,
-        options.seed,
-      )
-      if population.finite_S.size
+      modes.mode_shares(sample, label.antimode, series.options)
+      if sample.finite_S.size
       else None
-      for population, label in zip(series.populations, labels, strict=True)
+      for sample, label in zip(series.samples, labels, strict=True)
     ],
     [
-      _beyond(series, better_S, population)
+      success.success_beyond_antimode(sample, series.options)
       if label.label == "bimodal"
       else None
-      for better_S, population, label in zip(
-        series.better(), series.populations, labels, strict=True
-      )
+      for sample, label in zip(series.better_samples, labels, strict=True)
     ],
     modality.first_detectable(labels),
-  )
-
-
-def _beyond(
-  series: Series, better_S: np.ndarray, population: Population
-) -> SuccessBeyondAntimode:
-  support, step = series.flipped_support, population.step
-  return success.success_beyond_antimode(
-    better_S,
-    lambda scores_S: modes.antimode(scores_S, support, step),
-    series.options.num_resamples,
-    seed=series.options.seed,
-    find_resampled=lambda scores_S, index_RS: modes.resampled(
-      scores_S, index_RS, support, step
-    )[1],
   )
 
 
@@ -117,7 +83,7 @@ def cells(series: Series) -> Iterator[dict[str, Any]]:
       "antimode": label.antimode,
       "smallest_weight": label.smallest_weight,
       "evidence": label.evidence,
-      "success_beyond_antimode": beyond and beyond.probability,
+      "success_beyond_antimode": beyond and beyond.value,
       "success_beyond_antimode_low": beyond and beyond.low,
       "success_beyond_antimode_high": beyond and beyond.high,
     }
@@ -174,8 +140,8 @@ def _first_detectable(series: Series, found: Modalities) -> Finding:
   ]
   if others:
     text += f". Two modes too {series.at(others)}"
-  if beyond is not None and not math.isnan(beyond.probability):
-    share = beyond.probability
+  if beyond is not None and not math.isnan(beyond.value):
+    share = beyond.value
     text += (
       f". On the better side of the antimode of {population.name} are"
       f" {share:.2f}{words.interval(beyond.low, beyond.high)} of all its seeds,"
@@ -273,7 +239,7 @@ def _labels(analysis: Analysis) -> Section:
       series.group_name,
       series.metric_name,
       population.name,
-      str(population.scores_S.size),
+      str(population.sample.size),
       label.label,
       words.number(label.p, 2),
       words.number(label.p_adjusted, 2),

@@ -20,8 +20,7 @@ def compute(several: Sequence[Series]) -> list[Pairing | None]:
     else trends.pairing(
       series.sign * found.scores_SN,
       series.table.seed_meaning,
-      series.options.num_permutations,
-      seed=series.options.seed,
+      series.options,
     )
     for series, found in zip(several, trend.compute(several), strict=True)
   ]

@@ -25,21 +25,11 @@ def compute(several: Sequence[Series]) -> list[list[Path]]:
   Empty where there are none, or where a scale has no run with a score.
   """
   return [
-    _paths(series) if len(series.populations) > 2 and series.has_scores else []
+    path.compare_paths(series.samples, series.options)
+    if len(series.populations) > 2 and series.has_scores
+    else []
     for series in several
   ]
-
-
-def _paths(series: Series) -> list[Path]:
-  steps = [p.step for p in series.populations]
-  known = [step for step in steps if step is not None]
-  return path.compare_paths(
-    [p.finite_S for p in series.populations],
-    # Whatever lies on finer grids as well is spread over the coarsest.
-    max(known) if len(known) == len(steps) else None,
-    num_resamples=series.options.num_resamples,
-    seed=series.options.seed,
-  )
 
 
 def _paired(series: Series) -> list[tuple[Population, Path]]:

@@ -7,7 +7,8 @@ in the list below.
 import importlib
 
 from emergence.analysis.question import Finding, Question
-from emergence.analysis.series import Analysis, Options, series_of
+from emergence.analysis.series import Analysis, series_of
+from emergence.statistics.options import Options
 from emergence.tables.score_table import ScoreTable
 
 NAMES = (
@@ -32,7 +33,7 @@ QUESTIONS: tuple[Question, ...] = tuple(
 )
 
 
-def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:  # noqa: B008
+def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:
   """Answers all questions about a table.
 
   Args:

@@ -13,36 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emergence.analysis import words
-from emergence.statistics import modality, success
+from emergence.statistics.options import Options
+from emergence.statistics.sample import UNIT, Sample
 from emergence.tables.score_table import Metric, ScoreTable, quote
 
 # Scores are stored in single precision, and some are rounded to three decimals.
 _OFF_GRID = 0.05
-
-
-class Options(NamedTuple):
-  """What an analysis leaves to its reader.
-
-  Attributes:
-    threshold: the least score of a success, for metrics in [0, 1] of which more
-      is better and which are no share of tokens; the others have no success
-      probability unless `thresholds` names them.
-    thresholds: thresholds of single metrics, in their own unit.
-    within_seed: permute scales within a seed, where both scales have the same
-      seeds, instead of all runs of both scales.
-    num_resamples: bootstrap samples.
-    num_permutations: permutations of each null.
-    alpha: level of the tests of modality.
-    seed: of all resampling.
-  """
-
-  threshold: float = success.DEFAULT_THRESHOLD
-  thresholds: tuple[tuple[str, float], ...] = ()
-  within_seed: bool = False
-  num_resamples: int = 1000
-  num_permutations: int = 1000
-  alpha: float = modality.ALPHA
-  seed: int = 0
 
 
 class Population(NamedTuple):
@@ -52,11 +28,10 @@ class Population(NamedTuple):
     scale: its number.
     label: its text in the table.
     seeds: the seed of each run, S of them.
-    scores_S: their scores, [S]; NaN where a run diverged, whatever score it
-      has. Such runs fail, and are left out of all but the success probability.
+    sample: their scores, NaN where a run diverged, whatever score it has. Such
+      runs fail, and are left out of all but the success probability. The step
+      of their grid is 1 / items where all scores are shares of that many.
     diverged_S: whether they diverged, [S].
-    support: the least and the largest score possible.
-    step: 1 / items where all scores are shares of that many items, else None.
     num_items: test items that a score is the mean of; NaN where unknown.
     item_variance: mean variance of a score over test items; NaN where unknown.
   """
@@ -64,16 +39,14 @@ class Population(NamedTuple):
   scale: float
   label: str
   seeds: tuple
-  scores_S: np.ndarray
+  sample: Sample
   diverged_S: np.ndarray
-  support: tuple[float, float]
-  step: float | None
   num_items: float
   item_variance: float
 
   @property
   def finite_S(self) -> np.ndarray:
-    return self.scores_S[np.isfinite(self.scores_S)]
+    return self.sample.finite_S
 
   @property
   def name(self) -> str:
@@ -120,11 +93,6 @@ class Series(NamedTuple):
     return None if self.threshold is None else self.sign * self.threshold
 
   @property
-  def flipped_support(self) -> tuple[float, float]:
-    low, high = self.metric.low, self.metric.high
-    return (low, high) if self.sign > 0 else (-high, -low)
-
-  @property
   def metric_name(self) -> str:
     """Such as `exact match`."""
     return words.short(self.metric.name.replace("_", " "))
@@ -159,9 +127,16 @@ class Series(NamedTuple):
     """Whether every scale has a run with a score."""
     return all(p.finite_S.size for p in self.populations)
 
-  def better(self) -> list[np.ndarray]:
-    """Scores of each scale, of which higher is better; N arrays of [S]."""
-    return [self.sign * p.scores_S for p in self.populations]
+  @property
+  def samples(self) -> list[Sample]:
+    """The sample of each scale."""
+    return [p.sample for p in self.populations]
+
+  @property
+  def better_samples(self) -> list[Sample]:
+    """The sample of each scale, of scores of which higher is better."""
+    is_better = self.metric.higher_is_better
+    return [x if is_better else x.negated() for x in self.samples]
 
   def scale_name(self, population: Population) -> str:
     """Such as `depth 2`."""
@@ -261,7 +236,7 @@ def threshold_of(metric: Metric, options: Options) -> float | None:
 
 
 def is_share(metric: Metric) -> bool:
-  return (metric.low, metric.high) == (0.0, 1.0)
+  return (metric.low, metric.high) == UNIT
 
 
 def _check_thresholds(table: ScoreTable, options: Options) -> None:
@@ -290,10 +265,12 @@ def _population(metric: Metric, scale: float, cell: Any) -> Population:
     scale=scale,
     label=str(cell["scale_label"].iloc[0]),
     seeds=tuple(cell["seed"]),
-    scores_S=scores_S,
+    sample=Sample.of(
+      scores_S,
+      (metric.low, metric.high),
+      _grid_step(metric, scores_S, num_items),
+    ),
     diverged_S=diverged_S,
-    support=(metric.low, metric.high),
-    step=_grid_step(metric, scores_S, num_items),
     num_items=num_items,
     item_variance=float(item_variance.mean())
     if item_variance.size

@@ -22,15 +22,10 @@ def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
   """For each pair of neighbouring scales; empty without a threshold."""
   return [
     []
-    if series.flipped_threshold is None
+    if (threshold := series.flipped_threshold) is None
     else [
-      small_studies.small_studies(
-        a_S,
-        b_S,
-        threshold=series.flipped_threshold,
-        seed=series.options.seed,
-      )
-      for a_S, b_S in itertools.pairwise(series.better())
+      small_studies.small_studies(a, b, threshold, series.options)
+      for a, b in itertools.pairwise(series.better_samples)
     ]
     for series in several
   ]

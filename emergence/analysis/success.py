@@ -32,10 +32,10 @@ def compute(several: Sequence[Series]) -> list[list[Successes] | None]:
     if (threshold := series.flipped_threshold) is None
     else [
       Successes(
-        success.success_and_divergence(better_S, threshold),
-        success.mean_given_success(better_S, threshold),
+        success.success_and_divergence(sample, threshold),
+        success.mean_given_success(sample, threshold),
       )
-      for better_S in series.better()
+      for sample in series.better_samples
     ]
     for series in several
   ]
@@ -49,7 +49,9 @@ def cells(series: Series) -> Iterator[dict[str, Any]]:
         "mean_given_success_reason": "no threshold for this metric"
       }
       continue
-    (failing, left_out, _), given = found[i]
+    given = found[i].given
+    failing = found[i].success.diverged_fail
+    left_out = found[i].success.diverged_left_out
     yield {
       "success_threshold": series.threshold,
       "success_probability": failing.probability,

@@ -28,20 +28,17 @@ def compute(several: Sequence[Series]) -> list[list[Bootstrap]]:
 
 
 def _bootstraps(series: Series) -> list[Bootstrap]:
-  better = series.better()
+  better = series.better_samples
+  threshold = series.flipped_threshold
   found: dict[int, Bootstrap] = {}
   # Scales with equally many runs share their resamples.
-  for size in {scores_S.size for scores_S in better}:
-    where = [i for i, scores_S in enumerate(better) if scores_S.size == size]
+  for size in {sample.size for sample in better}:
+    where = [i for i, sample in enumerate(better) if sample.size == size]
     of_size = resampling.bootstrap(
-      np.stack([better[i] for i in where]),
+      [better[i] for i in where],
       # Without a threshold nothing succeeds, and nothing is said of it.
-      math.inf
-      if series.flipped_threshold is None
-      else series.flipped_threshold,
-      series.flipped_support,
-      series.options.num_resamples,
-      seed=series.options.seed,
+      math.inf if threshold is None else threshold,
+      series.options,
     )
     found |= dict(zip(where, of_size, strict=True))
   return [found[i] for i in range(len(better))]
@@ -58,7 +55,7 @@ def cells(series: Series) -> Iterator[dict[str, Any]]:
   ):
     shape = label.shape
     yield {
-      "n_seeds": population.scores_S.size,
+      "n_seeds": population.sample.size,
       "n_diverged": int(population.diverged_S.sum()),
       **interval_columns("mean", boot.mean, series.sign),
       **interval_columns("median", boot.median, series.sign),

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,27 +19,12 @@ def compute(several: Sequence[Series]) -> list[list[Survival]]:
   """Success probability over all thresholds; empty without a threshold."""
   return [
     []
-    if series.flipped_threshold is None
+    if (threshold := series.flipped_threshold) is None
     else [
-      success.survival(
-        better_S, _thresholds(series, better_S), series.flipped_threshold
-      )
-      for better_S in series.better()
+      success.survival(sample, threshold) for sample in series.better_samples
     ]
     for series in several
   ]
-
-
-def _thresholds(series: Series, better_S: np.ndarray) -> np.ndarray | None:
-  """Of metrics that are no shares: from the least score to the largest."""
-  threshold = series.flipped_threshold
-  assert threshold is not None
-  if series.flipped_support == (0.0, 1.0):
-    return None
-  finite_S = better_S[np.isfinite(better_S)]
-  ends = (finite_S.min(), finite_S.max()) if finite_S.size else (0.0, 1.0)
-  low, high = min(threshold, ends[0]), max(threshold, ends[1])
-  return np.linspace(low, max(high, low + 1e-6), 101)
 
 
 def _nearest_to_half(found: Sequence[Survival]) -> int:

@@ -48,7 +48,7 @@ def _trend(series: Series) -> Trend | None:
   columns = []
   for population in series.populations:
     at = {seed: i for i, seed in enumerate(population.seeds)}
-    columns.append(population.scores_S[[at[seed] for seed in seeds]])
+    columns.append(population.sample.scores_S[[at[seed] for seed in seeds]])
   scores_SN = np.stack(columns, axis=1)
   return Trend(seeds, scores_SN, trends.trajectories(series.sign * scores_SN))
 

@@ -18,7 +18,8 @@ from emergence.plotting.style import (
   literal,
   styled,
 )
-from emergence.statistics import density, score_grid, success
+from emergence.statistics import density, success
+from emergence.statistics.sample import UNIT, Sample
 
 # Steps of the golden ratio spread points evenly, and the same way every time.
 _GOLDEN = 0.6180339887498949
@@ -35,7 +36,7 @@ class Ridge(NamedTuple):
 def draw(
   columns: Sequence[tuple[str, Sequence[Ridge]]],
   x_label: str,
-  support: tuple[float, float] = score_grid.UNIT,
+  support: tuple[float, float] = UNIT,
   threshold: float | None = None,
   higher_is_better: bool = True,
 ) -> Figure:
@@ -102,12 +103,12 @@ def _ridge_column(
   as_picture: bool,
   letters: int,
 ) -> None:
-  is_unit = support == score_grid.UNIT
+  is_unit = support == UNIT
   for row, (_, scores_S) in enumerate(ridges):
     base = height - 1 - row
     if not scores_S.size:
       continue
-    at_G, density_G = density.density(scores_S, support=support)
+    at_G, density_G = density.density(Sample.of(scores_S, support))
     ridge_G = base + 0.62 * density_G / density_G.max()
     axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
     axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from emergence.statistics import intervals, modes, success
-from emergence.statistics.score_grid import SAME_SCORE, UNIT
+from emergence.statistics.options import DEFAULT_THRESHOLD, Options
+from emergence.statistics.sample import SAME_SCORE, Sample
 
 JUMP_NOTE = (
   "With two separate clusters the mode passes from one to the other where "
@@ -81,14 +82,10 @@ def jump(value_N: npt.ArrayLike) -> np.ndarray:
 
 
 def abruptness(
-  scores: Sequence[npt.ArrayLike],
-  threshold: float = success.DEFAULT_THRESHOLD,
+  samples: Sequence[Sample],
+  threshold: float = DEFAULT_THRESHOLD,
   paired: bool = False,
-  num_resamples: int = intervals.NUM_RESAMPLES,
-  confidence: float = 0.95,
-  seed: int = 0,
-  support: tuple[float, float] = UNIT,
-  steps: Sequence[float | None] | None = None,
+  options: Options = Options(),
 ) -> Abruptness:
   """Whether the mode jumps while mean and success probability move gradually.
 
@@ -99,56 +96,46 @@ def abruptness(
   change from a gradual one.
 
   Args:
-    scores: one score a run at each scale, in the order of the scales: N arrays
-      [S], of any lengths. Not finite where the run diverged.
+    samples: the runs of N scales, in their order.
     threshold: the least score of a success, in the unit of the scores.
     paired: whether the same position is the same seed at every scale, which is
       then resampled as one.
-    num_resamples: bootstrap samples.
-    confidence: coverage of the interval, in (0, 1).
-    seed: of the resampling.
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    steps: step of the grid of scores at each scale, 0 for none; inferred where
-      None.
+    options: number and seed of the resamples.
 
   Raises:
-    ValueError: fewer than two scales, a scale without finite scores, a finite
-      score that is not in the support, or `paired` with scales of different
-      lengths.
+    ValueError: fewer than two scales, one without a finite score, or `paired`
+      with scales of different numbers of runs.
   """
-  scores = [np.asarray(scores_S, float) for scores_S in scores]
-  sizes = {scores_S.size for scores_S in scores}
-  finite = [scores_S[np.isfinite(scores_S)] for scores_S in scores]
-  if len(scores) < 2 or not all(finite_S.size for finite_S in finite):
+  finite = [sample.finite_S for sample in samples]
+  sizes = {sample.size for sample in samples}
+  if len(samples) < 2 or not all(finite_S.size for finite_S in finite):
     raise ValueError("expected two scales or more, each with finite scores")
   if paired and len(sizes) > 1:
     raise ValueError(f"expected as many runs at each scale, got {sizes}")
-  steps = steps or [None] * len(scores)
-  mode_RN = np.empty((num_resamples + 1, len(scores)))
+  mode_RN = np.empty((options.num_resamples + 1, len(samples)))
   probability_RN = np.empty_like(mode_RN)
-  for n, (scores_S, step) in enumerate(zip(scores, steps, strict=True)):
-    key = [seed, 0 if paired else n]
-    index_RS = intervals.resample_indices(scores_S.size, num_resamples, key)
+  for n, sample in enumerate(samples):
+    key = [options.seed, 0 if paired else n]
+    index_RS = intervals.resample_indices(
+      sample.size, options.num_resamples, key
+    )
     # The first row is the scale itself.
-    index_RS = np.vstack([np.arange(scores_S.size), index_RS])
-    success_S = success.is_success(scores_S, threshold)
+    index_RS = np.vstack([np.arange(sample.size), index_RS])
+    success_S = success.is_success(sample.scores_S, threshold)
     probability_RN[:, n] = success_S[index_RS].mean(axis=1)
-    finite_S, index_RS = _finite(scores_S, index_RS, [*key, 1])
-    mode_RN[:, n] = modes.resampled_modes(finite_S, index_RS, support, step)
+    index_RS = _of_finite(sample.scores_S, index_RS, [*key, 1])
+    mode_RN[:, n] = modes.resampled_modes(sample, index_RS)
   jump_2R = jump(np.stack([mode_RN, probability_RN]))
   difference_R = jump_2R[0] - jump_2R[1]
   # Noise adds to the largest step, and resamples have it twice. Between the two
   # ends that this makes, of the percentile and of the basic interval, is both
   # the one that does not overstate the difference and that which allows for it.
-  low, high = intervals.percentile_interval(
-    difference_R[1:], min(sizes), confidence
-  )
+  low, high = intervals.percentile_interval(difference_R[1:], min(sizes))
   low, high = (
     min(low, 2 * difference_R[0] - high),
     max(high, 2 * difference_R[0] - low),
   )
-  given = [success.mean_given_success(s, threshold).value for s in scores]
+  given = [success.mean_given_success(s, threshold).value for s in samples]
   return Abruptness(
     float(jump_2R[0, 0]),
     float(jump([finite_S.mean() for finite_S in finite])),
@@ -158,18 +145,18 @@ def abruptness(
     float(max(low, -1.0)),
     float(min(high, 1.0)),
     float(np.isnan(difference_R[1:]).mean()),
-    len(scores),
+    len(samples),
     int(np.isfinite(given).sum()),
-    sum(s.size - f.size for s, f in zip(scores, finite, strict=True)),
+    sum(sample.num_diverged for sample in samples),
     threshold,
     JUMP_NOTE,
   )
 
 
-def _finite(
+def _of_finite(
   scores_S: np.ndarray, index_RS: np.ndarray, seed: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-  """Finite scores, and resamples of them; diverged runs are drawn again."""
+) -> np.ndarray:
+  """Resamples of the finite scores alone; diverged runs are drawn again."""
   finite = np.flatnonzero(np.isfinite(scores_S))
   position_S = np.full(scores_S.size, -1)
   position_S[finite] = np.arange(finite.size)
@@ -179,4 +166,4 @@ def _finite(
   drawn_RS[again] = rng.integers(finite.size, size=int(again.sum()))
   drawn_RS = drawn_RS[:, : finite.size]
   drawn_RS[0] = np.arange(finite.size)
-  return scores_S[finite], drawn_RS
+  return drawn_RS

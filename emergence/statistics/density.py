@@ -5,12 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics.score_grid import (
-  SAME_SCORE,
-  UNIT,
-  grid_step,
-  require_scores,
-)
+from emergence.statistics.sample import SAME_SCORE, Sample
 
 # Of the support's width. Below the first no structure is resolved: scores sit
 # on a grid of test items. Above the second, two clusters far apart, whose
@@ -28,11 +23,7 @@ _GRID_POINTS = 501
 _REACH = 5
 
 
-def bandwidth(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> float:
+def bandwidth(sample: Sample) -> float:
   """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
 
   Silverman (1986), "Density estimation for statistics and data analysis",
@@ -45,24 +36,17 @@ def bandwidth(
   nor the distance of two modes matter. At least half a grid step, so that no
   grid point is a mode of its own.
 
-  Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
   Returns:
     Standard deviation of the kernel, in the unit of the scores.
 
   Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
+    ValueError: no run has a finite score.
   """
-  scores_S = require_scores(scores_S, support)
-  step = grid_step(scores_S, support) if step is None else step
+  scores_S = sample.require_finite_S()
   low, high = np.quantile(scores_S, [0.25, 0.75])
   deviation = np.std(scores_S, ddof=1) if scores_S.size > 1 else 0.0
   spreads = [deviation, (high - low) / 1.34]
-  width = support[1] - support[0]
+  width = sample.support[1] - sample.support[0]
   smallest, largest = _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH
   if math.isinf(width):
     width = _bulk(scores_S)
@@ -71,67 +55,56 @@ def bandwidth(
   spread = min((s for s in spreads if s > 0), default=0.0)
   rule = 0.9 * spread * scores_S.size**-0.2
   rule = np.clip(rule, smallest * width, largest * width)
-  return float(max(rule, step / 2))
+  return float(max(rule, sample.grid_step / 2))
 
 
 def density(
-  scores_S: npt.ArrayLike,
-  at_G: npt.ArrayLike | None = None,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
+  sample: Sample, at_G: npt.ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Gaussian kernel density, reflected at the ends of the support.
+  """Gaussian kernel density of the finite scores, reflected at the ends.
 
-  Mass that a kernel would put outside is folded back, so that a population at 0
-  peaks at 0 (Silverman 1986, section 2.10). On a grid, a score stands for half
-  a step on either side of it, and the density is folded, and integrates to one,
-  half a step beyond the ends: folded at 0 itself, the runs at 0 would count
-  twice as much as those at the next grid point.
+  Mass that a kernel would put outside of the support is folded back, so that a
+  population at 0 peaks at 0 (Silverman 1986, section 2.10). On a grid, a score
+  stands for half a step on either side of it, and the density is folded, and
+  integrates to one, half a step beyond the ends: folded at 0 itself, the runs
+  at 0 would count twice as much as those at the next grid point.
 
   Args:
-    scores_S: one finite score a run, [S].
-    at_G: points in the support. Where None, 501 even ones over it; without two
-      finite ends, over all that is within five bandwidths of a score, and up
-      to 501 of the scores themselves.
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+    sample: the runs.
+    at_G: points in the support; those of `points` where None.
 
   Returns:
     The points [G] and the density there [G], per unit of score.
 
   Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
+    ValueError: no run has a finite score.
   """
-  scores_S = require_scores(scores_S, support)
-  step = grid_step(scores_S, support) if step is None else step
-  width = bandwidth(scores_S, support, step)
-  at_G = points(scores_S, width, support) if at_G is None else np.asarray(at_G)
-  score_D, count_D = np.unique(scores_S, return_counts=True)
-  return at_G, kernel(at_G, score_D, width, support, step) @ (
-    count_D / scores_S.size
+  width = bandwidth(sample)
+  at_G = points(sample, width) if at_G is None else np.asarray(at_G)
+  score_D, count_D = np.unique(sample.finite_S, return_counts=True)
+  return at_G, kernel(at_G, score_D, width, sample) @ (
+    count_D / sample.finite_S.size
   )
 
 
-def points(
-  scores_S: np.ndarray, width: float, support: tuple[float, float]
-) -> np.ndarray:
+def points(sample: Sample, width: float) -> np.ndarray:
   """Where the density of scores is looked at.
 
   Args:
-    scores_S: one finite score a run, [S].
+    sample: the runs, one with a finite score at least.
     width: standard deviation of the kernel, in the unit of the scores.
-    support: the least and the largest score that are possible; either may be
-      infinite.
 
   Returns:
-    Increasing points, [G]: those of `density` where it is not told others.
+    Increasing points, [G]: 501 even ones over the support; without two finite
+    ends, over all that is within five bandwidths of a score, and up to 501 of
+    the scores themselves.
   """
-  if math.isfinite(support[1] - support[0]):
-    return np.linspace(*support, _GRID_POINTS)
-  score_D = np.unique(scores_S)
-  low_D = np.maximum(score_D - _REACH * width, support[0])
-  high_D = np.minimum(score_D + _REACH * width, support[1])
+  low, high = sample.support
+  if math.isfinite(high - low):
+    return np.linspace(low, high, _GRID_POINTS)
+  score_D = np.unique(sample.finite_S)
+  low_D = np.maximum(score_D - _REACH * width, low)
+  high_D = np.minimum(score_D + _REACH * width, high)
   # Even points on the stretches that are within reach of a score.
   starts = np.append(True, low_D[1:] > high_D[:-1])
   low, high = low_D[starts], high_D[np.append(starts[1:], True)]
@@ -140,17 +113,14 @@ def points(
   which_G = np.minimum(np.searchsorted(end, along_G), end.size - 1)
   even_G = high[which_G] - (end[which_G] - along_G)
   # They may miss a narrow cluster when many runs are far out.
-  some = np.sort(scores_S)[:: math.ceil(scores_S.size / _GRID_POINTS)]
+  scores_S = np.sort(sample.finite_S)
+  some = scores_S[:: math.ceil(scores_S.size / _GRID_POINTS)]
   middle = (high[:-1] + low[1:]) / 2
   return np.unique(np.concatenate([even_G, low, high, middle, some]))
 
 
 def kernel(
-  at_G: np.ndarray,
-  score_D: np.ndarray,
-  width: float,
-  support: tuple[float, float],
-  step: float,
+  at_G: np.ndarray, score_D: np.ndarray, width: float, sample: Sample
 ) -> np.ndarray:
   """Density that a run at each score adds at each point.
 
@@ -160,38 +130,19 @@ def kernel(
     at_G: the points, [G].
     score_D: the scores, [D].
     width: standard deviation of the kernel, in the unit of the scores.
-    support: the least and the largest score that are possible; the kernel is
-      folded at its ends, those that are infinite aside.
-    step: step of the grid of scores; the fold is half of it beyond the ends.
+    sample: whose support and grid decide where the kernel is folded.
 
   Returns:
     The density, per unit of score, [G, D].
   """
-  ends = (support[0] - step / 2, support[1] + step / 2)
+  half = sample.grid_step / 2
+  ends = (sample.support[0] - half, sample.support[1] + half)
   images = [score_D, *(2 * end - score_D for end in ends if np.isfinite(end))]
   total_GD = sum(
     np.exp(-0.5 * ((at_G[:, None] - image_D) / width) ** 2)
     for image_D in images
   )
   return np.asarray(total_GD) / (width * math.sqrt(2 * math.pi))
-
-
-def count_by_tenth(scores_S: npt.ArrayLike) -> list[int]:
-  """Runs with a score in [0, .1), [.1, .2), …, [.9, 1].
-
-  Args:
-    scores_S: one finite score in [0, 1] a run, [S].
-
-  Returns:
-    Ten counts, which add up to S.
-
-  Raises:
-    ValueError: no scores, or one that is not in [0, 1].
-  """
-  scores_S = require_scores(scores_S, UNIT)
-  # Scores are stored in single precision, in which 0.7 is below 0.7.
-  tenth_S = np.minimum(np.floor(10 * scores_S + 1e-5), 9).astype(int)
-  return np.bincount(tenth_S, minlength=10).tolist()
 
 
 def _bulk(scores_S: np.ndarray) -> float:

@@ -2,9 +2,8 @@
 
 The test is against the uniform law, the unimodal law of (asymptotically) the
 largest dip: Hartigan & Hartigan (1985), "The dip test of unimodality", Annals
-of Statistics 13. Its null distribution comes from a table in this package of
-10⁶ uniform samples for each of some fifty sample sizes, which
-`emergence.statistics.calibration.dip_tables` makes.
+of Statistics 13. The dip and its null distribution are those of the package
+`diptest`.
 """
 
 import functools
@@ -12,48 +11,36 @@ import math
 import pathlib
 from typing import NamedTuple
 
-import diptest
+import diptest.consts
 import numpy as np
-import numpy.typing as npt
 
-from emergence.statistics import score_grid
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample, grid
 
-TABLES = pathlib.Path(__file__).parent / "data"
+POWER_TABLE = pathlib.Path(__file__).parent / "data" / "dip_power.csv"
 MIN_RUNS = 4  # Any three points are unimodal.
 NUM_JITTERS = 16
 # What a test must find to be powerful: two modes so many standard deviations
 # apart, so often.
 MODE_DISTANCE, POWER = 5.0, 0.8
-LEVEL = 0.05
-# Values of the table are rounded to this.
-_ROUNDING = 1e-6
+# Samples of each size in the table of diptest, and its largest size.
+_NUM_DRAWS, _MOST_RUNS = 1_000_001, 72_000
+_ROUNDING = 1e-7
 
 
 class DipTest(NamedTuple):
   """Result of the dip test.
 
   Attributes:
-    num_runs: number of scores.
-    step: step of the grid that scores sit on, in their unit.
     dip: the dip, averaged over jitters; in [0, 1/4].
     p: share of uniform samples with at least this dip, never 0.
-    dip_sd: standard deviation of the dip over jitters.
   """
 
-  num_runs: int
-  step: float
   dip: float
   p: float
-  dip_sd: float
 
 
-def dip_test(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = score_grid.UNIT,
-  step: float | None = None,
-  num_jitters: int = NUM_JITTERS,
-  seed: int = 0,
-) -> DipTest:
+def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
   """Dip test of unimodality.
 
   The test is for continuous laws, and on a grid the plain dip takes grid points
@@ -61,45 +48,33 @@ def dip_test(
   from each score, which leaves a histogram of the scores on their own grid: the
   jittered law is unimodal if the probabilities of the grid points are. An atom
   in otherwise continuous scores is spread over a typical gap between them.
-  The dip is averaged over several jitters, because one alone adds noise to p.
+  The dip is averaged over 16 jitters, because one alone adds noise to p.
 
   Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores, 0 for none;
-      `score_grid.grid_step(scores_S, support)` where None.
-    num_jitters: jitters to average over.
-    seed: of the jitter.
+    sample: the runs; diverged ones are left out.
+    options: the seed of the jitter.
 
   Raises:
-    ValueError: a score that is not finite or not in the support, fewer than
-      four scores, scores that are all equal, a step that is not a number ≥ 0,
-      or one of the whole support: scores of one item.
+    ValueError: fewer than four finite scores, scores that are all equal, or a
+      step of the whole support: scores of one item.
   """
-  scores_S = score_grid.require_scores(scores_S, support)
+  scores_S = sample.require_finite_S()
   if scores_S.size < MIN_RUNS:
     raise ValueError(
       f"the dip test needs at least {MIN_RUNS} scores, got {scores_S.size}"
     )
-  inferred = score_grid.grid_step(scores_S, support)
-  if not inferred:
+  if not grid(sample).step:
     raise ValueError(
       f"all {scores_S.size} scores are {scores_S[0]:g}: nothing to test"
     )
-  step = inferred if step is None else step
-  if not 0 <= step < math.inf:
-    raise ValueError(f"the step of a grid is a number ≥ 0, got {step}")
-  if step >= support[1] - support[0]:
+  step = sample.grid_step
+  if step >= sample.support[1] - sample.support[0]:
     raise ValueError("a score of one item has no modes")
-  rng = np.random.default_rng(seed)
-  noise_JS = rng.uniform(-0.5, 0.5, (num_jitters if step else 1, scores_S.size))
+  rng = np.random.default_rng(options.seed)
+  noise_JS = rng.uniform(-0.5, 0.5, (NUM_JITTERS if step else 1, scores_S.size))
   # Sorted, so that the order of the runs makes no difference.
-  dip_J = dips(np.sort(scores_S) + step * noise_JS)
-  dip = float(dip_J.mean())
-  return DipTest(
-    scores_S.size, step, dip, p_value(dip, scores_S.size), float(dip_J.std())
-  )
+  dip = float(dips(np.sort(scores_S) + step * noise_JS).mean())
+  return DipTest(dip, p_value(dip, scores_S.size))
 
 
 def dips(samples_RS: np.ndarray) -> np.ndarray:
@@ -120,11 +95,11 @@ def dips(samples_RS: np.ndarray) -> np.ndarray:
 def p_value(dip: float, num_runs: int) -> float:
   """Share of uniform samples of that size whose dip is at least this.
 
-  That is (1 + k) / (1 + N) with k the number of N tabulated samples at or
-  above: the smallest p-value is 1 / (N + 1) and never 0 (Phipson & Smyth 2010,
-  "Permutation p-values should never be zero"). Between tabulated sizes √S·dip
-  is interpolated linearly in log S. Above the largest it is taken as constant:
-  it has a limit in distribution, and grows by less than 1 % from 2000 to 5000.
+  It is (1 + N q) / (1 + N), with q the share read off the table of the package
+  `diptest`, which is of N = 1,000,001 samples a size: the smallest p-value is
+  10⁻⁶ and never 0 (Phipson & Smyth 2010, "Permutation p-values should never be
+  zero"). Between tabulated sizes √S·dip is interpolated. Above the largest,
+  72,000, it is taken as constant: it has a limit in distribution.
 
   Args:
     dip: a dip, in [0, 1/4].
@@ -132,44 +107,21 @@ def p_value(dip: float, num_runs: int) -> float:
 
   Returns:
     The p-value, in (0, 1].
-
-  Raises:
-    ValueError: fewer than four scores.
   """
-  if num_runs < MIN_RUNS:
-    raise ValueError(
-      f"the dip test needs at least {MIN_RUNS} scores, got {num_runs}"
-    )
-  null = null_table()
-  log_n = np.log(null.num_runs_N)
-  where = np.interp(np.log(num_runs), log_n, np.arange(log_n.size))
-  low, share = int(where), where - int(where)
-  high = min(low + 1, log_n.size - 1)
-  scaled_K = (1 - share) * null.scaled_KN[:, low]
-  scaled_K = scaled_K + share * null.scaled_KN[:, high]
-  scaled = math.sqrt(num_runs) * dip - _ROUNDING
-  # Ranks grow as values fall. Equal values (the dip of few points has atoms)
-  # count as at or above.
-  reached = int(np.searchsorted(-scaled_K, -scaled, side="right"))
-  if reached == 0:
-    above = 0.0
-  elif reached == scaled_K.size:
-    above = float(null.draws)
-  else:
-    from_, to = scaled_K[reached - 1], scaled_K[reached]
-    part = (from_ - scaled) / (from_ - to)
-    ranks = np.log(null.rank_K[reached - 1 : reached + 1])
-    above = math.exp(ranks[0] + part * (ranks[1] - ranks[0]))
-  return (1 + above) / (1 + null.draws)
+  size = min(num_runs, _MOST_RUNS)
+  # Equal dips count as at least this: those of few points have atoms.
+  scaled = (dip - _ROUNDING) * math.sqrt(num_runs / size)
+  share = diptest.consts.Consts.compute_pval_interpolation(size, scaled)
+  return (1 + _NUM_DRAWS * share) / (1 + _NUM_DRAWS)
 
 
-def detectable_weight(num_runs: int, level: float = LEVEL) -> float:
+def detectable_weight(num_runs: int, level: float) -> float:
   """The lightest minor mode that the dip test finds with power 0.8.
 
-  Of two normal modes with equal standard deviations, 5 of which lie between
-  them. From a table of simulations at selected sizes and weights, which
-  `calibration.dip_tables` makes: the first weight in it whose
-  80 % quantile of p, interpolated between sizes, is at most the level.
+  Of two normal modes, 5 standard deviations of either apart. From a table of
+  simulations at selected sizes and weights, which
+  `experiments.calibration.dip_power` makes: the first weight in it whose 80 %
+  quantile of p, interpolated between sizes, is at most the level.
 
   Args:
     num_runs: runs with a finite score.
@@ -188,47 +140,8 @@ def detectable_weight(num_runs: int, level: float = LEVEL) -> float:
   return math.nan
 
 
-class NullTable(NamedTuple):
-  """√S·dip of uniform samples, by rank.
-
-  Attributes:
-    draws: samples drawn for each size.
-    num_runs_N: sizes, increasing, [N].
-    rank_K: ranks, from 1 for the largest dip to `draws`, [K].
-    scaled_KN: √S·dip at each rank, [K, N].
-  """
-
-  draws: int
-  num_runs_N: np.ndarray
-  rank_K: np.ndarray
-  scaled_KN: np.ndarray
-
-
-@functools.cache
-def null_table() -> NullTable:
-  """The table that `calibration.dip_tables` has written."""
-  table = read_table("dip_null.csv")
-  rank_K = table[1:, 0]
-  return NullTable(int(rank_K[-1]), table[0, 1:], rank_K, table[1:, 1:])
-
-
 @functools.cache
 def power_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Sizes [N], weights [W] and the p that 80 % of samples stay at or below."""
-  table = read_table("dip_power.csv")
+  table = np.loadtxt(POWER_TABLE, delimiter=",", comments="#")
   return table[1:, 0], table[0, 1:], table[1:, 1:]
-
-
-def read_table(name: str) -> np.ndarray:
-  """A CSV of numbers in `TABLES`, without its lines of comment.
-
-  Args:
-    name: of the file.
-
-  Returns:
-    Its rows and columns, heads included.
-
-  Raises:
-    FileNotFoundError: no such file.
-  """
-  return np.loadtxt(TABLES / name, delimiter=",", comments="#")

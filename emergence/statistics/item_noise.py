@@ -4,9 +4,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from emergence.statistics.score_grid import UNIT, require_possible
+from emergence.statistics.sample import UNIT, Sample
 
 
 class ItemNoise(NamedTuple):
@@ -14,19 +13,19 @@ class ItemNoise(NamedTuple):
 
   Attributes:
     share: item variance over variance between seeds; may pass 1 by chance, NaN
-      where it is undefined.
-    item_variance: mean over runs of the binomial variance of their score.
+      for fewer than two runs or equal scores.
+    item_variance: mean over runs of the variance of their score over items.
     seed_variance: variance of the score over runs, item noise included.
-    note: why there is no share, empty if there is one.
   """
 
   share: float
   item_variance: float
   seed_variance: float
-  note: str
 
 
-def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
+def item_noise(
+  sample: Sample, num_items: int = 0, item_variance: float | None = None
+) -> ItemNoise:
   """Share of the variance between seeds that the sample of items makes.
 
   A run that answers a share p of all items scores a binomial share of N of
@@ -37,26 +36,27 @@ def item_noise(scores_S: npt.ArrayLike, num_items: int) -> ItemNoise:
   exists is tested there is no such noise.
 
   Args:
-    scores_S: share of items answered right, one a run, [S]; runs without a
-      finite score are left out.
-    num_items: items that a score is the mean of, N.
+    sample: the runs; shares of items answered right, unless `item_variance` is
+      given. Diverged runs are left out.
+    num_items: items that a score is the mean of, N ≥ 2.
+    item_variance: mean variance of a score over items, where it is known
+      otherwise; the binomial one if None.
 
   Raises:
-    ValueError: another shape, no runs, fewer than two items, or a score that is
-      not in [0, 1].
+    ValueError: fewer than two items, or scores whose support is not [0, 1].
   """
-  scores_S = np.asarray(scores_S, float)
-  if scores_S.ndim != 1 or not scores_S.size:
-    raise ValueError(f"expected scores of shape [S], got {scores_S.shape}")
-  require_possible(scores_S[None], UNIT)
-  if num_items < 2:
-    raise ValueError(f"expected at least two items, got {num_items}")
-  finite_S = scores_S[np.isfinite(scores_S)]
+  finite_S = sample.finite_S
+  if item_variance is None:
+    if num_items < 2 or sample.support != UNIT:
+      raise ValueError(
+        "expected shares of at least two items, got scores in"
+        f" {sample.support} of {num_items}"
+      )
+    if not finite_S.size:
+      return ItemNoise(math.nan, math.nan, math.nan)
+    item_variance = float((finite_S * (1 - finite_S)).mean()) / (num_items - 1)
   if finite_S.size < 2:
-    note = "fewer than two runs with a score"
-    return ItemNoise(math.nan, math.nan, math.nan, note)
-  item = float((finite_S * (1 - finite_S)).mean()) / (num_items - 1)
+    return ItemNoise(math.nan, item_variance, math.nan)
   between = float(finite_S.var(ddof=1))
-  if not np.ptp(finite_S):
-    return ItemNoise(math.nan, item, between, "all scores are equal")
-  return ItemNoise(item / between, item, between, "")
+  share = item_variance / between if np.ptp(finite_S) else math.nan
+  return ItemNoise(share, item_variance, between)

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from scipy import stats
 
 from emergence.statistics import dip as dip_lib
-from emergence.statistics import modes, score_grid
+from emergence.statistics import modes
+from emergence.statistics.options import Options
+from emergence.statistics.sample import SAME_SCORE, Sample, grid
 
-ALPHA = dip_lib.LEVEL
 # "Unimodal" is said where a minor mode of this weight would have been found.
 MINOR_WEIGHT = 0.3
 # A floor or ceiling: so many of the runs within so much of the support's width
@@ -28,7 +29,6 @@ class Modality(NamedTuple):
   Attributes:
     label: floor, ceiling, unimodal, bimodal or undecided.
     num_runs: runs with a finite score; all else is about these.
-    num_diverged: runs without one.
     dip: Hartigan's dip, averaged over jitters; NaN where not tested.
     p: its p-value; NaN where not tested.
     p_adjusted: p after Holm's correction over the family; NaN where not tested.
@@ -46,7 +46,6 @@ class Modality(NamedTuple):
 
   label: str
   num_runs: int
-  num_diverged: int
   dip: float
   p: float
   p_adjusted: float
@@ -58,39 +57,13 @@ class Modality(NamedTuple):
   evidence: str
 
 
-def label(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = score_grid.UNIT,
-  step: float | None = None,
-  alpha: float = ALPHA,
-  seed: int = 0,
-) -> Modality:
-  """Labels one population that is looked at alone; see `label_family`.
-
-  Args:
-    scores_S: one score a run, [S]. Runs without a finite score have diverged;
-      they are counted, and left out of all else.
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores, 0 for none; inferred where None.
-    alpha: level of the test.
-    seed: of the jitter.
-
-  Returns:
-    The label as in a family of one test.
-
-  Raises:
-    ValueError: another shape, or a finite score that is not in the support.
-  """
-  return label_family([scores_S], [support], [step], alpha, seed)[0]
+def label(sample: Sample, options: Options = Options()) -> Modality:
+  """Labels one population that is looked at alone; see `label_family`."""
+  return label_family([sample], options)[0]
 
 
 def label_family(
-  scores: Sequence[npt.ArrayLike],
-  supports: Sequence[tuple[float, float]] | None = None,
-  steps: Sequence[float | None] | None = None,
-  alpha: float = ALPHA,
-  seed: int = 0,
+  samples: Sequence[Sample], options: Options = Options()
 ) -> list[Modality]:
   """Labels populations with one correction for all of them.
 
@@ -114,55 +87,24 @@ def label_family(
   - undecided.
 
   Args:
-    scores: for each population one score a run, [S]. Runs without a finite
-      score have diverged; they are counted, and left out of all else.
-    supports: the least and the largest score that are possible in each; [0, 1]
-      where None. Ends may be infinite, and have no floor or ceiling then.
-    steps: step of the grid of scores in each, 0 for none; inferred where None.
-    alpha: level of the test.
-    seed: of the jitter.
+    samples: the runs of each population. Diverged ones are left out. Infinite
+      supports have no floor or ceiling.
+    options: level of the test and seed of the jitter.
 
   Returns:
     One label each, in the same order. Populations that cannot be tested count
     as tests of the family all the same.
-
-  Raises:
-    ValueError: another shape, or a finite score that is not in the support.
   """
-  supports = supports or [score_grid.UNIT] * len(scores)
-  steps = steps or [None] * len(scores)
-  finite, tests, reasons = [], [], []
-  for all_S, support, step in zip(scores, supports, steps, strict=True):
-    all_S = np.asarray(all_S, float)
-    if all_S.ndim != 1:
-      raise ValueError(f"expected scores of shape [S], got {all_S.shape}")
-    scores_S = all_S[np.isfinite(all_S)]
-    finite.append(scores_S)
-    if not scores_S.size:
-      tests.append(None)
-      reasons.append("not tested: no run has a finite score")
-      continue
-    score_grid.require_scores(scores_S, support)
+  tests: list[dip_lib.DipTest | str] = []
+  for sample in samples:
     try:
-      tests.append(dip_lib.dip_test(scores_S, support, step, seed=seed))
-      reasons.append("")
+      tests.append(dip_lib.dip_test(sample, options))
     except ValueError as error:
-      tests.append(None)
-      reasons.append(f"not tested: {error}")
-  adjusted = holm([test.p if test else math.nan for test in tests])
+      tests.append(f"not tested: {error}")
+  adjusted = holm([math.nan if isinstance(t, str) else t.p for t in tests])
   return [
-    _label(
-      finite[i],
-      np.size(scores[i]) - finite[i].size,
-      supports[i],
-      steps[i],
-      tests[i],
-      reasons[i],
-      float(adjusted[i]),
-      len(tests),
-      alpha,
-    )
-    for i in range(len(tests))
+    _label(sample, test, float(p_adjusted), len(tests), options.alpha)
+    for sample, test, p_adjusted in zip(samples, tests, adjusted, strict=True)
   ]
 
 
@@ -213,46 +155,40 @@ def first_detectable(modalities: Sequence[Modality]) -> int | None:
 
 
 def _label(
-  scores_S: np.ndarray,
-  num_diverged: int,
-  support: tuple[float, float],
-  step: float | None,
-  test: dip_lib.DipTest | None,
-  reason: str,
+  sample: Sample,
+  test: dip_lib.DipTest | str,
   p_adjusted: float,
   family_size: int,
   alpha: float,
 ) -> Modality:
-  shape = modes.shape(scores_S, support, step) if scores_S.size else None
+  """The label, given the test or the reason why there is none."""
+  num_runs = sample.finite_S.size
+  shape = modes.shape(sample) if num_runs else None
+  reason = test if isinstance(test, str) else ""
+  dip, p = (math.nan, math.nan) if isinstance(test, str) else test
   found = Modality(
     label="undecided",
-    num_runs=scores_S.size,
-    num_diverged=num_diverged,
-    dip=test.dip if test else math.nan,
-    p=test.p if test else math.nan,
+    num_runs=num_runs,
+    dip=dip,
+    p=p,
     p_adjusted=p_adjusted,
     family_size=family_size,
     antimode=shape.antimode if shape else math.nan,
-    smallest_weight=dip_lib.detectable_weight(scores_S.size, alpha),
+    smallest_weight=dip_lib.detectable_weight(num_runs, alpha),
     smallest_weight_adjusted=dip_lib.detectable_weight(
-      scores_S.size, alpha / family_size
+      num_runs, alpha / family_size
     ),
     shape=shape,
     evidence="",
   )
-  name, evidence = _decide(found, scores_S, support, step, reason, alpha)
-  if num_diverged:
-    evidence += f"; {num_diverged} diverged runs are left out"
+  name, evidence = _decide(found, sample, reason, alpha)
+  if sample.num_diverged:
+    evidence += f"; {sample.num_diverged} diverged runs are left out"
   return found._replace(label=name, evidence=evidence)
 
 
 def _decide(
-  found: Modality,
-  scores_S: np.ndarray,
-  support: tuple[float, float],
-  step: float | None,
-  reason: str,
-  alpha: float,
+  found: Modality, sample: Sample, reason: str, alpha: float
 ) -> tuple[str, str]:
   """Label and evidence."""
   if found.num_runs < dip_lib.MIN_RUNS:
@@ -265,7 +201,7 @@ def _decide(
   rejected = found.p_adjusted <= alpha  # False for NaN.
   apart = rejected and not math.isnan(found.antimode)
   if apart:
-    if doubt := _doubt(found, scores_S, support, step):
+    if doubt := _doubt(found, sample):
       return "undecided", f"{tested} speaks against one mode, but {doubt}"
     assert found.shape
     above = found.shape.weight_above
@@ -273,7 +209,7 @@ def _decide(
       f"two modes, with {100 * above:.3g}% of {found.num_runs} runs at or "
       f"above the antimode at {found.antimode:.3g}: {tested}"
     )
-  end, evidence = _at_an_end(scores_S, support)
+  end, evidence = _at_an_end(sample)
   if end:
     return end, f"{evidence}; {reason or tested}"
   if rejected:
@@ -285,7 +221,7 @@ def _decide(
   seen = _what_could_be_seen(found, alpha)
   powerful = found.smallest_weight <= MINOR_WEIGHT  # False for NaN.
   if reason:
-    same = powerful and not np.ptp(scores_S)
+    same = powerful and not np.ptp(sample.finite_S)
     return "unimodal" if same else "undecided", f"{reason}; {seen}"
   if powerful:
     return "unimodal", f"no sign of a second mode: {tested}; {seen}"
@@ -295,31 +231,27 @@ def _decide(
   )
 
 
-def _doubt(
-  found: Modality,
-  scores_S: np.ndarray,
-  support: tuple[float, float],
-  step: float | None,
-) -> str:
+def _doubt(found: Modality, sample: Sample) -> str:
   """Why what looks like two modes may be none, or an empty string."""
   if found.num_runs < MIN_RUNS:
     return (
       f"two modes take at least {MIN_RUNS} runs, these are {found.num_runs}"
     )
-  if step is not None:
+  if sample.step is not None:
     return ""
-  grid = score_grid.grid(scores_S, support)
-  if grid.is_open:
+  found_grid = grid(sample)
+  if found_grid.is_open:
     return (
       "most runs are at two scores, which may be neighbours on a grid: the "
       "number of test items would tell"
     )
   # At a bandwidth of the coarser step.
-  if grid.coarse_step and math.isnan(
-    modes.antimode(scores_S, support, 2 * grid.coarse_step)
+  coarse = found_grid.coarse_step
+  if coarse and math.isnan(
+    modes.shape(sample._replace(step=2 * coarse)).antimode
   ):
     return (
-      f"no antimode is left at a bandwidth of {grid.coarse_step:.2g}, so that "
+      f"no antimode is left at a bandwidth of {coarse:.2g}, so that "
       "it may be a gap in the grid: the number of test items would tell"
     )
   return ""
@@ -350,14 +282,13 @@ def _what_could_be_seen(found: Modality, alpha: float) -> str:
   )
 
 
-def _at_an_end(
-  scores_S: np.ndarray, support: tuple[float, float]
-) -> tuple[str, str]:
+def _at_an_end(sample: Sample) -> tuple[str, str]:
   """`floor` or `ceiling` and its evidence, or two empty strings."""
+  scores_S, support = sample.finite_S, sample.support
   zone = END_WIDTH * (support[1] - support[0])
   if not math.isfinite(zone):
     return "", ""
-  zone += score_grid.SAME_SCORE
+  zone += SAME_SCORE
   for name, end in zip(("floor", "ceiling"), support, strict=True):
     num_inside = int((np.abs(scores_S - end) <= zone).sum())
     num_outside = scores_S.size - num_inside

@@ -4,11 +4,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from emergence.statistics import intervals
-from emergence.statistics.density import bandwidth, density, kernel, points
-from emergence.statistics.score_grid import UNIT, grid_step, require_scores
+from emergence.statistics.density import bandwidth, kernel, points
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
 
 # A valley is an antimode if it is a fifth lower than the lower of the peaks
 # beside it, and has a twentieth of 100 runs on each side. Of more runs that
@@ -28,22 +28,16 @@ class Shape(NamedTuple):
     mode: the score at which the density is highest.
     mode_stable: False if the second highest peak is within 20 % of the highest;
       True without a second one.
-    second_mode: the score of the second highest peak, NaN without one.
-    second_height: its height as a share of the highest, 0 without one.
     antimode: the score that separates two peaks, NaN where none does.
     weight_above: share of runs at or above the antimode, NaN without one.
-    bandwidth: standard deviation of the kernel, in the unit of the scores.
     mode_range: least and greatest mode at half, once and twice the bandwidth.
     antimode_range: likewise of the antimode, NaN if one of them has none.
   """
 
   mode: float
   mode_stable: bool
-  second_mode: float
-  second_height: float
   antimode: float
   weight_above: float
-  bandwidth: float
   mode_range: tuple[float, float]
   antimode_range: tuple[float, float]
 
@@ -61,167 +55,80 @@ class ModeShares(NamedTuple):
   above: float
 
 
-def mode(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> float:
-  """The score at which `density` is highest, on its points.
+def shape(sample: Sample) -> Shape:
+  """Mode and antimode of `density`, and how both change with the bandwidth.
+
+  The antimode is the bottom of the deepest valley. How deep a valley is: how
+  far it lies below the lower of the highest peaks on its two sides. It is an
+  antimode if that is at least a fifth of that peak, and each side has at least
+  a twentieth of the runs, or a half over the root of their number where there
+  are more than 100. So an atom at an end of the support has an antimode beside
+  it only if the density rises again beyond. The valley's middle is taken where
+  its bottom is flat. Whether two modes are more than chance is for the dip test
+  to say.
 
   Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+    sample: the runs; diverged ones are left out.
 
   Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
+    ValueError: no run has a finite score.
   """
-  at_G, density_G = density(scores_S, support=support, step=step)
-  return float(at_G[np.argmax(density_G)])
-
-
-def antimode(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> float:
-  """The score at the bottom of the deepest valley of `density`.
-
-  How deep a valley is: how far it lies below the lower of the highest peaks on
-  its two sides. It is an antimode if that is at least a fifth of that peak, and
-  each side has at least a twentieth of the runs, or a half over the root of
-  their number where there are more than 100. So an atom at an end of the
-  support has an antimode beside it only if the density rises again beyond. The
-  valley's middle is taken where its bottom is flat. Whether the two modes are
-  more than chance is for the dip test to say.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
-  Returns:
-    The antimode, NaN where there is none.
-
-  Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
-  """
-  scores_S = require_scores(scores_S, support)
-  at_G, density_G = density(scores_S, support=support, step=step)
-  below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
-  return float(
-    _antimodes(at_G, density_G[None], below_G[None], scores_S.size)[0]
-  )
-
-
-def shape(
-  scores_S: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> Shape:
-  """Mode, antimode and how both change with the bandwidth.
-
-  Args:
-    scores_S: one finite score a run, [S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-
-  Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
-  """
-  scores_S = require_scores(scores_S, support)
-  step = grid_step(scores_S, support) if step is None else step
-  width = bandwidth(scores_S, support, step)
-  at_G = points(scores_S, width, support)
+  scores_S = sample.require_finite_S()
+  width = bandwidth(sample)
+  at_G = points(sample, width)
   score_D, count_D = np.unique(scores_S, return_counts=True)
   share_D = count_D / scores_S.size
   density_WG = np.stack(
     [
-      kernel(at_G, score_D, factor * width, support, step) @ share_D
+      kernel(at_G, score_D, factor * width, sample) @ share_D
       for factor in (1.0, 0.5, 2.0)
     ]
   )
   below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
   mode_W = at_G[density_WG.argmax(axis=1)]
-  antimode_W = _antimodes(
-    at_G,
-    density_WG,
-    np.broadcast_to(below_G, density_WG.shape),
-    scores_S.size,
-  )
-  second, height = _second_peak(at_G, density_WG[0])
+  antimode_W = _antimodes(at_G, density_WG, below_G[None], scores_S.size)
+  antimode = float(antimode_W[0])
+  above = float((scores_S >= antimode).mean())
   return Shape(
     mode=float(mode_W[0]),
-    mode_stable=height < _CLOSE_PEAK,
-    second_mode=second,
-    second_height=height,
-    antimode=float(antimode_W[0]),
-    weight_above=(
-      math.nan
-      if math.isnan(antimode_W[0])
-      else float((scores_S >= antimode_W[0]).mean())
-    ),
-    bandwidth=width,
+    mode_stable=_second_peak(density_WG[0]) < _CLOSE_PEAK,
+    antimode=antimode,
+    weight_above=math.nan if math.isnan(antimode) else above,
     mode_range=(float(mode_W.min()), float(mode_W.max())),
     antimode_range=(float(antimode_W.min()), float(antimode_W.max())),
   )
 
 
-def resampled(
-  scores_S: npt.ArrayLike,
-  index_RS: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Mode and antimode of bootstrap samples, all at the bandwidth of the scores.
-
-  `resampled_modes` takes half the time where the antimode is not needed.
+def resampled_modes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
+  """Modes of bootstrap samples, all at the bandwidth of the scores.
 
   Args:
-    scores_S: one finite score a run, [S].
-    index_RS: which runs each sample holds, integers below S, [R, S].
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
+    sample: the runs.
+    index_RS: which of the finite scores each bootstrap sample holds, [R, S].
 
   Returns:
-    The mode [R] and the antimode [R], NaN where there is none.
+    The mode of each, [R].
 
   Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
+    ValueError: no run has a finite score.
   """
-  at_G, density_RG, score_D, share_RD = _resampled_density(
-    scores_S, index_RS, support, step
-  )
-  below_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
-  below_RG = below_RD[:, np.searchsorted(score_D, at_G)]
-  return (
-    at_G[density_RG.argmax(axis=1)],
-    _antimodes(at_G, density_RG, below_RG, np.shape(index_RS)[1]),
-  )
-
-
-def resampled_modes(
-  scores_S: npt.ArrayLike,
-  index_RS: npt.ArrayLike,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-) -> np.ndarray:
-  """The modes of `resampled`, [R]; arguments and errors are the same."""
-  at_G, density_RG, *_ = _resampled_density(scores_S, index_RS, support, step)
+  at_G, density_RG, _, _ = _resampled_density(sample, index_RS)
   return at_G[density_RG.argmax(axis=1)]
 
 
+def resampled_antimodes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
+  """Antimodes of bootstrap samples, NaN where there is none, [R].
+
+  Arguments and errors are those of `resampled_modes`.
+  """
+  at_G, density_RG, score_D, share_RD = _resampled_density(sample, index_RS)
+  below_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
+  below_RG = below_RD[:, np.searchsorted(score_D, at_G)]
+  return _antimodes(at_G, density_RG, below_RG, index_RS.shape[1])
+
+
 def mode_shares(
-  scores_S: npt.ArrayLike,
-  antimode: float,
-  support: tuple[float, float] = UNIT,
-  step: float | None = None,
-  num_resamples: int = intervals.NUM_RESAMPLES,
-  seed: int = 0,
+  sample: Sample, antimode: float, options: Options = Options()
 ) -> ModeShares:
   """How often the mode of a resample is in each of two clusters.
 
@@ -229,44 +136,35 @@ def mode_shares(
   run is, so the mode carries these shares instead.
 
   Args:
-    scores_S: one finite score a run, [S].
+    sample: the runs; diverged ones are left out.
     antimode: the score that separates the clusters, NaN where there is one.
-    support: the least and the largest score that are possible; either may be
-      infinite.
-    step: step of the grid of scores; `grid_step(scores_S, support)` where None.
-    num_resamples: bootstrap samples.
-    seed: of the resampling.
+    options: number and seed of the resamples.
 
   Raises:
-    ValueError: no scores, or one that is not finite or not in the support.
+    ValueError: no run has a finite score.
   """
-  scores_S = require_scores(scores_S, support)
+  num_runs = sample.require_finite_S().size
   if math.isnan(antimode):
     return ModeShares(1.0, math.nan)
-  index_RS = intervals.resample_indices(scores_S.size, num_resamples, seed)
-  mode_R = resampled_modes(scores_S, index_RS, support, step)
-  above = float((mode_R >= antimode).mean())
+  index_RS = intervals.resample_indices(
+    num_runs, options.num_resamples, options.seed
+  )
+  above = float((resampled_modes(sample, index_RS) >= antimode).mean())
   return ModeShares(1 - above, above)
 
 
 def _resampled_density(
-  scores_S: npt.ArrayLike,
-  index_RS: npt.ArrayLike,
-  support: tuple[float, float],
-  step: float | None,
+  sample: Sample, index_RS: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """Points [G], density [R, G], distinct scores [D], their shares [R, D]."""
-  scores_S = require_scores(scores_S, support)
-  index_RS = np.asarray(index_RS)
-  step = grid_step(scores_S, support) if step is None else step
-  width = bandwidth(scores_S, support, step)
-  at_G = points(scores_S, width, support)
-  score_D, which_S = np.unique(scores_S, return_inverse=True)
+  width = bandwidth(sample)
+  at_G = points(sample, width)
+  score_D, which_S = np.unique(sample.finite_S, return_inverse=True)
   num, distinct = len(index_RS), score_D.size
   flat = which_S[index_RS] + distinct * np.arange(num)[:, None]
   count_RD = np.bincount(flat.ravel(), minlength=num * distinct)
   share_RD = count_RD.reshape(num, distinct) / index_RS.shape[1]
-  kernel_GD = kernel(at_G, score_D, width, support, step)
+  kernel_GD = kernel(at_G, score_D, width, sample)
   return at_G, share_RD @ kernel_GD.T, score_D, share_RD
 
 
@@ -300,14 +198,9 @@ def _antimodes(
   return np.where(is_deep_R, middle_R, np.nan)
 
 
-def _second_peak(
-  at_G: np.ndarray, density_G: np.ndarray
-) -> tuple[float, float]:
-  """Score of the second highest peak, and its share of the highest."""
+def _second_peak(density_G: np.ndarray) -> float:
+  """Height of the second highest peak as a share of the highest; 0 if none."""
   padded_G = np.pad(density_G, 1, constant_values=-np.inf)
   is_peak_G = (density_G > padded_G[:-2]) & (density_G >= padded_G[2:])
-  peaks = np.flatnonzero(is_peak_G)
-  peaks = peaks[np.argsort(density_G[peaks])[::-1]]
-  if peaks.size < 2:
-    return math.nan, 0.0
-  return float(at_G[peaks[1]]), float(density_G[peaks[1]] / density_G[peaks[0]])
+  heights = np.sort(density_G[is_peak_G])[::-1]
+  return float(heights[1] / heights[0]) if heights.size > 1 else 0.0

@@ -16,18 +16,24 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from emergence.statistics import path_fit, score_grid, transport
+from emergence.statistics import transport
+from emergence.statistics.options import CONFIDENCE, Options
+from emergence.statistics.sample import REAL, Sample, grid
 
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
 # Resamples of fewer runs lie too close to each other, in their tails above all.
 MIN_RUNS = 30
+# Level at which a path is rejected; 5 % would call one in twenty exact mixtures
+# neither.
+REJECTION = 0.01
 # As a share of the scores' range: a finer grid makes no difference.
 _FINEST_STEP = 1e-3
-# Of the search for the nearest mixture, see `path_fit.fit_mixture`.
+# Of the search for the nearest mixture, see `fit_mixture`.
 _FIT_STEPS, _RESAMPLE_STEPS = 60, 10
+# Samples fitted together: their arrays then stay in the processor's cache.
+_BLOCK = 64
 
 
 class Fit(NamedTuple):
@@ -38,8 +44,7 @@ class Fit(NamedTuple):
     share_low: lower end of its bootstrap interval.
     share_high: upper end.
     distance: Wasserstein-2 distance to it, in units of the score.
-    null: quantile (95 % unless asked otherwise) of that distance for runs on
-      the path.
+    null: 95 % quantile of that distance for runs on the path.
     p: p-value of a distribution on the path.
   """
 
@@ -80,12 +85,7 @@ class Path(NamedTuple):
 
 
 def compare_paths(
-  samples: Sequence[npt.ArrayLike],
-  step: float | None = None,
-  confidence: float = 0.95,
-  rejection: float = 0.01,
-  num_resamples: int = 1000,
-  seed: int = 0,
+  samples: Sequence[Sample], options: Options = Options()
 ) -> list[Path]:
   """Compares every scale between the first and the last with both paths.
 
@@ -101,7 +101,7 @@ def compare_paths(
   are too wide.
 
   Verdicts:
-    neither: both distances are rejected on their path, p ≤ `rejection`.
+    neither: both distances are rejected on their path, p ≤ 0.01.
     mixture, displacement: this path is nearer, its distance is not rejected,
       the interval of its share leaves out 0 and 1, where the paths meet, and
       either the interval of the difference leaves out 0, or the difference is
@@ -111,53 +111,174 @@ def compare_paths(
   On a grid no distribution lies exactly between two others, so the mixture path
   would seem nearer. Equal scores are therefore spread evenly over their cell of
   the grid, which changes distances by the order of its step, and runs on the
-  displacement path are rounded to the grid and spread at random.
+  displacement path are rounded to the grid and spread at random. It is the
+  coarsest grid of the samples; guessed where one of them has no known step.
 
-  `rejection` is 1 % rather than 5 %, which would call one in twenty exact
-  mixtures neither. Rates: `python -m emergence.statistics.calibration.paths`.
-  Distributions beyond an end point (a U-shaped axis) are near neither path. The
-  verdict is about the scores as they are; see the top of this module about
-  steep metrics.
+  Rates: `python -m experiments.calibration.paths`. Distributions beyond an end
+  point (a U-shaped axis) are near neither path. The verdict is about the scores
+  as they are; see the top of this module about steep metrics.
 
   Args:
-    samples: finite scores of at least three scales in their order, [S] each;
-      sizes may differ, and lower may be better.
-    step: of the grid on which the scores lie, such as 1 / items; the guess of
-      `score_grid.grid_step` if None, no grid if 0.
-    confidence: of the interval, and level of the nulls' quantiles.
-    rejection: level at which a path is rejected.
-    num_resamples: of each of the three bootstraps.
-    seed: of the resamples.
+    samples: the runs of three scales or more, in their order. Lower may be
+      better. Diverged runs are left out.
+    options: number and seed of the resamples.
 
   Returns:
     One for each scale between the first and the last.
 
   Raises:
-    ValueError: fewer than three scales, an empty one, or a score that is not
-      finite: runs that diverged have failed, and what score a failure has is
-      for the caller to say.
+    ValueError: fewer than three scales, or one without a finite score.
   """
-  scores = transport.require_finite(samples)
+  scores = [sample.require_finite_S() for sample in samples]
   if len(scores) < 3:
     raise ValueError(f"a path needs three scales or more, got {len(scores)}")
-  pooled = np.concatenate(scores)
-  if step is None:
-    step = score_grid.grid_step(pooled, (-np.inf, np.inf))
-    step = step if step > _FINEST_STEP * np.ptp(pooled) else 0.0
+  step = _common_step(samples)
   # Sums of squares lose less near zero.
-  origin = pooled.min()
+  origin = min(s.min() for s in scores)
   scores = [_spread(np.sort(s - origin), step) for s in scores]
-  rng = np.random.default_rng(seed)
-  ends = scores[0], scores[-1]
-  observed = path_fit.draw_ends(*ends, *[np.arange(s.size)[None] for s in ends])
-  resampled = path_fit.draw_ends(
-    *ends,
-    *[_indices(_uniforms(rng, num_resamples, s.size), s.size) for s in ends],
+  rng = np.random.default_rng(options.seed)
+  first_S, last_S = scores[0], scores[-1]
+  observed = draw_ends(
+    first_S, last_S, np.arange(first_S.size)[None], np.arange(last_S.size)[None]
   )
+  first_BD, last_BD = (
+    _indices(_uniforms(rng, options.num_resamples, s.size), s.size)
+    for s in (first_S, last_S)
+  )
+  resampled = draw_ends(first_S, last_S, first_BD, last_BD)
   return [
-    _compare(sample_S, rng, observed, resampled, step, confidence, rejection)
+    _compare(sample_S, rng, observed, resampled, step)
     for sample_S in scores[1:-1]
   ]
+
+
+class Ends(NamedTuple):
+  """End points P₀ and P₁ of B pairs of paths.
+
+  Attributes:
+    first_BS: ascending scores of P₀.
+    last_BT: ascending scores of P₁.
+    first_cdf_BK: share of P₀ up to each point of the support but its last.
+    last_cdf_BK: the same of P₁.
+    support_K: ascending, all scores that P₀ or P₁ may have.
+  """
+
+  first_BS: np.ndarray
+  last_BT: np.ndarray
+  first_cdf_BK: np.ndarray
+  last_cdf_BK: np.ndarray
+  support_K: np.ndarray
+
+
+def draw_ends(
+  first_S: np.ndarray,
+  last_T: np.ndarray,
+  first_index_BS: np.ndarray,
+  last_index_BT: np.ndarray,
+) -> Ends:
+  """End points made of some of the scores.
+
+  Args:
+    first_S: ascending scores of the first distribution, [S].
+    last_T: ascending scores of the last, in the same unit, [T].
+    first_index_BS: which of the first are drawn for each of B pairs of paths,
+      ascending; how many may differ from how many there are.
+    last_index_BT: which of the last are drawn.
+  """
+  support_K = np.union1d(first_S, last_T)
+  first_cdf_BK = _shares(first_S, first_index_BS, support_K)
+  last_cdf_BK = _shares(last_T, last_index_BT, support_K)
+  return Ends(
+    first_S[first_index_BS],
+    last_T[last_index_BT],
+    first_cdf_BK,
+    last_cdf_BK,
+    support_K,
+  )
+
+
+def fit_displacement(
+  samples_BS: np.ndarray, ends: Ends
+) -> tuple[np.ndarray, np.ndarray]:
+  """Nearest points of displacement paths.
+
+  The path is a straight line of quantile functions, so this is a projection on
+  it, held within [0, 1].
+
+  Args:
+    samples_BS: ascending scores of B samples, [B, S].
+    ends: end points of as many paths.
+
+  Returns:
+    Shares α in [0, 1], [B], and squared Wasserstein-2 distances in squared
+    units of the score, [B].
+  """
+  mass_L, (x_BL, first_BL, last_BL) = _quantiles(
+    samples_BS, ends.first_BS, ends.last_BT
+  )
+  way_BL, gone_BL = last_BL - first_BL, x_BL - first_BL
+  length_B = way_BL**2 @ mass_L
+  along_B = (gone_BL * way_BL) @ mass_L
+  share_B = np.clip(along_B / np.where(length_B > 0, length_B, 1), 0, 1)
+  return share_B, (gone_BL - share_B[:, None] * way_BL) ** 2 @ mass_L
+
+
+def fit_mixture(
+  samples_BS: np.ndarray, ends: Ends, steps: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+  """Nearest points of mixture paths.
+
+  The squared distance is convex and piecewise linear in α. Within a bracket the
+  zero of its slope is sought by false position (the Illinois rule: Dowell and
+  Jarratt 1971), and at every third step where the tangents at both ends cross,
+  which is the minimum itself once a single kink is left between them.
+
+  Args:
+    samples_BS: ascending scores of B samples, [B, S].
+    ends: end points of as many paths.
+    steps: 60 reach the minimum; 10 come within 0.2 % of the distance.
+
+  Returns:
+    Shares α in [0, 1], [B], and squared Wasserstein-2 distances in squared
+    units of the score, [B].
+  """
+  blocks = []
+  for start in range(0, len(samples_BS), _BLOCK):
+    rows = slice(start, start + _BLOCK)
+    cost = _mixture_cost(
+      samples_BS[rows],
+      ends.first_cdf_BK[rows],
+      ends.last_cdf_BK[rows],
+      ends.support_K,
+    )
+    blocks.append(_minimize(cost, len(samples_BS[rows]), steps))
+  shares, squares = zip(*blocks, strict=True)
+  return np.concatenate(shares), np.concatenate(squares)
+
+
+def squared_distance(first_BS: np.ndarray, second_BT: np.ndarray) -> np.ndarray:
+  """Squared Wasserstein-2 distances of B pairs of samples.
+
+  The mean squared difference of quantiles, as in `transport.distances`.
+
+  Args:
+    first_BS: ascending scores, [B, S].
+    second_BT: ascending scores in the same unit, [B, T].
+
+  Returns:
+    The squares, in squared units of the score, [B].
+  """
+  mass_L, (first_BL, second_BL) = _quantiles(first_BS, second_BT)
+  return (first_BL - second_BL) ** 2 @ mass_L
+
+
+def _common_step(samples):
+  """The coarsest grid of the samples, or a guess; 0 where there is none."""
+  if all(sample.step is not None for sample in samples):
+    return max(sample.step for sample in samples)
+  pooled = np.concatenate([sample.finite_S for sample in samples])
+  step = grid(Sample(pooled, REAL, None)).step
+  return step if step > _FINEST_STEP * np.ptp(pooled) else 0.0
 
 
 def _uniforms(rng, num, size):
@@ -174,15 +295,15 @@ def _resample(scores_S, uniform_BD):
   return scores_S[_indices(uniform_BD, scores_S.size)]
 
 
-def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
+def _compare(sample_S, rng, observed, resampled, step):
   uniform_BD = _uniforms(rng, len(resampled.first_BS), sample_S.size)
   first_S, last_S = observed.first_BS[0], observed.last_BT[0]
   # Squares this small are rounding errors.
   slack = 1e-12 * max(observed.support_K[-1], sample_S[-1]) ** 2
 
   def fit(samples_BS, ends, steps):
-    mix_share_B, mix_B = path_fit.fit_mixture(samples_BS, ends, steps)
-    move_share_B, move_B = path_fit.fit_displacement(samples_BS, ends)
+    mix_share_B, mix_B = fit_mixture(samples_BS, ends, steps)
+    move_share_B, move_B = fit_displacement(samples_BS, ends)
     gain_B = move_B - mix_B
     gain_B[np.abs(gain_B) <= slack] = 0
     return (mix_share_B, move_share_B), (mix_B, move_B), gain_B
@@ -202,8 +323,8 @@ def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
   _, (_, move_B), on_displacement_B = fit(
     on_displacement_BD, resampled, _RESAMPLE_STEPS
   )
-  (length,) = path_fit.squared_distance(observed.first_BS, observed.last_BT)
-  tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+  (length,) = squared_distance(observed.first_BS, observed.last_BT)
+  tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
   fits = []
   for share, share_B, squared, null_B in zip(
     shares, drawn_shares, squares, (mix_B, move_B), strict=True
@@ -215,7 +336,7 @@ def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
         share_low=float(share_low) if length > 0 else np.nan,
         share_high=float(share_high) if length > 0 else np.nan,
         distance=float(np.sqrt(squared)),
-        null=float(np.sqrt(np.quantile(null_B, confidence))),
+        null=float(np.sqrt(np.quantile(null_B, CONFIDENCE))),
         p=p_value(null_B, squared),
       )
     )
@@ -232,15 +353,15 @@ def _compare(sample_S, rng, observed, resampled, step, confidence, rejection):
     reason="",
   )
   num_runs = min(first_S.size, sample_S.size, last_S.size)
-  verdict, reason = _decide(result, num_runs, rejection)
+  verdict, reason = _decide(result, num_runs)
   return result._replace(verdict=verdict, reason=reason)
 
 
-def _decide(path, num_runs, rejection) -> tuple[Verdict, str]:
+def _decide(path, num_runs) -> tuple[Verdict, str]:
   if num_runs < MIN_RUNS:
     return "undecided", f"{num_runs} runs at a scale, fewer than {MIN_RUNS}"
   p = max(path.mixture.p, path.displacement.p)
-  if p <= rejection:
+  if p <= REJECTION:
     return "neither", f"far from both paths, p = {p:.2g}"
   name, fit, p = "mixture", path.mixture, path.mixture_p
   other, other_p = "displacement", path.displacement_p
@@ -253,12 +374,12 @@ def _decide(path, num_runs, rejection) -> tuple[Verdict, str]:
   ):
     if not apart:
       return "undecided", f"not told from the {end} scale, where the paths meet"
-  if fit.p <= rejection:
+  if fit.p <= REJECTION:
     return "undecided", f"nearest to the {name} path, yet far, p = {fit.p:.2g}"
   if path.low > 0 if path.difference > 0 else path.high < 0:
     interval = f"{path.low:.2g} to {path.high:.2g}"
     return name, f"interval of the difference, {interval}, leaves out 0"
-  if other_p <= rejection < p:
+  if other_p <= REJECTION < p:
     return name, f"this difference on the {other} path has p = {other_p:.2g}"
   return "undecided", "both paths show such a difference"
 
@@ -269,9 +390,7 @@ def _draw_mixture(ends, share, uniform_BD):
 
 
 def _draw_displacement(first_S, last_S, share, step, uniform_BD, rng):
-  mass_L, (i_L, j_L) = transport.couple(
-    [np.full(s.size, 1 / s.size) for s in (first_S, last_S)]
-  )
+  mass_L, (i_L, j_L) = transport.couple([first_S.size, last_S.size])
   score_L = (1 - share) * first_S[i_L] + share * last_S[j_L]
   level_L = np.cumsum(mass_L)[:-1]
   drawn_BD = score_L[np.searchsorted(level_L, uniform_BD, side="right")]
@@ -288,3 +407,97 @@ def _spread(scores_S, step):
   rank_S = np.arange(scores_S.size) - np.repeat(start_U, count_U)
   cell_S = (rank_S + 0.5) / np.repeat(count_U, count_U) - 0.5
   return scores_S + step * cell_S
+
+
+def _shares(scores_S, index_BD, support_K):
+  num, drawn = index_BD.shape
+  size = scores_S.size
+  flat = index_BD + size * np.arange(num)[:, None]
+  count_BS = np.bincount(flat.ravel(), minlength=num * size)
+  total_BS = np.cumsum(count_BS.reshape(num, size), axis=1)
+  total_BS = np.pad(total_BS, ((0, 0), (1, 0))) / drawn
+  rank_K = np.searchsorted(scores_S, support_K[:-1], side="right")
+  return np.take(total_BS, rank_K, axis=1)
+
+
+def _quantiles(*samples):
+  """Lengths of common levels, and each sample's quantiles there."""
+  sizes = [s.shape[1] for s in samples]
+  if len(set(sizes)) == 1:
+    return np.full(sizes[0], 1 / sizes[0]), samples
+  mass_L, indices = transport.couple(sizes)
+  return mass_L, [s[:, i] for s, i in zip(samples, indices, strict=True)]
+
+
+def _minimize(cost, num, steps):
+  low_B, high_B = np.zeros(num), np.ones(num)
+  at_low_B, low_slope_B = cost(low_B)
+  at_high_B, high_slope_B = cost(high_B)
+  share_B = np.where(at_high_B < at_low_B, 1.0, 0.0)
+  least_B = np.minimum(at_low_B, at_high_B)
+  low_pull_B, high_pull_B = low_slope_B, high_slope_B
+  for step in range(steps):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+      if step % 3 == 2 or step == steps - 1:
+        fall_B = at_high_B - high_slope_B * high_B
+        fall_B = fall_B - (at_low_B - low_slope_B * low_B)
+        next_B = fall_B / (low_slope_B - high_slope_B)
+      else:
+        pull_B = low_pull_B / (high_pull_B - low_pull_B)
+        next_B = low_B - pull_B * (high_B - low_B)
+    inside_B = (next_B > low_B) & (next_B < high_B)
+    next_B = np.where(inside_B, next_B, (low_B + high_B) / 2)
+    at_B, slope_B = cost(next_B)
+    share_B = np.where(at_B < least_B, next_B, share_B)
+    least_B = np.minimum(at_B, least_B)
+    left_B = slope_B < 0
+    low_pull_B = np.where(left_B, slope_B, low_pull_B / 2)
+    high_pull_B = np.where(left_B, high_pull_B / 2, slope_B)
+    low_B = np.where(left_B, next_B, low_B)
+    high_B = np.where(left_B, high_B, next_B)
+    at_low_B = np.where(left_B, at_B, at_low_B)
+    at_high_B = np.where(left_B, at_high_B, at_B)
+    low_slope_B = np.where(left_B, slope_B, low_slope_B)
+    high_slope_B = np.where(left_B, high_slope_B, slope_B)
+  return share_B, np.maximum(least_B, 0)
+
+
+def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
+  """Squared distance to the mixture, and its slope, as functions of α.
+
+  With Q the quantiles of a sample x, F the mixture's distribution function, s
+  its support up to s_N, and C(u) the integral of Q up to u, summing by parts
+  makes ∫(Q − F⁻¹)² the mean of (x − s_N)² less the sum over k of
+  (s_k₊₁ − s_k)[(s_k₊₁ + s_k) F(s_k) − 2 C(F(s_k))].
+  """
+  num, size = samples_BS.shape
+  gap_K = np.diff(support_K)
+  weight_K = gap_K * (support_K[1:] + support_K[:-1])
+  # In runs rather than shares: level n of F is at the sample's nth score.
+  level_BK = size * first_cdf_BK
+  rise_BK = size * (last_cdf_BK - first_cdf_BK)
+  weight_B = rise_BK @ weight_K
+  start_B1 = size * np.arange(num)[:, None]
+  flat_score = samples_BS.ravel()
+  before_BS = np.zeros_like(samples_BS)
+  np.cumsum(samples_BS[:, :-1], axis=1, out=before_BS[:, 1:])
+  flat_before = (before_BS - np.arange(size) * samples_BS).ravel()
+  end_B = ((samples_BS - support_K[-1]) ** 2).mean(axis=1)
+
+  def cost(share_B):
+    at_BK = share_B[:, None] * rise_BK
+    at_BK += level_BK
+    # A level that is whole but for rounding may fall on either side: C has the
+    # same value, and the slope a kink.
+    index_BK = at_BK.astype(np.int32)
+    np.minimum(index_BK, size - 1, out=index_BK)
+    index_BK = index_BK + start_B1
+    score_BK = flat_score[index_BK]
+    integral_BK = at_BK * score_BK
+    integral_BK += flat_before[index_BK]
+    value_B = at_BK @ weight_K - 2 * (integral_BK @ gap_K)
+    score_BK *= rise_BK
+    slope_B = weight_B - 2 * (score_BK @ gap_K)
+    return end_B - value_B / size, -slope_B / size
+
+  return cost

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from emergence.statistics import density, modes, success
+from emergence.statistics import modes, success
+from emergence.statistics.sample import Sample
 from emergence.storage import records
 
 if TYPE_CHECKING:
@@ -14,15 +15,13 @@ if TYPE_CHECKING:
 def summarize(
   frame: "pd.DataFrame",
   test_length: int,
-  metric: str = "exact_match",
   threshold: float = success.DEFAULT_THRESHOLD,
 ) -> list[dict[str, Any]]:
-  """Describes the distribution over seeds of each cell at its last step.
+  """Describes exact match over the seeds of each cell at its last step.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to describe.
-    metric: a column of scores in [0, 1].
     threshold: the least score of a success.
 
   Returns:
@@ -41,24 +40,23 @@ def summarize(
   rows = []
   for columns, cell in final_cells(frame, test_length):
     diverged_S = cell["diverged"].to_numpy(bool)
-    scores_S = np.where(diverged_S, np.nan, cell[metric].to_numpy(float))
-    kept_S = scores_S[~diverged_S]
-    result = success.success_probability(scores_S, threshold)
-    given = success.mean_given_success(scores_S, threshold)
+    scores_S = np.where(diverged_S, np.nan, cell["exact_match"].to_numpy(float))
+    sample = Sample.of(scores_S)
+    kept_S = sample.finite_S
+    result = success.success_probability(sample, threshold)
+    given = success.mean_given_success(sample, threshold)
     rows.append(
       {
         **columns,
         "num_params": int(cell["num_params"].to_numpy().max()),
         "step": int(cell["step"].to_numpy().max()),
         "test_length": test_length,
-        "metric": metric,
+        "metric": "exact_match",
         "n_seeds": len(cell),
         "n_diverged": int(diverged_S.sum()),
         "mean": float(kept_S.mean()) if kept_S.size else None,
-        "mode": modes.mode(kept_S) if kept_S.size else None,
-        "seeds_by_tenth": density.count_by_tenth(kept_S)
-        if kept_S.size
-        else [0] * 10,
+        "mode": modes.shape(sample).mode if kept_S.size else None,
+        "seeds_by_tenth": count_by_tenth(kept_S),
         "success_threshold": threshold,
         "num_successes": result.num_successes,
         "success_probability": result.probability,
@@ -102,3 +100,17 @@ def final_cells(
     (dict(zip(names, map(plain, values), strict=True)), cell)
     for values, cell in groups
   ]
+
+
+def count_by_tenth(scores_S: np.ndarray) -> list[int]:
+  """Runs with a score in [0, .1), [.1, .2), …, [.9, 1].
+
+  Args:
+    scores_S: one score in [0, 1] a run, [S].
+
+  Returns:
+    Ten counts, which add up to S.
+  """
+  # Scores are stored in single precision, in which 0.7 is below 0.7.
+  tenth_S = np.minimum(np.floor(10 * scores_S + 1e-5), 9).astype(int)
+  return np.bincount(tenth_S, minlength=10).tolist()

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from emergence.statistics.options import CONFIDENCE, Options
+from emergence.statistics.sample import Sample
 
 
 class Parts(NamedTuple):
@@ -28,8 +30,8 @@ class PermutationTest(NamedTuple):
   """Distances between all pairs of K scales beside those of one law.
 
   Attributes:
-    distance_KK: Wasserstein distance, in units of the score.
-    null_KK: quantile of the distance if both scales had one law.
+    distance_KK: Wasserstein-2 distance, in units of the score.
+    null_KK: its 95 % quantile if both scales had one law.
     p_KK: p-value of one law at both scales; at least 1 / (permutations + 1).
   """
 
@@ -38,11 +40,7 @@ class PermutationTest(NamedTuple):
   p_KK: np.ndarray
 
 
-def distances(
-  samples: Sequence[npt.ArrayLike],
-  weights: Sequence[npt.ArrayLike] | None = None,
-  order: float = 2,
-) -> np.ndarray:
+def distances(samples: Sequence[Sample], order: float = 2) -> np.ndarray:
   """Exact Wasserstein distances between all pairs of samples.
 
   The one-dimensional solver of OTT, (∫₀¹ |F⁻¹(u) − G⁻¹(u)|^p du)^(1/p) for
@@ -55,23 +53,20 @@ def distances(
   Peyré and Cuturi (2019), "Computational optimal transport", section 2.6.
 
   Args:
-    samples: K arrays of finite scores, [S] each, sizes may differ.
-    weights: K arrays of masses ≥ 0, [S] each, normalized here; even if None.
+    samples: the runs of K scales; diverged ones are left out.
     order: p ≥ 1; 2 for Wasserstein-2, 1 for the earth mover's distance.
 
   Returns:
     Symmetric [K, K] with a diagonal of 0, in units of the score.
 
   Raises:
-    ValueError: an empty sample, a score that is not finite, a negative weight,
-      no mass, weights of another shape or an order below 1.
+    ValueError: a sample without a finite score, or an order below 1.
   """
-  scores = require_finite(samples)
-  masses = _masses(scores, weights)
+  scores = [sample.require_finite_S() for sample in samples]
   if not order >= 1:
     raise ValueError(f"expected an order ≥ 1, got {order}")
   size = max(map(len, scores))
-  even = weights is None and all(len(s) == size for s in scores)
+  even = all(len(s) == size for s in scores)
   # Relative to the scores' range: sums of masses carry rounding errors, which
   # the solver multiplies with differences of scores.
   low, high = min(map(np.min, scores)), max(map(np.max, scores))
@@ -79,7 +74,9 @@ def distances(
   scores_KS = np.stack(
     [np.pad((s - low) / span, (0, size - len(s)), "edge") for s in scores]
   )
-  mass_KS = np.stack([np.pad(m, (0, size - len(m))) for m in masses])
+  mass_KS = np.stack(
+    [np.pad(np.full(len(s), 1 / len(s)), (0, size - len(s))) for s in scores]
+  )
   result_KK = np.zeros((len(scores), len(scores)))
   i_P, j_P = np.triu_indices(len(scores), 1)
   if i_P.size:
@@ -93,12 +90,7 @@ def distances(
   return result_KK + result_KK.T
 
 
-def decompose(
-  first_S: npt.ArrayLike,
-  second_S: npt.ArrayLike,
-  first_weight_S: npt.ArrayLike | None = None,
-  second_weight_S: npt.ArrayLike | None = None,
-) -> Parts:
+def decompose(first: Sample, second: Sample) -> Parts:
   """Splits a squared Wasserstein-2 distance in location, spread and shape.
 
   W₂² = (μ₁ − μ₂)² + (σ₁ − σ₂)² + 2 σ₁ σ₂ (1 − ρ), with ρ the correlation of the
@@ -111,25 +103,15 @@ def decompose(
   does not speak against a second mode.
 
   Args:
-    first_S: finite scores, [S].
-    second_S: finite scores; their number may differ.
-    first_weight_S: masses ≥ 0, normalized here; even if None.
-    second_weight_S: likewise.
+    first: the runs of a scale; diverged ones are left out.
+    second: those of another; their number may differ.
 
   Raises:
-    ValueError: as `distances` does.
+    ValueError: a sample without a finite score.
   """
-  scores = require_finite([first_S, second_S])
-  given = (first_weight_S, second_weight_S)
-  masses = [
-    _masses([s], None if w is None else [w])[0]
-    for s, w in zip(scores, given, strict=True)
-  ]
-  orders = [np.argsort(s, kind="stable") for s in scores]
-  mass_L, (i_L, j_L) = couple(
-    [m[o] for m, o in zip(masses, orders, strict=True)]
-  )
-  x_L, y_L = scores[0][orders[0]][i_L], scores[1][orders[1]][j_L]
+  scores = [np.sort(sample.require_finite_S()) for sample in (first, second)]
+  mass_L, (i_L, j_L) = couple([s.size for s in scores])
+  x_L, y_L = scores[0][i_L], scores[1][j_L]
   mean_x, mean_y = mass_L @ x_L, mass_L @ y_L
   x_L, y_L = x_L - mean_x, y_L - mean_y
   # Rounding leaves a spread where there is none.
@@ -144,51 +126,45 @@ def decompose(
 
 
 def permutation_test(
-  samples: Sequence[npt.ArrayLike],
-  order: float = 2,
+  samples: Sequence[Sample],
   within_seed: bool = False,
-  num_permutations: int = 1000,
-  level: float = 0.95,
-  seed: int = 0,
+  options: Options = Options(),
 ) -> PermutationTest:
   """Tests for each pair of scales that both distributions are one.
 
-  Both scales' scores are pooled and dealt out again at random; the distance of
-  two samples of one law is above zero, and this is how far. The test concerns
-  the two laws, in whatever way they differ: it says nothing about the number of
-  modes. Pitman (1937), "Significance tests which may be applied to samples from
-  any populations"; the p-value is (1 + #{null ≥ observed}) / (1 + permutations)
-  of Phipson and Smyth (2010), "Permutation p-values should never be zero".
+  Both scales' scores are pooled and dealt out again at random; the
+  Wasserstein-2 distance of two samples of one law is above zero, and this is
+  how far. The test concerns the two laws, in whatever way they differ: it says
+  nothing about the number of modes. Pitman (1937), "Significance tests which
+  may be applied to samples from any populations"; the p-value is
+  (1 + #{null ≥ observed}) / (1 + permutations) of Phipson and Smyth (2010),
+  "Permutation p-values should never be zero".
 
   The distances are sums over merged quantile levels in numpy, which many
   permutations can share, and equal those of `distances`. Pairs of equal sizes
   share their permutations.
 
   Args:
-    samples: K arrays of finite scores, [S] each, sizes may differ.
-    order: p ≥ 1, as in `distances`.
+    samples: the runs of K scales; diverged ones are left out.
     within_seed: entry s of every sample is the same seed at another scale; only
       the two scores of a seed change places. The null is then that a seed's two
       scores are exchangeable. Sharper where seeds carry over from one scale to
       another.
-    num_permutations: random permutations for each pair.
-    level: of the null's quantile.
-    seed: of the permutations.
+    options: number and seed of the permutations.
 
   Raises:
-    ValueError: an empty sample, a score that is not finite, an order below 1,
-      or scales with different numbers of scores within seeds.
+    ValueError: a sample without a finite score, or within seeds diverged runs
+      or scales with different numbers of runs.
   """
-  scores = require_finite(samples)
+  scores = [sample.require_finite_S() for sample in samples]
   sizes = [len(s) for s in scores]
-  if not order >= 1:
-    raise ValueError(f"expected an order ≥ 1, got {order}")
-  if within_seed and len(set(sizes)) > 1:
+  if within_seed and len({*sizes, *(s.size for s in samples)}) > 1:
     raise ValueError(
-      f"permuting within seeds needs the same seeds at every scale, got {sizes}"
-      " scores"
+      "permuting within seeds needs the same seeds at every scale, got"
+      f" {sizes} scores"
     )
-  rng = np.random.default_rng(seed)
+  num_permutations = options.num_permutations
+  rng = np.random.default_rng(options.seed)
   swap_RS = rng.random((num_permutations, sizes[0])) < 0.5
   deals = {}
   shape = (len(scores), len(scores))
@@ -211,83 +187,34 @@ def permutation_test(
         first_RN = np.tile(first_N, (num_permutations, 1))
         deals[key] = _deal(rng.permuted(first_RN, axis=1), sizes[i])
       deal = deals[key]
-    distance = _dealt_distance(
-      pooled_N, _deal(observed_N[None], sizes[i]), order
-    )[0]
-    null_R = _dealt_distance(pooled_N, deal, order)
+    distance = _dealt_distance(pooled_N, _deal(observed_N[None], sizes[i]))[0]
+    null_R = _dealt_distance(pooled_N, deal)
     # Equal but for the order of summation, which is common on a score grid.
     slack = 1e-9 * (pooled_N[-1] - pooled_N[0])
     num_above = (null_R >= distance - slack).sum()
     for row, column in ((i, j), (j, i)):
       distance_KK[row, column] = distance
-      null_KK[row, column] = np.quantile(null_R, level)
+      null_KK[row, column] = np.quantile(null_R, CONFIDENCE)
       p_KK[row, column] = (1 + num_above) / (1 + num_permutations)
   return PermutationTest(distance_KK, null_KK, p_KK)
 
 
-def require_finite(samples: Sequence[npt.ArrayLike]) -> list[np.ndarray]:
-  """The samples as double precision arrays, or an error that names the faults.
-
-  Args:
-    samples: K arrays of scores, [S] each.
-
-  Raises:
-    ValueError: no samples, or one that is empty, not one-dimensional or holds a
-      score that is not finite. Diverged runs are failures: what score a failure
-      has is for the caller to say, so none is dropped or filled here.
-  """
-  scores = [np.asarray(s, float) for s in samples]
-  if not scores:
-    raise ValueError("expected at least one sample of scores")
-  for k, sample_S in enumerate(scores):
-    if sample_S.ndim != 1 or not sample_S.size:
-      raise ValueError(
-        f"expected scores of shape [S], got {sample_S.shape} in sample {k}"
-      )
-    if num := int((~np.isfinite(sample_S)).sum()):
-      raise ValueError(
-        f"{num} of {sample_S.size} scores in sample {k} are not finite; a run"
-        " that diverged has failed: give it the score of a failure"
-      )
-  return scores
-
-
-def couple(
-  masses: Sequence[np.ndarray],
-) -> tuple[np.ndarray, list[np.ndarray]]:
+def couple(sizes: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
   """Cuts [0, 1] where any of several quantile functions steps.
 
   Args:
-    masses: masses of the points of each distribution in ascending order of the
-      points, each adding up to 1.
+    sizes: number of scores in each sample.
 
   Returns:
-    The lengths of the L pieces, [L], and for each distribution the point that
-    is its quantile on each piece, [L].
+    The lengths of the L pieces, [L], and for each sample which of its ascending
+    scores is its quantile on each piece, [L].
   """
-  ends = [np.cumsum(m) for m in masses]
-  # Even masses in exact fractions, so that equal levels are equal numbers.
-  ends = [
-    np.arange(1, m.size + 1) / m.size if np.ptp(m) == 0 else e / e[-1]
-    for m, e in zip(masses, ends, strict=True)
-  ]
+  # In exact fractions, so that equal levels are equal numbers.
+  ends = [np.arange(1, size + 1) / size for size in sizes]
   level_L = np.unique(np.concatenate(ends))
-  level_L = level_L[level_L > 0]
   return np.diff(level_L, prepend=0), [
-    np.searchsorted(e, level_L) for e in ends
+    np.searchsorted(end, level_L) for end in ends
   ]
-
-
-def _masses(scores, weights):
-  if weights is None:
-    return [np.full(s.size, 1 / s.size) for s in scores]
-  masses = [np.asarray(w, float) for w in weights]
-  shapes = [m.shape for m in masses], [s.shape for s in scores]
-  if shapes[0] != shapes[1]:
-    raise ValueError(f"weights of {shapes[0]} for scores of {shapes[1]}")
-  if not all((m >= 0).all() and 0 < m.sum() < np.inf for m in masses):
-    raise ValueError("expected finite weights ≥ 0, not all of them 0")
-  return [m / m.sum() for m in masses]
 
 
 @functools.cache
@@ -319,12 +246,10 @@ def _deal(first_RN, size):
   rank_RT = np.flatnonzero(~first_RN).reshape(num, total - size) - start_R1
   if 2 * size == total:  # The levels are the ranks.
     return np.full(size, 1 / size), rank_RS, rank_RT
-  mass_L, (i_L, j_L) = couple([np.full(n, 1 / n) for n in (size, total - size)])
+  mass_L, (i_L, j_L) = couple([size, total - size])
   return mass_L, rank_RS[:, i_L], rank_RT[:, j_L]
 
 
-def _dealt_distance(pooled_N, deal, order):
+def _dealt_distance(pooled_N, deal):
   mass_L, i_RL, j_RL = deal
-  gap_RL = np.abs(pooled_N[i_RL] - pooled_N[j_RL])
-  gap_RL = gap_RL if order == 1 else gap_RL**order
-  return (gap_RL @ mass_L) ** (1 / order)
+  return np.sqrt((pooled_N[i_RL] - pooled_N[j_RL]) ** 2 @ mass_L)

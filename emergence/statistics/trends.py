@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from emergence.statistics.score_grid import SAME_SCORE
+from emergence.statistics.options import CONFIDENCE, Options
+from emergence.statistics.sample import SAME_SCORE
 
 # With fewer scales a median over steps is one or two of them.
 MIN_SCALES = 6
@@ -126,10 +127,7 @@ def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
 
 
 def pairing(
-  scores_SN: npt.ArrayLike,
-  shares: str,
-  num_permutations: int = 1000,
-  seed: int = 0,
+  scores_SN: npt.ArrayLike, shares: str, options: Options = Options()
 ) -> Pairing:
   """Tests whether seeds of one index do alike at different scales.
 
@@ -147,8 +145,7 @@ def pairing(
       [S, N]. Seeds with a score that is not finite are left out and counted.
     shares: what a seed index shares across scales, such as "the data stream",
       or "not known"; given back with the result.
-    num_permutations: permutations.
-    seed: of the permutations.
+    options: number and seed of the permutations.
 
   Raises:
     ValueError: another shape, no seeds, or fewer than two scales.
@@ -160,27 +157,22 @@ def pairing(
   num_incomplete = len(scores_SN) - num_seeds
   if num_seeds < 3:
     note = f"{num_seeds} seeds at every scale: too few to permute"
-    nan = math.nan
+    measures = dict.fromkeys(Pairing._fields[:7], math.nan)
     return Pairing(
-      nan,
-      nan,
-      nan,
-      nan,
-      nan,
-      nan,
-      nan,
-      0,
-      num_seeds,
-      num_incomplete,
-      shares,
-      note,
+      **measures,
+      num_scales=0,
+      num_seeds=num_seeds,
+      num_incomplete=num_incomplete,
+      shares=shares,
+      note=note,
     )
   # Rounding at 1e-6, so that equal scores are ties in any precision.
   differs_N = np.ptp(kept_SN, axis=0) > SAME_SCORE
   ranks_SN = _standard_ranks(kept_SN[:, differs_N])
   found = _mean_correlation(ranks_SN[None])[0]
   best = _greatest(kept_SN[None])
-  rng = np.random.default_rng(seed)
+  num_permutations = options.num_permutations
+  rng = np.random.default_rng(options.seed)
   batch = max(1, _BATCH_VALUES // kept_SN.size)
   null_R, best_2R = [], []
   for start in range(0, num_permutations, batch):
@@ -252,7 +244,7 @@ def _upper(null_R: np.ndarray) -> float:
   if np.isnan(null_R).all():
     return math.nan
   filled_R = np.where(np.isnan(null_R), -math.inf, null_R)
-  quantile = float(np.quantile(filled_R, 0.95, method="higher"))
+  quantile = float(np.quantile(filled_R, CONFIDENCE, method="higher"))
   return quantile if math.isfinite(quantile) else math.nan
 
 

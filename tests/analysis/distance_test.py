@@ -52,7 +52,7 @@ def test_distances_agree_with_scipy_and_pot(two_groups):
 
 def test_neighbours_are_tested_by_permutation(two_groups):
   series = two_groups.series[2]
-  x, y = (scales(series)[n].population.scores_S for n in (2, 3))
+  x, y = (scales(series)[n].population.sample.scores_S for n in (2, 3))
   found = stats.permutation_test(
     (x, y),
     lambda a, b: np.sqrt(np.mean((np.sort(a) - np.sort(b)) ** 2)),

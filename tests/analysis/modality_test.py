@@ -47,8 +47,8 @@ def test_labels_rest_on_the_dip_of_the_scores(two_groups):
     assert scale.modality.dip == pytest.approx(diptest.dipstat(scores_S), 0.05)
     assert diptest.diptest(scores_S)[1] < 0.001
     assert 0.2 < scale.modality.antimode < 0.7
-    above = (scores_S >= scale.beyond.antimode).mean()
-    assert scale.beyond.probability == above
+    above = (scores_S >= scale.modality.antimode).mean()
+    assert scale.beyond.value == above
   assert all(
     scale.beyond is None
     for scale in scales(split)

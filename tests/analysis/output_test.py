@@ -63,7 +63,7 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   first = two_groups.series[0].answers["modality"].first
   assert split["first_detectable_bimodal_scale"] == first + 1
   curve = split["survival"][3]
-  score_S = scales(two_groups.series[0])[3].population.scores_S
+  score_S = scales(two_groups.series[0])[3].population.sample.scores_S
   for threshold, share in zip(curve["threshold"], curve["probability"]):
     assert share == pytest.approx((score_S >= threshold - 1e-6).mean())
   half = math.sqrt(math.log(40) / 80)

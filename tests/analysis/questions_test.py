@@ -96,7 +96,7 @@ def test_less_is_better_is_the_mirror_image_of_more(make_table):
       -b.modality.antimode, nan_ok=True
     )
     if a.beyond:
-      assert a.beyond.probability == b.beyond.probability
+      assert a.beyond.value == b.beyond.value
   a, b = down.answers, up.answers
   np.testing.assert_allclose(a["distance"].w2_NN, b["distance"].w2_NN)
   np.testing.assert_array_equal(

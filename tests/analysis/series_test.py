@@ -5,14 +5,16 @@ import pytest
 
 from emergence.analysis import questions
 from emergence.analysis import series as series_lib
-from emergence.analysis.series import Options, Population
+from emergence.analysis.series import Population
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
 from emergence.tables.score_table import Metric
 from tests.computed import ACCURACY, FEW, NLL, analyze_one, each_scale, scales
 
 
 def test_a_population_is_the_rows_of_its_cell(two_groups):
   for _, scale, score_S, diverged_S in each_scale(two_groups):
-    np.testing.assert_array_equal(scale.population.scores_S, score_S)
+    np.testing.assert_array_equal(scale.population.sample.scores_S, score_S)
     np.testing.assert_array_equal(scale.population.diverged_S, diverged_S)
     np.testing.assert_array_equal(
       scale.population.finite_S, score_S[~np.isnan(score_S)]
@@ -64,10 +66,8 @@ def test_finite_scores_are_those_of_the_runs_that_have_one():
     scale=1.0,
     label="1",
     seeds=(3, 1, 2, 0),
-    scores_S=scores_S,
+    sample=Sample.of(scores_S),
     diverged_S=diverged_S,
-    support=(0.0, 1.0),
-    step=None,
     num_items=math.nan,
     item_variance=math.nan,
   )

@@ -71,7 +71,7 @@ def test_intervals_are_those_that_scipy_resamples(two_groups):
   scale = scales(two_groups.series[0])[3]
   found = scale.bootstrap.mean
   expected = stats.bootstrap(
-    (scale.population.scores_S,), np.mean, method="percentile", rng=1
+    (scale.population.sample.scores_S,), np.mean, method="percentile", rng=1
   ).confidence_interval
   width = expected.high - expected.low
   assert found.low == pytest.approx(expected.low, abs=0.1 * width)

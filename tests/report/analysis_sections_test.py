@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from emergence.analysis import questions
-from emergence.analysis.series import Options
 from emergence.report import analysis_sections
 from emergence.report.page import render_page
+from emergence.statistics.options import Options
 from emergence.tables.score_table import Finding, Metric
 from tests.computed import scales
 

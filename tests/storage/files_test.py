@@ -11,11 +11,11 @@ from etils import epath
 
 from emergence import tables
 from emergence.analysis import output, questions
-from emergence.analysis.series import Options
 from emergence.config import Cell
 from emergence.population import hardware
 from emergence.report import sweep_sections
 from emergence.report.page import write_page
+from emergence.statistics.options import Options
 from emergence.storage import block_checkpoint, checkpoint, records
 from emergence.storage.files import is_remote, see_others, write_atomically
 from emergence.storage.params import load_params

@@ -1,0 +1,34 @@
+"""What the statistics leave to their reader."""
+
+from typing import NamedTuple
+
+# The paper calls a run successful from 20 % exact match on; a convention, so
+# every output names it.
+DEFAULT_THRESHOLD = 0.2
+# Coverage of every interval and band, and the quantile of every null.
+CONFIDENCE = 0.95
+
+
+class Options(NamedTuple):
+  """What the statistics leave to their reader.
+
+  Attributes:
+    threshold: the least score of a success, for metrics in [0, 1] of which more
+      is better and which are no share of tokens; the others have no success
+      probability unless `thresholds` names them.
+    thresholds: thresholds of single metrics, in their own unit.
+    within_seed: permute scales within a seed, where both scales have the same
+      seeds, instead of all runs of both scales.
+    num_resamples: bootstrap samples.
+    num_permutations: permutations of each null.
+    alpha: level of the tests of modality.
+    seed: of all resampling.
+  """
+
+  threshold: float = DEFAULT_THRESHOLD
+  thresholds: tuple[tuple[str, float], ...] = ()
+  within_seed: bool = False
+  num_resamples: int = 1000
+  num_permutations: int = 1000
+  alpha: float = 0.05
+  seed: int = 0
