@@ -22,6 +22,7 @@ NAMES = (
   "trend",
   "pairing",
   "small_studies",
+  "best_of",
   "threshold",
   "items",
   "divergence",

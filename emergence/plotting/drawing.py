@@ -222,7 +222,7 @@ def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
     [Line2D([], [], color=color, linewidth=2) for color in names.values()],
     list(names),
     loc="outside upper right",
-    ncols=2,
+    ncols=2 if len(names) < 3 else 4,
     handlelength=1.2,
     borderpad=0,
   )

@@ -1,0 +1,173 @@
+"""What a study that reports the best of its k seeds is expected to report."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.analysis import words
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  finding,
+  interval_columns,
+)
+from emergence.analysis.series import Analysis, Population, Series
+from emergence.plotting import drawing
+from emergence.plotting.style import ramp, styled
+from emergence.statistics import best_of
+from emergence.statistics.best_of import BestOf
+
+# The number of seeds in the sentence: what papers that repeat runs mostly have.
+_TYPICAL = 5
+
+
+def compute(several: Sequence[Series]) -> list[list[list[BestOf]]]:
+  """For each scale, of scores of which higher is better."""
+  return [
+    [
+      best_of.best_of(sample, series.options)
+      for sample in series.better_samples
+    ]
+    for series in several
+  ]
+
+
+def _columns(series: Series, found: BestOf) -> dict[str, Any]:
+  return interval_columns("expected_best", found.best, series.sign)
+
+
+def rows(series: Series) -> Iterator[dict[str, Any]]:
+  """A row for each scale and number of seeds."""
+  for population, studies in zip(
+    series.populations, series.answers["best_of"], strict=True
+  ):
+    for found in studies:
+      yield {
+        "metric": series.metric.name,
+        "scale": population.scale,
+        "num_seeds": found.num_seeds,
+        **_columns(series, found),
+      }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """The scale at which the best of five seeds flatters most."""
+  pairs: list[tuple[Population, BestOf, BestOf]] = []
+  for population, studies in zip(
+    series.populations, series.answers["best_of"], strict=True
+  ):
+    of_size = {found.num_seeds: found for found in studies}
+    if _TYPICAL in of_size:
+      pairs.append((population, of_size[1], of_size[_TYPICAL]))
+  if not pairs:
+    return
+  population, one, best = max(
+    pairs, key=lambda pair: pair[2].best.value - pair[1].best.value
+  )
+  if best.best.value - one.best.value < 1e-9:
+    return
+  columns = _columns(series, best)
+  interval = words.interval(
+    columns["expected_best_low"], columns["expected_best_high"]
+  )
+  yield finding(
+    "best_of",
+    series,
+    f"at {series.scale_name(population)} the best of {_TYPICAL} seeds is"
+    f" expected at {words.number(columns['expected_best'])}{interval}, where"
+    f" the mean is {words.number(series.sign * one.best.value)}",
+    scale=population.scale,
+    num_seeds=_TYPICAL,
+    mean=series.sign * one.best.value,
+    **columns,
+  )
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  several = [
+    series
+    for series in analysis.of_first_metric
+    if any(len(studies) > 1 for studies in series.answers["best_of"])
+  ]
+  if several:
+    yield Section(
+      "best-of",
+      "The best of k seeds",
+      "The score that a study with k seeds is expected to report if it reports"
+      " the best of them. At k = 1 it is the mean.",
+      "Curves end at half of the runs, and bars, which are 95 % intervals over"
+      " seeds, at a quarter, where they may cover as little as 84 %. Best runs"
+      " that are too rare to be among these seeds are not foreseen. Diverged"
+      " runs are left out. best_of.csv has the numbers.",
+      figure=draw(several),
+    )
+
+
+@styled
+def draw(several: Sequence[Series]) -> Figure:
+  """The expected best by number of seeds, a panel a group, a line a scale.
+
+  Args:
+    several: the series of one metric.
+  """
+
+  def panel(axes: Axes, series: Series) -> None:
+    colors = ramp(len(series.populations))
+    for studies, color in zip(series.answers["best_of"], colors, strict=True):
+      columns = [list(_columns(series, found).values()) for found in studies]
+      best_K, low_K, high_K = np.array(columns, float).reshape(-1, 3).T
+      bars_2K = np.nan_to_num([best_K - low_K, high_K - best_K])
+      axes.errorbar(
+        [found.num_seeds for found in studies],
+        best_K,
+        np.maximum(bars_2K, 0),
+        color=color,
+        linewidth=1,
+        elinewidth=0.8,
+        marker=".",
+      )
+    largest = max(
+      (found.num_seeds for x in series.answers["best_of"] for found in x),
+      default=1,
+    )
+    shown = [k for k in best_of.NUM_SEEDS if k <= largest]
+    axes.set_xscale("log")
+    axes.set_xticks(shown, list(map(str, shown)))
+    axes.minorticks_off()
+
+  figure = drawing.small_multiples(
+    [list(several)],
+    panel,
+    lambda series: series.group_name,
+    "seeds in a study, k",
+    f"expected best {several[0].metric_name}",
+  )
+  longest = max((series.populations for series in several), key=len)
+  names = [several[0].scale_name(population) for population in longest]
+  if len(names) > 8:
+    return figure
+  colors = ramp(len(names))
+  return drawing.explain_colors(figure, dict(zip(names, colors, strict=True)))
+
+
+ROWS = (
+  "metric",
+  "scale",
+  "num_seeds",
+  "expected_best",
+  "expected_best_low",
+  "expected_best_high",
+)
+
+QUESTION = Question(
+  "best_of",
+  "What the best of few seeds shows",
+  compute,
+  files={"best_of.csv": (ROWS, rows)},
+  findings=findings,
+  sections=sections,
+)

@@ -1,0 +1,65 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emergence.analysis import best_of, output
+from tests.computed import ACCURACY, FEW, NLL, low_high, panels
+
+
+def table(analysis):
+  return pd.read_csv(io.BytesIO(output.files(analysis)["best_of.csv"]))
+
+
+def test_rows_are_in_the_unit_of_the_metric(two_groups):
+  frame = table(two_groups)
+  scores = two_groups.table.frame.groupby(["group", "metric", "scale"])["score"]
+  one = frame[frame["num_seeds"] == 1]
+  assert len(one) == 4 * 7
+  for row in one.itertuples():
+    score_S = scores.get_group((row.group, row.metric, row.scale)).dropna()
+    assert row.expected_best == pytest.approx(score_S.mean())
+    assert row.expected_best_low < row.expected_best < row.expected_best_high
+  for (_, metric, _), own in frame.groupby(["group", "metric", "scale"]):
+    better = own["expected_best"] * (-1 if metric == "nll" else 1)
+    assert better.is_monotonic_increasing
+
+
+def test_the_sentence_is_about_the_scale_that_it_flatters_most(say):
+  # Best of five: .85 unless all five are at .05, drawn without replacement.
+  miss = 10 / 20 * 9 / 19 * 8 / 18 * 7 / 17 * 6 / 16
+  (text,) = say([low_high(20, 0), low_high(10, 10), low_high(0, 20)], "best_of")
+  assert text.startswith(
+    f"at size 2 the best of 5 seeds is expected at {0.85 - 0.8 * miss:.3g} ("
+  )
+  assert text.endswith("), where the mean is 0.45.")
+  (text,) = say({("g", NLL): [low_high(10, 10)]}, "best_of")
+  assert f"expected at {0.05 + 0.8 * miss:.3g} (" in text
+
+
+def test_nothing_is_said_of_few_or_equal_runs(say):
+  assert not say([[0.1, 0.9] * 4], "best_of")
+  assert not say([[0.5] * 20], "best_of")
+
+
+def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(
+  two_groups, make_table
+):
+  left, right = panels(best_of.draw(two_groups.of_first_metric))
+  frame = table(two_groups).query("metric == 'exact_match'")
+  for axes, group in ((left, "split"), (right, "smooth")):
+    own = frame[frame["group"] == group]
+    for container, (_, rows) in zip(axes.containers, own.groupby("scale")):
+      x_K, y_K = container.lines[0].get_data()
+      assert list(x_K) == rows["num_seeds"].tolist()
+      np.testing.assert_allclose(y_K, rows["expected_best"])
+
+
+def test_one_run_a_scale_has_no_section(make_table):
+  from emergence.analysis import questions
+
+  analysis = questions.analyze(
+    make_table({("g", ACCURACY): [[0.1], [0.4]]}), FEW
+  )
+  assert list(best_of.sections(analysis)) == []
