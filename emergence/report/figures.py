@@ -90,7 +90,7 @@ def training_curves(
   metric: str = "exact_match",
   threshold: float = success.DEFAULT_THRESHOLD,
 ) -> Figure:
-  """A metric over the updates, one line a seed, one panel a cell.
+  """A metric over training steps, one line a seed, one panel a cell.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
@@ -121,7 +121,7 @@ def training_curves(
 
   name = metric.replace("_", " ") + (" (nats)" if not is_share else "")
   cells = _final_cells(frame, test_length)
-  figure = _small_multiples(cells, draw, "updates", name)
+  figure = _small_multiples(cells, draw, "steps", name)
   return _explain_colors(figure, test_length, threshold)
 
 

@@ -225,7 +225,7 @@ def _training_curves(sweep: Sweep) -> Section:
     middle = int(np.quantile(first_S, 0.5, method="inverted_cdf"))
     sentence = (
       f"{count(num, 'seed')} end{'s' * (num == 1)} at {threshold:.0%} or more:"
-      f" half of them were first seen there by update {middle:,}, all by update"
+      f" half of them were first seen there by step {middle:,}, all by step"
       f" {int(first_S.max()):,}."
     )
   lost = int((ever_S & ~ends_S).sum())

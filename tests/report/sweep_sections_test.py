@@ -92,8 +92,8 @@ def test_sentences_carry_the_numbers_of_the_records(tiny, workdir):
   )
   # A score s is s · step / 6: 0.6 is at 0.2 by step 2, 0.25 by step 6.
   assert (
-    "16 seeds end at 20% or more: half of them were first seen there by update"
-    " 2, all by update 6."
+    "16 seeds end at 20% or more: half of them were first seen there by step"
+    " 2, all by step 6."
   ) in found["training-curves"]
   assert "0 seeds had been there" in found["training-curves"]
   assert "from 0.00 to 0.90 at length 6" in found["length-curves"]
@@ -109,7 +109,7 @@ def test_half_of_two_seeds_is_the_first(tiny, workdir):
   # 0.9 reaches 0.2 by step 2, 0.25 by step 6.
   write_scores(tiny, workdir, {1: [0.9, 0.25]})
   found = texts(workdir)["training-curves"]
-  assert "half of them were first seen there by update 2, all by update 6" in (
+  assert "half of them were first seen there by step 2, all by step 6" in (
     found
   )
 
