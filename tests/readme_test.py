@@ -18,6 +18,7 @@ from emergence.config import TaskConfig
 from emergence.statistics import dip, modality, success, trends
 from emergence.statistics import path as path_lib
 from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,8 +106,6 @@ def test_every_module_has_its_tests():
   for path in (ROOT / "emergence").rglob("*.py"):
     if path.name != "__init__.py":
       room = path.parent.relative_to(ROOT / "emergence")
-      if room.name == "calibration":
-        room = room.parent
       tests = ROOT / "tests" / room / f"{path.stem}_test.py"
       assert tests.is_file(), path
 
@@ -223,7 +222,7 @@ def test_what_the_definitions_name_exists(columns, files):
   known |= {f"--{flag}" for flag in flags}
   unknown = set()
   for name in re.findall(r"`([^`]+)`", DEFINITIONS):
-    command = re.fullmatch(r"python -m ([\w.]+)( --\w+( \d+)?)*", name)
+    command = re.fullmatch(r"python -m ([\w.]+)( --\w+(=\d+)?)*", name)
     if command:
       assert importlib.util.find_spec(command[1]), name
     elif name not in known and not is_entry(content, name.split(".")):
@@ -236,20 +235,19 @@ def test_the_definitions_have_the_numbers_of_the_code():
   enough = next(
     num
     for num in range(dip.MIN_RUNS, 1000)
-    if dip.detectable_weight(num) <= modality.MINOR_WEIGHT
+    if dip.detectable_weight(num, 0.05) <= modality.MINOR_WEIGHT
   )
   for phrase in (
     f"t is {success.DEFAULT_THRESHOLD:g} unless",
     f"below {success.MIN_SUCCESSES} of them",
     f"mean over {dip.NUM_JITTERS} such jitters",
-    f"between {dip.null_table().num_runs_N.size} sizes",
     f"`smallest_weight` ≤ {modality.MINOR_WEIGHT:g}: takes {enough} runs",
     f"fewer than {dip.MIN_RUNS} runs",
     f"fewer than {path_lib.MIN_RUNS} runs at this scale",
     f"fewer than {trends.MIN_SCALES} scales",
   ):
     assert phrase in text
-  label = lambda num: modality.label(np.zeros(num)).label
+  label = lambda num: modality.label(Sample.of(np.zeros(num))).label
   (least,) = re.findall(r"Pearson 1934\): takes (\d+) runs", text)
   assert label(int(least)) == "floor"
   assert label(int(least) - 1) == "undecided"

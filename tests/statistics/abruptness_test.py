@@ -1,10 +1,23 @@
 import numpy as np
 import pytest
 
+from emergence.statistics import abruptness as abruptness_lib
 from emergence.statistics import intervals, modes
-from emergence.statistics.abruptness import abruptness, jump
+from emergence.statistics.abruptness import jump
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
 
 RNG = np.random.default_rng(0)
+
+
+def abruptness(scores, paired=False, steps=None, **options):
+  steps = steps or [None] * len(scores)
+  samples = [Sample.of(s, step=step) for s, step in zip(scores, steps)]
+  return abruptness_lib.abruptness(samples, 0.2, paired, Options(**options))
+
+
+def mode(scores_S, step=None):
+  return modes.shape(Sample.of(scores_S, step=step)).mode
 
 
 @pytest.mark.parametrize(
@@ -38,9 +51,7 @@ def two_clusters(share_high_N, num, rng=RNG):
 def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
   scores = two_clusters(np.linspace(0.1, 0.9, 9), 100)
   found = abruptness(scores)
-  assert found.mode == pytest.approx(
-    jump([modes.mode(s) for s in scores]), abs=0.01
-  )
+  assert found.mode == pytest.approx(jump([mode(s) for s in scores]), abs=0.01)
   assert found.mode > 0.9
   assert found.success_probability == pytest.approx(1 / 8)
   assert found.mean == pytest.approx(1 / 8, abs=0.02)
@@ -75,7 +86,7 @@ def test_the_interval_is_of_the_jumps_of_resampled_scales():
   ]
   difference_R = np.array(
     [
-      jump([modes.mode(d[r]) for d in drawn])
+      jump([mode(d[r]) for d in drawn])
       - jump([(d[r] >= 0.2).mean() for d in drawn])
       for r in range(300)
     ]
@@ -131,9 +142,7 @@ def test_another_seed_draws_others_in_the_place_of_diverged_runs(monkeypatch):
 def test_each_scale_may_have_a_grid_of_its_own():
   scores = [np.repeat([0.2, 0.3], [9, 11]), np.repeat([0.5, 0.6], [12, 8])]
   for steps in ([0.1, 0.1], [0.1, 0.001]):
-    expected = [
-      modes.mode(s, step=step) for s, step in zip(scores, steps, strict=True)
-    ]
+    expected = [mode(s, step) for s, step in zip(scores, steps, strict=True)]
     found = abruptness([*scores, scores[0]], steps=[*steps, steps[0]])
     assert found.mode == pytest.approx(jump([*expected, expected[0]]))
 

@@ -1,11 +1,10 @@
-import diptest
 import numpy as np
 import pytest
 from scipy import optimize, stats
 
 from emergence.statistics import dip
-
-REAL = (-np.inf, np.inf)
+from emergence.statistics.options import Options
+from emergence.statistics.sample import REAL, Sample
 
 
 def dip_by_linear_programs(scores_S):
@@ -66,18 +65,7 @@ def test_two_far_clusters_have_the_largest_dip_of_a_quarter():
   assert dip.dips(np.linspace(0, 1, 50)[None])[0] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("num", [20, 50, 100, 200, 500, 1000, 2000])
-def test_p_values_agree_with_the_table_of_the_package_diptest(num):
-  rng = np.random.default_rng(num)
-  for low, high in [(0, 0), (0.1, 0.3), (0.3, 0.5), (0.25, 0.35)]:
-    scores_S = rng.random(num)
-    scores_S = scores_S[(scores_S < low) | (scores_S > high)]
-    scores_S = np.resize(scores_S, num) + 1e-6 * rng.random(num)
-    found, expected = diptest.diptest(scores_S)
-    assert dip.p_value(found, num) == pytest.approx(expected, abs=0.015)
-
-
-@pytest.mark.parametrize("num", [5, 18, 30, 95, 235])
+@pytest.mark.parametrize("num", [5, 12, 18, 30, 95, 235])
 def test_p_values_agree_with_fresh_samples(num):
   rng = np.random.default_rng(100)
   found_R = np.sort(dip.dips(rng.random((60_000, num))))[::-1]
@@ -85,26 +73,21 @@ def test_p_values_agree_with_fresh_samples(num):
     expected = (found_R >= found_R[rank - 1] - 1e-9).mean()
     error = np.sqrt(expected * (1 - expected) / found_R.size)
     p = dip.p_value(found_R[rank - 1] - 1e-9, num)
-    assert abs(p - expected) <= 4.5 * error
+    # Between tabulated sizes it is interpolated: up to a few per cent off.
+    assert abs(p - expected) <= 4.5 * error + 0.06 * expected
 
 
-@pytest.mark.parametrize("num", [4, 10, 77, 250, 5000, 20_000])
+@pytest.mark.parametrize("num", [4, 10, 77, 250, 5000, 100_000])
 def test_p_values_fall_with_the_dip_from_one_and_are_never_zero(num):
   p = np.array([dip.p_value(d, num) for d in np.linspace(0, 0.3, 400)])
   assert p[0] == 1
   assert (np.diff(p) <= 0).all()
-  assert p[-1] == 1 / (dip.null_table().draws + 1)
-
-
-def test_the_table_is_from_a_million_samples_and_small():
-  assert dip.null_table().draws >= 10**6
-  size = sum(file.stat().st_size for file in dip.TABLES.glob("*.csv"))
-  assert 10_000 < size < 300_000
+  assert p[-1] == pytest.approx(1e-6, rel=1e-4)
 
 
 def test_beyond_the_table_the_limit_law_is_used():
-  assert dip.p_value(0.1 / np.sqrt(2), 10_000) == pytest.approx(
-    dip.p_value(0.1, 5000), rel=0.01
+  assert dip.p_value(0.004 / np.sqrt(2), 144_000) == pytest.approx(
+    dip.p_value(0.004, 72_000), rel=1e-3
   )
 
 
@@ -112,45 +95,45 @@ def test_beyond_the_table_the_limit_law_is_used():
 def test_one_mode_on_a_grid_is_not_rejected_though_its_plain_dip_is(num_items):
   scores_S = stats.binom.ppf((np.arange(200) + 0.5) / 200, num_items, 0.6)
   scores_S /= num_items
-  assert dip.dip_test(scores_S, step=0).p < 1e-3
-  test = dip.dip_test(scores_S)
-  assert test.step == pytest.approx(1 / num_items)
-  assert test.p > 0.5
+  assert dip.dip_test(Sample.of(scores_S, step=0)).p < 1e-3
+  assert dip.dip_test(Sample.of(scores_S)).p > 0.5
 
 
 def test_two_modes_on_a_grid_are_found():
   scores_S = np.repeat([0, 5, 6, 7, 8], [50, 8, 17, 17, 8]) / 11
-  assert dip.dip_test(scores_S).p < 1e-4
-  assert dip.dip_test(np.repeat([0.0, 1.0], 20)).p < 1e-4
+  assert dip.dip_test(Sample.of(scores_S)).p < 1e-4
+  assert dip.dip_test(Sample.of(np.repeat([0.0, 1.0], 20))).p < 1e-4
 
 
 def test_an_atom_followed_by_an_even_spread_is_one_mode():
   scores_S = np.concatenate([np.zeros(70), np.linspace(0.001, 0.6, 30)])
-  assert dip.dip_test(scores_S).p > 0.5
-  assert dip.dip_test(1 - scores_S).p > 0.5
+  assert dip.dip_test(Sample.of(scores_S)).p > 0.5
+  assert dip.dip_test(Sample.of(1 - scores_S)).p > 0.5
 
 
 def test_jitter_is_reproducible_and_blind_to_the_order_of_runs():
   rng = np.random.default_rng(1)
   scores_S = rng.binomial(11, 0.4, 80) / 11
-  test = dip.dip_test(scores_S, seed=3)
-  assert dip.dip_test(scores_S, seed=3) == test
-  assert dip.dip_test(rng.permutation(scores_S), seed=3) == test
-  assert dip.dip_test(scores_S, seed=4) != test
+  sample, shuffled = Sample.of(scores_S), Sample.of(rng.permutation(scores_S))
+  test = dip.dip_test(sample, Options(seed=3))
+  assert dip.dip_test(sample, Options(seed=3)) == test
+  assert dip.dip_test(shuffled, Options(seed=3)) == test
+  assert dip.dip_test(sample, Options(seed=4)) != test
 
 
-def test_the_mean_over_jitters_is_steadier_than_one_jitter():
-  scores_S = np.random.default_rng(2).binomial(11, 0.5, 60) / 11
-  one = [dip.dip_test(scores_S, num_jitters=1, seed=s).dip for s in range(40)]
-  many = [dip.dip_test(scores_S, seed=s).dip for s in range(40)]
+def test_the_mean_over_jitters_is_steadier_than_one_jitter(monkeypatch):
+  sample = Sample.of(np.random.default_rng(2).binomial(11, 0.5, 60) / 11)
+  options = [Options(seed=seed) for seed in range(40)]
+  many = [dip.dip_test(sample, o).dip for o in options]
+  monkeypatch.setattr(dip, "NUM_JITTERS", 1)
+  one = [dip.dip_test(sample, o).dip for o in options]
   assert np.std(many) < 0.5 * np.std(one)
-  assert dip.dip_test(scores_S).dip_sd == pytest.approx(np.std(one), rel=0.6)
 
 
 def test_the_unit_of_the_scores_makes_no_difference():
   scores_S = np.random.default_rng(3).normal(size=60)
-  here = dip.dip_test(scores_S, REAL, 0)
-  there = dip.dip_test(1000 * scores_S - 7, REAL, 0)
+  here = dip.dip_test(Sample.of(scores_S, REAL, 0))
+  there = dip.dip_test(Sample.of(1000 * scores_S - 7, REAL, 0))
   assert here.dip == pytest.approx(there.dip)
   assert here.p == pytest.approx(there.p)
 
@@ -158,7 +141,7 @@ def test_the_unit_of_the_scores_makes_no_difference():
 @pytest.mark.parametrize("num", [60, 120, 170, 350])
 def test_the_lightest_detectable_mode_is_found_four_times_in_five(num):
   rng = np.random.default_rng(4)
-  weight = dip.detectable_weight(num)
+  weight = dip.detectable_weight(num, 0.05)
   lighter = weight - 0.051
   for share, check in [(weight, np.greater), (lighter, np.less)]:
     upper_RS = rng.random((1000, num)) < share
@@ -169,40 +152,29 @@ def test_the_lightest_detectable_mode_is_found_four_times_in_five(num):
 
 
 def test_more_runs_and_a_laxer_level_find_lighter_modes():
-  weights = [dip.detectable_weight(n) for n in (50, 100, 250, 1000, 10_000)]
+  weights = [
+    dip.detectable_weight(n, 0.05) for n in (50, 100, 250, 1000, 10_000)
+  ]
   assert (np.diff(weights) < 0).all()
-  assert dip.detectable_weight(250, 0.05 / 96) > dip.detectable_weight(250)
-  assert np.isnan(dip.detectable_weight(20))
-  assert np.isnan(dip.detectable_weight(3))
+  assert dip.detectable_weight(250, 0.05 / 96) > weights[2]
+  assert np.isnan(dip.detectable_weight(20, 0.05))
+  assert np.isnan(dip.detectable_weight(3, 0.05))
 
 
 @pytest.mark.parametrize(
   ("scores", "message"),
   [
-    ([0.1, np.nan, 0.2, 0.3], "expected finite scores"),
-    ([0.1, 0.2, 0.3], "at least 4 scores, got 3"),
+    ([0.1, np.nan, 0.2, 0.3], "at least 4 scores, got 3"),
     ([0.5] * 9, "all 9 scores are 0.5"),
-    ([0.1, 0.2, 0.3, 1.2], "1.2"),
-    ([], "shape"),
+    ([np.nan] * 9, "no run has a finite score"),
   ],
 )
 def test_what_cannot_be_tested_is_refused_by_name(scores, message):
   with pytest.raises(ValueError, match=message):
-    dip.dip_test(scores)
+    dip.dip_test(Sample.of(scores))
 
 
 def test_scores_of_one_item_are_refused():
   with pytest.raises(ValueError, match="one item"):
-    dip.dip_test(np.repeat([0, 1], 50), step=1)
-  assert dip.dip_test(np.repeat([0, 1], 50), step=0.5).p < 0.05
-
-
-@pytest.mark.parametrize("step", [-0.1, np.nan, np.inf])
-def test_a_step_that_is_no_step_is_refused(step):
-  with pytest.raises(ValueError, match="step"):
-    dip.dip_test([0.1, 0.2, 0.3, 0.4], step=step)
-
-
-def test_a_sample_of_three_has_no_p_value():
-  with pytest.raises(ValueError, match="at least 4"):
-    dip.p_value(0.1, 3)
+    dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=1))
+  assert dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=0.5)).p < 0.05

@@ -17,14 +17,6 @@ def test_resamples_are_uniform_draws_with_replacement():
   assert missing == pytest.approx((6 / 7) ** 7, abs=0.015)
   again = intervals.resample_indices(7, 20_000, seed=3)
   np.testing.assert_array_equal(index_RS, again)
-  with pytest.raises(ValueError, match="at least one run"):
-    intervals.resample_indices(0)
-
-
-def test_the_plain_interval_is_that_of_the_percentiles():
-  value_R = np.random.default_rng(0).normal(size=5000)
-  low, high = intervals.percentile_interval(value_R, math.inf, 0.9)
-  assert (low, high) == pytest.approx(np.quantile(value_R, [0.05, 0.95]))
 
 
 def test_the_expanded_interval_of_a_mean_is_students():
@@ -43,8 +35,8 @@ def test_the_expanded_interval_of_a_mean_is_students():
 
 def test_undefined_resamples_are_left_out_and_few_runs_have_no_interval():
   value_R = np.array([1.0, 2.0, 3.0, np.nan])
-  low, high = intervals.percentile_interval(value_R, math.inf, 0.5)
-  assert (low, high) == pytest.approx(np.quantile([1, 2, 3], [0.25, 0.75]))
+  expected = intervals.percentile_interval(value_R[:3], 9)
+  assert intervals.percentile_interval(value_R, 9) == expected
   assert all(map(math.isnan, intervals.percentile_interval(value_R, 1)))
   assert all(map(math.isnan, intervals.percentile_interval([np.nan], 9)))
 
@@ -71,4 +63,3 @@ def test_the_corrected_interval_of_a_share_is_scipys(hits):
 
 def test_a_value_outside_of_its_resamples_has_no_corrected_interval():
   assert all(map(math.isnan, intervals.bca_interval([1.0, 1.0], 2.0, 0.0)))
-  assert all(map(math.isnan, intervals.bca_interval([np.nan], 2.0, 0.0)))

@@ -2,10 +2,16 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from emergence.statistics import density, modes, score_grid
+from emergence.statistics import density, modes
+from emergence.statistics.options import Options
+from emergence.statistics.sample import REAL, UNIT, Sample
 
 RNG = np.random.default_rng(0)
-REAL, POSITIVE = (-np.inf, np.inf), (0.0, np.inf)
+POSITIVE = (0.0, np.inf)
+
+
+def shape(scores_S, support=UNIT, step=None):
+  return modes.shape(Sample.of(scores_S, support, step))
 
 
 def two_clusters(rng, num_low, num_high, low=0.2, high=0.7, deviation=0.04):
@@ -16,9 +22,9 @@ def two_clusters(rng, num_low, num_high, low=0.2, high=0.7, deviation=0.04):
 def test_the_runs_at_the_end_of_a_grid_count_as_much_as_others():
   # 36 at 0, 40 one step above: folded at 0, the former would be the mode.
   scores_S = np.repeat([0, 1, 2, 3], [36, 40, 20, 4]) / 11
-  assert modes.mode(scores_S) == pytest.approx(1 / 11, abs=0.05)
-  assert modes.mode(scores_S, step=0) == pytest.approx(0, abs=0.01)
-  assert np.isnan(modes.antimode(scores_S))
+  assert shape(scores_S).mode == pytest.approx(1 / 11, abs=0.05)
+  assert shape(scores_S, step=0).mode == pytest.approx(0, abs=0.01)
+  assert np.isnan(shape(scores_S).antimode)
 
 
 @pytest.mark.parametrize("num_far", [3, 7, 20])
@@ -29,8 +35,8 @@ def test_runs_far_out_change_neither_mode_nor_antimode(num_far, far, sign):
   scores_S = np.append(rng.normal(0.3, 0.05, 57), rng.normal(2, 0.2, 47))
   far_S = rng.normal(far, 0.05 * far, num_far)
   support = POSITIVE if sign > 0 else (-np.inf, 0.0)
-  plain = modes.shape(sign * scores_S, support)
-  found = modes.shape(sign * np.append(scores_S, far_S), support)
+  plain = shape(sign * scores_S, support)
+  found = shape(sign * np.append(scores_S, far_S), support)
   assert found.mode == pytest.approx(sign * 0.3, abs=0.05)
   assert plain.mode == pytest.approx(found.mode, abs=0.05)
   assert found.antimode == pytest.approx(plain.antimode, abs=0.1)
@@ -41,21 +47,21 @@ def test_beside_an_atom_an_empty_stretch_has_its_antimode_in_the_middle():
   rng = np.random.default_rng(6)
   scores_S = np.append(np.full(80, 0.7), rng.normal(3, 0.1, 17))
   scores_S = np.append(scores_S, [1000.0] * 3)
-  assert modes.antimode(scores_S, POSITIVE) == pytest.approx(1.8, abs=0.2)
+  assert shape(scores_S, POSITIVE).antimode == pytest.approx(1.8, abs=0.2)
 
 
 @pytest.mark.parametrize(("num", "least"), [(100, 5), (400, 10), (10_000, 50)])
 def test_the_more_runs_the_lighter_a_mode_may_be(num, least):
   for num_high, found in ((least, True), (least - 1, False)):
     scores_S = np.repeat([0.2, 0.8], [num - num_high, num_high])
-    assert np.isfinite(modes.antimode(scores_S)) == found
+    assert np.isfinite(shape(scores_S).antimode) == found
 
 
 def test_a_run_at_the_antimode_is_above_it():
   scores_S = np.repeat([0.0, 0.5, 1.0], [49, 2, 49])
-  shape = modes.shape(scores_S)
-  assert shape.antimode == 0.5
-  assert shape.weight_above == 0.51
+  found = shape(scores_S)
+  assert found.antimode == 0.5
+  assert found.weight_above == 0.51
 
 
 @pytest.mark.parametrize(
@@ -69,9 +75,9 @@ def test_a_run_at_the_antimode_is_above_it():
   ],
 )
 def test_the_mode_is_where_most_seeds_are(scores, expected, tolerance):
-  assert abs(modes.mode(scores) - expected) <= tolerance
-  mirrored = modes.mode(1 - scores)
-  assert mirrored == pytest.approx(1 - modes.mode(scores), abs=1e-9)
+  found = shape(scores).mode
+  assert abs(found - expected) <= tolerance
+  assert shape(1 - scores).mode == pytest.approx(1 - found, abs=1e-9)
 
 
 @pytest.mark.parametrize("minor", [0.25, 0.4, 0.5])
@@ -81,14 +87,14 @@ def test_the_mode_of_two_clusters_lies_within_one_of_them(low, high, minor):
   rng = np.random.default_rng(1)
   for num_high in (round(32 * minor), round(32 * (1 - minor))):
     scores_S = two_clusters(rng, 32 - num_high, num_high, low, high, 0.02)
-    at = modes.mode(scores_S)
+    at = shape(scores_S).mode
     assert np.abs(scores_S - at).min() < 0.02
     assert low - 0.06 < at < high + 0.06
 
 
 def test_a_run_far_out_does_not_hide_a_narrow_mode():
   scores_S = np.append(RNG.normal(2, 0.01, 99), 5000.0)
-  assert modes.mode(scores_S, REAL) == pytest.approx(2, abs=0.01)
+  assert shape(scores_S, REAL).mode == pytest.approx(2, abs=0.01)
 
 
 def test_the_antimode_is_where_the_true_density_is_lowest():
@@ -101,14 +107,14 @@ def test_the_antimode_is_where_the_true_density_is_lowest():
   scores_S = two_clusters(
     np.random.default_rng(2), 7000, 3000, low, high, deviation
   )
-  assert modes.antimode(scores_S) == pytest.approx(expected, abs=0.02)
-  shifted = modes.antimode(10 * scores_S - 40, REAL)
+  assert shape(scores_S).antimode == pytest.approx(expected, abs=0.02)
+  shifted = shape(10 * scores_S - 40, REAL).antimode
   assert shifted == pytest.approx(10 * expected - 40, abs=0.2)
 
 
 def test_an_empty_stretch_has_its_antimode_in_the_middle():
   scores_S = np.repeat([0.1, 0.9], [40, 60])
-  assert modes.antimode(scores_S, step=0) == pytest.approx(0.5, abs=0.01)
+  assert shape(scores_S, step=0).antimode == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -126,19 +132,16 @@ def test_an_empty_stretch_has_its_antimode_in_the_middle():
   ],
 )
 def test_one_mode_has_no_antimode(scores):
-  assert np.isnan(modes.antimode(scores))
-  assert np.isnan(modes.shape(scores).weight_above)
+  found = shape(scores)
+  assert np.isnan([found.antimode, found.weight_above]).all()
 
 
-def test_the_shape_agrees_with_mode_antimode_and_bandwidth():
+def test_the_ranges_are_those_of_other_bandwidths():
   scores_S = two_clusters(RNG, 60, 40)
-  shape = modes.shape(scores_S)
-  assert shape.mode == modes.mode(scores_S)
-  assert shape.antimode == modes.antimode(scores_S)
-  assert shape.bandwidth == density.bandwidth(scores_S)
-  assert shape.weight_above == 0.4
-  assert shape.mode_range[0] <= shape.mode <= shape.mode_range[1]
-  assert shape.antimode_range[0] <= shape.antimode <= shape.antimode_range[1]
+  found = shape(scores_S)
+  assert found.weight_above == 0.4
+  assert found.mode_range[0] <= found.mode <= found.mode_range[1]
+  assert found.antimode_range[0] <= found.antimode <= found.antimode_range[1]
 
 
 @pytest.mark.parametrize(("num_high", "stable"), [(30, True), (46, False)])
@@ -149,21 +152,19 @@ def test_a_mode_is_unstable_if_the_second_peak_is_within_a_fifth(
   scores_S = np.concatenate(
     [0.25 + quantile(100 - num_high), 0.75 + quantile(num_high)]
   )
-  shape = modes.shape(scores_S)
-  assert shape.mode_stable == stable
-  assert shape.mode == pytest.approx(0.25, abs=0.01)
-  assert shape.second_mode == pytest.approx(0.75, abs=0.01)
-  ratio = num_high / (100 - num_high)
-  assert shape.second_height == pytest.approx(ratio, abs=0.05)
+  found = shape(scores_S)
+  assert found.mode_stable == stable
+  assert found.mode == pytest.approx(0.25, abs=0.01)
 
 
 def test_resampled_modes_are_those_of_scipys_weighted_density():
   rng = np.random.default_rng(3)
   scores_S = two_clusters(rng, 22, 18, deviation=0.1)
   index_RS = rng.integers(40, size=(20, 40))
-  mode_R, antimode_R = modes.resampled(scores_S, index_RS, REAL, 0)
-  width = density.bandwidth(scores_S, REAL, 0)
-  at_G, _ = density.density(scores_S, support=REAL, step=0)
+  sample = Sample.of(scores_S, REAL, 0)
+  mode_R = modes.resampled_modes(sample, index_RS)
+  width = density.bandwidth(sample)
+  at_G, _ = density.density(sample)
   for index_S, found in zip(index_RS, mode_R):
     kde = stats.gaussian_kde(
       scores_S[index_S],
@@ -171,41 +172,26 @@ def test_resampled_modes_are_those_of_scipys_weighted_density():
     )
     assert found == at_G[np.argmax(kde(at_G))]
   assert len(set(mode_R)) > 1
-  assert np.isfinite(antimode_R).any()
 
 
-@pytest.mark.parametrize("support", [score_grid.UNIT, REAL])
+@pytest.mark.parametrize("support", [UNIT, REAL])
 def test_the_sample_itself_has_the_mode_and_antimode_of_the_scores(support):
   for scores_S in (two_clusters(RNG, 30, 20), RNG.binomial(11, 0.2, 90) / 11):
+    sample = Sample.of(scores_S, support)
     index_RS = np.arange(scores_S.size)[None]
-    mode_R, antimode_R = modes.resampled(scores_S, index_RS, support)
-    assert mode_R[0] == modes.mode(scores_S, support)
-    np.testing.assert_equal(antimode_R[0], modes.antimode(scores_S, support))
-
-
-@pytest.mark.parametrize("support", [(0.0, 1.0), (-np.inf, np.inf)])
-def test_modes_alone_are_those_that_come_with_antimodes(support):
-  rng = np.random.default_rng(0)
-  scores_S = np.where(rng.random(60) < 0.5, 0.8, 0.1) + 0.05 * rng.random(60)
-  index_RS = rng.integers(60, size=(50, 60))
-  both, _ = modes.resampled(scores_S, index_RS, support)
-  alone = modes.resampled_modes(scores_S, index_RS, support)
-  np.testing.assert_array_equal(alone, both)
-
-
-@pytest.mark.parametrize("function", [modes.mode, modes.antimode, modes.shape])
-@pytest.mark.parametrize(
-  "scores", [[], [np.nan], [-0.1], [1.1], [[0.1]], [np.inf]]
-)
-def test_scores_outside_of_the_support_are_refused(scores, function):
-  with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
-    function(scores)
+    found = modes.shape(sample)
+    assert modes.resampled_modes(sample, index_RS) == found.mode
+    np.testing.assert_equal(
+      modes.resampled_antimodes(sample, index_RS)[0], found.antimode
+    )
 
 
 def test_the_mode_carries_the_share_of_each_cluster():
   # Two atoms: the mode is above where more than half of the draws are.
   scores_S = np.repeat([0.2, 0.7], [13, 12])
-  found = modes.mode_shares(scores_S, 0.45, num_resamples=4000)
+  found = modes.mode_shares(
+    Sample.of(scores_S), 0.45, Options(num_resamples=4000)
+  )
   exact = stats.binom.sf(12, 25, 12 / 25)
   assert found.above == pytest.approx(
     exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000)
@@ -213,11 +199,10 @@ def test_the_mode_carries_the_share_of_each_cluster():
   assert found.below + found.above == 1
 
 
-def test_one_cluster_has_the_mode_for_sure_and_runs_without_score_are_refused():
-  scores_S = RNG.normal(0.5, 0.05, 30)
-  found = modes.mode_shares(scores_S, np.nan)
+def test_one_cluster_has_the_mode_for_sure_and_runs_without_score_have_none():
+  found = modes.mode_shares(Sample.of(RNG.normal(0.5, 0.05, 30)), np.nan)
   assert found.below == 1
   assert np.isnan(found.above)
-  for scores in ([], [0.1, np.nan]):
-    with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
-      modes.mode_shares(scores, 0.5)
+  for call in (modes.shape, lambda sample: modes.mode_shares(sample, 0.5)):
+    with pytest.raises(ValueError, match="no run has a finite score"):
+      call(Sample.of([np.nan]))

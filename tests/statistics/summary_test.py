@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,3 +59,12 @@ def test_a_cell_of_diverged_seeds_has_no_mean():
   row = summary.summarize(make_frame().assign(diverged=True), 20)[1]
   assert (row["mean"], row["mode"]) == (None, None)
   assert row["success_probability"] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_tenth_holds_its_lower_end_and_the_last_one_both(dtype):
+  ends_S = np.array([i / 10 for i in range(11)], dtype)
+  assert summary.count_by_tenth(ends_S) == [1] * 9 + [2]
+  below_S = np.array([0.0999, 0.2999, 0.6999, 0.9999], dtype)
+  assert summary.count_by_tenth(below_S) == [1, 0, 1, 0, 0, 0, 1, 0, 0, 1]
+  assert summary.count_by_tenth(ends_S[:0]) == [0] * 10

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from emergence.statistics import trends
+from emergence.statistics.options import Options
 
 RNG = np.random.default_rng(0)
 BREAKTHROUGH = [0.0, 0.01, 0.02, 0.03, 0.9, 0.91]
@@ -134,7 +135,7 @@ def test_the_null_is_that_of_all_permutations():
   )
   observed = spearman(scores_SN)
   p = np.mean(exact >= observed - 1e-9)
-  found = trends.pairing(scores_SN, "nothing", num_permutations=4000)
+  found = trends.pairing(scores_SN, "nothing", Options(num_permutations=4000))
   assert found.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
   assert found.correlation_null == pytest.approx(
     np.quantile(exact, 0.95, method="higher"), abs=0.05
@@ -146,8 +147,11 @@ def test_paired_seeds_are_found_and_others_are_not():
   paired = trends.pairing(ability_S + RNG.normal(size=(60, 8)), "everything")
   assert paired.p == 1 / 1001
   assert paired.correlation > paired.correlation_null > 0
+  few = Options(num_permutations=99)
   p = [
-    trends.pairing(RNG.normal(size=(20, 6)), "nothing", 99, seed).p
+    trends.pairing(
+      RNG.normal(size=(20, 6)), "nothing", few._replace(seed=seed)
+    ).p
     for seed in range(300)
   ]
   # Without pairing p is uniform on 1/100, …, 1.
@@ -158,7 +162,7 @@ def test_paired_seeds_are_found_and_others_are_not():
 
 def test_the_best_of_many_seeds_by_chance_is_the_maximum_of_permuted_ones():
   scores_SN = RNG.uniform(size=(15, 7))
-  found = trends.pairing(scores_SN, "nothing", num_permutations=2000)
+  found = trends.pairing(scores_SN, "nothing", Options(num_permutations=2000))
   observed = trends.trajectories(scores_SN)
   assert found.max_breakthroughness == observed.breakthroughness_S.max()
   assert found.max_linearity == observed.linearity_S.max()
@@ -180,15 +184,15 @@ def test_incomplete_seeds_are_left_out_of_the_pairing_and_counted():
   scores_SN = RNG.uniform(size=(12, 6))
   holes_SN = np.insert(scores_SN, [0, 5], np.nan, axis=0)
   holes_SN[6, 1:] = 0.5
-  found = trends.pairing(holes_SN, "nothing", 200)
+  found = trends.pairing(holes_SN, "nothing")
   assert found.num_incomplete == 2
   assert found._replace(num_incomplete=0) == trends.pairing(
-    scores_SN, "nothing", 200
+    scores_SN, "nothing"
   )
 
 
 def test_what_cannot_be_said_about_pairing_is_named():
-  found = trends.pairing(np.full((10, 6), 0.5), "nothing", 20)
+  found = trends.pairing(np.full((10, 6), 0.5), "nothing")
   assert np.isnan([found.correlation, found.p, found.correlation_null]).all()
   assert "fewer than two scales" in found.note
   assert "no seed has a finite breakthroughness" in found.note
@@ -199,6 +203,6 @@ def test_what_cannot_be_said_about_pairing_is_named():
 
 def test_batches_of_permutations_do_not_change_the_result(monkeypatch):
   scores_SN = RNG.uniform(size=(9, 6))
-  whole = trends.pairing(scores_SN, "nothing", 50)
+  whole = trends.pairing(scores_SN, "nothing")
   monkeypatch.setattr(trends, "_BATCH_VALUES", 9 * 6 * 7)
-  assert trends.pairing(scores_SN, "nothing", 50) == whole
+  assert trends.pairing(scores_SN, "nothing") == whole

@@ -1,6 +1,6 @@
 """How often the path test is right, and how often it is wrong.
 
-    nice python -m emergence.statistics.calibration.paths
+  python -m experiments.calibration.paths
 
 draws three distributions of known kin many times and prints for each case the
 share of each verdict, of right ones, and of wrong ones: those that the truth
@@ -18,16 +18,18 @@ of these, with 500 repeats and 1000 resamples:
     5 sd, at end 0, 50 runs     0.042        0.5 sd, at end 1, 50 runs  0.024
 """
 
-import argparse
 import collections
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, get_args
 
 import numpy as np
+from absl import flags
 from scipy import special
 
 from emergence.statistics import path
+from emergence.statistics.options import Options
+from emergence.statistics.sample import REAL, Sample
+from experiments import command
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 VERDICTS = get_args(path.Verdict)
@@ -75,20 +77,13 @@ def cases() -> list[Case]:
 def rates(
   case: Case, repeats: int, resamples: int = 1000, seed: int = 0
 ) -> Rates:
-  """Verdicts over repeated draws of a case.
-
-  Args:
-    case: what is drawn.
-    repeats: how often.
-    resamples: of the path test.
-    seed: of the draws and of the test.
-  """
+  """Verdicts over repeated draws of a case; the test has its own seeds."""
   rng = np.random.default_rng(seed)
   count = collections.Counter()
   for repeat in range(repeats):
-    (found,) = path.compare_paths(
-      case.draw(rng, case.runs), num_resamples=resamples, seed=seed + repeat
-    )
+    options = Options(num_resamples=resamples, seed=seed + repeat)
+    samples = [Sample.of(s, REAL) for s in case.draw(rng, case.runs)]
+    (found,) = path.compare_paths(samples, options)
     count[found.verdict] += 1
   verdicts = {v: count[v] / repeats for v in VERDICTS}
   right = sum(verdicts[v] for v in case.truth or ("undecided",))
@@ -207,38 +202,40 @@ def _between(
   return draw
 
 
-def main(argv: list[str] | None = None) -> None:
-  parser = argparse.ArgumentParser(description="Calibrates the path test.")
-  parser.add_argument("--repeats", type=int, default=200)
-  parser.add_argument("--resamples", type=int, default=1000)
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument("--match", default="", help="only cases with this text")
-  args = parser.parse_args(argv)
-  start = time.perf_counter()
+def main(repeats: int, resamples: int, seed: int, match: str) -> None:
+  """Prints a row for each case with this text in its name."""
   heads = "".join(f"{name:>13}" for name in (*VERDICTS, "right", "wrong"))
   print(f"{'case':45}{'runs':>5}{heads}")
   right, wrong = [], []
-  margin = 2 * np.sqrt(0.05 * 0.95 / args.repeats)  # Two standard errors.
+  margin = 2 * np.sqrt(0.05 * 0.95 / repeats)  # Two standard errors.
   for case in cases():
-    if args.match not in case.name:
+    if match not in case.name:
       continue
-    found = rates(case, args.repeats, args.resamples, args.seed)
-    (right if case.is_aim else wrong).append(found)
+    found = rates(case, repeats, resamples, seed)
+    if case.is_aim:
+      right.append(found.right)
+    else:
+      wrong.append(found.wrong)
     row = (*found.verdicts.values(), found.right, found.wrong)
     aim = "  low" if case.is_aim and found.right < 0.95 - margin else ""
     aim = "  high" if found.wrong > 0.05 + margin else aim
     cells = "".join(f"{value:13.3f}" for value in row)
     print(f"{case.name:45}{case.runs:5}{cells}{aim}", flush=True)
   if right:
-    mean = np.mean([r.right for r in right])
-    least = min(r.right for r in right)
-    print(f"far modes, 200 runs: {mean:.3f} right, {least:.3f} or more")
+    print(f"far modes: {np.mean(right):.3f} right, {min(right):.3f} or more")
   if wrong:
-    mean = np.mean([r.wrong for r in wrong])
-    most = max(r.wrong for r in wrong)
-    print(f"elsewhere: {mean:.3f} wrong, {most:.3f} or less")
-  print(f"{time.perf_counter() - start:.0f} s")
+    print(f"elsewhere: {np.mean(wrong):.3f} wrong, {max(wrong):.3f} or less")
 
 
 if __name__ == "__main__":
-  main()
+  REPEATS = flags.DEFINE_integer(
+    "repeats", 200, "Draws of each case.", lower_bound=1
+  )
+  RESAMPLES = flags.DEFINE_integer(
+    "resamples", 1000, "Bootstrap samples.", lower_bound=1
+  )
+  SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
+  MATCH = flags.DEFINE_string("match", "", "Only cases with this text.")
+  command.run(
+    lambda: main(REPEATS.value, RESAMPLES.value, SEED.value, MATCH.value)
+  )

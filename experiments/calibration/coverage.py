@@ -1,6 +1,6 @@
 """How often the intervals hold what they are to hold.
 
-  python -m emergence.statistics.calibration.coverage [--samples=1000]
+  python -m experiments.calibration.coverage
 
 draws many samples from laws that are known, asks for intervals, counts, and
 prints a table; two minutes on one core. Aims: 0.90 to 0.98 for 95 % bootstrap
@@ -15,22 +15,18 @@ on a line, which noise makes look abrupt (so that the difference to the mode's
 is understated).
 """
 
-import argparse
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from absl import flags
 from scipy import stats
 
-from emergence.statistics import (
-  abruptness,
-  intervals,
-  modes,
-  resampling,
-  success,
-)
+from emergence.statistics import abruptness, resampling, success
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
+from experiments import command
 
 BOOTSTRAP_AIM = (0.90, 0.98)
 BAND_AIM = (0.95, 1.0)
@@ -44,12 +40,9 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
 class Population(NamedTuple):
-  """A law of scores in [0, 1].
+  """A law of scores in [0, 1], and the aim for intervals of its samples.
 
-  Attributes:
-    draw: scores of a given shape.
-    threshold: of a success, with probability between 0.05 and 0.95.
-    aim: for coverage of intervals of its samples.
+  A success, score ≥ threshold, has a probability between 0.05 and 0.95.
   """
 
   draw: Draw
@@ -118,7 +111,7 @@ def two_clusters(share: float, second: float = 0.7) -> Draw:
 
 
 POPULATIONS = {
-  "normal": Population(normal(0.5, 0.1), 0.5),
+  "normal": Population(mixture(0, normal(0.5, 0.1), atom), 0.5),
   "lognormal": Population(
     lambda rng, shape: np.minimum(0.1 * rng.lognormal(0, 0.5, shape), 1), 0.1
   ),
@@ -153,7 +146,9 @@ def bootstrap_coverage(
   for start in range(0, samples, _CELLS):
     cells = population.draw(rng, (min(_CELLS, samples - start), num_seeds))
     for row in resampling.bootstrap(
-      cells, population.threshold, num_resamples=resamples, seed=start
+      [Sample.of(scores_S) for scores_S in cells],
+      population.threshold,
+      Options(num_resamples=resamples, seed=start),
     ):
       for ends, statistic in zip(found, _STATISTICS, strict=True):
         interval = getattr(row, statistic)
@@ -171,7 +166,8 @@ def wilson_coverage(num_seeds: int) -> Row:
   """Exact coverage of Wilson's interval, averaged over P in [0.05, 0.95]."""
   hits = np.arange(num_seeds + 1)
   found = [
-    success.success_probability(np.arange(num_seeds) < k, 0.5) for k in hits
+    success.success_probability(Sample.of(np.arange(num_seeds) < k), 0.5)
+    for k in hits
   ]
   low, high = np.array([(f.low, f.high) for f in found]).T
   at_P = np.linspace(0.05, 0.95, 1801)[:, None]
@@ -193,15 +189,14 @@ def band_coverage(name: str, num_seeds: int, samples: int) -> Row:
   """How often the band of `success.survival` holds the whole curve."""
   population = POPULATIONS[name]
   many = population.draw(np.random.default_rng(0), (_TRUTH_DRAWS,))
-  at_T = np.linspace(0, 1, 101)
-  law_T = success.survival(many, at_T).probability_T
+  law_T = success.survival(Sample.of(many)).probability_T
   rng = np.random.default_rng(num_seeds)
   ends = []
   for scores_S in population.draw(rng, (samples, num_seeds)):
-    found = success.survival(scores_S, at_T)
+    found = success.survival(Sample.of(scores_S))
     held = ((found.low_T <= law_T) & (law_T <= found.high_T)).all()
     # As an interval of 0 that has the band's width.
-    ends.append((0.0 if held else 0.1, 2 * found.half_width))
+    ends.append((0.0 if held else 0.1, (found.high_T - found.low_T).max()))
   return _row(name, num_seeds, "band of all thresholds", ends, 0, BAND_AIM)
 
 
@@ -218,11 +213,7 @@ def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
   ends = []
   for i, scores_S in enumerate(draw(rng, (samples, num_seeds))):
     found = success.success_beyond_antimode(
-      scores_S,
-      modes.antimode,
-      resamples,
-      seed=i,
-      find_resampled=lambda s, index_RS: modes.resampled(s, index_RS)[1],
+      Sample.of(scores_S), Options(num_resamples=resamples, seed=i)
     )
     if not math.isnan(found.low):
       ends.append((found.low, found.high))
@@ -246,11 +237,10 @@ def crossed_coverage(
     run_S1 = chance[(rng.random((num_seeds, 1)) < 0.6).astype(int)]
     item_N = rng.choice([-0.2, 0.2], num_items)
     results_SN = rng.random((num_seeds, num_items)) < run_S1 + item_N
-    crossed = resampling.crossed_bootstrap(
-      results_SN, 0.5, num_resamples=resamples, seed=i
-    )
+    options = Options(num_resamples=resamples, seed=i)
+    crossed = resampling.crossed_bootstrap(results_SN, 0.5, options=options)
     (alone,) = resampling.bootstrap(
-      results_SN.mean(axis=1)[None], 0.5, num_resamples=resamples, seed=i
+      [Sample.of(results_SN.mean(axis=1))], 0.5, options
     )
     for how, result in (("seeds × items", crossed), ("seeds alone", alone)):
       for statistic in ("mean", "success_probability"):
@@ -283,17 +273,18 @@ def jump_coverage(
   truth = 1 - float(abruptness.jump(share_N))
   ends = []
   for i in range(samples):
-    scores = [two_clusters(share)(rng, (num_seeds,)) for share in share_N]
-    found = abruptness.abruptness(scores, 0.45, False, resamples, seed=i)
+    found = abruptness.abruptness(
+      [Sample.of(two_clusters(p)(rng, (num_seeds,))) for p in share_N],
+      0.45,
+      options=Options(num_resamples=resamples, seed=i),
+    )
     ends.append((found.difference_low, found.difference_high))
   statistic = "J(mode) − J(P)"
   return _row(name, num_seeds, statistic, ends, truth, NO_AIM)
 
 
 def study(
-  samples: int = 1000,
-  resamples: int = intervals.NUM_RESAMPLES,
-  sizes: Sequence[int] = SIZES,
+  samples: int, resamples: int, sizes: Sequence[int] = SIZES
 ) -> Iterator[Row]:
   """All rows of the table, as they come.
 
@@ -342,16 +333,6 @@ def print_table(rows: Iterable[Row]) -> None:
   print(", ".join(f"{verdict}: {num}" for verdict, num in verdicts.items()))
 
 
-def main(args: Sequence[str] | None = None) -> None:
-  parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-  parser.add_argument("--samples", type=int, default=1000)
-  parser.add_argument("--resamples", type=int, default=intervals.NUM_RESAMPLES)
-  flags = parser.parse_args(args)
-  start = time.perf_counter()
-  print_table(study(flags.samples, flags.resamples))
-  print(f"{time.perf_counter() - start:.0f} s")
-
-
 def _truth(population: Population) -> tuple[float, ...]:
   """Mean, median, success probability and mean given success of the law."""
   many = population.draw(np.random.default_rng(0), (_TRUTH_DRAWS,))
@@ -386,4 +367,10 @@ def _row(
 
 
 if __name__ == "__main__":
-  main()
+  SAMPLES = flags.DEFINE_integer(
+    "samples", 1000, "Simulated samples a row.", lower_bound=1
+  )
+  RESAMPLES = flags.DEFINE_integer(
+    "resamples", 1000, "Bootstrap samples of each.", lower_bound=1
+  )
+  command.run(lambda: print_table(study(SAMPLES.value, RESAMPLES.value)))

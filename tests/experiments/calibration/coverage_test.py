@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from emergence.statistics.calibration import coverage
+from experiments.calibration import coverage
 
 
 def test_a_small_study_prints_a_row_for_each_population_and_statistic(
@@ -16,12 +16,6 @@ def test_a_small_study_prints_a_row_for_each_population_and_statistic(
     assert name in output
   assert "seeds × items" in output
   assert "yes: " in output
-
-
-def test_the_command_prints_how_long_it_took(monkeypatch, capsys):
-  monkeypatch.setattr(coverage, "study", lambda samples, resamples: [])
-  coverage.main(["--samples=7"])
-  assert capsys.readouterr().out.endswith("0 s\n")
 
 
 def test_coverage_is_the_share_of_intervals_that_hold_the_truth():

@@ -1,1 +1,0 @@
-"""Simulations that tabulate a statistic or measure how often it errs."""

@@ -1,0 +1,1 @@
+"""Simulations that measure how often a statistic errs, and its power."""
