@@ -100,7 +100,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "The score that a study with k seeds is expected to report if it reports"
       " the best of them. At k = 1 it is the mean.",
       "Curves end at half of the runs, and bars, which are 95 % intervals over"
-      " seeds, at a quarter, where they may cover as little as 84 %. Best runs"
+      " seeds, at a tenth, where they may cover as little as 85 %. Best runs"
       " that are too rare to be among these seeds are not foreseen. Diverged"
       " runs are left out. best_of.csv has the numbers.",
       figure=draw(several),

@@ -10,7 +10,8 @@ probabilities from 0.05 to 0.95; at least 0.95 for the band of all thresholds.
 What is above an aim errs on the safe side: a median that is an atom or on a
 grid is hit exactly, and equal scores get the widened interval. What is listed
 without an aim is known not to hold: a cluster that few samples contain, runs
-alone where the items are a sample too, and the jump of a success probability
+alone where the items are a sample too, the best of as many runs as a tenth of
+the sample, and the jump of a success probability
 on a line, which noise makes look abrupt (so that the difference to the mode's
 is understated).
 """
@@ -23,7 +24,7 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from emergence.statistics import abruptness, resampling, success
+from emergence.statistics import abruptness, best_of, resampling, success
 from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
 from experiments import command
@@ -222,6 +223,28 @@ def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
   return _row(name, num_seeds, statistic, ends, truth, BOOTSTRAP_AIM)
 
 
+def best_of_coverage(
+  name: str, num_seeds: int, samples: int, resamples: int
+) -> Row:
+  """Coverage of the expected best of as many runs as have an interval."""
+  population = POPULATIONS[name]
+  most = num_seeds // best_of.RUNS_FOR_INTERVAL
+  k = max(k for k in best_of.NUM_SEEDS if k <= most)
+  many = population.draw(
+    np.random.default_rng(0), (_TRUTH_DRAWS // best_of.NUM_SEEDS[-1], k)
+  )
+  truth = float(many.max(axis=1).mean())
+  rng = np.random.default_rng(num_seeds)
+  ends = []
+  for i, scores_S in enumerate(population.draw(rng, (samples, num_seeds))):
+    found = best_of.best_of(
+      Sample.of(scores_S), Options(num_resamples=resamples, seed=i)
+    )
+    (best,) = [row.best for row in found if row.num_seeds == k]
+    ends.append((best.low, best.high))
+  return _row(name, num_seeds, f"best of {k}", ends, truth, NO_AIM)
+
+
 def crossed_coverage(
   num_seeds: int, num_items: int, samples: int, resamples: int
 ) -> list[Row]:
@@ -301,6 +324,9 @@ def study(
   for name in POPULATIONS:
     yield band_coverage(name, sizes[-1], samples)
   fewer = max(samples // 5, 1)
+  for name in POPULATIONS:
+    for num_seeds in sizes:
+      yield best_of_coverage(name, num_seeds, 2 * fewer, resamples)
   for num_seeds in sizes[-2:]:
     yield antimode_coverage(num_seeds, 2 * fewer, resamples)
   for num_items in (20, 100):

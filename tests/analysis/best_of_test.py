@@ -1,4 +1,5 @@
 import io
+import math
 
 import numpy as np
 import pandas as pd
@@ -28,13 +29,13 @@ def test_rows_are_in_the_unit_of_the_metric(two_groups):
 
 def test_the_sentence_is_about_the_scale_that_it_flatters_most(say):
   # Best of five: .85 unless all five are at .05, drawn without replacement.
-  miss = 10 / 20 * 9 / 19 * 8 / 18 * 7 / 17 * 6 / 16
-  (text,) = say([low_high(20, 0), low_high(10, 10), low_high(0, 20)], "best_of")
+  miss = math.comb(25, 5) / math.comb(50, 5)
+  (text,) = say([low_high(50, 0), low_high(25, 25), low_high(0, 50)], "best_of")
   assert text.startswith(
     f"at size 2 the best of 5 seeds is expected at {0.85 - 0.8 * miss:.3g} ("
   )
   assert text.endswith("), where the mean is 0.45.")
-  (text,) = say({("g", NLL): [low_high(10, 10)]}, "best_of")
+  (text,) = say({("g", NLL): [low_high(25, 25)]}, "best_of")
   assert f"expected at {0.05 + 0.8 * miss:.3g} (" in text
 
 
