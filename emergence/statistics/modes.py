@@ -74,6 +74,7 @@ def shape(sample: Sample) -> Shape:
     ValueError: no run has a finite score.
   """
   scores_S = sample.require_finite_S()
+  sample = sample._replace(step=sample.grid_step)  # Inferred once.
   width = bandwidth(sample)
   at_G = points(sample, width)
   score_D, count_D = np.unique(scores_S, return_counts=True)
