@@ -9,6 +9,7 @@ runs some 95 % intervals cover less than 90 %.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -145,10 +146,13 @@ def crossed_bootstrap(
   filled_RS = np.where(np.isfinite(scores_RS), scores_RS, 0)
   num_finite_R = np.isfinite(scores_RS).sum(axis=1)
   num_success_R = success_RS.sum(axis=1)
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Of resamples without a finite score.
+    median_R = np.nanmedian(scores_RS, axis=1)
   return _intervals(
     sample,
     _divide(filled_RS.sum(axis=1), num_finite_R),
-    _median(scores_RS),
+    median_R,
     num_success_R / sample.size,
     _divide((filled_RS * success_RS).sum(axis=1), num_success_R),
     threshold,
@@ -251,7 +255,7 @@ def _divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _resampled_median(scores_S: np.ndarray, count_RS: np.ndarray) -> np.ndarray:
-  """`_median` of samples that hold each score so many times; much faster."""
+  """Median of samples that hold each score so many times, NaN if of none."""
   finite_S = np.isfinite(scores_S)
   num_finite = int(finite_S.sum())
   order_S = np.where(finite_S, scores_S, math.inf).argsort()[:num_finite]
@@ -266,16 +270,3 @@ def _resampled_median(scores_S: np.ndarray, count_RS: np.ndarray) -> np.ndarray:
     for rank_R in ((num_R + 1) // 2, num_R // 2 + 1)
   ]
   return np.where(num_R[:, 0] > 0, np.mean(middle_2R, axis=0), math.nan)
-
-
-def _median(scores_RS: np.ndarray) -> np.ndarray:
-  """Median over the finite scores of each sample, NaN where there is none."""
-  finite_RS = np.isfinite(scores_RS)
-  if finite_RS.all():
-    return np.median(scores_RS, axis=1)
-  sorted_RS = np.sort(np.where(finite_RS, scores_RS, math.inf), axis=1)
-  num_R = finite_RS.sum(axis=1)
-  row_R = np.arange(len(num_R))
-  low_R = sorted_RS[row_R, np.maximum(num_R - 1, 0) // 2]
-  high_R = sorted_RS[row_R, np.minimum(num_R // 2, scores_RS.shape[1] - 1)]
-  return np.where(num_R > 0, (low_R + high_R) / 2, math.nan)
