@@ -2,8 +2,8 @@
 
   python -m experiments.roofline --config=paper_count --chip=h100
 
-For every cell: floating-point operations and bytes of one update of one seed,
-the seed-steps per second that the slower of the two allows, the seeds that fill
+For every cell: floating-point operations and bytes of one step of one seed, the
+seed-steps per second that the slower of the two allows, the seeds that fill
 the chip, the seeds that fit in its memory, and the hours for all seeds. The
 model is explained in experiments/accelerators.md; experiments.benchmark
 measures the same on a chip that is there.
@@ -24,6 +24,8 @@ from experiments import command
 # An operation on a chip starts no sooner than this after the one before; the
 # usual figure for a CUDA kernel.
 _LAUNCH_SECONDS = 4e-6
+# Rows and columns of the product that one core works on at a time.
+_TILE = 128
 # Matrix products of a layer, forward and backward, and as many operations again
 # that XLA does not fuse into them.
 _OPERATIONS_PER_LAYER = 2 * 3 * 6
@@ -34,19 +36,17 @@ class Chip(NamedTuple):
 
   Attributes:
     name: of the chip.
-    matmul_flops: dense matrix products per second, by (compute type, matmul
-      precision) in floating-point operations.
+    flops: floating-point operations per second of dense matrix products, by
+      compute type, float32 with its matmul precision.
     bandwidth: of its memory, bytes per second.
     memory: bytes.
-    tile: rows and columns of the product that one core works on at a time.
-    num_cores: that work on tiles at the same time.
+    num_cores: that work on tiles of a product at the same time.
   """
 
   name: str
-  matmul_flops: dict[tuple[str, str], float]
+  flops: dict[str, float]
   bandwidth: float
   memory: float
-  tile: int
   num_cores: int
 
 
@@ -55,14 +55,13 @@ CHIPS = {
   "h100": Chip(
     "H100 SXM",
     {
-      ("bfloat16", ""): 989e12,
-      ("float32", "default"): 494e12,
-      ("float32", "high"): 494e12,
-      ("float32", "highest"): 67e12,
+      "bfloat16": 989e12,
+      "float32 (default)": 494e12,
+      "float32 (high)": 494e12,
+      "float32 (highest)": 67e12,
     },
     3.35e12,
     80e9,
-    128,
     132,
   ),
   # Google Cloud TPU v5e system architecture. Its matrix unit takes bfloat16;
@@ -70,14 +69,13 @@ CHIPS = {
   "v5e": Chip(
     "TPU v5e",
     {
-      ("bfloat16", ""): 197e12,
-      ("float32", "default"): 197e12,
-      ("float32", "high"): 197e12 / 3,
-      ("float32", "highest"): 197e12 / 6,
+      "bfloat16": 197e12,
+      "float32 (default)": 197e12,
+      "float32 (high)": 197e12 / 3,
+      "float32 (highest)": 197e12 / 6,
     },
     0.819e12,
     16e9,
-    128,
     4,
   ),
 }
@@ -100,8 +98,8 @@ class CellCost(NamedTuple):
   Attributes:
     width: of the cell.
     depth: of the cell.
-    flops: floating-point operations of one update of one seed.
-    bytes: that one update of one seed moves to and from the chip's memory.
+    flops: floating-point operations of one step of one seed.
+    bytes: that one step of one seed moves to and from the chip's memory.
     seed_steps_per_second: what the slower of both allows.
     bound: `compute` or `memory`, whichever is the slower.
     seeds_to_fill: seeds that keep every core busy, and the launches of
@@ -132,20 +130,17 @@ def main() -> None:
 def cost(config: Config, cell: Cell, chip: Chip) -> CellCost:
   """The cost of one cell by the arithmetic of experiments/accelerators.md."""
   arch = compilation.make_architecture(config, cell)
-  tokens = config.train.batch_size * config.task.context_length
-  flops = model.train_flops(
-    arch, config.train.batch_size, config.task.context_length
-  )
-  size = 2 if config.train.compute_dtype == "bfloat16" else 4
-  length, width, heads = config.task.context_length, arch.width, arch.num_heads
+  batch_size, length = config.train.batch_size, config.task.context_length
+  tokens, width = batch_size * length, arch.width
+  flops = model.train_flops(arch, batch_size, length)
   # Kept for the backward pass, numbers a token: what the norms read and write,
   # q, k and v, what attention mixes, the MLP before and after GELU; and the
   # attention's logits and weights.
-  kept_per_layer = tokens * (
-    (7 + 2 * arch.config.mlp_ratio) * width + 2 * heads * length
-  )
-  kept_outside = tokens * (2 * width + 2 * arch.vocab_size)
-  kept = size * (arch.depth * kept_per_layer + kept_outside)
+  per_layer = (7 + 2 * arch.config.mlp_ratio) * width
+  per_layer += 2 * arch.num_heads * length
+  outside = 2 * width + 2 * arch.vocab_size
+  size = 2 if config.train.compute_dtype == "bfloat16" else 4
+  kept = size * tokens * (arch.depth * per_layer + outside)
   num_params = model.num_params(arch)
   # Activations are written, read by the next operation and by the backward
   # pass, and so are their gradients, written and read. Parameters are read
@@ -153,26 +148,19 @@ def cost(config: Config, cell: Cell, chip: Chip) -> CellCost:
   # writes parameter and two moments.
   moved = 5 * kept + 4 * (2 + 2 + 6) * num_params
   state = 4 * 4 * num_params
-  key = (
-    ("bfloat16", "")
-    if size == 2
-    else ("float32", config.train.matmul_precision)
-  )
-  compute, memory = flops / chip.matmul_flops[key], moved / chip.bandwidth
+  compute = flops / chip.flops[_compute_type(config)]
+  memory = moved / chip.bandwidth
   seconds = max(compute, memory)
-  tiles = math.ceil(tokens / chip.tile) * math.ceil(width / chip.tile)
+  tiles = math.ceil(tokens / _TILE) * math.ceil(width / _TILE)
   launches = _OPERATIONS_PER_LAYER * (arch.depth + 1) * _LAUNCH_SECONDS
-  fill = max(
-    math.ceil(chip.num_cores / tiles), math.ceil(10 * launches / seconds)
-  )
   return CellCost(
-    arch.width,
+    width,
     arch.depth,
     flops,
     moved,
     1 / seconds,
     "compute" if compute > memory else "memory",
-    fill,
+    max(math.ceil(chip.num_cores / tiles), math.ceil(10 * launches / seconds)),
     int(0.8 * chip.memory / (kept + state)),
     config.seeds.count * config.train.steps * seconds / 3600,
   )
@@ -180,10 +168,7 @@ def cost(config: Config, cell: Cell, chip: Chip) -> CellCost:
 
 def format_costs(config: Config, chip: Chip, rows: list[CellCost]) -> str:
   """The table that the command prints."""
-  header = [
-    *("width", "depth", "GFLOP", "GB", "seed-steps/s", "bound"),
-    *("fill", "fit", "hours"),
-  ]
+  header = "width depth GFLOP GB seed-steps/s bound fill fit hours".split()
   body = [
     [
       *(str(row.width), str(row.depth)),
@@ -194,16 +179,21 @@ def format_costs(config: Config, chip: Chip, rows: list[CellCost]) -> str:
     for row in rows
   ]
   train = config.train
-  kind = train.compute_dtype
-  if kind == "float32":
-    kind += f" ({train.matmul_precision})"
   return "\n".join(
     [
-      f"{chip.name}, {kind}: {config.seeds.count} seeds × {train.steps:,} steps"
-      f" of {train.batch_size} × {config.task.context_length} tokens",
+      f"{chip.name}, {_compute_type(config)}: {config.seeds.count} seeds"
+      f" × {train.steps:,} steps of {train.batch_size} ×"
+      f" {config.task.context_length} tokens",
       console.align(header, body),
       f"all cells: {sum(row.hours for row in rows):.3g} hours of one chip",
     ]
+  )
+
+
+def _compute_type(config: Config) -> str:
+  kind = config.train.compute_dtype
+  return (
+    f"{kind} ({config.train.matmul_precision})" if kind == "float32" else kind
   )
 
 
