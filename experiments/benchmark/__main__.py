@@ -14,22 +14,15 @@ from absl import flags
 from emergence.population import compilation, hardware
 from experiments import command
 from experiments.benchmark import measure, table
-from experiments.benchmark.shapes import Shape, make_config
+from experiments.benchmark.shapes import make_config
 
 _SHAPE = flags.DEFINE_multi_string(
   "shape",
   ["16/3/8x64", "32/2/8x64", "64/4/32x64", "256/4/16x128"],
-  "Shapes width/depth/batch x tokens, such as 16/3/8x64; several with commas,"
-  " or the flag again.",
+  "Shapes width/depth/batch x tokens; several with commas, or the flag again.",
 )
 _SIDES = flags.DEFINE_list(
-  "sides",
-  [
-    *("ours", "jax", "torch-eager", "torch-eager-per-core"),
-    *("torch-compile-per-core", "torch-vmap-per-core"),
-    "torch-vmap-compile-per-core",
-  ],
-  f"What to measure: {', '.join(measure.SIDES)}.",
+  "sides", list(measure.SIDES), f"What to measure: {', '.join(measure.SIDES)}."
 )
 _CONFIG = flags.DEFINE_string(
   "config",
@@ -45,22 +38,6 @@ _SEEDS = flags.DEFINE_list(
   "How many seeds of ours to train in a measurement, such as 16,512; default"
   " one block on each device.",
 )
-_BLOCK = flags.DEFINE_integer(
-  "block",
-  None,
-  "Seeds that a device trains at a time, and that PyTorch takes at a time under"
-  " vmap; default seeds.block of the config.",
-  lower_bound=1,
-)
-_DEVICES = flags.DEFINE_integer(
-  "devices",
-  None,
-  "Devices of ours; default all. CPU cores count as devices.",
-  lower_bound=1,
-)
-_THREADS = flags.DEFINE_integer(
-  "threads", None, "Cores of PyTorch; default all.", lower_bound=1
-)
 _ROUNDS = flags.DEFINE_integer(
   "rounds", 5, "Measurements of each side, in turns.", lower_bound=1
 )
@@ -75,42 +52,38 @@ _JSON = flags.DEFINE_string(
 
 
 def main() -> None:
-  shapes = [Shape.parse(x) for text in _SHAPE.value for x in text.split(",")]
+  shapes = [x.strip() for text in _SHAPE.value for x in text.split(",")]
   for side in _SIDES.value:
     if side not in measure.SIDES:
       raise ValueError(
         f"--sides: no side {side!r}; there are {', '.join(measure.SIDES)}"
       )
+  sides = [side for side in measure.SIDES if side in _SIDES.value]
   cells = [
-    make_config(shape, _CONFIG.value, _OVERRIDE.value, _BLOCK.value)
-    for shape in shapes
+    make_config(shape, _CONFIG.value, _OVERRIDE.value) for shape in shapes
   ]
   for config, cell in cells:
     compilation.make_architecture(config, cell)
+  seed_counts = [_seed_count(text) for text in _SEEDS.value]
   command.require_writable(_JSON.value)
   # Compiling is measured, so nothing is taken from a cache; and PyTorch needs
   # some of a GPU's memory.
   jax.config.update("jax_enable_compilation_cache", False)
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+  devices = hardware.local_devices()
+  print(f"{len(devices)} × {devices[0].device_kind}", flush=True)
+  skipped = [side for side in sides if side.startswith("torch-")]
+  if skipped and (reason := measure.torch_is_missing(devices)):
+    print(f"skipping {', '.join(skipped)}: {reason}")
+    sides = [side for side in sides if side not in skipped]
   options = measure.Options(
-    tuple(dict.fromkeys(_SIDES.value)),
-    hardware.local_devices(_DEVICES.value),
-    _THREADS.value or hardware.num_cores(),
-    tuple(_seed_count(text) for text in _SEEDS.value),
-    _ROUNDS.value,
-    _SECONDS.value,
-  )
-  torch_peak = measure.torch_gemm(cells[0][0], options)
-  print(
-    f"{len(options.devices)} × {options.devices[0].device_kind},"
-    f" {options.threads} cores for PyTorch, {cells[0][0].train.compute_dtype}",
-    flush=True,
+    sides, devices, seed_counts, _ROUNDS.value, _SECONDS.value
   )
   rows, versions = [], measure.versions()
   for shape, (config, cell) in zip(shapes, cells, strict=True):
     say = lambda text, shape=shape: print(f"{shape}: {text}", flush=True)
-    found = measure.measure(config, cell, options, torch_peak, say)
-    found = [{"shape": str(shape)} | row for row in found]
+    found = measure.measure(config, cell, options, say)
+    found = [{"shape": shape} | row for row in found]
     print(f"\n{table.format_tables(found)}\n", flush=True)
     rows += [row | {"versions": versions} for row in found]
     # Shapes take minutes each, and a long run may be stopped.

@@ -1,4 +1,4 @@
-"""What runs in JAX: our own population, one seed at a time, its parts.
+"""What runs in JAX: our own population, and one seed at a time.
 
 Nothing here is another implementation: the population is that of the sweep,
 and one seed at a time is its training step without the population.
@@ -13,39 +13,40 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from emergence import tasks
-from emergence.config import Cell, Config, SeedsConfig
-from emergence.population import compilation, population
+from emergence.config import Cell, Config, SeedsConfig, TrainConfig
+from emergence.population import compilation
 from emergence.population.hardware import Device
-from emergence.sweep import backlog
 from emergence.training import train
 from experiments.benchmark import timing
 
 Array = jax.Array
 
 CHECK_STEPS, CHECK_SEEDS = 10, 2
+_GEMM_SIZE = 2048
 
 
 class Side(NamedTuple):
   """Something that trains seeds, compiled and ready to be measured.
 
   Attributes:
+    name: of the side.
     seeds: how many it trains in a measurement.
     measure: seconds -> seed-steps per second.
     compile_seconds: until it is ready to train; None where nothing is
       compiled.
-    bytes_per_seed: of a seed that is computed: its own share of parameters and
-      optimizer state, and of what is needed besides in a step.
     devices: what it runs on, for people.
+    loss_difference: the largest to a loss of ours, where they are compared.
   """
 
+  name: str
   seeds: int
   measure: Callable[[float], float]
   compile_seconds: float | None
-  bytes_per_seed: int
   devices: str
+  loss_difference: float | None = None
 
 
 class Data(NamedTuple):
@@ -68,7 +69,7 @@ def ours(
   devices: Sequence[Device],
   seed_counts: Sequence[int],
 ) -> list[Side]:
-  """The population as a sweep runs it, group of blocks after group.
+  """The program that a sweep runs, one group of blocks after another.
 
   Args:
     config: the experiment.
@@ -79,49 +80,34 @@ def ours(
   start = time.perf_counter()
   program = compilation.compile_cell(config, cell, devices)
   compile_seconds = timing.seconds_since(start)
+  group = program.num_blocks * config.seeds.block
 
   def make_loop(num_seeds: int) -> Callable[[int], float]:
-    blocks = backlog.cut_blocks(range(num_seeds), config.seeds.block)
-    size = program.num_blocks
-    groups = [blocks[i : i + size] for i in range(0, len(blocks), size)]
-
     def loop(num_steps: int) -> float:
-      return sum(
-        stop.train_seconds
-        for group in groups
-        for stop in population.run(_with_steps(program, num_steps), group)
-      )
+      start = time.perf_counter()
+      for first in range(0, num_seeds, group):
+        seeds = np.arange(first, first + group)
+        steps = np.where(seeds < num_seeds, num_steps, 0)
+        _, losses = _advance(program, _init(program, seeds), steps)
+        jax.block_until_ready(losses)
+      return timing.seconds_since(start)
 
     return loop
 
   return [
     Side(
+      "ours",
       num_seeds,
       timing.rate_of(make_loop(num_seeds), num_seeds),
       compile_seconds,
-      _bytes_per_seed(program),
       f"{program.num_blocks} × {devices[0].device_kind}",
     )
     for num_seeds in seed_counts
   ]
 
 
-def _bytes_per_seed(program: compilation.Program) -> int:
-  block = program.config.seeds.block
-  state = program.state
-  own = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-  own //= block * program.num_blocks
-  besides = program.bytes_per_device - own * block
-  is_vmapped = compilation.is_vmapped(program.mesh.devices.flat[0].platform)
-  return own + (besides // block if is_vmapped else besides)
-
-
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:
-  """One seed after another: what `ours` does with each, on one device.
-
-  A compiled loop, as a user of plain JAX does best, over batches drawn several
-  at a time.
-  """
+  """One seed after another in a compiled loop, as in plain JAX."""
   arch = compilation.make_architecture(config, cell)
   functions = compilation.seed_functions(config, arch)
   with jax.default_device(device):
@@ -139,78 +125,8 @@ def one_seed(config: Config, cell: Cell, device: Device) -> Side:
     jax.block_until_ready(compiled(state, no_loss, steps))
     return timing.seconds_since(start)
 
-  analysis = compiled.memory_analysis()
-  leaves = jax.tree.leaves((state.params, state.opt_state))
-  return Side(
-    1,
-    timing.rate_of(loop, 1),
-    compile_seconds,
-    sum(x.nbytes for x in leaves)
-    + (analysis.temp_size_in_bytes if analysis else 0),
-    f"1 × {device.device_kind}",
-  )
-
-
-def data_alone(config: Config, devices: Sequence[Device]) -> Side:
-  """Of a step of `ours`, the drawing of the batch and nothing else."""
-  sample = train.make_sampler(config, tasks.make_task(config.task))
-  seeds = len(devices) * config.seeds.block
-
-  def draw_one_seed(seed: Array, num_steps: Array) -> Array:
-    _, data_key = train.seed_keys(config.root_seed, seed, seed)
-
-    def body(group: Array, total: Array) -> Array:
-      steps = group * compilation.STEPS_DRAWN + jnp.arange(
-        compilation.STEPS_DRAWN
-      )
-      batches = jax.vmap(sample, (None, 0))(data_key, steps)
-      # Everything is used, or the compiler would leave it out.
-      return total + jnp.sum(batches.tokens_L * batches.is_answer_L)
-
-    num_groups = -(-num_steps // compilation.STEPS_DRAWN)
-    return jax.lax.fori_loop(0, num_groups, body, jnp.int32(0))
-
-  over_devices = jax.shard_map(
-    compilation.over_seeds(draw_one_seed, devices[0].platform),
-    mesh=Mesh(np.array(devices), ("seeds",)),
-    in_specs=PartitionSpec("seeds"),
-    out_specs=PartitionSpec("seeds"),
-    check_vma=False,
-  )
-  start = time.perf_counter()
-  seeds_S = jnp.arange(seeds, dtype=jnp.int32)
-  draw = jax.jit(over_devices)
-  jax.block_until_ready(draw(seeds_S, jnp.zeros(seeds, jnp.int32)))
-  compile_seconds = timing.seconds_since(start)
-
-  def loop(num_steps: int) -> float:
-    steps = jnp.full(seeds, num_steps, jnp.int32)
-    start = time.perf_counter()
-    jax.block_until_ready(draw(seeds_S, steps))
-    return timing.seconds_since(start)
-
-  return Side(seeds, timing.rate_of(loop, seeds), compile_seconds, 0, "")
-
-
-def draw_data(
-  config: Config, cell: Cell, num_seeds: int, num_batches: int
-) -> Data:
-  """Initial parameters and the first batches of the seeds from 0 on."""
-  task = tasks.make_task(config.task)
-  arch = compilation.make_architecture(config, cell)
-  init_state, _ = train.make_train(config, arch)
-  sample = train.make_sampler(config, task)
-
-  @jax.jit
-  @jax.vmap
-  def draw(seed: Array):
-    state = init_state(*train.seed_keys(config.root_seed, seed, seed))
-    batches = jax.vmap(sample, (None, 0))(
-      state.data_key, jnp.arange(num_batches)
-    )
-    return state.params, batches.tokens_L, batches.is_answer_L
-
-  return Data(*jax.device_get(draw(jnp.arange(num_seeds))))
+  measure = timing.rate_of(loop, 1)
+  return Side("jax", 1, measure, compile_seconds, f"1 × {device.device_kind}")
 
 
 def for_check(config: Config, width: int) -> Config:
@@ -226,7 +142,7 @@ def for_check(config: Config, width: int) -> Config:
     train=dataclasses.replace(
       config.train, steps=CHECK_STEPS, warmup_fraction=0.3
     ),
-    eval=dataclasses.replace(config.eval, num_points=CHECK_STEPS),
+    eval=dataclasses.replace(config.eval, num_points=1),
     seeds=SeedsConfig(block=CHECK_SEEDS, count=CHECK_SEEDS),
   )
 
@@ -234,26 +150,54 @@ def for_check(config: Config, width: int) -> Config:
 def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
   """Losses of a config made `for_check` in our population, [seeds, steps]."""
   program = compilation.compile_cell(config, cell, [device])
-  stops = population.run(program, [range(CHECK_SEEDS)])
-  snapshots = [stop.snapshots[0] for stop in stops if stop.snapshots]
-  return np.stack([s.train_loss for s in snapshots if s.step], axis=1)
+  state = _init(program, np.arange(CHECK_SEEDS))
+  losses = []
+  for _ in range(CHECK_STEPS):
+    state, losses_S = _advance(program, state, np.ones(CHECK_SEEDS))
+    losses.append(np.asarray(losses_S))
+  return np.stack(losses, axis=1)
+
+
+def draw_data(
+  config: Config, cell: Cell, num_seeds: int, num_batches: int
+) -> Data:
+  """Initial parameters and the first batches of the seeds from 0 on."""
+  arch = compilation.make_architecture(config, cell)
+  init_state, _ = train.make_train(config, arch)
+  sample = train.make_sampler(config, tasks.make_task(config.task))
+
+  @jax.jit
+  @jax.vmap
+  def draw(seed: Array):
+    state = init_state(*train.seed_keys(config.root_seed, seed, seed))
+    batches = jax.vmap(sample, (None, 0))(
+      state.data_key, jnp.arange(num_batches)
+    )
+    return state.params, batches.tokens_L, batches.is_answer_L
+
+  return Data(*jax.device_get(draw(jnp.arange(num_seeds))))
 
 
 def gemm(
-  devices: Sequence[Device], size: int, dtype: str, precision: str
+  devices: Sequence[Device], config: TrainConfig
 ) -> Callable[[float], float]:
   """A product of two square matrices on each device at a time.
+
+  Args:
+    devices: all of one kind.
+    config: has the compute type and the precision.
 
   Returns:
     seconds -> the best rate within so many, in FLOP/s.
   """
-  mesh = Mesh(np.array(devices), ("seeds",))
-  spec = PartitionSpec("seeds")
-  a = jnp.ones((len(devices), size, size), jnp.dtype(dtype))
-  a = jax.device_put(a, jax.sharding.NamedSharding(mesh, spec))
+  mesh, spec = Mesh(np.array(devices), ("seeds",)), PartitionSpec("seeds")
+  a = jax.device_put(
+    jnp.ones((len(devices), _GEMM_SIZE, _GEMM_SIZE), config.compute_dtype),
+    NamedSharding(mesh, spec),
+  )
 
   def product(a: Array) -> Array:
-    with jax.default_matmul_precision(precision):
+    with jax.default_matmul_precision(config.matmul_precision):
       return a @ a
 
   multiply = jax.jit(
@@ -267,20 +211,23 @@ def gemm(
       start = time.perf_counter()
       jax.block_until_ready(multiply(a))
       best = min(best, timing.seconds_since(start))
-    return len(devices) * 2 * size**3 / best
+    return len(devices) * 2 * _GEMM_SIZE**3 / best
 
   return measure
 
 
-def _with_steps(
-  program: compilation.Program, steps: int
-) -> compilation.Program:
-  """The compiled program, to be run for so many steps between evaluations."""
-  config = program.config
-  return program._replace(
-    config=dataclasses.replace(
-      config,
-      train=dataclasses.replace(config.train, steps=steps),
-      eval=dataclasses.replace(config.eval, num_points=1),
-    )
+def _init(program: compilation.Program, seeds: np.ndarray) -> train.TrainState:
+  seeds_S = jax.device_put(seeds.astype(np.int32), program.sharding)
+  return program.init(seeds_S, seeds_S)
+
+
+def _advance(
+  program: compilation.Program, state: train.TrainState, steps: np.ndarray
+) -> tuple[train.TrainState, Array]:
+  """Makes so many steps of each seed; also returns the sum of their losses."""
+  no_loss_S = np.zeros(len(steps), np.float32)
+  return program.advance(
+    state,
+    jax.device_put(no_loss_S, program.sharding),
+    jax.device_put(steps.astype(np.int32), program.sharding),
   )

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from flax import traverse_util
 from torch import nn
 from torch.nn import functional
 
@@ -90,18 +91,10 @@ class Layer(nn.Module):
 def to_state_dict(params: dict[str, Any]) -> dict[str, torch.Tensor]:
   """Our parameters under PyTorch's names; leading axes stay where they are."""
   state = {}
-
-  def walk(node: Any, path: tuple[str, ...]) -> None:
-    if isinstance(node, dict):
-      for key, child in node.items():
-        walk(child, (*path, str(key)))
-      return
-    *module, leaf = path
-    value = torch.tensor(np.asarray(node))
+  for (*module, leaf), value in traverse_util.flatten_dict(params).items():
+    tensor = torch.tensor(np.asarray(value))
     if leaf == "kernel":  # A Linear of PyTorch maps from the last axis.
-      value = value.transpose(-1, -2).contiguous()
+      tensor = tensor.transpose(-1, -2).contiguous()
     name = "bias" if leaf == "bias" else "weight"
-    state[".".join([*module, name])] = value
-
-  walk(params, ())
+    state[".".join([*map(str, module), name])] = tensor
   return state

@@ -1,0 +1,104 @@
+"""PyTorch in processes of its own, one for each device.
+
+JAX and PyTorch would share threads and memory in one process; and where models
+are small, PyTorch uses several cores best with one process of one thread on
+each, which trains seeds of its own.
+"""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from emergence.config import TrainConfig
+from emergence.training.model import Architecture
+from experiments.benchmark import timing
+from experiments.benchmark.jax_sides import CHECK_SEEDS, Data, Side
+
+# In a process of PyTorch, what it measures.
+_measure: Callable[[float], float] | None = None
+
+
+@contextlib.contextmanager
+def started(
+  name: str,
+  devices: Sequence[str],
+  arch: Architecture,
+  train: TrainConfig,
+  data: Data,
+) -> Iterator[tuple[Side, np.ndarray]]:
+  """Starts the processes of a side and ends them with the block.
+
+  Args:
+    name: of the side, `torch-` and a variant of `torch_sides.Trainer`.
+    devices: as PyTorch calls them, one for each process.
+    arch: the architecture.
+    train: optimizer and schedule of the check.
+    data: of all seeds; without vmap the first of them is measured.
+
+  Yields:
+    The side, and the losses of the check, [seeds, steps].
+
+  Raises:
+    RuntimeError: PyTorch refuses.
+  """
+  variant = name.removeprefix("torch-")
+  context = multiprocessing.get_context("spawn")
+  # Ctrl-C reaches all processes; these end without a traceback.
+  end_at_once = (signal.SIGINT, signal.SIG_DFL)
+  with contextlib.ExitStack() as stack:
+    processes = [
+      stack.enter_context(
+        concurrent.futures.ProcessPoolExecutor(
+          1, context, signal.signal, end_at_once
+        )
+      )
+      for _ in devices
+    ]
+    preparing = [
+      process.submit(_prepare, variant, arch, train, data, device)
+      for process, device in zip(processes, devices, strict=True)
+    ]
+    ready = [future.result() for future in preparing]
+    seeds, compile_seconds, losses = ready[0]
+
+    def measure(seconds: float) -> float:
+      rates = [process.submit(_rate, seconds) for process in processes]
+      return sum(future.result() for future in rates)
+
+    side = Side(
+      name,
+      len(devices) * seeds,
+      measure,
+      compile_seconds if variant.endswith("compile") else None,
+      f"{len(devices)} × {devices[0]}",
+    )
+    yield side, losses
+
+
+def _prepare(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
+  """Makes a process ready; seeds of a step, time to compile, first losses."""
+  global _measure
+  try:
+    from experiments.benchmark import torch_sides
+
+    trainer = torch_sides.Trainer(variant, *args)
+    start = time.perf_counter()
+    trainer.seconds(1)
+    compile_seconds = timing.seconds_since(start)
+    losses = trainer.losses(CHECK_SEEDS)
+    _measure = timing.rate_of(trainer.seconds, trainer.seeds_per_step)
+  except Exception as error:  # Some of PyTorch's cannot be pickled.
+    line, *_ = str(error).strip().splitlines() or [""]
+    raise RuntimeError(f"{type(error).__name__}: {line}") from None
+  return trainer.seeds_per_step, compile_seconds, losses
+
+
+def _rate(seconds: float) -> float:
+  assert _measure
+  return _measure(seconds)
