@@ -22,7 +22,6 @@ from emergence.analysis import output, questions
 from emergence.report import analysis_sections
 from emergence.report.page import write_page
 from emergence.statistics.options import Options
-from emergence.tables import score_table
 from experiments import command
 
 
@@ -105,13 +104,13 @@ _NAME_PATTERN = flags.DEFINE_string(
 _CONFLICTING_SCORES = flags.DEFINE_enum(
   "conflicting_scores",
   "refuse",
-  list(score_table.CONFLICTING_SCORES),
+  ["refuse", "first", "last"],
   "What to do where a seed has two scores in one cell.",
 )
 _CONFLICTING_LABELS = flags.DEFINE_enum(
   "conflicting_labels",
   "refuse",
-  list(score_table.CONFLICTING_LABELS),
+  ["refuse", "label", "path"],
   "What to do where a file says another run than its path.",
 )
 _THRESHOLD = _define_list(
@@ -174,8 +173,8 @@ def main() -> None:
     f"\n\n{analysis_sections.condition(analysis)}",
     [*analysis_sections.sections(analysis), analysis_sections.audit(analysis)],
   )
-  for finding in table.findings:
-    print(f"- {finding.sentence}")
+  for issue in table.issues:
+    print(f"- {issue.sentence}")
   for _, finding in analysis_sections.main_findings(analysis):
     print(f"- {finding.sentence}")
   print(

@@ -231,8 +231,7 @@ def make_score_table(
     {metric.name: metric for _, metric in scores},
     "scores.csv",
     "Not known.",
-    None,
-    None,
+    False,
     [],
   )
   return table._replace(**fields)

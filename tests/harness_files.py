@@ -105,10 +105,10 @@ def score_of(size, seed):
 
 
 def kinds(table):
-  return {finding.kind for finding in table.findings}
+  return {issue.kind for issue in table.issues}
 
 
 def find(table, kind):
-  (finding,) = [f for f in table.findings if f.kind == kind]
-  json.dumps(finding.rows, allow_nan=False)
-  return finding
+  (issue,) = [found for found in table.issues if found.kind == kind]
+  json.dumps(issue.rows, allow_nan=False)
+  return issue

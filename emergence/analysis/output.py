@@ -48,7 +48,7 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     "columns": SUMMARY_COLUMNS,
     "findings": [statement._asdict() for _, statement in findings(analysis)],
     "series": [_entry(series) for series in analysis.series],
-    "audit": [finding._asdict() for finding in table.findings],
+    "audit": [issue._asdict() for issue in table.issues],
   } | {name: rows for name, (columns, rows) in tables.items() if not columns}
   return {
     name: to_csv(rows, (*table.group_columns, *columns))

@@ -45,7 +45,7 @@ def condition(analysis: Analysis) -> str:
 
 def audit(analysis: Analysis) -> Section:
   """What was odd about the scores, with the first rows of each."""
-  found = analysis.table.findings
+  found = analysis.table.issues
   rows = [
     [f.kind.replace("_", " "), f.sentence, str(len(f.rows))] for f in found
   ]

@@ -1,20 +1,18 @@
 """What is doubtful in a table of scores, each with its rows."""
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emergence.storage.records import consecutive_runs
 from emergence.tables.score_table import (
   COLUMNS,
-  CONFLICTING_SCORES,
-  Finding,
+  Issue,
   ScoreTable,
   plain_row,
   plain_rows,
   quote,
-  require_choice,
 )
 
 if TYPE_CHECKING:
@@ -42,58 +40,57 @@ def audit(
     ValueError: a seed has two scores and the rule is `refuse`, a metric has no
       finite score, or there is no row.
   """
-  require_choice("conflicting_scores", conflicting_scores, CONFLICTING_SCORES)
   frame, groups = table.frame, list(table.group_columns)
   if frame.empty:
     raise ValueError("no scores are left to analyze")
-  findings = list(table.findings)
   frame = frame.assign(given=frame["score"].astype(float))
   finite = np.isfinite(frame["given"].to_numpy(float))
   frame["score"] = frame["given"].where(finite)
   frame["diverged"] = frame["diverged"].to_numpy(bool) | ~finite
   for name, scores in frame.groupby("metric", sort=False)["score"]:
-    if not np.isfinite(scores.to_numpy()).any():
+    if scores.isna().to_numpy().all():
       raise ValueError(
         f"{quote(name)} has no finite score in {len(scores)} rows; give another"
         " --score_column"
       )
-  frame = _drop_duplicates(frame, groups, findings, unused)
-  frame = _settle_conflicts(frame, groups, findings, conflicting_scores, unused)
-  _report_diverged(frame, groups, findings)
+  key = [*groups, "scale", "seed", "metric"]
+  same = [*key, "score", "diverged"]
+  issues = _duplicates(frame, key, same, unused)
+  frame = frame.drop_duplicates(same)
+  issues += _conflicts(frame, key, conflicting_scores, unused)
+  if conflicting_scores != "refuse":
+    frame = frame.drop_duplicates(key, keep=cast(Any, conflicting_scores))
+  issues += _diverged(frame, groups)
   order = {name: i for i, name in enumerate(table.metrics)}
   frame = frame.sort_values(
-    [*groups, "scale", "seed", "metric"],
+    key,
     key=lambda column: column.map(order) if column.name == "metric" else column,
     ignore_index=True,
   )
-  _report_missing(frame, groups, findings, expected or {})
-  _report_thin_cells(frame, groups, findings)
-  return table._replace(frame=frame[[*groups, *COLUMNS]], findings=findings)
+  issues += _missing(frame, groups, expected or {})
+  issues += _thin_cells(frame, groups)
+  return table._replace(
+    frame=frame[[*groups, *COLUMNS]], issues=table.issues + issues
+  )
 
 
-def _drop_duplicates(frame, groups, findings, unused) -> "pd.DataFrame":
-  key = [*groups, "scale", "seed", "metric"]
-  again = frame.duplicated([*key, "score", "diverged"])
-  if again.any():
-    shown = frame[frame.duplicated([*key, "score", "diverged"], keep=False)]
-    findings.append(
-      Finding(
-        "duplicate",
-        f"{_count(again.sum(), 'row repeats', 'rows repeat')} the seed, cell,"
-        " metric and score of another; each is counted once."
-        + _differences(shown, unused),
-        plain_rows(shown, [*key, "score", "source"]),
-      )
-    )
-  return frame[~again]
+def _duplicates(frame, key, same, unused) -> list[Issue]:
+  again = frame.duplicated(same).sum()
+  if not again:
+    return []
+  shown = frame[frame.duplicated(same, keep=False)]
+  sentence = (
+    f"{_count(again, 'row repeats', 'rows repeat')} the seed, cell, metric and"
+    " score of another; each is counted once." + _differences(shown, unused)
+  )
+  rows = plain_rows(shown, [*key, "score", "source"])
+  return [Issue("duplicate", sentence, rows)]
 
 
-def _settle_conflicts(frame, groups, findings, rule, unused) -> "pd.DataFrame":
-  key = [*groups, "scale", "seed", "metric"]
-  several = frame.duplicated(key, keep=False)
-  if not several.any():
-    return frame
-  shown = frame[several]
+def _conflicts(frame, key, rule, unused) -> list[Issue]:
+  shown = frame[frame.duplicated(key, keep=False)]
+  if shown.empty:
+    return []
   cells = cast(Any, shown.groupby(key, sort=False))
   (_, first), number = next(iter(cells)), cells.ngroups
   found = (
@@ -103,147 +100,131 @@ def _settle_conflicts(frame, groups, findings, rule, unused) -> "pd.DataFrame":
     f" {' and '.join(str(float(score)) for score in first['given'])}"
   )
   if rule == "refuse":
-    hint = _differences(shown, unused)
     raise ValueError(
-      f"{found}.{hint} Tell such rows apart with --group_columns or --where, or"
-      " keep one with --conflicting_scores=first or last"
+      f"{found}.{_differences(shown, unused)} Tell such rows apart with"
+      " --group_columns or --where, or keep one with --conflicting_scores=first"
+      " or last"
     )
-  findings.append(
-    Finding(
-      "conflicting_score",
-      f"{found}. The {rule} of them counts (--conflicting_scores={rule}).",
-      plain_rows(shown.assign(score=shown["given"]), [*key, "score", "source"]),
-    )
+  sentence = (
+    f"{found}. The {rule} of them counts (--conflicting_scores={rule})."
   )
-  return frame[~frame.duplicated(key, keep=rule)]
+  shown = shown.assign(score=shown["given"])
+  rows = plain_rows(shown, [*key, "score", "source"])
+  return [Issue("conflicting_score", sentence, rows)]
 
 
-def _report_diverged(frame, groups, findings) -> None:
+def _diverged(frame, groups) -> list[Issue]:
+  run, issues = [*groups, "scale", "seed"], []
   marked = frame[frame["diverged"] & frame["score"].notna()]
-  marked = marked.drop_duplicates([*groups, "scale", "seed"])
+  marked = marked.drop_duplicates(run)
   if len(marked):
-    findings.append(
-      Finding(
-        "diverged",
-        f"{_count(len(marked), 'run', 'runs')} diverged according to the"
-        " records and still have a score. Diverged runs are failures in every"
-        " success probability (shown without them beside) and left out of all"
-        " else, whatever score they have.",
-        plain_rows(marked, [*groups, "scale", "seed", "source"]),
-      )
+    sentence = (
+      f"{_count(len(marked), 'run', 'runs')} diverged according to the records"
+      " and still have a score. Diverged runs are failures in every success"
+      " probability (shown without them beside) and left out of all else,"
+      " whatever score they have."
     )
+    rows = plain_rows(marked, [*run, "source"])
+    issues.append(Issue("diverged", sentence, rows))
   shown = frame[frame["score"].isna()]
   if len(shown):
-    findings.append(
-      Finding(
-        "non_finite",
-        f"{_count(len(shown), 'score is', 'scores are')} not a finite number."
-        " Such runs count as diverged: failures in every success probability"
-        " (shown without them beside), and left out of statistics that need a"
-        " number, which say so.",
-        plain_rows(
-          shown.assign(score=shown["given"]),
-          [*groups, "scale", "seed", "metric", "score", "source"],
-        ),
-      )
+    sentence = (
+      f"{_count(len(shown), 'score is', 'scores are')} not a finite number."
+      " Such runs count as diverged: failures in every success probability"
+      " (shown without them beside), and left out of statistics that need a"
+      " number, which say so."
     )
+    shown = shown.assign(score=shown["given"])
+    rows = plain_rows(shown, [*run, "metric", "score", "source"])
+    issues.append(Issue("non_finite", sentence, rows))
+  return issues
 
 
-def _report_missing(frame, groups, findings, expected) -> None:
-  """Reports holes of the scale × seed grid, and scales that a group lacks."""
-  present: dict[tuple, dict[Any, dict[str, set]]] = {}
-  key = [*groups, "scale", "metric"]
-  for (*group, scale, metric), seeds in frame.groupby(key)["seed"]:
-    at_scale = present.setdefault(tuple(group), {}).setdefault(scale, {})
+def _missing(frame, groups, expected) -> list[Issue]:
+  """Tells of holes of the scale × seed grid, and of scales a group lacks."""
+  seeds_at: dict[tuple, dict[Any, dict[str, set]]] = {}
+  for (*group, scale, metric), seeds in frame.groupby(
+    [*groups, "scale", "metric"]
+  )["seed"]:
+    at_scale = seeds_at.setdefault(tuple(group), {}).setdefault(scale, {})
     at_scale[metric] = set(seeds)
-  all_scales = set(frame["scale"])
   rows, unpaired = [], []
-  for group, scales in present.items():
+  for group, scales in seeds_at.items():
     names = dict(zip(groups, group, strict=True))
-    seeds_at = [set().union(*metrics.values()) for metrics in scales.values()]
-    in_group = set().union(*seeds_at)
-    metrics_of_group = {m for metrics in scales.values() for m in metrics}
-    if len(scales) > 1 and sum(map(len, seeds_at)) == len(in_group):
+    found = [set().union(*metrics.values()) for metrics in scales.values()]
+    in_group = set().union(*found)
+    if len(scales) > 1 and sum(map(len, found)) == len(in_group):
       unpaired.append(names)
       in_group = set()  # Each scale has seeds of its own; none is a hole.
-    wanted_scales = {
-      *all_scales,
-      *(cell[-1] for cell in expected if cell[:-1] == group),
-    }
-    for scale in sorted(wanted_scales):
-      wanted = in_group | set(expected.get((*group, scale), ()))
-      found = scales.get(scale, {})
-      lacking = {
-        metric: wanted - found.get(metric, set()) for metric in metrics_of_group
-      }
+    metrics_of_group = sorted(set().union(*scales.values()))
+    asked_for = {cell[-1] for cell in expected if cell[:-1] == group}
+    for scale in sorted(asked_for.union(frame["scale"])):
       if scale not in scales:
-        row = {"metric": "all", "missing_seeds": "all"}
-        rows.append({**names, "scale": scale, **row})
-      elif len(set(map(frozenset, lacking.values()))) == 1:
-        lacking = {"all": next(iter(lacking.values()))}
-      for metric, seeds in lacking.items() if scale in scales else ():
-        if seeds:
-          row = {"metric": metric, "missing_seeds": _name_seeds(seeds)}
-          rows.append({**names, "scale": scale, **row})
+        lacking = {"all": "all"}
+      else:
+        wanted = in_group.union(expected.get((*group, scale), ()))
+        lacking = {
+          metric: _name_seeds(wanted - scales[scale].get(metric, set()))
+          for metric in metrics_of_group
+        }
+        if len(set(lacking.values())) == 1:
+          lacking = {"all": next(iter(lacking.values()))}
+      rows += [
+        {**names, "scale": scale, "metric": metric, "missing_seeds": seeds}
+        for metric, seeds in lacking.items()
+        if seeds
+      ]
   for cell in expected:
-    if cell[:-1] not in present:
+    if cell[:-1] not in seeds_at:
       names = dict(zip([*groups, "scale"], cell, strict=True))
       rows.append({**names, "metric": "all", "missing_seeds": "all"})
+  issues = []
   if rows:
     whole = sum(row["missing_seeds"] == "all" for row in rows)
-    findings.append(
-      Finding(
-        "missing",
-        f"The grid of scales and seeds has holes: {whole} cells are empty,"
-        f" {len(rows) - whole} lack seeds. Each cell is described by the seeds"
-        " it has; a trajectory needs its seed at every scale of its group, and"
-        " a comparison within seeds needs it at both.",
-        [plain_row(row) for row in rows],
-      )
+    sentence = (
+      f"The grid of scales and seeds has holes: {whole} cells are empty,"
+      f" {len(rows) - whole} lack seeds. Each cell is described by the seeds it"
+      " has; a trajectory needs its seed at every scale of its group, and a"
+      " comparison within seeds needs it at both."
     )
+    issues.append(Issue("missing", sentence, [plain_row(row) for row in rows]))
   if unpaired:
-    findings.append(
-      Finding(
-        "unpaired",
-        "No seed stands at two scales: there are no trajectories, and nothing"
-        " can be compared within seeds. Distributions can.",
-        [plain_row(row) for row in unpaired],
-      )
+    sentence = (
+      "No seed stands at two scales: there are no trajectories, and nothing can"
+      " be compared within seeds. Distributions can."
     )
+    shown = [plain_row(row) for row in unpaired]
+    issues.append(Issue("unpaired", sentence, shown))
+  return issues
 
 
-def _report_thin_cells(frame, groups, findings) -> None:
-  by = groups if groups else (lambda _: 0)
-  one_scale = [
-    dict(zip(groups, rows.iloc[0][groups], strict=True))
-    | {"scale": rows["scale"].iloc[0]}
-    for _, rows in frame.groupby(by)
-    if rows["scale"].nunique() == 1
-  ]
-  if one_scale:
-    findings.append(
-      Finding(
-        "one_scale",
-        f"{_count(len(one_scale), 'group has', 'groups have')} one scale only."
-        " Its distribution over seeds can be described (centre, spread, success"
-        " probability, modes); nothing can be said about scaling: no"
-        " trajectories, trends, distances, paths or abruptness.",
-        [plain_row(row) for row in one_scale],
-      )
+def _thin_cells(frame, groups) -> list[Issue]:
+  cells = frame.groupby([*groups, "scale"])["seed"].nunique().reset_index()
+  issues = []
+  if groups:
+    alone = cells[~cells.duplicated(groups, keep=False)]
+  else:
+    alone = cells if len(cells) == 1 else cells[:0]
+  if len(alone):
+    sentence = (
+      f"{_count(len(alone), 'group has', 'groups have')} one scale only. Its"
+      " distribution over seeds can be described (centre, spread, success"
+      " probability, modes); nothing can be said about scaling: no"
+      " trajectories, trends, distances, paths or abruptness."
     )
-  cells = frame.groupby([*groups, "scale"])["seed"].nunique()
-  thin = cells[cells == 1].reset_index().drop(columns="seed")
+    rows = plain_rows(alone, [*groups, "scale"])
+    issues.append(Issue("one_scale", sentence, rows))
+  thin = cells[cells["seed"] == 1]
   if len(thin):
-    findings.append(
-      Finding(
-        "one_seed",
-        f"{len(thin)} of {len(cells)} cells hold one seed only. Its score can"
-        " be shown, and its curve over scales; a single run tells neither"
-        " spread, success probability, mode or modality, nor whether a step"
-        " between scales is more than luck.",
-        plain_rows(thin, list(thin.columns)),
-      )
+    sentence = (
+      f"{len(thin)} of {len(cells)} cells hold one seed only. Its score can be"
+      " shown, and its curve over scales; a single run tells neither spread,"
+      " success probability, mode or modality, nor whether a step between"
+      " scales is more than luck."
     )
+    rows = plain_rows(thin, [*groups, "scale"])
+    issues.append(Issue("one_seed", sentence, rows))
+  return issues
 
 
 def _differences(shown, unused) -> str:
@@ -266,13 +247,10 @@ def _name_seeds(seeds: Iterable) -> str:
   ordered = sorted(seeds)
   if not all(isinstance(seed, (int, np.integer)) for seed in ordered):
     return ", ".join(map(str, ordered))
-  runs = itertools.groupby(enumerate(ordered), lambda pair: pair[1] - pair[0])
-  parts = []
-  for _, run in runs:
-    members = [seed for _, seed in run]
-    more = f"-{members[-1]}" if len(members) > 1 else ""
-    parts.append(f"{members[0]}{more}")
-  return ", ".join(parts)
+  return ", ".join(
+    f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}"
+    for run in consecutive_runs(ordered)
+  )
 
 
 def _count(number: int, one: str, many: str) -> str:

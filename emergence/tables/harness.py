@@ -8,20 +8,22 @@ too. The harness has no notion of a training run, so which model, size and seed
 a file belongs to is told by names; `read` says by which rules.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from etils import epath
 
-from emergence.tables import cells, files, names, units
+from emergence.storage.files import glob_below
+from emergence.tables import harness_names as names
+from emergence.tables import parsing, units
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (
-  CONFLICTING_LABELS,
-  Finding,
+  Issue,
+  ReadOptions,
   ScoreTable,
   quote,
-  require_choice,
   require_column,
   visible,
 )
@@ -30,17 +32,7 @@ if TYPE_CHECKING:
   import pandas as pd
 
 
-def read(
-  folder: epath.PathLike,
-  *,
-  metrics: Sequence[str] = (),
-  where: Sequence[str] = (),
-  score_unit: Sequence[str] = (),
-  lower_is_better: Sequence[str] = (),
-  name_pattern: str | None = None,
-  conflicting_scores: str = "refuse",
-  conflicting_labels: str = "refuse",
-) -> ScoreTable:
+def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   """Reads every result file below a folder.
 
   Groups are `model` and `task`, with `checkpoint` where a model and size has
@@ -58,89 +50,86 @@ def read(
   - Model: the last part of the label's name without size and seed.
   - Checkpoint: the step in the label's revision, or else in the path.
 
-  Args:
-    folder: the folder, local or gs://.
-    metrics: metrics to take; all if empty.
-    where: conditions on the columns `model`, `scale` (its text), `seed`,
-      `checkpoint`, `num_fewshot`, `task` and `metric`.
-    score_unit: as in `tables.read`; found for each task and metric.
-    lower_is_better: metrics in which less is better, beside those that the
-      files say and perplexities, losses and error rates of known names.
-    name_pattern: a regular expression with named groups out of `model`, `scale`
-      and `seed`, which go before these rules. It is searched in the path, and
-      in the label where it is not found there.
-    conflicting_scores: as in `tables.read`; files are in the order of paths, in
-      which the harness's dates are in theirs.
-    conflicting_labels: what to do where size, seed, step or folder name of the
-      path are not those of the label: `refuse`, or believe `label` or `path`.
+  The options:
+
+  - `where`: conditions on the columns `model`, `scale` (its text), `seed`,
+    `checkpoint`, `num_fewshot`, `task` and `metric`.
+  - `score_unit`: found for each task and metric where it is `auto`.
+  - `lower_is_better`: beside the metrics of which the files or their names say
+    so.
+  - `name_pattern`: a regular expression with named groups out of `model`,
+    `scale` and `seed`, which go before these rules. It is searched in the path,
+    and in the label where it is not found there.
+  - `conflicting_scores`: files are in the order of paths, in which the
+    harness's dates are in theirs.
+  - `conflicting_labels`: for size, seed, step or folder name of a path that are
+    not those of the label.
 
   Raises:
     ValueError: there are no result files, one is damaged, or no rule tells what
       it is about.
   """
-  require_choice("conflicting_labels", conflicting_labels, CONFLICTING_LABELS)
-  folder = epath.Path(folder)
-  pattern = names.compile_pattern(name_pattern)
-  contents, findings = _read_files(folder)
+  pattern = names.compile_pattern(options.name_pattern)
+  contents, issues = _read_files(folder)
   runs = [
-    names.identify(source, content, pattern, conflicting_labels)
-    for source, content in contents
+    names.identify(source, content, pattern, options.conflicting_labels)
+    for source, content in contents.items()
   ]
-  findings += names.report_conflicts(runs, conflicting_labels)
-  runs, scale_name, more = names.settle_scales(runs)
-  findings += more
-  runs, seed_meaning, more = names.settle_seeds(runs)
-  frame, more_lower = _to_frame(runs)
-  for name in metrics:
+  issues += names.report_conflicts(runs, options.conflicting_labels)
+  runs, scale_name, scale_issues = names.settle_scales(runs)
+  runs, seed_meaning, seed_issues = names.settle_seeds(runs)
+  frame, known_lower = _to_frame(runs)
+  for name in options.score_columns:
     require_column(name, set(frame["metric"]), "score_column", folder)
-  if metrics:
-    frame = cast(Any, frame[frame["metric"].isin(metrics)])
-  frame, excluded = cells.select(frame, where, folder)
-  findings += more + excluded + _describe_items(frame, runs)
-  frame = _parse_scores(frame)
-  frame, known, more = units.settle_units(
-    frame,
-    score_unit,
-    lower_is_better,
+  if options.score_columns:
+    is_chosen = frame["metric"].isin(options.score_columns)
+    frame = cast(Any, frame[is_chosen])
+  frame, excluded = parsing.select(frame, options.where, folder)
+  issues += scale_issues + seed_issues + excluded + _item_issues(frame, runs)
+  frame, known, unit_issues = units.settle_units(
+    _parse(frame),
+    options.score_unit,
+    options.lower_is_better,
     by=("task", "metric"),
-    known_lower=more_lower,
+    known_lower=known_lower,
   )
-  groups, unused = _choose_groups(frame)
+  groups, unused = ["model", "task"], []
+  for column, within in (
+    ("checkpoint", ["model", "task", "scale"]),
+    ("num_fewshot", ["task"]),
+  ):
+    is_group = frame.groupby(within)[column].nunique().to_numpy().max() > 1
+    (groups if is_group else unused).append(column)
+  by_source: Any = frame.drop_duplicates("source").set_index("source")
   table = ScoreTable(
     frame,
-    groups,
+    tuple(groups),
     scale_name,
     known,
     condition="lm-evaluation-harness results",
     seed_meaning=seed_meaning,
-    seeds_shared=None,
-    items_enumerated=None,
-    findings=findings + more,
+    items_enumerated=False,
+    issues=issues + unit_issues,
   )
-  return audit(table, conflicting_scores, unused)
+  return audit(table, options.conflicting_scores, by_source[unused])
 
 
-def is_result(content: Any) -> bool:
-  """Whether a JSON value looks like a result file of the harness."""
-  if not isinstance(content, dict):
-    return False
-  results = content.get("results")
-  return (
-    isinstance(results, dict)
-    and bool(results)
-    and all(isinstance(task, dict) for task in results.values())
-  )
-
-
-def _read_files(
-  folder: epath.Path,
-) -> tuple[list[tuple[str, dict]], list[Finding]]:
-  contents, ignored = [], []
-  for path in _json_files(folder):
+def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
+  """Result files by their path below the folder."""
+  contents, ignored = {}, []
+  for path in glob_below(folder, "*.json"):
     source = visible(path.relative_to(folder).as_posix())
-    content = files.parse_json(files.decode(path, path.read_bytes()), path)
-    if is_result(content):
-      contents.append((source, content))
+    try:
+      content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+      raise ValueError(f"{path} is not readable JSON: {error}") from error
+    tasks = names.at(content, "results")
+    if (
+      tasks
+      and isinstance(tasks, dict)
+      and all(isinstance(task, dict) for task in tasks.values())
+    ):
+      contents[source] = content
     else:
       ignored.append({"source": source})
   if not contents:
@@ -149,20 +138,9 @@ def _read_files(
       " a result of lm-evaluation-harness"
     )
   sentence = f"{len(ignored)} .json files are no results and were not read."
-  return contents, (
-    [Finding("ignored_files", sentence, ignored)] if ignored else []
-  )
-
-
-def _json_files(folder: epath.Path) -> list[epath.Path]:
-  """All .json files below a folder, by path. (epath knows no `**`.)"""
-  found = []
-  for path in sorted(folder.iterdir()):
-    if path.is_dir():
-      found += _json_files(path)
-    elif path.suffix.lower() == ".json":
-      found.append(path)
-  return found
+  return contents, [
+    Issue("ignored_files", sentence, ignored)
+  ] if ignored else []
 
 
 def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
@@ -171,12 +149,6 @@ def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
 
   rows, lower = [], set()
   for run in runs:
-    common = {
-      "model": run.model,
-      "scale": run.scale,
-      "seed": run.seed,
-      "checkpoint": run.checkpoint,
-    }
     for task, results in run.content["results"].items():
       shots = names.at(run.content, "n-shot", task)
       if shots is None:
@@ -189,8 +161,11 @@ def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
           lower.add(name)
         rows.append(
           {
-            **common,
-            "num_fewshot": cells.cell_text(shots),
+            "model": run.model,
+            "scale": run.scale,
+            "seed": run.seed,
+            "checkpoint": run.checkpoint,
+            "num_fewshot": parsing.cell_text(shots),
             "task": task,
             "metric": name,
             "score": results[key],
@@ -219,76 +194,52 @@ def _metric_keys(
       yield key, metric, f"{metric}_stderr"
 
 
-def _parse_scores(frame: "pd.DataFrame") -> "pd.DataFrame":
-  parsed = []
-  for source, task, metric, cell in frame[
-    ["source", "task", "metric", "score"]
-  ].itertuples(index=False):
-    try:
-      parsed.append(cells.parse_score(cell))
-    except ValueError as error:
-      raise ValueError(
-        f"{source}, task {quote(task)}, metric {quote(metric)}: {error}"
-      ) from None
+def _parse(frame: "pd.DataFrame") -> "pd.DataFrame":
+  places = (
+    f"{source}, task {quote(task)}, metric {quote(metric)}"
+    for source, task, metric in zip(
+      frame["source"], frame["task"], frame["metric"], strict=True
+    )
+  )
+  parsed = parsing.parse_each(frame["score"], parsing.parse_score, places)
   scores, percent_sign = zip(*parsed, strict=True)
   return frame.assign(
-    scale=frame["scale"].map(cells.parse_scale),
+    scale=frame["scale"].map(parsing.parse_scale),
     scale_label=frame["scale"],
-    seed=cells.parse_seeds(frame["seed"], frame["source"]),
+    seed=parsing.parse_seeds(frame["seed"], frame["source"]),
     score=scores,
     percent_sign=percent_sign,
     diverged=False,
   )
 
 
-def _describe_items(
+def _item_issues(
   frame: "pd.DataFrame", runs: Sequence[names.Run]
-) -> list[Finding]:
-  findings = []
+) -> list[Issue]:
+  issues = []
   known = frame["item_stderr"].dropna()
   if len(known):
-    findings.append(
-      Finding(
-        "item_noise",
-        f"Standard errors of the files ({known.min():.2g} to {known.max():.2g},"
-        " in their units) are over test items, not over runs. They are kept as"
-        " item noise and never used as the spread over seeds.",
-        [],
-      )
+    sentence = (
+      f"Standard errors of the files ({known.min():.2g} to {known.max():.2g},"
+      " in their units) are over test items, not over runs. They are kept as"
+      " item noise and never used as the spread over seeds."
     )
-  groups: dict[str, list[str]] = {}
-  tasks = list(dict.fromkeys(frame["task"]))
+    issues.append(Issue("item_noise", sentence, []))
+  parts_of: dict[str, list[str]] = {}
   for run in runs:
-    for name in tasks:
+    for name in frame["task"].unique():
       parts = names.at(run.content, "group_subtasks", name)
       if parts and isinstance(parts, list):
-        groups[name] = list(map(str, parts))
-  if groups:
-    findings.append(
-      Finding(
-        "aggregate",
-        f"{len(groups)} tasks are averages over others that are here too. Both"
-        " are analyzed and count in the correction for many tests; leave some"
-        " out with --where=task!=NAME.",
-        [{"task": name, "of": parts} for name, parts in groups.items()],
-      )
+        parts_of[name] = list(map(str, parts))
+  if parts_of:
+    sentence = (
+      f"{len(parts_of)} tasks are averages over others that are here too. Both"
+      " are analyzed and count in the correction for many tests; leave some out"
+      " with --where=task!=NAME."
     )
-  return findings
-
-
-def _choose_groups(
-  frame: "pd.DataFrame",
-) -> tuple[tuple[str, ...], "pd.DataFrame"]:
-  """Group columns, and by source the columns that are none."""
-  groups, unused = ["model", "task"], []
-  for column, within in (
-    ("checkpoint", ["model", "task", "scale"]),
-    ("num_fewshot", ["task"]),
-  ):
-    several = frame.groupby(within)[column].nunique().to_numpy().max() > 1
-    (groups if several else unused).append(column)
-  by_source = frame.drop_duplicates("source").set_index("source")
-  return tuple(groups), cast(Any, by_source[unused])
+    rows = [{"task": name, "of": parts} for name, parts in parts_of.items()]
+    issues.append(Issue("aggregate", sentence, rows))
+  return issues
 
 
 def _number(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""One type for per-seed scores from anywhere."""
+"""The type that scores from anywhere are read into, and text for messages."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,20 +9,16 @@ import numpy as np
 if TYPE_CHECKING:
   import pandas as pd
 
-UNITS = ("auto", "percent", "fraction", "raw")
-CONFLICTING_SCORES = ("refuse", "first", "last")
-CONFLICTING_LABELS = ("refuse", "label", "path")
 
-
-class Finding(NamedTuple):
-  """One thing that the import noticed.
+class Issue(NamedTuple):
+  """One thing that a reader of the scores should know.
 
   Attributes:
     kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
       `scale_label`, `conflicting_label`, `duplicate`, `conflicting_score`,
       `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`,
       `no_seed`, `evaluation_seed`, `item_noise` or `aggregate`.
-    sentence: what was found and what the analysis does with it. Text of the
+    sentence: what was noticed and what the analysis does with it. Text of the
       source in it is quoted, never escaped for HTML.
     rows: what it is about, as plain numbers and texts by column; `source` tells
       where a row stood.
@@ -68,10 +64,9 @@ class ScoreTable(NamedTuple):
     metrics: support, unit and direction by name, in the order of the source.
     condition: what all scores have in common, for the head of a report.
     seed_meaning: what one seed index has in common at two scales.
-    seeds_shared: whether that is anything; None where the source does not tell.
-    items_enumerated: whether every possible test item was tested, so that
-      scores carry no item noise; None where the source does not tell.
-    findings: the audit.
+    items_enumerated: whether every possible test item is known to have been
+      tested, so that scores carry no item noise.
+    issues: what the audit found.
   """
 
   frame: "pd.DataFrame"
@@ -80,9 +75,57 @@ class ScoreTable(NamedTuple):
   metrics: dict[str, Metric]
   condition: str
   seed_meaning: str
-  seeds_shared: bool | None
-  items_enumerated: bool | None
-  findings: list[Finding]
+  items_enumerated: bool
+  issues: list[Issue]
+
+
+class ReadOptions(NamedTuple):
+  """How to read scores; the flags of `experiments.analyze`.
+
+  Attributes:
+    scale_column: files: the column of the scale, `scale` if None.
+    seed_column: files: the column of the seed, `seed` if None.
+    score_columns: files: the columns of scores, each a metric, `score` if
+      empty. Elsewhere: which metrics to take, all usual ones if empty.
+    group_columns: files: columns that tell groups apart.
+    metric_column: files: a column that names the metric of its row, for tables
+      in long form; needs a single score column.
+    where: conditions on the rows to keep, all of which must hold; see
+      `emergence.tables.parsing.select`.
+    score_unit: files and harness: `auto` (the default), `percent`, `fraction`
+      or `raw` for all metrics, or `METRIC=UNIT` for one; see
+      `emergence.tables.units.find_unit`.
+    lower_is_better: files and harness: metrics in which less is better, beside
+      those whose names say so, see `emergence.tables.units.is_lower_better`.
+    items: files: test items that each score is a mean of, if they are known.
+    scale_axis: work directories: an axis of the grid, such as `width`, or
+      `num_params`. `auto` is depth where it varies, else the first axis that
+      does.
+    test_length: work directories: the test length to take, the headline length
+      if None.
+    name_pattern: harness: a regular expression; see
+      `emergence.tables.harness.read`.
+    conflicting_scores: where a seed has two scores in one cell: `refuse`, or
+      take the `first` or the `last` row.
+    conflicting_labels: work directories and harness: where a file says another
+      cell or seed than its path: `refuse`, or believe the `label` in the file
+      or the `path`.
+  """
+
+  scale_column: str | None = None
+  seed_column: str | None = None
+  score_columns: Sequence[str] = ()
+  group_columns: Sequence[str] = ()
+  metric_column: str | None = None
+  where: Sequence[str] = ()
+  score_unit: Sequence[str] = ()
+  lower_is_better: Sequence[str] = ()
+  items: int | None = None
+  scale_axis: str = "auto"
+  test_length: int | None = None
+  name_pattern: str | None = None
+  conflicting_scores: str = "refuse"
+  conflicting_labels: str = "refuse"
 
 
 COLUMNS = (
@@ -98,14 +141,6 @@ COLUMNS = (
 )
 
 
-def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
-  """Raises ValueError where a value is not one of the choices."""
-  if value not in choices:
-    raise ValueError(
-      f"--{name} must be one of {', '.join(choices)}, got {value!r}"
-    )
-
-
 def require_column(
   name: str, columns: Iterable[str], flag: str, where: object
 ) -> None:
@@ -113,10 +148,9 @@ def require_column(
   columns = list(columns)
   if name in columns:
     return
-  by_lower = {column.lower(): column for column in columns}
-  near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+  near = difflib.get_close_matches(name, columns, n=3, cutoff=0.5)
   hint = (
-    f"did you mean {' or '.join(quote(by_lower[key]) for key in near)}?"
+    f"did you mean {' or '.join(map(quote, near))}?"
     if near
     else f"there are {', '.join(map(quote, columns[:20])) or 'none'}"
   )

@@ -9,16 +9,15 @@ from etils import epath
 from emergence import config as config_lib
 from emergence.config import Cell, Config, axes_of, cell_hash, identity_hash
 from emergence.storage import records, records_file
-from emergence.tables import cells
+from emergence.tables import parsing
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (
-  CONFLICTING_LABELS,
-  Finding,
+  Issue,
   Metric,
+  ReadOptions,
   ScoreTable,
   plain_row,
   plain_rows,
-  require_choice,
   require_column,
   visible,
 )
@@ -47,25 +46,18 @@ _DEFAULT_METRICS = (
 )
 
 
-def read(
-  path: epath.PathLike,
-  *,
-  scale_axis: str = "auto",
-  test_length: int | None = None,
-  metrics: Sequence[str] = (),
-  where: Sequence[str] = (),
-  conflicting_scores: str = "refuse",
-  conflicting_labels: str = "refuse",
-) -> ScoreTable:
-  """Reads a work directory, finished or not, after the last update.
+def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
+  """Reads a work directory, finished or not, after the last step.
 
-  Arguments as in `tables.read`; `metrics` are columns of the records.
+  The score columns of the options are columns of the records.
   """
-  metrics = tuple(dict.fromkeys(metrics)) or _DEFAULT_METRICS
+  metrics = tuple(dict.fromkeys(options.score_columns)) or _DEFAULT_METRICS
   for name in metrics:
     require_column(name, _RECORD_METRICS, "score_column", "records")
-  rows, config, findings = _read_records(epath.Path(path), conflicting_labels)
-  length = config.headline_length if test_length is None else test_length
+  rows, config, issues = _read_records(path, options.conflicting_labels)
+  length = options.test_length
+  if length is None:
+    length = config.headline_length
   if length not in config.task.test_lengths:
     raise ValueError(
       f"--test_length: {length} was not tested; choose one of"
@@ -74,9 +66,9 @@ def read(
   rows = _at_the_end(rows, config, length)
   if rows.empty:
     raise ValueError(f"{path}: no seed has a record at its last step")
-  rows, excluded = cells.select(rows, where, path)
+  rows, excluded = parsing.select(rows, options.where, path)
   grid = [] if excluded else config_lib.cells(config)
-  axis, groups = _choose_axis(scale_axis, rows, grid)
+  axis, groups = _choose_axis(options.scale_axis, rows, grid)
   frame = rows.melt(
     [*groups, axis, "seed", "diverged", "source", "lacking", "num_items"],
     list(metrics),
@@ -85,65 +77,61 @@ def read(
     ignore_index=True,
   ).rename(columns={axis: "scale"})
   # Not measured, which is not the same as a score that is not finite.
-  is_there = [
-    metric not in lacking
-    for metric, lacking in zip(frame["metric"], frame["lacking"], strict=True)
-  ]
-  frame = cast(Any, frame)[is_there].reset_index(drop=True)
-  missing = set(metrics) - set(frame["metric"])
-  findings = findings + _report_lacking(rows, metrics)
+  is_lacking = np.array(
+    [
+      metric in lacking
+      for metric, lacking in zip(frame["metric"], frame["lacking"], strict=True)
+    ]
+  )
+  issues += _lacking_issues(rows, metrics)
+  frame = cast(Any, frame)[~is_lacking].reset_index(drop=True)
   frame["scale_label"] = frame["scale"].astype(str)
   frame["scale"] = frame["scale"].astype(float)
   frame["score"] = frame["score"].astype(float)
   frame["item_stderr"] = np.nan
   if axis == "num_params":
-    findings = findings + _report_empty_cells(grid, rows)
-  shared, meaning = _seed_meaning(config, axis)
+    issues += _empty_cell_issues(grid, rows)
   steps = {config_lib.cell_config(config, c).train.steps for c in grid}
   after = f", after {steps.pop()} steps" if len(steps) == 1 else ""
+  measured = set(frame["metric"])
   return audit(
     ScoreTable(
       frame,
       tuple(groups),
       axis,
-      {name: _RECORD_METRICS[name] for name in metrics if name not in missing},
-      f"test length {length}{after}",
-      meaning,
-      shared,
-      _is_enumerated(config),
-      findings + excluded,
+      {name: _RECORD_METRICS[name] for name in metrics if name in measured},
+      condition=f"test length {length}{after}",
+      seed_meaning=_seed_meaning(config, axis),
+      items_enumerated=_is_enumerated(config),
+      issues=issues + excluded,
     ),
-    conflicting_scores,
+    options.conflicting_scores,
     expected=_expected(grid, config.seeds.requested, axis, groups, rows),
   )
 
 
-def _report_lacking(
+def _lacking_issues(
   rows: "pd.DataFrame", metrics: Sequence[str]
-) -> list[Finding]:
-  """Cells some of whose records are older than a metric."""
-  found = {
-    (source, metric): row
-    for source, lacking, row in zip(
-      rows["source"],
-      rows["lacking"],
-      plain_rows(rows, [*records.cell_columns(rows), "source"]),
-      strict=True,
+) -> list[Issue]:
+  """Tells of records files that are older than a metric."""
+  files = rows.drop_duplicates("source")
+  columns = [*records.cell_columns(rows), "source"]
+  shown = [
+    row | {"metric": metric}
+    for row, lacking in zip(
+      plain_rows(files, columns), files["lacking"], strict=True
     )
     for metric in metrics
     if metric in lacking
-  }
-  if not found:
-    return []
-  names = sorted({metric for _, metric in found})
-  return [
-    Finding(
-      "missing",
-      f"{len({source for source, _ in found})} files of records were written"
-      f" before {', '.join(names)} was recorded, and have no such scores.",
-      [row | {"metric": metric} for (_, metric), row in found.items()],
-    )
   ]
+  if not shown:
+    return []
+  sentence = (
+    f"{len({row['source'] for row in shown})} files of records were written"
+    f" before {', '.join(sorted({row['metric'] for row in shown}))} was"
+    " recorded, and have no such scores."
+  )
+  return [Issue("missing", sentence, shown)]
 
 
 def _is_enumerated(config: Config) -> bool:
@@ -173,50 +161,43 @@ def _at_the_end(
 
 def _read_records(
   workdir: epath.Path, conflicting_labels: str
-) -> tuple["pd.DataFrame", Config, list[Finding]]:
+) -> tuple["pd.DataFrame", Config, list[Issue]]:
   """All rows with their `source`, labels settled, and their config."""
   import pandas as pd
 
-  require_choice("conflicting_labels", conflicting_labels, CONFLICTING_LABELS)
   config = None
   if (workdir / "config.json").exists():
     config = records.read_config(workdir)
   frames, wrong = [], []
   for path in records.require_files(workdir):
     file = records_file.read(path)
-    provenance = file.provenance
-    if config is None and "config" in provenance:
-      config = records_file.config_of(path, provenance)
+    if config is None and "config" in file.provenance:
+      config = records_file.config_of(path, file.provenance)
     frame = records_file.to_frame(file.table)
-    if config and provenance:
-      _require_same_cell(path, frame, provenance, config)
+    if config and file.provenance:
+      _require_same_cell(path, frame, file.provenance, config)
     frame["source"] = visible(str(path.relative_to(workdir)))
     frame["lacking"] = [file.lacking] * len(frame)
+    is_named = frame["seed"].isin(records.seeds_of_file(path))
     try:
-      named = records.cell_of_file(workdir, path)
+      named = records.cell_of_file(workdir, path).columns
     except ValueError:
-      named = None  # It was moved; the columns tell.
-    is_wrong = ~frame["seed"].isin(records.seeds_of_file(path))
-    if named:
-      for column, value in named.columns.items():
-        is_wrong |= frame[column] != value if column in frame else True
-    wrong.append(frame[is_wrong])
+      named = {}  # It was moved; the columns tell.
+    is_right = is_named.copy()
+    for column, value in named.items():
+      is_right &= frame[column] == value if column in frame else False
+    wrong.append(frame[~is_right])
     if named and conflicting_labels == "path":
-      frame = frame[frame["seed"].isin(records.seeds_of_file(path))]
-      frame = frame.assign(**named.columns)
+      frame = frame[is_named].assign(**named)
     frames.append(frame)
   if config is None:
     raise ValueError(
       f"{workdir} has no config.json, and its records carry no config"
     )
-  rows = records.final_rows(pd.concat(wrong))
   columns = ["task", *config.grid.axis_names, "seed", "source"]
-  rows = rows.drop_duplicates(columns)
-  return (
-    pd.concat(frames, ignore_index=True),
-    config,
-    _label_findings(rows[columns], conflicting_labels),
-  )
+  rows = records.final_rows(pd.concat(wrong))[columns].drop_duplicates()
+  issues = _label_issues(rows, conflicting_labels)
+  return pd.concat(frames, ignore_index=True), config, issues
 
 
 def _require_same_cell(
@@ -235,14 +216,14 @@ def _require_same_cell(
       )
 
 
-def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
+def _label_issues(rows: "pd.DataFrame", rule: str) -> list[Issue]:
   if rows.empty:
     return []
   first = rows.iloc[0]
-  cell = records.cell_of_row(first)
   found = (
     f"{len(rows)} seeds stand in a file whose path names another cell or seed:"
-    f" {first['source']} holds seed {first['seed']} of {cell}"
+    f" {first['source']} holds seed {first['seed']} of"
+    f" {records.cell_of_row(first)}"
   )
   if rule == "refuse":
     raise ValueError(
@@ -255,13 +236,8 @@ def _label_findings(rows: "pd.DataFrame", rule: str) -> list[Finding]:
     else "The cell of the path counts, and seeds that its name lacks are left"
     " out"
   )
-  return [
-    Finding(
-      "conflicting_label",
-      f"{found}. {believed} (--conflicting_labels={rule}).",
-      plain_rows(rows, list(rows)),
-    )
-  ]
+  sentence = f"{found}. {believed} (--conflicting_labels={rule})."
+  return [Issue("conflicting_label", sentence, plain_rows(rows, list(rows)))]
 
 
 def _choose_axis(
@@ -308,60 +284,56 @@ def _expected(
   for cell in grid:
     size = sizes.get(tuple(cell.columns.values()))
     if axis == "num_params" and size is None:
-      continue  # Its scale is not known; `_report_empty_cells` tells of it.
+      continue  # Its scale is not known; `_empty_cell_issues` tells of it.
     values = {**cell.columns, "num_params": size}
     wanted[(*(values[name] for name in groups), float(values[axis]))] = seeds
   return wanted
 
 
-def _report_empty_cells(
+def _empty_cell_issues(
   grid: Sequence[Cell], rows: "pd.DataFrame"
-) -> list[Finding]:
-  """Cells whose number of parameters is unknown, as they have no records."""
+) -> list[Issue]:
+  """Tells of cells without records, whose number of parameters is unknown."""
   names = records.cell_columns(rows)
   found = {*rows[names].itertuples(index=False, name=None)}
   empty = [c for c in grid if tuple(c.columns.values()) not in found]
   sentence = f"{len(empty)} cells that the config asks for have no records."
   shown = [plain_row(cell.columns) for cell in empty]
-  return [Finding("missing", sentence, shown)] if empty else []
+  return [Issue("missing", sentence, shown)] if empty else []
 
 
-def _seed_meaning(config: Config, axis: str) -> tuple[bool, str]:
-  """Whether a seed index shares anything across scales, and what."""
+def _seed_meaning(config: Config, axis: str) -> str:
+  """What a seed index has in common at two scales."""
+  design = config.seeds.design
   if axis == "root_seed":
-    return False, "A seed index has nothing in common at two root seeds."
+    return "A seed index has nothing in common at two root seeds."
   if axis not in ("width", "depth", "num_params"):
-    return True, (
+    return (
       "At two scales a seed index shares the random keys of its initialization"
       f" and of its data; what is drawn with them may depend on {axis}."
+    )
+  if design == "fixed_data" and axis == "width":
+    return (
+      "A seed index has nothing in common at two scales: it stands for the"
+      " initialization, and widths differ. All seeds see the same data."
+    )
+  if design == "fixed_init":
+    return (
+      "At two scales a seed index shares the data stream. All seeds of a cell"
+      " start from the same initialization."
     )
   layers = (
     "the initialization of the embeddings and of the layers that both have"
   )
-  of_depths = {
+  if design == "fixed_data":
+    where = "" if axis == "depth" else " where widths are equal"
+    return (
+      f"At two scales a seed index shares {layers}{where}. All seeds see the"
+      " same data."
+    )
+  more = {
     "depth": f" and, as all scales of a group have one width, {layers}",
     "width": "; no initialization, as widths differ",
     "num_params": f" and, where widths are equal, {layers}",
   }[axis]
-  match config.seeds.design:
-    case "fixed_data" if axis == "width":
-      return False, (
-        "A seed index has nothing in common at two scales: it stands for the"
-        " initialization, and widths differ. All seeds see the same data."
-      )
-    case "fixed_data":
-      where = "" if axis == "depth" else " where widths are equal"
-      return True, (
-        f"At two scales a seed index shares {layers}{where}. All seeds see the"
-        " same data."
-      )
-    case "fixed_init":
-      return True, (
-        "At two scales a seed index shares the data stream. All seeds of a cell"
-        " start from the same initialization."
-      )
-    case _:
-      return (
-        True,
-        f"At two scales a seed index shares the data stream{of_depths}.",
-      )
+  return f"At two scales a seed index shares the data stream{more}."

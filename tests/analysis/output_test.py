@@ -13,7 +13,7 @@ from emergence.analysis import (
   output,
   questions,
 )
-from emergence.tables.score_table import Finding
+from emergence.tables.score_table import Issue
 from tests.computed import (
   ACCURACY,
   FEW,
@@ -117,15 +117,15 @@ def test_tables_without_rows_have_their_columns(make_table, written):
 
 def test_foreign_text_and_the_audit_come_through_as_they_are(make_table):
   hostile = '<script>,"$x$"\n新'
-  finding = Finding("missing", hostile, [{"seed": hostile, "score": 0.5}])
+  issue = Issue("missing", hostile, [{"seed": hostile, "score": 0.5}])
   table = make_table(
-    {(hostile, ACCURACY): [[0.1, 0.2]]}, findings=[finding], condition=hostile
+    {(hostile, ACCURACY): [[0.1, 0.2]]}, issues=[issue], condition=hostile
   )
   content = output.files(questions.analyze(table, FEW))
   frame = pd.read_csv(io.BytesIO(content["summary.csv"]))
   assert frame["group"].tolist() == [hostile]
   found = strict(content["summary.json"])
-  assert found["audit"] == [finding._asdict()]
+  assert found["audit"] == [issue._asdict()]
   assert found["condition"] == hostile
   assert found["series"][0]["group"] == hostile
 

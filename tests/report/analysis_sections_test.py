@@ -9,7 +9,7 @@ from emergence.analysis import questions
 from emergence.report import analysis_sections
 from emergence.report.page import render_page
 from emergence.statistics.options import Options
-from emergence.tables.score_table import Finding, Metric
+from emergence.tables.score_table import Issue, Metric
 from tests.computed import scales
 
 ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
@@ -199,10 +199,10 @@ def test_one_scale_has_no_section_about_scaling(make_table):
 def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
   rows = [{"seed": seed, "source": f"line {seed}"} for seed in range(100)]
   odd = [
-    Finding("missing", f"Some are missing {HOSTILE}.", rows),
-    Finding("score_unit", "Taken as fraction.", []),
+    Issue("missing", f"Some are missing {HOSTILE}.", rows),
+    Issue("score_unit", "Taken as fraction.", []),
   ]
-  table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, findings=odd)
+  table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, issues=odd)
   section = analysis_sections.audit(questions.analyze(table, FEW))
   assert section.sentence.startswith("2 scores. All of it is of group g,")
   assert [list(row) for row in section.table.rows] == [
@@ -259,7 +259,7 @@ def test_foreign_text_is_escaped_on_the_page(make_table):
     scale_name=HOSTILE,
     condition=HOSTILE,
     seed_meaning=HOSTILE,
-    findings=[Finding("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
+    issues=[Issue("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
   )
   page = render_page("t", "i", sections_of(questions.analyze(table, FEW)))
   assert "<script" not in page

@@ -71,7 +71,7 @@ def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
     "nll_mean",
     "min_token_log_prob",
   ]
-  (finding,) = [f for f in table.findings if f.kind == "missing"]
+  (finding,) = [f for f in table.issues if f.kind == "missing"]
   assert finding.sentence.startswith(
     "8 files of records were written before token_accuracy was recorded"
   )
@@ -92,7 +92,7 @@ def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
   ]
   assert len(found.frame) == len(whole) - len(lost)
   assert len(lost) == 2
-  older, holes = [f for f in found.findings if f.kind == "missing"]
+  older, holes = [f for f in found.issues if f.kind == "missing"]
   assert older.sentence.startswith("1 files of records were written before nll")
   assert [row["missing_seeds"] for row in holes.rows] == ["0-1"]
   # As for whoever reads the records without us.

@@ -5,7 +5,62 @@ import itertools
 import pytest
 
 from emergence import tables
+from emergence.tables import harness_names
 from tests.harness_files import SIZES, find, kinds, make_content, put, score_of
+
+
+def identify(name, revision="", source="results.json", rule="refuse", **more):
+  arguments = f"pretrained={name},revision={revision},seed=1234"
+  content = {"model_name": name, "config": {"model_args": arguments}, **more}
+  return harness_names.identify(source, content, None, rule)
+
+
+@pytest.mark.parametrize(
+  ("name", "revision", "model", "scale", "seed", "checkpoint"),
+  [
+    ("EleutherAI/pythia-160m-seed3", "step7", "pythia", "160m", "3", "step7"),
+    ("EleutherAI/pythia-14m-data-seed1", "", "pythia-data", "14m", "1", ""),
+    ("org/pythia-v1.1-1.4b-deduped", "main", "pythia-v1.1-deduped", "1.4b")
+    + (None, "main"),
+    ("Qwen/Qwen2.5-0.5B", "", "Qwen2.5", "0.5B", None, ""),
+    ("facebook/opt-125m", "", "opt", "125m", None, ""),
+    ("microsoft/Phi-3-mini-128k-instruct", "", "Phi-3-mini-128k-instruct")
+    + (None, None, ""),
+    ("mistralai/Mixtral-8x7B-v0.1", "", "Mixtral-8x7B-v0.1", None, None, ""),
+    ("org/llama-7b-4bit", "", "llama-4bit", "7b", None, ""),
+    ("/ckpt/run_13M_seed_12/", "step-50", "run", "13M", "12", "step50"),
+    ("/ckpt/160m", "", "model", "160m", None, ""),
+  ],
+)
+def test_names_tell_model_size_seed_and_checkpoint(
+  name, revision, model, scale, seed, checkpoint
+):
+  run = identify(name, revision)
+  assert (run.model, run.scale, run.seed) == (model, scale, seed)
+  assert run.checkpoint == checkpoint
+  assert not run.conflicts
+
+
+@pytest.mark.parametrize(
+  ("source", "conflict"),
+  [
+    ("pythia-160m-seed3/step7/results_2024-09-10T11-12-13.14.json", False),
+    ("160M/seed=03/x.json", False),
+    ("0.16B/x.json", False),
+    ("pile-300B-tokens/x.json", True),
+    ("seed3/seed4/x.json", True),
+    ("step8/x.json", True),
+  ],
+)
+def test_a_path_may_repeat_the_label_and_not_contradict_it(source, conflict):
+  run = identify("org/pythia-160m-seed3", "step7", source)
+  assert bool(run.conflicts) == conflict
+
+
+@pytest.mark.parametrize("config", [None, [], "x", {"model_args": None}, {}])
+def test_a_config_of_another_form_tells_nothing(config):
+  run = harness_names.identify("a.json", {"config": config}, None, "refuse")
+  assert (run.model, run.scale, run.seed) == ("model", None, None)
 
 
 def test_models_sizes_and_seeds_are_read_from_names(evals):
@@ -55,32 +110,27 @@ def test_checkpoints_are_groups_where_there_are_several(evals):
 
 
 @pytest.mark.parametrize(
-  ("parent", "conflict"),
+  ("parent", "conflict", "by_path"),
   [
-    ("pythia-14m-seed2", "seed 2, not seed 1"),
-    ("runs-160m", "scale 160m, not scale 14m"),
-    ("seed1/step5", "step 5, not step 143000"),
-    ("EleutherAI__pythia-14m", "folder 'EleutherAI__pythia-14m', not"),
+    ("pythia-14m-seed2", "seed 2, not seed 1", {"seed": 2}),
+    ("runs-160m", "scale 160m, not scale 14m", {"scale": 160e6}),
+    ("seed1/step5", "step 5, not step 143000", {}),
+    ("Org__neo-14m", "folder 'Org__neo-14m', not", {"model": "neo"}),
   ],
 )
 def test_a_path_that_says_another_run_is_refused_or_settled(
-  tmp_path, parent, conflict
+  tmp_path, parent, conflict, by_path
 ):
   path = put(tmp_path, make_content(), parent=parent)
   with pytest.raises(ValueError, match=conflict) as caught:
     tables.read(tmp_path)
   assert path.name in str(caught.value)
-  by_label = tables.read(tmp_path, conflicting_labels="label")
-  by_path = tables.read(tmp_path, conflicting_labels="path")
-  for table in (by_label, by_path):
+  by_label = {"model": "pythia", "scale": 14e6, "seed": 1}
+  for rule, expected in (("label", by_label), ("path", by_label | by_path)):
+    table = tables.read(tmp_path, conflicting_labels=rule)
     (row,) = find(table, "conflicting_label").rows
     assert conflict in row["conflict"]
-  first = [t.frame.iloc[0] for t in (by_label, by_path)]
-  assert (first[0]["scale"], first[0]["seed"]) == (14e6, 1)
-  if parent == "pythia-14m-seed2":
-    assert first[1]["seed"] == 2
-  if parent == "runs-160m":
-    assert first[1]["scale"] == 160e6
+    assert table.frame.iloc[0][list(by_label)].to_dict() == expected
 
 
 def test_a_seed_may_stand_in_the_path_alone(tmp_path):
@@ -98,7 +148,7 @@ def test_a_pattern_says_what_names_do_not(tmp_path):
     name = f"org/net-{size}"
     width = {"small": 64, "big": 256}[size]
     put(tmp_path, make_content(name), parent=f"w{width}_r{seed}")
-  with pytest.raises(ValueError, match="tells no model size; 4 files"):
+  with pytest.raises(ValueError, match="tells no model size; 4 of 4"):
     tables.read(tmp_path)
   table = tables.read(tmp_path, name_pattern=r"w(?P<scale>\d+)_r(?P<seed>\d+)")
   cells = {*table.frame[["scale", "seed"]].itertuples(index=False, name=None)}
@@ -117,16 +167,12 @@ def test_a_pattern_says_what_names_do_not(tmp_path):
     ("seed", "needs named groups"),
     (r"(?P<size>\d+)", "needs named groups out of model, scale, seed"),
     (r"(?P<seed>q\d+)", r"finds nothing in 'EleutherAI__pythia-14m-seed0"),
+    ("(?P<scale>pythia)", r"results_.*'pythia' is no scale"),
   ],
 )
 def test_a_pattern_that_does_not_fit_is_refused(evals, pattern, message):
   with pytest.raises(ValueError, match=message):
     tables.read(evals, name_pattern=pattern)
-
-
-def test_a_pattern_that_takes_a_word_for_a_scale_names_the_file(evals):
-  with pytest.raises(ValueError, match=r"results_.*'pythia' is no scale"):
-    tables.read(evals, name_pattern="(?P<scale>pythia)")
 
 
 def test_without_sizes_in_names_parameters_are_counted(tmp_path):
@@ -170,5 +216,7 @@ def test_models_without_seeds_are_one_seed_each(tmp_path):
 
 def test_one_file_without_a_seed_among_others_is_refused(evals):
   put(evals, make_content("EleutherAI/pythia-14m"))
-  with pytest.raises(ValueError, match=r"pythia-14m/results.* tells no seed"):
+  with pytest.raises(
+    ValueError, match=r"pythia-14m/results.* tells no seed; 1 of 7"
+  ):
     tables.read(evals)

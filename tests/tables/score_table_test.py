@@ -9,25 +9,20 @@ from emergence.tables import score_table
 @pytest.mark.parametrize(
   ("value", "expected"),
   [
-    ("plain", "'plain'"),
     ("näme ≥ 3", "'näme ≥ 3'"),
     ("two\nlines\x1b[2J\u202e", r"'two\nlines\x1b[2J\u202e'"),
     (3, "'3'"),
+    ("x" * 10**6, f"'{'x' * 197}...'"),
   ],
 )
-def test_foreign_text_in_a_message_is_one_visible_line(value, expected):
+def test_foreign_text_in_a_message_is_one_short_visible_line(value, expected):
   assert score_table.quote(value) == expected
-
-
-def test_long_text_is_cut():
-  assert len(score_table.quote("x" * 10**6)) < 250
 
 
 @pytest.mark.parametrize(
   ("name", "message"),
   [
     ("Seed", "--f: no column 'Seed' in t; did you mean 'seed'?"),
-    ("scores", "did you mean 'score'"),
     ("qqq", "there are 'seed', 'score'"),
   ],
 )
@@ -36,7 +31,7 @@ def test_a_missing_column_is_answered_with_the_nearest(name, message):
     score_table.require_column(name, ["seed", "score"], "f", "t")
 
 
-def test_rows_of_findings_are_plain_json():
+def test_rows_of_issues_are_plain_json():
   row = {"a": np.int32(3), "b": np.float64(np.nan), "c": np.inf, "d": "x"}
   plain = score_table.plain_row(row | {"e": np.bool_(True)})
   assert plain == {"a": 3, "b": "nan", "c": "inf", "d": "x", "e": True}

@@ -18,45 +18,28 @@ def test_reading_tables_loads_neither_training_nor_pandas():
 
 
 @pytest.mark.parametrize(
-  ("name", "arguments", "message"),
+  ("name", "options", "message"),
   [
-    (
-      "t.csv",
-      {"scale_axis": "width"},
-      "--scale_axis does not concern a single",
-    ),
-    (
-      "t.csv",
-      {"name_pattern": "x"},
-      "--name_pattern does not concern a single",
-    ),
+    ("t.csv", {"scale_axis": "width"}, "--scale_axis does not concern a singl"),
     ("t.csv", {"conflicting_labels": "path"}, "--conflicting_labels does not"),
-    ("runs", {"seed_column": "s"}, "--seed_column does not concern a work dir"),
     ("runs", {"score_unit": ["raw"]}, "--score_unit does not concern a work"),
     ("evals", {"group_columns": ["m"]}, "--group_columns does not concern a f"),
     ("evals", {"test_length": 3}, "--test_length does not concern a folder"),
+    ("nowhere", {}, "there is no .*nowhere"),
+    ("evals", {}, r"is no work directory \(no records\), and no .json file"),
   ],
 )
-def test_an_argument_that_would_be_ignored_is_refused(
-  tmp_path, name, arguments, message
+def test_an_option_that_would_be_ignored_and_no_scores_are_refused(
+  tmp_path, name, options, message
 ):
   (tmp_path / "t.csv").write_text("scale,seed,score\n1,1,1\n")
   (tmp_path / "runs" / "records").mkdir(parents=True)
   (tmp_path / "evals").mkdir()
   with pytest.raises(ValueError, match=message):
-    tables.read(tmp_path / name, **arguments)
+    tables.read(tmp_path / name, **options)
 
 
-def test_what_is_not_there_or_holds_nothing_is_an_error(tmp_path):
-  with pytest.raises(ValueError, match=r"there is no .*nowhere"):
-    tables.read(tmp_path / "nowhere")
-  with pytest.raises(
-    ValueError, match=r"is no work directory \(no records\), "
-  ):
-    tables.read(tmp_path)
-
-
-def test_the_plainest_table_needs_no_argument(tmp_path):
+def test_the_plainest_table_needs_no_option(tmp_path):
   (tmp_path / "t.csv").write_text(
     "scale,seed,score\n1,0,0\n1,1,0.5\n2,0,0.25\n2,1,1\n"
   )

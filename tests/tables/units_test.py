@@ -4,67 +4,74 @@ import pytest
 
 from emergence.tables import units
 
-NO_SIGN = np.zeros(3, bool)
-SOURCES = ["t line 2", "t line 3", "t line 4"]
+INF = np.inf
 
 
-def decide(scores, unit="auto", lower=False, sign=NO_SIGN):
-  return units.to_unit("m", np.array(scores), sign, SOURCES, unit, lower)
-
-
-@pytest.mark.parametrize(
-  ("scores", "unit", "lower", "found", "factor", "ends"),
-  [
-    ([0, 0.5, 1], "auto", False, "fraction", 1, (0, 1)),
-    ([0, 0.5, np.nan], "auto", False, "fraction", 1, (0, 1)),
-    ([0, 50, 100], "auto", False, "percent", 0.01, (0, 1)),
-    ([0, 0.5, 1], "percent", False, "percent", 0.01, (0, 1)),
-    ([-3, -0.1, 0], "auto", False, "raw", 1, (-np.inf, np.inf)),
-    ([0, 50, 101], "auto", False, "raw", 1, (-np.inf, np.inf)),
-    ([0.1, 0.5, 2], "auto", True, "raw", 1, (-np.inf, np.inf)),
-    ([0.1, 0.5, 0.9], "auto", True, "raw", 1, (-np.inf, np.inf)),
-    ([0.1, 0.5, 0.9], "fraction", True, "fraction", 1, (0, 1)),
-    ([1, 2, 30], "raw", False, "raw", 1, (-np.inf, np.inf)),
-  ],
-)
-def test_the_unit_of_scores(scores, unit, lower, found, factor, ends):
-  decision = decide(scores, unit, lower)
-  assert (decision.unit, decision.factor) == (found, factor)
-  assert (decision.metric.low, decision.metric.high) == ends
-  assert decision.metric.higher_is_better == (not lower)
-  assert f"taken as {found}" in decision.sentence
-
-
-def test_percent_signs_say_the_unit():
-  assert decide([0.1, 0.2, 0.3], sign=~NO_SIGN).unit == "percent"
-  with pytest.raises(ValueError, match="t line 4: 'm' has no percent sign"):
-    decide([0.1, 0.2, 0.3], sign=np.array([True, True, False]))
-  with pytest.raises(ValueError, match="--score_unit=fraction does not fit"):
-    decide([0.1, 0.2, 0.3], "fraction", sign=~NO_SIGN)
+def find_unit(scores, unit="auto", lower=False, sign=False):
+  signs = np.broadcast_to(sign, len(scores))
+  sources = [f"t line {n}" for n in range(2, len(scores) + 2)]
+  return units.find_unit("m", np.array(scores), signs, sources, unit, lower)
 
 
 @pytest.mark.parametrize(
-  ("scores", "unit"),
+  ("scores", "unit", "lower", "sign", "found"),
   [
-    ([0, 1, 1.1], "fraction"),
-    ([0, -0.1, 1], "fraction"),
-    ([0, 101, 1], "percent"),
+    ([0, 0.5, 1], "auto", False, False, "fraction"),
+    ([0, 0.5, np.nan], "auto", False, False, "fraction"),
+    ([0, 50, 100], "auto", False, False, "percent"),
+    ([0, 3, 50], "auto", False, False, "percent"),
+    ([0.1, 0.2, 0.3], "auto", False, True, "percent"),
+    # As numbers of stars may be.
+    ([0, 3, 5], "auto", False, False, "raw"),
+    ([-3, -0.1, 0], "auto", False, False, "raw"),
+    ([0, 50, 101], "auto", False, False, "raw"),
+    ([0.1, 0.5, 2], "auto", True, False, "raw"),
+    ([0.1, 0.5, 0.9], "auto", True, False, "raw"),
+    ([0.1, 0.5, 0.9], "fraction", True, False, "fraction"),
+    ([0, 0.5, 1], "percent", False, False, "percent"),
+    ([0.1, 0.3, 60], "percent", False, False, "percent"),
+    ([1, 2, 30], "raw", False, False, "raw"),
   ],
 )
-def test_scores_outside_of_a_unit_name_their_row(scores, unit):
-  with pytest.raises(ValueError, match=r"t line \d: 'm' is .* outside of \[0,"):
-    decide(scores, unit)
+def test_the_unit_of_scores(scores, unit, lower, sign, found):
+  unit, metric, sentence = find_unit(scores, unit, lower, sign)
+  assert unit == found
+  ends = (-INF, INF) if found == "raw" else (0, 1)
+  assert (metric.low, metric.high) == ends
+  assert metric.higher_is_better == (not lower)
+  assert f"taken as {found}" in sentence
 
 
-def test_an_unknown_unit_is_refused():
-  with pytest.raises(ValueError, match="one of auto, percent, fraction"):
-    decide([0, 0, 0], "permille")
+@pytest.mark.parametrize(
+  ("scores", "unit", "sign", "message"),
+  [
+    ([0.1, 0.2], "auto", [True, False], "t line 3: 'm' has no percent sign"),
+    ([0.1, 0.2], "fraction", True, "--score_unit=fraction does not fit"),
+    (
+      [0, 1, 1.1],
+      "fraction",
+      False,
+      r"t line 4: 'm' is 1.1, outside of \[0, 1\]",
+    ),
+    ([0, -0.1, 1], "fraction", False, "t line 3: 'm' is -0.1, outside"),
+    ([0, 101, 1], "percent", False, "t line 3: 'm' is 101, outside"),
+    (
+      [0.1, 0.3, 0.9, 20, 60, 80],
+      "auto",
+      False,
+      r"3 of 6 scores lie in \(0, 1",
+    ),
+    ([0, 0], "permille", False, "one of auto, percent, fraction, raw, got"),
+  ],
+)
+def test_scores_that_do_not_fit_a_unit_are_refused(scores, unit, sign, message):
+  with pytest.raises(ValueError, match=message):
+    find_unit(scores, unit, sign=sign)
 
 
-def test_scores_of_mixed_units_are_pointed_out():
-  scores = [0.4] + [45.0] * 9
-  decision = units.to_unit("m", np.array(scores), np.zeros(10, bool), SOURCES)
-  assert "1 scores lie in (0, 1]" in decision.sentence
+def test_a_few_scores_below_one_percent_are_pointed_out():
+  _, _, sentence = find_unit([0.4] + [45.0] * 9)
+  assert "1 scores lie in (0, 1]" in sentence
 
 
 def make_frame():
@@ -81,7 +88,7 @@ def make_frame():
 
 
 def test_each_task_has_a_unit_of_its_own_and_errors_follow_the_scores():
-  frame, metrics, findings = units.settle_units(
+  frame, metrics, issues = units.settle_units(
     make_frame(), ["nll=raw"], ["nll"], by=("task", "metric")
   )
   np.testing.assert_allclose(frame["score"], [0.2, 1, 0.2, 0.8, 0.5, 2.5])
@@ -92,14 +99,11 @@ def test_each_task_has_a_unit_of_its_own_and_errors_follow_the_scores():
   assert list(metrics) == ["f1", "nll"]
   assert (metrics["f1"].low, metrics["f1"].high) == (0, 1)
   assert not metrics["nll"].higher_is_better
-  units_found = {
-    (r["task"], r["metric"], r["unit"]) for f in findings for r in f.rows
-  }
-  assert units_found == {
-    ("a", "f1", "fraction"),
-    ("b", "f1", "percent"),
-    ("a", "nll", "raw"),
-  }
+  assert [row for issue in issues for row in issue.rows] == [
+    {"task": "a", "metric": "f1", "unit": "fraction"},
+    {"task": "b", "metric": "f1", "unit": "percent"},
+    {"task": "a", "metric": "nll", "unit": "raw"},
+  ]
 
 
 @pytest.mark.parametrize("arguments", [(["f=raw"], []), ([], ["nil"])])
@@ -121,23 +125,6 @@ def test_a_metric_that_is_not_there_is_refused(arguments):
   ],
 )
 def test_names_in_which_less_is_better(name, expected):
-  assert units.is_lower_better(name) == expected
-
-
-def test_a_likelihood_is_not_taken_for_percent():
-  frame = make_frame().assign(metric="nll", score=0.5 * np.arange(6))
+  frame = make_frame().assign(metric=name, score=0.5 * np.arange(6))
   _, metrics, _ = units.settle_units(frame)
-  assert not metrics["nll"].higher_is_better
-  assert metrics["nll"].high == np.inf
-
-
-def test_ratings_are_not_taken_for_percent():
-  assert decide([0.0, 3.0, 5.0]).unit == "raw"
-  assert decide([0.0, 3.0, 50.0]).unit == "percent"
-
-
-def test_fractions_beside_percents_are_refused_unless_the_unit_is_given():
-  mixed = [0.1, 0.3, 0.9, 20.0, 60.0, 80.0]
-  with pytest.raises(ValueError, match=r"3 of 6 scores lie in \(0, 1\]"):
-    decide(mixed)
-  assert decide(mixed, unit="percent").unit == "percent"
+  assert metrics[name].higher_is_better != expected

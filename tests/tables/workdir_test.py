@@ -11,8 +11,9 @@ from emergence import tables
 from emergence.config import Cell, to_dict
 from emergence.population.population import Snapshot
 from emergence.storage import records, records_file
-from emergence.tables import workdir as workdir_lib
 from emergence.training.evaluate import Scores
+from tests import harness_files
+from tests.harness_files import find
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
 
@@ -39,6 +40,14 @@ def write_config(config, workdir):
   (workdir / "config.json").write_text(json.dumps(plain))
 
 
+def write_all(config, workdir, *blocks, **sizes):
+  """A config and the records of its whole grid."""
+  write_config(config, workdir)
+  for cell in config_lib.cells(config):
+    for seeds in blocks or (range(8),):
+      write(config, workdir, cell, seeds, **sizes)
+
+
 def change(config, **sections):
   return dataclasses.replace(
     config,
@@ -50,34 +59,21 @@ def change(config, **sections):
 
 
 @pytest.fixture
-def workdir(tmp_path) -> epath.Path:
-  return epath.Path(tmp_path)
-
-
-@pytest.fixture
 def finished(tiny, workdir) -> epath.Path:
-  write_config(tiny, workdir)
-  for cell in config_lib.cells(tiny):
-    write(tiny, workdir, cell, range(4))
-    write(tiny, workdir, cell, range(4, 8))
+  write_all(tiny, workdir, range(4), range(4, 8))
   return workdir
 
 
 def kinds(table):
-  """Kinds of findings, less the diverged seed that `write` makes."""
-  return {finding.kind for finding in table.findings} - {"diverged"}
-
-
-def find(table, kind):
-  (finding,) = [f for f in table.findings if f.kind == kind]
-  return finding
+  """Kinds of issues, less the diverged seed that `write` makes."""
+  return harness_files.kinds(table) - {"diverged"}
 
 
 def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
   table = tables.read(finished)
-  (finding,) = table.findings
-  assert finding.kind == "diverged"
-  assert [(row["scale"], row["seed"]) for row in finding.rows] == [
+  (issue,) = table.issues
+  assert issue.kind == "diverged"
+  assert [(row["scale"], row["seed"]) for row in issue.rows] == [
     (1, 3),
     (2, 3),
   ]
@@ -102,14 +98,13 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
 
 
 def test_metrics_of_records_state_support_and_direction(finished):
-  table = tables.read(finished)
-  for name, metric in table.metrics.items():
-    assert metric.name == name
-    assert metric.low < metric.high
-  assert table.metrics["exact_match"][1:3] == (0, 1)
-  assert not table.metrics["nll_mean"].higher_is_better
-  assert table.metrics["min_token_log_prob"].higher_is_better
-  assert set(workdir_lib._RECORD_METRICS) == set(records_file.METRICS)
+  metrics = tables.read(finished).metrics
+  assert all(metric.low < metric.high for metric in metrics.values())
+  assert metrics["exact_match"][1:3] == (0, 1)
+  assert not metrics["nll_mean"].higher_is_better
+  assert metrics["min_token_log_prob"].higher_is_better
+  every = tables.read(finished, score_columns=records_file.METRICS)
+  assert list(every.metrics) == list(records_file.METRICS)
 
 
 def test_metrics_and_test_length_can_be_chosen(finished):
@@ -125,17 +120,11 @@ def test_metrics_and_test_length_can_be_chosen(finished):
     tables.read(finished, score_columns=["exactmatch"])
 
 
-def test_the_folder_of_the_records_is_the_directory_too(finished):
-  found = tables.read(finished / "records").frame
-  assert found.equals(tables.read(finished).frame)
-
-
-def test_without_its_config_a_directory_is_read_by_what_the_files_carry(
-  finished,
-):
-  expected = tables.read(finished)
+def test_the_folder_of_the_records_and_the_config_in_them_are_enough(finished):
+  expected = tables.read(finished).frame
   (finished / "config.json").unlink()
-  assert tables.read(finished).frame.equals(expected.frame)
+  assert tables.read(finished).frame.equals(expected)
+  assert tables.read(finished / "records").frame.equals(expected)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +142,7 @@ def test_the_scale_is_the_axis_that_varies(
   tiny, workdir, widths, depths, axis, scale, groups
 ):
   config = change(tiny, grid={"widths": widths, "depths": depths})
-  write_config(config, workdir)
-  for cell in config_lib.cells(config):
-    write(config, workdir, cell, range(8))
+  write_all(config, workdir)
   table = tables.read(workdir, scale_axis=axis)
   assert (table.scale_name, table.group_columns) == (scale, groups)
   cells = [cell.columns for cell in config_lib.cells(config)]
@@ -168,9 +155,7 @@ def test_the_scale_is_the_axis_that_varies(
 
 
 def test_cells_of_one_size_cannot_be_told_apart_by_it(tiny, workdir):
-  write_config(tiny, workdir)
-  for cell in config_lib.cells(tiny):
-    write(tiny, workdir, cell, range(8), num_params=500)
+  write_all(tiny, workdir, num_params=500)
   with pytest.raises(ValueError, match="several cells have 500 parameters"):
     tables.read(workdir, scale_axis="num_params")
 
@@ -180,16 +165,16 @@ def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
   write_config(config, workdir)
   write(config, workdir, Cell.parse("count/width-8/depth-1"), range(8))
   write(config, workdir, Cell.parse("count/width-8/depth-2"), range(4))
-  finding = find(tables.read(workdir), "missing")
+  issue = find(tables.read(workdir), "missing")
   common = {"task": "count", "width": 8, "metric": "all"}
-  assert finding.rows == [
+  assert issue.rows == [
     {**common, "scale": 2.0, "missing_seeds": "4-7"},
     {**common, "scale": 3.0, "missing_seeds": "all"},
   ]
   empty, holes = (
-    finding.rows
-    for finding in tables.read(workdir, scale_axis="num_params").findings
-    if finding.kind == "missing"
+    issue.rows
+    for issue in tables.read(workdir, scale_axis="num_params").issues
+    if issue.kind == "missing"
   )
   assert empty == [{"task": "count", "width": 8, "depth": 3}]
   assert holes[0]["missing_seeds"] == "4-7"
@@ -251,66 +236,66 @@ def test_a_file_in_the_wrong_folder_is_refused_or_settled(tiny, finished):
     assert found.tolist() == [depth]
 
 
-def test_a_file_named_after_other_seeds_is_refused(finished):
-  folder = finished / "records/count/width-8/depth-1"
+def of_another_experiment(tiny, workdir):
+  other = change(tiny, train={"weight_decay": 0.5})
+  write(other, workdir, Cell.parse("count/width-8/depth-1"), [8])
+
+
+def damage(tiny, workdir):
+  path = next(workdir.glob("records/*/*/*/*.parquet"))
+  path.write_bytes(path.read_bytes()[:100])
+
+
+def rename(tiny, workdir):
+  folder = workdir / "records/count/width-8/depth-1"
   (folder / "seeds-000004-000007.parquet").rename(
     folder / "seeds-000008-000011.parquet"
   )
-  with pytest.raises(
-    ValueError, match=r"holds seed 4 of count/width-8/depth-1"
-  ):
-    tables.read(finished)
 
 
-def test_records_of_another_experiment_are_refused(tiny, finished):
-  other = change(tiny, train={"weight_decay": 0.5})
-  write(other, finished, Cell.parse("count/width-8/depth-1"), [8])
-  with pytest.raises(ValueError, match="holds seeds of another experiment"):
-    tables.read(finished)
-
-
-def test_a_damaged_file_is_named(finished):
-  path = next(finished.glob("records/*/*/*/*.parquet"))
-  path.write_bytes(path.read_bytes()[:100])
-  with pytest.raises(ValueError, match=f"{path.name} is not a readable"):
-    tables.read(finished)
-
-
-def test_a_directory_without_records_is_an_error(tiny, workdir):
-  write_config(tiny, workdir)
-  with pytest.raises(ValueError, match="no records in"):
-    tables.read(workdir)
+def remove(tiny, workdir):
+  (workdir / "records").rmtree()
 
 
 @pytest.mark.parametrize(
-  ("design", "axis", "shared", "told", "not_told"),
+  ("spoil", "message"),
   [
-    ("paired", "depth", True, ["data stream", "embeddings"], []),
-    ("paired", "width", True, ["data stream"], ["embeddings"]),
-    ("paired", "num_params", True, ["data", "where widths are equal"], []),
-    ("fixed_init", "depth", True, ["data stream"], ["embeddings"]),
-    ("fixed_data", "depth", True, ["embeddings"], ["shares the data"]),
-    ("fixed_data", "width", False, ["nothing in common"], ["embeddings"]),
+    (of_another_experiment, "holds seeds of another experiment"),
+    (damage, r"\.parquet is not a readable"),
+    (rename, "holds seed 4 of count/width-8/depth-1"),
+    (remove, "no records in"),
+  ],
+)
+def test_a_spoilt_directory_is_refused(tiny, finished, spoil, message):
+  spoil(tiny, finished)
+  with pytest.raises(ValueError, match=message):
+    tables.read(finished)
+
+
+@pytest.mark.parametrize(
+  ("design", "axis", "told", "not_told"),
+  [
+    ("paired", "depth", ["data stream", "embeddings"], []),
+    ("paired", "width", ["data stream"], ["embeddings"]),
+    ("paired", "num_params", ["data", "where widths are equal"], []),
+    ("fixed_init", "depth", ["data stream"], ["embeddings"]),
+    ("fixed_data", "depth", ["embeddings"], ["shares the data"]),
+    ("fixed_data", "width", ["nothing in common"], ["embeddings"]),
   ],
 )
 def test_it_says_what_a_seed_index_shares(
-  tiny, workdir, design, axis, shared, told, not_told
+  tiny, workdir, design, axis, told, not_told
 ):
   config = change(tiny, seeds={"design": design})
-  write_config(config, workdir)
-  for cell in config_lib.cells(config):
-    write(config, workdir, cell, range(8))
+  write_all(config, workdir)
   table = tables.read(workdir, scale_axis=axis)
-  assert table.seeds_shared == shared
   assert all(text in table.seed_meaning for text in told)
   assert not any(text in table.seed_meaning for text in not_told)
 
 
 def test_drawn_items_are_as_many_as_the_config_says(tiny, workdir):
   config = change(tiny, task={"name": "null"})
-  write_config(config, workdir)
-  for cell in config_lib.cells(config):
-    write(config, workdir, cell, range(8))
+  write_all(config, workdir)
   table = tables.read(workdir)
   assert not table.items_enumerated
   assert table.frame["num_items"].unique().tolist() == [8]

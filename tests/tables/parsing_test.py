@@ -1,0 +1,144 @@
+"""Scales, scores and seeds from cells, and conditions on rows."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emergence.tables import parsing
+
+
+@pytest.mark.parametrize(
+  ("cell", "expected"),
+  [
+    (64, 64.0),
+    (np.int32(4), 4.0),
+    (1e6, 1e6),
+    ("16", 16.0),
+    (" 125M ", 125e6),
+    ("7b", 7e9),
+    ("350k", 350e3),
+    ("1T", 1e12),
+    (".5 m", 5e5),
+    ("1e-3", 1e-3),
+    ("-2", -2.0),
+    # Products of floats would not be whole.
+    ("1.3B", 1300 * 10**6),
+    ("2.8B", 2800 * 10**6),
+    ("6900.0M", 6900 * 10**6),
+  ],
+)
+def test_a_scale_is_a_number_with_or_without_a_multiple(cell, expected):
+  assert parsing.parse_scale(cell) == expected
+
+
+@pytest.mark.parametrize(
+  "cell",
+  ["", None, "large", "12MB", "1,300", "nan", "inf", math.nan, "1e999", "1_0"],
+)
+def test_other_scales_are_refused_by_their_text(cell):
+  with pytest.raises(ValueError, match="is no scale; expected a number"):
+    parsing.parse_scale(cell)
+
+
+@pytest.mark.parametrize(
+  ("cell", "score", "is_percent"),
+  [
+    (0.5, 0.5, False),
+    (np.float32(0.25), 0.25, False),
+    (1, 1.0, False),
+    (" 0.125 ", 0.125, False),
+    ("45.5%", 45.5, True),
+    ("45.5 %", 45.5, True),
+    ("-3e-2", -0.03, False),
+    ("inf", math.inf, False),
+    ("-Infinity", -math.inf, False),
+    (math.inf, math.inf, False),
+    *[(cell, math.nan, False) for cell in ("", " ", None, "NaN", "null")],
+    (math.nan, math.nan, False),
+  ],
+)
+def test_a_score_is_a_number_or_that_of_a_run_without_one(
+  cell, score, is_percent
+):
+  np.testing.assert_equal(parsing.parse_score(cell), (score, is_percent))
+
+
+@pytest.mark.parametrize(
+  "cell",
+  ["N/A", "0,5", "1,000.5", "12 abc", "%", "0_5", [0.5], True]
+  + ["1e400", 10**400, "9" * 400],
+)
+def test_another_text_is_no_score(cell):
+  with pytest.raises(ValueError, match="is no score; expected a number"):
+    parsing.parse_score(cell)
+
+
+@pytest.mark.parametrize(
+  ("seeds", "expected"),
+  [
+    (["0", "1", "2"], [0, 1, 2]),
+    ([0.0, 1.0, 2.0], [0, 1, 2]),
+    (["3.0", "1e1"], [3, 10]),
+    (["9007199254740993"], [2**53 + 1]),
+    (["a", "1"], ["a", "1"]),
+    (["1_0", "2"], ["1_0", "2"]),
+    ([2**64, 2**64 + 1], [str(2**64), str(2**64 + 1)]),
+    ([1.5, 2.0], ["1.5", "2"]),
+  ],
+)
+def test_seeds_are_whole_numbers_or_all_texts(seeds, expected):
+  assert parsing.parse_seeds(seeds, map(str, range(len(seeds)))) == expected
+
+
+@pytest.mark.parametrize("cell", [None, "", "mean", "STD"])
+def test_a_row_without_a_seed_is_named(cell):
+  with pytest.raises(
+    ValueError, match=r"t line 2: '.*' is no seed; .* --where"
+  ):
+    parsing.parse_seeds([1, cell], ["t line 1", "t line 2"])
+
+
+FRAME = pd.DataFrame(
+  {
+    "model": ["a", "a", "mean", ""],
+    "step": ["1e3", "2000", "1000", "1000.0"],
+    "score": ["0.1", "N/A", "0.3", "0.4"],
+  },
+  index=[f"t line {n}" for n in range(2, 6)],
+)
+
+
+@pytest.mark.parametrize(
+  ("where", "kept"),
+  [
+    ([], [2, 3, 4, 5]),
+    (["model=a"], [2, 3]),
+    (["model!=mean"], [2, 3, 5]),
+    (["model!="], [2, 3, 4]),
+    (["step=1000"], [2, 4, 5]),
+    (["model!=mean", "step = 1000"], [2, 5]),
+    (["score!=N/A"], [2, 4, 5]),
+  ],
+)
+def test_conditions_keep_the_rows_that_meet_all_of_them(where, kept):
+  found, issues = parsing.select(FRAME, where, "t")
+  assert found.index.tolist() == [f"t line {n}" for n in kept]
+  left_out = [row["source"] for issue in issues for row in issue.rows]
+  assert sorted([*left_out, *found.index]) == FRAME.index.tolist()
+  assert {issue.kind for issue in issues} <= {"excluded"}
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    *[(text, "reads COLUMN=VALUE or COLUMN!=") for text in ("a", "=a", "!=a")],
+    ("__import__('os').system('x')=1", "no column .*__import__"),
+    ("Model=a", "no column 'Model' in t; did you mean 'model'"),
+    ("model=b", r"leaves no row of t; .* '', 'a', 'mean'"),
+  ],
+)
+def test_a_condition_that_cannot_be_met_is_refused(text, message):
+  with pytest.raises(ValueError, match=message):
+    parsing.select(FRAME, [text], "t")

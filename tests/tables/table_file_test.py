@@ -1,0 +1,300 @@
+"""Tables in CSV, JSON lines, JSON and Parquet files."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from etils import epath
+
+from emergence import tables
+from emergence.tables import table_file
+from tests.harness_files import find, kinds
+
+ROWS = [
+  {"scale": "125M", "seed": "0", "näme": "a, b", "score": "0.5"},
+  {"scale": "1.3B", "seed": "1", "näme": 'say "x"', "score": ""},
+]
+
+
+def as_separated(separator):
+  return pd.DataFrame(ROWS).to_csv(index=False, sep=separator)
+
+
+def read_rows(tmp_path, name, content):
+  path = epath.Path(tmp_path / name)
+  path.write_bytes(content if isinstance(content, bytes) else content.encode())
+  return table_file.read_rows(path)
+
+
+@pytest.mark.parametrize(
+  ("name", "content"),
+  [
+    ("t.csv", as_separated(",")),
+    ("t.csv", as_separated(",").replace("\n", "\r\n")),
+    ("t.csv", as_separated(";")),
+    ("t.csv", as_separated("\t").encode("utf-16")),
+    ("T.TSV", as_separated("\t").encode("utf-8-sig")),
+    ("t.csv", "\n" + as_separated(",")),
+    ("t.jsonl", "\n\n".join(map(json.dumps, ROWS)).encode("utf-8-sig")),
+    ("t.ndjson", "\n".join(map(json.dumps, ROWS))),
+    ("t.json", json.dumps(ROWS)),
+  ],
+)
+def test_every_kind_of_text_gives_the_same_rows(tmp_path, name, content):
+  assert read_rows(tmp_path, name, content).to_dict("records") == ROWS
+
+
+@pytest.mark.parametrize("index", [["seed"], ["seed", "scale"]])
+def test_parquet_keeps_numbers_and_pandas_indices(tmp_path, index):
+  path = epath.Path(tmp_path / "t.parquet")
+  seeds = pd.array([2**53 + 1, None], dtype="Int64")
+  frame = pd.DataFrame({"scale": [1, 2], "score": [0.5, None], "seed": seeds})
+  frame.set_index(index).to_parquet(path)
+  found = table_file.read_rows(path)
+  assert found["scale"].tolist() == [1, 2]
+  assert found["score"].tolist() == [0.5, None]
+  assert found["seed"].tolist() == [2**53 + 1, None]
+  assert found.index.tolist() == ["t.parquet row 1", "t.parquet row 2"]
+
+
+def test_rows_know_their_line(tmp_path):
+  content = '\nscale,note\n1,"two\nlines"\n\n2,x\n'
+  found = read_rows(tmp_path, "t.csv", content)
+  assert found.index.tolist() == ["t.csv line 4", "t.csv line 6"]
+  content = f'{{"a": {2**53 + 1}}}\n\n{{"b": NaN}}\n'
+  found = read_rows(tmp_path, "t.jsonl", content)
+  assert found.index.tolist() == ["t.jsonl line 1", "t.jsonl line 3"]
+  assert found["a"].tolist() == [2**53 + 1, None]
+
+
+def parquet_bytes():
+  sink = pa.BufferOutputStream()
+  pq.write_table(pa.table({"score": list(range(100))}), sink)
+  return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "message"),
+  [
+    ("t.csv", b"", "is not readable: No columns"),
+    ("t.csv", b" \n\n", "has no rows"),
+    ("t.csv", b"scale,score\n", "has no rows"),
+    ("t.csv", b"a,b\n1,2\n1\n", "line 3 has 1 fields where .* names 2"),
+    ("t.csv", b"a,b\n1,2,3\n", "Expected 2 fields in line 2, saw 3"),
+    ("t.csv", b'a,b\n1,"2\n3,4\n', "unexpected end of data"),
+    ("t.csv", b"a,b,a\n1,2,3\n", "two columns 'a'"),
+    ("t.csv", "näme\n1\n".encode("latin-1"), "0xe4 .* save the file as UTF-8"),
+    ("t.csv", "a,b\n1,2\n".encode("utf-16-le"), "it holds zero bytes"),
+    ("t.csv", parquet_bytes(), "save the file as UTF-8"),
+    ("t.jsonl", b'{"a": 1}\n{"a": ', "not readable: line 2: Expecting value"),
+    ("t.jsonl", b"[1]\n", "row 1 is no object"),
+    ("t.jsonl", b'{"a": 1, "a": 2}\n', "line 1: key 'a' stands twice"),
+    ("t.json", b"[" * 100_000, "not readable: maximum recursion"),
+    ("t.json", b'{"results": {}}', "no list of objects; .* give their folder"),
+    ("t.json", b"[]", "has no rows"),
+    ("t.parquet", parquet_bytes()[:-20], "t.parquet is not readable"),
+    ("t.pkl", b"\x80\x04", "cannot tell what .*pkl is; expected"),
+  ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    read_rows(tmp_path, name, content)
+  assert name in str(caught.value)
+  assert "\n" not in str(caught.value)
+
+
+GRID = list(itertools.product(["x", "y"], ["125M", "1.3B"], range(4)))
+ACCURACY = np.random.default_rng(0).integers(1, 20, len(GRID)) / 20
+
+
+def make_frame():
+  """What someone's sweep of two models might look like."""
+  models, sizes, seeds = zip(*GRID)
+  return pd.DataFrame(
+    {
+      "model": models,
+      "params": sizes,
+      "seed": seeds,
+      "accuracy": ACCURACY,
+      "loss": 3 - ACCURACY,
+      "host": "a1",
+    }
+  )
+
+
+def read(path, **options):
+  defaults = {
+    "scale_column": "params",
+    "score_columns": ["accuracy", "loss"],
+    "group_columns": ["model"],
+    "lower_is_better": ["loss"],
+  }
+  return tables.read(path, **defaults | options)
+
+
+def write(path, frame):
+  match path.suffix:
+    case ".csv":
+      frame.to_csv(path, index=False, encoding="utf-8-sig")
+    case ".parquet":
+      frame.to_parquet(path)
+    case _:
+      frame.to_json(path, orient="records", lines=True)
+  return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_every_kind_of_file_gives_the_same_table(tmp_path, name):
+  frame = make_frame()
+  frame.loc[3, "accuracy"] = np.nan
+  path = write(tmp_path / name, frame.sample(frac=1, random_state=0))
+  table = read(path)
+  assert table.group_columns == ("model",)
+  assert table.scale_name == "params"
+  assert list(table.metrics) == ["accuracy", "loss"]
+  assert table.metrics["accuracy"] == ("accuracy", 0, 1, "fraction", True)
+  assert table.metrics["loss"][1:3] == (-np.inf, np.inf)
+  assert not table.metrics["loss"].higher_is_better
+  long = frame.melt(
+    ["model", "params", "seed"], ["accuracy", "loss"], "metric", "score"
+  )
+  long["scale"] = long["params"].map({"125M": 125e6, "1.3B": 1.3e9})
+  key = ["model", "scale", "seed", "metric"]
+  expected = long.sort_values(key, ignore_index=True)[[*key, "params", "score"]]
+  found = table.frame[[*key, "scale_label", "score"]]
+  pd.testing.assert_frame_equal(
+    found.set_axis(expected.columns, axis=1), expected, check_dtype=False
+  )
+  diverged = table.frame[table.frame["diverged"]]
+  assert diverged[key].values.tolist() == [["x", 125e6, 3, "accuracy"]]
+  assert kinds(table) == {"unused_columns", "score_unit", "non_finite"}
+  assert "'host'" in find(table, "unused_columns").sentence
+  assert find(table, "non_finite").rows[0]["source"].startswith(name)
+
+
+@pytest.mark.parametrize("form", ["{:g}", "{:g} %"])
+def test_percent_become_fractions(tmp_path, form):
+  percent = (100 * make_frame()["accuracy"]).map(form.format)
+  path = write(tmp_path / "t.csv", make_frame().assign(accuracy=percent))
+  scores = read(path, score_columns=["accuracy"], lower_is_better=[]).frame
+  np.testing.assert_allclose(scores["score"], ACCURACY)
+
+
+def test_a_floor_in_percent_needs_to_be_told(tmp_path):
+  path = write(tmp_path / "t.csv", make_frame())
+  table = read(path, score_unit=["accuracy=percent"])
+  scores = table.frame.query("metric == 'accuracy'")["score"]
+  assert scores.max() == pytest.approx(ACCURACY.max() / 100)
+
+
+def test_a_table_in_long_form(tmp_path):
+  long = make_frame().melt(
+    ["model", "params", "seed"], ["accuracy", "loss"], "what", "value"
+  )
+  path = write(tmp_path / "t.csv", long)
+  table = read(path, score_columns=["value"], metric_column="what")
+  wide = read(write(tmp_path / "u.csv", make_frame()))
+  assert table.metrics == wide.metrics
+  columns = ["model", "scale", "seed", "metric", "score"]
+  pd.testing.assert_frame_equal(table.frame[columns], wide.frame[columns])
+
+
+def test_summary_rows_are_left_out_and_reported(tmp_path):
+  frame = make_frame().astype({"seed": str})
+  mean = frame.assign(seed="mean", accuracy=0.5)[:2]
+  path = write(tmp_path / "t.csv", pd.concat([frame, mean]))
+  table = read(path, where=["seed!=mean"])
+  assert table.frame["seed"].dtype == np.int64
+  excluded = find(table, "excluded").rows
+  assert [(row["seed"], row["source"]) for row in excluded] == [
+    ("mean", "t.csv line 18"),
+    ("mean", "t.csv line 19"),
+  ]
+
+
+def test_rows_that_repeat_and_rows_that_disagree(tmp_path):
+  frame = make_frame()
+  table = read(write(tmp_path / "t.csv", pd.concat([frame, frame[:3]])))
+  assert len(table.frame) == 2 * len(GRID)
+  assert "duplicate" in kinds(table)
+  other = frame[:1].assign(accuracy=0.99, host="b2")
+  path = write(tmp_path / "u.csv", pd.concat([frame, other]))
+  with pytest.raises(
+    ValueError, match=r"u\.csv line 2 and u\.csv line 18 .* differ in 'host'"
+  ):
+    read(path)
+  table = read(path, conflicting_scores="last")
+  assert table.frame["score"].max() >= 0.99
+
+
+def test_a_scale_written_in_two_ways_is_one(tmp_path):
+  frame = make_frame()
+  frame.loc[::2, "params"] = frame.loc[::2, "params"].replace("1.3B", "1300m")
+  table = read(write(tmp_path / "t.csv", frame))
+  assert set(table.frame["scale"]) == {125e6, 1.3e9}
+  labels = {"scale": 1.3e9, "labels": ["1.3B", "1300m"]}
+  assert find(table, "scale_label").rows == [labels]
+
+
+def test_foreign_text_stays_text(tmp_path):
+  evil = "<script>alert(1)</script>\n=cmd|' /C calc'!A0"
+  table = read(write(tmp_path / "t.csv", make_frame().replace("x", evil)))
+  assert set(table.frame["model"]) == {evil, "y"}
+  for issue in table.issues:
+    assert "\n" not in issue.sentence
+    json.dumps(issue.rows, allow_nan=False)
+
+
+def replace(column, value, row=5):
+  frame = make_frame().astype(object)
+  frame.loc[row, column] = value
+  return frame
+
+
+@pytest.mark.parametrize(
+  ("frame", "options", "message"),
+  [
+    (make_frame(), {"scale_column": "Param"}, "mean 'params'"),
+    (make_frame(), {"seed_column": "sed"}, "--seed_column: no .* mean 'seed'"),
+    (make_frame(), {"score_columns": ["zzz"]}, "there are 'model', 'params'"),
+    (make_frame(), {"group_columns": ["params"]}, "is the --scale_column"),
+    (make_frame(), {"metric_column": "host"}, "with a single --score_column"),
+    (
+      make_frame().rename(columns={"model": "source"}),
+      {"group_columns": ["source"]},
+      "'source' is a name of the analysis",
+    ),
+    (replace("params", "mean"), {}, "line 7, column 'params': 'mean' is no sc"),
+    (replace("seed", ""), {}, "line 7: '' is no seed"),
+    (replace("accuracy", "N/A"), {}, "line 7, column 'accuracy': 'N/A' is no"),
+    (replace("accuracy", "\x1b[2J"), {}, r"'\\x1b\[2J' is no score"),
+    (replace("accuracy", "50%"), {}, "line 2: 'accuracy' has no percent sign"),
+    (replace("accuracy", 1.5), {"score_unit": ["fraction"]}, "line 7: 'accur"),
+    (make_frame().assign(loss=np.nan), {}, "'loss' has no finite score in 16"),
+    (make_frame(), {"score_unit": ["los=raw"]}, "did you mean 'loss'"),
+    (make_frame(), {"group_columns": []}, "Tell such rows apart with --group"),
+  ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, frame, options, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    read(write(tmp_path / "t.csv", frame), **options)
+  assert str(caught.value).isprintable()
+
+
+def test_a_large_table_is_read_in_seconds(tmp_path):
+  """24 scales × 250 seeds × 4 metrics, the size of a paper."""
+  grid = pd.DataFrame(
+    itertools.product(range(1, 25), range(250)), columns=["scale", "seed"]
+  )
+  scores = np.random.default_rng(0).uniform(size=(len(grid), 4))
+  frame = grid.join(pd.DataFrame(scores, columns=list("abcd")))
+  frame.to_csv(tmp_path / "t.csv", index=False)
+  table = tables.read(tmp_path / "t.csv", score_columns=list("abcd"))
+  found = table.frame.pivot(
+    index=["scale", "seed"], columns="metric", values="score"
+  )
+  np.testing.assert_array_equal(found.to_numpy(), scores)
