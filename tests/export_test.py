@@ -149,12 +149,12 @@ def test_parameters_of_another_architecture_are_an_error(workdir, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.999])
-def test_a_damaged_file_of_parameters_is_named(workdir, tmp_path, keep):
+def test_a_corrupt_file_of_parameters_is_named(workdir, tmp_path, keep):
   for path in (workdir / "params").glob("*/*/*/*/step-00000006.npz"):
     content = path.read_bytes()
     size = int(keep * len(content)) if isinstance(keep, float) else keep
     path.write_bytes(content[:size])
-  with pytest.raises(ValueError, match=r"step-00000006\.npz is damaged"):
+  with pytest.raises(ValueError, match=r"step-00000006\.npz is corrupt"):
     export.export(workdir, CELL, 1, tmp_path / "out", 6)
 
 

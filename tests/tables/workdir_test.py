@@ -10,8 +10,7 @@ from emergence import config as config_lib
 from emergence import tables
 from emergence.config import Cell, to_dict
 from emergence.population.population import Snapshot
-from emergence.storage import records, records_file
-from emergence.tables import workdir as workdir_lib
+from emergence.storage import records
 from emergence.training.evaluate import Scores
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
@@ -109,7 +108,6 @@ def test_metrics_of_records_state_support_and_direction(finished):
   assert table.metrics["exact_match"][1:3] == (0, 1)
   assert not table.metrics["nll_mean"].higher_is_better
   assert table.metrics["min_token_log_prob"].higher_is_better
-  assert set(workdir_lib._RECORD_METRICS) == set(records_file.METRICS)
 
 
 def test_metrics_and_test_length_can_be_chosen(finished):
@@ -269,10 +267,10 @@ def test_records_of_another_experiment_are_refused(tiny, finished):
     tables.read(finished)
 
 
-def test_a_damaged_file_is_named(finished):
+def test_a_corrupt_file_is_named(finished):
   path = next(finished.glob("records/*/*/*/*.parquet"))
   path.write_bytes(path.read_bytes()[:100])
-  with pytest.raises(ValueError, match=f"{path.name} is not a readable"):
+  with pytest.raises(ValueError, match=f"{path.name} is corrupt"):
     tables.read(finished)
 
 
