@@ -30,11 +30,8 @@ from emergence.storage.files import is_remote, seeds_in_name, seeds_name
 # all others.
 WAIT_SECONDS = 120.0
 
-# What a file system answers that has no locks, or that is read-only.
-_NO_LOCKS = (
-  *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK),
-  *(errno.EACCES, errno.EROFS),
-)
+# What a file system answers that has no locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _POLL_SECONDS = 0.2
 
 
@@ -107,7 +104,7 @@ def held(
 
 
 def are_available(workdir: epath.PathLike) -> bool:
-  """Whether the file system of a work directory has locks that we may take.
+  """Whether the file system of a work directory has locks.
 
   Raises:
     OSError: the file system refuses otherwise.
@@ -132,10 +129,16 @@ def holders(workdir: epath.PathLike, cell: Cell) -> list[Holder]:
     OSError: the file system refuses.
   """
   folder = _folder(workdir, cell)
-  if is_remote(workdir) or not folder.is_dir() or not are_available(workdir):
+  try:
+    if not folder.is_dir() or not are_available(workdir):
+      return []
+    with _lock(folder / "cell.lock"):
+      return list(_holders(folder))
+  except OSError as error:
+    # What we may not write, nobody here trains.
+    if error.errno not in (errno.EACCES, errno.EROFS):
+      raise
     return []
-  with _lock(folder / "cell.lock"):
-    return list(_holders(folder))
 
 
 def _try_to_take(

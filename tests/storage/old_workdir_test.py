@@ -55,9 +55,10 @@ def make_older(workdir, key, metric):
   del content["config"][section][field]
   (workdir / "config.json").write_text(json.dumps(content))
   for path in records.files(workdir):
-    table, provenance = records.read_file(path)
+    file = records.read_file(path)
+    table, provenance = file
     del provenance["config"][section][field]
-    older = table.drop_columns([metric])
+    older = table.drop_columns([metric, *file.lacking])
     path.write_bytes(records.encode(older, provenance))
 
 
@@ -81,8 +82,9 @@ def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
 def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
   whole = tables.read(workdir).frame
   path = records.files(workdir)[0]
-  table, provenance = records.read_file(path)
-  older = table.drop_columns(["nll_mean"])
+  file = records.read_file(path)
+  table, provenance = file
+  older = table.drop_columns(["nll_mean", *file.lacking])
   path.write_bytes(records.encode(older, provenance))
   assert_finished(workdir)
   found = tables.read(workdir)

@@ -23,7 +23,9 @@ def write(config, workdir, cell, seeds, offset=0.0, num_params=None):
   for step in config.eval_steps:
     base = np.add.outer(np.array(seeds) / 100, np.arange(2) / 10)
     base = base + cell.depth / 1000 + step + offset
-    scores = Scores(*(np.float32(base + 10 * i) for i in range(5)))
+    scores = Scores(
+      *(np.float32(base + 10 * i) for i in range(len(Scores._fields)))
+    )
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 for seed in seeds])
     snapshots.append(Snapshot(step, scores, loss, diverged, dict))
