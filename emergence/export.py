@@ -1,8 +1,8 @@
 """A trained seed in the layout of Hugging Face's GPT-NeoX.
 
 Interpretability tools open such a folder with `AutoModelForCausalLM` and
-`AutoTokenizer`: `model.safetensors`, `config.json`, a tokenizer whose words are
-the task's symbols, and a README that says which seed it is.
+`AutoTokenizer`: `model.safetensors`, `config.json`, which also says which seed
+it is, and a tokenizer whose words are the task's symbols.
 """
 
 import json
@@ -23,7 +23,6 @@ from emergence.tasks import Task
 from emergence.training import model
 from emergence.training.model import Architecture, Params
 
-_LAYER = "gpt_neox.layers"
 # Our module and the name of the same one in GPT-NeoX.
 _MODULES = {
   "attention_norm": "input_layernorm",
@@ -33,7 +32,6 @@ _MODULES = {
   "mlp_in": "mlp.dense_h_to_4h",
   "mlp_out": "mlp.dense_4h_to_h",
 }
-_UNKNOWN = "<unknown>"
 
 
 class Exported(NamedTuple):
@@ -42,7 +40,7 @@ class Exported(NamedTuple):
   Attributes:
     folder: where it lies.
     num_params: its parameters.
-    exact_match: by test length, as recorded after the same update; empty where
+    exact_match: by test length, as recorded after the same step; empty where
       the seed was not evaluated then.
   """
 
@@ -66,17 +64,16 @@ def export(
     seed: the seed index.
     folder: where to write; made if it is not there. An export of the same seed
       is written over, any other content is not.
-    step: updates done, `train.steps` for a finished seed.
+    step: steps done, `train.steps` for a finished seed.
 
   Raises:
-    ValueError: the parameters were not kept, or are not those of this cell, or
-      the folder holds something else.
+    ValueError: the parameters were not kept, or the folder holds something
+      else.
   """
   experiment = records.read_config(workdir)
   config = cell_config(experiment, cell)
   arch = compilation.make_architecture(config, cell)
   params = load_params(workdir, cell, seed, step)
-  _require_shapes(params, arch)
   task = tasks.make_task(config.task, config.eval.items)
   exact_match, diverged = _recorded(workdir, cell, seed, step)
   init_seed, data_seed = config.seeds.init_and_data_seed(seed)
@@ -92,7 +89,6 @@ def export(
     "diverged": diverged,
     "exact_match": {str(n): score for n, score in exact_match.items()},
   }
-  special = special_symbols(task, config.task.test_lengths[0])
   folder = epath.Path(folder)
   _require_free(folder, origin)
   folder.mkdir(parents=True, exist_ok=True)
@@ -100,14 +96,18 @@ def export(
     to_gpt_neox(params), metadata={"format": "pt"}
   )
   write_atomically(folder / "model.safetensors", weights)
+  special = special_symbols(task, config.task.test_lengths[0])
+  longest = _longest(config, task)
   files = {
-    "config.json": _model_config(config, arch, task, special)
-    | {"emergence": origin},
+    "config.json": {
+      **_model_config(arch, task, special, longest),
+      "emergence": origin,
+    },
     "tokenizer.json": _tokenizer(task, special),
     "tokenizer_config.json": {
       "tokenizer_class": "PreTrainedTokenizerFast",
       "clean_up_tokenization_spaces": False,
-      "model_max_length": _longest(config, task),
+      "model_max_length": longest,
       "padding_side": "left",
       **special,
     },
@@ -115,11 +115,6 @@ def export(
   for name, content in files.items():
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / name, text.encode())
-  items = task.evaluation(config.task.test_lengths[0])
-  example = task.render(jax.device_get(items.tokens_L)[0])
-  write_atomically(
-    folder / "README.md", _read_me(cell, origin, example).encode()
-  )
   return Exported(str(folder), model.num_params(arch), exact_match)
 
 
@@ -146,7 +141,7 @@ def to_gpt_neox(params: Params) -> dict[str, np.ndarray]:
       for name, value in layer[ours].items():
         kind = "bias" if name == "bias" else "weight"
         value = np.asarray(value)
-        names[f"{_LAYER}.{i}.{theirs}.{kind}"] = (
+        names[f"gpt_neox.layers.{i}.{theirs}.{kind}"] = (
           value.T if name == "kernel" else value
         )
   return {
@@ -183,32 +178,16 @@ def special_symbols(task: Task, length: int) -> dict[str, str]:
   return found
 
 
-def _require_shapes(params: Params, arch: Architecture) -> None:
-  """Raises ValueError where parameters are not those of the architecture."""
-  expected = jax.eval_shape(lambda: model.init(jax.random.key(0), arch))
-  shapes_of = lambda tree: {
-    jax.tree_util.keystr(path): leaf.shape
-    for path, leaf in jax.tree.leaves_with_path(tree)
-  }
-  if shapes_of(params) != shapes_of(expected):
-    raise ValueError(
-      f"the kept parameters are not those of width {arch.width}, depth"
-      f" {arch.depth}; delete them and train the seed again in a new directory"
-    )
-
-
 def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
   """Raises ValueError where a folder holds something but this very export."""
-  if not folder.exists():
-    return
-  if folder.is_dir() and not any(folder.iterdir()):
+  if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
     return
   try:
-    there = json.loads((folder / "config.json").read_text())["emergence"]
-    same = all(there[key] == origin[key] for key in origin)
+    content = json.loads((folder / "config.json").read_text())
+    is_same = content["emergence"] == origin
   except (OSError, KeyError, TypeError, ValueError):
-    same = False
-  if not same:
+    is_same = False
+  if not is_same:
     raise ValueError(
       f"{folder} holds something else; export into a folder of its own"
     )
@@ -238,12 +217,8 @@ def _longest(config: Config, task: Task) -> int:
 
 
 def _model_config(
-  config: Config, arch: Architecture, task: Task, special: dict[str, str]
+  arch: Architecture, task: Task, special: dict[str, str], longest: int
 ) -> dict[str, Any]:
-  ids = {
-    name.replace("token", "token_id"): task.symbols.index(symbol)
-    for name, symbol in special.items()
-  }
   return {
     "model_type": "gpt_neox",
     "architectures": ["GPTNeoXForCausalLM"],
@@ -261,13 +236,17 @@ def _model_config(
     "attention_dropout": 0.0,
     "hidden_dropout": 0.0,
     "tie_word_embeddings": False,
-    "max_position_embeddings": _longest(config, task),
+    "max_position_embeddings": longest,
     "initializer_range": arch.config.init_std,
     "torch_dtype": "float32",
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "pad_token_id": None,
-    **ids,
+    **{
+      f"{name}_token_id": (
+        task.symbols.index(special[f"{name}_token"])
+        if f"{name}_token" in special
+        else None
+      )
+      for name in ("bos", "eos", "pad")
+    },
   }
 
 
@@ -296,35 +275,6 @@ def _tokenizer(task: Task, special: dict[str, str]) -> dict[str, Any]:
     "model": {
       "type": "WordLevel",
       "vocab": {symbol: i for i, symbol in enumerate(task.symbols)},
-      "unk_token": _UNKNOWN,
+      "unk_token": "<unknown>",
     },
   }
-
-
-def _read_me(cell: Cell, origin: dict[str, Any], example: str) -> str:
-  scores = "\n".join(
-    f"| {length} | {score:.4f} |"
-    for length, score in origin["exact_match"].items()
-  )
-  return f"""# {cell}, seed {origin["seed"]}, after {origin["step"]} updates
-
-One of many models that differ in their random seed alone. Symbols are separated
-by spaces, such as
-
-    {example}
-
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    model = AutoModelForCausalLM.from_pretrained(FOLDER)
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-
-A word that is no symbol is an error of the tokenizer, as the model has no token
-for it. Parameters are float32; in training, matrix products were
-{origin["compute_dtype"]}.{" This seed diverged." if origin["diverged"] else ""}
-
-Initialization {origin["init_seed"]}, data stream {origin["data_seed"]},
-root seed {origin["root_seed"]}, config hash {origin["identity_hash"]}.
-
-| test length | exact match |
-|---|---|
-{scores}
-"""

@@ -28,7 +28,7 @@ _SEED = flags.DEFINE_integer(
 _STEP = flags.DEFINE_integer(
   "step",
   None,
-  "Updates done, with --keep_params=all; default: those of a finished seed.",
+  "Steps done, with --keep_params=all; default: those of a finished seed.",
   lower_bound=0,
 )
 _OUT = flags.DEFINE_string(
@@ -57,20 +57,14 @@ def main() -> None:
   step = _STEP.value
   if step is None:
     step = cell_config(records.read_config(workdir), cell).train.steps
-  folder = (
-    workdir
-    / "exports"
-    / str(cell)
-    / (f"seed-{_SEED.value:06d}-step-{step:08d}")
-  )
-  if _OUT.value is not None:
-    folder = epath.Path(_OUT.value)
+  name = f"seed-{_SEED.value:06d}-step-{step:08d}"
+  folder = _OUT.value or workdir / "exports" / str(cell) / name
   result = export.export(workdir, cell, _SEED.value, folder, step)
   scores = ", ".join(
     f"{score:.4f} at length {length}"
     for length, score in result.exact_match.items()
   )
-  print(f"exact match {scores or 'not recorded after this update'}")
+  print(f"exact match {scores or 'not recorded after this step'}")
   print(f"exported {result.folder}")
   command.write_json(_JSON.value, result._asdict())
 

@@ -8,7 +8,8 @@ from etils import epath
 
 from emergence import config as config_lib
 from emergence.config import Cell, Config
-from emergence.storage import block_checkpoint, damage, records
+from emergence.storage import block_checkpoint, records
+from emergence.storage.files import remove_unfinished
 from emergence.sweep import backlog
 from experiments import command
 
@@ -118,7 +119,7 @@ def unfinished_shards(
 def find_left(
   request: Request, num_devices: int, keep_params: str
 ) -> list[backlog.Work]:
-  """What is left to train, once what is damaged is out of the way.
+  """What is left to train, once corrupt files are quarantined.
 
   Args:
     request: what is asked for.
@@ -130,8 +131,8 @@ def find_left(
       the parameters that are to be kept.
   """
   config, workdir = request.config, request.workdir
-  damage.set_aside_damaged(workdir, config)
-  damage.remove_unfinished(workdir)
+  records.quarantine_corrupt(workdir, config)
+  remove_unfinished(workdir)
   records.require_same_experiment(config, workdir)
   block_checkpoint.remove_left_behind(config, workdir)
   missing = backlog.seeds_without_params(

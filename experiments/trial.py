@@ -303,12 +303,12 @@ def _how(path: pathlib.Path, expected: bytes) -> str:
   """The provenance in which a file differs, if the records are the same."""
   from etils import epath
 
-  from emergence.storage import records_file
+  from emergence.storage import records
 
   place = epath.Path(path)
   try:
-    found = records_file.read(place)
-    wanted = records_file.decode(place, expected)
+    found = records.read_file(place)
+    wanted = records.decode(place, expected)
   except ValueError:
     return ""
   if not _same_rows(found.table, wanted.table):
@@ -320,9 +320,9 @@ def _how(path: pathlib.Path, expected: bytes) -> str:
 
 def _same_rows(table: "pa.Table", other: "pa.Table") -> bool:
   """Whether tables are the same to the last bit; NaN is itself, −0 is not 0."""
-  from emergence.storage import records_file
+  from emergence.storage import records
 
-  encoded = [records_file.encode(x, {}) for x in (table, other)]
+  encoded = [records.encode(x, {}) for x in (table, other)]
   return encoded[0] == encoded[1]
 
 

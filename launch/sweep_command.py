@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
-from emergence.storage import damage, records
+from emergence.storage import records
 from emergence.storage.files import is_remote
 from experiments import sweep
 from experiments.sweep_request import Request
@@ -50,7 +50,7 @@ def read_request() -> Request:
   if values["dry_run"].value:
     records.require_same_experiment(request.config, request.workdir)
   else:
-    damage.set_aside_damaged(request.workdir, request.config)
+    records.quarantine_corrupt(request.workdir, request.config)
   return request
 
 

@@ -31,7 +31,6 @@ from emergence.tables.score_table import Metric, ScoreTable
 
 pytest.register_assert_rewrite(
   "tests.analyses",
-  "tests.checkpoints",
   "tests.gcloud_reference",
   "tests.harness_files",
   "tests.mains",
@@ -95,16 +94,6 @@ def write_config(tmp_path_factory):
     return path
 
   return write
-
-
-@pytest.fixture
-def saved_block(tmp_path):
-  """The folder of a block with checkpoints of the steps 1, 2 and 3."""
-  from tests import checkpoints
-
-  folder = epath.Path(tmp_path) / "count" / "width-8" / "seeds-000004-000007"
-  checkpoints.save(folder, 1, 2, 3, keep=3)
-  return folder
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import logging
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +15,10 @@ from emergence.population.compilation import Program
 from emergence.population.population import BlockState, Snapshot
 from emergence.storage import checkpoint, locks, params, records
 from emergence.storage.checkpoint import Checkpointer
+from emergence.storage.files import seeds_in_name, seeds_name
 from emergence.training.evaluate import Scores
 
 _LOG = logging.getLogger("emergence")
-
-_FOLDER = re.compile(r"seeds-([0-9]{6,10})-([0-9]{6,10})")
 
 
 def save(
@@ -40,11 +38,11 @@ def save(
     cell: the cell.
     seeds: of the block, S of them.
     state: what it needs to go on.
-    snapshots: what was found of it so far.
+    snapshots: its evaluations so far.
     checkpointer: saves it.
 
   Raises:
-    OSError: a save before this one failed, and this one has not begun.
+    OSError: the save before this one failed, and this one has not begun.
   """
   checkpointer.save(
     _folder(workdir, cell, seeds),
@@ -62,7 +60,7 @@ def restore(
   program: Program,
   keep_params: str,
 ) -> tuple[BlockState | None, list[Snapshot]]:
-  """Where a block was left, and what had been found by then.
+  """Where a block was left, and its evaluations by then.
 
   Args:
     config: the experiment.
@@ -70,8 +68,8 @@ def restore(
     cell: the cell.
     seeds: of the block, S of them.
     program: the compiled cell that is to go on.
-    keep_params: as in `blocks.Saving`; where not all of these are there that
-      the block would have kept by then, it begins again.
+    keep_params: as in `blocks.Saving`; where parameters that the block would
+      have kept by then are missing, it begins again.
 
   Returns:
     None and no snapshots where it begins.
@@ -79,28 +77,39 @@ def restore(
   Raises:
     OSError: the machine refuses to read, to rename or to remove.
   """
-  found = checkpoint.restore(
-    _folder(workdir, cell, seeds),
-    _target(config, program, len(seeds)),
-    _meta(config, cell, seeds),
-  )
+  folder = _folder(workdir, cell, seeds)
+  block = f"{cell}: seeds {seeds[0]} to {seeds[-1]}"
+  target = _target(config, program, len(seeds))
+  found = checkpoint.restore(folder, target, _meta(config, cell, seeds))
   if found is None:
-    _LOG.info("%s: seeds %d to %d begin", cell, seeds[0], seeds[-1])
-    _warn_of_others(workdir, cell, seeds)
+    _LOG.info("%s begin", block)
     return None, []
   step, tree, meta = found
-  if not _has_params(config, workdir, cell, seeds, step, keep_params):
+  wanted = {
+    point
+    for point in params.steps_to_keep(config, keep_params)
+    if point <= step
+  }
+  kept = params.kept_files(workdir, cell) if wanted else {}
+  if not all(wanted <= set(kept.get(seed, ())) for seed in seeds):
     _LOG.warning(
-      "%s: seeds %d to %d start again, because their parameters were not kept"
-      " until step %d",
-      *(cell, seeds[0], seeds[-1], step),
+      "%s start again, because their parameters were not kept until step %d",
+      *(block, step),
     )
-    checkpoint.remove(_folder(workdir, cell, seeds))
+    checkpoint.remove(folder)
     return None, []
-  _LOG.info(
-    "%s: seeds %d to %d go on from step %d", cell, seeds[0], seeds[-1], step
-  )
-  _warn_of_versions(cell, seeds, meta.get("versions", {}))
+  _LOG.info("%s go on from step %d", block, step)
+  saved_by = meta.get("versions", {})
+  other = [
+    f"{name} {saved_by[name]} and now {value}"
+    for name, value in records.versions().items()
+    if saved_by.get(name, value) != value
+  ]
+  if other:
+    _LOG.warning(
+      "%s: their checkpoint was saved by %s; their records name the latter",
+      *(block, ", ".join(other)),
+    )
   return _from_tree(config, step, tree)
 
 
@@ -118,8 +127,7 @@ def remove_left_behind(config: Config, workdir: epath.Path) -> None:
   for cell in cells(config):
     done = records.recorded_seeds(workdir, cell)
     for folder in (workdir / "checkpoints" / str(cell)).glob("seeds-*"):
-      match = _FOLDER.match(folder.name)
-      seeds = range(int(match[1]), int(match[2]) + 1) if match else ()
+      seeds = seeds_in_name(folder.name, "(-[0-9a-f]{8})?")
       if seeds and done.issuperset(seeds):
         with (
           contextlib.suppress(locks.InUseError),
@@ -128,63 +136,11 @@ def remove_left_behind(config: Config, workdir: epath.Path) -> None:
           checkpoint.remove(folder)
 
 
-def _warn_of_versions(cell: Cell, seeds: Sequence[int], saved: dict) -> None:
-  """Says so where what goes on is not what began."""
-  other = [
-    f"{name} {saved[name]} and now {value}"
-    for name, value in records.versions().items()
-    if name in saved and saved[name] != value
-  ]
-  if other:
-    _LOG.warning(
-      "%s: seeds %d to %d: their checkpoint was saved by %s; their records name"
-      " the latter",
-      *(cell, seeds[0], seeds[-1], ", ".join(other)),
-    )
-
-
-def _warn_of_others(
-  workdir: epath.Path, cell: Cell, seeds: Sequence[int]
-) -> None:
-  """Says so where seeds that begin were in training in another choice."""
-  folder = _folder(workdir, cell, seeds)
-  for other in sorted(folder.parent.glob("seeds-*"), key=lambda p: p.name):
-    match = _FOLDER.match(other.name)
-    if (
-      match
-      and other.name != folder.name
-      and any(int(match[1]) <= seed <= int(match[2]) for seed in seeds)
-    ):
-      _LOG.warning(
-        "%s: seeds %d to %d start from step 0: the checkpoint %s is of other"
-        " seeds or another seeds.block",
-        *(cell, seeds[0], seeds[-1], other),
-      )
-
-
-def _has_params(
-  config: Config,
-  workdir: epath.Path,
-  cell: Cell,
-  seeds: Sequence[int],
-  step: int,
-  keep_params: str,
-) -> bool:
-  """Whether all is kept that a block would have kept by a step."""
-  wanted = {
-    point
-    for point in params.steps_to_keep(config, keep_params)
-    if point <= step
-  }
-  kept = params.kept_files(workdir, cell) if wanted else {}
-  return all(wanted <= set(kept.get(seed, ())) for seed in seeds)
-
-
 def _folder(
   workdir: epath.Path, cell: Cell, seeds: Sequence[int]
 ) -> epath.Path:
   """Where the checkpoints of exactly these seeds of a block are."""
-  name = f"seeds-{seeds[0]:06d}-{seeds[-1]:06d}"
+  name = seeds_name(seeds[0], seeds[-1])
   if len(seeds) <= seeds[-1] - seeds[0]:
     # Some in between are finished: which ones is part of the name.
     listed = ",".join(map(str, seeds)).encode()
@@ -240,10 +196,8 @@ def _target(config: Config, program: Program, num_seeds: int) -> dict[str, Any]:
   nothing = BlockState(
     0, state, np.zeros(num_seeds, np.float32), np.zeros(num_seeds, bool)
   )
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype),
-    _to_tree(config, nothing, []),
-  )
+  # `restore` looks at shapes and types alone.
+  return _to_tree(config, nothing, [])
 
 
 def _from_tree(

@@ -1,19 +1,21 @@
-"""Files on a disk or in a bucket, `gs://…`: written whole, listed, told apart.
+"""Files on a disk or in a bucket, `gs://…`: written whole, listed, named.
 
-All paths are `etils.epath`, which reaches buckets through gcsfs. What a bucket
-holds are objects, not files: one appears whole when its upload ends, none can
-be appended to or renamed, and a folder is the beginning of names. There are
-no locks in a bucket, see `locks`.
+All paths are `etils.epath`, which reaches buckets through gcsfs. A bucket holds
+objects, not files: one appears whole when its upload ends, none can be appended
+to or renamed, and a folder is the beginning of names. There are no locks in a
+bucket, see `locks`.
 """
 
 import contextlib
 import os
+import re
+import time
 import uuid
 
 from etils import epath
 
-# Whose exceptions are what the bucket or the way to it refuses, where they are
-# no OSError.
+# Libraries whose exceptions, where they are no OSError, mean that the bucket
+# or the network refused.
 _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
 
 
@@ -25,8 +27,8 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 def look_anew(folder: str | os.PathLike[str]) -> None:
   """Makes the next listing of a folder show what other machines did to it.
 
-  An NFS client remembers for up to a minute which files a folder has. Setting
-  the folder's time makes the client ask.
+  An NFS client caches for up to a minute which files a folder has. Setting the
+  folder's time makes the client ask.
   """
   if not is_remote(folder):
     with contextlib.suppress(OSError):
@@ -53,7 +55,7 @@ def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
 def see_others(path: str | os.PathLike[str]) -> None:
   """Has this process see what others write to a bucket while it runs.
 
-  gcsfs remembers what it once listed until it changes it itself. To be called
+  gcsfs caches listings until this process changes them itself. To be called
   before the first look at the bucket; other paths need nothing.
   """
   if is_remote(path):
@@ -66,8 +68,24 @@ def see_others(path: str | os.PathLike[str]) -> None:
 
 
 def is_refusal(error: BaseException) -> bool:
-  """Whether an error is what a bucket, or the way to it, refuses."""
+  """Whether an error says that a bucket, or the network, refused."""
   return type(error).__module__.partition(".")[0] in _LIBRARIES
+
+
+def seeds_name(first: int, last: int) -> str:
+  """The name that files and folders of the seeds first … last begin with."""
+  return f"seeds-{first:06d}-{last:06d}"
+
+
+def seeds_in_name(name: str, suffix: str = "") -> range:
+  """The seeds of a name that `seeds_name` begins; none of any other name.
+
+  Args:
+    name: of a file or folder.
+    suffix: a regular expression of what follows the seeds.
+  """
+  match = re.fullmatch(rf"seeds-(\d{{6,}})-(\d{{6,}}){suffix}", name)
+  return range(int(match[1]), int(match[2]) + 1) if match else range(0)
 
 
 def write_atomically(path: epath.Path, content: bytes) -> None:
@@ -84,13 +102,49 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
   try:
     with temporary.open("wb") as file:
       file.write(content)
-      # The name must not be on disk before what it names.
+      # The content must be on disk before the name.
       file.flush()
       os.fsync(file.fileno())
     temporary.replace(path)
   except BaseException as error:
     temporary.unlink(missing_ok=True)
     if isinstance(error, OSError) and error.errno:
-      # A full disk has no name otherwise, and a temporary one says nothing.
+      # A full disk comes without a path, and a temporary one says nothing.
       raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     raise
+
+
+def remove_unfinished(
+  workdir: epath.Path, older_than_seconds: float = 3600.0
+) -> None:
+  """Deletes temporary files that killed processes left in a work directory.
+
+  Young ones stay: another process may be writing them right now.
+  """
+  found = [*workdir.glob(".*.writing")]
+  for name in ("runs", "records", "params"):
+    found += glob_below(workdir / name, ".*.writing")
+  for path in found:
+    with contextlib.suppress(FileNotFoundError):
+      if time.time() - path.stat().mtime >= older_than_seconds:
+        path.unlink()
+
+
+def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:
+  """Renames a corrupt file or folder, and replaces nothing.
+
+  Args:
+    path: the file or folder; another process may have renamed it already.
+    place: its new path; where that is taken, a number is appended.
+
+  Returns:
+    Its new path.
+  """
+  free, number = place, 1
+  while free.exists():
+    number += 1
+    free = place.parent / f"{place.name}-{number}"
+  free.parent.mkdir(parents=True, exist_ok=True)
+  with contextlib.suppress(FileNotFoundError):
+    path.rename(free)
+  return free

@@ -6,8 +6,8 @@ stay. What a process writes into one (host, process id) is for people only.
 
 `locks/count/width-32/depth-4/seeds-000000-000015.lock` in the work directory
 stands for the seeds 0 to 15. A process gets it only if no process holds a lock
-whose seeds overlap with these, whatever blocks the other one trains. It looks
-at the others and takes its own under the lock `cell.lock`, so in one step.
+whose seeds overlap with these. It looks at the others and takes its own under
+the lock `cell.lock`, so in one step.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ import errno
 import json
 import os
 import pathlib
-import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ import filelock
 from etils import epath
 
 from emergence.config import Cell
-from emergence.storage.files import is_remote
+from emergence.storage.files import is_remote, seeds_in_name, seeds_name
 
 # How long a sweep waits for the blocks of other processes, once it has trained
 # all others.
@@ -34,7 +33,6 @@ WAIT_SECONDS = 120.0
 # What a file system answers that has no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _POLL_SECONDS = 0.2
-_FILE = re.compile(r"seeds-(\d{6,})-(\d{6,})\.lock")
 
 
 class Holder(NamedTuple):
@@ -85,31 +83,24 @@ def held(
     InUseError: another process holds a lock of some of these seeds.
     OSError: the file system refuses.
   """
-  if is_remote(workdir):
+  if not are_available(workdir):
     yield
     return
   folder = _folder(workdir, cell)
-  path = folder / f"seeds-{seeds[0]:06d}-{seeds[-1]:06d}.lock"
   folder.mkdir(parents=True, exist_ok=True)
-  end = time.monotonic() + wait_seconds
-  lock = None
-  try:
-    while isinstance(lock := _try_to_take(path), Holder):
-      if time.monotonic() >= end or should_stop():
-        raise InUseError(
-          f"{cell}: seeds {seeds[0]} to {seeds[-1]} are in use by {lock}; wait"
-          " for it, or stop it, or give this process other seeds, with"
-          " --shard=I/N or --seeds"
-        )
-      time.sleep(_POLL_SECONDS)
-  except OSError as error:
-    if error.errno not in _NO_LOCKS:
-      raise
+  deadline = time.monotonic() + wait_seconds
+  while isinstance(lock := _try_to_take(folder, seeds), Holder):
+    if time.monotonic() >= deadline or should_stop():
+      raise InUseError(
+        f"{cell}: seeds {seeds[0]} to {seeds[-1]} are in use by {lock}; wait"
+        " for it, or stop it, or give this process other seeds, with"
+        " --shard=I/N or --seeds"
+      )
+    time.sleep(_POLL_SECONDS)
   try:
     yield
   finally:
-    if isinstance(lock, filelock.BaseFileLock):
-      lock.release()
+    lock.release()
 
 
 def are_available(workdir: epath.PathLike) -> bool:
@@ -121,8 +112,8 @@ def are_available(workdir: epath.PathLike) -> bool:
   if is_remote(workdir):
     return False
   folder = pathlib.Path(workdir) / "locks"
-  folder.mkdir(parents=True, exist_ok=True)
   try:
+    folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder / "probe.lock"):
       return True
   except OSError as error:
@@ -138,29 +129,26 @@ def holders(workdir: epath.PathLike, cell: Cell) -> list[Holder]:
     OSError: the file system refuses.
   """
   folder = _folder(workdir, cell)
-  if is_remote(workdir) or not folder.is_dir():
-    return []
   try:
+    if not folder.is_dir() or not are_available(workdir):
+      return []
     with _lock(folder / "cell.lock"):
-      return [
-        _read(path) for path in sorted(folder.iterdir()) if _is_held(path)
-      ]
+      return list(_holders(folder))
   except OSError as error:
     # What we may not write, nobody here trains.
-    if error.errno not in (*_NO_LOCKS, errno.EACCES, errno.EROFS):
+    if error.errno not in (errno.EACCES, errno.EROFS):
       raise
     return []
 
 
-def _try_to_take(path: pathlib.Path) -> filelock.BaseFileLock | Holder:
+def _try_to_take(
+  folder: pathlib.Path, seeds: Sequence[int]
+) -> filelock.BaseFileLock | Holder:
   """Takes a lock, or tells who holds one of the same seeds."""
-  first, last = _seeds_of(path)
-  with _lock(path.parent / "cell.lock"):
-    for other in path.parent.iterdir():
-      if _FILE.fullmatch(other.name):
-        begin, end = _seeds_of(other)
-        if begin <= last and first <= end and _is_held(other):
-          return _read(other)
+  path = folder / f"{seeds_name(seeds[0], seeds[-1])}.lock"
+  with _lock(folder / "cell.lock"):
+    for holder in _holders(folder, seeds[0], seeds[-1]):
+      return holder
     lock = _lock(path)
     lock.acquire()
   content = {"host": socket.gethostname(), "pid": os.getpid()}
@@ -169,35 +157,34 @@ def _try_to_take(path: pathlib.Path) -> filelock.BaseFileLock | Holder:
   return lock
 
 
-def _lock(path: pathlib.Path) -> filelock.BaseFileLock:
-  # Held for a moment only, except for the lock of seeds, which is free then.
-  return filelock.FileLock(path, timeout=60, fallback_to_soft=False)
+def _holders(
+  folder: pathlib.Path, first: int = 0, last: float = float("inf")
+) -> Iterator[Holder]:
+  """Who holds locks that overlap with the seeds first … last."""
+  for path in sorted(folder.iterdir()):
+    seeds = seeds_in_name(path.name, r"\.lock")
+    if not seeds or seeds[0] > last or seeds[-1] < first:
+      continue
+    try:
+      with _lock(path, timeout=0):
+        continue
+    except filelock.Timeout:
+      yield _read(path, seeds)
 
 
-def _is_held(path: pathlib.Path) -> bool:
-  """Whether a process holds a lock of seeds."""
-  if not _FILE.fullmatch(path.name):
-    return False
-  try:
-    with filelock.FileLock(path, timeout=0, fallback_to_soft=False):
-      return False
-  except filelock.Timeout:
-    return True
+def _lock(path: pathlib.Path, timeout: float = 60) -> filelock.BaseFileLock:
+  # `cell.lock` and `probe.lock` are held for a moment only.
+  return filelock.FileLock(path, timeout=timeout, fallback_to_soft=False)
 
 
 def _folder(workdir: epath.PathLike, cell: Cell) -> pathlib.Path:
   return pathlib.Path(workdir) / "locks" / str(cell)
 
 
-def _seeds_of(path: pathlib.Path) -> tuple[int, int]:
-  match = _FILE.fullmatch(path.name)
-  assert match
-  return int(match[1]), int(match[2])
-
-
-def _read(path: pathlib.Path) -> Holder:
+def _read(path: pathlib.Path, seeds: range) -> Holder:
   try:
     content = json.loads(path.read_text())
-    return Holder(*_seeds_of(path), str(content["host"]), int(content["pid"]))
+    host, pid = str(content["host"]), int(content["pid"])
   except (OSError, ValueError, KeyError, TypeError):
-    return Holder(*_seeds_of(path), "", 0)
+    host, pid = "", 0
+  return Holder(seeds[0], seeds[-1], host, pid)

@@ -15,22 +15,25 @@ import numpy as np
 from etils import epath
 
 from emergence.config import Cell, Config, cell_config
-from emergence.storage.files import write_atomically
+from emergence.storage.files import (
+  seeds_in_name,
+  seeds_name,
+  write_atomically,
+)
 from emergence.storage.records import consecutive_runs, read_config
 from emergence.training.model import Params
 
 KEEP_PARAMS = ("none", "final", "all")
 
-_FOLDER = re.compile(r"seeds-(\d{6,})-(\d{6,})")
 _FILE = re.compile(r"step-(\d{8,})\.npz")
 
 
 def steps_to_keep(config: Config, keep_params: str) -> set[int]:
-  """After how many updates the parameters of a seed are kept.
+  """After how many steps the parameters of a seed are kept.
 
   Args:
     config: the experiment.
-    keep_params: one of `KEEP_PARAMS`: never, after the last update, or at every
+    keep_params: one of `KEEP_PARAMS`: never, after the last step, or at every
       evaluation.
   """
   return {
@@ -47,22 +50,20 @@ def save_params(
   step: int,
   params: Params,
 ) -> None:
-  """Writes the parameters of S seeds after `step` updates.
+  """Writes the parameters of S seeds after `step` steps.
 
   Args:
     workdir: the work directory.
     cell: the cell.
     seeds: the S seed indices, increasing.
-    step: updates done.
+    step: steps done.
     params: parameters with a leading axis S.
   """
   arrays = _flatten(params)
   seeds = list(seeds)
   for run in consecutive_runs(seeds):
     first = seeds.index(run[0])
-    folder = (
-      workdir / "params" / str(cell) / f"seeds-{run[0]:06d}-{run[-1]:06d}"
-    )
+    folder = workdir / "params" / str(cell) / seeds_name(run[0], run[-1])
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     part = {name: x[first : first + len(run)] for name, x in arrays.items()}
@@ -79,7 +80,7 @@ def load_params(
     workdir: a work directory written with `--keep_params=final` or `all`.
     cell: the cell, such as Cell.parse("count/width-16/depth-4").
     seed: the seed index.
-    step: updates done; those of a finished seed where None.
+    step: steps done; those of a finished seed where None.
 
   Returns:
     Nested dict of numpy float32 arrays, without an axis over seeds.
@@ -102,14 +103,14 @@ def load_params(
       f" {workdir / 'params'}, only after {sorted(found)}"
     )
   path = found[step]
-  first, _ = _seed_range(path.parent)
+  row = seeds_in_name(path.parent.name).index(seed)
   content = path.read_bytes()
   try:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-      rows = {name: arrays[name][seed - first] for name in arrays.files}
+      rows = {name: arrays[name][row] for name in arrays.files}
   # What numpy and zipfile raise depends on which of the bytes are wrong.
   except Exception as error:
-    raise ValueError(f"{path} is damaged: {error}") from error
+    raise ValueError(f"{path} is corrupt: {error}") from error
   return _unflatten(rows)
 
 
@@ -120,17 +121,10 @@ def kept_files(
   files: dict[int, dict[int, epath.Path]] = {}
   folder = workdir / "params" / str(cell)
   for path in sorted(folder.glob("seeds-*/step-*.npz")):
-    first, last = _seed_range(path.parent)
     if match := _FILE.fullmatch(path.name):
-      for seed in range(first, last + 1):
+      for seed in seeds_in_name(path.parent.name):
         files.setdefault(seed, {})[int(match[1])] = path
   return files
-
-
-def _seed_range(folder: epath.Path) -> tuple[int, int]:
-  """The seeds that a folder's name tells; none where it is not one of ours."""
-  match = _FOLDER.fullmatch(folder.name)
-  return (int(match[1]), int(match[2])) if match else (0, -1)
 
 
 def _flatten(params: Params) -> dict[str, np.ndarray]:

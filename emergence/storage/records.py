@@ -5,38 +5,209 @@ a further folder for each further axis of the grid. A file is written once,
 under a hidden name and then renamed, and never changed: that it is there means
 that its seeds are finished. Folder names carry no `=`, the columns are in the
 files, so `pandas.read_parquet("DIR/records")` and its like read everything.
+
+A file has page checksums. Its metadata hold the provenance of the rows as JSON,
+and the SHA-256 of that JSON. The provenance names the columns and counts the
+rows, so that a flipped bit in Parquet's own account of them is detected.
 """
 
 import functools
+import hashlib
 import importlib.metadata
+import itertools
 import json
+import logging
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from etils import epath
 
 from emergence.config import (
   Cell,
   Config,
   axes_of,
+  axis_kinds,
+  cell_config,
   cell_hash,
   first_difference,
   from_dict,
   identity_hash,
   to_dict,
 )
-from emergence.storage import records_file
-from emergence.storage.files import glob_below, write_atomically
-from emergence.storage.records_file import read_provenance, seeds_of_file
+from emergence.storage.files import (
+  glob_below,
+  quarantine,
+  seeds_in_name,
+  seeds_name,
+  write_atomically,
+)
 
 if TYPE_CHECKING:
   import pandas as pd
 
   from emergence.population.population import Snapshot
+
+_LOG = logging.getLogger("emergence")
+
+# Raised when the meaning of a column changes; columns that are new need none.
+SCHEMA_VERSION = 1
+
+_METADATA_KEY = b"emergence"
+_DIGEST_KEY = b"emergence_sha256"
+
+
+class MetricColumn(NamedTuple):
+  """A column of scores, float32; null in files that are older than the metric.
+
+  Attributes:
+    name: of the column, and of the field of `training.evaluate.Scores`.
+    description: stored in each file.
+    low: the least score possible, or −inf.
+    high: the largest one, or inf.
+    unit: for tables and figures.
+    higher_is_better: whether a larger score is a better one.
+  """
+
+  name: str
+  description: str
+  low: float
+  high: float
+  unit: str
+  higher_is_better: bool
+
+
+METRICS = (
+  MetricColumn(
+    "exact_match",
+    "share of items answered right, 0..1",
+    0.0,
+    1.0,
+    "share of items",
+    True,
+  ),
+  MetricColumn(
+    "token_accuracy",
+    "share of answer tokens right, 0..1",
+    0.0,
+    1.0,
+    "share of answer tokens",
+    True,
+  ),
+  MetricColumn(
+    "nll_mean",
+    "nats per answer token, mean over items",
+    0.0,
+    np.inf,
+    "nats per answer token",
+    False,
+  ),
+  MetricColumn(
+    "nll_sum",
+    "nats per answer, mean over items",
+    0.0,
+    np.inf,
+    "nats per answer",
+    False,
+  ),
+  MetricColumn(
+    "min_token_log_prob",
+    "log-probability of an item's least likely token, mean over items",
+    -np.inf,
+    0.0,
+    "nats",
+    True,
+  ),
+  MetricColumn(
+    "train_loss",
+    "mean loss since the evaluation before, in nats; null at step 0",
+    0.0,
+    np.inf,
+    "nats per token",
+    False,
+  ),
+)
+_NULLABLE = {"train_loss", "test_length"}
+_ARROW_KINDS = {
+  int: pa.int64(),
+  float: pa.float64(),
+  bool: pa.bool_(),
+  str: pa.string(),
+}
+
+
+def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
+  """The columns of records of cells with some axes, named as in the config."""
+  int32, text = pa.int32(), pa.string()
+  columns = [
+    ("task", text, "name of the task"),
+    ("width", int32, "dimension of the residual stream"),
+    ("depth", int32, "number of layers"),
+    *(
+      (name, _ARROW_KINDS[axis_kinds()[name]], f"config key {name}")
+      for name in axes
+      if name not in ("width", "depth")
+    ),
+    ("num_params", pa.int64(), "trained parameters of one model"),
+    ("seed", int32, "index of the run within its cell"),
+    ("init_seed", int32, "seed of the initialization"),
+    ("data_seed", int32, "seed of the data stream"),
+    ("step", int32, "training steps done"),
+    ("test_set", text, "name of the test items"),
+    ("test_length", int32, "their length, null where they have none"),
+    *((m.name, pa.float32(), m.description) for m in METRICS),
+    (
+      "diverged",
+      pa.bool_(),
+      "a parameter, the loss or a likelihood was not finite, then or before",
+    ),
+  ]
+  return pa.schema(
+    pa.field(name, kind, metadata={"description": description})
+    for name, kind, description in columns
+  )
+
+
+class CorruptError(ValueError):
+  """A file is not what was once written under its name.
+
+  Attributes:
+    path: the file.
+    reason: what is wrong with it, in one line.
+  """
+
+  def __init__(self, path: epath.Path, reason: str):
+    super().__init__(
+      f"{path} is corrupt: {reason}; run the sweep's command again, which"
+      " quarantines and replaces it, or move it away"
+    )
+    self.path = path
+    self.reason = reason
+
+
+class RecordsFile(NamedTuple):
+  """What a file of records holds.
+
+  Attributes:
+    table: rows with the columns of `schema`. A metric that the file lacks,
+      because it was added later, is null.
+    provenance: what `encode` was given, with `schema_version`, `columns` and
+      `rows`; empty where another program wrote the file.
+  """
+
+  table: pa.Table
+  provenance: dict[str, Any]
+
+  @property
+  def lacking(self) -> list[str]:
+    """The metrics that the file does not have."""
+    rows = self.table.num_rows
+    names = [metric.name for metric in METRICS]
+    return [name for name in names if self.table[name].null_count == rows]
 
 
 def to_table(
@@ -73,7 +244,7 @@ def to_table(
           {
             **run,
             "step": snapshot.step,
-            "test_set": records_file.name_of_length(length),
+            "test_set": _test_set(length),
             "test_length": length,
             **{
               metric: float(score[i, p])
@@ -84,7 +255,7 @@ def to_table(
           }
         )
   axes = [name for name, _ in cell.axes]
-  return pa.Table.from_pylist(rows, records_file.schema(axes))
+  return pa.Table.from_pylist(rows, schema(axes))
 
 
 def write(
@@ -107,8 +278,8 @@ def write(
   for run in consecutive_runs(sorted(missing)):
     rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
     write_atomically(
-      folder / records_file.name(run[0], run[-1]),
-      records_file.encode(rows, provenance),
+      folder / f"{seeds_name(run[0], run[-1])}.parquet",
+      encode(rows, provenance),
     )
 
 
@@ -116,7 +287,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   """All records of a work directory, sorted by cell, seed, step, test set.
 
   Raises:
-    ValueError: there are none, a file is damaged, or two hold the same seed.
+    ValueError: there are none, a file is corrupt, or two hold the same seed.
     OSError: the machine cannot read a file.
   """
   import pandas as pd
@@ -124,18 +295,13 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   workdir = epath.Path(workdir)
   frames = []
   for path in require_files(workdir):
-    table, provenance = records_file.read(path)
-    cell = cell_of_file(workdir, path)
+    table, provenance = read_file(path)
     if "config" in provenance:
-      config = records_file.config_of(path, provenance)
-    elif (workdir / "config.json").exists():
-      config = read_config(workdir)
+      config = config_of(path, provenance)
     else:
-      config = None
-    if config:
-      records_file.require_complete(path, table, cell, config)
-    frame = records_file.to_frame(table)
-    frames.append(frame.assign(file=str(path)))
+      config = read_config(workdir)
+    require_complete(path, table, cell_of_file(workdir, path), config)
+    frames.append(to_frame(table).assign(file=str(path)))
   axes = {tuple(axes_of(frame.columns)) for frame in frames}
   if len(axes) > 1:
     raise ValueError(
@@ -163,11 +329,11 @@ def read_seed(
   """The rows of one seed; None where it has no records.
 
   Raises:
-    ValueError: its file is damaged.
+    ValueError: its file is corrupt.
   """
   folder = epath.Path(workdir) / "records" / str(cell)
   for path in _files_by_seed(folder).get(seed, []):
-    frame = records_file.to_frame(records_file.read(path).table)
+    frame = to_frame(read_file(path).table)
     return frame.loc[frame["seed"] == seed]
   return None
 
@@ -226,12 +392,8 @@ def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
 
 def files(workdir: epath.PathLike) -> list[epath.Path]:
   """The paths of all records files of a work directory, sorted."""
-  folder = epath.Path(workdir) / "records"
-  return [
-    path
-    for path in glob_below(folder, "seeds-*.parquet")
-    if records_file.is_named_like_one(path)
-  ]
+  found = glob_below(epath.Path(workdir) / "records", "seeds-*.parquet")
+  return [path for path in found if seeds_of_file(path)]
 
 
 def require_files(workdir: epath.PathLike) -> list[epath.Path]:
@@ -251,11 +413,152 @@ def cell_of_file(workdir: epath.PathLike, path: epath.Path) -> Cell:
     raise ValueError(f"{path} lies in no folder of records: {error}") from error
 
 
+def seeds_of_file(path: epath.Path) -> range:
+  """The seeds that a records file holds according to its name."""
+  return seeds_in_name(path.name, r"\.parquet")
+
+
+def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
+  """The bytes of a file; the same rows and provenance are the same bytes."""
+  provenance = provenance | {
+    "schema_version": SCHEMA_VERSION,
+    "columns": table.schema.names,
+    "rows": table.num_rows,
+  }
+  text = json.dumps(provenance, sort_keys=True).encode()
+  digest = hashlib.sha256(text).hexdigest().encode()
+  metadata = {_METADATA_KEY: text, _DIGEST_KEY: digest}
+  sink = pa.BufferOutputStream()
+  pq.write_table(
+    table.replace_schema_metadata(metadata),
+    sink,
+    write_page_checksum=True,
+    # They would be one more thing in the file that could be wrong.
+    write_statistics=False,
+  )
+  return sink.getvalue().to_pybytes()
+
+
+def read_file(path: epath.Path) -> RecordsFile:
+  """A whole file.
+
+  Raises:
+    CorruptError: it is not whole, or not a table of records.
+    ValueError: a newer version of this program wrote it.
+    OSError: the machine cannot read it.
+  """
+  return decode(path, path.read_bytes())
+
+
+def decode(path: epath.Path, content: bytes) -> RecordsFile:
+  """Inverse of `encode`; raises as `read_file` does.
+
+  Args:
+    path: where the content is from, for messages.
+    content: of a file, whole or not.
+  """
+  try:
+    file = pq.ParquetFile(
+      pa.BufferReader(content), page_checksum_verification=True
+    )
+    # With threads, a machine that refuses one would look like corruption.
+    table = file.read(use_threads=False)
+    table.validate(full=True)
+  except MemoryError:
+    raise
+  except Exception as error:  # Which one depends on which bytes are wrong.
+    raise CorruptError(path, _one_line(error)) from error
+  provenance = _provenance(path, table.schema.metadata)
+  there = {"columns": table.schema.names, "rows": table.num_rows}
+  for key, value in there.items():
+    if provenance.get(key, value) != value:
+      raise CorruptError(path, f"its {key} are not those that were written")
+  return RecordsFile(_require_records(path, table), provenance)
+
+
+def read_provenance(path: epath.Path) -> dict[str, Any]:
+  """The provenance in a file, whose rows are not read; empty if it has none.
+
+  Raises:
+    As `read_file`.
+  """
+  content = path.read_bytes()
+  try:
+    metadata = pq.read_schema(pa.BufferReader(content)).metadata
+  except MemoryError:
+    raise
+  except Exception as error:
+    raise CorruptError(path, _one_line(error)) from error
+  return _provenance(path, metadata)
+
+
+def read_provenances(workdir: epath.PathLike) -> list[dict]:
+  """The different provenances of the records of a work directory.
+
+  Raises:
+    ValueError: a file is corrupt.
+  """
+  found = {}
+  for path in files(workdir):
+    provenance = read_provenance(path)
+    found[json.dumps(provenance, sort_keys=True)] = provenance
+  return list(found.values())
+
+
+def to_frame(table: pa.Table) -> "pd.DataFrame":
+  """The rows for pandas, without threads, which a machine may refuse."""
+  return table.to_pandas(use_threads=False)
+
+
+def config_of(path: epath.Path, provenance: dict[str, Any]) -> Config:
+  """The config in the provenance of a file; ValueError where it is invalid."""
+  try:
+    return from_dict(provenance["config"])
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f"{path} carries no config that this version can read:"
+      f" {_one_line(error)}; move it away"
+    ) from error
+
+
+def require_complete(
+  path: epath.Path, table: pa.Table, cell: Cell, config: Config
+) -> None:
+  """Raises CorruptError where a file lacks rows or has others than it should.
+
+  Args:
+    path: the file; its name says which seeds it holds.
+    table: its rows.
+    cell: the cell of its folder.
+    config: the experiment, which says at which steps and lengths they are.
+  """
+  if {*axes_of(table.schema.names)} != {name for name, _ in cell.axes}:
+    raise CorruptError(path, "it has other axes than its folder")
+  for column, value in cell.columns.items():
+    if set(table[column].unique().to_pylist()) != {value}:
+      raise CorruptError(path, f"it holds rows of another {column}")
+  config = cell_config(config, cell)
+  key = ("seed", "step", "test_set")
+  found = zip(*(table[column].to_pylist() for column in key), strict=True)
+  expected = itertools.product(
+    seeds_of_file(path),
+    config.eval_steps,
+    map(_test_set, config.task.test_lengths),
+  )
+  if sorted(found) != sorted(expected):
+    raise CorruptError(
+      path,
+      "its rows are not one for each seed of its name, evaluation step and"
+      " test set",
+    )
+
+
 def read_config(workdir: epath.PathLike) -> Config:
   """The config that a work directory belongs to.
 
   Raises:
-    ValueError: there is none, or it is damaged.
+    CorruptError: it is corrupt.
+    ValueError: there is none.
     OSError: the machine cannot read it.
   """
   path = epath.Path(workdir) / "config.json"
@@ -266,13 +569,9 @@ def read_config(workdir: epath.PathLike) -> Config:
       raise ValueError("its config does not match its hash")
     return config
   except (FileNotFoundError, NotADirectoryError) as error:
-    todo = (
-      "run the sweep's command again, it writes it anew"
-      if files(workdir)
-      else "name the --workdir of a sweep"
-    )
     raise ValueError(
-      f"{path} is not a readable config: there is no such file; {todo}"
+      f"there is no {path}; name the --workdir of a sweep, or run the sweep's"
+      " command again, which writes it anew beside records"
     ) from error
   except (
     AttributeError,
@@ -281,10 +580,7 @@ def read_config(workdir: epath.PathLike) -> Config:
     TypeError,
     ValueError,
   ) as error:
-    raise ValueError(
-      f"{path} is not a readable config: {error or 'damaged'}; run the sweep's"
-      " command again, it sets it aside and writes it anew"
-    ) from error
+    raise CorruptError(path, _one_line(error)) from error
 
 
 def require_same_experiment(config: Config, workdir: epath.Path) -> None:
@@ -300,11 +596,58 @@ def require_same_experiment(config: Config, workdir: epath.Path) -> None:
     )
 
 
+def quarantine_corrupt(workdir: epath.Path, config: Config) -> list[epath.Path]:
+  """Moves corrupt records, and a corrupt config.json, out of the way.
+
+  They go to `damaged/` in the work directory, where no tool that reads records
+  finds them, each with a warning; their seeds are trained again. All files are
+  judged before the first one is moved, so that a directory of another
+  experiment stays as it is.
+
+  Args:
+    workdir: the work directory, which need not exist.
+    config: the experiment that is to go on there.
+
+  Returns:
+    Where the corrupt files are now.
+
+  Raises:
+    ValueError: a whole file belongs to another experiment; so does the
+      directory where its config.json is whole.
+    OSError: the machine cannot read or move a file.
+  """
+  corrupt = []
+  try:
+    require_same_experiment(config, workdir)
+  except CorruptError as error:
+    corrupt.append(error)
+  for path in files(workdir):
+    try:
+      table, provenance = read_file(path)
+      cell = cell_of_file(workdir, path)
+      require_cell(path, provenance, config, cell)
+      require_complete(path, table, cell, config)
+    except CorruptError as error:
+      corrupt.append(error)
+    except FileNotFoundError:
+      pass  # Another process has moved it.
+  moved = []
+  for error in corrupt:
+    # Not named like Parquet, for readers of everything below the directory.
+    name = f"{error.path.relative_to(workdir)}.damaged"
+    moved.append(quarantine(error.path, workdir / "damaged" / name))
+    _LOG.warning(
+      "%s is corrupt (%s); moved to %s, and made again by this sweep",
+      *(error.path, error.reason, moved[-1]),
+    )
+  return moved
+
+
 def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
   """The seeds of a cell that have records.
 
   Raises:
-    ValueError: a file is damaged or belongs to another experiment.
+    ValueError: a file is corrupt or belongs to another experiment.
     OSError: the machine cannot read a file.
   """
   found = _files_by_seed(workdir / "records" / str(cell))
@@ -312,7 +655,7 @@ def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
   for path in {path for paths in found.values() for path in paths}:
     try:
       provenance = read_provenance(path)
-    except FileNotFoundError:  # Another process has set it aside.
+    except FileNotFoundError:  # Another process has moved it.
       gone.add(path)
     else:
       require_cell(path, provenance, config, cell)
@@ -369,19 +712,6 @@ def versions() -> dict[str, str]:
   }
 
 
-def read_provenances(workdir: epath.PathLike) -> list[dict]:
-  """The different provenances of the records of a work directory.
-
-  Raises:
-    ValueError: a file is damaged.
-  """
-  found = {}
-  for path in files(workdir):
-    provenance = read_provenance(path)
-    found[json.dumps(provenance, sort_keys=True)] = provenance
-  return list(found.values())
-
-
 def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   """Splits increasing indices where one is missing: 0 1 2 5 6 -> 0 1 2, 5 6."""
   runs: list[list[int]] = []
@@ -393,28 +723,88 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   return runs
 
 
+def _test_set(length: int) -> str:
+  """The name of the test set of all items of a length."""
+  return f"length-{length}"
+
+
 def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:
   """The records files of a cell's folder that hold each seed."""
   found: dict[int, list[epath.Path]] = {}
   for path in sorted(folder.glob("seeds-*.parquet")):
-    if records_file.is_named_like_one(path):
-      for seed in seeds_of_file(path):
-        found.setdefault(seed, []).append(path)
+    for seed in seeds_of_file(path):
+      found.setdefault(seed, []).append(path)
   return found
+
+
+def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
+  """The columns of `schema`, once their types are checked."""
+  names = table.schema.names
+  wanted = schema(axes_of(names))
+  if len(set(names)) < len(names):
+    raise CorruptError(path, "two of its columns have the same name")
+  if not table.num_rows:
+    raise CorruptError(path, "it has no rows")
+  newer = {metric.name for metric in METRICS}.difference(names)
+  if required := set(wanted.names) - newer - set(names):
+    raise CorruptError(
+      path, f"it lacks the columns {', '.join(sorted(required))}"
+    )
+  for field in wanted:
+    if field.name in newer:
+      table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+      continue
+    column = table[field.name]
+    # Some table tools write texts with large offsets.
+    same = column.type == field.type or (
+      pa.types.is_string(field.type) and pa.types.is_large_string(column.type)
+    )
+    if not same:
+      raise CorruptError(
+        path, f"its column {field.name} is {column.type}, not {field.type}"
+      )
+    if column.null_count and field.name not in _NULLABLE:
+      raise CorruptError(path, f"its column {field.name} has nulls")
+  return table.select(wanted.names).cast(wanted)
+
+
+def _provenance(
+  path: epath.Path, metadata: dict[bytes, bytes] | None
+) -> dict[str, Any]:
+  metadata = metadata or {}
+  text = metadata.get(_METADATA_KEY, b"{}")
+  digest = metadata.get(_DIGEST_KEY)
+  if digest not in (None, hashlib.sha256(text).hexdigest().encode()):
+    raise CorruptError(path, "its provenance does not match its SHA-256")
+  try:
+    provenance = json.loads(text)
+    version = provenance.get("schema_version", 0)
+    if version > SCHEMA_VERSION:
+      raise ValueError("a newer version of this program wrote it")
+  except (AttributeError, RecursionError, TypeError, ValueError) as error:
+    raise ValueError(
+      f"{path} does not say where its rows come from: {_one_line(error)}; move"
+      " it away"
+    ) from error
+  return provenance
+
+
+def _one_line(error: Exception) -> str:
+  return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _git_commit() -> str:
   """Commit of this source tree, `-dirty` where files differ from it."""
-  folder = str(epath.Path(__file__).parent)
-  git = ["git", "-C", folder]
+  git = functools.partial(
+    subprocess.check_output,
+    cwd=epath.Path(__file__).parent.parent,
+    text=True,
+    stderr=subprocess.DEVNULL,
+  )
   try:
-    commit = subprocess.check_output(
-      [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
-    ).strip()
-    changed = subprocess.check_output(
-      [*git, "status", "--porcelain", "--untracked-files=no", "--", "."],
-      text=True,
-      stderr=subprocess.DEVNULL,
+    commit = git(["git", "rev-parse", "HEAD"]).strip()
+    changed = git(
+      ["git", "status", "--porcelain", "--untracked-files=no", "--", "."]
     )
   except (OSError, subprocess.CalledProcessError):
     return "unknown"

@@ -8,7 +8,7 @@ from etils import epath
 
 from emergence import config as config_lib
 from emergence.config import Cell, Config, axes_of, cell_hash, identity_hash
-from emergence.storage import records, records_file
+from emergence.storage import records
 from emergence.tables import parsing
 from emergence.tables.audit import audit
 from emergence.tables.score_table import (
@@ -26,15 +26,14 @@ if TYPE_CHECKING:
   import pandas as pd
 
 _RECORD_METRICS = {
-  metric.name: metric
-  for metric in (
-    Metric("exact_match", 0.0, 1.0, "share of items", True),
-    Metric("token_accuracy", 0.0, 1.0, "share of answer tokens", True),
-    Metric("nll_mean", 0.0, np.inf, "nats per answer token", False),
-    Metric("min_token_log_prob", -np.inf, 0.0, "nats", True),
-    Metric("nll_sum", 0.0, np.inf, "nats per answer", False),
-    Metric("train_loss", 0.0, np.inf, "nats per token", False),
+  metric.name: Metric(
+    metric.name,
+    metric.low,
+    metric.high,
+    metric.unit,
+    metric.higher_is_better,
   )
+  for metric in records.METRICS
 }
 # nll_sum is nll_mean times the tokens of an answer, and the training loss is a
 # control, not a score; both are there for the asking.
@@ -170,12 +169,13 @@ def _read_records(
     config = records.read_config(workdir)
   frames, wrong = [], []
   for path in records.require_files(workdir):
-    file = records_file.read(path)
-    if config is None and "config" in file.provenance:
-      config = records_file.config_of(path, file.provenance)
-    frame = records_file.to_frame(file.table)
-    if config and file.provenance:
-      _require_same_cell(path, frame, file.provenance, config)
+    file = records.read_file(path)
+    provenance = file.provenance
+    if config is None and "config" in provenance:
+      config = records.config_of(path, provenance)
+    frame = records.to_frame(file.table)
+    if config and provenance:
+      _require_same_cell(path, frame, provenance, config)
     frame["source"] = visible(str(path.relative_to(workdir)))
     frame["lacking"] = [file.lacking] * len(frame)
     is_named = frame["seed"].isin(records.seeds_of_file(path))

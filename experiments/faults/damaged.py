@@ -66,10 +66,10 @@ def _records(trial: Trial, spoil: Callable[[pathlib.Path], None]) -> Found:
   report = trial.run(workdir, main="report")
   outcome = trial.run(workdir)
   flaws = flaws_of_finished(trial, workdir, outcome)
-  if path.name not in outcome.errors or "is damaged" not in outcome.errors:
+  if path.name not in outcome.errors or "is corrupt" not in outcome.errors:
     flaws.append("no warning names the file")
   if spoiled not in [p.read_bytes() for p in _files(workdir / "damaged")]:
-    flaws.append("the damaged file is gone")
+    flaws.append("the corrupt file is gone")
   flaws += _flaws_of_report(report, path.name)
   return Found(f"{told(trial, outcome)}; the file is in damaged/", flaws)
 
@@ -85,7 +85,7 @@ def _config(trial: Trial, spoil: Callable[[pathlib.Path], None]) -> Found:
   if path.read_bytes() != config:
     flaws.append("config.json is not what it was")
   said = outcome.errors + (workdir / "log").read_text()
-  if "config.json was missing" not in said and "config.json is d" not in said:
+  if "config.json was missing" not in said and "config.json is c" not in said:
     flaws.append("neither log nor stderr tell of it")
   flaws += _flaws_of_report(report, path.name)
   return Found(f"{told(trial, outcome)}; config.json is back", flaws)

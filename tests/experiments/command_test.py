@@ -16,7 +16,7 @@ from tests.mains import assert_one_line_error, run_sweep
   [
     ("report", [], ["--workdir"]),
     ("report", ["--workdir="], ["--workdir is empty"]),
-    ("report", ["--workdir=/no/such"], ["not a readable config"]),
+    ("report", ["--workdir=/no/such"], ["there is no /no/such/config.json"]),
     ("export", ["--workdir=/x", "--cell=count/width-8/depth-1"], ["--seed"]),
     (
       "export",
@@ -26,7 +26,7 @@ from tests.mains import assert_one_line_error, run_sweep
     (
       "export",
       ["--workdir=/no/such", "--cell=count/width-8/depth-1", "--seed=1"],
-      ["not a readable config"],
+      ["there is no /no/such/config.json"],
     ),
   ],
 )

@@ -86,7 +86,7 @@ def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
   assert json.loads(table.read_text())["folder"] == str(folder)
   assert "at length 6" in result.stdout
   assert {p.name for p in folder.iterdir()} == {
-    *("model.safetensors", "config.json", "README.md"),
+    *("model.safetensors", "config.json"),
     *("tokenizer.json", "tokenizer_config.json"),
   }
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from etils import epath
 
-from emergence.storage import records_file
+from emergence.storage import records
 from experiments import kills, trial
 from experiments.faults import midway
 from experiments.faults.case import (
@@ -57,12 +57,12 @@ def test_a_kill_has_a_moment_whatever_it_left(tmp_path, output, log, moment):
 def test_records_that_differ_in_provenance_alone_are_told_apart(bench):
   workdir = midway.copy(bench, bench.folder / "undisturbed", "provenance")
   path = epath.Path(min(workdir.glob("records/*/*/*/*.parquet")))
-  table, provenance = records_file.read(path)
+  table, provenance = records.read_file(path)
   provenance["git_commit"] = "0" * 40
-  path.write_bytes(records_file.encode(table, provenance))
+  path.write_bytes(records.encode(table, provenance))
   (flaw,) = bench.flaws(workdir)
   assert flaw.endswith("differs in nothing but its provenance: git_commit")
-  path.write_bytes(records_file.encode(table.slice(1), provenance))
+  path.write_bytes(records.encode(table.slice(1), provenance))
   assert bench.flaws(workdir)[0].endswith("differs")
 
 

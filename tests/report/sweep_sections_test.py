@@ -49,7 +49,11 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
       lost_S = np.array([i in diverged for i in range(len(scores))])
       nll_SP[lost_S] = np.nan
       loss_S = np.where(lost_S, np.nan, 1 + final_S)
-      values = Scores(match_SP, match_SP, nll_SP, nll_SP, -nll_SP)
+      values = Scores._make(nll_SP for _ in Scores._fields)._replace(
+        exact_match=match_SP,
+        token_accuracy=match_SP,
+        min_token_log_prob=-nll_SP,
+      )
       snapshots.append(Snapshot(step, values, loss_S, lost_S, dict))
     cell = Cell.parse(f"count/width-8/depth-{depth}")
     seeds = list(range(len(scores)))
@@ -218,7 +222,7 @@ def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
 
 def test_a_directory_without_records_is_an_error(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
-  with pytest.raises(ValueError, match="not a readable config"):
+  with pytest.raises(ValueError, match="name the --workdir"):
     sweep_sections.read(workdir)
   content = {"config": to_dict(tiny)}
   (workdir / "config.json").write_text(json.dumps(content))

@@ -37,7 +37,7 @@ def test_the_last_few_checkpoints_are_kept(config, programs, workdir):
   ]
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+def test_a_corrupt_checkpoint_falls_back_to_the_one_before(
   config, programs, trained, workdir, caplog
 ):
   interrupt(config, workdir, programs, asked=5, saving=Saving(steps=1))
@@ -87,29 +87,6 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
   assert records.read(workdir).equals(records.read(trained[0]))
 
 
-def test_a_first_checkpoint_that_is_unusable_is_no_other_choice(
-  config, programs, workdir, caplog
-):
-  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
-  (folder,) = (workdir / CHECKPOINTS).iterdir()
-  (path,) = folder.glob("*/arrays*")
-  path.write_bytes(b"")
-  train(config, workdir, programs, seeds=[0, 1])
-  assert "the block starts again" in caplog.text
-  assert "ask for its seeds alone" not in caplog.text
-
-
-def test_seeds_that_begin_again_with_others_are_warned_of(
-  config, programs, workdir, caplog
-):
-  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
-  (left,) = (workdir / CHECKPOINTS).iterdir()
-  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
-  assert "again" not in caplog.text
-  train(config, workdir, programs, seeds=[0, 1, 2])
-  assert f"start from step 0: the checkpoint {left} is of other" in caplog.text
-
-
 def test_a_checkpoint_of_other_versions_is_gone_on_with_and_warned_of(
   config, programs, workdir, caplog, monkeypatch
 ):
@@ -124,23 +101,16 @@ def test_a_checkpoint_of_other_versions_is_gone_on_with_and_warned_of(
   assert "git_commit" not in caplog.text
 
 
-def test_parameters_asked_for_after_an_interruption_start_the_block_again(
-  config, programs, workdir, caplog
+@pytest.mark.parametrize("before", ["none", "all"])
+def test_a_block_starts_again_where_parameters_were_not_kept(
+  config, programs, workdir, caplog, before
 ):
+  saving = Saving(params=before)
+  interrupt(config, workdir, programs, seeds=[0], saving=saving)
   every = Saving(params="all")
-  interrupt(config, workdir, programs, seeds=[0])
   train(config, workdir, programs, seeds=[0], saving=every)
-  assert "start again, because their parameters" in caplog.text
-  assert set(params.kept_files(workdir, CELL)[0]) == {0, 2, 4, 6}
-
-
-def test_parameters_kept_before_an_interruption_count(
-  config, programs, workdir, caplog
-):
-  every = Saving(params="all")
-  interrupt(config, workdir, programs, seeds=[0], saving=every)
-  train(config, workdir, programs, seeds=[0], saving=every)
-  assert "start again" not in caplog.text
+  starts_again = "start again, because their parameters" in caplog.text
+  assert starts_again == (before == "none")
   assert set(params.kept_files(workdir, CELL)[0]) == {0, 2, 4, 6}
 
 

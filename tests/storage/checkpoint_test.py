@@ -1,138 +1,315 @@
-"""Blocks in training are saved, restored, kept apart and removed."""
+"""Blocks in training are saved, restored, kept apart and removed.
 
+Corrupt checkpoints are quarantined and the step before is taken; a machine that
+refuses to save or to read is an error, and no corruption.
+"""
+
+import contextlib
+import errno
+import itertools
 import os
 import random
+import re
+import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from etils import epath
 
-from emergence.storage import checkpoint, checkpoint_handler
-from tests.checkpoints import (
-  META,
-  TARGET,
-  assert_same,
-  flip_a_bit,
-  make_tree,
-  names_in,
-  restored_step,
-  save,
-)
+from emergence.storage import checkpoint
+from emergence.storage.checkpoint import ARRAYS, METADATA
+
+META = {"cell_hash": "c0ffee", "seeds": [4, 5, 6, 7]}
 
 
-def test_what_is_restored_is_what_was_saved(saved_block):
-  step, tree, meta = checkpoint.restore(saved_block, TARGET, {})
-  assert step == 3
-  assert_same(tree, make_tree(3))
+class Moments(NamedTuple):
+  count: np.ndarray
+  mean: dict
+
+
+def make_tree(step):
+  """Two seeds: parameters, moments, keys, scores and flags."""
+  rng = np.random.default_rng(step)
+  kernel = rng.normal(size=(2, 3, 4)).astype(np.float32)
+  return {
+    "params": {"layers": {0: {"kernel": kernel}, 1: {"kernel": -kernel}}},
+    "moments": (Moments(np.full(2, step, np.int32), {"kernel": kernel}), ()),
+    "key": rng.integers(2**32, size=(2, 2), dtype=np.uint32),
+    "scores": np.where(np.arange(6) < 3, kernel.ravel()[:6], np.nan),
+    "diverged": np.array([True, False]),
+    "step": np.array(step, np.int32),
+  }
+
+
+def shapes_of(tree):
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+TARGET = shapes_of(make_tree(0))
+
+
+def save(folder, *steps, keep=2, tree=None, meta=META):
+  with checkpoint.Checkpointer(keep) as checkpointer:
+    for step in steps:
+      checkpointer.save(folder, step, tree or make_tree(step), meta)
+
+
+def names_in(folder):
+  return sorted(path.name for path in folder.iterdir())
+
+
+def restored_step(folder):
+  """Restores, compares, and returns the step; None where there is nothing."""
+  found = checkpoint.restore(folder, TARGET, META)
+  if found is None:
+    return None
+  step, tree, meta = found
+  expected = make_tree(step)
+  assert jax.tree.structure(tree) == jax.tree.structure(expected)
+  for leaf, other in zip(jax.tree.leaves(tree), jax.tree.leaves(expected)):
+    assert leaf.dtype == other.dtype
+    np.testing.assert_array_equal(leaf, other)
   assert meta == META
-  assert names_in(saved_block) == ["00000001", "00000002", "00000003"]
+  return step
+
+
+@pytest.fixture
+def block(tmp_path):
+  """The folder of a block with checkpoints of the steps 1, 2 and 3."""
+  folder = epath.Path(tmp_path) / "count" / "width-8" / "seeds-000004-000007"
+  save(folder, 1, 2, 3, keep=3)
+  return folder
+
+
+def test_what_is_restored_is_what_was_saved(block):
+  assert restored_step(block) == 3
+  assert names_in(block) == ["00000001", "00000002", "00000003"]
+  assert ocp.path.step.is_path_finalized(block / "00000003")
+  assert sorted(ocp.utils.checkpoint_steps(block)) == [1, 2, 3]
 
 
 def test_a_block_without_checkpoints_starts_at_the_beginning(tmp_path):
   assert restored_step(epath.Path(tmp_path) / "none") is None
 
 
-def test_the_last_few_steps_are_kept(saved_block):
-  save(saved_block, 4, 10**8)
-  assert names_in(saved_block) == ["00000004", "100000000"]
-  assert restored_step(saved_block) == 10**8
-  with pytest.raises(ValueError, match="at least 1 checkpoint, got 0"):
-    checkpoint.Checkpointer(keep=0)
+def test_the_last_few_steps_are_kept(block):
+  save(block, 4, 10**8)
+  assert names_in(block) == ["00000004", "100000000"]
+  assert restored_step(block) == 10**8
 
 
-def test_a_step_that_is_saved_again_is_replaced(saved_block):
+def test_a_step_that_is_saved_again_is_replaced(block):
   meta = META | {"seeds": [4]}
-  save(saved_block, 3, meta=meta)
-  assert checkpoint.restore(saved_block, TARGET, {})[2] == meta
+  save(block, 3, meta=meta)
+  assert checkpoint.restore(block, TARGET, {})[2] == meta
 
 
-def test_a_step_before_those_that_are_there_is_kept_as_well(saved_block):
-  save(saved_block, 0)
-  assert names_in(saved_block) == ["00000000", "00000002", "00000003"]
-
-
-def test_blocks_do_not_share_checkpoints(saved_block):
-  other = saved_block.parent / "seeds-000008-000011"
-  with checkpoint.Checkpointer() as checkpointer:
-    checkpointer.save(saved_block, 5, make_tree(5), META)
-    checkpointer.save(other, 6, make_tree(6), META)
-  assert restored_step(saved_block) == 5
-  assert restored_step(other) == 6
-
-
-def test_a_save_does_not_wait_for_the_disk(saved_block, monkeypatch):
+def test_a_save_does_not_wait_for_the_disk(block, monkeypatch):
   may_write = threading.Event()
-  write = checkpoint_handler.write
+  orbax = checkpoint._orbax
 
-  def write_later(*args):
+  def write_later():
     assert may_write.wait(60)
-    write(*args)
+    return orbax()
 
-  monkeypatch.setattr(checkpoint_handler, "write", write_later)
+  monkeypatch.setattr(checkpoint, "_orbax", write_later)
   with checkpoint.Checkpointer() as checkpointer:
-    checkpointer.save(saved_block, 4, make_tree(4), META)
-    checkpointer.save(saved_block / "other", 4, make_tree(4), META)
-    assert restored_step(saved_block) == 3
+    checkpointer.save(block, 4, make_tree(4), META)
+    checkpointer.save(block / "other", 5, make_tree(5), META)
+    assert restored_step(block) == 3
     may_write.set()
     checkpointer.wait()
-    assert restored_step(saved_block) == 4
+    assert restored_step(block) == 4
+    assert restored_step(block / "other") == 5
 
 
-def test_the_target_may_depend_on_the_meta(saved_block):
-  def two_rows(meta):
-    assert meta == META
-    return TARGET
-
-  assert checkpoint.restore(saved_block, two_rows, {})[0] == 3
-
-
-def test_only_numpy_arrays_and_json_are_taken(saved_block):
-  with checkpoint.Checkpointer() as checkpointer:
-    with pytest.raises(TypeError, match=r"\['x'\] is a ArrayImpl, no numpy"):
-      checkpointer.save(saved_block, 4, {"x": jax.numpy.ones(2)}, {})
-    with pytest.raises(TypeError, match="JSON"):
-      checkpointer.save(saved_block, 4, {}, {"x": np.ones(2)})
-  assert restored_step(saved_block) == 3
-
-
-def test_there_is_no_pickle(saved_block):
-  for path in (saved_block / "00000003").iterdir():
-    assert path.name in (
-      checkpoint_handler.FILE,
-      checkpoint_handler.RECORD,
-      "commit_success.txt",
-    )
+def test_there_is_no_pickle(block):
+  for path in (block / "00000003").iterdir():
     # Any pickle of today begins so.
     assert not path.read_bytes().startswith(b"\x80")
 
 
-def test_remove_leaves_nothing_and_may_be_late(saved_block):
-  shutil.copytree(
-    saved_block / "00000003", saved_block / "4.orbax-checkpoint-tmp"
-  )
-  flip_a_bit(saved_block / "00000003")
-  assert restored_step(saved_block) == 2
-  checkpoint.remove(saved_block)
-  assert not saved_block.exists()
-  checkpoint.remove(saved_block)
-
-
-def test_two_may_remove_the_same(saved_block, monkeypatch):
-  rmtree = type(saved_block).rmtree
+def test_remove_leaves_nothing_and_may_be_late(block, monkeypatch):
+  rmtree = type(block).rmtree
 
   def overtaken(self, *args, **kwargs):
     rmtree(self)
     raise FileNotFoundError(self)
 
-  monkeypatch.setattr(type(saved_block), "rmtree", overtaken)
-  checkpoint.remove(saved_block)
-  assert not saved_block.exists()
+  monkeypatch.setattr(type(block), "rmtree", overtaken)
+  checkpoint.remove(block)
+  assert not block.exists()
+  checkpoint.remove(block)
+
+
+def test_a_process_waits_for_none_but_itself(block, monkeypatch):
+  """The third of four processes, which has no other to meet at a barrier."""
+  monkeypatch.setattr(jax, "process_count", lambda: 4)
+  monkeypatch.setattr(jax, "process_index", lambda: 2)
+  save(block, 4)
+  assert restored_step(block) == 4
+
+
+def truncate(name, size):
+  return lambda path: os.truncate(path / name, size)
+
+
+def flip_a_bit(path):
+  content = bytearray((path / ARRAYS).read_bytes())
+  content[-5] ^= 4
+  (path / ARRAYS).write_bytes(content)
+
+
+def edit(old, new):
+  def spoil(path):
+    content = (path / METADATA).read_bytes()
+    assert old in content
+    (path / METADATA).write_bytes(content.replace(old, new))
+
+  return spoil
+
+
+def write(content):
+  return lambda path: (path / METADATA).write_text(content)
+
+
+def be_empty(path):
+  path.rmtree()
+  path.mkdir()
+
+
+def be_a_file(path):
+  path.rmtree()
+  path.write_text("")
+
+
+def be_another_step(path):
+  path.rmtree()
+  shutil.copytree(path.parent / "00000002", path)
+
+
+def hold(meta=META, **arrays):
+  tree = make_tree(3) | arrays
+  return lambda path: save(path.parent, 3, keep=9, tree=tree, meta=meta)
+
+
+CORRUPTIONS = {
+  "a truncated file": (truncate(ARRAYS, 99), "digest does not match"),
+  "a flipped bit": (flip_a_bit, "digest does not match"),
+  "a missing file": (lambda path: (path / ARRAYS).unlink(), "No such file"),
+  "a missing record": (lambda path: (path / METADATA).unlink(), "No such file"),
+  "half a record": (truncate(METADATA, 60), "Unterminated"),
+  "an edited record": (edit(b"[4, 5", b"[5, 5"), "its seeds is"),
+  "another digest": (edit(b'"sha256": "', b'"sha256": "0'), "does not match"),
+  "a record that is a list": (write("[]"), ""),
+  "no record": (write("{}"), "custom_metadata"),
+  "a record of lists": (write('{"custom_metadata": [1]}'), ""),
+  "a meta of lists": (
+    write('{"custom_metadata": {"step": 3, "meta": []}}'),
+    "",
+  ),
+  "deep nesting": (edit(b"[4", b"[" * 200_000 + b"4"), ""),
+  "a stray empty folder": (be_empty, "No such file"),
+  "a file for a folder": (be_a_file, "Not a directory"),
+  "another step": (be_another_step, "it is of step 2"),
+  "another cell": (
+    hold(META | {"cell_hash": "beef"}),
+    "its cell_hash is beef, not c0ffee",
+  ),
+  "no seeds": (hold({"cell_hash": "c0ffee"}), "seeds is None"),
+  "other shapes": (
+    hold(key=np.zeros((2, 3), np.uint32)),
+    r"\['key'\] is uint32\[2, 3\], not uint32\[2, 2\]",
+  ),
+  "other types": (
+    hold(step=np.array(3.0)),
+    r"\['step'\] is float64\[\], not int32\[\]",
+  ),
+  "an array more": (hold(z=np.ones(1)), r"\['z'\]"),
+  "an array less": (hold(key=()), r"\['key'\]"),
+}
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corruption_is_named_and_the_step_before_taken(block, caplog, name):
+  spoil, reason = CORRUPTIONS[name]
+  spoil(block / "00000003")
+  assert restored_step(block) == 2
+  (line,) = caplog.messages
+  assert line.startswith(f"checkpoint {block / '00000003'} is not usable: ")
+  assert re.search(reason, line)
+  assert line.endswith(
+    "renamed to damaged-00000003, the block continues from step 2"
+  )
+  assert names_in(block) == ["00000001", "00000002", "damaged-00000003"]
+  # The step is saved anew, and what was corrupt is still there.
+  caplog.clear()
+  save(block, 3)
+  assert restored_step(block) == 3
+  assert "damaged-00000003" in names_in(block)
+  assert not caplog.messages
+
+
+def test_corruption_of_every_step_starts_the_block_again(block, caplog):
+  for step in (1, 2, 3):
+    flip_a_bit(block / f"{step:08d}")
+  assert restored_step(block) is None
+  assert len(caplog.messages) == 3
+  assert all(line.endswith("starts again") for line in caplog.messages)
+  assert names_in(block) == [f"damaged-{step:08d}" for step in (1, 2, 3)]
+  save(block, 1)
+  flip_a_bit(block / "00000001")
+  assert restored_step(block) is None
+  assert "damaged-00000001-2" in names_in(block)
+
+
+def test_every_flipped_bit_is_found_or_does_no_harm(block, caplog):
+  rng = random.Random(0)
+  caplog.set_level("ERROR")
+  found = {2: 0, 3: 0}
+  for name in (ARRAYS, METADATA):
+    whole = (block / "00000003" / name).read_bytes()
+    for _ in range(100):
+      content = bytearray(whole)
+      content[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+      (block / "00000003" / name).write_bytes(content)
+      step = restored_step(block)  # Compares all arrays.
+      found[step] += 1
+      if step == 2:
+        (aside,) = block.glob("damaged-*")
+        aside.rename(block / "00000003")
+    (block / "00000003" / name).write_bytes(whole)
+  # Orbax's record has entries that mean nothing to us, such as times.
+  assert found[2] > 100
+  assert found[3] > 0
+
+
+@pytest.mark.parametrize("is_restored_before", [True, False])
+def test_a_save_that_was_cut_off_leaves_the_step_before(
+  block, caplog, is_restored_before
+):
+  half = block / "00000004.orbax-checkpoint-tmp"
+  shutil.copytree(block / "00000003", half)
+  os.truncate(half / ARRAYS, 50)
+  if is_restored_before:
+    assert restored_step(block) == 3
+    (line,) = caplog.messages
+    assert re.search("save was cut off; removed, the block continues", line)
+    assert names_in(block) == ["00000001", "00000002", "00000003"]
+    caplog.clear()
+  save(block, 4)
+  assert restored_step(block) == 4
+  assert names_in(block) == ["00000003", "00000004"]
+  assert not caplog.records  # Orbax would tell of the folder it finds.
 
 
 SAVE_FOREVER = """
@@ -182,3 +359,143 @@ def test_a_killed_save_loses_at_most_itself(tmp_path, kills):
   save(folder, step + 1)
   assert not list(folder.glob("damaged-*"))
   assert len(names_in(folder)) == 2
+
+
+@contextlib.contextmanager
+def limit(kind, value):
+  before = resource.getrlimit(kind)
+  resource.setrlimit(kind, (value, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(kind, before)
+
+
+def few_files(spare=3):
+  """As many files may be opened, and no more."""
+  # A new file gets the lowest number that is free; the limit is of numbers.
+  free = (number for number in itertools.count() if not is_open(number))
+  return limit(
+    resource.RLIMIT_NOFILE, next(itertools.islice(free, spare, None))
+  )
+
+
+def is_open(number):
+  try:
+    os.fstat(number)
+  except OSError:
+    return False
+  return True
+
+
+def small_files():
+  return limit(resource.RLIMIT_FSIZE, 300)
+
+
+@contextlib.contextmanager
+def without_rights():
+  """As a user who may read what all may read."""
+  user = os.geteuid()
+  if user:
+    pytest.skip("only root can become another user")
+  os.seteuid(65534)
+  try:
+    yield
+  finally:
+    os.seteuid(user)
+
+
+@pytest.fixture
+def public_folder(block):
+  """The same block where everybody may look."""
+  # Below nothing that is private, as a folder for temporary files may be.
+  with tempfile.TemporaryDirectory(dir="/tmp") as path:
+    shutil.copytree(block, os.path.join(path, "block"))
+    for folder, _, names in os.walk(path):
+      os.chmod(folder, 0o755)
+      for name in names:
+        os.chmod(os.path.join(folder, name), 0o644)
+    yield epath.Path(path) / "block"
+
+
+@pytest.mark.parametrize(
+  ("fault", "number"),
+  [
+    (few_files, errno.EMFILE),
+    (small_files, errno.EFBIG),
+    (without_rights, errno.EACCES),
+  ],
+)
+def test_a_machine_that_refuses_to_save_is_an_error_and_no_loss(
+  public_folder, fault, number, capfd
+):
+  folder = public_folder
+  with checkpoint.Checkpointer() as checkpointer:
+    with fault():
+      checkpointer.save(folder, 4, make_tree(4), META)
+      with pytest.raises(OSError, match="cannot be saved: ") as caught:
+        checkpointer.wait()
+    assert caught.value.errno == number
+    assert caught.value.filename == str(folder / "00000004")
+    checkpointer.wait()  # It was reported.
+    assert restored_step(folder) == 3
+    assert names_in(folder) == ["00000001", "00000002", "00000003"]
+    checkpointer.save(folder, 4, make_tree(4), META)
+  assert restored_step(folder) == 4
+  assert capfd.readouterr() == ("", "")
+
+
+def fail(error):
+  def failing(*args, **kwargs):
+    raise error
+
+  return failing
+
+
+@pytest.mark.parametrize(
+  ("error", "reason"),
+  [
+    (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+    (MemoryError(), "out of memory"),
+  ],
+)
+def test_a_failed_save_surfaces_at_the_next_one(
+  block, monkeypatch, error, reason
+):
+  with checkpoint.Checkpointer() as checkpointer:
+    with monkeypatch.context() as patch:
+      patch.setattr(checkpoint, "_orbax", fail(error))
+      checkpointer.save(block, 4, make_tree(4), META)
+      with pytest.raises(OSError, match=f"saved: {reason}"):
+        checkpointer.save(block, 5, make_tree(5), META)
+    assert restored_step(block) == 3
+    checkpointer.save(block, 5, make_tree(5), META)
+  assert restored_step(block) == 5
+
+
+@pytest.mark.parametrize("name", [".", "00000003", f"00000003/{ARRAYS}"])
+def test_what_may_not_be_read_is_not_taken_for_corruption(public_folder, name):
+  folder = public_folder
+  before = names_in(folder)
+  os.chmod(folder / name, 0o600)
+  with (
+    without_rights(),
+    pytest.raises(PermissionError) as caught,
+  ):
+    checkpoint.restore(folder, TARGET, META)
+  assert str(folder) in str(caught.value.filename)
+  os.chmod(folder / name, 0o700)
+  assert names_in(folder) == before
+
+
+def test_a_lack_of_files_is_not_taken_for_corruption(block, capfd):
+  outcomes = []
+  for spare in range(26):
+    with few_files(spare):
+      try:
+        outcomes.append(checkpoint.restore(block, TARGET, META)[0])
+      except OSError as error:
+        outcomes.append(error.strerror.split(": ")[-1])
+  assert set(outcomes) == {"Too many open files", 3}
+  assert restored_step(block) == 3
+  assert capfd.readouterr() == ("", "")

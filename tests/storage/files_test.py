@@ -1,5 +1,7 @@
+import errno
 import io
 import itertools
+import os
 import sys
 import types
 
@@ -17,7 +19,12 @@ from emergence.report import sweep_sections
 from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from emergence.storage import block_checkpoint, checkpoint, records
-from emergence.storage.files import is_remote, see_others, write_atomically
+from emergence.storage.files import (
+  is_remote,
+  remove_unfinished,
+  see_others,
+  write_atomically,
+)
 from emergence.storage.params import load_params
 from emergence.sweep import backlog, sweep
 from emergence.sweep.blocks import Interrupted, Saving
@@ -87,7 +94,9 @@ def test_what_is_wrong_with_a_checkpoint_in_a_bucket_costs_that_one(
   bucket.new_machine()
   assert train(config, programs, workdir, saving=saving) == 8
   told = "\n".join(record.getMessage() for record in caplog.records)
-  assert "its save was cut off; renamed to unfinished-00000003" in told
+  assert (
+    "its save was cut off; removed, the block continues from step 2" in told
+  )
   assert "renamed to damaged-00000003" in told
   assert told.count("continues from step 2") == 2
 
@@ -113,6 +122,45 @@ def test_an_upload_that_fails_leaves_what_was_there(workdir, bucket):
       write_atomically(path, b"new")
   assert path.read_bytes() == b"old"
   assert list(bucket.objects) == ["bucket/runs/tiny/config.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
+  folder = epath.Path(tmp_path)
+  path = folder / "file"
+  write_atomically(path, b"old")
+  write_atomically(path, b"new")
+  assert path.read_bytes() == b"new"
+
+  def fail(file):
+    raise OSError(errno.ENOSPC, "said without a path")
+
+  monkeypatch.setattr("os.fsync", fail)
+  with pytest.raises(OSError, match="No space left on device") as caught:
+    write_atomically(path, b"newer")
+  assert caught.value.filename == str(path)
+  with pytest.raises(FileNotFoundError) as caught:
+    write_atomically(folder / "none" / "file", b"")
+  assert caught.value.filename == str(folder / "none" / "file")
+  assert path.read_bytes() == b"new"
+  assert list(folder.iterdir()) == [path]
+
+
+def test_only_old_temporary_files_are_removed(tmp_path):
+  folder = epath.Path(tmp_path)
+  old = [
+    folder / "runs" / ".x.json.0123abcd.writing",
+    folder / ".config.json.0123abcd.writing",
+  ]
+  young = folder / "records" / str(CELL) / ".seeds-0-1.parquet.01ab.writing"
+  others = [folder / ".hidden", folder / "records" / "log"]
+  for place in (*old, young, *others):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("")
+  for place in (*old, *others):
+    os.utime(place, (0, 0))
+  remove_unfinished(folder)
+  assert not any(place.exists() for place in old)
+  assert all(place.exists() for place in (young, *others))
 
 
 def test_machines_with_shards_fill_one_bucket(

@@ -16,7 +16,7 @@ from etils import epath
 
 from emergence import tables
 from emergence.config import cells
-from emergence.storage import damage, records, records_file
+from emergence.storage import records
 from emergence.sweep import backlog
 from tests.mains import run_sweep
 
@@ -31,7 +31,7 @@ def workdir(tmp_path) -> epath.Path:
 
 def assert_finished(workdir):
   config = records.read_config(workdir)
-  assert damage.set_aside_damaged(workdir, config) == []
+  assert records.quarantine_corrupt(workdir, config) == []
   assert backlog.remaining(config, workdir, config.seeds.requested) == []
 
 
@@ -55,10 +55,11 @@ def make_older(workdir, key, metric):
   del content["config"][section][field]
   (workdir / "config.json").write_text(json.dumps(content))
   for path in records.files(workdir):
-    table, provenance = records_file.read(path)
+    file = records.read_file(path)
+    table, provenance = file
     del provenance["config"][section][field]
-    older = table.drop_columns([metric])
-    path.write_bytes(records_file.encode(older, provenance))
+    older = table.drop_columns([metric, *file.lacking])
+    path.write_bytes(records.encode(older, provenance))
 
 
 def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
@@ -81,9 +82,10 @@ def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
 def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
   whole = tables.read(workdir).frame
   path = records.files(workdir)[0]
-  table, provenance = records_file.read(path)
-  older = table.drop_columns(["nll_mean"])
-  path.write_bytes(records_file.encode(older, provenance))
+  file = records.read_file(path)
+  table, provenance = file
+  older = table.drop_columns(["nll_mean", *file.lacking])
+  path.write_bytes(records.encode(older, provenance))
   assert_finished(workdir)
   found = tables.read(workdir)
   lost = whole[

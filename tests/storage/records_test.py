@@ -1,10 +1,14 @@
-import errno
+import glob
 import json
+import os
+import subprocess
+import sys
 import types
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from etils import epath
@@ -18,48 +22,75 @@ from emergence.config import (
   to_dict,
 )
 from emergence.population.population import Snapshot
-from emergence.storage import records, records_file
-from emergence.storage.files import write_atomically
+from emergence.storage import records
+from emergence.storage.files import glob_below
+from emergence.storage.records import CorruptError
 from emergence.training.evaluate import Scores
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
 CELL = Cell.parse("count/width-8/depth-2")
 
 
-def make_table(config, seeds, offset=0.0):
+def make_table(config, seeds, cell=CELL):
   """Records of made-up scores: each number tells its seed, step and length."""
-  snapshots = []
+  seeds, snapshots = list(seeds), []
   for step in config.eval_steps:
-    base = np.add.outer(np.array(seeds) / 1000, np.arange(2) / 10) + offset
-    scores = Scores(*(np.float32(base + step + i) for i in range(5)))
+    base = np.add.outer(np.array(seeds) / 1000, np.arange(2) / 10) + step
+    scores = Scores(*(np.float32(base + i) for i in range(len(Scores._fields))))
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 and step > 2 for seed in seeds])
     snapshots.append(Snapshot(step, scores, loss, diverged, dict))
-  return records.to_table(config, CELL, 77, seeds, snapshots)
+  return records.to_table(config, cell, 77, seeds, snapshots)
 
 
-def write(config, workdir, seeds):
-  provenance = records.make_provenance(config, CELL, [DEVICE])
-  records.write(workdir, CELL, make_table(config, seeds), provenance)
+def write(config, workdir, seeds, cell=CELL):
+  provenance = records.make_provenance(config, cell, [DEVICE])
+  records.write(workdir, cell, make_table(config, seeds, cell), provenance)
+
+
+def write_config(config, workdir, identity=None):
+  content = {
+    "config": to_dict(config),
+    "identity_hash": identity or identity_hash(config),
+  }
+  (workdir / "config.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
-def workdir(tmp_path) -> epath.Path:
-  return epath.Path(tmp_path)
+def table(tiny) -> pa.Table:
+  return make_table(tiny, range(4))
+
+
+@pytest.fixture
+def provenance(tiny) -> dict:
+  return {"config": to_dict(tiny), "identity_hash": identity_hash(tiny)}
+
+
+@pytest.fixture
+def path(workdir) -> epath.Path:
+  return workdir / "seeds-000000-000003.parquet"
+
+
+@pytest.fixture
+def two_blocks(tiny, workdir) -> epath.Path:
+  write_config(tiny, workdir)
+  write(tiny, workdir, range(4))
+  write(tiny, workdir, range(4, 8))
+  return workdir
 
 
 def test_records_read_back_as_written(tiny, workdir):
   write(tiny, workdir, [0, 1, 2, 3])
   frame = records.read(workdir)
-  assert frame.columns.tolist() == records_file.schema().names
+  assert frame.columns.tolist() == records.schema().names
   assert len(frame) == 4 * 4 * 2
   row = frame.query("seed == 3 and step == 4 and test_length == 6")
   (row,) = row.to_dict("records")
   assert (row["task"], row["width"], row["depth"]) == ("count", 8, 2)
   assert row["test_set"] == "length-6"
   assert (row["num_params"], row["init_seed"], row["data_seed"]) == (77, 3, 3)
-  assert row["exact_match"] == np.float32(4.103)
-  assert row["min_token_log_prob"] == np.float32(8.103)
+  for i, metric in enumerate(Scores._fields):
+    assert row[metric] == np.float32(4.103 + i)
   assert row["train_loss"] == 7.0
   assert row["diverged"]
   assert frame.query("step == 0")["train_loss"].isna().all()
@@ -79,35 +110,30 @@ def test_one_line_of_pandas_reads_the_data_set(tiny, workdir):
 def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
   write(tiny, workdir, [0, 1, 3, 7, 8])
   folder = workdir / "records" / "count" / "width-8" / "depth-2"
-  assert sorted(path.name for path in folder.iterdir()) == [
-    "seeds-000000-000001.parquet",
-    "seeds-000003-000003.parquet",
-    "seeds-000007-000008.parquet",
-  ]
-  for path in folder.iterdir():
-    low, high = (int(part) for part in path.stem.split("-")[1:])
-    assert set(pq.read_table(path)["seed"].to_pylist()) == set(
-      range(low, high + 1)
-    )
+  assert {
+    p.name: {*pq.read_table(p)["seed"].to_pylist()} for p in folder.iterdir()
+  } == {
+    "seeds-000000-000001.parquet": {0, 1},
+    "seeds-000003-000003.parquet": {3},
+    "seeds-000007-000008.parquet": {7, 8},
+  }
   assert records.finished_seeds(workdir, tiny, CELL) == {0, 1, 3, 7, 8}
-  assert (
-    records.finished_seeds(workdir, tiny, Cell.parse("count/width-8/depth-1"))
-    == set()
-  )
+  other = Cell.parse("count/width-8/depth-1")
+  assert records.finished_seeds(workdir, tiny, other) == set()
 
 
-def test_the_same_rows_are_the_same_bytes(tiny, tmp_path):
+def test_the_same_rows_are_the_same_bytes(tiny, workdir):
   contents = []
   for name in ("a", "b"):
-    write(tiny, epath.Path(tmp_path / name), [0, 1])
-    (path,) = (tmp_path / name).rglob("*.parquet")
+    write(tiny, workdir / name, [0, 1])
+    (path,) = records.files(workdir / name)
     contents.append(path.read_bytes())
   assert contents[0] == contents[1]
 
 
 def test_provenance_travels_in_the_file(tiny, workdir):
   write(tiny, workdir, [0])
-  (path,) = (workdir / "records").glob("*/*/*/*.parquet")
+  (path,) = records.files(workdir)
   found = records.read_provenance(path)
   assert found["cell_hash"] == cell_hash(tiny, CELL)
   assert found["identity_hash"] == identity_hash(tiny)
@@ -118,7 +144,7 @@ def test_provenance_travels_in_the_file(tiny, workdir):
 
 
 def test_every_column_is_described():
-  for field in records_file.schema(["width", "depth", "train.weight_decay"]):
+  for field in records.schema(["width", "depth", "train.weight_decay"]):
     assert field.metadata[b"description"]
 
 
@@ -134,37 +160,19 @@ def test_a_seed_that_another_process_has_finished_is_not_written_again(
 ):
   write(tiny, workdir, [1])
   write(tiny, workdir, [0, 1, 2])
-  names = [p.name for p in (workdir / "records" / str(CELL)).iterdir()]
-  assert sorted(names) == [
-    "seeds-000000-000000.parquet",
-    "seeds-000001-000001.parquet",
-    "seeds-000002-000002.parquet",
+  assert [path.name for path in records.files(workdir)] == [
+    f"seeds-{seed:06d}-{seed:06d}.parquet" for seed in range(3)
   ]
   assert set(records.read(workdir)["seed"]) == {0, 1, 2}
 
 
-def test_a_seed_that_stands_in_two_files_is_not_counted_twice(tiny, tmp_path):
-  write(tiny, epath.Path(tmp_path / "a"), [0, 1])
-  write(tiny, epath.Path(tmp_path / "b"), [1])
-  folder = tmp_path / "a" / "records" / str(CELL)
-  (path,) = (tmp_path / "b").rglob("*.parquet")
-  path.rename(folder / path.name)
+def test_a_seed_that_stands_in_two_files_is_not_counted_twice(tiny, workdir):
+  write(tiny, workdir / "a", [0, 1])
+  write(tiny, workdir / "b", [1])
+  (path,) = records.files(workdir / "b")
+  path.rename(workdir / "a" / "records" / str(CELL) / path.name)
   with pytest.raises(ValueError, match=r"seed 1 stands in .*000-.* and in "):
-    records.read(tmp_path / "a")
-
-
-@pytest.mark.parametrize("damage", ["truncated", "columns", "renamed"])
-def test_a_damaged_file_is_named(tiny, workdir, damage):
-  write(tiny, workdir, [0])
-  (path,) = records.files(workdir)
-  if damage == "truncated":
-    path.write_bytes(path.read_bytes()[:100])
-  elif damage == "columns":
-    pq.write_table(pa.table({"seed": [0]}), str(path))
-  else:
-    path = path.rename(path.parent / "seeds-000000-000001.parquet")
-  with pytest.raises(ValueError, match=f"{path.name} .*when it is run again"):
-    records.read(workdir)
+    records.read(workdir / "a")
 
 
 def test_no_records_is_an_error(workdir):
@@ -172,40 +180,14 @@ def test_no_records_is_an_error(workdir):
     records.read(workdir)
 
 
-def test_a_write_that_fails_leaves_the_old_file_whole(workdir, monkeypatch):
-  path = workdir / "file"
-  write_atomically(path, b"old")
-  write_atomically(path, b"new")
-  assert path.read_bytes() == b"new"
-
-  def fail(file):
-    raise OSError(errno.ENOSPC, "said without a path")
-
-  monkeypatch.setattr("os.fsync", fail)
-  with pytest.raises(OSError, match="No space left on device") as caught:
-    write_atomically(path, b"newer")
-  assert caught.value.filename == str(path)
-  with pytest.raises(FileNotFoundError) as caught:
-    write_atomically(workdir / "none" / "file", b"")
-  assert caught.value.filename == str(workdir / "none" / "file")
-  assert path.read_bytes() == b"new"
-  assert list(workdir.iterdir()) == [path]
-
-
-def test_a_config_that_is_missing_or_damaged_says_what_to_do(tiny, workdir):
-  with pytest.raises(ValueError, match="no such file; name the --workdir"):
+def test_a_config_that_is_missing_or_corrupt_says_what_to_do(tiny, workdir):
+  with pytest.raises(ValueError, match=r"there is no .*; name the --workdir"):
     records.read_config(workdir)
-  write(tiny, workdir, [0])
-  with pytest.raises(ValueError, match="run the sweep's command again"):
-    records.read_config(workdir)
-  plain = to_dict(tiny)
-  plain["train"]["steps"] += 1
-  changed = {"config": plain, "identity_hash": identity_hash(tiny)}
-  for content in ("", "[1]", '{"config": [1]}', json.dumps(changed)):
+  write_config(tiny, workdir, identity="0123")
+  changed = (workdir / "config.json").read_text()
+  for content in ("", "[1]", '{"config": [1]}', changed):
     (workdir / "config.json").write_text(content)
-    with pytest.raises(
-      ValueError, match=r"json is not a readable config.*again"
-    ):
+    with pytest.raises(CorruptError, match=r"config\.json is corrupt.*again"):
       records.read_config(workdir)
 
 
@@ -220,3 +202,305 @@ def test_a_config_that_is_missing_or_damaged_says_what_to_do(tiny, workdir):
 )
 def test_consecutive_runs(seeds, runs):
   assert records.consecutive_runs(seeds) == runs
+
+
+def write_foreign(path, table, **metadata):
+  """As another program would: without our metadata."""
+  encoded = {key: json.dumps(value) for key, value in metadata.items()}
+  pq.write_table(table.replace_schema_metadata(encoded), str(path))
+
+
+def test_a_file_reads_back_as_written(table, provenance, path):
+  content = records.encode(table, provenance)
+  path.write_bytes(content)
+  found = records.read_file(path)
+  assert found.table.equals(table)
+  assert found.provenance == provenance | {
+    "schema_version": records.SCHEMA_VERSION,
+    "columns": table.schema.names,
+    "rows": table.num_rows,
+  }
+  assert records.read_provenance(path) == found.provenance
+  # Others find it in order too, checksums included.
+  assert pq.read_table(str(path), page_checksum_verification=True).equals(table)
+
+
+READ_WITHOUT_THREADS = """
+import resource
+import sys
+
+from etils import epath
+
+from emergence.storage import records
+from emergence.storage.files import glob_below
+
+import pandas  # With threads of its own.
+
+# Too little for the stack of a thread.
+resource.setrlimit(resource.RLIMIT_STACK, (8 * 2**20, resource.RLIM_INFINITY))
+with open("/proc/self/statm") as file:
+  used = int(file.read().split()[0]) * resource.getpagesize()
+limit = used + 4 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+table = records.read_file(epath.Path(sys.argv[1])).table
+print(len(records.to_frame(table)))
+"""
+
+
+def test_a_lack_of_threads_is_not_taken_for_corruption(table, provenance, path):
+  path.write_bytes(records.encode(table, provenance))
+  done = subprocess.run(
+    [sys.executable, "-c", READ_WITHOUT_THREADS, str(path)],
+    capture_output=True,
+    text=True,
+  )
+  assert (done.stderr, done.stdout) == ("", f"{table.num_rows}\n")
+
+
+def test_every_flipped_bit_is_detected_or_changes_nothing(
+  table, provenance, path
+):
+  content = records.encode(table, provenance)
+  expected = records.decode(path, content)
+  without = 0
+  # All of the columns, and some of the footer.
+  bits = [*range(8 * 3000), *range(8 * 3000, 8 * len(content), 5)]
+  for position in bits:
+    flipped = bytearray(content)
+    flipped[position // 8] ^= 1 << position % 8
+    try:
+      found = records.decode(path, bytes(flipped))
+    except CorruptError:
+      continue
+    if found.provenance:
+      assert found.table.equals(expected.table)
+      assert found.provenance == expected.provenance
+    else:
+      # The footer no longer says where all of its metadata are. A sweep refuses
+      # such a file; `records.read` compares its rows with the config.
+      without += 1
+  assert without <= 16
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.999])
+def test_a_file_that_ends_early_is_corrupt(table, provenance, path, share):
+  content = records.encode(table, provenance)
+  size = int(len(content) * share)
+  for padding in (0, len(content) - size):
+    path.write_bytes(content[:size] + bytes(padding))
+    for read in (records.read_file, records.read_provenance):
+      with pytest.raises(CorruptError, match=path.name):
+        read(path)
+
+
+def replaced(table, column, values):
+  i = table.schema.get_field_index(column)
+  return table.set_column(i, column, values)
+
+
+@pytest.mark.parametrize(
+  ("change", "reason"),
+  [
+    (lambda t: t.drop_columns(["seed", "step"]), "lacks the columns seed, ste"),
+    (lambda t: t.slice(0, 0), "has no rows"),
+    (lambda t: t.append_column("seed", t["seed"]), "the same name"),
+    (
+      lambda t: replaced(t, "seed", t["seed"].cast(pa.string())),
+      "seed is string, not int32",
+    ),
+    (
+      lambda t: replaced(t, "diverged", pa.nulls(len(t), pa.bool_())),
+      "diverged has nulls",
+    ),
+  ],
+)
+def test_what_is_no_table_of_records_is_corrupt(table, path, change, reason):
+  write_foreign(path, change(table))
+  with pytest.raises(CorruptError, match=reason):
+    records.read_file(path)
+
+
+def test_a_whole_file_of_another_program_is_read(table, path):
+  unnamed = pa.nulls(table.num_rows, pa.int32())
+  large = table["task"].cast("large_string")
+  write_foreign(
+    path, replaced(replaced(table, "task", large), "test_length", unnamed)
+  )
+  found = records.read_file(path)
+  assert found.table.equals(replaced(table, "test_length", unnamed))
+  assert found.provenance == {}
+
+
+@pytest.mark.parametrize(
+  "metadata", [[], "text", {"schema_version": records.SCHEMA_VERSION + 1}]
+)
+def test_metadata_of_others_and_of_newer_versions_are_no_corruption(
+  table, path, metadata
+):
+  write_foreign(path, table, emergence=metadata)
+  for read in (records.read_file, records.read_provenance):
+    with pytest.raises(ValueError, match=f"{path.name} does not say") as caught:
+      read(path)
+    assert not isinstance(caught.value, CorruptError)
+
+
+@pytest.mark.parametrize("config", [{"task": 3}, {"x": 1}, [], None])
+def test_a_config_that_is_none_is_one_line(path, config):
+  with pytest.raises(ValueError, match=f"{path.name} carries no config"):
+    records.config_of(path, {"config": config})
+
+
+def test_what_the_machine_cannot_read_is_not_called_corrupt(path):
+  with pytest.raises(FileNotFoundError):
+    records.read_file(path)
+  path.mkdir()
+  with pytest.raises(IsADirectoryError):
+    records.read_file(path)
+
+
+@pytest.mark.parametrize(
+  ("change", "reason"),
+  [
+    (lambda t: t.slice(0, len(t) - 1), "not one for each seed"),
+    (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "not one for each seed"),
+    (
+      lambda t: replaced(
+        t, "test_set", pa.array(["x", *t["test_set"].to_pylist()[1:]])
+      ),
+      "not one for each seed",
+    ),
+    (
+      lambda t: replaced(t, "depth", pa.array([3] * len(t), pa.int32())),
+      "rows of another depth",
+    ),
+  ],
+)
+def test_rows_are_those_of_the_name_and_the_config(
+  tiny, table, path, change, reason
+):
+  records.require_complete(path, table, CELL, tiny)
+  with pytest.raises(CorruptError, match=reason):
+    records.require_complete(path, change(table), CELL, tiny)
+  renamed = path.parent / "seeds-000000-000002.parquet"
+  with pytest.raises(CorruptError, match="each seed of its name"):
+    records.require_complete(renamed, table, CELL, tiny)
+
+
+def test_a_metric_that_a_file_lacks_is_null(tiny, table, path, provenance):
+  older = table.drop_columns(["token_accuracy"])
+  path.write_bytes(records.encode(older, provenance))
+  found = records.read_file(path)
+  assert found.lacking == ["token_accuracy"]
+  assert found.table["token_accuracy"].null_count == table.num_rows
+  assert found.table.drop_columns(["token_accuracy"]).equals(older)
+  records.require_complete(path, found.table, CELL, tiny)
+
+
+def contents(workdir):
+  return {p: p.read_bytes() for p in glob_below(workdir, "*") if p.is_file()}
+
+
+def test_what_is_whole_stays_untouched(tiny, two_blocks, caplog):
+  before = contents(two_blocks)
+  assert records.quarantine_corrupt(two_blocks, tiny) == []
+  assert contents(two_blocks) == before
+  assert not caplog.records
+  assert records.quarantine_corrupt(two_blocks / "new", tiny) == []
+
+
+def flip(content):
+  """Within the first column; in the footer, it may change nothing."""
+  return content[:60] + bytes([content[60] ^ 4]) + content[61:]
+
+
+@pytest.mark.parametrize(
+  "spoil", [flip, lambda c: c[:100], lambda c: b"", lambda c: bytes(len(c))]
+)
+def test_corrupt_records_are_quarantined_and_their_seeds_are_missing(
+  tiny, two_blocks, spoil, caplog
+):
+  path, other = records.files(two_blocks)
+  spoiled = spoil(path.read_bytes())
+  path.write_bytes(spoiled)
+  with pytest.raises(ValueError, match=f"{path.name} is corrupt.* again"):
+    records.read(two_blocks)
+  (moved,) = records.quarantine_corrupt(two_blocks, tiny)
+  assert moved.read_bytes() == spoiled
+  assert records.files(two_blocks) == [other]
+  assert records.finished_seeds(two_blocks, tiny, CELL) == {4, 5, 6, 7}
+  (line,) = caplog.records
+  assert line.levelname == "WARNING"
+  assert f"{path} is corrupt" in line.getMessage()
+  assert f"moved to {moved}" in line.getMessage()
+  assert "\n" not in line.getMessage()
+  # Corrupt once more, it does not replace what lies there.
+  write(tiny, two_blocks, range(4))
+  path.write_bytes(b"")
+  (second,) = records.quarantine_corrupt(two_blocks, tiny)
+  assert moved.read_bytes() == spoiled
+  assert second.read_bytes() == b""
+
+
+def test_no_table_tool_reads_what_is_quarantined(tiny, two_blocks):
+  path, other = records.files(two_blocks)
+  path.write_bytes(path.read_bytes()[:100])
+  records.quarantine_corrupt(two_blocks, tiny)
+  folder = two_blocks / "records"
+  assert set(pd.read_parquet(str(folder))["seed"]) == {4, 5, 6, 7}
+  found = pyarrow.dataset.dataset(str(folder), format="parquet").files
+  assert found == [str(other)]
+  # What polars and duckdb are given, be it for the whole directory.
+  for pattern in ("records/**/*.parquet", "**/*.parquet", "**/*parquet*"):
+    found = glob.glob(f"{two_blocks}/{pattern}", recursive=True)
+    assert [p for p in found if p.endswith(".parquet")] == [str(other)]
+
+
+def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
+  tiny, two_blocks
+):
+  other = override(tiny, ["train.weight_decay=0.5"])
+  records.files(two_blocks)[-1].write_bytes(b"")
+  before = contents(two_blocks)
+  with pytest.raises(ValueError, match=r"train.weight_decay is 0.1 there"):
+    records.quarantine_corrupt(two_blocks, other)
+  assert contents(two_blocks) == before
+  # Only one file is, of a cell that is not in the grid.
+  write(other, two_blocks, range(4), Cell.parse("count/width-64/depth-9"))
+  (two_blocks / "config.json").write_text("{")
+  before = contents(two_blocks)
+  with pytest.raises(ValueError, match=r"width-64.*of another experiment"):
+    records.quarantine_corrupt(two_blocks, tiny)
+  assert contents(two_blocks) == before
+
+
+def test_a_file_in_the_folder_of_another_cell_is_refused(tiny, two_blocks):
+  path = records.files(two_blocks)[0]
+  place = two_blocks / "records" / "count" / "width-8" / "depth-1"
+  place.mkdir()
+  path.rename(place / path.name)
+  with pytest.raises(ValueError, match=r"depth-1.*holds seeds of another"):
+    records.quarantine_corrupt(two_blocks, tiny)
+
+
+def test_a_file_that_another_process_moves_during_the_look_is_passed_over(
+  tiny, two_blocks
+):
+  folder = two_blocks / "records" / str(CELL)
+  # Listed, and not there any more.
+  os.symlink(folder / "moved", folder / "seeds-000008-000011.parquet")
+  assert len(records.files(two_blocks)) == 3
+  assert records.quarantine_corrupt(two_blocks, tiny) == []
+  assert records.finished_seeds(two_blocks, tiny, CELL) == set(range(8))
+
+
+def test_a_corrupt_config_is_quarantined_where_the_records_are_ours(
+  tiny, two_blocks, caplog
+):
+  path = two_blocks / "config.json"
+  path.write_bytes(path.read_bytes()[:200])
+  (moved,) = records.quarantine_corrupt(two_blocks, tiny)
+  assert moved == two_blocks / "damaged" / "config.json.damaged"
+  assert moved.stat().length == 200
+  assert not path.exists()
+  assert len(caplog.records) == 1
+  assert len(records.files(two_blocks)) == 2

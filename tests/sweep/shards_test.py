@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from etils import epath
 
-from emergence.storage import records_file
+from emergence.storage import records
 from experiments import sweep_request
 from tests.mains import run_sweep, sweep_command
 
@@ -245,7 +245,7 @@ def test_seeds_that_are_left_train_in_blocks_of_another_size(
   found = records_of(workdir)
   assert finished.items() <= found.items()
   for name in found:
-    provenance = records_file.read_provenance(epath.Path(workdir / name))
+    provenance = records.read_provenance(epath.Path(workdir / name))
     assert provenance["block"] == (before if name in finished else after)
 
 

@@ -111,9 +111,7 @@ def test_config_json_holds_config_versions_and_devices(config, trained):
 def test_a_config_that_cannot_be_read_is_named(workdir, content):
   if content is not None:
     (workdir / "config.json").write_text(content)
-  with pytest.raises(
-    ValueError, match=r"config\.json is not a readable config"
-  ):
+  with pytest.raises(ValueError, match=r"config\.json(; name| is corrupt)"):
     records.read_config(workdir)
 
 

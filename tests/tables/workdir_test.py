@@ -10,7 +10,7 @@ from emergence import config as config_lib
 from emergence import tables
 from emergence.config import Cell, to_dict
 from emergence.population.population import Snapshot
-from emergence.storage import records, records_file
+from emergence.storage import records
 from emergence.training.evaluate import Scores
 from tests import harness_files
 from tests.harness_files import find
@@ -25,7 +25,9 @@ def write(config, workdir, cell, seeds, offset=0.0, num_params=None):
   for step in config.eval_steps:
     base = np.add.outer(np.array(seeds) / 100, np.arange(2) / 10)
     base = base + cell.depth / 1000 + step + offset
-    scores = Scores(*(np.float32(base + 10 * i) for i in range(5)))
+    scores = Scores(
+      *(np.float32(base + 10 * i) for i in range(len(Scores._fields)))
+    )
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 for seed in seeds])
     snapshots.append(Snapshot(step, scores, loss, diverged, dict))
@@ -103,8 +105,9 @@ def test_metrics_of_records_state_support_and_direction(finished):
   assert metrics["exact_match"][1:3] == (0, 1)
   assert not metrics["nll_mean"].higher_is_better
   assert metrics["min_token_log_prob"].higher_is_better
-  every = tables.read(finished, score_columns=records_file.METRICS)
-  assert list(every.metrics) == list(records_file.METRICS)
+  names = [metric.name for metric in records.METRICS]
+  every = tables.read(finished, score_columns=names)
+  assert list(every.metrics) == names
 
 
 def test_metrics_and_test_length_can_be_chosen(finished):
@@ -261,7 +264,7 @@ def remove(tiny, workdir):
   ("spoil", "message"),
   [
     (of_another_experiment, "holds seeds of another experiment"),
-    (damage, r"\.parquet is not a readable"),
+    (damage, r"\.parquet is corrupt"),
     (rename, "holds seed 4 of count/width-8/depth-1"),
     (remove, "no records in"),
   ],
