@@ -53,6 +53,7 @@ def test_sections_come_in_the_order_of_questions(found):
     "distances",
     "paths",
     "trajectories",
+    "best-of",
     "thresholds",
     "audit",
   ]
@@ -189,6 +190,7 @@ def test_one_scale_has_no_section_about_scaling(make_table):
     "summaries",
     "distribution-exact-match",
     "modality",
+    "best-of",
     "thresholds",
     "audit",
   ]
