@@ -135,7 +135,7 @@ def read_rows(path: epath.Path) -> "pd.DataFrame":
       rows, place = _read_json(_decode(content)), "object"
     else:
       rows, place = _read_json_lines(_decode(content)), "line"
-  except (ValueError, RecursionError, OSError) as error:
+  except (ValueError, RecursionError, NotImplementedError, OSError) as error:
     reason = " ".join(str(error).split())
     raise ValueError(f"{path} is not readable: {reason}") from error
   if rows.empty:
