@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(
   "tests.gcloud_reference",
   "tests.harness_files",
   "tests.mains",
+  "tests.sweep_processes",
 )
 
 jax.config.update("jax_platforms", "cpu")
@@ -85,12 +86,12 @@ def bucket():
 
 @pytest.fixture(scope="session")
 def write_config(tmp_path_factory):
-  """Writes a file with the config of a tiny sweep; see trial.tiny_config."""
-  from experiments import trial
+  """Writes a file with the config of a tiny sweep; see tiny_config."""
+  from tests.sweep_processes import tiny_config
 
   def write(**sizes) -> pathlib.Path:
     path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(trial.tiny_config(**sizes))
+    path.write_text(tiny_config(**sizes))
     return path
 
   return write

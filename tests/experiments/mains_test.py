@@ -1,16 +1,12 @@
 """Sweep, report and export as commands, on a sweep that trains."""
 
 import json
-import os
 import pathlib
-import signal
-import subprocess
-import time
 
 import pandas as pd
 import pytest
 
-from tests.mains import assert_one_line_error, run_sweep, sweep_command
+from tests.mains import assert_one_line_error, run_sweep
 
 
 @pytest.fixture(scope="module")
@@ -89,55 +85,6 @@ def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
     *("model.safetensors", "config.json"),
     *("tokenizer.json", "tokenizer_config.json"),
   }
-
-
-def test_a_sweep_that_was_interrupted_ends_as_one_that_was_not(
-  tiny_file, tmp_path
-):
-  flags = [f"--config={tiny_file}", "--devices=1"]
-  flags += [f"--override={x}" for x in ("seeds.count=16", "train.steps=1000")]
-  run_sweep(*flags, f"--workdir={tmp_path / 'whole'}")
-  # Where the tests run in the background, the child would ignore it too.
-  handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-  process = subprocess.Popen(
-    sweep_command(*flags, f"--workdir={tmp_path / 'cut'}"),
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
-  )
-  signal.signal(signal.SIGINT, handler)
-  folder = tmp_path / "cut" / "records"
-  while process.poll() is None and not list(folder.rglob("seeds-*.parquet")):
-    time.sleep(0.002)
-  process.send_signal(signal.SIGINT)
-  _, stderr = process.communicate(timeout=60)
-  assert process.returncode == 75
-  # After some seconds it ends what it is in, below the line of progress.
-  assert stderr.strip() == "stopped by SIGINT; the same command continues"
-  assert len(list(folder.rglob("seeds-*.parquet"))) < 8
-  run_sweep(*flags, f"--workdir={tmp_path / 'cut'}")
-  whole, cut = (
-    pd.read_parquet(tmp_path / name / "records") for name in ("whole", "cut")
-  )
-  assert whole.equals(cut)
-  assert set(whole["seed"]) == set(range(16))
-
-
-@pytest.mark.skipif(
-  not os.path.exists("/dev/full"), reason="no /dev/full on this system"
-)
-def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
-  tiny_file, tmp_path
-):
-  flags = [f"--config={tiny_file}", f"--workdir={tmp_path}"]
-  run_sweep(*flags, "--override=seeds.count=2")
-  (tmp_path / "log").unlink()
-  (tmp_path / "log").symlink_to("/dev/full")
-  result = run_sweep(*flags)
-  assert result.returncode == 1
-  assert result.stderr == "error: No space left on device\n"
-  assert set(pd.read_parquet(tmp_path / "records")["seed"]) == {0, 1}
 
 
 def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
