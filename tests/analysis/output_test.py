@@ -31,6 +31,7 @@ mean_given_success_low mean_given_success_high""".split()
 
 
 FILES = [
+  "best_of.csv",
   "distances.csv",
   "paths.csv",
   "summary.csv",
