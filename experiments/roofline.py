@@ -131,7 +131,7 @@ def main() -> None:
 
 def cost(config: Config, cell: Cell, chip: Chip) -> CellCost:
   """The cost of one cell by the arithmetic of experiments/accelerators.md."""
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   tokens = config.train.batch_size * config.task.context_length
   flops = model.train_flops(
     arch, config.train.batch_size, config.task.context_length

@@ -13,7 +13,7 @@ from emergence import export, tasks
 from emergence.config import Cell, ModelConfig, TaskConfig
 from emergence.population import hardware
 from emergence.storage.params import load_params, save_params
-from emergence.sweep import backlog, sweep
+from emergence.sweep import pending, sweep
 from emergence.sweep.blocks import Saving
 from emergence.training import model
 from emergence.training.model import Architecture
@@ -27,7 +27,7 @@ def finished(tiny, tmp_path_factory):
   workdir = epath.Path(tmp_path_factory.mktemp("kept"))
   devices = hardware.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
-  work = [backlog.Work(CELL, [[0, 1, 2, 3]])]
+  work = [pending.Work(CELL, [[0, 1, 2, 3]])]
   sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))
   return workdir
 

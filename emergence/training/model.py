@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from emergence.config import ModelConfig, TrainConfig
+from emergence.config import ModelConfig
 from emergence.training import ops
 
 Array = jax.Array
@@ -72,24 +72,6 @@ class Architecture:
   def rotary_dim(self) -> int:
     """Rotated dimensions of a head, rounded down to an even number."""
     return int(self.config.head_dim * self.config.rotary_fraction) // 2 * 2
-
-
-def make_architecture(
-  config: ModelConfig,
-  train: TrainConfig,
-  width: int,
-  depth: int,
-  vocab_size: int,
-) -> Architecture:
-  """The architecture of one cell; raises ValueError on an invalid width."""
-  return Architecture(
-    config,
-    width,
-    depth,
-    vocab_size,
-    train.matmul_precision,
-    train.compute_dtype,
-  )
 
 
 def init(key: Array, arch: Architecture) -> Params:

@@ -86,7 +86,7 @@ def main() -> None:
     for shape in shapes
   ]
   for config, cell in cells:
-    compilation.make_architecture(config, cell)
+    compilation.make_setup(config, cell)
   command.require_writable(_JSON.value)
   # Compiling is measured, so nothing is taken from a cache; and PyTorch needs
   # some of a GPU's memory.

@@ -14,7 +14,7 @@ from jax import lax
 from emergence.population import compilation
 from emergence.training import ops
 
-_VMAP = (compilation, "is_vmapped", lambda platform: True)
+_VMAP = (compilation, "is_vmapped", lambda kind: True)
 _DRAW_EACH = (compilation, "STEPS_DRAWN", 1)
 _DERIVED = {
   "products": (ops, "dot_general", lax.dot_general),

@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from emergence import tasks
 from emergence.config import Cell, Config, SeedsConfig
 from emergence.population import compilation, population
 from emergence.population.hardware import Device
-from emergence.sweep import backlog
+from emergence.sweep import pending
 from emergence.training import train
 from experiments.benchmark import timing
 
@@ -81,15 +80,15 @@ def ours(
   compile_seconds = timing.seconds_since(start)
 
   def make_loop(num_seeds: int) -> Callable[[int], float]:
-    blocks = backlog.cut_blocks(range(num_seeds), config.seeds.block)
+    blocks = pending.cut_blocks(range(num_seeds), config.seeds.block)
     size = program.num_blocks
     groups = [blocks[i : i + size] for i in range(0, len(blocks), size)]
 
     def loop(num_steps: int) -> float:
       return sum(
-        stop.train_seconds
+        chunk.train_seconds
         for group in groups
-        for stop in population.run(_with_steps(program, num_steps), group)
+        for chunk in _train(_with_steps(program, num_steps), group)
       )
 
     return loop
@@ -122,8 +121,8 @@ def one_seed(config: Config, cell: Cell, device: Device) -> Side:
   A compiled loop, as a user of plain JAX does best, over batches drawn several
   at a time.
   """
-  arch = compilation.make_architecture(config, cell)
-  functions = compilation.seed_functions(config, arch)
+  setup = compilation.make_setup(config, cell)
+  functions = compilation.seed_functions(setup)
   with jax.default_device(device):
     start = time.perf_counter()
     state = jax.jit(functions.init)(jnp.int32(0), jnp.int32(0))
@@ -151,9 +150,10 @@ def one_seed(config: Config, cell: Cell, device: Device) -> Side:
   )
 
 
-def data_alone(config: Config, devices: Sequence[Device]) -> Side:
+def data_alone(config: Config, cell: Cell, devices: Sequence[Device]) -> Side:
   """Of a step of `ours`, the drawing of the batch and nothing else."""
-  sample = train.make_sampler(config, tasks.make_task(config.task))
+  setup = compilation.make_setup(config, cell)
+  sample = train.make_sampler(config, setup.task)
   seeds = len(devices) * config.seeds.block
 
   def draw_one_seed(seed: Array, num_steps: Array) -> Array:
@@ -196,10 +196,9 @@ def draw_data(
   config: Config, cell: Cell, num_seeds: int, num_batches: int
 ) -> Data:
   """Initial parameters and the first batches of the seeds from 0 on."""
-  task = tasks.make_task(config.task)
-  arch = compilation.make_architecture(config, cell)
-  init_state, _ = train.make_train(config, arch)
-  sample = train.make_sampler(config, task)
+  setup = compilation.make_setup(config, cell)
+  init_state, _ = train.make_train(config, setup.arch)
+  sample = train.make_sampler(config, setup.task)
 
   @jax.jit
   @jax.vmap
@@ -234,8 +233,8 @@ def for_check(config: Config, width: int) -> Config:
 def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
   """Losses of a config made `for_check` in our population, [seeds, steps]."""
   program = compilation.compile_cell(config, cell, [device])
-  stops = population.run(program, [range(CHECK_SEEDS)])
-  snapshots = [stop.snapshots[0] for stop in stops if stop.snapshots]
+  chunks = _train(program, [range(CHECK_SEEDS)])
+  snapshots = [chunk.snapshots[0] for chunk in chunks if chunk.snapshots]
   return np.stack([s.train_loss for s in snapshots if s.step], axis=1)
 
 
@@ -284,3 +283,14 @@ def _with_steps(
       eval=dataclasses.replace(config.eval, num_points=1),
     )
   )
+
+
+def _train(
+  program: compilation.Program, blocks: Sequence[Sequence[int]]
+) -> list[population.Chunk]:
+  """Trains blocks of seeds to the end."""
+  training, chunks = population.start(program, blocks), []
+  while not training.is_done:
+    training, chunk = population.train_chunk(training)
+    chunks.append(chunk)
+  return chunks

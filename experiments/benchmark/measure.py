@@ -83,7 +83,7 @@ def measure(
   Raises:
     RuntimeError: a side computes other losses than ours.
   """
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   flops = model.train_flops(
     arch, config.train.batch_size, config.task.context_length
   )
@@ -102,7 +102,9 @@ def measure(
       )
     }
     if any(name == OURS for name, _ in sides):
-      parts["data"] = jax_sides.data_alone(config, options.devices).measure
+      parts["data"] = jax_sides.data_alone(
+        config, cell, options.devices
+      ).measure
     found = timing.in_turns(
       {key: side.measure for key, side in sides.items()} | parts,
       options.rounds,
@@ -258,7 +260,7 @@ def _start(
       options.threads if is_per_core else 1,
       1 if is_per_core else options.threads,
       device,
-      compilation.make_architecture(config, cell),
+      compilation.make_setup(config, cell).arch,
       config.train,
       check.train,
     )

@@ -65,7 +65,7 @@ def test_what_is_no_shape_is_refused(text):
 )
 def test_heads_are_those_of_the_models_that_people_train(text, heads):
   config, cell = make_config(Shape.parse(text), "quickstart")
-  assert compilation.make_architecture(config, cell).num_heads == heads
+  assert compilation.make_setup(config, cell).arch.num_heads == heads
 
 
 def test_an_override_goes_before_the_shape():
@@ -73,7 +73,7 @@ def test_an_override_goes_before_the_shape():
   config, cell = make_config(
     shape, "quickstart", ["model.head_dim=32", "seeds.block=3"], block=5
   )
-  assert compilation.make_architecture(config, cell).num_heads == 2
+  assert compilation.make_setup(config, cell).arch.num_heads == 2
   assert config.seeds.block == 3
 
 
@@ -162,7 +162,7 @@ def checked(tiny, request):
 
 def test_the_data_are_what_the_population_trains_on(checked):
   config, cell, losses, data = checked
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   assert losses.shape == (jax_sides.CHECK_SEEDS, jax_sides.CHECK_STEPS)
 
   @jax.jit
@@ -181,7 +181,7 @@ def torch_losses(variant, config, cell, data, **changes):
 
   trainer = torch_sides.Trainer(
     variant,
-    compilation.make_architecture(config, cell),
+    compilation.make_setup(config, cell).arch,
     dataclasses.replace(config.train, **changes),
     data,
     "cpu",

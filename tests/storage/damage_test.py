@@ -28,7 +28,6 @@ def write(config, workdir, seeds, cell=CELL):
       Scores(*(np.full((len(seeds), 2), step, np.float32) for _ in range(5))),
       np.zeros(len(seeds), np.float32),
       np.zeros(len(seeds), bool),
-      dict,
     )
     for step in config.eval_steps
   ]

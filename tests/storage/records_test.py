@@ -34,7 +34,7 @@ def make_table(config, seeds, offset=0.0):
     scores = Scores(*(np.float32(base + step + i) for i in range(5)))
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 and step > 2 for seed in seeds])
-    snapshots.append(Snapshot(step, scores, loss, diverged, dict))
+    snapshots.append(Snapshot(step, scores, loss, diverged))
   return records.to_table(config, CELL, 77, seeds, snapshots)
 
 

@@ -16,7 +16,7 @@ from tests.sweeps import make_drawing_train
 def setup(tiny):
   cell = config_lib.cells(tiny)[0]
   task = make_task(tiny.task)
-  arch = compilation.make_architecture(tiny, cell)
+  arch = compilation.make_setup(tiny, cell).arch
   return task, arch, *make_drawing_train(tiny, arch)
 
 
@@ -171,7 +171,7 @@ def test_training_learns_the_train_lengths(tiny):
   )
   cell = config_lib.Cell.parse("count/width-16/depth-1")
   task = make_task(config.task)
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   init_state, train_step = make_drawing_train(config, arch)
   state = init_state(*train.seed_keys(0, 0, 0))
   state, losses = jax.jit(
@@ -187,7 +187,7 @@ def test_all_products_of_an_update_have_the_precision_asked_for(
 ):
   config = override(tiny, [f"train.matmul_precision={precision}"])
   cell = config_lib.cells(config)[0]
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   functions = compilation.seed_functions(config, arch)
   state = jax.eval_shape(functions.init, 0, 0)
   update = jax.make_jaxpr(functions.advance)(state, jnp.float32(0), 1)
