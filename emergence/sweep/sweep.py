@@ -192,18 +192,8 @@ def _train(
   on_progress: Callable[[Progress], None],
   on_trained: Callable[[int, int], None],
 ) -> list[Work]:
-  """Trains blocks; returns those that were left to other processes.
-
-  Args:
-    job: what all blocks have in common.
-    work: the blocks.
-    devices: each takes one block at a time.
-    programs: cells that are compiled already.
-    is_patient: wait for blocks that other processes train, leave none.
-    on_progress: called after each evaluation.
-    on_trained: called with the seeds and the steps of each of them, once a
-      group of blocks has its records.
-  """
+  """Trains blocks; returns those that were left to other processes, of which
+  there are none where we are patient."""
   left = []
   for cell, pending in work:
     program, in_use = programs.get(cell), []
@@ -244,24 +234,10 @@ def _lock(
   is_patient: bool,
   held: contextlib.ExitStack,
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-  """Takes the locks of the first blocks that are free, a number at most.
+  """Takes the locks of the first blocks that are free, `limit` at most.
 
-  Args:
-    job: what all blocks have in common.
-    cell: the cell.
-    pending: its blocks that are pending.
-    limit: how many to lock.
-    is_patient: wait for blocks that other processes train.
-    held: holds the locks.
-
-  Returns:
-    What of these blocks has no records by now, the blocks before them that
-    other processes train, and those that are still pending.
-
-  Raises:
-    InUseError: where we are patient, another process trains a block for longer
-      than we wait.
-    Interrupted: training is to stop.
+  Returns what of these blocks has no records by now, the blocks before them
+  that other processes train, and those that are still pending.
   """
   group, in_use, left = [], [], list(pending)
   while processes.is_first() and left and len(group) < limit:

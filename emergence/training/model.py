@@ -187,7 +187,7 @@ class _Layer(nnx.Module):
   def _attention(self, x_BLD: Array) -> Array:
     B, L, _ = x_BLD.shape
     H, K = self.arch.num_heads, self.arch.config.head_dim
-    # Each head's query, key and value stand together, as in GPT-NeoX.
+    # Each head's query, key and value are adjacent, as in GPT-NeoX.
     q_BLHK, k_BLHK, v_BLHK = jnp.split(
       self.qkv(x_BLD).reshape(B, L, H, 3 * K), 3, axis=-1
     )

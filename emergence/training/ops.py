@@ -127,21 +127,13 @@ def _attention_forward(q_BHLK, k_BHLK, v_BHLK, precision):
   mixed_BHLK = (
     einsum("bhlm,bhmk->bhlk", attn_weights_BHLM, v_BHLK) / denominator_BHL1
   )
-  saved = (
-    q_BHLK,
-    k_BHLK,
-    v_BHLK,
-    attn_weights_BHLM,
-    denominator_BHL1,
-    mixed_BHLK,
-  )
-  return mixed_BHLK.astype(v_BHLK.dtype), saved
+  saved = q_BHLK, k_BHLK, v_BHLK, attn_weights_BHLM, denominator_BHL1
+  return mixed_BHLK.astype(v_BHLK.dtype), (*saved, mixed_BHLK)
 
 
 def _attention_backward(precision, saved, dmixed_BHLK):
-  q_BHLK, k_BHLK, v_BHLK, attn_weights_BHLM, denominator_BHL1, mixed_BHLK = (
-    saved
-  )
+  q_BHLK, k_BHLK, v_BHLK, *rest = saved
+  attn_weights_BHLM, denominator_BHL1, mixed_BHLK = rest
   einsum = _float32_einsum(precision)
   dtype = v_BHLK.dtype
   swap = lambda x: x.swapaxes(2, 3)
@@ -150,9 +142,8 @@ def _attention_backward(precision, saved, dmixed_BHLK):
   mean_BHL1 = jnp.sum(dmixed_BHLK * mixed_BHLK, axis=-1, keepdims=True)
   dmixed_BHLK = dmixed_BHLK.astype(dtype)
   dattn_weights_BHLM = einsum("bhlk,bhmk->bhlm", dmixed_BHLK, v_BHLK)
-  dscore_BHLM = (attn_weights_BHLM * (dattn_weights_BHLM - mean_BHL1)).astype(
-    dtype
-  )
+  dscore_BHLM = attn_weights_BHLM * (dattn_weights_BHLM - mean_BHL1)
+  dscore_BHLM = dscore_BHLM.astype(dtype)
   dq_BHLK = einsum("bhlm,bhmk->bhlk", dscore_BHLM, k_BHLK)
   q_BHKL = _materialize(swap(q_BHLK))
   dk_BHKM = einsum("bhkl,bhlm->bhkm", q_BHKL, dscore_BHLM)
