@@ -129,7 +129,7 @@ class TrainConfig(_Section):
   """Optimization: AdamW, linear warm-up, cosine to zero.
 
   Attributes:
-    steps: updates per seed.
+    steps: training steps per seed.
     batch_size: contexts per update.
     learning_rate: peak, for widths that `learning_rate_by_width` leaves out.
     learning_rate_by_width: peak by width, written `{16: 0.003, 32: 0.002}`.

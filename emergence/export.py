@@ -13,8 +13,7 @@ import numpy as np
 import safetensors.numpy
 from etils import epath
 
-from emergence import tasks
-from emergence.config import Cell, Config, cell_config, identity_hash
+from emergence.config import Cell, Config, identity_hash
 from emergence.population import compilation
 from emergence.storage import records
 from emergence.storage.files import write_atomically
@@ -71,10 +70,8 @@ def export(
       else.
   """
   experiment = records.read_config(workdir)
-  config = cell_config(experiment, cell)
-  arch = compilation.make_architecture(config, cell)
+  _, config, task, arch = compilation.make_setup(experiment, cell)
   params = load_params(workdir, cell, seed, step)
-  task = tasks.make_task(config.task, config.eval.items)
   exact_match, diverged = _recorded(workdir, cell, seed, step)
   init_seed, data_seed = config.seeds.init_and_data_seed(seed)
   origin = {

@@ -129,7 +129,7 @@ def main() -> None:
 
 def cost(config: Config, cell: Cell, chip: Chip) -> CellCost:
   """The cost of one cell by the arithmetic of experiments/accelerators.md."""
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   batch_size, length = config.train.batch_size, config.task.context_length
   tokens, width = batch_size * length, arch.width
   flops = model.train_flops(arch, batch_size, length)

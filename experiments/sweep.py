@@ -7,23 +7,23 @@ widths or depths extends a finished one.
 """
 
 import logging
+import re
 import sys
 
 from absl import flags
 from etils import epath
 
-from emergence.config import Cell, Config
-from emergence.population import compilation_cache, hardware, processes
+from emergence.config import Cell
+from emergence.population import compilation, hardware, processes
 from emergence.population.hardware import Device
 from emergence.storage import block_checkpoint, locks, params, records
 from emergence.storage.files import see_others
-from emergence.sweep import backlog, blocks, console, estimate, sweep
+from emergence.sweep import blocks, console, estimate, pending, sweep
 from emergence.sweep.blocks import Saving
-from emergence.sweep.budget import Stopwatch
-from experiments import command, sweep_log, sweep_request
-from experiments.progress_line import ProgressLine
+from emergence.sweep.pending import Request
+from emergence.sweep.time_budget import Stopwatch
+from experiments import command, sweep_log
 from experiments.stopping import EXIT_CODE, StopRequest
-from experiments.sweep_request import Request
 
 _CONFIG = flags.DEFINE_string(
   "config",
@@ -58,7 +58,7 @@ _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
   "none",
   list(params.KEEP_PARAMS),
-  "Which parameters to keep: none, after the last update, or at every"
+  "Which parameters to keep: none, after the last step, or at every"
   " evaluation.",
 )
 _DEVICES = flags.DEFINE_integer(
@@ -78,7 +78,7 @@ _CHECKPOINT_MINUTES = flags.DEFINE_float(
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
   "checkpoint_steps",
   None,
-  "Save them after so many updates too, at the first stop from then on.",
+  "Save them after so many steps too, at the end of the chunk.",
   lower_bound=1,
 )
 _CHECKPOINTS_KEPT = flags.DEFINE_integer(
@@ -118,7 +118,7 @@ _JSON = flags.DEFINE_string(
   "File to write the table of cells to, with the keys of"
   " emergence.statistics.summary.summarize; with --dry_run those of"
   " emergence.sweep.estimate.Estimate, with --status those of"
-  " emergence.sweep.backlog.CellStatus.",
+  " emergence.sweep.pending.CellStatus.",
 )
 
 
@@ -146,10 +146,12 @@ def read_request() -> Request:
       "--shard: processes of one population, --distributed, train the same"
       " blocks; give one of the two"
     )
-  config = command.load_config(_CONFIG.value, _OVERRIDE.value)
-  workdir = epath.Path(_WORKDIR.value)
-  return sweep_request.make(
-    config, workdir, _CELLS.value, _SEEDS.value, _SHARD.value
+  return pending.make_request(
+    command.load_config(_CONFIG.value, _OVERRIDE.value),
+    epath.Path(_WORKDIR.value),
+    _CELLS.value,
+    None if _SEEDS.value is None else command.parse_seeds(_SEEDS.value),
+    (0, 1) if _SHARD.value is None else _parse_shard(_SHARD.value),
   )
 
 
@@ -178,11 +180,11 @@ def _sweep(should_stop: StopRequest) -> None:
   if _STATUS.value:
     _show_status(request)
     return
-  compilation_cache.enable()
+  compilation.enable_cache()
   devices = _devices()
   if _DRY_RUN.value:
     command.require_writable(_JSON.value)
-    work = sweep_request.remaining(request, len(devices))
+    work = pending.find(request, len(devices))
     estimates = estimate.estimate(config, work, devices)
     print(console.format_estimates(config, estimates, devices))
     command.write_json(
@@ -194,9 +196,9 @@ def _sweep(should_stop: StopRequest) -> None:
   # One process looks for all, lest others read what it is moving.
   left = []
   if processes.is_first():
-    left = sweep_request.find_left(request, len(devices), _KEEP_PARAMS.value)
+    left = pending.prepare(request, len(devices), _KEEP_PARAMS.value)
   found = processes.agree([(str(item.cell), item.blocks) for item in left])
-  work = [backlog.Work(Cell.parse(cell), blocks_) for cell, blocks_ in found]
+  work = [pending.Work(Cell.parse(cell), cut) for cell, cut in found]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
@@ -204,7 +206,7 @@ def _sweep(should_stop: StopRequest) -> None:
     _KEEP_PARAMS.value,
   )
   if work:
-    _train(config, workdir, work, devices, saving, should_stop)
+    _train(request, work, devices, saving, should_stop)
   if not processes.is_first():
     return
   if not work:
@@ -218,14 +220,14 @@ def _sweep(should_stop: StopRequest) -> None:
 
 
 def _train(
-  config: Config,
-  workdir: epath.Path,
-  work: list[backlog.Work],
+  request: Request,
+  work: list[pending.Work],
   devices: list[Device],
   saving: Saving,
   should_stop: StopRequest,
 ) -> None:
-  """Trains what is left, and says so."""
+  """Trains what is pending, and says so."""
+  config, workdir = request.config, request.workdir
   _print(
     f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
     f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
@@ -234,14 +236,14 @@ def _train(
   watch = Stopwatch()
   with watch.phase("compile"):
     programs = sweep.compile_largest(config, work, devices)
-  for cell, program in programs.items():
+  for program in programs.values():
     budget, _ = hardware.memory_budget(devices)
-    _print(console.format_plan(program, cell, budget))
+    _print(console.format_plan(program, budget))
   if processes.is_first():
     sweep.prepare(config, workdir, devices)
     _warn_without_locks(workdir)
   command.require_writable(_JSON.value)
-  show = ProgressLine([item.cell for item in work])
+  show = sweep_log.ProgressLine([item.cell for item in work])
   with (
     sweep_log.opened(workdir, _SHARD.value) as file,
     sweep_log.written_to(file),
@@ -278,7 +280,7 @@ def _show_status(request: Request) -> None:
   """Prints how far a sweep is, which some process may be training."""
   config, workdir = request.config, request.workdir
   records.require_same_experiment(config, workdir)
-  rows = backlog.status(workdir, request.cells, request.seeds)
+  rows = pending.status(request)
   print(console.format_status(rows))
   for name, line in sweep_log.last_lines(workdir).items():
     print(f"{name}: {line}")
@@ -295,7 +297,7 @@ def _show_status(request: Request) -> None:
 
 def _tell_missing(request: Request) -> None:
   """Says how much of a request other shards still have to train."""
-  rows = backlog.status(request.workdir, request.cells, request.seeds)
+  rows = pending.status(request)
   if left := sum(row.training + row.missing for row in rows):
     print(f"{left} seeds of other shards have no records yet; see --status")
 
@@ -329,7 +331,14 @@ def _devices() -> list[Device]:
     _PROCESS_ID.value,
     _DEVICES.value,
   )
-  return processes.devices(_DEVICES.value)
+  return hardware.all_devices(_DEVICES.value)
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+  match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+  if not match or not int(match[1]) < int(match[2]):
+    raise ValueError(f"--shard reads like 0/4, from 0/N to N−1/N, got {text}")
+  return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

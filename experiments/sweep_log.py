@@ -1,4 +1,4 @@
-"""The log of a sweep: where it is, and what goes there and to stderr."""
+"""What a sweep says while it runs: its log, warnings, and lines of progress."""
 
 import contextlib
 import io
@@ -7,17 +7,21 @@ import logging.handlers
 import math
 import os
 import re
+import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from etils import epath
 
+from emergence.config import Cell
 from emergence.population import processes
 from emergence.storage.files import is_refusal, is_remote
-from emergence.sweep import blocks
+from emergence.sweep import blocks, console
+from emergence.sweep.sweep import Progress
 
+_SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_UPLOADS = 60.0
 # When a run began whose log is in a bucket, and what tells it from others.
 _IN_BUCKET = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{8}-")
@@ -85,6 +89,34 @@ def written_to(file: IO[str]) -> Iterator[None]:
     raise
   finally:
     log.handlers = []
+
+
+class ProgressLine:
+  """One line a cell: rewritten on a terminal, now and then a line elsewhere."""
+
+  def __init__(self, cells: Sequence[Cell]):
+    self._cells = list(cells)
+    self._is_terminal = sys.stdout.isatty()
+    self._last_printed = time.monotonic()
+
+  def __call__(self, progress: Progress) -> None:
+    line = console.format_progress(
+      progress, self._cells.index(progress.cell) + 1, len(self._cells)
+    )
+    logging.getLogger("emergence").info(line)
+    ends_cell = (
+      progress.step == progress.steps
+      and progress.seeds_done + progress.seeds_running == progress.seeds_total
+    )
+    now = time.monotonic()
+    if self._is_terminal:
+      print(f"\r\033[K{line}", end="\n" if ends_cell else "", flush=True)
+    elif ends_cell or (
+      progress.seed_steps_per_second
+      and now - self._last_printed > _SECONDS_BETWEEN_LINES
+    ):
+      print(line, flush=True)
+      self._last_printed = now
 
 
 def last_lines(workdir: epath.Path) -> dict[str, str]:

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
-from experiments import command, stopping, sweep, sweep_request
+from emergence.sweep import pending
+from experiments import command, stopping, sweep
 from launch import placement, sweep_command
 
 flags.adopt_module_key_flags(sweep)
@@ -57,7 +58,7 @@ def main() -> int:
     for worker in workers:
       print(shlex.join(worker.command))
     return 0
-  if num_left := sum(x.num_seeds for x in sweep_request.remaining(request, 1)):
+  if num_left := sum(work.num_seeds for work in pending.find(request)):
     print(
       f"{num_left} seeds to train by {len(workers)} workers; logs in {logs}",
       flush=True,

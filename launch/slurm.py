@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from absl import flags
 from etils import epath
 
-from experiments import command, sweep, sweep_request
+from emergence.sweep import pending
+from experiments import command, sweep
 from launch import array, sweep_command
 
 flags.adopt_module_key_flags(sweep)
@@ -98,10 +99,9 @@ def main() -> None:
       print(f"job {job} has {count} tasks queued or running")
     print("nothing submitted; wait for their end, or scancel them")
     return
-  num_shards = _NUM_SHARDS.value or sweep_request.num_groups(
-    request, num_devices
+  shards, num_shards = pending.unfinished_shards(
+    request, num_devices, _NUM_SHARDS.value
   )
-  shards = sweep_request.unfinished_shards(request, num_devices, num_shards)
   if not shards:
     print(
       "nothing to submit: what was asked for has its records in"

@@ -8,8 +8,8 @@ from absl import flags
 
 from emergence.storage import records
 from emergence.storage.files import is_remote
+from emergence.sweep.pending import Request
 from experiments import sweep
-from experiments.sweep_request import Request
 
 # What a launcher decides or does itself.
 _NOT_PASSED = ("dry_run", "json", "shard", "status")

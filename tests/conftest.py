@@ -105,7 +105,7 @@ def workdir(tmp_path) -> epath.Path:
 
 @pytest.fixture(scope="session")
 def tiny() -> Config:
-  """One width, two depths, eight seeds in two blocks, six updates."""
+  """One width, two depths, eight seeds in two blocks, six steps."""
   return Config(
     task=TaskConfig(
       name="count",
@@ -157,13 +157,15 @@ def programs(config, program):
 
 
 @pytest.fixture
-def stop_after_each_update(monkeypatch):
-  """Trains so that each update is followed by a stop."""
+def stop_after_each_step(monkeypatch):
+  """Trains in chunks of one step."""
   from emergence.population import population
 
-  run = population.run
+  train_chunk = population.train_chunk
   monkeypatch.setattr(
-    population, "run", lambda *args: run(*args, seconds_between_stops=0.0)
+    population,
+    "train_chunk",
+    lambda training, seconds=0.0: train_chunk(training, seconds=0.0),
   )
 
 

@@ -12,7 +12,7 @@ from emergence import export, tasks
 from emergence.config import Cell, TaskConfig
 from emergence.population import hardware
 from emergence.storage.params import load_params
-from emergence.sweep import backlog, sweep
+from emergence.sweep import pending, sweep
 from emergence.sweep.blocks import Saving
 
 CELL = Cell.parse("count/width-8/depth-2")
@@ -24,7 +24,7 @@ def finished(tiny, tmp_path_factory):
   workdir = epath.Path(tmp_path_factory.mktemp("kept"))
   devices = hardware.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
-  work = [backlog.Work(CELL, [[0, 1, 2, 3]])]
+  work = [pending.Work(CELL, [[0, 1, 2, 3]])]
   sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))
   return workdir
 

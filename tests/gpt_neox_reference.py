@@ -195,7 +195,7 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> list[float]:
   for name, value in export.to_gpt_neox(params).items():
     name = name.replace("embed_out", "lm_head")
     np.testing.assert_array_equal(network.state_dict()[name].numpy(), value)
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   frame = records.read(workdir).query(
     f"width == {cell.width} and depth == {cell.depth} and seed == {seed}"
     f" and step == {config.train.steps}"

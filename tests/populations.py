@@ -9,27 +9,24 @@ from emergence.population import population
 CELL = Cell.parse("count/width-8/depth-1")
 
 
-def train_seeds(program, *blocks, **options):
-  """Every snapshot of some seeds, with the final parameters fetched."""
-  snapshots, params = [], None
-  for stop in population.run(program, blocks, **options):
-    if stop.snapshots:
-      snapshots.append(joined(list(stop.snapshots.values())))
-      params = snapshots[-1].params()
-  return snapshots, params
+def train_seeds(program, *blocks, states=None, seconds=1.0):
+  """Every snapshot of some seeds, and their final parameters."""
+  training, found = population.start(program, blocks, states), []
+  while not training.is_done:
+    training, chunk = population.train_chunk(training, seconds)
+    if chunk.snapshots:
+      found.append(joined(list(chunk.snapshots.values())))
+  params = [population.fetch_params(training, i) for i in range(len(blocks))]
+  return found, joined(params)
 
 
 def joined(parts):
-  """One snapshot of the seeds of all blocks."""
+  """Snapshots or parameters of the seeds of all blocks, as one."""
 
-  def join(*xs):
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *xs)
+  def join(*leaves):
+    return np.concatenate(leaves) if np.ndim(leaves[0]) else leaves[0]
 
-  return population.Snapshot(
-    parts[0].step,
-    *(join(*(p[field] for p in parts)) for field in (1, 2, 3)),
-    lambda: join(*(p.params() for p in parts)),
-  )
+  return jax.tree.map(join, *parts)
 
 
 def member(result, row):
@@ -46,14 +43,13 @@ def assert_bit_equal(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def run_until(program, blocks, last, starts=None):
-  """Snapshots and states of blocks up to a step, one update a stop."""
-  found = [[] for _ in blocks]
-  for stop in population.run(
-    program, blocks, starts, seconds_between_stops=0.0
-  ):
-    for i, snapshot in stop.snapshots.items():
-      found[i].append(snapshot._replace(params=dict))
-    if stop.steps[0] == last:
-      return found, stop.capture()
-  raise AssertionError
+def run_until(program, blocks, last, states=None):
+  """Snapshots and states of blocks up to a step, in chunks of one step."""
+  training, found = population.start(program, blocks, states), []
+  while not found or training.steps[0] < last:
+    training, chunk = population.train_chunk(training, seconds=0.0)
+    found.append(chunk.snapshots)
+  snapshots = [
+    [chunk[i] for chunk in found if i in chunk] for i in range(len(blocks))
+  ]
+  return snapshots, population.capture(training)

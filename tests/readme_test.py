@@ -117,12 +117,12 @@ def test_the_notebook_runs_on_a_finished_sweep(
 
   from emergence.config import Cell
   from emergence.population import hardware
-  from emergence.sweep import backlog, sweep
+  from emergence.sweep import pending, sweep
 
   workdir = epath.Path(tmp_path)
   devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = [backlog.Work(Cell.parse("count/width-8/depth-1"), [[0, 1, 2, 3]])]
+  work = [pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1, 2, 3]])]
   sweep.run(tiny, workdir, work, devices)
   monkeypatch.setenv("WORKDIR", str(tmp_path))
   notebook = json.loads((ROOT / "notebooks" / "records.ipynb").read_text())

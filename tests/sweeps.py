@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from emergence.population import hardware
-from emergence.sweep import backlog, sweep
+from emergence.sweep import pending, sweep
 from emergence.sweep.blocks import Interrupted
 from emergence.tasks import make_task
 from emergence.training import train as train_lib
@@ -23,7 +23,7 @@ def make_drawing_train(config, arch):
 
 
 def train(config, workdir, programs=None, num_devices=2, seeds=None, **options):
-  """Runs what is left of a config, as the main does.
+  """Runs what is pending of a config, as the main does.
 
   Args:
     config: the experiment.
@@ -38,10 +38,15 @@ def train(config, workdir, programs=None, num_devices=2, seeds=None, **options):
   """
   devices = hardware.local_devices(num_devices)
   sweep.prepare(config, workdir, devices)
-  seeds = config.seeds.requested if seeds is None else seeds
-  work = backlog.remaining(config, workdir, seeds)
   compiled = programs[num_devices] if programs else {}
+  work = find_pending(config, workdir, seeds)
   return sweep.run(config, workdir, work, devices, compiled, **options)
+
+
+def find_pending(config, workdir, seeds=None):
+  """The blocks of a config, or of some of its seeds, without records."""
+  seeds = None if seeds is None else sorted(seeds)
+  return pending.find(pending.make_request(config, workdir, None, seeds))
 
 
 def stop_after(number):

@@ -4,9 +4,16 @@ The only module that maps over seeds: with vmap, except on CPU, where the seeds
 of a block are mapped over one after another, which computes the same and is
 faster there. One compiled program advances `seeds.block` seeds on each device
 of a mesh with the single axis `seeds`; the devices never talk to each other.
+Compiled programs are kept on disk, so that a sweep that goes on starts at once.
 """
 
 import concurrent.futures
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,7 +26,8 @@ from emergence import tasks
 from emergence.config import Cell, Config, cell_config
 from emergence.population import hardware, processes
 from emergence.population.hardware import Device
-from emergence.training import evaluate, model, train
+from emergence.tasks import Task
+from emergence.training import evaluate, train
 from emergence.training.evaluate import Scores
 from emergence.training.model import Architecture, Params
 from emergence.training.train import TrainState
@@ -32,6 +40,8 @@ _SHARDED = PartitionSpec(_AXIS)
 # Batches drawn at a time: generating random bits is many small operations,
 # which an accelerator would wait for in each step.
 STEPS_DRAWN = 16
+
+_CACHE_OPTION = "jax_compilation_cache_dir"
 
 
 class DoesNotFitError(ValueError):
@@ -46,21 +56,39 @@ class DoesNotFitError(ValueError):
     self.bytes_per_block = bytes_per_block
 
 
+class Setup(NamedTuple):
+  """What it takes to train one seed of a cell.
+
+  Attributes:
+    cell: the cell.
+    config: the experiment of this cell alone, see `config.cell_config`.
+    task: the task.
+    arch: the architecture.
+  """
+
+  cell: Cell
+  config: Config
+  task: Task
+  arch: Architecture
+
+
 class Program(NamedTuple):
   """One cell, compiled for a mesh of D devices with `block` seeds on each.
 
   Attributes:
+    cell: the cell.
     config: the experiment of this cell alone, see `config.cell_config`.
     arch: the architecture of the cell.
     mesh: the devices, on the axis `seeds`.
     init: (init seeds, data seeds), int32 [D·block] each -> TrainState.
-    advance: (TrainState, sum of losses, float32 [D·block], number of updates,
+    advance: (TrainState, sum of losses, float32 [D·block], number of steps,
       int32 [D·block]) -> (TrainState, sum of losses); donates the first two.
     evaluate: params -> (Scores, finite, bool [D·block]).
     bytes_per_device: what one device needs to hold and run its block.
     state: shapes, types and shardings of the TrainState.
   """
 
+  cell: Cell
   config: Config
   arch: Architecture
   mesh: Mesh
@@ -85,13 +113,23 @@ class Program(NamedTuple):
     return self.mesh.devices.flat[place].process_index == jax.process_index()
 
 
-def make_architecture(config: Config, cell: Cell) -> Architecture:
-  """The architecture of a cell; raises ValueError where it is invalid."""
+def make_setup(config: Config, cell: Cell) -> Setup:
+  """Builds the task and the architecture of a cell.
+
+  Raises:
+    ValueError: the cell is invalid.
+  """
   config = cell_config(config, cell)
-  vocab_size = len(tasks.make_task(config.task).symbols)
-  return model.make_architecture(
-    config.model, config.train, cell.width, cell.depth, vocab_size
+  task = tasks.make_task(config.task, config.eval.items)
+  arch = Architecture(
+    config.model,
+    cell.width,
+    cell.depth,
+    len(task.symbols),
+    config.train.matmul_precision,
+    config.train.compute_dtype,
   )
+  return Setup(cell, config, task, arch)
 
 
 def compile_cell(
@@ -108,8 +146,8 @@ def compile_cell(
     ValueError: the cell is invalid.
     DoesNotFitError: one block does not fit in memory.
   """
-  config = cell_config(config, cell)
-  program = _compile(config, cell, devices)
+  setup = make_setup(config, cell)
+  program = _compile(setup, devices)
   own = [d for d in devices if d.process_index == jax.process_index()]
   fit = plan_blocks(
     program.bytes_per_device, len(own), hardware.memory_budget(own)
@@ -120,14 +158,14 @@ def compile_cell(
     fit = 0 if is_scarce else len(devices)
   if not fit:
     raise DoesNotFitError(
-      f"a block of {config.seeds.block} seeds of {cell} needs"
+      f"a block of {setup.config.seeds.block} seeds of {cell} needs"
       f" {program.bytes_per_device / 2**30:.2f} GiB and"
       f" {hardware.memory_budget(devices)[0] / 2**30:.2f} GiB are usable; lower"
       " seeds.block",
       program.bytes_per_device,
     )
   if fit < len(devices):
-    program = _compile(config, cell, devices[:fit])
+    program = _compile(setup, devices[:fit])
   return program
 
 
@@ -157,14 +195,9 @@ class SeedFunctions(NamedTuple):
   evaluate: Callable[[Params], tuple[Scores, Array]]
 
 
-def seed_functions(config: Config, arch: Architecture) -> SeedFunctions:
-  """Builds what a program does with each of its seeds.
-
-  Args:
-    config: the experiment.
-    arch: the architecture of the cell.
-  """
-  task = tasks.make_task(config.task, config.eval.items)
+def seed_functions(setup: Setup) -> SeedFunctions:
+  """Builds what a program does with each of its seeds."""
+  _, config, task, arch = setup
   init_state, train_step = train.make_train(config, arch)
   sample = train.make_sampler(config, task)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
@@ -198,39 +231,33 @@ def seed_functions(config: Config, arch: Architecture) -> SeedFunctions:
   return SeedFunctions(init, advance, evaluate_and_check)
 
 
-def is_vmapped(platform: str) -> bool:
+def is_vmapped(kind: str) -> bool:
   """Whether a device computes the seeds of a block at once.
 
   A CPU core trains one seed after another, so that a seed stays in its cache
   and products stay two-dimensional; accelerators need many seeds to be busy.
 
   Args:
-    platform: JAX's name of the kind of device.
+    kind: JAX's name of the platform.
   """
-  return platform != "cpu"
+  return kind != "cpu"
 
 
-def over_seeds(function: Callable, platform: str) -> Callable:
-  """Makes a function of one seed one of a block of seeds.
-
-  Args:
-    function: of any number of arguments.
-    platform: JAX's name of the kind of device.
-  """
-  if is_vmapped(platform):
+def over_seeds(function: Callable, kind: str) -> Callable:
+  """Maps a function of one seed over a block of seeds, see `is_vmapped`."""
+  if is_vmapped(kind):
     return jax.vmap(function)
   return lambda *args: jax.lax.map(lambda args: function(*args), args)
 
 
-def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
+def _compile(setup: Setup, devices: Sequence[Device]) -> Program:
   """Compiles the functions of one seed for a block on each device."""
-  arch = make_architecture(config, cell)
-  one_seed = seed_functions(config, arch)
+  one_seed = seed_functions(setup)
   mesh = Mesh(np.array(devices), (_AXIS,))
   sharding = NamedSharding(mesh, _SHARDED)
 
   def over_devices(function, **options):
-    # The check of what is replicated has nothing to find: all axes are seeds.
+    # No values are replicated, so skip check_vma.
     mapped = jax.shard_map(
       function,
       mesh=mesh,
@@ -240,9 +267,9 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     )
     return jax.jit(mapped, **options)
 
-  def one_a_seed(kind) -> jax.ShapeDtypeStruct:
-    shape = (len(devices) * config.seeds.block,)
-    return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
+  def one_a_seed(dtype) -> jax.ShapeDtypeStruct:
+    shape = (len(devices) * setup.config.seeds.block,)
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
   seeds = one_a_seed(jnp.int32)
   init = over_devices(jax.vmap(one_seed.init))
@@ -250,26 +277,25 @@ def _compile(config: Config, cell: Cell, devices: Sequence[Device]) -> Program:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     jax.eval_shape(init, seeds, seeds),
   )
-  platform = devices[0].platform
+  kind = devices[0].platform
   # Each is compiled, or loaded from the cache, while the next is traced.
   with concurrent.futures.ThreadPoolExecutor(max_workers=1) as compiler:
     advancing = compiler.submit(
-      over_devices(
-        over_seeds(one_seed.advance, platform), donate_argnums=(0, 1)
-      )
+      over_devices(over_seeds(one_seed.advance, kind), donate_argnums=(0, 1))
       .lower(state, one_a_seed(jnp.float32), seeds)
       .compile
     )
     evaluating = compiler.submit(
-      over_devices(over_seeds(one_seed.evaluate, platform))
+      over_devices(over_seeds(one_seed.evaluate, kind))
       .lower(state.params)
       .compile
     )
     initializing = compiler.submit(init.lower(seeds, seeds).compile)
   advance, evaluate_ = advancing.result(), evaluating.result()
   return Program(
-    config,
-    arch,
+    setup.cell,
+    setup.config,
+    setup.arch,
     mesh,
     initializing.result(),
     advance,
@@ -296,3 +322,45 @@ def _work_bytes(compiled) -> int:
   """Scratch memory of a compiled program on each device, where it is known."""
   analysis = compiled.memory_analysis()
   return analysis.temp_size_in_bytes if analysis else 0
+
+
+def enable_cache() -> pathlib.Path | None:
+  """Keeps compiled programs on disk from now on, unless JAX was told where.
+
+  JAX writes and reads the files; one that is corrupt is compiled again.
+
+  Returns:
+    The folder, `emergence/xla-…` in the user's cache directory; None where
+    JAX's own settings are in force, and where the user has no home.
+  """
+  if getattr(jax.config, _CACHE_OPTION):
+    return None
+  try:
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  except RuntimeError:  # A user without a home, as in containers.
+    return None
+  # XLA's code is for one version of it and one kind of processor.
+  name = f"xla-{importlib.metadata.version('jaxlib')}-{_processor()}"
+  folder = pathlib.Path(home) / "emergence" / name
+  jax.config.update(_CACHE_OPTION, str(folder))
+  # The small programs are worth keeping too.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+  # A cache that cannot be written or read costs time and nothing else.
+  warnings.filterwarnings("ignore", ".*persistent compilation cache.*")
+  return folder
+
+
+def _processor() -> str:
+  """A short name for what the processor of this machine can do.
+
+  A home directory may be shared by machines of several kinds.
+  """
+  facts = [platform.machine(), platform.processor(), platform.system()]
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:
+    lines = []
+  for key in ("model name", "flags", "Features"):
+    facts += [line for line in lines if line.startswith(key)][:1]
+  return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]

@@ -1,13 +1,14 @@
-"""The devices of this process, and the memory that they have."""
+"""The devices that train, and the memory that blocks of seeds may use."""
 
 import contextlib
 import os
+import pathlib
+import resource
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-
-from emergence.population import host_memory
+import psutil
 
 # A jax.Device; the name jax exports is no type to type checkers.
 Device = Any
@@ -15,6 +16,7 @@ Device = Any
 # Left to everything that the compiled programs do not account for: the runtime,
 # the other programs of the sweep, fragmentation.
 _USABLE_SHARE = 0.8
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def local_devices(count: int | None = None) -> list[Device]:
@@ -41,6 +43,38 @@ def local_devices(count: int | None = None) -> list[Device]:
   return devices[:count]
 
 
+def all_devices(limit: int | None = None) -> list[Device]:
+  """The devices of all processes.
+
+  Args:
+    limit: how many of each process; all of them where None.
+
+  Raises:
+    ValueError: a process has fewer.
+  """
+  if limit is None:
+    return jax.devices()
+  found = []
+  for i in range(jax.process_count()):
+    own = jax.local_devices(process_index=i)
+    if limit > len(own):
+      raise ValueError(
+        f"--devices={limit}: process {i} has {len(own)} {own[0].platform}"
+        " devices"
+      )
+    found += own[:limit]
+  return found
+
+
+def describe(devices: Sequence[Device]) -> dict[str, str | int]:
+  """What files say of devices: platform, kind and count."""
+  return {
+    "platform": devices[0].platform,
+    "kind": devices[0].device_kind,
+    "count": len(devices),
+  }
+
+
 def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   """Bytes that blocks may use, and whether the devices share them.
 
@@ -48,7 +82,7 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   their allocator reports it, in the process that they belong to alone.
   """
   if devices[0].platform == "cpu":
-    return int(_USABLE_SHARE * host_memory.available()), True
+    return int(_USABLE_SHARE * host_memory()), True
   own = [d for d in devices if d.process_index == jax.process_index()]
   limits = [(d.memory_stats() or {}).get("bytes_limit") for d in own]
   known = [limit for limit in limits if limit]
@@ -61,3 +95,68 @@ def num_cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def host_memory() -> int:
+  """Bytes that the machine has left, or that a limit leaves, if that is less.
+
+  Batch systems and containers limit a group of processes by a control group,
+  and `ulimit -v` a single one by its address space.
+  """
+  left = [psutil.virtual_memory().available]
+  for limit, used in _control_groups():
+    left.append(max(limit - used, 0))
+  soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+  if soft != resource.RLIM_INFINITY:
+    left.append(max(soft - psutil.Process().memory_info().vms, 0))
+  return min(left)
+
+
+def _control_groups(
+  root: pathlib.Path = _CGROUPS,
+  own: pathlib.Path = pathlib.Path("/proc/self/cgroup"),
+) -> list[tuple[int, int]]:
+  """Limit and usage, in bytes, of each group that this process is in.
+
+  Of version 2 (memory.max) and of version 1 (memory.limit_in_bytes), up to the
+  root: a group inherits the limits of those around it. What files occupy in the
+  page cache can be had back and is not counted as used.
+  """
+  try:
+    lines = own.read_text().splitlines()
+  except OSError:
+    return []
+  found = []
+  for line in lines:
+    _, controllers, path = (*line.split(":", 2), "", "")[:3]
+    if not controllers:
+      base, names = root, ("memory.max", "memory.current", "file")
+    elif "memory" in controllers.split(","):
+      base = root / "memory"
+      names = (
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_cache",
+      )
+    else:
+      continue
+    folder = base / path.lstrip("/")
+    while folder.is_relative_to(base):
+      if (numbers := _limit_and_usage(folder, *names)) is not None:
+        found.append(numbers)
+      folder = folder.parent
+  return found
+
+
+def _limit_and_usage(
+  folder: pathlib.Path, limit: str, usage: str, cache: str
+) -> tuple[int, int] | None:
+  try:
+    # Version 2 writes `max` where there is no limit.
+    most, used = (int((folder / name).read_text()) for name in (limit, usage))
+    statistics = dict(
+      line.split() for line in (folder / "memory.stat").read_text().splitlines()
+    )
+    return most, used - int(statistics.get(cache, 0))
+  except (OSError, ValueError):
+    return None

@@ -1,16 +1,20 @@
 """Blocks of seeds in training: advanced together, evaluated, captured.
 
-What a seed computes depends on the block width and on the program, not on its
-neighbours: a short block is filled up with repeats, and how many updates a call
-makes of each seed is data, so that padding, seeds that diverged and devices
-without a block stand still.
+    training = start(program, blocks, states)
+    while not training.is_done:
+      training, chunk = train_chunk(training)
+
+What a seed computes depends on the block width and on the program, not on the
+seeds beside it: a short block is padded with repeated seeds, and how many steps
+a call makes of each seed is data, so that padded, diverged and idle slots take
+zero steps.
 """
 
-import dataclasses
 import functools
 import math
+import operator
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,34 +31,30 @@ Array = jax.Array
 
 
 class Snapshot(NamedTuple):
-  """A block at one evaluation step, S seeds in the order asked for.
+  """Evaluation of a block at one step, S seeds in the order asked for.
 
   Attributes:
-    step: updates done.
+    step: training steps done.
     scores: numpy float32 [S, P] each.
     train_loss: mean loss since the snapshot before, float32 [S]; NaN at step 0
       and where a seed had diverged by the snapshot before.
     diverged: a parameter, the loss or a likelihood is not finite, now or at
       a snapshot before, bool [S]. Such a seed is trained no further.
-    params: fetches the parameters, with a leading axis S, as numpy arrays;
-      to be called before the next stop is asked for, and only by the process
-      that has the block's device.
   """
 
   step: int
   scores: Scores
   train_loss: np.ndarray
   diverged: np.ndarray
-  params: Callable[[], Params]
 
 
 class BlockState(NamedTuple):
   """What a block of S seeds needs to go on, as numpy arrays.
 
   Attributes:
-    step: updates done; seeds that have diverged made fewer.
+    step: training steps done; seeds that have diverged made fewer.
     state: with a leading axis S; keys as their words, uint32 [S, 2].
-    loss_sum: of the updates since the last evaluation, float32 [S].
+    loss_sum: of the steps since the last evaluation, float32 [S].
     diverged: as in the last `Snapshot`, bool [S].
   """
 
@@ -64,31 +64,167 @@ class BlockState(NamedTuple):
   diverged: np.ndarray
 
 
-class Stop(NamedTuple):
-  """A moment between two calls of the compiled program.
+class Training(NamedTuple):
+  """Blocks in training, between two calls of the compiled program.
 
   Attributes:
-    steps: updates done by the seeds of each block.
-    snapshots: by its place among the blocks, what an evaluation found of each
-      that has just come to an evaluation step; often none.
-    capture: copies what each block needs to go on; to be called before the
-      next stop is asked for. Of no use for blocks of other processes.
-    train_seconds: wall time of the updates since the stop before.
+    program: the compiled cell.
+    blocks: the seeds of each block.
+    state: of the N = D·block seeds of the devices, see `rows`.
+    loss_sum: since the last evaluation, float32 [N].
+    diverged: bool [N], on the host.
+    steps: training steps done, of each block.
+    num_evaluated: evaluations done, of each block.
+    chunk_steps: the most steps that the next chunk makes.
+  """
+
+  program: Program
+  blocks: list[list[int]]
+  state: TrainState
+  loss_sum: Array
+  diverged: np.ndarray
+  steps: tuple[int, ...]
+  num_evaluated: tuple[int, ...]
+  chunk_steps: int = 1
+
+  @property
+  def is_done(self) -> bool:
+    """Whether all blocks are at their last evaluation."""
+    return min(self.num_evaluated) == len(self.program.config.eval_steps)
+
+  def rows(self, index: int) -> slice:
+    """The seeds of a block among the N."""
+    first = index * self.program.config.seeds.block
+    return slice(first, first + len(self.blocks[index]))
+
+
+class Chunk(NamedTuple):
+  """What one call of the compiled program gave.
+
+  Attributes:
+    snapshots: of each block that came to an evaluation step, by its index;
+      often none.
+    train_seconds: wall time of the training steps.
     evaluate_seconds: wall time of the evaluation.
   """
 
-  steps: tuple[int, ...]
   snapshots: dict[int, Snapshot]
-  capture: Callable[[], list[BlockState]]
   train_seconds: float
   evaluate_seconds: float
 
 
-def seconds_per_step(program: Program) -> float:
-  """Wall time of one update of all blocks together, the best of a few.
+def start(
+  program: Program,
+  blocks: Sequence[Sequence[int]],
+  states: Sequence[BlockState | None] | None = None,
+) -> Training:
+  """Puts blocks of seeds on the devices.
 
-  Of fast models, whose batches are drawn for many updates at once, so many
-  updates are timed together.
+  Args:
+    program: the compiled cell.
+    blocks: at most num_blocks groups of at most seeds.block seed indices, one
+      group a device.
+    states: where each block goes on; at the beginning where None.
+
+  Raises:
+    ValueError: an empty block, one that is too large, or too many.
+  """
+  states = states or [None] * len(blocks)
+  padded = pad_blocks(blocks, program.config.seeds.block, program.num_blocks)
+  steps = tuple(state.step if state else 0 for state in states)
+  training = Training(
+    program,
+    [list(seeds) for seeds in blocks],
+    _init(program, padded),
+    _put(program, np.zeros(len(padded), np.float32)),
+    np.zeros(len(padded), bool),
+    steps,
+    tuple(
+      sum(step >= point for point in program.config.eval_steps) if state else 0
+      for step, state in zip(steps, states, strict=True)
+    ),
+  )
+  return _resume(training, states) if any(states) else training
+
+
+def train_chunk(
+  training: Training, seconds: float = 1.0
+) -> tuple[Training, Chunk]:
+  """Trains up to the next evaluation, or for about a second.
+
+  Which seeds are trained together, how the steps are cut into chunks and
+  whether another process goes on from one has no effect on any seed. Blocks
+  that are behind the others catch up first.
+
+  Args:
+    training: blocks that are not done. Its arrays are donated: it cannot be
+      used again.
+    seconds: about how long the call of the compiled program may take.
+
+  Returns:
+    The blocks after the chunk, and what it gave.
+
+  Raises:
+    RuntimeError: these blocks have gone on already.
+  """
+  if training.state.step.is_deleted():  # The compiled program would crash.
+    raise RuntimeError("these blocks have gone on: use what that call returned")
+  eval_steps = training.program.config.eval_steps
+  goals = {
+    i: eval_steps[num]
+    for i, num in enumerate(training.num_evaluated)
+    if num < len(eval_steps)
+  }
+  goal = min(goals.values())
+  behind = [i for i in goals if goals[i] == goal]
+  began = time.monotonic()
+  training, longest = _advance(training, behind, goal)
+  trained = time.monotonic()
+  snapshots = {}
+  if arrived := [i for i in behind if training.steps[i] == goal]:
+    training, snapshots = _evaluate(training, arrived, goal)
+  chunk = Chunk(snapshots, trained - began, time.monotonic() - trained)
+  limit = training.chunk_steps
+  if longest == limit:
+    # At most twice as many, should the first ones have been fast by chance.
+    wanted = int(seconds / chunk.train_seconds * limit)
+    limit = processes.agree(max(1, min(2 * limit, wanted)))
+  return training._replace(chunk_steps=limit), chunk
+
+
+def capture(training: Training) -> list[BlockState]:
+  """Copies what each block needs to go on.
+
+  Of no use for blocks of other processes.
+  """
+  state, loss_sum_N = _to_host(training)
+  all_N = state, loss_sum_N, training.diverged
+  return [
+    BlockState(
+      step, *jax.tree.map(operator.itemgetter(training.rows(i)), all_N)
+    )
+    for i, step in enumerate(training.steps)
+  ]
+
+
+def fetch_params(training: Training, index: int) -> Params:
+  """The parameters of a block, with a leading axis S, as numpy arrays.
+
+  Args:
+    training: the blocks.
+    index: of a block that is on a device of this process.
+  """
+  rows_S = training.rows(index)
+  return jax.tree.map(
+    lambda x: processes.fetch_own(x)[rows_S], training.state.params
+  )
+
+
+def seconds_per_step(program: Program) -> float:
+  """Wall time of one step of all blocks together, the best of a few.
+
+  Of fast models, whose batches are drawn for many steps at once, so many
+  steps are timed together.
   """
   size = program.num_blocks * program.config.seeds.block
   state = _init(program, range(size))
@@ -110,208 +246,13 @@ def seconds_per_step(program: Program) -> float:
   return best
 
 
-def run(
-  program: Program,
-  blocks: Sequence[Sequence[int]],
-  starts: Sequence[BlockState | None] | None = None,
-  seconds_between_stops: float = 1.0,
-) -> Iterator[Stop]:
-  """Trains blocks of seeds, stopping at every evaluation and now and then.
-
-  Which seeds are trained together, where they are stopped and whether another
-  process goes on from there has no effect on any of them. Blocks that are
-  behind the others catch up first.
-
-  Args:
-    program: the compiled cell.
-    blocks: at most num_blocks groups of at most seeds.block seed indices, one
-      group a device.
-    starts: where each block goes on; at the beginning where None.
-    seconds_between_stops: about how long one call of the program may take.
-  """
-  config = program.config
-  training = _start(program, blocks, starts or [None] * len(blocks))
-  num_steps = 1
-  while True:
-    goals = {
-      i: config.eval_steps[num]
-      for i, num in enumerate(training.num_evaluated)
-      if num < len(config.eval_steps)
-    }
-    if not goals:
-      return
-    goal = min(goals.values())
-    behind = [i for i in goals if goals[i] == goal]
-    start = time.monotonic()
-    longest = _advance(training, behind, goal, num_steps)
-    trained = time.monotonic()
-    arrived = [i for i in behind if training.steps[i] == goal]
-    snapshots = _evaluate(training, arrived, goal) if arrived else {}
-    yield Stop(
-      tuple(training.steps),
-      snapshots,
-      lambda: _capture(training),
-      trained - start,
-      time.monotonic() - trained,
-    )
-    if longest == num_steps:
-      # At most twice as many, should the first ones have been fast by chance.
-      wanted = seconds_between_stops / (trained - start) * num_steps
-      num_steps = max(1, min(2 * num_steps, int(wanted)))
-      num_steps = processes.agree(num_steps)
-
-
-@dataclasses.dataclass
-class _Training:
-  """Blocks in training: the arrays on the devices and where they stand.
-
-  Attributes:
-    program: the compiled cell.
-    rows: of each block, its seeds among the N = D·block of the devices.
-    state: of the N seeds.
-    loss_sum: since the last evaluation, float32 [N].
-    diverged: bool [N], on the host.
-    steps: updates done, of each block.
-    num_evaluated: evaluation steps behind it, of each block.
-  """
-
-  program: Program
-  rows: list[slice]
-  state: TrainState
-  loss_sum: Array
-  diverged: np.ndarray
-  steps: list[int]
-  num_evaluated: list[int]
-
-
-def _start(
-  program: Program,
-  blocks: Sequence[Sequence[int]],
-  starts: Sequence[BlockState | None],
-) -> _Training:
-  config, block = program.config, program.config.seeds.block
-  padded, _ = pad_blocks(blocks, block, program.num_blocks)
-  rows = [slice(i * block, i * block + len(b)) for i, b in enumerate(blocks)]
-  steps = [start.step if start else 0 for start in starts]
-  training = _Training(
-    program,
-    rows,
-    _init(program, padded),
-    _put(program, np.zeros(len(padded), np.float32)),
-    np.zeros(len(padded), bool),
-    steps,
-    [
-      sum(step >= point for point in config.eval_steps) if start else 0
-      for step, start in zip(steps, starts, strict=True)
-    ],
-  )
-  if any(starts):
-    state, loss_sum_N = _to_host(training)
-    for rows_S, start in zip(rows, starts, strict=True):
-      if start:
-        _set_rows(state, rows_S, start.state)
-        loss_sum_N[rows_S] = start.loss_sum
-        training.diverged[rows_S] = start.diverged
-    training.loss_sum = _put(program, loss_sum_N)
-    words = jax.tree.map(lambda x: _put(program, x), state)
-    wrap = functools.partial(jax.random.wrap_key_data, impl=train.KEY_TYPE)
-    key = jax.jit(wrap, out_shardings=program.sharding)(words.data_key)
-    training.state = words._replace(data_key=key)
-  return training
-
-
-def _set_rows(tree, rows: slice, values) -> None:
-  def set_rows(x, rows_of_x):
-    x[rows] = rows_of_x
-
-  jax.tree.map(set_rows, tree, values)
-
-
-def _to_host(training: _Training) -> tuple[TrainState, np.ndarray]:
-  """Copies of the state, keys as their words, and of the sum of losses."""
-  state = training.state
-  state = state._replace(data_key=jax.random.key_data(state.data_key))
-  return jax.tree.map(processes.fetch_own, (state, training.loss_sum))
-
-
-def _advance(
-  training: _Training, blocks: Sequence[int], goal: int, num_steps: int
-) -> int:
-  """Makes some updates of some blocks; returns the most that one has made."""
-  counts_N = np.zeros(len(training.diverged), np.int32)
-  for i in blocks:
-    count = min(num_steps, goal - training.steps[i])
-    counts_N[training.rows[i]] = count
-    training.steps[i] += count
-  if counts_N.any():
-    moving_N = _put(training.program, np.where(training.diverged, 0, counts_N))
-    with jax.transfer_guard("disallow"):
-      training.state, training.loss_sum = training.program.advance(
-        training.state, training.loss_sum, moving_N
-      )
-    jax.block_until_ready(training.loss_sum)
-  return int(counts_N.max())
-
-
-def _evaluate(
-  training: _Training, blocks: Sequence[int], step: int
-) -> dict[int, Snapshot]:
-  """Snapshots of blocks that have come to an evaluation step."""
-  params, eval_steps = training.state.params, training.program.config.eval_steps
-  (scores, finite_N), loss_N = processes.fetch(
-    (training.program.evaluate(params), training.loss_sum)
-  )
-  loss_N = loss_N.copy()
-  # Huge parameters may be finite and what they compute not.
-  finite_N = finite_N & np.isfinite(scores.nll_sum).all(axis=1)
-  finite_N = finite_N & np.isfinite(loss_N)
-  snapshots = {}
-  for i in blocks:
-    rows_S = training.rows[i]
-    had_diverged_S = training.diverged[rows_S].copy()
-    training.diverged[rows_S] |= ~finite_N[rows_S]
-    if step:
-      interval = step - eval_steps[training.num_evaluated[i] - 1]
-      mean_loss_S = loss_N[rows_S] / np.float32(interval)
-      mean_loss_S[had_diverged_S] = np.nan
-    else:
-      mean_loss_S = np.full(had_diverged_S.shape, np.nan, np.float32)
-    snapshots[i] = Snapshot(
-      step,
-      jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], scores),
-      mean_loss_S,
-      training.diverged[rows_S].copy(),
-      lambda rows_S=rows_S: jax.tree.map(
-        lambda x: processes.fetch_own(x)[rows_S], params
-      ),
-    )
-    training.num_evaluated[i] += 1
-    loss_N[rows_S] = 0
-  training.loss_sum = _put(training.program, loss_N)
-  return snapshots
-
-
-def _capture(training: _Training) -> list[BlockState]:
-  # Of copies, because the next call of the program takes the memory.
-  state, loss_sum_N = _to_host(training)
-  return [
-    BlockState(
-      step,
-      jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], state),
-      loss_sum_N[rows_S],
-      training.diverged[rows_S].copy(),
-    )
-    for step, rows_S in zip(training.steps, training.rows, strict=True)
-  ]
-
-
 def pad_blocks(
   blocks: Sequence[Sequence[int]], block: int, num_blocks: int
-) -> tuple[list[int], np.ndarray]:
+) -> list[int]:
   """Fills up short and missing blocks with repeated seeds.
 
   Returns:
-    num_blocks · block seed indices, and which of them are padding.
+    num_blocks · block seed indices.
 
   Raises:
     ValueError: an empty block, one that is too large, or too many.
@@ -325,14 +266,105 @@ def pad_blocks(
   padded: list[int] = []
   for seeds in [*blocks, *[blocks[0]] * (num_blocks - len(blocks))]:
     padded += [*seeds, *[seeds[-1]] * (block - len(seeds))]
-  is_padding = np.ones((num_blocks, block), bool)
-  for i, size in enumerate(sizes):
-    is_padding[i, :size] = False
-  return padded, is_padding.ravel()
+  return padded
+
+
+def _resume(
+  training: Training, states: Sequence[BlockState | None]
+) -> Training:
+  """Puts the states of blocks in the place of those of the beginning."""
+  program, diverged_N = training.program, training.diverged.copy()
+  host_state, loss_sum_N = _to_host(training)
+  all_N = host_state, loss_sum_N, diverged_N
+  for i, state in enumerate(states):
+    if state:
+      _, *own = state
+      jax.tree.map(
+        lambda x_N, x_S, i=i: operator.setitem(x_N, training.rows(i), x_S),
+        all_N,
+        tuple(own),
+      )
+  words = jax.tree.map(lambda x: _put(program, x), host_state)
+  wrap = functools.partial(jax.random.wrap_key_data, impl=train.KEY_TYPE)
+  key = jax.jit(wrap, out_shardings=program.sharding)(words.data_key)
+  return training._replace(
+    state=words._replace(data_key=key),
+    loss_sum=_put(program, loss_sum_N),
+    diverged=diverged_N,
+  )
+
+
+def _to_host(training: Training) -> tuple[TrainState, np.ndarray]:
+  """Copies of the state, keys as their words, and of the sum of losses."""
+  state = training.state
+  state = state._replace(data_key=jax.random.key_data(state.data_key))
+  return jax.tree.map(processes.fetch_own, (state, training.loss_sum))
+
+
+def _advance(
+  training: Training, blocks: Sequence[int], goal: int
+) -> tuple[Training, int]:
+  """Makes some steps of some blocks; and the most that one has made."""
+  steps = list(training.steps)
+  counts_N = np.zeros(len(training.diverged), np.int32)
+  for i in blocks:
+    count = min(training.chunk_steps, goal - steps[i])
+    counts_N[training.rows(i)] = count
+    steps[i] += count
+  state, loss_sum = training.state, training.loss_sum
+  if counts_N.any():
+    moving_N = _put(training.program, np.where(training.diverged, 0, counts_N))
+    with jax.transfer_guard("disallow"):
+      state, loss_sum = training.program.advance(state, loss_sum, moving_N)
+    jax.block_until_ready(loss_sum)
+  training = training._replace(
+    state=state, loss_sum=loss_sum, steps=tuple(steps)
+  )
+  return training, int(counts_N.max())
+
+
+def _evaluate(
+  training: Training, blocks: Sequence[int], step: int
+) -> tuple[Training, dict[int, Snapshot]]:
+  """Snapshots of blocks that have come to an evaluation step."""
+  program, eval_steps = training.program, training.program.config.eval_steps
+  (scores, finite_N), loss_N = processes.fetch(
+    (program.evaluate(training.state.params), training.loss_sum)
+  )
+  loss_N, diverged_N = loss_N.copy(), training.diverged.copy()
+  num_evaluated = list(training.num_evaluated)
+  # Huge parameters may be finite and what they compute not.
+  finite_N = finite_N & np.isfinite(scores.nll_sum).all(axis=1)
+  finite_N = finite_N & np.isfinite(loss_N)
+  snapshots = {}
+  for i in blocks:
+    rows_S = training.rows(i)
+    diverged_N[rows_S] |= ~finite_N[rows_S]
+    had_diverged_S = training.diverged[rows_S]
+    if step:
+      interval = step - eval_steps[num_evaluated[i] - 1]
+      mean_loss_S = loss_N[rows_S] / np.float32(interval)
+      mean_loss_S[had_diverged_S] = np.nan
+    else:
+      mean_loss_S = np.full(had_diverged_S.shape, np.nan, np.float32)
+    snapshots[i] = Snapshot(
+      step,
+      jax.tree.map(lambda x, rows_S=rows_S: x[rows_S], scores),
+      mean_loss_S,
+      diverged_N[rows_S],
+    )
+    num_evaluated[i] += 1
+    loss_N[rows_S] = 0
+  training = training._replace(
+    loss_sum=_put(program, loss_N),
+    diverged=diverged_N,
+    num_evaluated=tuple(num_evaluated),
+  )
+  return training, snapshots
 
 
 def _init(program: Program, padded: Sequence[int]) -> TrainState:
-  """The state of whole blocks of seeds before the first update."""
+  """The state of whole blocks of seeds before the first step."""
   pairs = [program.config.seeds.init_and_data_seed(seed) for seed in padded]
   init_seeds, data_seeds = zip(*pairs, strict=True)
   return program.init(

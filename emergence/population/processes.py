@@ -2,7 +2,7 @@
 
 `jax.distributed` joins them; every one runs the same program on the same blocks
 and calls the same functions here in the same order. The first one decides, and
-writes what all share. With one process everything here is free.
+writes the shared files. With one process all functions return at once.
 """
 
 import contextlib
@@ -16,10 +16,8 @@ import jax
 import numpy as np
 
 Array = jax.Array
-# A jax.Device; the name jax exports is no type to type checkers.
-Device = Any
 
-# So long the processes wait for each other.
+# How long the processes wait for one another at the start.
 _START_SECONDS = 300
 _LOST = (
   "another process of this population has ended or cannot be reached; the same"
@@ -103,29 +101,6 @@ def _tasks_per_node(counts: str) -> list[int]:
     for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", counts)
     for _ in range(int(times or 1))
   ]
-
-
-def devices(limit: int | None = None) -> list[Device]:
-  """The devices of all processes.
-
-  Args:
-    limit: how many of each process; all of them where None.
-
-  Raises:
-    ValueError: a process has fewer.
-  """
-  if limit is None:
-    return jax.devices()
-  found = []
-  for i in range(jax.process_count()):
-    own = jax.local_devices(process_index=i)
-    if limit > len(own):
-      raise ValueError(
-        f"--devices={limit}: process {i} has {len(own)} {own[0].platform}"
-        " devices"
-      )
-    found += own[:limit]
-  return found
 
 
 def is_first() -> bool:

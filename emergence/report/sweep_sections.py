@@ -18,7 +18,7 @@ from emergence.config import Config, axes_of, axis_text, to_dict
 from emergence.report import figures
 from emergence.statistics import success, summary
 from emergence.storage import records
-from emergence.sweep import budget, console
+from emergence.sweep import console, time_budget
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -42,7 +42,7 @@ class Sweep(NamedTuple):
   frame: "pd.DataFrame"
   rows: list[dict[str, Any]]
   provenances: list[dict]
-  runs: list[budget.Run]
+  runs: list[time_budget.Run]
 
 
 def read(workdir: epath.PathLike) -> Sweep:
@@ -54,7 +54,7 @@ def read(workdir: epath.PathLike) -> Sweep:
     frame,
     summary.summarize(frame, config.headline_length),
     records.read_provenances(workdir),
-    budget.read_runs(workdir),
+    time_budget.read_runs(workdir),
   )
 
 
@@ -355,7 +355,7 @@ _PHASES = {
 }
 
 
-def time(runs: Sequence[budget.Run], num_seeds: int) -> Section:
+def time(runs: Sequence[time_budget.Run], num_seeds: int) -> Section:
   """Where the time of the runs went.
 
   Args:
@@ -368,7 +368,7 @@ def time(runs: Sequence[budget.Run], num_seeds: int) -> Section:
       "Time",
       "No run has left its time budget in this directory.",
     )
-  seconds = budget.total_seconds(runs)
+  seconds = time_budget.total_seconds(runs)
   total = sum(seconds.values())
   trained = sum(run.seeds for run in runs)
   times = "took" if len(runs) == 1 else "add up to"

@@ -210,7 +210,6 @@ def _from_tree(
       jax.tree.map(lambda x, e=e: x[e], found["scores"]),
       found["train_loss"][e],
       found["diverged"][e],
-      dict,
     )
     for e, point in enumerate(config.eval_steps)
     if point <= step

@@ -6,19 +6,20 @@ it half trained can go on with it.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from etils import epath
 
-from emergence.config import Cell, Config
+from emergence.config import Config
 from emergence.population import population, processes
 from emergence.population.compilation import Program
-from emergence.population.population import Snapshot
+from emergence.population.population import Snapshot, Training
 from emergence.storage import block_checkpoint, params, records
 from emergence.storage.checkpoint import Checkpointer
-from emergence.sweep.budget import Stopwatch
+from emergence.sweep.time_budget import Stopwatch
 from emergence.training import model
 
 _LOG = logging.getLogger("emergence")
@@ -32,11 +33,11 @@ class Saving(NamedTuple):
   """When a block in training is saved, and what of it is kept.
 
   Attributes:
-    steps: save once this many updates were made since the last time.
+    steps: save once this many steps were made since the last time.
     seconds: save once this much time has passed since the last time.
     keep: checkpoints of a block to keep, the last ones.
     params: parameters to keep for good: `none`, `final` (after the last
-      update) or `all` (at each evaluation).
+      step) or `all` (at each evaluation).
   """
 
   steps: int | None = None
@@ -56,7 +57,7 @@ class Job(NamedTuple):
     workdir: the work directory.
     saving: when blocks are saved.
     checkpointer: saves them.
-    should_stop: asked at every stop; if so, training ends with one more save.
+    should_stop: asked after each chunk; if so, all is saved and training ends.
     watch: where the time goes.
   """
 
@@ -71,25 +72,23 @@ class Job(NamedTuple):
 def train(
   job: Job,
   program: Program,
-  cell: Cell,
   group: Sequence[Sequence[int]],
-  on_stop: Callable[[Sequence[int], bool], None],
+  on_chunk: Callable[[Sequence[int], bool], None],
 ) -> None:
   """Trains one group of blocks, one a device, and writes their records.
 
   Args:
     job: what all blocks have in common.
     program: the compiled cell.
-    cell: the cell.
     group: seeds of each block, locked by this process.
-    on_stop: called with the steps done by each block, and whether there was an
+    on_chunk: called with the steps done by each block, and whether there was an
       evaluation.
 
   Raises:
     Interrupted: it was asked to stop.
     OSError: something could not be saved or written.
   """
-  config = program.config
+  cell, config, saving = program.cell, program.config, job.saving
   with job.watch.phase("write"):
     restored = [
       block_checkpoint.restore(
@@ -98,58 +97,42 @@ def train(
         cell=cell,
         seeds=seeds,
         program=program,
-        keep_params=job.saving.params,
+        keep_params=saving.params,
       )
       for seeds in group
     ]
-  states = [state for state, _ in restored]
   snapshots = [list(earlier) for _, earlier in restored]
-  steps = [state.step if state else 0 for state in states]
+  training = population.start(program, group, [state for state, _ in restored])
+  steps = list(training.steps)
   if any(processes.any_of(processes.agree(steps) != steps)):
     raise RuntimeError(
       f"the processes do not see the same checkpoints in {job.workdir}; all of"
       " them need the same work directory"
     )
-  on_stop(steps, False)
-  clock = _SaveClock(job.saving, steps)
-  saved = list(steps)
-  kept_steps = params.steps_to_keep(config, job.saving.params)
-  for stop in population.run(program, group, states):
-    job.watch.add("train", stop.train_seconds)
-    job.watch.add("evaluate", stop.evaluate_seconds)
-    for i, snapshot in stop.snapshots.items():
-      if program.is_here(i) and snapshot.step in kept_steps:
-        with job.watch.phase("write"):
-          params.save_params(
-            job.workdir, cell, group[i], snapshot.step, snapshot.params()
-          )
-      # Parameters stay on the device; only the scores are kept till the end.
-      snapshots[i].append(snapshot._replace(params=dict))
-    on_stop(stop.steps, bool(stop.snapshots))
-    if min(stop.steps) == config.train.steps:
+  on_chunk(training.steps, False)
+  saved_steps, saved_at = training.steps, time.monotonic()
+  while not training.is_done:
+    training, chunk = population.train_chunk(training)
+    job.watch.add("train", chunk.train_seconds)
+    job.watch.add("evaluate", chunk.evaluate_seconds)
+    for i, snapshot in chunk.snapshots.items():
+      snapshots[i].append(snapshot)
+      _keep_params(job, training, i)
+    on_chunk(training.steps, bool(chunk.snapshots))
+    if training.is_done:
       break
-    is_stopped, is_due = processes.any_of(
-      job.should_stop(), clock.is_due(stop.steps)
+    made = max(a - b for a, b in zip(training.steps, saved_steps, strict=True))
+    is_due = made > 0 and (
+      made >= (saving.steps or math.inf)
+      or time.monotonic() - saved_at >= saving.seconds
     )
+    is_stopped, is_due = processes.any_of(job.should_stop(), is_due)
     if is_stopped or is_due:
       with job.watch.phase("write"):
-        for i, state in enumerate(stop.capture()):
-          # A block that waits for others is saved already.
-          is_new = state.step > saved[i]
-          saved[i] = state.step
-          if program.is_here(i) and is_new:
-            block_checkpoint.save(
-              config=config,
-              workdir=job.workdir,
-              cell=cell,
-              seeds=group[i],
-              state=state,
-              snapshots=snapshots[i],
-              checkpointer=job.checkpointer,
-            )
+        _save(job, training, snapshots, saved_steps)
         if is_stopped:
           job.checkpointer.wait()
-      clock.saved(stop.steps)
+      saved_steps, saved_at = training.steps, time.monotonic()
     if is_stopped:
       raise Interrupted
   with job.watch.phase("write"):
@@ -159,35 +142,52 @@ def train(
     if processes.is_first():
       for seeds, found in zip(group, snapshots, strict=True):
         _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
-        _write_records(job, program, cell, seeds, found)
+        _write_records(job, program, seeds, found)
 
 
-class _SaveClock:
-  """Says when blocks are to be saved."""
+def _keep_params(job: Job, training: Training, index: int) -> None:
+  """Writes the parameters of a block that is here, if they are to be kept."""
+  program, step = training.program, training.steps[index]
+  kept_steps = params.steps_to_keep(program.config, job.saving.params)
+  if program.is_here(index) and step in kept_steps:
+    with job.watch.phase("write"):
+      params.save_params(
+        job.workdir,
+        program.cell,
+        training.blocks[index],
+        step,
+        population.fetch_params(training, index),
+      )
 
-  def __init__(self, saving: Saving, steps: Sequence[int]):
-    self._saving = saving
-    self.saved(steps)
 
-  def saved(self, steps: Sequence[int]) -> None:
-    self._steps = list(steps)
-    self._time = time.monotonic()
-
-  def is_due(self, steps: Sequence[int]) -> bool:
-    made = max(a - b for a, b in zip(steps, self._steps, strict=True))
-    limit = self._saving.steps
-    return (limit is not None and made >= limit) or (
-      made > 0 and time.monotonic() - self._time >= self._saving.seconds
-    )
+def _save(
+  job: Job,
+  training: Training,
+  snapshots: Sequence[Sequence[Snapshot]],
+  saved_steps: Sequence[int],
+) -> None:
+  """Saves the blocks that are here and have made steps since `saved_steps`."""
+  for i, state in enumerate(population.capture(training)):
+    # A block that waits for others is saved already.
+    if training.program.is_here(i) and state.step > saved_steps[i]:
+      block_checkpoint.save(
+        config=training.program.config,
+        workdir=job.workdir,
+        cell=training.program.cell,
+        seeds=training.blocks[i],
+        state=state,
+        snapshots=snapshots[i],
+        checkpointer=job.checkpointer,
+      )
 
 
 def _write_records(
   job: Job,
   program: Program,
-  cell: Cell,
   seeds: Sequence[int],
   snapshots: Sequence[Snapshot],
 ) -> None:
+  cell = program.cell
   num_params = model.num_params(program.arch)
   table = records.to_table(job.config, cell, num_params, seeds, snapshots)
   devices = program.mesh.devices.ravel().tolist()

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from emergence.config import axes_of, axis_text, cell_config
 
 if TYPE_CHECKING:
-  from emergence.config import Cell, Config
+  from emergence.config import Config
   from emergence.population.compilation import Program
   from emergence.population.hardware import Device
-  from emergence.sweep.backlog import CellStatus
   from emergence.sweep.estimate import Estimate
+  from emergence.sweep.pending import CellStatus
   from emergence.sweep.sweep import Progress
 
 
@@ -139,18 +139,17 @@ def format_budget(seconds: Mapping[str, float]) -> str:
   )
 
 
-def format_plan(program: "Program", cell: "Cell", budget: int) -> str:
+def format_plan(program: "Program", budget: int) -> str:
   """What runs together in memory, before it starts.
 
   Args:
     program: of the cell that needs most.
-    cell: that cell.
     budget: bytes that may be used, on each device or by all of a host.
   """
   return (
     f"memory: {program.num_blocks} × {program.config.seeds.block} seeds at a"
     f" time; at most {program.bytes_per_device / 2**20:,.0f} MiB for each block"
-    f" ({cell}), of {budget / 2**30:,.1f} GiB that may be used"
+    f" ({program.cell}), of {budget / 2**30:,.1f} GiB that may be used"
   )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emergence.config import Cell, Config, cell_config
+from emergence.config import Cell, Config
 from emergence.population import compilation, population
+from emergence.population.compilation import Setup
 from emergence.population.hardware import Device
-from emergence.sweep.backlog import Work
+from emergence.sweep.pending import Work
 from emergence.training import model
 
-# A cell whose single update of one block is predicted to take longer than this
+# A cell whose single step of one block is predicted to take longer than this
 # is not timed but extrapolated.
 _LONGEST_PROBE_SECONDS = 5.0
 
@@ -20,9 +21,9 @@ class Estimate(NamedTuple):
   Attributes:
     cell: the cell.
     num_params: parameters of one model.
-    num_seeds: seeds left to train.
+    num_seeds: pending seeds.
     bytes_per_block: memory of one block; None where the cell was not compiled.
-    seconds: training time of what is left, without compiling; None where a
+    seconds: training time of the pending seeds, without compiling; None where a
       block does not fit in memory.
     is_measured: timed on this machine, else extrapolated from the measured
       cell before it by the floating-point operations of a step.
@@ -39,25 +40,28 @@ class Estimate(NamedTuple):
 def estimate(
   config: Config, work: Sequence[Work], devices: Sequence[Device]
 ) -> list[Estimate]:
-  """Times a few updates of each cell, the cheapest first.
+  """Times a few steps of each cell, the cheapest first.
 
   Args:
     config: the experiment.
-    work: what is left to train.
+    work: what is pending.
     devices: the devices that would train it.
 
   Returns:
     One estimate a cell, in the order of `work`.
   """
+  setups = [compilation.make_setup(config, item.cell) for item in work]
+  cheapest_first = sorted(
+    zip(setups, work, strict=True), key=lambda pair: _step_flops(pair[0])
+  )
   estimates: dict[Cell, Estimate] = {}
   seconds_per_flop = None
-  for item in sorted(work, key=lambda item: _step_flops(config, item.cell)):
-    arch = compilation.make_architecture(config, item.cell)
-    flops = _step_flops(config, item.cell)
-    predicted = seconds_per_flop and flops * seconds_per_flop
-    bytes_per_block, num_blocks, seconds = None, len(devices), predicted
+  for setup, item in cheapest_first:
+    flops = _step_flops(setup)
+    seconds = seconds_per_flop and flops * seconds_per_flop
+    bytes_per_block, num_blocks = None, len(devices)
     is_measured = False
-    if predicted is None or predicted <= _LONGEST_PROBE_SECONDS:
+    if seconds is None or seconds <= _LONGEST_PROBE_SECONDS:
       try:
         program = compilation.compile_cell(config, item.cell, devices)
       except compilation.DoesNotFitError as error:
@@ -68,25 +72,21 @@ def estimate(
         seconds = population.seconds_per_step(program)
         seconds_per_flop = seconds / flops
         is_measured = True
-    steps = cell_config(config, item.cell).train.steps
     num_groups = -(-len(item.blocks) // num_blocks)
     estimates[item.cell] = Estimate(
       item.cell,
-      model.num_params(arch),
+      model.num_params(setup.arch),
       item.num_seeds,
       bytes_per_block,
-      seconds and seconds * num_groups * steps,
+      seconds and seconds * num_groups * setup.config.train.steps,
       is_measured,
     )
   return [estimates[item.cell] for item in work]
 
 
-def _step_flops(config: Config, cell: Cell) -> float:
-  """Floating-point operations of one update of one seed."""
-  arch = compilation.make_architecture(config, cell)
-  config = cell_config(config, cell)
+def _step_flops(setup: Setup) -> float:
+  """Floating-point operations of one step of one seed."""
+  config = setup.config
   return model.train_flops(
-    arch,
-    config.train.batch_size,
-    config.task.context_length,
+    setup.arch, config.train.batch_size, config.task.context_length
   )

@@ -1,4 +1,4 @@
-"""Trains what is left of a sweep, a group of blocks after another."""
+"""Trains what is pending of a sweep, one group of blocks after another."""
 
 import contextlib
 import json
@@ -6,22 +6,22 @@ import logging
 import math
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from etils import epath
 
 from emergence.config import Cell, Config, cell_config, identity_hash, to_dict
-from emergence.population import compilation, processes
+from emergence.population import compilation, hardware, processes
 from emergence.population.compilation import Program
 from emergence.population.hardware import Device
 from emergence.storage import locks, records
 from emergence.storage.checkpoint import Checkpointer
 from emergence.storage.files import look_anew, write_atomically
 from emergence.sweep import blocks
-from emergence.sweep.backlog import Work
 from emergence.sweep.blocks import Interrupted, Job, Saving
-from emergence.sweep.budget import RunFile, Stopwatch
+from emergence.sweep.pending import Work
+from emergence.sweep.time_budget import RunFile, Stopwatch
 
 _LOG = logging.getLogger("emergence")
 
@@ -29,16 +29,16 @@ _SECONDS_BETWEEN_REPORTS = 10.0
 
 
 class Progress(NamedTuple):
-  """Where a cell stands, after each evaluation.
+  """How far a cell is, after each evaluation.
 
   Attributes:
     cell: the cell.
     seeds_done: seeds of the cell that this run has finished.
     seeds_running: seeds in training.
     seeds_total: seeds of the cell that this run trains.
-    step: updates done by the running seeds.
-    steps: updates of a finished seed.
-    seed_steps_per_second: rate since the cell's first update, without the
+    step: training steps done by the running seeds.
+    steps: training steps of a finished seed.
+    seed_steps_per_second: rate since the cell's first step, without the
       time that compiling took; 0 before there is one.
     seconds_left: until the cell is finished, at that rate.
   """
@@ -72,11 +72,7 @@ def prepare(
     "config": to_dict(config),
     "identity_hash": identity_hash(config),
     "versions": records.versions(),
-    "devices": {
-      "platform": devices[0].platform,
-      "kind": devices[0].device_kind,
-      "count": len(devices),
-    },
+    "devices": hardware.describe(devices),
   }
   write_atomically(
     workdir / "config.json", json.dumps(content, indent=2).encode()
@@ -90,7 +86,7 @@ def compile_largest(
 
   Args:
     config: the experiment.
-    work: what is left to train.
+    work: what is pending.
     devices: the devices that will train it.
 
   Returns:
@@ -121,7 +117,7 @@ def run(
   should_stop: Callable[[], bool] = lambda: False,
   watch: Stopwatch | None = None,
 ) -> int:
-  """Trains what is left and writes its records, a group of blocks at a time.
+  """Trains what is pending and writes its records, a group of blocks at a time.
 
   A block is locked while it is trained. Blocks that another process has locked
   come last; this one waits for them, and trains what of them has no records
@@ -130,7 +126,7 @@ def run(
   Args:
     config: the experiment.
     workdir: the work directory, after `prepare`.
-    work: what to train, as `backlog.remaining` returns it.
+    work: what to train, as `pending.find` returns it.
     devices: local devices of one kind; each takes one block at a time.
     programs: cells that are compiled already, for these devices.
     saving: when blocks in training are saved, and which parameters are kept.
@@ -150,22 +146,35 @@ def run(
   """
   watch = watch or Stopwatch()
   seeds_done = seed_steps = 0
-  run_file = RunFile(workdir, devices) if processes.is_first() else None
+  run_file = None
+  if processes.is_first():
+    run_file = RunFile(workdir, hardware.describe(devices))
 
   def write_run_file() -> None:
     if run_file:
       run_file.write(seeds_done, seed_steps, watch)
 
+  def on_trained(num_seeds: int, num_steps: int) -> None:
+    nonlocal seeds_done, seed_steps
+    seeds_done += num_seeds
+    seed_steps += num_seeds * num_steps
+    write_run_file()
+
   write_run_file()
   try:
     with Checkpointer(saving.keep) as checkpointer:
       job = Job(config, workdir, saving, checkpointer, should_stop, watch)
-      for cell, num_seeds in _run_cells(
-        job, work, devices, programs, on_progress
-      ):
-        seeds_done += num_seeds
-        seed_steps += num_seeds * cell_config(config, cell).train.steps
-        write_run_file()
+      for is_patient in (False, True):
+        work = _train(
+          job, work, devices, programs, is_patient, on_progress, on_trained
+        )
+        if work and not is_patient:
+          _LOG.warning(
+            "other processes train what is left here (blocks: %d); waiting up"
+            " to %.0f s for each",
+            sum(len(item.blocks) for item in work),
+            locks.WAIT_SECONDS,
+          )
   except BaseException:
     # What was spent in vain is part of the budget; the error says more.
     with contextlib.suppress(OSError):
@@ -174,105 +183,91 @@ def run(
   return seeds_done
 
 
-def _run_cells(
+def _train(
   job: Job,
   work: Sequence[Work],
   devices: Sequence[Device],
   programs: Mapping[Cell, Program],
+  is_patient: bool,
   on_progress: Callable[[Progress], None],
-) -> Iterator[tuple[Cell, int]]:
-  """Trains group after group of blocks; yields the cell and seeds of each.
-
-  Blocks that other processes train come last, and are waited for.
-  """
-  for patient in (False, True):
-    others = []
-    for cell, waiting in work:
-      program = programs.get(cell)
-      clock = _Clock(cell_config(job.config, cell), cell, on_progress)
-      others.append(Work(cell, []))
-      while waiting:
-        if any(processes.any_of(job.should_stop())):
-          raise Interrupted
-        if program is None:
-          _LOG.info("%s: compiling", cell)
-          with job.watch.phase("compile"):
-            program = compilation.compile_cell(job.config, cell, devices)
-        limit = program.num_blocks
-        with _locked(job, cell, waiting, limit, patient) as taken:
-          group, in_use, waiting = taken
-          others[-1].blocks.extend(in_use)
-          if group:
-            _LOG.info(
-              "%s: %d blocks of %d seeds together, %.1f MiB each",
-              *(cell, len(group), job.config.seeds.block),
-              program.bytes_per_device / 2**20,
-            )
-            clock.begin([len(seeds) for seeds in group], waiting)
-            blocks.train(job, program, cell, group, clock.tick)
-            yield cell, sum(len(seeds) for seeds in group)
-    work = [item for item in others if item.blocks]
-    if work and not patient:
-      _LOG.warning(
-        "other processes train what is left here (blocks: %d); waiting up to"
-        " %.0f s for each",
-        sum(len(item.blocks) for item in work),
-        locks.WAIT_SECONDS,
-      )
+  on_trained: Callable[[int, int], None],
+) -> list[Work]:
+  """Trains blocks; returns those that were left to other processes, of which
+  there are none where we are patient."""
+  left = []
+  for cell, pending in work:
+    program, in_use = programs.get(cell), []
+    clock = _Clock(cell_config(job.config, cell), cell, on_progress)
+    while pending:
+      if any(processes.any_of(job.should_stop())):
+        raise Interrupted
+      if program is None:
+        _LOG.info("%s: compiling", cell)
+        with job.watch.phase("compile"):
+          program = compilation.compile_cell(job.config, cell, devices)
+      with contextlib.ExitStack() as held:
+        group, busy, pending = _lock(
+          job, cell, pending, program.num_blocks, is_patient, held
+        )
+        in_use += busy
+        if group:
+          _LOG.info(
+            "%s: %d blocks of %d seeds together, %.1f MiB each",
+            *(cell, len(group), job.config.seeds.block),
+            program.bytes_per_device / 2**20,
+          )
+          clock.begin([len(seeds) for seeds in group], pending)
+          blocks.train(job, program, group, clock.tick)
+          on_trained(
+            sum(len(seeds) for seeds in group), program.config.train.steps
+          )
+    if in_use:
+      left.append(Work(cell, in_use))
+  return left
 
 
-@contextlib.contextmanager
-def _locked(
+def _lock(
   job: Job,
   cell: Cell,
-  waiting: Sequence[list[int]],
+  pending: Sequence[list[int]],
   limit: int,
-  patient: bool,
-) -> Iterator[tuple[list[list[int]], list[list[int]], list[list[int]]]]:
-  """Holds the locks of the first blocks that are free, a number at most.
+  is_patient: bool,
+  held: contextlib.ExitStack,
+) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+  """Takes the locks of the first blocks that are free, `limit` at most.
 
-  Yields:
-    What of these blocks has no records by now, the blocks before them that
-    other processes train, and those that are still waiting.
-
-  Raises:
-    InUseError: where we are patient, another process trains a block for longer
-      than we wait.
-    Interrupted: training is to stop.
+  Returns what of these blocks has no records by now, the blocks before them
+  that other processes train, and those that are still pending.
   """
-  group: list[list[int]] = []
-  in_use: list[list[int]] = []
-  left = list(waiting)
-  with contextlib.ExitStack() as stack:
-    while processes.is_first() and left and len(group) < limit:
-      seeds = left.pop(0)
-      try:
-        stack.enter_context(
-          locks.held(
-            workdir=job.workdir,
-            cell=cell,
-            seeds=seeds,
-            wait_seconds=locks.WAIT_SECONDS if patient else 0.0,
-            should_stop=job.should_stop,
-          )
+  group, in_use, left = [], [], list(pending)
+  while processes.is_first() and left and len(group) < limit:
+    seeds = left.pop(0)
+    try:
+      held.enter_context(
+        locks.held(
+          workdir=job.workdir,
+          cell=cell,
+          seeds=seeds,
+          wait_seconds=locks.WAIT_SECONDS if is_patient else 0.0,
+          should_stop=job.should_stop,
         )
-      except locks.InUseError:
-        if job.should_stop():
-          raise Interrupted from None
-        if patient:
-          raise
-        in_use.append(seeds)
-        continue
-      look_anew(job.workdir / "records" / str(cell))
-      done = records.recorded_seeds(job.workdir, cell)
-      if missing := [seed for seed in seeds if seed not in done]:
-        group.append(missing)
-    group, in_use, left = processes.agree([group, in_use, left])
-    yield group, in_use, left
+      )
+    except locks.InUseError:
+      if job.should_stop():
+        raise Interrupted from None
+      if is_patient:
+        raise
+      in_use.append(seeds)
+      continue
+    look_anew(job.workdir / "records" / str(cell))
+    done = records.recorded_seeds(job.workdir, cell)
+    if missing := [seed for seed in seeds if seed not in done]:
+      group.append(missing)
+  return tuple(processes.agree([group, in_use, left]))
 
 
 class _Clock:
-  """Turns updates into rates and the time that is left of a cell."""
+  """Turns training steps into rates and the time that is left of a cell."""
 
   def __init__(
     self, config: Config, cell: Cell, on_progress: Callable[[Progress], None]
@@ -281,43 +276,38 @@ class _Clock:
     self._cell = cell
     self._on_progress = on_progress
     self._seeds_done = 0
-    self._updates = 0
+    self._seed_steps = 0
     self._seconds = 0.0
 
   def begin(
-    self, sizes: Sequence[int], waiting: Sequence[Sequence[int]]
+    self, sizes: Sequence[int], pending: Sequence[Sequence[int]]
   ) -> None:
-    """A group of blocks of some sizes begins, and others wait."""
+    """A group of blocks of some sizes begins, and others are pending."""
     self._sizes = sizes
-    self._num_waiting = sum(len(seeds) for seeds in waiting)
-    self._stood: Sequence[int] | None = None
-    self._told = time.monotonic()
+    self._num_pending = sum(len(seeds) for seeds in pending)
+    self._last_steps: Sequence[int] | None = None
+    self._reported = time.monotonic()
 
   def tick(self, steps: Sequence[int], is_evaluated: bool) -> None:
-    """The blocks of the group have made so many updates by now."""
+    """The blocks of the group have made so many steps by now."""
     now, size = time.monotonic(), sum(self._sizes)
-    if self._stood is not None:
-      self._updates += sum(
-        number * (step - stood)
-        for number, step, stood in zip(
-          self._sizes, steps, self._stood, strict=True
-        )
-      )
-      self._seconds += now - self._time
-    self._stood, self._time = steps, now
-    rate = self._updates / self._seconds if self._seconds else 0.0
-    left = self._num_waiting * self._steps + sum(
-      number * (self._steps - step)
-      for number, step in zip(self._sizes, steps, strict=True)
+    weigh = lambda steps: sum(
+      number * step for number, step in zip(self._sizes, steps, strict=True)
     )
-    if is_evaluated or now - self._told > _SECONDS_BETWEEN_REPORTS:
-      self._told = now
+    if self._last_steps is not None:
+      self._seed_steps += weigh(steps) - weigh(self._last_steps)
+      self._seconds += now - self._time
+    self._last_steps, self._time = steps, now
+    rate = self._seed_steps / self._seconds if self._seconds else 0.0
+    left = (self._num_pending + size) * self._steps - weigh(steps)
+    if is_evaluated or now - self._reported > _SECONDS_BETWEEN_REPORTS:
+      self._reported = now
       self._on_progress(
         Progress(
           self._cell,
           self._seeds_done,
           size,
-          self._seeds_done + size + self._num_waiting,
+          self._seeds_done + size + self._num_pending,
           min(steps),
           self._steps,
           rate,

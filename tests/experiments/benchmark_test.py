@@ -59,7 +59,7 @@ def test_heads_are_those_of_the_models_that_people_train(
   shape, overrides, heads
 ):
   config, cell = make_config(shape, "quickstart", overrides)
-  assert compilation.make_architecture(config, cell).num_heads == heads
+  assert compilation.make_setup(config, cell).arch.num_heads == heads
 
 
 def test_what_a_loop_costs_once_does_not_count():
@@ -114,7 +114,7 @@ def checked(tiny, request):
 
 def test_the_data_are_what_the_population_trains_on(checked):
   config, cell, losses, data = checked
-  arch = compilation.make_architecture(config, cell)
+  arch = compilation.make_setup(config, cell).arch
   assert losses.shape == (jax_sides.CHECK_SEEDS, jax_sides.CHECK_STEPS)
 
   @jax.jit
@@ -136,7 +136,7 @@ def compare_with_torch(variant, checked, *, train=None, model=None):
     train=dataclasses.replace(config.train, **(train or {})),
     model=dataclasses.replace(config.model, **(model or {})),
   )
-  arch = compilation.make_architecture(other, cell)
+  arch = compilation.make_setup(other, cell).arch
   trainer = torch_sides.Trainer(variant, arch, other.train, data, "cpu")
   theirs = trainer.losses(jax_sides.CHECK_SEEDS)
   return measure.check_agreement(variant, theirs, losses, "float32", cell.width)

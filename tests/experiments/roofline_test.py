@@ -48,11 +48,11 @@ def test_operations_and_bytes_are_those_of_a_hand_calculation(small):
   (cell,) = config_lib.cells(small)
   found = roofline.cost(small, cell, roofline.CHIPS["h100"])
   # 8 × 64 tokens, width 16, hidden 64, one head, 84 symbols.
-  vocab = compilation.make_architecture(small, cell).vocab_size
+  vocab = compilation.make_setup(small, cell).arch.vocab_size
   per_token = 4 * 16**2 + 2 * 16 * 64 + 2 * 64 * 16 + 16 * vocab
   assert found.flops == 6 * per_token * 512
   kept = 512 * (15 * 16 + 2 * 64 + 2 * 16 + 2 * vocab)
-  num_params = model.num_params(compilation.make_architecture(small, cell))
+  num_params = model.num_params(compilation.make_setup(small, cell).arch)
   assert found.bytes == 5 * 4 * kept + 40 * num_params
   assert found.bound == "memory"
   assert found.seed_steps_per_second == pytest.approx(3.35e12 / found.bytes)

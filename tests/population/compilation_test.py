@@ -1,3 +1,8 @@
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +12,17 @@ from emergence.population import compilation, hardware
 
 CELL = Cell.parse("count/width-8/depth-1")
 
+PROGRAM = """
+import sys, warnings
+import jax
+from emergence.population import compilation
+warnings.simplefilter("error")
+folder = compilation.enable_cache()
+f = lambda x: [x := jax.numpy.sin(x @ x) for _ in range(300)][-1]
+jax.jit(f).lower(jax.ShapeDtypeStruct((8, 8), "float32")).compile()
+print(folder)
+"""
+
 
 def along_seeds(program, value, kind):
   """The same value for each of eight seeds."""
@@ -14,7 +30,7 @@ def along_seeds(program, value, kind):
 
 
 def sum_and_counts(program, num_steps):
-  """What `advance` takes after the state: no loss so far, and updates."""
+  """What `advance` takes after the state: no loss so far, and steps."""
   return (
     along_seeds(program, 0, np.float32),
     along_seeds(program, num_steps, np.int32),
@@ -74,7 +90,7 @@ def test_scarce_memory_takes_fewer_devices_or_says_what_to_do(
   devices = hardware.local_devices(2)
   assert hardware.memory_budget(devices)[0] > program.bytes_per_device > 0
   room = lambda blocks: lambda _: (int(blocks * program.bytes_per_device), True)
-  on_mesh = lambda config, cell, devices: program._replace(
+  on_mesh = lambda setup, devices: program._replace(
     mesh=jax.sharding.Mesh(devices, "seeds")
   )
   monkeypatch.setattr(compilation, "_compile", on_mesh)
@@ -83,3 +99,61 @@ def test_scarce_memory_takes_fewer_devices_or_says_what_to_do(
   monkeypatch.setattr(hardware, "memory_budget", room(0.5))
   with pytest.raises(ValueError, match=r"lower\s+seeds\.block"):
     compilation.compile_cell(tiny, CELL, devices)
+
+
+def run(home, **settings):
+  """Compiles in a process of its own; returns the cache folder."""
+  outside = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+  process = subprocess.run(
+    [sys.executable, "-c", PROGRAM],
+    env=outside
+    | {"XDG_CACHE_HOME": str(home), "JAX_PLATFORMS": "cpu"}
+    | settings,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert process.stderr == ""
+  return pathlib.Path(process.stdout.strip())
+
+
+def entries(folder):
+  return sorted(folder.glob("*-cache"))
+
+
+def test_what_is_compiled_is_kept_and_a_damaged_entry_is_no_error(tmp_path):
+  folder = run(tmp_path)
+  assert folder.parent == tmp_path / "emergence"
+  (entry,) = entries(folder)
+  before = entry.stat().st_mtime_ns
+  assert run(tmp_path) == folder
+  assert entries(folder) == [entry]
+  assert entry.stat().st_mtime_ns == before
+  entry.write_bytes(entry.read_bytes()[:100])
+  run(tmp_path)
+
+
+def test_where_nothing_can_be_kept_compiling_goes_on(tmp_path):
+  (tmp_path / "emergence").write_text("no folder")
+  run(tmp_path)
+
+
+def test_what_jax_was_told_is_left_as_it_is(tmp_path):
+  folder = run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
+  assert str(folder) == "None"
+  assert not (tmp_path / "emergence").exists()
+
+
+@pytest.mark.skipif(
+  not os.path.exists("/proc/cpuinfo"), reason="no /proc/cpuinfo on this system"
+)
+def test_each_kind_of_processor_has_a_folder_of_its_own(monkeypatch):
+  here = compilation._processor()
+  read_text = pathlib.Path.read_text
+  monkeypatch.setattr(
+    pathlib.Path,
+    "read_text",
+    lambda path: read_text(path).replace("flags\t\t: ", "flags\t\t: new "),
+  )
+  assert compilation._processor() != here
+  assert len(here) == 8

@@ -1,4 +1,4 @@
-"""Seeds that diverge are told, stand still, and touch no other."""
+"""Seeds that diverge are reported, take no more steps, and touch no other."""
 
 import jax
 import jax.numpy as jnp
@@ -52,10 +52,10 @@ def test_divergence_is_reported_by_the_run(tiny):
   assert snapshots[-1].diverged.tolist() == [True, True]
 
 
-def test_likelihoods_that_overflow_are_divergence_from_the_last_update_on(
+def test_likelihoods_that_overflow_are_divergence_from_the_last_step_on(
   tiny,
 ):
-  """One update leaves parameters that are huge, but finite."""
+  """One step leaves parameters that are huge, but finite."""
   hot = override(
     tiny,
     [
@@ -70,12 +70,12 @@ def test_likelihoods_that_overflow_are_divergence_from_the_last_update_on(
   assert snapshots[-1].diverged.tolist() == [True, True]
 
 
-def test_a_diverged_seed_stands_still_from_then_on(program, eight):
+def test_a_diverged_seed_takes_no_more_steps(program, eight):
   """Seed 1 has lost its parameters when the run goes on."""
   _, (state, _) = run_until(program, [[0, 1, 2, 3], [4]], 3)
   for leaf in jax.tree.leaves(state.state.params):
     leaf[1] = np.nan
-  snapshots, params = train_seeds(program, [0, 1, 2, 3], starts=[state])
+  snapshots, params = train_seeds(program, [0, 1, 2, 3], states=[state])
   assert [s.diverged.tolist() for s in snapshots] == [
     [False, True] + [False] * 2
   ] * 2
@@ -85,8 +85,7 @@ def test_a_diverged_seed_stands_still_from_then_on(program, eight):
     expected = member(eight, row)
     assert_bit_equal(found[0], expected[0][2:])
     assert_bit_equal(found[1], expected[1])
-  for stop in population.run(program, [[0, 1, 2, 3]], [state]):
-    (last,) = stop.capture()
+  _, (last,) = run_until(program, [[0, 1, 2, 3]], 6, [state])
   assert last.step == 6
   assert last.state.step.tolist() == [6, 4, 6, 6]
 
@@ -96,5 +95,6 @@ def test_a_block_that_diverged_as_a_whole_goes_on_from_its_step(program):
   for leaf in jax.tree.leaves(state.state.params):
     leaf[:] = np.nan
   *_, at_5 = run_until(program, [[0, 1]], 5, [state])
-  steps = [stop.steps for stop in population.run(program, [[0, 1]], at_5)]
-  assert steps == [(6,)]
+  training = population.start(program, [[0, 1]], at_5)
+  training, _ = population.train_chunk(training)
+  assert (training.steps, training.is_done) == ((6,), True)

@@ -1,4 +1,4 @@
-"""Where a population stops, and how it goes on, change nothing."""
+"""How steps are cut into chunks, and where a block goes on, change nothing."""
 
 import jax
 import numpy as np
@@ -20,14 +20,14 @@ from tests.sweeps import make_drawing_train
 
 @pytest.fixture(scope="module")
 def long(config):
-  """A program of more updates than batches are drawn for at a time."""
+  """A program of more steps than batches are drawn for at a time."""
   steps = 2 * compilation.STEPS_DRAWN + 8
   config = override(config, [f"train.steps={steps}", "eval.num_points=1"])
   return compilation.compile_cell(config, CELL, hardware.local_devices(2))
 
 
 def advanced(program, *counts):
-  """Seeds 0 to 7 after so many updates at a time; their losses added up."""
+  """Seeds 0 to 7 after so many steps at a time; their losses added up."""
   state = population._init(program, range(8))
   losses = population._put(program, np.zeros(8, np.float32))
   for count in counts:
@@ -37,14 +37,14 @@ def advanced(program, *counts):
 
 
 @pytest.mark.bits
-def test_updates_are_the_same_bits_wherever_the_program_stops(long):
+def test_steps_are_the_same_bits_wherever_the_program_stops(long):
   drawn, steps = compilation.STEPS_DRAWN, long.config.train.steps
   whole = advanced(long, steps)
   for first in (drawn - 1, drawn, drawn + 1, 2 * drawn + 1):
     assert_bit_equal(advanced(long, first, steps - first), whole)
 
 
-def test_each_update_has_the_batch_of_its_step(long):
+def test_each_step_has_its_own_batch(long):
   config = long.config
   init_state, train_step = make_drawing_train(config, long.arch)
   step = jax.jit(train_step)
@@ -66,9 +66,9 @@ def test_each_update_has_the_batch_of_its_step(long):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
-def test_where_a_run_is_stopped_has_no_effect(program, eight, seconds):
+def test_the_length_of_a_chunk_has_no_effect(program, eight, seconds):
   blocks = [0, 1, 2, 3], [4, 5, 6, 7]
-  again = train_seeds(program, *blocks, seconds_between_stops=seconds)
+  again = train_seeds(program, *blocks, seconds=seconds)
   for row in range(8):
     assert_bit_equal(member(again, row), member(eight, row))
 
@@ -77,7 +77,7 @@ def test_where_a_run_is_stopped_has_no_effect(program, eight, seconds):
 def test_blocks_go_on_from_any_step_to_the_same_bits(program, eight, step):
   blocks = [4, 5, 6, 7], [0, 1, 2, 3]
   before, states = run_until(program, blocks, step)
-  after, params = train_seeds(program, *blocks, starts=states)
+  after, params = train_seeds(program, *blocks, states=states)
   snapshots = [joined(parts) for parts in zip(*before)] + after
   assert [s.step for s in snapshots] == [0, 2, 4, 6]
   for row in range(8):
@@ -88,38 +88,48 @@ def test_blocks_go_on_from_any_step_to_the_same_bits(program, eight, step):
 
 def test_blocks_at_different_steps_go_on_together(program, eight):
   (_, before), (_, three) = run_until(program, [[0], [4, 5, 6, 7]], 3)
+  blocks = [0, 1, 2, 3], [4, 5, 6, 7]
+  training = population.start(program, blocks, [None, three])
   found = {0: [], 1: list(before)}
-  params = {}
-  for stop in population.run(
-    program, [[0, 1, 2, 3], [4, 5, 6, 7]], [None, three]
-  ):
-    for i, snapshot in stop.snapshots.items():
+  while not training.is_done:
+    training, chunk = population.train_chunk(training)
+    for i, snapshot in chunk.snapshots.items():
       found[i].append(snapshot)
-      params[i] = snapshot.params()
   for i in range(2):
     assert [s.step for s in found[i]] == [0, 2, 4, 6]
+    seeds = found[i], population.fetch_params(training, i)
     for row in range(4):
-      assert_bit_equal(
-        member((found[i], params[i]), row), member(eight, 4 * i + row)
-      )
+      assert_bit_equal(member(seeds, row), member(eight, 4 * i + row))
 
 
 def test_what_is_captured_is_not_changed_by_going_on(program):
-  stops = population.run(program, [[0], [1]], seconds_between_stops=0.0)
+  training = population.start(program, [[0], [1]])
   captured, copies = [], []
-  for stop in stops:
-    captured.append(stop.capture())
+  while not training.is_done:
+    training, _ = population.train_chunk(training, seconds=0.0)
+    captured.append(population.capture(training))
     copies.append(jax.tree.map(np.copy, captured[-1]))
   assert_bit_equal(captured, copies)
   assert [c[0].step for c in captured] == [0, 1, 2, 3, 4, 5, 6]
   assert [c[0].state.step.tolist() for c in captured[:2]] == [[0], [1]]
 
 
+def test_a_training_that_has_gone_on_cannot_be_used_again(program):
+  """Its arrays are donated: an error, never the numbers of another step."""
+  first, _ = population.train_chunk(population.start(program, [[0]]))
+  later, _ = population.train_chunk(first)
+  with pytest.raises(RuntimeError, match="use what that call returned"):
+    population.train_chunk(first)
+  with pytest.raises(RuntimeError, match="deleted"):
+    population.capture(first)
+  assert population.capture(later)[0].step == 1
+
+
 @pytest.mark.parametrize("index", [0, 2, 3])
 def test_what_goes_on_lies_where_the_program_wants_it(program, index):
   """Keys included: elsewhere, each call would move them."""
   _, states = run_until(program, [[0, 1], [2]], index)
-  training = population._start(program, [[0, 1], [2]], states)
+  training = population.start(program, [[0, 1], [2]], states)
   expected = jax.tree.map(
     lambda x: (x.shape, x.dtype, x.sharding), program.state
   )

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,13 +39,6 @@ def step(counts, node, local, visible, on_node):
     "SLURM_GPUS_ON_NODE": on_node and str(on_node),
   }
   return {name: text for name, text in variables.items() if text is not None}
-
-
-def test_devices_are_those_of_all_processes_or_some_of_each():
-  assert processes.devices() == processes.devices(2) == jax.devices()
-  assert processes.devices(1) == jax.devices()[:1]
-  with pytest.raises(ValueError, match="--devices=3: process 0 has 2 cpu dev"):
-    processes.devices(3)
 
 
 def test_one_process_agrees_with_itself():

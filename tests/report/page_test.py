@@ -212,12 +212,12 @@ def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
   from emergence.analysis import questions
   from emergence.population import hardware
   from emergence.report import analysis_sections, sweep_sections
-  from emergence.sweep import backlog, sweep
+  from emergence.sweep import pending, sweep
 
   workdir = epath.Path(tmp_path)
   devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
+  work = pending.find(pending.make_request(tiny, workdir))
   sweep.run(tiny, workdir, work, devices)
   found = sweep_sections.read(workdir)
   analysis = questions.analyze(tables.read(workdir))

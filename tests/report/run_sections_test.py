@@ -4,7 +4,7 @@ import pytest
 
 from emergence.config import from_dict
 from emergence.report import sweep_sections
-from emergence.sweep.budget import Run
+from emergence.sweep.time_budget import Run
 
 
 def run(seeds, train, other=0.0) -> Run:

@@ -16,7 +16,7 @@ from emergence.report import sweep_sections
 from emergence.report.page import render_page
 from emergence.statistics import summary
 from emergence.storage import records
-from emergence.sweep import backlog, sweep
+from emergence.sweep import pending, sweep
 from emergence.training.evaluate import Scores
 
 
@@ -26,7 +26,7 @@ def finished(tiny, tmp_path_factory):
   workdir = epath.Path(tmp_path_factory.mktemp("finished"))
   devices = hardware.local_devices(2)
   sweep.prepare(tiny, workdir, devices)
-  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
+  work = pending.find(pending.make_request(tiny, workdir))
   sweep.run(tiny, workdir, work, devices)
   return workdir
 
@@ -54,7 +54,7 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
         token_accuracy=match_SP,
         min_token_log_prob=-nll_SP,
       )
-      snapshots.append(Snapshot(step, values, loss_S, lost_S, dict))
+      snapshots.append(Snapshot(step, values, loss_S, lost_S))
     cell = Cell.parse(f"count/width-8/depth-{depth}")
     seeds = list(range(len(scores)))
     table = records.to_table(tiny, cell, 100, seeds, snapshots)

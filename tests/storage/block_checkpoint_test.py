@@ -6,12 +6,13 @@ from emergence.population import population
 from emergence.storage import block_checkpoint, params, records
 from emergence.storage.checkpoint import Checkpointer
 from emergence.sweep.blocks import Saving
+from tests.populations import run_until
 from tests.sweeps import files, interrupt, train
 
 CELL = Cell.parse("count/width-8/depth-1")
 CHECKPOINTS = "checkpoints/count/width-8/depth-1"
 
-pytestmark = pytest.mark.usefixtures("stop_after_each_update")
+pytestmark = pytest.mark.usefixtures("stop_after_each_step")
 
 
 def test_a_sweep_goes_on_where_it_was_stopped(
@@ -21,9 +22,9 @@ def test_a_sweep_goes_on_where_it_was_stopped(
   folder = workdir / CHECKPOINTS / "seeds-000004-000007"
   assert [path.name for path in folder.iterdir()] == ["00000003"]
   starts = []
-  run = population.run
+  start = population.start
   monkeypatch.setattr(
-    population, "run", lambda *args: starts.append(args[2]) or run(*args)
+    population, "start", lambda *args: starts.append(args[2]) or start(*args)
   )
   train(config, workdir, programs)
   assert [[state.step for state in group] for group in starts] == [[3, 3]]
@@ -130,10 +131,7 @@ def test_what_was_left_behind_by_finished_blocks_is_removed(
 def test_parameters_asked_for_are_there_though_the_last_step_was_saved(
   config, programs, workdir
 ):
-  snapshots, state = [], None
-  for stop in population.run(programs[2][CELL], [[0]]):
-    snapshots += stop.snapshots.values()
-    (state,) = stop.capture()
+  (snapshots,), (state,) = run_until(programs[2][CELL], [[0]], last=6)
   assert state.step == config.train.steps
   with Checkpointer() as checkpointer:
     block_checkpoint.save(

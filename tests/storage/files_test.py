@@ -26,13 +26,13 @@ from emergence.storage.files import (
   write_atomically,
 )
 from emergence.storage.params import load_params
-from emergence.sweep import backlog, sweep
+from emergence.sweep import pending, sweep
 from emergence.sweep.blocks import Interrupted, Saving
 from experiments import command, sweep_log
 
 CELL = Cell.parse("count/width-8/depth-1")
 
-pytestmark = pytest.mark.usefixtures("stop_after_each_update")
+pytestmark = pytest.mark.usefixtures("stop_after_each_step")
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def train(config, programs, workdir, work=None, **options):
   sweep.prepare(config, workdir, devices)
   block_checkpoint.remove_left_behind(config, workdir)
   if work is None:
-    work = backlog.remaining(config, workdir, config.seeds.requested)
+    work = pending.find(pending.make_request(config, workdir))
   return sweep.run(config, workdir, work, devices, programs[2], **options)
 
 
 def interrupt(config, programs, workdir, saving):
-  """Trains three updates of six."""
+  """Trains three steps of six."""
   stops = itertools.count()
   with pytest.raises(Interrupted):
     train(
@@ -167,14 +167,14 @@ def test_machines_with_shards_fill_one_bucket(
   config, programs, workdir, bucket
 ):
   sweep.prepare(config, workdir, hardware.local_devices(2))
-  work = backlog.remaining(config, workdir, config.seeds.requested)
-  for index in (0, 1):
-    # Each looked before the other one wrote.
-    asked = [CELL], config.seeds.requested
-    share = backlog.of_shard(work, config, *asked, backlog.Shard(index, 2))
+  requests = [
+    pending.make_request(config, workdir, shard=(index, 2)) for index in (0, 1)
+  ]
+  # Each looks before the other one writes.
+  for work in [pending.find(request) for request in requests]:
     bucket.new_machine()
-    assert train(config, programs, workdir, share) == 4
-  assert backlog.remaining(config, workdir, config.seeds.requested) == []
+    assert train(config, programs, workdir, work) == 4
+  assert pending.find(pending.make_request(config, workdir)) == []
 
 
 def test_what_others_write_is_seen_if_asked_for(workdir, bucket):

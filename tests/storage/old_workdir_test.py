@@ -17,7 +17,7 @@ from etils import epath
 from emergence import tables
 from emergence.config import cells
 from emergence.storage import records
-from emergence.sweep import backlog
+from emergence.sweep import pending
 from tests.mains import run_sweep
 
 OLD = pathlib.Path(__file__).with_name("old_workdir")
@@ -32,7 +32,7 @@ def workdir(tmp_path) -> epath.Path:
 def assert_finished(workdir):
   config = records.read_config(workdir)
   assert records.quarantine_corrupt(workdir, config) == []
-  assert backlog.remaining(config, workdir, config.seeds.requested) == []
+  assert pending.find(pending.make_request(config, workdir)) == []
 
 
 def test_what_the_first_version_wrote_is_read_and_finished(workdir):

@@ -39,7 +39,7 @@ def make_table(config, seeds, cell=CELL):
     scores = Scores(*(np.float32(base + i) for i in range(len(Scores._fields))))
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 and step > 2 for seed in seeds])
-    snapshots.append(Snapshot(step, scores, loss, diverged, dict))
+    snapshots.append(Snapshot(step, scores, loss, diverged))
   return records.to_table(config, cell, 77, seeds, snapshots)
 
 

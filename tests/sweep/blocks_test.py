@@ -13,7 +13,7 @@ from tests.sweeps import files, interrupt, stop_after, train
 CELL = Cell.parse("count/width-8/depth-1")
 CHECKPOINTS = "checkpoints/count/width-8/depth-1"
 
-pytestmark = pytest.mark.usefixtures("stop_after_each_update")
+pytestmark = pytest.mark.usefixtures("stop_after_each_step")
 
 
 @pytest.mark.parametrize("asked", range(1, 7))
@@ -49,7 +49,7 @@ def test_a_stop_that_comes_when_all_is_done_changes_nothing(
   assert files(workdir) == files(trained[0])
 
 
-def test_blocks_are_saved_every_so_many_updates(
+def test_blocks_are_saved_every_so_many_steps(
   config, programs, workdir, monkeypatch
 ):
   saved = []

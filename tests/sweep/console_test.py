@@ -93,7 +93,7 @@ def test_the_plan_says_what_runs_together_and_what_it_needs(tiny):
   cell = Cell.parse("count/width-8/depth-2")
   program = compilation.compile_cell(tiny, cell, local_devices(2))
   program = program._replace(bytes_per_device=300 * 2**20)
-  assert console.format_plan(program, cell, 3 * 2**30) == (
+  assert console.format_plan(program, 3 * 2**30) == (
     "memory: 2 × 4 seeds at a time; at most 300 MiB for each block"
     " (count/width-8/depth-2), of 3.0 GiB that may be used"
   )

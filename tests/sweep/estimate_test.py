@@ -3,13 +3,13 @@ import pytest
 from emergence import config as config_lib
 from emergence.config import Cell
 from emergence.population import compilation, hardware, population
-from emergence.sweep import backlog, estimate
+from emergence.sweep import estimate, pending
 
 
 @pytest.fixture
 def work(tiny):
   return [
-    backlog.Work(cell, backlog.cut_blocks(range(24), 4))
+    pending.Work(cell, pending.cut_blocks(range(24), 4))
     for cell in config_lib.cells(tiny)
   ]
 
@@ -17,7 +17,7 @@ def work(tiny):
 def fake_program(cell, devices, seconds):
   arch_seconds = seconds[cell.depth]
   return compilation.Program(
-    *[None] * 2, _Mesh(len(devices)), *[None] * 3, 1000 * arch_seconds, None
+    *[None] * 3, _Mesh(len(devices)), *[None] * 3, 1000 * arch_seconds, None
   )
 
 
@@ -48,7 +48,7 @@ def test_time_is_steps_times_rounds_of_blocks(tiny, work, monkeypatch):
 def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
   tiny, work, monkeypatch
 ):
-  big = backlog.Work(Cell.parse("count/width-512/depth-2"), [[0]])
+  big = pending.Work(Cell.parse("count/width-512/depth-2"), [[0]])
   monkeypatch.setattr(
     compilation,
     "compile_cell",
@@ -57,12 +57,15 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
   monkeypatch.setattr(population, "seconds_per_step", lambda p: 1.0)
   found = estimate.estimate(tiny, [big, work[0]], hardware.local_devices(2))
   assert [e.is_measured for e in found] == [False, True]
-  flops = [estimate._step_flops(tiny, item.cell) for item in (big, work[0])]
+  flops = [
+    estimate._step_flops(compilation.make_setup(tiny, item.cell))
+    for item in (big, work[0])
+  ]
   assert found[0].bytes_per_block is None
   assert found[0].seconds == pytest.approx(6 * flops[0] / flops[1])
 
 
-def test_a_cell_that_does_not_fit_is_said_and_the_others_are_timed(
+def test_a_cell_that_does_not_fit_is_reported_and_the_others_are_timed(
   tiny, work, monkeypatch
 ):
   def compile_cell(config, cell, devices):
@@ -79,7 +82,7 @@ def test_a_cell_that_does_not_fit_is_said_and_the_others_are_timed(
 
 
 def test_a_cell_is_really_timed(tiny):
-  item = backlog.Work(Cell.parse("count/width-8/depth-1"), [[0, 1]])
+  item = pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1]])
   (found,) = estimate.estimate(tiny, [item], hardware.local_devices(2))
   assert found.is_measured
   assert 0 < found.seconds < 60

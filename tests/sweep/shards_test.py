@@ -11,7 +11,6 @@ import pytest
 from etils import epath
 
 from emergence.storage import records
-from experiments import sweep_request
 from tests.mains import run_sweep
 from tests.sweep_processes import (
   Sweep,
@@ -243,14 +242,3 @@ fcntl.flock = flock"""
   (line,) = sweep.stderr.splitlines()
   assert line.startswith(f"there are no locks in {workdir}")
   assert_each_seed_once(workdir, 16)
-
-
-@pytest.mark.parametrize("index", [0, 1])
-def test_a_shard_trains_a_block_on_each_device(tiny, tmp_path, index):
-  request = sweep_request.make(
-    tiny, epath.Path(tmp_path), seeds="0-15", shard=f"{index}/2"
-  )
-  work = sweep_request.remaining(request, num_devices=2)
-  first = 8 * index
-  blocks = [[*range(n, n + 4)] for n in (first, first + 4)]
-  assert [(w.cell.depth, w.blocks) for w in work] == [(1, blocks), (2, blocks)]

@@ -8,10 +8,10 @@ from emergence.config import Cell, identity_hash, override
 from emergence.population import compilation, hardware
 from emergence.storage import records
 from emergence.storage.params import load_params
-from emergence.sweep import backlog, budget, sweep
+from emergence.sweep import pending, sweep, time_budget
 from emergence.sweep.blocks import Saving
 from experiments import command
-from tests.sweeps import train
+from tests.sweeps import find_pending, train
 
 
 def test_a_sweep_records_every_seed_step_and_length(config, trained):
@@ -48,7 +48,7 @@ def test_one_seed_alone_is_bit_equal_to_itself_among_others(
 
 def test_seeds_in_pieces_are_the_records_of_one_go(config, trained, workdir):
   train(config, workdir, seeds=[5, 2])
-  work = backlog.remaining(config, workdir, range(8))
+  work = find_pending(config, workdir)
   train(config, workdir)
   assert work[0].blocks == [[0, 1, 3], [4, 6, 7]]
   assert records.read(workdir).equals(records.read(trained[0]))
@@ -57,10 +57,10 @@ def test_seeds_in_pieces_are_the_records_of_one_go(config, trained, workdir):
 def test_more_seeds_train_only_what_is_new(config, trained, workdir):
   fewer = override(config, ["seeds.count=3"])
   train(fewer, workdir)
-  work = backlog.remaining(config, workdir, range(8))
+  work = find_pending(config, workdir)
   train(config, workdir)
   assert work == [
-    backlog.Work(Cell.parse("count/width-8/depth-1"), [[3], [4, 5, 6, 7]]),
+    pending.Work(Cell.parse("count/width-8/depth-1"), [[3], [4, 5, 6, 7]]),
   ]
   assert records.read(workdir).equals(records.read(trained[0]))
 
@@ -69,7 +69,7 @@ def test_the_cell_that_needs_most_memory_is_compiled_ahead(
   tiny, workdir, monkeypatch
 ):
   wide = override(tiny, ["grid.widths=[8,16]"])
-  work = backlog.remaining(wide, workdir, range(4))
+  work = find_pending(wide, workdir)
   monkeypatch.setattr(compilation, "compile_cell", lambda *args: args)
   devices = hardware.local_devices(2)
   largest = Cell.parse("count/width-16/depth-2")
@@ -81,7 +81,7 @@ def test_what_is_compiled_already_is_not_compiled_again(
   config, workdir, monkeypatch
 ):
   devices = hardware.local_devices(2)
-  work = backlog.remaining(config, workdir, [0])
+  work = find_pending(config, workdir, [0])
   programs = sweep.compile_largest(config, work, devices)
   monkeypatch.delattr(compilation, "compile_cell")
   sweep.run(config, workdir, work, devices, programs)
@@ -116,13 +116,11 @@ def test_a_config_that_cannot_be_read_is_named(workdir, content):
 
 
 def test_kept_parameters_are_those_of_the_seed(config, trained):
-  from emergence import tasks
   from emergence.training import evaluate
 
   workdir, _ = trained
   cell = Cell.parse("count/width-8/depth-1")
-  task = tasks.make_task(config.task)
-  arch = compilation.make_architecture(config, cell)
+  _, _, task, arch = compilation.make_setup(config, cell)
   score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
   frame = records.read(workdir)
   for seed, step in [(0, 0), (3, 2), (7, 6)]:
@@ -195,7 +193,7 @@ def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
   devices = hardware.local_devices(1)
   sweep.prepare(tiny, workdir, devices)
-  work = backlog.remaining(tiny, workdir, tiny.seeds.requested)
+  work = find_pending(tiny, workdir)
 
   def interrupt(progress):
     if progress.step == 4:
@@ -203,11 +201,11 @@ def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
 
   with pytest.raises(KeyboardInterrupt):
     sweep.run(tiny, workdir, work, devices, on_progress=interrupt)
-  (run,) = budget.read_runs(workdir)
+  (run,) = time_budget.read_runs(workdir)
   assert (run.seeds, run.seed_steps) == (0, 0)
   assert run.seconds["train"] > 0
   assert run.seconds["compile"] > 0
   sweep.run(tiny, workdir, work, devices)
-  runs = budget.read_runs(workdir)
+  runs = time_budget.read_runs(workdir)
   assert sorted(run.seeds for run in runs) == [0, 16]
   assert max(run.seed_steps for run in runs) == 16 * tiny.train.steps

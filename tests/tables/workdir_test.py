@@ -30,7 +30,7 @@ def write(config, workdir, cell, seeds, offset=0.0, num_params=None):
     )
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 for seed in seeds])
-    snapshots.append(Snapshot(step, scores, loss, diverged, dict))
+    snapshots.append(Snapshot(step, scores, loss, diverged))
   size = num_params or cell.width * 100 + cell.depth
   table = records.to_table(config, cell, size, seeds, snapshots)
   provenance = records.make_provenance(config, cell, [DEVICE])

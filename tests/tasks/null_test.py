@@ -5,9 +5,10 @@ from scipy import stats
 
 from emergence import config as config_lib
 from emergence.config import TaskConfig
-from emergence.population import compilation, hardware, population
+from emergence.population import compilation, hardware
 from emergence.tasks import make_task
 from experiments import command
+from tests.populations import train_seeds
 
 CONFIG = TaskConfig(
   name="null", max_train_length=6, test_lengths=(2, 9), vocab_size=9
@@ -48,12 +49,9 @@ def test_a_trained_population_stays_at_chance():
   blocks = [seeds[i : i + size] for i in range(0, 32, size)]
   exact, tokens = [], []
   for first in range(0, len(blocks), program.num_blocks):
-    *_, last = population.run(
-      program, blocks[first : first + program.num_blocks]
-    )
-    for snapshot in last.snapshots.values():
-      exact.append(snapshot.scores.exact_match[:, 0])
-      tokens.append(snapshot.scores.token_accuracy[:, 1])
+    found, _ = train_seeds(program, *blocks[first : first + program.num_blocks])
+    exact.append(found[-1].scores.exact_match[:, 0])
+    tokens.append(found[-1].scores.token_accuracy[:, 1])
   exact_S, tokens_S = np.concatenate(exact), np.concatenate(tokens)
   chance = 1 / config.task.vocab_size
   # Each seed is one binomial draw, because items are independent given its

@@ -43,28 +43,8 @@ def check(task, tokens_L, is_answer_L, length):
 
 def test_the_example_of_the_paper():
   task = make_task(CONFIG)
-  prompt = [
-    "S",
-    "i0",
-    "0",
-    "i1",
-    "0",
-    "i2",
-    "8",
-    "i3",
-    "8",
-    "+",
-    "i0",
-    "0",
-    "i1",
-    "8",
-    "i2",
-    "4",
-    "i3",
-    "2",
-    "=",
-  ]
-  answer = ["i3", "0", "i2", "3", "i1", "9", "i0", "0", "E"]
+  prompt = "S i0 0 i1 0 i2 8 i3 8 + i0 0 i1 8 i2 4 i3 2 =".split()
+  answer = "i3 0 i2 3 i1 9 i0 0 E".split()
   assert task.solve(prompt) == answer
   columns = [8, 8, 0, 0], [2, 4, 8, 0], [0, 3, 9, 0]
   written = reverse_addition._write(*map(jnp.array, columns), 3, 0)

@@ -29,7 +29,7 @@ def trained(request, tiny):
   """A model in the middle of training, so that it gets some items right."""
   config = override(tiny, [*TASKS[request.param], "train.learning_rate=0.01"])
   task = make_task(config.task, items=24)
-  arch = compilation.make_architecture(config, config_lib.cells(config)[0])
+  arch = compilation.make_setup(config, config_lib.cells(config)[0]).arch
   init_state, train_step = make_drawing_train(config, arch)
   steps = config.train.steps
   state, _ = jax.jit(

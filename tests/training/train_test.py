@@ -7,7 +7,7 @@ import pytest
 from emergence import config as config_lib
 from emergence.config import TrainConfig, override
 from emergence.population import compilation
-from emergence.tasks import Example, make_task, sample_contexts
+from emergence.tasks import Example, sample_contexts
 from emergence.training import model, train
 from tests.sweeps import make_drawing_train
 
@@ -15,8 +15,7 @@ from tests.sweeps import make_drawing_train
 @pytest.fixture(scope="module")
 def setup(tiny):
   cell = config_lib.cells(tiny)[0]
-  task = make_task(tiny.task)
-  arch = compilation.make_architecture(tiny, cell)
+  _, _, task, arch = compilation.make_setup(tiny, cell)
   return task, arch, *make_drawing_train(tiny, arch)
 
 
@@ -60,8 +59,8 @@ def test_a_batch_without_answers_has_no_loss_and_no_gradient(tiny, setup):
   assert all((g == 0).all() for g in jax.tree.leaves(grads))
 
 
-def test_one_update_is_that_of_the_adamw_paper():
-  """Loshchilov & Hutter's algorithm 2 by hand, over two updates."""
+def test_a_step_is_that_of_the_adamw_paper():
+  """Loshchilov & Hutter's algorithm 2 by hand, over two steps."""
   config = TrainConfig(
     steps=10,
     warmup_fraction=0.2,
@@ -108,7 +107,7 @@ def test_any_warmup_leaves_a_schedule(fraction, steps):
   if steps == 100:
     warmup = min(round(fraction * steps), steps - 1)
     assert np.argmax(rates) == pytest.approx(warmup, abs=1)
-    # Adam's first updates are the learning rate itself for a steady gradient.
+    # Adam's first steps are the learning rate itself for a steady gradient.
     assert rates.max() == pytest.approx(config.learning_rate, rel=0.05)
 
 
@@ -170,8 +169,7 @@ def test_training_learns_the_train_lengths(tiny):
     tiny, ["train.steps=300", "train.learning_rate=0.01", "train.batch_size=8"]
   )
   cell = config_lib.Cell.parse("count/width-16/depth-1")
-  task = make_task(config.task)
-  arch = compilation.make_architecture(config, cell)
+  _, _, task, arch = compilation.make_setup(config, cell)
   init_state, train_step = make_drawing_train(config, arch)
   state = init_state(*train.seed_keys(0, 0, 0))
   state, losses = jax.jit(
@@ -182,16 +180,13 @@ def test_training_learns_the_train_lengths(tiny):
 
 
 @pytest.mark.parametrize("precision", ["high", "highest"])
-def test_all_products_of_an_update_have_the_precision_asked_for(
-  tiny, precision
-):
+def test_all_products_of_a_step_have_the_precision_asked_for(tiny, precision):
   config = override(tiny, [f"train.matmul_precision={precision}"])
   cell = config_lib.cells(config)[0]
-  arch = compilation.make_architecture(config, cell)
-  functions = compilation.seed_functions(config, arch)
+  functions = compilation.seed_functions(compilation.make_setup(config, cell))
   state = jax.eval_shape(functions.init, 0, 0)
-  update = jax.make_jaxpr(functions.advance)(state, jnp.float32(0), 1)
-  found = list(products(update.jaxpr))
+  step = jax.make_jaxpr(functions.advance)(state, jnp.float32(0), 1)
+  found = list(products(step.jaxpr))
   asked = jax.lax.Precision(precision)
   # Forward and backward of six in the layer and of the unembedding, at least.
   assert len(found) >= 3 * 7

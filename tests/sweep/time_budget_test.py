@@ -4,10 +4,10 @@ import time
 import pytest
 from etils import epath
 
-from emergence.population.hardware import local_devices
-from emergence.sweep import budget, console
+from emergence.sweep import console, time_budget
 
-SECONDS = dict.fromkeys((*budget.PHASES, "other"), 1.0)
+DEVICES = {"platform": "cpu", "kind": "cpu", "count": 2}
+SECONDS = dict.fromkeys((*time_budget.PHASES, "other"), 1.0)
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def workdir(tmp_path) -> epath.Path:
 
 def test_phases_and_the_rest_add_up_to_the_time_that_passed():
   start = time.monotonic()
-  watch = budget.Stopwatch()
+  watch = time_budget.Stopwatch()
   with watch.phase("compile"):
     time.sleep(0.03)
   time.sleep(0.02)
@@ -25,7 +25,7 @@ def test_phases_and_the_rest_add_up_to_the_time_that_passed():
   watch.add("train", 0.002)
   seconds = watch.seconds()
   passed = time.monotonic() - start
-  assert list(seconds) == [*budget.PHASES, "other"]
+  assert list(seconds) == [*time_budget.PHASES, "other"]
   assert seconds["compile"] >= 0.03
   assert seconds["train"] == pytest.approx(0.003)
   assert seconds["other"] >= 0.015
@@ -33,7 +33,7 @@ def test_phases_and_the_rest_add_up_to_the_time_that_passed():
 
 
 def test_a_phase_that_an_error_ends_is_counted():
-  watch = budget.Stopwatch()
+  watch = time_budget.Stopwatch()
   with pytest.raises(OSError), watch.phase("write"):  # noqa: PT011, PT012
     time.sleep(0.01)
     raise OSError
@@ -41,56 +41,48 @@ def test_a_phase_that_an_error_ends_is_counted():
 
 
 def test_a_run_is_one_file_however_often_it_is_written(workdir):
-  file = budget.RunFile(workdir, local_devices(2))
-  watch = budget.Stopwatch()
+  file = time_budget.RunFile(workdir, DEVICES)
+  watch = time_budget.Stopwatch()
   file.write(8, 800, watch)
   watch.add("train", 2.5)
   written = file.write(16, 1600, watch)
-  other = budget.RunFile(workdir, local_devices(1))
-  other.write(4, 400, budget.Stopwatch())
-  first, second = sorted(budget.read_runs(workdir), key=lambda r: -r.seeds)
+  other = time_budget.RunFile(workdir, DEVICES)
+  other.write(4, 400, time_budget.Stopwatch())
+  first, second = sorted(time_budget.read_runs(workdir), key=lambda r: -r.seeds)
   assert first == written
   assert (first.seeds, first.seed_steps) == (16, 1600)
-  assert first.devices == {"platform": "cpu", "kind": "cpu", "count": 2}
+  assert first.devices == DEVICES
   assert second.seeds == 4
-  total = budget.total_seconds([first, second])
+  total = time_budget.total_seconds([first, second])
   assert total["train"] == pytest.approx(2.5)
-  assert set(total) == {*budget.PHASES, "other"}
+  assert set(total) == {*time_budget.PHASES, "other"}
   assert len(list((workdir / "runs").iterdir())) == 2
 
 
 def test_a_directory_without_runs_has_none(workdir):
-  assert budget.read_runs(workdir) == []
+  assert time_budget.read_runs(workdir) == []
+
+
+def as_json(**changes) -> str:
+  run = time_budget.Run("t", 1, 1, SECONDS, {}, {})
+  return json.dumps(run._replace(**changes)._asdict())
 
 
 @pytest.mark.parametrize(
   "content",
   [
-    "",
-    "[1]",
-    "{}",
-    '{"seconds": 3}',
-    json.dumps(
-      budget.Run("t", 1, 1, {"train": 1.0}, {}, {})._asdict()  # Phases missing.
-    ),
-    json.dumps(budget.Run("t", 1, "1", SECONDS, {}, {})._asdict()),
-    json.dumps(budget.Run("t", 1, 1, SECONDS, [], {})._asdict()),
-    "[" * 100_000,
-    json.dumps(
-      budget.Run("t", 1, 1, SECONDS | {"train": float("nan")}, {}, {})._asdict()
-    ),
-    json.dumps(
-      budget.Run(
-        "t", 1, 1, dict.fromkeys((*budget.PHASES, "other"), "1"), {}, {}
-      )._asdict()
-    ),
+    *("", "[1]", "{}", '{"seconds": 3}', "[" * 100_000),
+    as_json(seconds={"train": 1.0}),  # Phases are missing.
+    as_json(seconds=SECONDS | {"train": float("nan")}),
+    as_json(seconds=dict.fromkeys(SECONDS, "1")),
+    as_json(seed_steps="1"),
   ],
 )
 def test_a_file_that_is_no_run_is_named(workdir, content):
   (workdir / "runs").mkdir()
   (workdir / "runs" / "x.json").write_text(content)
   with pytest.raises(ValueError, match=r"runs/x\.json is not the file of a"):
-    budget.read_runs(workdir)
+    time_budget.read_runs(workdir)
 
 
 def test_a_budget_reads_as_one_line():

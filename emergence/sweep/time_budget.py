@@ -11,7 +11,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from etils import epath
@@ -55,7 +55,7 @@ class Run(NamedTuple):
   Attributes:
     started: UTC, such as 2026-11-25T00:45:12Z.
     seeds: seeds that it trained to the end.
-    seed_steps: updates of those seeds.
+    seed_steps: training steps of those seeds.
     seconds: wall time by phase, see `PHASES`, and `other`; what it spent on
       seeds that it did not finish is included, if it could still say so.
     devices: platform, kind and count of the devices.
@@ -73,20 +73,16 @@ class Run(NamedTuple):
 class RunFile:
   """The file of the run that is going on, rewritten as it proceeds."""
 
-  def __init__(self, workdir: epath.Path, devices: Sequence[Any]):
+  def __init__(self, workdir: epath.Path, devices: Mapping[str, Any]):
     now = datetime.datetime.now(datetime.UTC)
     name = f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}.json"
     self._path = workdir / "runs" / name
     self._path.parent.mkdir(parents=True, exist_ok=True)
     self._started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    self._devices = {
-      "platform": devices[0].platform,
-      "kind": devices[0].device_kind,
-      "count": len(devices),
-    }
+    self._devices = dict(devices)
 
   def write(self, seeds: int, seed_steps: int, watch: Stopwatch) -> Run:
-    """Writes what the run has done so far, in place of what stood there."""
+    """Writes what the run has done so far, over what it wrote before."""
     seconds = {name: round(s, 3) for name, s in watch.seconds().items()}
     run = Run(
       self._started, seeds, seed_steps, seconds, self._devices, versions()
@@ -106,25 +102,17 @@ def read_runs(workdir: epath.PathLike) -> list[Run]:
   runs = []
   for path in sorted((epath.Path(workdir) / "runs").glob("*.json")):
     try:
-      content = json.loads(path.read_text())
-      run = Run(**content)
-      if set(run.seconds) != {*PHASES, "other"}:
-        raise ValueError(f"its seconds are of {sorted(run.seconds)}")
-      if not (
-        isinstance(run.started, str)
-        and isinstance(run.devices, dict)
-        and isinstance(run.versions, dict)
-      ):
-        raise ValueError("its texts are none")
-      for number in (run.seeds, run.seed_steps, *run.seconds.values()):
-        if type(number) not in (int, float) or not 0 <= number < math.inf:
-          raise ValueError(f"{number!r} is no number of seeds or seconds")
-      runs.append(run)
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+      run = Run(**json.loads(path.read_text()))
+      numbers = [run.seeds, run.seed_steps]
+      numbers += [run.seconds[phase] for phase in (*PHASES, "other")]
+      if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"{numbers} are not all numbers")
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
       raise ValueError(
         f"{path} is not the file of a run; delete it, its time is then missing"
         f" from the report: {error}"
       ) from error
+    runs.append(run)
   return runs
 
 

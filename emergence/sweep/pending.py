@@ -1,0 +1,237 @@
+"""Cells × blocks of seeds that a sweep is asked for, and what is still pending.
+
+`--shard=I/N` divides the work: consecutive blocks of a cell form groups of one
+block a device, so that no device idles, and shard I trains the groups I, I + N,
+I + 2N, … Which shard a block belongs to depends on the seeds that were asked
+for, not on those that are finished: it stays the same while other processes
+finish theirs.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from etils import epath
+
+from emergence import config as config_lib
+from emergence.config import Cell, Config
+from emergence.population import compilation
+from emergence.storage import block_checkpoint, locks, params, records
+from emergence.storage.files import look_anew, remove_unfinished
+
+
+class Request(NamedTuple):
+  """Cells and seeds of an experiment, and a place for them.
+
+  Attributes:
+    config: the experiment.
+    workdir: the work directory.
+    cells: of the grid, in its order.
+    seeds: of each cell, increasing.
+    shard: I and N of `--shard=I/N`; (0, 1) for all blocks.
+  """
+
+  config: Config
+  workdir: epath.Path
+  cells: list[Cell]
+  seeds: Sequence[int]
+  shard: tuple[int, int]
+
+
+class Work(NamedTuple):
+  """What is pending of one cell: blocks of seeds, cut by `seeds.block`."""
+
+  cell: Cell
+  blocks: list[list[int]]
+
+  @property
+  def num_seeds(self) -> int:
+    return sum(len(block) for block in self.blocks)
+
+
+class CellStatus(NamedTuple):
+  """How far a cell is.
+
+  Attributes:
+    cell: the cell.
+    done: seeds that have records.
+    training: seeds that some process trains right now; always 0 where the file
+      system has no locks.
+    missing: other seeds that were asked for.
+    holders: the processes that train them, as they wrote it down.
+  """
+
+  cell: Cell
+  done: int
+  training: int
+  missing: int
+  holders: list[locks.Holder]
+
+
+def make_request(
+  config: Config,
+  workdir: epath.Path,
+  cells: Sequence[str] | None = None,
+  seeds: Sequence[int] | None = None,
+  shard: tuple[int, int] = (0, 1),
+) -> Request:
+  """Checks what a sweep is asked for.
+
+  Args:
+    config: the experiment.
+    workdir: the work directory.
+    cells: names of cells of the grid, such as count/width-32/depth-4; all if
+      None.
+    seeds: increasing; those of the config if None.
+    shard: I and N of `--shard=I/N`.
+
+  Raises:
+    ValueError: a cell of the grid cannot be built, a name is not in the grid,
+      or a seed has no meaning in the config.
+  """
+  grid = config_lib.cells(config)
+  for cell in grid:
+    compilation.make_setup(config, cell)
+  if seeds is None:
+    seeds = config.seeds.requested
+  config.seeds.require_seeds(seeds)
+  if cells is not None:
+    wanted = [Cell.parse(text) for text in cells]
+    for cell in wanted:
+      if cell not in grid:
+        raise ValueError(f"--cells: {cell} is not in the grid of the config")
+    grid = [cell for cell in grid if cell in wanted]
+  return Request(config, workdir, grid, seeds, shard)
+
+
+def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
+  """What is pending, once corrupt and unfinished files are out of the way.
+
+  Args:
+    request: what is asked for.
+    num_devices: devices of the process that trains it.
+    keep_params: of `storage.params.KEEP_PARAMS`, what is to be kept of it.
+
+  Raises:
+    ValueError: the work directory holds another experiment, or seeds without
+      the parameters that are to be kept.
+  """
+  config, workdir = request.config, request.workdir
+  records.quarantine_corrupt(workdir, config)
+  remove_unfinished(workdir)
+  records.require_same_experiment(config, workdir)
+  block_checkpoint.remove_left_behind(config, workdir)
+  if missing := num_without_params(request, keep_params):
+    raise ValueError(
+      f"--keep_params={keep_params}: {missing} of these seeds were trained in"
+      f" {workdir} without keeping all of that, and are not trained again; use"
+      " another --workdir, or name new seeds with --seeds"
+    )
+  return find(request, num_devices)
+
+
+def find(request: Request, num_devices: int = 1) -> list[Work]:
+  """What of a request has no records yet, in the order of the cells.
+
+  Args:
+    request: what is asked for.
+    num_devices: devices of the process that trains it.
+  """
+  return _of_shard(request, _without_records(request), num_devices)
+
+
+def unfinished_shards(
+  request: Request, num_devices: int, num_shards: int | None = None
+) -> tuple[list[int], int]:
+  """The shards some of whose seeds have no records yet, and how many there are.
+
+  Args:
+    request: what is asked for, of all shards.
+    num_devices: devices of each process.
+    num_shards: N of `--shard=I/N`; a shard for each group where None.
+  """
+  count = num_shards or len(_groups(request, num_devices))
+  work = _without_records(request)
+  shards = [request._replace(shard=(i, count)) for i in range(count)]
+  found = [_of_shard(shard, work, num_devices) for shard in shards]
+  return [i for i, part in enumerate(found) if part], count
+
+
+def status(request: Request) -> list[CellStatus]:
+  """How far each cell is, going by the names of records files and by locks."""
+  found, seeds = [], set(request.seeds)
+  for cell in request.cells:
+    # First the locks: a block that is finished meanwhile is done.
+    holders = locks.holders(request.workdir, cell)
+    done = records.recorded_seeds(request.workdir, cell) & seeds
+    left = seeds - done
+    locked = {
+      seed
+      for holder in holders
+      for seed in left.intersection(range(holder.first, holder.last + 1))
+    }
+    found.append(
+      CellStatus(cell, len(done), len(locked), len(left) - len(locked), holders)
+    )
+  return found
+
+
+def num_without_params(request: Request, keep_params: str) -> int:
+  """How many finished seeds lack parameters that `keep_params` asks for."""
+  count, (config, workdir, cells, seeds, _) = 0, request
+  for cell in cells:
+    own_config = config_lib.cell_config(config, cell)
+    wanted = params.steps_to_keep(own_config, keep_params)
+    if not wanted:
+      continue
+    # First the records: of a block that another process finishes meanwhile, the
+    # parameters are there before them.
+    finished = records.finished_seeds(workdir, config, cell) & set(seeds)
+    look_anew(workdir / "params" / str(cell))
+    kept = params.kept_files(workdir, cell)
+    count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
+  return count
+
+
+def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
+  """Groups increasing seed indices by seed // block."""
+  groups: dict[int, list[int]] = {}
+  for seed in seeds:
+    groups.setdefault(seed // block, []).append(seed)
+  return list(groups.values())
+
+
+def _without_records(request: Request) -> list[Work]:
+  """What of a request is pending, of all shards."""
+  config, workdir, cells, seeds, _ = request
+  found = []
+  for cell in cells:
+    done = records.finished_seeds(workdir, config, cell)
+    missing = [seed for seed in seeds if seed not in done]
+    if missing:
+      found.append(Work(cell, cut_blocks(missing, config.seeds.block)))
+  return found
+
+
+def _groups(request: Request, num_devices: int) -> dict[tuple[Cell, int], int]:
+  """The number of each group, by cell and seed // (num_devices · block)."""
+  size = num_devices * request.config.seeds.block
+  places = sorted({seed // size for seed in request.seeds})
+  groups = [(cell, place) for cell in request.cells for place in places]
+  return {group: number for number, group in enumerate(groups)}
+
+
+def _of_shard(
+  request: Request, work: Sequence[Work], num_devices: int
+) -> list[Work]:
+  """The part of some work that belongs to the shard of a request."""
+  index, count = request.shard
+  numbers = _groups(request, num_devices)
+  size = num_devices * request.config.seeds.block
+  parts = [
+    Work(
+      cell,
+      [b for b in blocks if numbers[cell, b[0] // size] % count == index],
+    )
+    for cell, blocks in work
+  ]
+  return [part for part in parts if part.blocks]

@@ -1,0 +1,171 @@
+import dataclasses
+import itertools
+import shutil
+
+import pytest
+
+from emergence import config as config_lib
+from emergence.config import override
+from emergence.storage import params, records
+from emergence.sweep import pending
+from emergence.sweep.blocks import Saving
+from tests.sweeps import train
+
+
+@pytest.fixture
+def four_cells(tiny):
+  """Four cells of eight seeds in two blocks each."""
+  grid = dataclasses.replace(tiny.grid, widths=(8, 16), depths=(1, 2))
+  return dataclasses.replace(tiny, grid=grid)
+
+
+def test_all_of_the_config_is_asked_for_where_nothing_is_named(
+  four_cells, workdir
+):
+  request = pending.make_request(four_cells, workdir)
+  assert request.cells == config_lib.cells(four_cells)
+  assert list(request.seeds) == list(range(8))
+  work = pending.find(request)
+  assert [item.cell for item in work] == request.cells
+  assert sum(item.num_seeds for item in work) == 32
+
+
+def test_cells_and_seeds_that_are_named_are_asked_for_in_order(
+  four_cells, workdir
+):
+  names = ["count/width-16/depth-2", "count/width-8/depth-2"]
+  work = pending.find(
+    pending.make_request(four_cells, workdir, names, [0, 1, 7])
+  )
+  assert [str(item.cell) for item in work] == names[::-1]
+  asked = [sorted(itertools.chain(*item.blocks)) for item in work]
+  assert asked == [[0, 1, 7]] * 2
+
+
+@pytest.mark.parametrize(
+  ("assignment", "message"),
+  [
+    ("grid.widths=[8,10]", "does not divide the width 10"),
+    ("task.name=cuont", "did you mean count"),
+    ("task.context_length=8", "context_length must be at least"),
+  ],
+)
+def test_a_cell_that_cannot_be_built_is_found_before_training(
+  config, workdir, assignment, message
+):
+  with pytest.raises(ValueError, match=message):
+    pending.make_request(override(config, [assignment]), workdir)
+
+
+def test_finished_seeds_without_parameters_are_counted(
+  config, trained, workdir
+):
+  def count(folder, keep_params):
+    request = pending.make_request(config, folder, seeds=range(6))
+    return pending.num_without_params(request, keep_params)
+
+  assert count(trained[0], "all") == count(workdir, "all") == 0
+  train(config, workdir, seeds=[2, 3])
+  train(config, workdir, seeds=[4], saving=Saving(params="final"))
+  assert [count(workdir, k) for k in params.KEEP_PARAMS] == [0, 2, 3]
+
+
+def test_a_block_finished_during_the_look_is_not_without_parameters(
+  config, trained, workdir, monkeypatch
+):
+  def and_then_somebody_finishes(look):
+    def look_then_copy(*args):
+      found = look(*args)
+      shutil.copytree(trained[0], workdir, dirs_exist_ok=True)
+      return found
+
+    return look_then_copy
+
+  for module, name in ((records, "finished_seeds"), (params, "kept_files")):
+    look = and_then_somebody_finishes(getattr(module, name))
+    monkeypatch.setattr(module, name, look)
+  request = pending.make_request(config, workdir)
+  assert pending.num_without_params(request, "all") == 0
+
+
+@pytest.mark.parametrize(
+  ("seeds", "blocks"),
+  [
+    ([7], [[7]]),
+    (range(6), [[0, 1, 2, 3], [4, 5]]),
+    ([2, 3, 4, 11], [[2, 3], [4], [11]]),
+  ],
+)
+def test_blocks_are_cut_where_they_always_are(seeds, blocks):
+  assert pending.cut_blocks(seeds, 4) == blocks
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 9])
+def test_shards_are_even_have_no_block_in_common_and_miss_none(
+  tiny, workdir, monkeypatch, count, num_devices
+):
+  config = override(tiny, ["seeds.block=2", "seeds.count=12"])
+  requests = [
+    pending.make_request(config, workdir, shard=(i, count))
+    for i in range(count)
+  ]
+
+  def blocks_of_shards(done):
+    """The blocks of each shard when some seeds of the first cell are done."""
+    monkeypatch.setattr(
+      records,
+      "finished_seeds",
+      lambda w, c, cell: done if cell.depth == 1 else (),
+    )
+    return [
+      {
+        (w.cell, *seeds)
+        for w in pending.find(request, num_devices)
+        for seeds in w.blocks
+      }
+      for request in requests
+    ]
+
+  whole = blocks_of_shards(done=())
+  groups = [
+    {(cell, seeds[0] // (2 * num_devices)) for cell, *seeds in part}
+    for part in whole
+  ]
+  sizes = [len(group) for group in groups]
+  assert sum(sizes) == len(set().union(*groups)) == 2 * -(-6 // num_devices)
+  assert max(sizes) - min(sizes) <= 1
+  assert sum(map(len, whole)) == 12
+  # Whatever is finished by now, each shard has the same blocks of the rest.
+  finished = {
+    (cell, *seeds)
+    for part in whole
+    for cell, *seeds in part
+    if cell.depth == 1 and seeds == [0, 1]
+  }
+  later = blocks_of_shards(done=(0, 1))
+  assert later == [part - finished for part in whole]
+
+
+def test_no_device_of_a_shard_idles(tiny, workdir):
+  config = override(tiny, ["seeds.block=2", "seeds.count=12"])
+  request = pending.make_request(config, workdir, shard=(1, 2))
+  first, second = pending.find(request, num_devices=2)
+  assert first.blocks == [[4, 5], [6, 7]]
+  assert second.blocks == [[0, 1], [2, 3], [8, 9], [10, 11]]
+
+
+def test_shards_whose_seeds_all_have_records_are_finished(
+  four_cells, workdir, monkeypatch
+):
+  done = {"count/width-8/depth-1": set(range(8))}
+  monkeypatch.setattr(
+    records,
+    "finished_seeds",
+    lambda workdir, config, cell: done.get(str(cell), set()),
+  )
+  request = pending.make_request(four_cells, workdir)
+  unfinished = lambda *given: pending.unfinished_shards(request, *given)
+  assert unfinished(1) == unfinished(1, 8) == ([2, 3, 4, 5, 6, 7], 8)
+  assert unfinished(1, 2) == ([0, 1], 2)
+  assert unfinished(2) == ([1, 2, 3], 4)
