@@ -104,7 +104,7 @@ def make_request(
 
 
 def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
-  """What is pending, once corrupt and unfinished files are out of the way.
+  """What is pending, once corrupt files are quarantined.
 
   Args:
     request: what is asked for.
