@@ -22,7 +22,7 @@ CELL = Cell.parse("count/width-8/depth-2")
 def finished(tiny, tmp_path_factory):
   """Seeds 0 to 3 of the deeper cell, parameters kept at every evaluation."""
   workdir = epath.Path(tmp_path_factory.mktemp("kept"))
-  devices = hardware.local_devices(1)
+  devices = hardware.local_devices(2)[:1]
   sweep.prepare(tiny, workdir, devices)
   work = [pending.Work(CELL, [[0, 1, 2, 3]])]
   sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))

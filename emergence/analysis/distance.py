@@ -62,7 +62,7 @@ def _distances(series: Series) -> Distances:
   )
 
 
-def cells(series: Series) -> Iterator[dict[str, Any]]:
+def values(series: Series) -> Iterator[dict[str, Any]]:
   found: Distances | None = series.answers["distance"]
   for i in range(len(series.populations)):
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
@@ -247,7 +247,7 @@ QUESTION = Question(
   "Where distributions differ",
   compute,
   columns=COLUMNS,
-  cells=cells,
+  values=values,
   files={"distances.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,

@@ -33,7 +33,7 @@ def _item_noise(population: Population) -> ItemNoise | None:
   return None
 
 
-def cells(series: Series) -> Iterator[dict[str, Any]]:
+def values(series: Series) -> Iterator[dict[str, Any]]:
   for found in series.answers["items"]:
     yield {"item_noise_share": found and found.share}
 
@@ -64,6 +64,6 @@ QUESTION = Question(
   columns={
     "item_noise_share": "share of the variance over seeds that drawn items make"
   },
-  cells=cells,
+  values=values,
   findings=findings,
 )

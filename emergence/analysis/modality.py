@@ -72,7 +72,7 @@ def _of_series(series: Series, labels: list[Modality]) -> Modalities:
   )
 
 
-def cells(series: Series) -> Iterator[dict[str, Any]]:
+def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["modality"]
   for label, beyond in zip(found.labels, found.beyond, strict=True):
     yield {
@@ -311,7 +311,7 @@ QUESTION = Question(
     "success_beyond_antimode_low": "lower end of its 95 % bootstrap interval",
     "success_beyond_antimode_high": "upper end",
   },
-  cells=cells,
+  values=values,
   entry=entry,
   findings=findings,
   sections=sections,

@@ -64,7 +64,7 @@ def summary(analysis: Analysis) -> list[dict[str, Any]]:
 
 def _cells(series: Series) -> Rows:
   columns = [
-    question.cells(series) for question in QUESTIONS if question.columns
+    question.values(series) for question in QUESTIONS if question.columns
   ]
   for population, *found in zip(series.populations, *columns, strict=True):
     row: dict[str, Any] = {

@@ -88,7 +88,7 @@ class Question(NamedTuple):
     title: the heading of its findings.
     compute: answers of all series, in their order; None where it has none.
     columns: its columns in summary.csv, each with its meaning.
-    cells: values of those columns, for each scale of a series.
+    values: values of those columns, for each scale of a series.
     files: further tables, by file name: their columns, and the rows of a
       series. Names without .csv become lists in summary.json.
     entry: what summary.json has about a series as a whole.
@@ -101,7 +101,7 @@ class Question(NamedTuple):
   title: str
   compute: Callable[[Sequence[Series]], Sequence[Any]]
   columns: Mapping[str, str] = {}
-  cells: Callable[[Series], Rows] = _nothing
+  values: Callable[[Series], Rows] = _nothing
   files: Mapping[str, tuple[Sequence[str], Callable[[Series], Rows]]] = {}
   entry: Callable[[Series], Mapping[str, Any]] = _no_entry
   findings: Callable[[Series], Iterable[Finding]] = _nothing

@@ -41,7 +41,7 @@ def compute(several: Sequence[Series]) -> list[list[Successes] | None]:
   ]
 
 
-def cells(series: Series) -> Iterator[dict[str, Any]]:
+def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["success"]
   for i, boot in enumerate(series.answers["summaries"]):
     if found is None:
@@ -164,6 +164,6 @@ QUESTION = Question(
   "How the share of successes changes",
   compute,
   columns=COLUMNS,
-  cells=cells,
+  values=values,
   findings=findings,
 )

@@ -44,7 +44,7 @@ def _bootstraps(series: Series) -> list[Bootstrap]:
   return [found[i] for i in range(len(better))]
 
 
-def cells(series: Series) -> Iterator[dict[str, Any]]:
+def values(series: Series) -> Iterator[dict[str, Any]]:
   modality = series.answers["modality"]
   for population, boot, label, shares in zip(
     series.populations,
@@ -188,6 +188,6 @@ QUESTION = Question(
     "mode_share_below": "share of resamples whose mode is below the antimode",
     "mode_share_above": "share of those whose mode is above it",
   },
-  cells=cells,
+  values=values,
   sections=sections,
 )

@@ -58,7 +58,9 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
     cell = Cell.parse(f"count/width-8/depth-{depth}")
     seeds = list(range(len(scores)))
     table = records.to_table(tiny, cell, 100, seeds, snapshots)
-    provenance = records.make_provenance(tiny, cell, hardware.local_devices(1))
+    provenance = records.make_provenance(
+      tiny, cell, hardware.local_devices(2)[:1]
+    )
     records.write(workdir, cell, table, provenance)
 
 

@@ -191,7 +191,7 @@ def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
 
 def test_a_run_that_breaks_off_still_says_where_its_time_went(tiny, tmp_path):
   workdir = epath.Path(tmp_path)
-  devices = hardware.local_devices(1)
+  devices = hardware.local_devices(2)[:1]
   sweep.prepare(tiny, workdir, devices)
   work = find_pending(tiny, workdir)
 
