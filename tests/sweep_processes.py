@@ -39,32 +39,14 @@ _EVENT = re.compile(
 )
 
 
-def tiny_config(
-  steps: int,
-  num_points: int,
-  block: int,
-  count: int,
-  depths: tuple[int, ...] = (1,),
-  widths: tuple[int, ...] = (8,),
-) -> str:
+def tiny_config(**sizes) -> str:
   """A config file of cells that are too small to learn anything.
 
   Args:
-    steps: steps of a seed.
-    num_points: evaluations of a seed.
-    block: seeds of a block.
-    count: seeds of a cell.
-    depths: those of the grid.
-    widths: those of the grid.
+    **sizes: steps, num_points, block, count; depths and widths, where they are
+      not (1,) and (8,).
   """
-  return _CONFIG.format(
-    steps=steps,
-    num_points=num_points,
-    block=block,
-    count=count,
-    depths=depths,
-    widths=widths,
-  )
+  return _CONFIG.format(**({"depths": (1,), "widths": (8,)} | sizes))
 
 
 class Sweep:
@@ -104,7 +86,7 @@ class Sweep:
 
   def is_waiting(self) -> bool:
     """Whether it has said that it waits for another one."""
-    return "waiting up to" in self.stderr
+    return "waiting" in self.stderr
 
   def end(self) -> int:
     """Its exit code, once it has ended."""
@@ -141,14 +123,10 @@ class Sweep:
 def starting(
   folder: pathlib.Path, *always: str
 ) -> Iterator[Callable[..., Sweep]]:
-  """A function that starts sweeps, none of which outlives the context.
+  """Gives a function that starts sweeps; none outlives the context.
 
-  It takes flags besides those that are given here, as `patch` some Python to
-  run first in the new process, and environment variables.
-
-  Args:
-    folder: for their output.
-    *always: flags of each sweep.
+  It takes more flags than those that all sweeps have, some Python to run first
+  in the new process (`patch`), and environment variables.
   """
   folder.mkdir()
   with contextlib.ExitStack() as stack:
@@ -213,12 +191,8 @@ def is_saved(
 ) -> bool:
   """Whether the block that a log names last is in training, and saved.
 
-  Args:
-    workdir: the work directory.
-    before: its last checkpoint must be of a step before this one.
-    log: which log.
-    min_saves: so many of its checkpoints must be there.
-    min_records: so many records files must be there.
+  It must have `min_saves` checkpoints or more, the last of them of a step below
+  `before`, and the directory `min_records` files of records.
   """
   found = events(workdir, log)
   if not found or found[-1].what == "are trained":
@@ -234,14 +208,9 @@ def is_saved(
 def assert_each_seed_once(
   workdir: pathlib.Path, count: int, num_cells: int = 1, ends_lost: int = 0
 ) -> None:
-  """All seeds have records, and none was trained to the end twice.
+  """All seeds of all cells have records; none was trained to the end twice.
 
-  Args:
-    workdir: a finished work directory.
-    count: seeds of a cell.
-    num_cells: cells.
-    ends_lost: how often a process was killed between the last step of a block
-      and its records.
+  But for `ends_lost` blocks that lost their records, or never got them.
   """
   frame = pd.read_parquet(workdir / "records")
   key = ["width", "depth", "seed", "step", "test_set"]
@@ -251,4 +220,5 @@ def assert_each_seed_once(
   ends = [e.block for e in events(workdir) if e.what == "are trained"]
   assert 0 < len(ends) <= len(set(ends)) + ends_lost
   runs = [json.loads(path.read_text()) for path in workdir.glob("runs/*")]
-  assert sum(run["seeds"] for run in runs) <= count * num_cells
+  if not ends_lost:
+    assert sum(run["seeds"] for run in runs) <= count * num_cells

@@ -7,6 +7,7 @@ for byte. They name the commit, so commit nothing while these tests run.
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,18 +29,15 @@ from tests.sweep_processes import (
 
 pytestmark = pytest.mark.slow
 
-STEPS, SEEDS = 1000, 16
 # Four blocks, two at a time, each saved twenty times on its way.
-BETWEEN_SAVES = STEPS // 20
+STEPS, SEEDS = 1000, 16
 
 
 @pytest.fixture(scope="module")
 def flags(write_config) -> list[str]:
   config = write_config(steps=STEPS, num_points=20, block=4, count=SEEDS)
-  return [
-    f"--config={config}",
-    *("--devices=2", f"--checkpoint_steps={BETWEEN_SAVES}"),
-  ]
+  every = f"--checkpoint_steps={STEPS // 20}"
+  return [f"--config={config}", "--devices=2", every]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +96,11 @@ def files_below(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
   return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def ages(folder: pathlib.Path) -> dict[pathlib.Path, int]:
+  """When each file was written."""
+  return {p: p.stat().st_mtime_ns for p in folder.rglob("seeds-*.parquet")}
+
+
 def assert_one_line(sweep: Sweep, code: int, part: str) -> None:
   """It has ended with a code and one line of error, nothing else."""
   assert sweep.end() == code, sweep.stderr
@@ -132,7 +135,7 @@ def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
   ends_lost = 0
   for moment in moments:
     seen = len(events(workdir))
-    finished = times_of_records(workdir)
+    finished = ages(workdir / "records")
     patch = ""
     if moment in RENAMED:
       folder, most = RENAMED[moment]
@@ -148,7 +151,7 @@ def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
     code = sweep.end() if patch else sweep.kill()
     assert code == -signal.SIGKILL, sweep.stderr
     assert all("cut off" in line for line in sweep.stderr.splitlines())
-    assert finished.items() <= times_of_records(workdir).items()
+    assert finished.items() <= ages(workdir / "records").items()
     ends_lost += sum(
       event.what == "are trained"
       and not (workdir / "records" / f"{event.block}.parquet").exists()
@@ -157,12 +160,6 @@ def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
   assert ends_lost >= 2
   finish(workdir, ends_lost)
   assert len(resumed_steps(workdir)) >= 6
-
-
-def times_of_records(workdir: pathlib.Path) -> dict[pathlib.Path, tuple]:
-  """Which file has each name, and when it was written."""
-  paths = workdir.glob("records/*/*/*/seeds-*.parquet")
-  return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in paths}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -332,9 +329,9 @@ def test_too_little_memory_is_one_line_or_the_words_of_a_library(
   before = records_of(workdir)
   patch = LIMITED.format(name="RLIMIT_AS", limit=2**30)
   sweep = start(f"--workdir={workdir}", patch=patch)
-  assert sweep.end() in (1, -signal.SIGABRT, -signal.SIGSEGV), sweep.stderr
-  if sweep.end() == 1:
-    assert sweep.last_line.startswith(("error: ", "OpenBLAS error: Memory"))
+  code = sweep.end()
+  assert code in (1, -signal.SIGABRT, -signal.SIGSEGV), sweep.stderr
+  assert code < 0 or re.match("error: |OpenBLAS error", sweep.last_line)
   assert "Traceback" not in sweep.stderr
   assert before.items() <= records_of(workdir).items()
   finish(workdir)
@@ -342,30 +339,32 @@ def test_too_little_memory_is_one_line_or_the_words_of_a_library(
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="needs faketime")
 def test_a_clock_that_jumps_by_years_changes_nothing_but_times(
-  start, undisturbed, tmp_path
+  start, undisturbed, workdir, tmp_path
 ):
   library = subprocess.check_output(
     ["faketime", "-m", "-f", "+0", "printenv", "LD_PRELOAD"], text=True
   )
-  workdir, offset = tmp_path / "run", tmp_path / "offset"
-  offset.write_text("+0\n")
+  offset = tmp_path / "offset"
+  offset.write_text("+800d\n")
+  seen = len(events(workdir))
   sweep = start(
     f"--workdir={workdir}",
+    f"--checkpoint_steps={STEPS}",  # To save takes a second in such a time.
     LD_PRELOAD=library.strip(),
     FAKETIME_TIMESTAMP_FILE=str(offset),
-    FAKETIME_NO_CACHE="1",
+    FAKETIME_CACHE_DURATION="1",
     # Monotonic clocks do not jump on real machines either.
     FAKETIME_DONT_FAKE_MONOTONIC="1",
     DONT_FAKE_MONOTONIC="1",
   )
-  for jump in ("-400d", "+800d", "-1d"):
-    seen = len(events(workdir))
-    sweep.run_until(lambda seen=seen: len(events(workdir)) > seen)
-    offset.write_text(f"{jump}\n")
-  assert (sweep.end(), sweep.stderr) == (0, "")
+  sweep.suspend_when(lambda: len(events(workdir)) > seen)
+  offset.write_text("-400d\n")
+  time.sleep(1.1)  # Until then, faketime does not look again.
+  sweep.resume()
+  assert sweep.end() == 0, sweep.stderr
   assert different(workdir, records_of(undisturbed)) == []
   lines = (workdir / "log").read_text().splitlines()
-  assert len({line[:4] for line in lines}) >= 2
+  assert len({line[:4] for line in lines}) == 3
 
 
 def test_a_second_process_waits_for_the_blocks_of_the_first(
