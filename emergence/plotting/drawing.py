@@ -220,7 +220,7 @@ def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
   """A legend above the figure: what its colours mean."""
   figure.legend(
     [Line2D([], [], color=color, linewidth=2) for color in names.values()],
-    list(names),
+    [literal(name) for name in names],
     loc="outside upper right",
     ncols=2 if len(names) < 3 else 4,
     handlelength=1.2,

@@ -160,7 +160,7 @@ def test_the_order_of_the_rows_does_not_matter(make_table):
 
 
 KINDS = """success difference modality metrics path abruptness pairing
-trajectories small_studies threshold items divergence""".split()
+trajectories small_studies best_of threshold items divergence""".split()
 
 
 def test_every_sentence_reads_as_one(said):
