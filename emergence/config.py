@@ -365,7 +365,7 @@ class Cell(NamedTuple):
 
   @property
   def columns(self) -> dict[str, AxisValue]:
-    """The columns of the records that name the cell, with its values."""
+    """Task and axes by column name: what identifies the cell in records."""
     return {"task": self.task, **dict(self.axes)}
 
   def __str__(self) -> str:
@@ -540,7 +540,7 @@ def _coerce(key: str, value: Any, kind: Any) -> Any:
 
 
 def _number(key: str, value: Any) -> Any:
-  """JSON object keys are texts; a width read from one is a number again."""
+  """Turns a width that JSON stored as an object key back into an int."""
   return int(value) if isinstance(value, str) else value
 
 
@@ -606,7 +606,7 @@ def config_keys() -> list[str]:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-  """What to say of a key that is none; names the nearest valid ones."""
+  """Error message for an unknown config key, with the nearest valid ones."""
   known = list(known)
   near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
   last = key.rsplit(".", 1)[-1]
@@ -652,10 +652,10 @@ def _literal(text: str) -> Any:
   for parse in (ast.literal_eval, *[json.loads] * text.startswith(("{", "["))):
     with contextlib.suppress(*errors):
       return parse(text)
-  return text  # What it is meant for says what it expects.
+  return text  # If that does not fit the key, its type check says so.
 
 
-# What is wanted of an experiment, how the work is cut, and what is different
+# Keys outside of the identity: the request, the block size, and what differs
 # from cell to cell.
 _NOT_IDENTITY = (
   "seeds.count",
@@ -669,10 +669,10 @@ _NOT_IDENTITY = (
 
 
 def identity(config: Config) -> dict[str, Any]:
-  """What is trained, without how much of it: the value of each config key.
+  """The config keys that say what is trained, not how much of it, by name.
 
-  Of keys that are axes only the names count, under `grid.axes`. Learning rates
-  by width are part of the cells, see `cell_hash`.
+  A key that is an axis appears only by name, under `grid.axes`. Learning rates
+  by width belong to the cells, see `cell_hash`.
   """
   plain = to_dict(config)
   axes = [name for name, _ in config.grid.axes]

@@ -37,8 +37,8 @@ class Exported(NamedTuple):
   """An exported seed.
 
   Attributes:
-    folder: where it lies.
-    num_params: its parameters.
+    folder: path of the exported folder.
+    num_params: number of parameters.
     exact_match: by test length, as recorded after the same step; empty where
       the seed was not evaluated then.
   """
@@ -205,7 +205,7 @@ def _recorded(
 
 
 def _longest(config: Config, task: Task) -> int:
-  """Tokens of the longest context in training or evaluation."""
+  """Length in tokens of the longest context in training or evaluation."""
   tested = [
     jax.eval_shape(lambda n=n: task.evaluation(n)).tokens_L.shape[1]
     for n in config.task.test_lengths

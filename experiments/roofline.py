@@ -102,8 +102,8 @@ class CellCost(NamedTuple):
     bytes: that one step of one seed moves to and from the chip's memory.
     seed_steps_per_second: what the slower of both allows.
     bound: `compute` or `memory`, whichever is the slower.
-    seeds_to_fill: seeds that keep every core busy, and the launches of
-      operations below a tenth of the time.
+    seeds_to_fill: seeds that keep every core busy and spend less than a tenth
+      of the time on launching operations.
     seeds_that_fit: in the chip's memory, without recomputation.
     hours: for all seeds of the config.
   """

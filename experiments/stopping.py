@@ -12,11 +12,12 @@ EXIT_CODE = 75
 
 
 class StopRequest:
-  """While it is entered, SIGTERM and SIGINT are noted instead of ending us.
+  """Records SIGTERM and SIGINT, while entered, instead of ending the process.
 
-  Call it to ask whether one has come. Where nobody asks for a while after that,
-  because the program is being compiled or a file system hangs, the process ends
-  without more ado, as at a second Ctrl-C. A sweep may be killed at any moment.
+  Call it to ask whether one has arrived. If nobody asks within a few seconds of
+  the signal, because a program is being compiled or a file system hangs, the
+  process exits at once, as it does at a second Ctrl-C. A sweep may be killed at
+  any moment.
   """
 
   def __init__(self, patience_seconds: float = 7.0):
@@ -59,7 +60,7 @@ class StopRequest:
 
   def _handle(self, number: int, frame: FrameType | None) -> None:
     if self.signal is not None and number == signal.SIGINT:
-      self._end()  # Somebody at a keyboard is in a hurry.
+      self._end()  # A second Ctrl-C: exit without saving.
     self.signal = signal.Signals(number)
 
   def _watch(self) -> None:

@@ -41,7 +41,7 @@ def warn_on_stderr() -> None:
 
 @contextlib.contextmanager
 def opened(workdir: epath.Path, shard: str | None) -> Iterator[IO[str]]:
-  """The log, whose own end does not hide what ended the run.
+  """Opens the log; an error on closing does not hide the run's own error.
 
   Args:
     workdir: the work directory that it is in.
@@ -137,7 +137,7 @@ def last_lines(workdir: epath.Path) -> dict[str, str]:
 
 
 def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
-  """The log to go on with; object stores cannot append, so one a run there."""
+  """Opens the log to append to; in a bucket, a new one for each run."""
   if not processes.is_first():
     return open(os.devnull, "w", encoding="utf-8")
   name = "log" if shard is None else f"shard-{shard.replace('/', '-of-')}.log"
@@ -166,7 +166,7 @@ class _BucketLog(io.StringIO):
     try:
       self._upload()
     except Exception as error:
-      # The next one may do better, and the last one says if none did.
+      # The next upload may succeed; the one on closing raises.
       if not isinstance(error, OSError) and not is_refusal(error):
         raise
 

@@ -84,8 +84,8 @@ def check(resources: Resources) -> None:
     seconds = seconds_of(resources.time)
     if seconds <= resources.stop_seconds:
       raise ValueError(
-        f"--time={resources.time} leaves no time to train, for a task stops"
-        f" {resources.stop_seconds} s before; see --stop_seconds"
+        f"--time={resources.time} leaves no time to train: a task stops"
+        f" {resources.stop_seconds} s before its limit; see --stop_seconds"
       )
 
 

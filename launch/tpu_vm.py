@@ -91,7 +91,8 @@ TREE = pathlib.Path(__file__).parents[1]
 # What of it runs on the workers.
 _SOURCE = "emergence experiments/*.py launch/*.py setup.py requirements.lock"
 _BUNDLE = "emergence.bundle"
-# A name of ours: scp and the shell of a worker disagree about blanks.
+# A fixed name without spaces, which scp and the worker's shell quote
+# differently.
 _CONFIG_FILE = "emergence_config.py"
 
 _RUNTIME_VERSIONS = {

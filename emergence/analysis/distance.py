@@ -137,7 +137,9 @@ def findings(series: Series) -> Iterator[Finding]:
         ". All runs were permuted and not the scales within each seed, as these"
         " scales have different seeds"
       )
-    text += ". That two laws differ says nothing about the number of modes"
+    text += (
+      ". That two distributions differ says nothing about the number of modes"
+    )
   yield finding(
     "difference",
     series,
@@ -177,12 +179,12 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "distances",
       "Distances between neighbouring scales",
       "Points are Wasserstein-2 distances between neighbouring distributions;"
-      " the gray bar is what 95 % of permutations, under which both are one, do"
-      " not pass."
+      " the gray bar is their 95 % quantile under permutation, that is, if both"
+      " scales had one distribution."
       " distances.csv has all pairs, and how much of each is location, spread"
       " and shape.",
-      "A distance above its bar is evidence that the two laws differ, not of"
-      " how many modes they have; a second mode may have next to no share in"
+      "A distance above its bar is evidence that the two distributions differ,"
+      " not of how many modes they have; a second mode may hardly change"
       " “shape”. Bars are not corrected for the number of pairs.",
       figure=draw(several),
     )
@@ -225,7 +227,7 @@ def draw(several: Sequence[Series]) -> Figure:
 
 COLUMNS = {
   "w2_to_previous": "Wasserstein-2 distance to the scale before",
-  "w2_to_previous_null": "its 95 % quantile if both scales had one law",
+  "w2_to_previous_null": "its 95 % quantile under permutation",
   "w2_to_previous_p": "its permutation p-value",
   "w2_to_largest": "Wasserstein-2 distance to the largest scale",
 }

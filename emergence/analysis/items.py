@@ -50,9 +50,9 @@ def findings(series: Series) -> Iterator[Finding]:
     yield finding(
       "items",
       series,
-      f"test items drawn anew would make {words.percent(middle)} of the"
-      " variance between seeds (median over scales); intervals over seeds take"
-      " the items as given",
+      f"the choice of test items accounts for {words.percent(middle)} of the"
+      " variance between seeds (median over scales); intervals over seeds treat"
+      " the items as fixed",
       median_share=middle,
     )
 

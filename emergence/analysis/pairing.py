@@ -1,4 +1,4 @@
-"""Whether a seed index means anything from one scale to the next."""
+"""Whether runs with the same seed index are correlated across scales."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -41,12 +41,12 @@ def findings(series: Series) -> Iterator[Finding]:
       have = "has" if found.num_seeds == 1 else "have"
       why = f"{words.count(found.num_seeds, 'seed')} {have} a score at every"
       why += " scale"
-    text = f"whether seeds of one index do alike cannot be said: {why}"
+    text = f"no test of correlation between seeds of one index: {why}"
   else:
     is_paired = found.p <= series.options.alpha
     text = (
-      f"seeds of one index {'do' if is_paired else 'are not seen to do'} alike"
-      f" at different scales: mean rank correlation"
+      f"scores of one seed index {'are' if is_paired else 'are not seen to be'}"
+      " correlated across scales: mean rank correlation"
       f" {words.signed(found.correlation)}, p = {found.p:.2g}"
     )
     if not is_paired:
@@ -55,8 +55,8 @@ def findings(series: Series) -> Iterator[Finding]:
     # With few scales both are next to constant, and no seed is ranked.
     if highest and not series.answers["trend"].trajectories.note:
       text += (
-        ". Highest of all seeds, in brackets what 95 % of permutations do not"
-        f" pass: {', '.join(highest)}"
+        ". Highest of all seeds, with the 95 % quantile under permutation in"
+        f" brackets: {', '.join(highest)}"
       )
   text += f". {visible(found.shares.rstrip('.'))}"
   yield finding("pairing", series, text, **found._asdict())

@@ -46,13 +46,13 @@ class Section(NamedTuple):
   """A part of a report. All texts are plain: the report escapes them.
 
   Attributes:
-    name: of its anchor and of the files of its figure; letters and dashes.
+    name: its HTML anchor and figure file name; letters and dashes only.
     title: its heading.
     sentence: what it shows.
     caveat: what it does not show.
     figure: drawn in the style of `emergence.plotting.style`.
-    points: heading and text of each of a list of statements.
-    table: numbers.
+    points: statements, each a heading and a text.
+    table: a table, if any.
     code: preformatted text.
   """
 
@@ -112,7 +112,7 @@ class Question(NamedTuple):
 def finding(
   kind: str, series: Series, sentence: str, **numbers: Any
 ) -> Finding:
-  """A statement about one series, under its name.
+  """Makes a finding about one series; its sentence starts with the name.
 
   Args:
     kind: that of its question.
@@ -132,8 +132,9 @@ def interval_columns(name: str, interval: Any, sign: float) -> dict[str, Any]:
 
   Args:
     name: of the first column.
-    interval: `value`, `low` and `high`, of which higher is better; or None.
-    sign: that of the series.
+    interval: has `value`, `low` and `high`, higher being better; None makes
+      empty columns.
+    sign: `Series.sign`, which turns them back into the metric's own unit.
   """
   if interval is None:
     return dict.fromkeys((name, f"{name}_low", f"{name}_high"))

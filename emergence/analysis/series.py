@@ -89,12 +89,12 @@ class Series(NamedTuple):
 
   @property
   def flipped_threshold(self) -> float | None:
-    """The threshold for scores of which higher is better."""
+    """The threshold after the flip that makes higher scores better."""
     return None if self.threshold is None else self.sign * self.threshold
 
   @property
   def metric_name(self) -> str:
-    """Such as `exact match`."""
+    """The metric's name in sentences and figures, such as `exact match`."""
     return words.short(self.metric.name.replace("_", " "))
 
   @property
@@ -181,8 +181,8 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
   """The series of a table, without answers.
 
   Raises:
-    ValueError: a threshold for a metric that the table lacks, or outside of the
-      scores that a metric can have.
+    ValueError: a threshold for a metric that the table lacks, or one outside
+      of the metric's range.
   """
   _check_thresholds(table, options)
   columns = list(table.group_columns)

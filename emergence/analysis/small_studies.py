@@ -1,4 +1,4 @@
-"""What a study of few seeds would have said about each step of the scale."""
+"""What studies with few seeds would have concluded about each scale step."""
 
 import itertools
 import math

@@ -51,7 +51,7 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Between which thresholds the success probability says the same."""
+  """The thresholds that keep the success probability within its interval."""
   found: list[Survival] = series.answers["threshold"]
   if not found:
     return

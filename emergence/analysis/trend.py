@@ -35,7 +35,11 @@ class Trend(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[Trend | None]:
-  """None with fewer than two scales, or without a seed at all of them."""
+  """Each seed's trajectory over scales.
+
+  None for a series with fewer than two scales, or in which no seed has a row at
+  every scale.
+  """
   return [_trend(series) for series in several]
 
 
@@ -160,20 +164,20 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     "Single seeds over scales",
     sentence,
     f"{analysis.table.seed_meaning.rstrip('.')}. Each point of a line is"
-    " another model. Where seeds of one index do not do alike, a line joins"
-    " strangers, and the most abrupt and the straightest of many are what"
-    " chance would make of them.",
+    " another model. Where scores of one seed index are not correlated across"
+    " scales, a line joins unrelated runs, and the most abrupt and the"
+    " straightest line are as expected by chance.",
     figure=draw(several),
   )
 
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """The score of each seed over scales, a panel a group.
+  """Plots each seed's score over scales, one panel per group.
 
-  The seed of the highest finite breakthroughness is dark, that of the highest
-  linearity light, the mean dashed. With fewer than six scales no seed is ranked
-  and none stands out.
+  The seed with the highest finite breakthroughness is dark, the one with the
+  highest linearity orange, the mean dashed. With fewer than six scales no seed
+  is ranked, so none is highlighted.
 
   Args:
     several: the series of one metric, with trends.

@@ -40,7 +40,7 @@ def interval(low: float, high: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-  """With three digits and a minus sign; `–` where there is none."""
+  """`value` to `digits` significant digits with a true minus; `–` for NaN."""
   if math.isnan(value):
     return "–"
   return f"{value:.{digits}g}".replace("-", "−")

@@ -109,7 +109,7 @@ class Program(NamedTuple):
     return self.mesh.size
 
   def is_here(self, place: int) -> bool:
-    """Whether this process has the device of a block."""
+    """Whether the device at index `place` of the mesh is this process's."""
     return self.mesh.devices.flat[place].process_index == jax.process_index()
 
 
@@ -153,7 +153,7 @@ def compile_cell(
     program.bytes_per_device, len(own), hardware.memory_budget(own)
   )
   if len(own) < len(devices):
-    # All processes go on with all their devices, or none does.
+    # Either every process uses all of its devices, or all of them fail.
     (is_scarce,) = processes.any_of(fit < len(own))
     fit = 0 if is_scarce else len(devices)
   if not fit:
@@ -244,7 +244,7 @@ def is_vmapped(kind: str) -> bool:
 
 
 def over_seeds(function: Callable, kind: str) -> Callable:
-  """Maps a function of one seed over a block of seeds, see `is_vmapped`."""
+  """Maps a function of one seed over a block: `vmap`, or `lax.map` on CPU."""
   if is_vmapped(kind):
     return jax.vmap(function)
   return lambda *args: jax.lax.map(lambda args: function(*args), args)

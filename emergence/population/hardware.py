@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import psutil
 
-# A jax.Device; the name jax exports is no type to type checkers.
+# A jax.Device, which type checkers do not accept as a type.
 Device = Any
 
 # Left to everything that the compiled programs do not account for: the runtime,
@@ -86,7 +86,7 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   own = [d for d in devices if d.process_index == jax.process_index()]
   limits = [(d.memory_stats() or {}).get("bytes_limit") for d in own]
   known = [limit for limit in limits if limit]
-  # A device that does not report its memory is left to fail by itself.
+  # Without a reported limit nothing is refused; allocation may fail later.
   return (int(_USABLE_SHARE * min(known)) if known else 2**62), False
 
 

@@ -93,7 +93,7 @@ class Training(NamedTuple):
     return min(self.num_evaluated) == len(self.program.config.eval_steps)
 
   def rows(self, index: int) -> slice:
-    """The seeds of a block among the N."""
+    """Slice of a block's seeds, without padding, along the axis of N seeds."""
     first = index * self.program.config.seeds.block
     return slice(first, first + len(self.blocks[index]))
 
@@ -295,7 +295,7 @@ def _resume(
 
 
 def _to_host(training: Training) -> tuple[TrainState, np.ndarray]:
-  """Copies of the state, keys as their words, and of the sum of losses."""
+  """Host copies of the state, PRNG keys as uint32 words, and the loss sums."""
   state = training.state
   state = state._replace(data_key=jax.random.key_data(state.data_key))
   return jax.tree.map(processes.fetch_own, (state, training.loss_sum))

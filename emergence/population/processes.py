@@ -66,17 +66,18 @@ def join(
 
 
 def gpus_of_task(environment: Mapping[str, str]) -> list[int] | None:
-  """Which of the GPUs that it sees are for a process that srun has started.
+  """Which visible GPUs a process that srun started should use.
 
-  JAX would give the n-th task of a node the n-th GPU, be there more GPUs than
-  tasks, or be there one alone because Slurm hides those of other tasks.
+  By itself JAX gives the n-th task of a node the n-th GPU. That leaves GPUs
+  idle where a node has more GPUs than tasks, and fails where Slurm shows each
+  task only its own.
 
   Args:
-    environment: variables of the process.
+    environment: environment variables of the process.
 
   Returns:
-    Indices among the GPUs that CUDA_VISIBLE_DEVICES names; empty where all of
-    them are for this process; None where JAX is to decide.
+    Indices into CUDA_VISIBLE_DEVICES; empty to use every visible GPU; None to
+    leave the choice to JAX.
   """
   counts = environment.get("SLURM_STEP_TASKS_PER_NODE")
   if counts is None or "JAX_LOCAL_DEVICE_IDS" in environment:
@@ -104,7 +105,7 @@ def _tasks_per_node(counts: str) -> list[int]:
 
 
 def is_first() -> bool:
-  """Whether this process is the one that decides and writes."""
+  """Whether this is process 0, which decides and writes shared files."""
   return jax.process_index() == 0
 
 
@@ -160,7 +161,7 @@ def _broadcast(value: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _with_others() -> Iterator[None]:
-  """Says in our words that what needs all processes has failed."""
+  """Turns a failed collective operation into a RuntimeError that says so."""
   try:
     yield
   except Exception as error:

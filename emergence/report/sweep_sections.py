@@ -194,7 +194,7 @@ def _length_curves(sweep: Sweep) -> Section:
   return Section(
     "length-curves",
     "Exact match by test length",
-    f"Exact match over the seeds of {_name(split, sweep.rows)} goes from"
+    f"Over the seeds of {_name(split, sweep.rows)}, exact match ranges from"
     f" {' and from '.join(shown)}. The dotted line is the longest length in"
     f" training, {_longest_trained(config)}.",
     caveat,
@@ -286,8 +286,8 @@ def _training_loss(sweep: Sweep) -> Section:
     "Training loss",
     sentence,
     "The loss is over the lengths in training, averaged between evaluations."
-    " Seeds alike in it may differ at longer lengths, and the other way round;"
-    " a difference between the two kinds of seed is no cause of success.",
+    " Seeds with similar loss may differ at longer lengths, and vice versa; a"
+    " difference in loss between the two kinds of seeds does not show a cause.",
     figure=figures.training_curves(sweep.frame, length, "train_loss"),
   )
 
@@ -438,8 +438,8 @@ def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
     f"The records come from different settings of: {', '.join(differs)}."
     if differs
     else "All records come from one kind of device and one set of versions.",
-    "With another device or block the data are the same bits, and single seeds"
-    " may still end elsewhere.",
+    "On another device, or with another block size, the data are bit-identical,"
+    " but single seeds may still reach other scores.",
     table=Table(
       ["", "value"],
       [[names[key], ", ".join(found)] for key, found in values.items()],

@@ -127,9 +127,9 @@ def abruptness(
     mode_RN[:, n] = modes.resampled_modes(sample, index_RS)
   jump_2R = jump(np.stack([mode_RN, probability_RN]))
   difference_R = jump_2R[0] - jump_2R[1]
-  # Noise adds to the largest step, and resamples have it twice. Between the two
-  # ends that this makes, of the percentile and of the basic interval, is both
-  # the one that does not overstate the difference and that which allows for it.
+  # Noise inflates the largest step, and resamples contain it twice. The
+  # percentile and the basic interval then err in opposite directions, so take
+  # the outer ends of both.
   low, high = intervals.percentile_interval(difference_R[1:], min(sizes))
   low, high = (
     min(low, 2 * difference_R[0] - high),

@@ -12,11 +12,12 @@ from emergence.statistics.sample import SAME_SCORE, Sample
 # distance Silverman's rule takes for spread, would be smeared into each other
 # and into the ends.
 _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH = 0.02, 0.05
-# Without two ends: of the shortest interval with so many of the runs, on which
-# less than a quarter far out has no say.
+# For an infinite support, instead of its width: the length of the shortest
+# interval with this share of the runs, which outliers do not affect.
 _SMALLEST_OF_BULK, _LARGEST_OF_BULK, _BULK = 0.03, 0.15, 0.75
-# There the shortest interval with so many of the runs, this many standard
-# deviations of a normal law, is the spread within the larger of two modes.
+# There, too, the spread within the larger of two modes is estimated from the
+# shortest interval with this share of the runs; in a normal distribution it has
+# this length in standard deviations.
 _MODE_SHARE, _MODE_SDS = 0.4, 1.0488
 _GRID_POINTS = 501
 # Further from all scores, in bandwidths, a density is next to nothing.

@@ -12,8 +12,8 @@ class ItemNoise(NamedTuple):
   """How much of the spread over seeds is due to the choice of test items.
 
   Attributes:
-    share: item variance over variance between seeds; may pass 1 by chance, NaN
-      for fewer than two runs or equal scores.
+    share: item variance over variance between seeds; may exceed 1 by chance;
+      NaN for fewer than two runs or equal scores.
     item_variance: mean over runs of the variance of their score over items.
     seed_variance: variance of the score over runs, item noise included.
   """

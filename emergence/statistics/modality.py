@@ -18,8 +18,8 @@ MINOR_WEIGHT = 0.3
 # A floor or ceiling: so many of the runs within so much of the support's width
 # from its end, and fewer than `MINOR_WEIGHT` elsewhere with this confidence.
 END_SHARE, END_WIDTH, END_CONFIDENCE = 0.95, 0.05, 0.95
-# Of fewer runs no two modes are said: half of them in each, by chance or not,
-# are too few to describe a mode by.
+# Fewer runs are never called bimodal: half of them are too few to describe a
+# mode.
 MIN_RUNS = 20
 
 

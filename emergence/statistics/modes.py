@@ -157,7 +157,12 @@ def mode_shares(
 def _resampled_density(
   sample: Sample, index_RS: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Points [G], density [R, G], distinct scores [D], their shares [R, D]."""
+  """Densities of bootstrap samples.
+
+  Returns:
+    Points [G], densities there [R, G], distinct scores [D], and the share of
+    each sample's runs at each of them [R, D].
+  """
   width = bandwidth(sample)
   at_G = points(sample, width)
   score_D, which_S = np.unique(sample.finite_S, return_inverse=True)

@@ -401,7 +401,7 @@ def _draw_displacement(first_S, last_S, share, step, uniform_BD, rng):
 
 
 def _spread(scores_S, step):
-  """Equal scores spread evenly over their cell of the grid."""
+  """Spreads tied scores evenly over one step of the score grid."""
   _, count_U = np.unique(scores_S, return_counts=True)
   start_U = np.cumsum(count_U) - count_U
   rank_S = np.arange(scores_S.size) - np.repeat(start_U, count_U)

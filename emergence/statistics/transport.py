@@ -18,7 +18,7 @@ class Parts(NamedTuple):
   Attributes:
     location: from the difference of the means.
     spread: from the difference of the standard deviations.
-    shape: what is left once both are equal.
+    shape: what remains once both are accounted for.
   """
 
   location: float
@@ -239,7 +239,12 @@ def _solver():
 
 
 def _deal(first_RN, size):
-  """Masses of the levels, and who stands there at each of R divisions."""
+  """Quantile pieces of two samples that R permutations make of pooled scores.
+
+  Returns:
+    The mass of each piece [L], and the index among the pooled scores that
+    either sample has there, twice [R, L].
+  """
   num, total = first_RN.shape
   start_R1 = total * np.arange(num)[:, None]
   rank_RS = np.flatnonzero(first_RN).reshape(num, size) - start_R1

@@ -36,7 +36,7 @@ from etils import epath
 from emergence.storage.files import is_remote, quarantine
 
 _LOG = logging.getLogger("emergence")
-# What goes wrong is raised; Orbax would tell the terminal as well.
+# Errors are raised; this keeps Orbax from logging them as well.
 logging.getLogger("absl").addFilter(
   lambda line: f"{os.sep}orbax{os.sep}" not in line.pathname
 )
@@ -50,8 +50,8 @@ ARRAYS = "arrays.safetensors"
 METADATA = "_CHECKPOINT_METADATA"
 
 _STEP = re.compile(r"([0-9]{1,12})(\.orbax-checkpoint-tmp.*)?")
-# Errors of a checkpoint that is not what or where it should be. Any other
-# OSError means that the machine cannot say.
+# Errors that mean a corrupt or misplaced checkpoint. Any other OSError means
+# that it could not be read at all.
 _CORRUPT = (
   *(FileNotFoundError, NotADirectoryError, IsADirectoryError),
   *(ValueError, AttributeError, KeyError, TypeError, RecursionError),
@@ -63,8 +63,8 @@ _MAX_OPEN_FILES = 16
 class Checkpointer:
   """Saves checkpoints in the background, in one thread.
 
-  That thread does all there is to do, so a save costs the thread that trains
-  next to nothing. To be used in a `with`, at whose end everything is on disk.
+  That thread does all the work, so a save costs the training thread almost
+  nothing. Use it in a `with` block: everything is on disk when the block ends.
   """
 
   def __init__(self, keep: int = 2):
@@ -77,21 +77,21 @@ class Checkpointer:
     self._saves: dict[str, futures.Future[None]] = {}  # Last of each folder.
 
   def save(self, folder: epath.Path, step: int, tree: Tree, meta: dict) -> None:
-    """Begins to save a block, and returns at once.
+    """Starts saving a block in the background.
 
-    Where the save before of the same block is not finished, it waits for that
-    one, lest a slow disk fill the memory.
+    Returns at once, unless the block's previous save is still running: then it
+    waits for that one first, so that a slow disk does not fill the memory.
 
     Args:
-      folder: of the block; made where it is missing.
+      folder: of the block; created if missing.
       step: steps done. A checkpoint of the same step is replaced.
       tree: numpy arrays, in dicts, lists, tuples and named tuples; they must
-        not change any more.
-      meta: what `restore` is to compare; small, JSON.
+        not be modified afterwards.
+      meta: small JSON that `restore` compares.
 
     Raises:
-      OSError: the save before failed, and this one has not begun. The steps
-        that were on disk before still are.
+      OSError: the previous save failed, and this one was not started.
+        Checkpoints already on disk are unaffected.
     """
     if before := self._saves.pop(str(folder), None):
       before.result()
@@ -283,8 +283,8 @@ class _Bytes(ocp.args.CheckpointArgs):
 
 
 def _orbax() -> ocp.Checkpointer:
-  # Where files run out within Orbax, coroutines that nobody awaits complain on
-  # the terminal; so whether there are enough is asked before.
+  # Check for enough file handles first: if Orbax runs out of them, coroutines
+  # that are never awaited print warnings.
   with contextlib.ExitStack() as stack:
     for _ in range(_MAX_OPEN_FILES):
       stack.enter_context(open(os.devnull))

@@ -109,7 +109,7 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
   except BaseException as error:
     temporary.unlink(missing_ok=True)
     if isinstance(error, OSError) and error.errno:
-      # A full disk comes without a path, and a temporary one says nothing.
+      # Name the target: a full disk's error has no path, or the temporary one.
       raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     raise
 

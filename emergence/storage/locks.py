@@ -30,7 +30,7 @@ from emergence.storage.files import is_remote, seeds_in_name, seeds_name
 # all others.
 WAIT_SECONDS = 120.0
 
-# What a file system answers that has no locks.
+# Errors by which a file system says that it has no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _POLL_SECONDS = 0.2
 
@@ -57,7 +57,7 @@ class Holder(NamedTuple):
 
 
 class InUseError(ValueError):
-  """Another process trains some of the seeds."""
+  """Another process holds a lock of some of the seeds."""
 
 
 @contextlib.contextmanager
@@ -77,7 +77,7 @@ def held(
     cell: the cell.
     seeds: increasing seed indices.
     wait_seconds: how long to wait for another process.
-    should_stop: asked while it waits; if so, it waits no longer.
+    should_stop: polled while waiting; once true, the wait ends.
 
   Raises:
     InUseError: another process holds a lock of some of these seeds.
@@ -135,7 +135,7 @@ def holders(workdir: epath.PathLike, cell: Cell) -> list[Holder]:
     with _lock(folder / "cell.lock"):
       return list(_holders(folder))
   except OSError as error:
-    # What we may not write, nobody here trains.
+    # A reader without write access cannot test the locks.
     if error.errno not in (errno.EACCES, errno.EROFS):
       raise
     return []

@@ -1,7 +1,8 @@
-"""Parameters kept for those who want to look inside a seed.
+"""Parameters of trained seeds, kept for interpretability.
 
-One file per run of consecutive seeds and step, beside the records and cut like
-them: `params/count/width-32/depth-4/seeds-000000-000015/step-00002000.npz`. Its
+One file per step and range of consecutive seeds, in the same ranges as the
+records:
+`params/count/width-32/depth-4/seeds-000000-000015/step-00002000.npz`. Its
 arrays are named by their path in the parameters, `layers.0.qkv.kernel`, with a
 leading axis over the seeds of the file.
 """

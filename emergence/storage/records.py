@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("emergence")
 
-# Raised when the meaning of a column changes; columns that are new need none.
+# Incremented when the meaning of a column changes, not for new columns.
 SCHEMA_VERSION = 1
 
 _METADATA_KEY = b"emergence"
@@ -71,6 +71,7 @@ class MetricColumn(NamedTuple):
     high: the largest one, or inf.
     unit: for tables and figures.
     higher_is_better: whether a larger score is a better one.
+    is_default: whether an analysis takes it unasked.
   """
 
   name: str
@@ -79,6 +80,7 @@ class MetricColumn(NamedTuple):
   high: float
   unit: str
   higher_is_better: bool
+  is_default: bool = True
 
 
 METRICS = (
@@ -113,6 +115,7 @@ METRICS = (
     np.inf,
     "nats per answer",
     False,
+    is_default=False,  # It is nll_mean times the tokens of an answer.
   ),
   MetricColumn(
     "min_token_log_prob",
@@ -129,6 +132,7 @@ METRICS = (
     np.inf,
     "nats per token",
     False,
+    is_default=False,  # A control, not a score.
   ),
 )
 _NULLABLE = {"train_loss", "test_length"}
@@ -204,7 +208,7 @@ class RecordsFile(NamedTuple):
 
   @property
   def lacking(self) -> list[str]:
-    """The metrics that the file does not have."""
+    """Metrics without a value in any row: newer than the file."""
     rows = self.table.num_rows
     names = [metric.name for metric in METRICS]
     return [name for name in names if self.table[name].null_count == rows]
@@ -315,9 +319,9 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   if len(twice):
     first = twice.sort_values(key).iloc[:2]
     raise ValueError(
-      f"seed {first['seed'].iloc[0]} stands in {' and in '.join(first['file'])}"
-      "; two processes trained it: delete one of the files, and the same sweep"
-      " trains what else was in it"
+      f"seed {first['seed'].iloc[0]} is in {' and in '.join(first['file'])};"
+      " two processes trained it: delete one of the files and run the sweep's"
+      " command again, which trains the other seeds of that file"
     )
   order = [*cell_key, "seed", "step", "test_length", "test_set"]
   return frame.drop(columns="file").sort_values(order, ignore_index=True)
@@ -440,7 +444,7 @@ def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
 
 
 def read_file(path: epath.Path) -> RecordsFile:
-  """A whole file.
+  """Reads one records file and checks that it is intact.
 
   Raises:
     CorruptError: it is not whole, or not a table of records.

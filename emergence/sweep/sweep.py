@@ -131,17 +131,17 @@ def run(
     programs: cells that are compiled already, for these devices.
     saving: when blocks in training are saved, and which parameters are kept.
     on_progress: called after each evaluation.
-    should_stop: asked every second or so; if so, all is saved and training
-      ends.
-    watch: runs since the time that the budget is to begin with; now if None.
+    should_stop: polled about once a second; once true, everything is saved
+      and training ends.
+    watch: the stopwatch of the time budget, started earlier; a new one if None.
 
   Returns:
     How many seeds this process has trained to the end.
 
   Raises:
     DoesNotFitError: a block of a cell does not fit in memory.
-    InUseError: another process trains a block for longer than we wait.
-    Interrupted: it was asked to stop. The same call goes on.
+    InUseError: another process holds a block longer than `locks.WAIT_SECONDS`.
+    Interrupted: `should_stop` was true. The same call continues from there.
     OSError: something could not be saved or written.
   """
   watch = watch or Stopwatch()
@@ -176,7 +176,7 @@ def run(
             locks.WAIT_SECONDS,
           )
   except BaseException:
-    # What was spent in vain is part of the budget; the error says more.
+    # Lost time counts too. If this write fails, the first error says more.
     with contextlib.suppress(OSError):
       write_run_file()
     raise
@@ -192,8 +192,10 @@ def _train(
   on_progress: Callable[[Progress], None],
   on_trained: Callable[[int, int], None],
 ) -> list[Work]:
-  """Trains blocks; returns those that were left to other processes, of which
-  there are none where we are patient."""
+  """Trains blocks; returns those that other processes hold.
+
+  If `is_patient`, it waits for these instead and returns none.
+  """
   left = []
   for cell, pending in work:
     program, in_use = programs.get(cell), []
@@ -236,8 +238,9 @@ def _lock(
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
   """Takes the locks of the first blocks that are free, `limit` at most.
 
-  Returns what of these blocks has no records by now, the blocks before them
-  that other processes train, and those that are still pending.
+  Returns:
+    The locked blocks, less the seeds that have records by now; the blocks that
+    other processes hold; and the blocks not tried yet.
   """
   group, in_use, left = [], [], list(pending)
   while processes.is_first() and left and len(group) < limit:

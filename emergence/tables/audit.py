@@ -131,8 +131,8 @@ def _diverged(frame, groups) -> list[Issue]:
     sentence = (
       f"{_count(len(shown), 'score is', 'scores are')} not a finite number."
       " Such runs count as diverged: failures in every success probability"
-      " (shown without them beside), and left out of statistics that need a"
-      " number, which say so."
+      " (also reported without them), and left out of statistics that need a"
+      " number; each of these says so."
     )
     shown = shown.assign(score=shown["given"])
     rows = plain_rows(shown, [*run, "metric", "score", "source"])

@@ -104,7 +104,7 @@ def _family(name: str) -> str:
 
 
 def compile_pattern(pattern: str | None) -> re.Pattern | None:
-  """The regular expression; ValueError without or with other named groups."""
+  """Compiles `--name_pattern`; ValueError unless it names known groups only."""
   if pattern is None:
     return None
   try:

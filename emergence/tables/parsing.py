@@ -38,10 +38,10 @@ def cell_text(cell: Any) -> str:
 
 
 def parse_scale(cell: Any) -> float:
-  """A scale as a number: 64, 1e6, or with a multiple, 125M, 1.3B, 7b, 350k.
+  """Reads a scale: a number, or one with a suffix, such as 125M, 1.3B or 350k.
 
   Raises:
-    ValueError: none of these, or not finite.
+    ValueError: not such a number, or not finite.
   """
   text = cell_text(cell)
   match = _MULTIPLE.fullmatch(text)
@@ -121,17 +121,16 @@ def parse_seeds(cells: Iterable[Any], sources: Iterable[str]) -> list[Any]:
 def select(
   frame: "pd.DataFrame", conditions: Iterable[str], where: object
 ) -> tuple["pd.DataFrame", list[Issue]]:
-  """The rows that meet every condition, and what the others were.
+  """Keeps the rows that meet every condition, and reports the others.
 
-  Two numbers are equal if their values are (`1e3` is `1000`); other cells, if
-  their texts are.
+  Numbers are compared by value (`1e3` equals `1000`), everything else as text.
 
   Args:
     frame: rows of any cells.
     conditions: such as `split=test` or `model!=average`. The first `=` ends the
-      column's name. Blanks round name and value count for nothing; an empty
-      value stands for an empty cell.
-    where: what a message calls the frame.
+      column's name. Spaces around name and value are ignored; an empty value
+      matches an empty cell.
+    where: what error messages call the frame.
 
   Raises:
     ValueError: a text that is no condition, no such column, or no row meets all

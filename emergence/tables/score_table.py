@@ -144,7 +144,7 @@ COLUMNS = (
 def require_column(
   name: str, columns: Iterable[str], flag: str, where: object
 ) -> None:
-  """Raises ValueError where a column is not there, with the nearest names."""
+  """Raises ValueError, which suggests similar names, if a column is missing."""
   columns = list(columns)
   if name in columns:
     return

@@ -104,18 +104,17 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
 
 
 def read_rows(path: epath.Path) -> "pd.DataFrame":
-  """The rows of a table, cells as the file has them.
+  """Reads the rows of a table without converting their cells.
 
-  Comma, semicolon and tab separated texts with one line of names (UTF-8, or
-  UTF-16 with its byte order mark), JSON lines or a JSON list of objects, and
-  Parquet. Cells of separated texts are texts; a key that an object lacks is
-  None.
+  Takes comma-, semicolon- or tab-separated text with one header line (UTF-8, or
+  UTF-16 with a byte order mark), JSON lines, JSON lists of objects and Parquet.
+  Cells of separated text are strings; a key that an object lacks becomes None.
 
   Returns:
-    Rows of Python objects; the index says where each stood.
+    Rows of Python objects; the index says where in the file each one was.
 
   Raises:
-    ValueError: the file is damaged, empty or of another kind.
+    ValueError: the file is corrupt, empty or of another format.
     OSError: it cannot be read.
   """
   suffix = path.suffix.lower()
@@ -245,7 +244,7 @@ def _read_parquet(content: bytes) -> "pd.DataFrame":
 def _require_columns(
   rows: "pd.DataFrame", path: epath.Path, flags: dict[str, Sequence[str]]
 ) -> list[str]:
-  """The columns in use; ValueError where one is not there or used twice."""
+  """The columns in use; ValueError if one is missing or used twice."""
   used: dict[str, str] = {}
   for flag, names in flags.items():
     for name in names:

@@ -189,7 +189,7 @@ def settle_units(
 
 
 def is_lower_better(name: str) -> bool:
-  """Whether a metric's name says that less is better, such as `eval/loss`."""
+  """Whether a metric's name says that lower is better, such as `eval/loss`."""
   return not _LOWER_IS_BETTER.isdisjoint(re.split(r"[^a-z]+", name.lower()))
 
 

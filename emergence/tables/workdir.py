@@ -7,6 +7,7 @@ import numpy as np
 from etils import epath
 
 from emergence import config as config_lib
+from emergence import tasks
 from emergence.config import Cell, Config, axes_of, cell_hash, identity_hash
 from emergence.storage import records
 from emergence.tables import parsing
@@ -35,14 +36,6 @@ _RECORD_METRICS = {
   )
   for metric in records.METRICS
 }
-# nll_sum is nll_mean times the tokens of an answer, and the training loss is a
-# control, not a score; both are there for the asking.
-_DEFAULT_METRICS = (
-  "exact_match",
-  "token_accuracy",
-  "nll_mean",
-  "min_token_log_prob",
-)
 
 
 def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
@@ -50,7 +43,9 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
 
   The score columns of the options are columns of the records.
   """
-  metrics = tuple(dict.fromkeys(options.score_columns)) or _DEFAULT_METRICS
+  metrics = tuple(dict.fromkeys(options.score_columns)) or tuple(
+    metric.name for metric in records.METRICS if metric.is_default
+  )
   for name in metrics:
     require_column(name, _RECORD_METRICS, "score_column", "records")
   rows, config, issues = _read_records(path, options.conflicting_labels)
@@ -101,7 +96,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       {name: _RECORD_METRICS[name] for name in metrics if name in measured},
       condition=f"test length {length}{after}",
       seed_meaning=_seed_meaning(config, axis),
-      items_enumerated=_is_enumerated(config),
+      items_enumerated=tasks.make_task(config.task).is_enumerated,
       issues=issues + excluded,
     ),
     options.conflicting_scores,
@@ -133,26 +128,22 @@ def _lacking_issues(
   return [Issue("missing", sentence, shown)]
 
 
-def _is_enumerated(config: Config) -> bool:
-  """Whether every item is tested: `count` does, the others draw items."""
-  return config.task.name == "count"
-
-
 def _at_the_end(
   rows: "pd.DataFrame", config: Config, length: int
 ) -> "pd.DataFrame":
   """Rows of a test length after the last step, and `num_items` tested."""
   names = ["task", *config.grid.axis_names]
   last, items = [], []
-  known: dict[tuple, Config] = {}
+  known: dict[tuple, tuple[int, int]] = {}
   for task, *values in rows[names].itertuples(index=False, name=None):
     axes = tuple(zip(config.grid.axis_names, values, strict=True))
     if axes not in known:
-      known[axes] = config_lib.cell_config(config, Cell(task, axes))
-    own = known[axes]
-    last.append(own.train.steps)
-    enumerated = own.task.vocab_size - length + 1
-    items.append(enumerated if _is_enumerated(own) else own.eval.items)
+      own = config_lib.cell_config(config, Cell(task, axes))
+      evaluation = tasks.make_task(own.task, own.eval.items).evaluation(length)
+      known[axes] = own.train.steps, len(evaluation.length)
+    steps, num_items = known[axes]
+    last.append(steps)
+    items.append(num_items)
   rows = rows.assign(num_items=np.array(items, float))
   is_last = rows["step"].to_numpy() == np.array(last)
   return cast(Any, rows[(rows["test_length"] == length) & is_last])
@@ -161,7 +152,7 @@ def _at_the_end(
 def _read_records(
   workdir: epath.Path, conflicting_labels: str
 ) -> tuple["pd.DataFrame", Config, list[Issue]]:
-  """All rows with their `source`, labels settled, and their config."""
+  """All rows with their `source`, the config, and issues about their labels."""
   import pandas as pd
 
   config = None
@@ -303,7 +294,7 @@ def _empty_cell_issues(
 
 
 def _seed_meaning(config: Config, axis: str) -> str:
-  """What a seed index has in common at two scales."""
+  """What runs with the same seed index share at different scales, in words."""
   design = config.seeds.design
   if axis == "root_seed":
     return "A seed index has nothing in common at two root seeds."

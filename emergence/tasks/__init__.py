@@ -1,4 +1,4 @@
-"""The tasks. To add one: write its file and enter it in `TASKS`."""
+"""The tasks. To add one, write its file and register it in `TASKS`."""
 
 import difflib
 

@@ -22,7 +22,7 @@ def make(config: TaskConfig, items: int) -> Task:
   """Builds the task; `items` is unused, evaluation enumerates every start.
 
   Raises:
-    ValueError: a training or test length has no start: vocab_size is smaller.
+    ValueError: vocab_size is below the longest training or test length.
   """
   del items
   require_room(config)
@@ -45,6 +45,7 @@ def make(config: TaskConfig, items: int) -> Task:
     sample=sample,
     evaluation=evaluation,
     solve=solve,
+    is_enumerated=True,
   )
 
 

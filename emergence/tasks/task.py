@@ -36,6 +36,8 @@ class Task(NamedTuple):
     evaluation: test length -> fixed `Example` batch, the same for every seed.
     solve: the symbols of a prompt -> the symbols of its answer, in plain
       Python; None where nothing can be known (random targets).
+    is_enumerated: whether `evaluation` has every possible item of a length, and
+      not a sample of them.
   """
 
   symbols: tuple[str, ...]
@@ -45,6 +47,7 @@ class Task(NamedTuple):
   sample: Callable[[Array], Example]
   evaluation: Callable[[int], Example]
   solve: Callable[[Sequence[str]], list[str] | None]
+  is_enumerated: bool = False
 
   def render(self, tokens_L: Sequence[int]) -> str:
     """The symbols of token ids, for people; padding at the end is left out."""

@@ -1,9 +1,9 @@
 """The model's operations whose gradients are written by hand.
 
-What JAX derives is right but slow on CPU, where XLA has fast matrix products
-only for some layouts. Derived gradients contract the first axis of both sides;
-here the smaller side is copied into its transpose first. All functions compute
-the same on every backend.
+The gradients that JAX derives are correct but slow on CPU, where XLA multiplies
+matrices fast only in some layouts. They contract the first axis of both
+operands; here the smaller operand is transposed by a copy first. All functions
+compute the same on every backend.
 """
 
 import functools

@@ -106,7 +106,7 @@ def ours(
 
 
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:
-  """One seed after another in a compiled loop, as in plain JAX."""
+  """The side `jax`: one seed in a compiled loop, as in plain JAX."""
   setup = compilation.make_setup(config, cell)
   functions = compilation.seed_functions(setup)
   with jax.default_device(device):

@@ -40,7 +40,7 @@ _STATISTICS = "mean median success_probability mean_given_success".split()
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
-class Population(NamedTuple):
+class ScoreDistribution(NamedTuple):
   """A law of scores in [0, 1], and the aim for intervals of its samples.
 
   A success, score ≥ threshold, has a probability between 0.05 and 0.95.
@@ -89,7 +89,7 @@ class Row(NamedTuple):
 def mixture(
   share: float, first: Callable[..., np.ndarray], second: Callable
 ) -> Draw:
-  """A law that is `second` with probability `share`, else `first`."""
+  """A distribution: `second` with probability `share`, else `first`."""
 
   def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     is_second = rng.random(shape) < share
@@ -112,25 +112,25 @@ def two_clusters(share: float, second: float = 0.7) -> Draw:
 
 
 POPULATIONS = {
-  "normal": Population(mixture(0, normal(0.5, 0.1), atom), 0.5),
-  "lognormal": Population(
+  "normal": ScoreDistribution(mixture(0, normal(0.5, 0.1), atom), 0.5),
+  "lognormal": ScoreDistribution(
     lambda rng, shape: np.minimum(0.1 * rng.lognormal(0, 0.5, shape), 1), 0.1
   ),
-  "beta(1, 4)": Population(lambda rng, shape: rng.beta(1, 4, shape), 0.2),
-  "clusters 0.6/0.4": Population(two_clusters(0.4), 0.45),
-  "clusters 0.8/0.2": Population(two_clusters(0.2), 0.45),
-  "0.4 at 0, normal": Population(mixture(0.6, atom, normal(0.6, 0.1)), 0.2),
-  "0.7 at 0, uniform": Population(
+  "beta(1, 4)": ScoreDistribution(lambda rng, shape: rng.beta(1, 4, shape), 0.2),
+  "clusters 0.6/0.4": ScoreDistribution(two_clusters(0.4), 0.45),
+  "clusters 0.8/0.2": ScoreDistribution(two_clusters(0.2), 0.45),
+  "0.4 at 0, normal": ScoreDistribution(mixture(0.6, atom, normal(0.6, 0.1)), 0.2),
+  "0.7 at 0, uniform": ScoreDistribution(
     mixture(0.3, atom, lambda rng, shape: rng.uniform(0, 0.6, shape)), 0.2
   ),
-  "0.9 at 0, normal": Population(mixture(0.1, atom, normal(0.6, 0.1)), 0.2),
-  "grid of 1/11": Population(
+  "0.9 at 0, normal": ScoreDistribution(mixture(0.1, atom, normal(0.6, 0.1)), 0.2),
+  "grid of 1/11": ScoreDistribution(
     lambda rng, shape: rng.binomial(11, 0.3, shape) / 11, 3 / 11
   ),
-  "grid of 1/20": Population(
+  "grid of 1/20": ScoreDistribution(
     lambda rng, shape: rng.binomial(20, 0.6, shape) / 20, 0.6
   ),
-  "rare cluster": Population(
+  "rare cluster": ScoreDistribution(
     mixture(0.05, normal(0.05, 0.01), normal(0.8, 0.05)), 0.2, NO_AIM
   ),
 }
@@ -359,7 +359,7 @@ def print_table(rows: Iterable[Row]) -> None:
   print(", ".join(f"{verdict}: {num}" for verdict, num in verdicts.items()))
 
 
-def _truth(population: Population) -> tuple[float, ...]:
+def _truth(population: ScoreDistribution) -> tuple[float, ...]:
   """Mean, median, success probability and mean given success of the law."""
   many = population.draw(np.random.default_rng(0), (_TRUTH_DRAWS,))
   successes = many[success.is_success(many, population.threshold)]

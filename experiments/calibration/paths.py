@@ -2,9 +2,10 @@
 
   python -m experiments.calibration.paths
 
-draws three distributions of known kin many times and prints for each case the
-share of each verdict, of right ones, and of wrong ones: those that the truth
-rules out. `undecided` is never wrong; where both paths hold, it alone is right.
+repeatedly draws three scales whose true relation is known, and prints for each
+case the share of each verdict, of right ones, and of wrong ones: those that the
+truth rules out. `undecided` is never wrong; where both paths hold, it alone is
+right.
 
 With 100 repeats, 400 resamples and seed 7000 (eleven minutes), of the 60 cases
 with modes 3 standard deviations apart or more and 200 runs 0.974 are right on
