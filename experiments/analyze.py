@@ -6,8 +6,8 @@
 
 Reads a work directory of ours, a table of scores, or a folder of
 lm-evaluation-harness results, and leaves summary.csv, trajectories.csv,
-distances.csv, paths.csv, summary.json, figures and report.html. The statistics
-are defined in emergence/statistics/README.md.
+distances.csv, paths.csv, best_of.csv, summary.json, figures and report.html.
+The statistics are defined in emergence/statistics/README.md.
 """
 
 import itertools

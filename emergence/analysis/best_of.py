@@ -16,6 +16,7 @@ from emergence.analysis.question import (
   interval_columns,
 )
 from emergence.analysis.series import Analysis, Population, Series
+from emergence.analysis.summaries import scale_names
 from emergence.plotting import drawing
 from emergence.plotting.style import ramp, styled
 from emergence.statistics import best_of
@@ -79,7 +80,12 @@ def findings(series: Series) -> Iterator[Finding]:
     series,
     f"at {series.scale_name(population)} the best of {_TYPICAL} seeds is"
     f" expected at {words.number(columns['expected_best'])}{interval}, where"
-    f" the mean is {words.number(series.sign * one.best.value)}",
+    f" the mean is {words.number(series.sign * one.best.value)}"
+    + (
+      f"; of {len(pairs)} scales the one at which they differ most"
+      if len(pairs) > 1
+      else ""
+    ),
     scale=population.scale,
     num_seeds=_TYPICAL,
     mean=series.sign * one.best.value,
@@ -114,10 +120,14 @@ def draw(several: Sequence[Series]) -> Figure:
   Args:
     several: the series of one metric.
   """
+  names = scale_names(several)
+  scales = sorted(names)
+  color_of = dict(zip(scales, ramp(len(scales)), strict=True))
 
   def panel(axes: Axes, series: Series) -> None:
-    colors = ramp(len(series.populations))
-    for studies, color in zip(series.answers["best_of"], colors, strict=True):
+    for population, studies in zip(
+      series.populations, series.answers["best_of"], strict=True
+    ):
       columns = [list(_columns(series, found).values()) for found in studies]
       best_K, low_K, high_K = np.array(columns, float).reshape(-1, 3).T
       bars_2K = np.nan_to_num([best_K - low_K, high_K - best_K])
@@ -125,7 +135,7 @@ def draw(several: Sequence[Series]) -> Figure:
         [found.num_seeds for found in studies],
         best_K,
         np.maximum(bars_2K, 0),
-        color=color,
+        color=color_of[population.scale],
         linewidth=1,
         elinewidth=0.8,
         marker=".",
@@ -146,12 +156,12 @@ def draw(several: Sequence[Series]) -> Figure:
     "seeds in a study, k",
     f"expected best {several[0].metric_name}",
   )
-  longest = max((series.populations for series in several), key=len)
-  names = [several[0].scale_name(population) for population in longest]
-  if len(names) > 8:
+  if len(scales) > 8:
     return figure
-  colors = ramp(len(names))
-  return drawing.explain_colors(figure, dict(zip(names, colors, strict=True)))
+  axis = several[0].axis
+  return drawing.explain_colors(
+    figure, {f"{axis} {names[scale]}": color_of[scale] for scale in scales}
+  )
 
 
 ROWS = (

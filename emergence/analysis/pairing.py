@@ -16,13 +16,11 @@ def compute(several: Sequence[Series]) -> list[Pairing | None]:
   """Of the seeds with a row at every scale, as in `trend`."""
   return [
     None
-    if found is None
+    if (found := trend.scores_of_seeds(series)) is None
     else trends.pairing(
-      series.sign * found.scores_SN,
-      series.table.seed_meaning,
-      series.options,
+      series.sign * found[1], series.table.seed_meaning, series.options
     )
-    for series, found in zip(several, trend.compute(several), strict=True)
+    for series in several
   ]
 
 

@@ -44,6 +44,15 @@ def compute(several: Sequence[Series]) -> list[Trend | None]:
 
 
 def _trend(series: Series) -> Trend | None:
+  found = scores_of_seeds(series)
+  if found is None:
+    return None
+  seeds, scores_SN = found
+  return Trend(seeds, scores_SN, trends.trajectories(series.sign * scores_SN))
+
+
+def scores_of_seeds(series: Series) -> tuple[tuple, np.ndarray] | None:
+  """Seeds with a row at every scale, and their scores, [S, N]; None without."""
   first, *others = series.populations
   common = set(first.seeds).intersection(*(p.seeds for p in others))
   seeds = tuple(seed for seed in first.seeds if seed in common)
@@ -53,8 +62,7 @@ def _trend(series: Series) -> Trend | None:
   for population in series.populations:
     at = {seed: i for i, seed in enumerate(population.seeds)}
     columns.append(population.sample.scores_S[[at[seed] for seed in seeds]])
-  scores_SN = np.stack(columns, axis=1)
-  return Trend(seeds, scores_SN, trends.trajectories(series.sign * scores_SN))
+  return seeds, np.stack(columns, axis=1)
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:

@@ -35,7 +35,7 @@ def best_of(sample: Sample, options: Options = Options()) -> list[BestOf]:
   with scores in ascending order the i-th of S is the largest of
   C(i − 1, k − 1) of the C(S, k) subsets (Tang et al. 2020, "Showing your work
   doesn't always work", section 3). Drawing with replacement, as is common, is
-  too low. Runs that diverged are left out.
+  too low. Runs that diverged are left out, of the resamples too.
 
   The interval is the expanded percentile bootstrap over runs, given up to a
   tenth of the runs: up to there it covers the truth in 85 to 95 % of samples,
@@ -65,7 +65,8 @@ def best_of(sample: Sample, options: Options = Options()) -> list[BestOf]:
     found, weight_KS @ score_S, best_RK.T, strict=True
   ):
     low, high = np.nan, np.nan
-    if RUNS_FOR_INTERVAL * k <= num:
+    # Equal scores say nothing about how far others may be.
+    if RUNS_FOR_INTERVAL * k <= num and np.ptp(score_S) > 0:
       low, high = intervals.percentile_interval(best_R, num)
     rows.append(BestOf(k, Interval(float(value), low, high)))
   return rows
@@ -86,4 +87,5 @@ def _weights(num_runs: int, num_seeds: int) -> np.ndarray:
     - special.gammaln(num_runs - num_seeds + 1)
     - special.gammaln(num_seeds + 1)
   )
-  return np.where(i_S >= num_seeds - 1, np.exp(log_S - total), 0.0)
+  weight_S = np.where(i_S >= num_seeds - 1, np.exp(log_S - total), 0.0)
+  return weight_S / weight_S.sum()  # Without the rounding of logarithms.

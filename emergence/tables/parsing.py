@@ -19,7 +19,9 @@ from emergence.tables.score_table import (
 if TYPE_CHECKING:
   import pandas as pd
 
-_MULTIPLE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))\s*([kKmMbBtT])")
+_MULTIPLE = re.compile(
+  r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,3}))?\s*([kKmMbBtT])"
+)
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _NO_NUMBER = ("", "nan", "none", "null")
 # What summary rows have where runs have their seed.
@@ -47,7 +49,9 @@ def parse_scale(cell: Any) -> float:
   match = _MULTIPLE.fullmatch(text)
   # As a decimal exponent, so that 1.3B and 1300M are one scale.
   number = _to_float(
-    f"{match[1]}e{_POWERS[match[2].lower()]}" if match else text
+    f"{match[1]}e{int(match[2] or 0) + _POWERS[match[3].lower()]}"
+    if match
+    else text
   )
   if number is None or not math.isfinite(number):
     raise ValueError(
@@ -72,7 +76,8 @@ def parse_score(cell: Any) -> tuple[float, bool]:
     return math.nan, False
   number = _to_float(text.removesuffix("%"))
   is_too_large = number and math.isinf(number) and "inf" not in text.lower()
-  if number is None or is_too_large:
+  # Such as -nan, which nobody writes for a run that diverged.
+  if number is None or math.isnan(number) or is_too_large:
     raise ValueError(
       f"{quote(text)} is no score; expected a number that a double can hold, or"
       " an empty cell where the run diverged (--where leaves rows out)"

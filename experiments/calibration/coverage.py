@@ -116,14 +116,20 @@ POPULATIONS = {
   "lognormal": ScoreDistribution(
     lambda rng, shape: np.minimum(0.1 * rng.lognormal(0, 0.5, shape), 1), 0.1
   ),
-  "beta(1, 4)": ScoreDistribution(lambda rng, shape: rng.beta(1, 4, shape), 0.2),
+  "beta(1, 4)": ScoreDistribution(
+    lambda rng, shape: rng.beta(1, 4, shape), 0.2
+  ),
   "clusters 0.6/0.4": ScoreDistribution(two_clusters(0.4), 0.45),
   "clusters 0.8/0.2": ScoreDistribution(two_clusters(0.2), 0.45),
-  "0.4 at 0, normal": ScoreDistribution(mixture(0.6, atom, normal(0.6, 0.1)), 0.2),
+  "0.4 at 0, normal": ScoreDistribution(
+    mixture(0.6, atom, normal(0.6, 0.1)), 0.2
+  ),
   "0.7 at 0, uniform": ScoreDistribution(
     mixture(0.3, atom, lambda rng, shape: rng.uniform(0, 0.6, shape)), 0.2
   ),
-  "0.9 at 0, normal": ScoreDistribution(mixture(0.1, atom, normal(0.6, 0.1)), 0.2),
+  "0.9 at 0, normal": ScoreDistribution(
+    mixture(0.1, atom, normal(0.6, 0.1)), 0.2
+  ),
   "grid of 1/11": ScoreDistribution(
     lambda rng, shape: rng.binomial(11, 0.3, shape) / 11, 3 / 11
   ),

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import best_of, output
+from emergence.analysis import best_of, output, questions
 from tests.computed import ACCURACY, FEW, NLL, low_high, panels
 
 
@@ -34,7 +34,9 @@ def test_the_sentence_is_about_the_scale_that_it_flatters_most(say):
   assert text.startswith(
     f"at size 2 the best of 5 seeds is expected at {0.85 - 0.8 * miss:.3g} ("
   )
-  assert text.endswith("), where the mean is 0.45.")
+  assert text.endswith(
+    "), where the mean is 0.45; of 3 scales the one at which they differ most."
+  )
   (text,) = say({("g", NLL): [low_high(25, 25)]}, "best_of")
   assert f"expected at {0.05 + 0.8 * miss:.3g} (" in text
 
@@ -44,9 +46,7 @@ def test_nothing_is_said_of_few_or_equal_runs(say):
   assert not say([[0.5] * 20], "best_of")
 
 
-def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(
-  two_groups, make_table
-):
+def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(two_groups):
   left, right = panels(best_of.draw(two_groups.of_first_metric))
   frame = table(two_groups).query("metric == 'exact_match'")
   for axes, group in ((left, "split"), (right, "smooth")):
@@ -57,9 +57,31 @@ def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(
       np.testing.assert_allclose(y_K, rows["expected_best"])
 
 
-def test_one_run_a_scale_has_no_section(make_table):
-  from emergence.analysis import questions
+def test_a_scale_has_one_colour_in_all_panels_and_the_legend(make_table):
+  rng = np.random.default_rng(0)
+  rows = {"a": (1.0, 2.0, 4.0, 8.0), "b": (2.0, 8.0)}
+  frames = [
+    make_table(
+      {(group, ACCURACY): [rng.random(20) for _ in scales]}, list(scales)
+    ).frame
+    for group, scales in rows.items()
+  ]
+  table = make_table({("a", ACCURACY): [[0.1]]})
+  table = table._replace(frame=pd.concat(frames, ignore_index=True))
+  analysis = questions.analyze(table, FEW)
+  figure = best_of.draw(analysis.of_first_metric)
+  (legend,) = figure.legends
+  colors = {
+    text.get_text(): tuple(line.get_color())
+    for text, line in zip(legend.get_texts(), legend.get_lines())
+  }
+  for axes, scales in zip(panels(figure), rows.values()):
+    for container, scale in zip(axes.containers, scales, strict=True):
+      color = tuple(container.lines[0].get_color())
+      assert color == colors[f"size {scale:g}"]
 
+
+def test_one_run_a_scale_has_no_section(make_table):
   analysis = questions.analyze(
     make_table({("g", ACCURACY): [[0.1], [0.4]]}), FEW
   )

@@ -16,14 +16,14 @@ def test_pairing_is_told_with_what_an_index_shares(say):
     [stats.spearmanr(alike[a], alike[b])[0] for a in range(7) for b in range(a)]
   )
   assert text.startswith(
-    "seeds of one index do alike at different scales: mean rank correlation"
+    "scores of one seed index are correlated across scales: mean rank correlation"
     f" {rank:.2f}, p = 0.0099. Highest of all seeds"
   )
   assert text.endswith(meaning)
   assert "join runs" not in text
   strangers = [rng.permutation(cell) for cell in alike]
   (text,) = say(strangers, "pairing")
-  assert "are not seen to do alike" in text
+  assert "are not seen to be correlated" in text
   assert "may then join runs that have nothing in common" in text
   assert text.endswith("Not known.")
 
@@ -38,4 +38,4 @@ def test_pairing_is_told_with_what_an_index_shares(say):
 )
 def test_why_pairing_cannot_be_told_is_told(cells, why, say):
   (text,) = say(cells, "pairing")
-  assert f"cannot be said: {why}" in text
+  assert f"of one index: {why}" in text

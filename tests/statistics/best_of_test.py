@@ -50,6 +50,9 @@ def test_values_end_at_half_of_the_finite_runs_and_intervals_at_a_tenth():
   for row in found[:3]:
     assert row.best.low <= row.best.value <= row.best.high
   assert best_of(Sample.of([0.3]), FEW) == []
+  for row in best_of(Sample.of([1.0] * 50), FEW):
+    assert row.best.value == pytest.approx(1, abs=1e-15)
+    assert math.isnan(row.best.low)
   assert best_of(Sample.of([math.nan] * 5), FEW) == []
 
 

@@ -10,8 +10,8 @@ def test_the_table_of_the_package_is_that_of_this_program():
   np.testing.assert_array_equal(num_runs_N, dip_power.SIZES)
   np.testing.assert_array_equal(weight_W, dip_power.WEIGHTS)
   row = dip_power.SIZES.index(100)
-  again = dip_power.power_cell(100, 0.5, 1000, seed=9)
-  assert again == pytest.approx(p_NW[row, -1], rel=0.8)
+  again = dip_power.power_cell(100, 0.5, 5000, seed=0)
+  assert f"{again:.3g}" == f"{p_NW[row, -1]:.3g}"
 
 
 def test_what_is_written_can_be_read(tmp_path, monkeypatch):
