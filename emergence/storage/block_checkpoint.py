@@ -83,6 +83,14 @@ def restore(
   found = checkpoint.restore(folder, target, _meta(config, cell, seeds))
   if found is None:
     _LOG.info("%s begin", block)
+    for other in sorted(folder.parent.glob("seeds-*")):
+      shared = set(seeds).intersection(_seeds_of(other))
+      if shared and other.name != folder.name:
+        _LOG.warning(
+          "%s start from step 0: the checkpoint %s is of other seeds or another"
+          " seeds.block",
+          *(block, other),
+        )
     return None, []
   step, tree, meta = found
   wanted = {
@@ -127,7 +135,7 @@ def remove_left_behind(config: Config, workdir: epath.Path) -> None:
   for cell in cells(config):
     done = records.recorded_seeds(workdir, cell)
     for folder in (workdir / "checkpoints" / str(cell)).glob("seeds-*"):
-      seeds = seeds_in_name(folder.name, "(-[0-9a-f]{8})?")
+      seeds = _seeds_of(folder)
       if seeds and done.issuperset(seeds):
         with (
           contextlib.suppress(locks.InUseError),
@@ -146,6 +154,11 @@ def _folder(
     listed = ",".join(map(str, seeds)).encode()
     name += f"-{hashlib.sha256(listed).hexdigest()[:8]}"
   return workdir / "checkpoints" / str(cell) / name
+
+
+def _seeds_of(folder: epath.Path) -> range:
+  """The seeds from the first to the last one of a block's folder."""
+  return seeds_in_name(folder.name, "(-[0-9a-f]{8})?")
 
 
 def _meta(config: Config, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:

@@ -115,8 +115,13 @@ class Checkpointer:
 
   def __exit__(self, kind, error, traceback) -> None:
     self._thread.shutdown()
-    if error is None:
+    try:
       self.wait()
+    except Exception as failure:
+      if error is None:
+        raise
+      # The error that ends the run is raised, not this one.
+      _LOG.warning("%s", failure)
 
 
 def restore(
@@ -154,7 +159,7 @@ def restore(
   for step, path, reason in unusable:
     if _is_finished(path):
       place = quarantine(path, folder / f"damaged-{step:08d}")
-      what = f"renamed to {place.name}"
+      what = f"renamed to {place.name}" if place else "already gone"
     else:
       path.rmtree(missing_ok=True)
       what = "removed"
@@ -206,10 +211,18 @@ def _save(
     }
     # Orbax's `force` would need another library for buckets than ours.
     path.rmtree(missing_ok=True)
-    _orbax().save(path, args=_Bytes(content), custom_metadata=record)
+    try:
+      _orbax().save(path, args=_Bytes(content), custom_metadata=record)
+    except Exception:
+      # On a full disk, what was written of it takes the room of the next one.
+      with contextlib.suppress(OSError):
+        for half in folder.glob(f"{path.name}.orbax-checkpoint-tmp*"):
+          half.rmtree(missing_ok=True)
+      raise
     finished = [old for _, old in _steps(folder) if _is_finished(old)]
     for old in finished[:-keep]:
-      old.rmtree(missing_ok=True)
+      if old != path:  # A stray folder may be of a later step.
+        old.rmtree(missing_ok=True)
 
 
 def _read(

@@ -17,6 +17,8 @@ from etils import epath
 # Libraries whose exceptions, where they are no OSError, mean that the bucket
 # or the network refused.
 _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
+# The temporary names of `write_atomically`.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.writing")
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -125,12 +127,14 @@ def remove_unfinished(
   for name in ("runs", "records", "params"):
     found += glob_below(workdir / name, ".*.writing")
   for path in found:
+    if not _TEMPORARY.fullmatch(path.name) or path.is_dir():
+      continue
     with contextlib.suppress(FileNotFoundError):
       if time.time() - path.stat().mtime >= older_than_seconds:
         path.unlink()
 
 
-def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:
+def quarantine(path: epath.Path, place: epath.Path) -> epath.Path | None:
   """Renames a corrupt file or folder, and replaces nothing.
 
   Args:
@@ -138,13 +142,15 @@ def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:
     place: its new path; where that is taken, a number is appended.
 
   Returns:
-    Its new path.
+    Its new path; None where it is gone.
   """
   free, number = place, 1
   while free.exists():
     number += 1
     free = place.parent / f"{place.name}-{number}"
   free.parent.mkdir(parents=True, exist_ok=True)
-  with contextlib.suppress(FileNotFoundError):
+  try:
     path.rename(free)
+  except FileNotFoundError:
+    return None
   return free

@@ -302,9 +302,13 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
     table, provenance = read_file(path)
     if "config" in provenance:
       config = config_of(path, provenance)
-    else:
+    elif (workdir / "config.json").exists():
       config = read_config(workdir)
-    require_complete(path, table, cell_of_file(workdir, path), config)
+    else:
+      config = None  # Another program wrote it: nothing says which rows.
+    cell = cell_of_file(workdir, path)
+    if config:
+      require_complete(path, table, cell, config)
     frames.append(to_frame(table).assign(file=str(path)))
   axes = {tuple(axes_of(frame.columns)) for frame in frames}
   if len(axes) > 1:
@@ -620,31 +624,41 @@ def quarantine_corrupt(workdir: epath.Path, config: Config) -> list[epath.Path]:
       directory where its config.json is whole.
     OSError: the machine cannot read or move a file.
   """
-  corrupt = []
+  paths = [workdir / "config.json", *files(workdir)]
+  corrupt = [path for path in paths if _corruption(workdir, config, path)]
+  moved = []
+  for path in corrupt:
+    # Not named like Parquet, for readers of everything below the directory.
+    name = f"{path.relative_to(workdir)}.damaged"
+    # Another process may have moved it, or written it anew, meanwhile.
+    if (error := _corruption(workdir, config, path)) and (
+      place := quarantine(path, workdir / "damaged" / name)
+    ):
+      moved.append(place)
+      _LOG.warning(
+        "%s is corrupt (%s); moved to %s, and made again by this sweep",
+        *(path, error.reason, place),
+      )
+  return moved
+
+
+def _corruption(
+  workdir: epath.Path, config: Config, path: epath.Path
+) -> CorruptError | None:
+  """What is wrong with config.json or records; None if whole, or gone."""
   try:
-    require_same_experiment(config, workdir)
-  except CorruptError as error:
-    corrupt.append(error)
-  for path in files(workdir):
-    try:
+    if path == workdir / "config.json":
+      require_same_experiment(config, workdir)
+    else:
       table, provenance = read_file(path)
       cell = cell_of_file(workdir, path)
       require_cell(path, provenance, config, cell)
       require_complete(path, table, cell, config)
-    except CorruptError as error:
-      corrupt.append(error)
-    except FileNotFoundError:
-      pass  # Another process has moved it.
-  moved = []
-  for error in corrupt:
-    # Not named like Parquet, for readers of everything below the directory.
-    name = f"{error.path.relative_to(workdir)}.damaged"
-    moved.append(quarantine(error.path, workdir / "damaged" / name))
-    _LOG.warning(
-      "%s is corrupt (%s); moved to %s, and made again by this sweep",
-      *(error.path, error.reason, moved[-1]),
-    )
-  return moved
+  except CorruptError as error:
+    return error
+  except FileNotFoundError:  # Another process has moved it.
+    pass
+  return None
 
 
 def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:

@@ -2,11 +2,13 @@
 
 import json
 import pathlib
+import signal
 
 import pandas as pd
 import pytest
 
 from tests.mains import assert_one_line_error, run_sweep
+from tests.sweep_processes import is_saved, resumed_steps, starting
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,23 @@ def test_the_command_trains_tells_and_does_nothing_the_second_time(
   )
   late = run_sweep(*flags, "--keep_params=final")
   assert_one_line_error(late, 2, "4 of these seeds were trained")
+
+
+def test_sigterm_saves_and_the_same_command_finishes(write_config, tmp_path):
+  config = write_config(steps=400, num_points=2, block=2, count=2)
+  workdir = tmp_path / "run"
+  flags = [f"--config={config}", f"--workdir={workdir}", "--devices=1"]
+  with starting(tmp_path / "output", *flags, "--checkpoint_steps=20") as start:
+    sweep = start()
+    sweep.suspend_when(lambda: is_saved(workdir, before=300))
+    assert sweep.kill(signal.SIGTERM) == 75, sweep.stderr
+    assert sweep.last_line == "stopped by SIGTERM; the same command continues"
+    assert not (workdir / "records").exists()
+    again = start()
+    assert again.end() == 0, again.stderr
+  (step,) = resumed_steps(workdir)
+  assert 0 < step < 400
+  assert set(pd.read_parquet(workdir / "records")["seed"]) == {0, 1}
 
 
 def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):

@@ -88,6 +88,18 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
   assert records.read(workdir).equals(records.read(trained[0]))
 
 
+def test_seeds_that_begin_again_with_others_are_warned_of(
+  config, programs, workdir, caplog
+):
+  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
+  (left,) = (workdir / CHECKPOINTS).iterdir()
+  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
+  interrupt(config, workdir, programs, asked=2, seeds=[2, 3])
+  assert "start from step 0" not in caplog.text
+  train(config, workdir, programs, seeds=[0, 1, 2])
+  assert f"start from step 0: the checkpoint {left} is of other" in caplog.text
+
+
 def test_a_checkpoint_of_other_versions_is_gone_on_with_and_warned_of(
   config, programs, workdir, caplog, monkeypatch
 ):

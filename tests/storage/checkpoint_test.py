@@ -107,6 +107,15 @@ def test_the_last_few_steps_are_kept(block):
   assert restored_step(block) == 10**8
 
 
+def test_a_stray_folder_of_a_later_step_does_not_cost_the_step_just_saved(
+  block,
+):
+  (block / "00099999").mkdir()
+  save(block, 4, keep=1)
+  assert names_in(block) == ["00000004", "00099999"]
+  assert restored_step(block) == 4
+
+
 def test_a_step_that_is_saved_again_is_replaced(block):
   meta = META | {"seeds": [4]}
   save(block, 3, meta=meta)
@@ -438,8 +447,8 @@ def test_a_machine_that_refuses_to_save_is_an_error_and_no_loss(
     assert caught.value.errno == number
     assert caught.value.filename == str(folder / "00000004")
     checkpointer.wait()  # It was reported.
-    assert restored_step(folder) == 3
     assert names_in(folder) == ["00000001", "00000002", "00000003"]
+    assert restored_step(folder) == 3
     checkpointer.save(folder, 4, make_tree(4), META)
   assert restored_step(folder) == 4
   assert capfd.readouterr() == ("", "")
@@ -471,6 +480,22 @@ def test_a_failed_save_surfaces_at_the_next_one(
     assert restored_step(block) == 3
     checkpointer.save(block, 5, make_tree(5), META)
   assert restored_step(block) == 5
+
+
+def test_a_failed_save_is_told_where_another_error_ends_the_run(
+  block, monkeypatch, caplog
+):
+  full = OSError(errno.ENOSPC, "No space left on device")
+  monkeypatch.setattr(checkpoint, "_orbax", fail(full))
+  with (
+    contextlib.suppress(KeyError),
+    checkpoint.Checkpointer() as checkpointer,
+  ):
+    checkpointer.save(block, 4, make_tree(4), META)
+    raise KeyError
+  (line,) = caplog.messages
+  assert "cannot be saved: No space left" in line
+  assert "00000004" in line
 
 
 @pytest.mark.parametrize("name", [".", "00000003", f"00000003/{ARRAYS}"])

@@ -151,11 +151,17 @@ def test_only_old_temporary_files_are_removed(tmp_path):
     folder / "runs" / ".x.json.0123abcd.writing",
     folder / ".config.json.0123abcd.writing",
   ]
-  young = folder / "records" / str(CELL) / ".seeds-0-1.parquet.01ab.writing"
-  others = [folder / ".hidden", folder / "records" / "log"]
+  young = folder / "records" / str(CELL) / ".seeds-0-1.parquet.89abcdef.writing"
+  others = [
+    *(folder / ".hidden", folder / "records" / "log"),
+    *(folder / ".notes.writing", folder / "runs" / ".01ab.writing"),
+  ]
   for place in (*old, young, *others):
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("")
+  stray = folder / ".x.0123abcd.writing"
+  stray.mkdir()
+  others.append(stray)
   for place in (*old, *others):
     os.utime(place, (0, 0))
   remove_unfinished(folder)

@@ -171,7 +171,7 @@ def test_a_seed_that_stands_in_two_files_is_not_counted_twice(tiny, workdir):
   write(tiny, workdir / "b", [1])
   (path,) = records.files(workdir / "b")
   path.rename(workdir / "a" / "records" / str(CELL) / path.name)
-  with pytest.raises(ValueError, match=r"seed 1 stands in .*000-.* and in "):
+  with pytest.raises(ValueError, match=r"seed 1 is in .*000-.* and in "):
     records.read(workdir / "a")
 
 
@@ -386,6 +386,13 @@ def test_rows_are_those_of_the_name_and_the_config(
     records.require_complete(renamed, table, CELL, tiny)
 
 
+def test_records_that_no_config_describes_are_read(table, workdir):
+  folder = workdir / "records" / str(CELL)
+  folder.mkdir(parents=True)
+  write_foreign(folder / "seeds-000000-000004.parquet", table)
+  assert set(records.read(workdir)["seed"]) == {0, 1, 2, 3}
+
+
 def test_a_metric_that_a_file_lacks_is_null(tiny, table, path, provenance):
   older = table.drop_columns(["token_accuracy"])
   path.write_bytes(records.encode(older, provenance))
@@ -491,6 +498,46 @@ def test_a_file_that_another_process_moves_during_the_look_is_passed_over(
   assert len(records.files(two_blocks)) == 3
   assert records.quarantine_corrupt(two_blocks, tiny) == []
   assert records.finished_seeds(two_blocks, tiny, CELL) == set(range(8))
+
+
+@pytest.mark.parametrize("is_written_anew", [True, False])
+def test_what_another_process_mends_meanwhile_is_not_quarantined(
+  tiny, two_blocks, monkeypatch, caplog, is_written_anew
+):
+  first, second = records.files(two_blocks)
+  content = second.read_bytes()
+  for path in (first, second):
+    path.write_bytes(b"")
+  rename = type(first).rename
+
+  def overtaken(path, place):
+    rename(path, place)
+    if is_written_anew:
+      second.write_bytes(content)
+    else:
+      second.unlink()
+
+  monkeypatch.setattr(type(first), "rename", overtaken)
+  (moved,) = records.quarantine_corrupt(two_blocks, tiny)
+  assert moved.name == f"{first.name}.damaged"
+  assert len(caplog.messages) == 1
+  assert records.files(two_blocks) == ([second] if is_written_anew else [])
+
+
+def test_a_file_that_is_gone_when_it_is_to_be_quarantined_is_not_told_of(
+  tiny, two_blocks, monkeypatch, caplog
+):
+  path = records.files(two_blocks)[0]
+  path.write_bytes(b"")
+  rename = type(path).rename
+
+  def overtaken(path, place):
+    path.unlink()
+    rename(path, place)
+
+  monkeypatch.setattr(type(path), "rename", overtaken)
+  assert records.quarantine_corrupt(two_blocks, tiny) == []
+  assert not caplog.messages
 
 
 def test_a_corrupt_config_is_quarantined_where_the_records_are_ours(

@@ -173,7 +173,7 @@ def test_a_signal_saves_and_the_same_command_goes_on_from_there(
   before = [saved_steps(workdir, block)[-1] for block in blocks]
   begin = time.monotonic()
   assert sweep.kill(number) == 75
-  # Ten seconds are promised; this machine may be busy.
+  # Ten seconds are promised on an idle machine; this one may be busy.
   assert time.monotonic() - begin < 20
   assert sweep.stderr.strip() == (
     f"stopped by {number.name}; the same command continues"

@@ -75,7 +75,11 @@ def as_json(**changes) -> str:
     as_json(seconds={"train": 1.0}),  # Phases are missing.
     as_json(seconds=SECONDS | {"train": float("nan")}),
     as_json(seconds=dict.fromkeys(SECONDS, "1")),
+    as_json(seconds=SECONDS | {"other": float("inf")}),
+    as_json(seconds=SECONDS | {"write": -1.0}),
     as_json(seed_steps="1"),
+    as_json(seeds=-1),
+    as_json(seeds=10**400),
   ],
 )
 def test_a_file_that_is_no_run_is_named(workdir, content):
