@@ -7,7 +7,6 @@ import numpy as np
 from etils import epath
 
 from emergence import config as config_lib
-from emergence import tasks
 from emergence.config import Cell, Config, axes_of, cell_hash, identity_hash
 from emergence.storage import records
 from emergence.tables import parsing
@@ -25,6 +24,8 @@ from emergence.tables.score_table import (
 
 if TYPE_CHECKING:
   import pandas as pd
+
+  from emergence.tasks import Task
 
 _RECORD_METRICS = {
   metric.name: Metric(
@@ -96,7 +97,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       {name: _RECORD_METRICS[name] for name in metrics if name in measured},
       condition=f"test length {length}{after}",
       seed_meaning=_seed_meaning(config, axis),
-      items_enumerated=tasks.make_task(config.task).is_enumerated,
+      items_enumerated=_task(config).is_enumerated,
       issues=issues + excluded,
     ),
     options.conflicting_scores,
@@ -128,6 +129,12 @@ def _lacking_issues(
   return [Issue("missing", sentence, shown)]
 
 
+def _task(config: Config) -> "Task":
+  from emergence.tasks import make_task  # Only here, as JAX takes seconds.
+
+  return make_task(config.task, config.eval.items)
+
+
 def _at_the_end(
   rows: "pd.DataFrame", config: Config, length: int
 ) -> "pd.DataFrame":
@@ -139,7 +146,7 @@ def _at_the_end(
     axes = tuple(zip(config.grid.axis_names, values, strict=True))
     if axes not in known:
       own = config_lib.cell_config(config, Cell(task, axes))
-      evaluation = tasks.make_task(own.task, own.eval.items).evaluation(length)
+      evaluation = _task(own).evaluation(length)
       known[axes] = own.train.steps, len(evaluation.length)
     steps, num_items = known[axes]
     last.append(steps)

@@ -16,8 +16,8 @@ def test_pairing_is_told_with_what_an_index_shares(say):
     [stats.spearmanr(alike[a], alike[b])[0] for a in range(7) for b in range(a)]
   )
   assert text.startswith(
-    "scores of one seed index are correlated across scales: mean rank correlation"
-    f" {rank:.2f}, p = 0.0099. Highest of all seeds"
+    "scores of one seed index are correlated across scales: mean rank"
+    f" correlation {rank:.2f}, p = 0.0099. Highest of all seeds"
   )
   assert text.endswith(meaning)
   assert "join runs" not in text

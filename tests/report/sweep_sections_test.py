@@ -219,7 +219,7 @@ def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
   found = sweep_sections.read(workdir)
   found = found._replace(frame=frame, rows=summary.summarize(frame, 6))
   parts = {s.name: s.sentence for s in all_sections(found)}
-  assert "over the seeds of width 8, depth 1" in parts["length-curves"]
+  assert "the seeds of width 8, depth 1" in parts["length-curves"]
 
 
 def test_a_directory_without_records_is_an_error(tiny, tmp_path):
