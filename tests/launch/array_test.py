@@ -48,7 +48,7 @@ def test_a_time_limit_reads_as_slurm_reads_it(time, seconds):
     (Resources(time="2h"), "--time reads like 90 .* got '2h'"),
     (Resources(time="1-2-3"), "--time reads like"),
     (Resources(time="1:2:3:4"), "--time reads like"),
-    (Resources(time="2"), "--time=2 leaves no time to train, .* stops 120 s"),
+    (Resources(time="2"), "--time=2 leaves no time to train: .* stops 120 s"),
     (Resources(mem="16 GB"), "--mem reads like 16G, got '16 GB'"),
     (Resources(gpus="two"), "--gpus reads like 2 or a100:2, got 'two'"),
     (Resources(partition="a b"), "--partition reads like a name"),
