@@ -16,9 +16,9 @@ from emergence.analysis.question import (
   interval_columns,
 )
 from emergence.analysis.series import Analysis, Population, Series
-from emergence.analysis.summaries import scale_names
+from emergence.analysis.summaries import explain_scales, scale_colors
 from emergence.plotting import drawing
-from emergence.plotting.style import ramp, styled
+from emergence.plotting.style import styled
 from emergence.statistics import best_of
 from emergence.statistics.best_of import BestOf
 
@@ -120,9 +120,7 @@ def draw(several: Sequence[Series]) -> Figure:
   Args:
     several: the series of one metric.
   """
-  names = scale_names(several)
-  scales = sorted(names)
-  color_of = dict(zip(scales, ramp(len(scales)), strict=True))
+  color_of = scale_colors(several)
 
   def panel(axes: Axes, series: Series) -> None:
     for population, studies in zip(
@@ -156,12 +154,7 @@ def draw(several: Sequence[Series]) -> Figure:
     "seeds in a study, k",
     f"expected best {several[0].metric_name}",
   )
-  if len(scales) > 8:
-    return figure
-  axis = several[0].axis
-  return drawing.explain_colors(
-    figure, {f"{axis} {names[scale]}": color_of[scale] for scale in scales}
-  )
+  return explain_scales(figure, several)
 
 
 ROWS = (

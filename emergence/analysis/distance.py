@@ -214,15 +214,18 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.set_xticks(
       shown, [literal(series.populations[i].name, 12) for i in shown]
     )
-    axes.set_ylim(bottom=0)
 
-  return drawing.small_multiples(
+  figure = drawing.small_multiples(
     [list(several)],
     panel,
     lambda series: series.group_name,
     f"{several[0].axis}, compared with the one before",
     "Wasserstein-2",
   )
+  # Panels share their axis: only now does it know the points of all of them.
+  for axes in figure.axes:
+    axes.set_ylim(bottom=0)
+  return figure
 
 
 COLUMNS = {

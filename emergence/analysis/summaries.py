@@ -16,6 +16,7 @@ from emergence.analysis.question import (
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import drawing
 from emergence.plotting.drawing import Line
+from emergence.plotting.style import ramp
 from emergence.statistics import resampling
 from emergence.statistics.resampling import Bootstrap
 
@@ -141,6 +142,23 @@ def draw(several: Sequence[Series]) -> Figure:
 def scale_names(several: Sequence[Series]) -> dict[float, str]:
   """Text of each scale of several series."""
   return {p.scale: p.name for series in several for p in series.populations}
+
+
+def scale_colors(several: Sequence[Series]) -> dict[float, Any]:
+  """A colour for each scale of several series, the same in all panels."""
+  scales = sorted(scale_names(several))
+  return dict(zip(scales, ramp(len(scales)), strict=True))
+
+
+def explain_scales(figure: Figure, several: Sequence[Series]) -> Figure:
+  """A legend above the figure of up to eight scales, none of more."""
+  names, colors = scale_names(several), scale_colors(several)
+  if len(names) > 8:
+    return figure
+  axis = several[0].axis
+  return drawing.explain_colors(
+    figure, {f"{axis} {names[scale]}": colors[scale] for scale in colors}
+  )
 
 
 def mean(population: Population) -> float:

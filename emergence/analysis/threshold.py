@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, Section, finding
 from emergence.analysis.series import Analysis, Series
+from emergence.analysis.summaries import explain_scales, scale_colors
 from emergence.plotting import drawing
-from emergence.plotting.style import OTHERS, literal, ramp, styled
+from emergence.plotting.style import OTHERS, styled
 from emergence.statistics import success
 from emergence.statistics.success import Survival
 
@@ -104,6 +105,7 @@ def draw(several: Sequence[Series]) -> Figure:
   Args:
     several: the series of one metric, which has a threshold.
   """
+  color_of = scale_colors(several)
 
   def panel(axes: Axes, series: Series) -> None:
     found: list[Survival] = series.answers["threshold"]
@@ -115,30 +117,27 @@ def draw(several: Sequence[Series]) -> Figure:
       color=OTHERS,
       linewidth=0,
     )
-    for population, curve, color in zip(
-      series.populations, found, ramp(len(found)), strict=True
-    ):
+    for population, curve in zip(series.populations, found, strict=True):
       axes.plot(
         series.sign * curve.threshold_T,
         curve.probability_T,
-        color=color,
+        color=color_of[population.scale],
         linewidth=1,
-        label=literal(series.scale_name(population), 16),
+        label=series.scale_name(population),
       )
     assert series.threshold is not None
     axes.axvline(series.threshold, color="0.35", linestyle=":", linewidth=0.8)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    if len(found) <= 8:
-      axes.legend(handlelength=1, fontsize=6)
 
-  return drawing.small_multiples(
+  figure = drawing.small_multiples(
     [list(several)],
     panel,
     lambda series: series.group_name,
     f"threshold of {several[0].axis_label}",
     "share of seeds beyond",
   )
+  return explain_scales(figure, several)
 
 
 QUESTION = Question(

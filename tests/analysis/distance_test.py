@@ -6,7 +6,7 @@ import ot
 import pytest
 from scipy import stats
 
-from emergence.analysis import distance
+from emergence.analysis import distance, questions
 from tests.computed import (
   ACCURACY,
   FEW,
@@ -173,3 +173,22 @@ def test_neighbours_and_the_largest_scale_are_those_of_distances(
     spread = (x.std(ddof=0) - y.std(ddof=0)) ** 2
     assert pair["spread"] == pytest.approx(spread, abs=1e-12)
     assert pair["permuted"] == "all runs"
+
+
+def test_the_points_of_every_panel_lie_inside_its_axes(make_table):
+  """Groups of one range each, the last the widest."""
+  rng = np.random.default_rng(0)
+  for num in (1, 4, 15):
+    scores = {
+      (f"g{i:02}", ACCURACY): [
+        rng.uniform(0, 0.02, 9) + n * i / num / 3 for n in range(3)
+      ]
+      for i in range(num)
+    }
+    analysis = questions.analyze(make_table(scores), FEW)
+    for axes in panels(distance.draw(analysis.of_first_metric)):
+      low, high = axes.get_ylim()
+      (points,) = axes.lines
+      assert low == 0
+      assert max(points.get_ydata()) <= high
+      assert all(bar.get_height() <= high for bar in axes.patches)
