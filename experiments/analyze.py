@@ -124,6 +124,12 @@ _WITHIN_SEED = flags.DEFINE_bool(
   "Permute scales within each seed, where all scales have the same seeds,"
   " instead of all runs of two scales.",
 )
+_LOG_SCALE = flags.DEFINE_bool(
+  "log_scale",
+  False,
+  "Fit the curve of the success probability on the logarithm of the scale"
+  " instead of its rank.",
+)
 _RESAMPLES = flags.DEFINE_integer(
   "resamples", 1000, "Bootstrap samples and permutations.", lower_bound=100
 )
@@ -193,6 +199,7 @@ def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
 def _options() -> Options:
   options = Options(
     within_seed=_WITHIN_SEED.value,
+    log_scale=_LOG_SCALE.value,
     num_resamples=_RESAMPLES.value,
     num_permutations=_RESAMPLES.value,
     seed=_SEED.value,

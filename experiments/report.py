@@ -16,10 +16,17 @@ from emergence import tables
 from emergence.analysis import output, questions
 from emergence.report import analysis_sections, sweep_sections
 from emergence.report.page import write_page
+from emergence.statistics.options import Options
 from experiments import command
 
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Work directory of a sweep, local or gs://.", required=True
+)
+_LOG_SCALE = flags.DEFINE_bool(
+  "log_scale",
+  False,
+  "Fit the curve of the success probability on the logarithm of the scale"
+  " instead of its rank.",
 )
 _JSON = flags.DEFINE_string(
   "json",
@@ -36,7 +43,9 @@ def main() -> None:
   start = time.monotonic()
   workdir = epath.Path(_WORKDIR.value)
   sweep = sweep_sections.read(workdir)
-  analysis = questions.analyze(tables.read(workdir))
+  analysis = questions.analyze(
+    tables.read(workdir), Options(log_scale=_LOG_SCALE.value)
+  )
   output.write_files(workdir, output.files(analysis))
   page = write_page(
     workdir,

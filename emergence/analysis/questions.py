@@ -14,6 +14,7 @@ from emergence.tables.score_table import ScoreTable
 NAMES = (
   "summaries",
   "success",
+  "scale_curve",
   "modality",
   "metrics",
   "distance",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from emergence.analysis import words
+from emergence.analysis import scale_curve, words
 from emergence.analysis.question import (
   Question,
   Section,
@@ -93,7 +93,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     " outgrows that of the other, however slowly their share changes: the jump"
     " itself is arithmetic. Bars are 95 % intervals over seeds; a mode has"
     " none, and one that two peaks compete for is marked unstable in the table"
-    " of labels.",
+    f" of labels.{_caption(several[0])}",
     figure=draw(several),
   )
 
@@ -101,9 +101,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 def draw(several: Sequence[Series]) -> Figure:
   """Mode, mean, success probability and mean of successes, by scale.
 
-  Bars are 95 % intervals: Wilson's for the success probability, bootstrap over
-  seeds for the means; a mode has none. Without a threshold: mode, mean and
-  median.
+  Bars are 95 % intervals; a mode has none. Through the success probabilities go
+  a logistic curve, if there is one, and dotted the closest values that never
+  turn back. Without a threshold: mode, mean and median.
 
   Args:
     several: the series of one metric.
@@ -128,6 +128,7 @@ def draw(several: Sequence[Series]) -> Figure:
           series.group_name,
           [p.scale for p in series.populations],
           *np.array(values(series), float).T,
+          **(_fits(series) if values is _probabilities else {}),
         )
         for series in several
       ]
@@ -182,6 +183,22 @@ def _intervals(series: Series, name: str) -> list[Value]:
 def _probabilities(series: Series) -> list[Value]:
   found = [x.success.diverged_fail for x in series.answers["success"]]
   return [(x.probability, x.low, x.high) for x in found]
+
+
+def _caption(series: Series) -> str:
+  if series.threshold is None or len(series.populations) == 1:
+    return ""
+  return (
+    " Through the success probabilities go a logistic curve (thin), where one"
+    " fits, and the closest values that never turn back (dotted)."
+  )
+
+
+def _fits(series: Series) -> dict[str, Any]:
+  curve = series.answers["curve"]
+  if len(series.populations) == 1:
+    return {}
+  return {"fit": scale_curve.fitted(series), "monotone_N": curve.isotonic_N}
 
 
 def _two(value: float) -> str:

@@ -37,6 +37,9 @@ class Line(NamedTuple):
     value_N: the values.
     low_N: lower ends of their intervals, None without.
     high_N: upper ends.
+    fit: places and values of a smooth curve through the values, which is drawn
+      instead of a line from value to value.
+    monotone_N: values that never turn back, drawn dotted, likewise.
   """
 
   name: str
@@ -44,6 +47,8 @@ class Line(NamedTuple):
   value_N: npt.ArrayLike
   low_N: npt.ArrayLike | None = None
   high_N: npt.ArrayLike | None = None
+  fit: tuple[np.ndarray, np.ndarray] | None = None
+  monotone_N: npt.ArrayLike | None = None
 
 
 @styled
@@ -259,6 +264,13 @@ def _lines(axes: Axes, lines: Iterable[Line]) -> None:
       "label": literal(line.name),
       "clip_on": False,
     }
+    thin = {"color": color, "linewidth": 0.7, "alpha": 0.7, "zorder": 1}
+    if line.fit is not None:
+      axes.plot(*line.fit, **thin)
+    if line.monotone_N is not None:
+      axes.plot(line.scales, line.monotone_N, ":", **thin)
+    if line.fit is not None or line.monotone_N is not None:
+      style["linestyle"] = "none"
     if line.low_N is None or line.high_N is None:
       axes.plot(line.scales, y_N, **style)
       continue

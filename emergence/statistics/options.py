@@ -19,6 +19,8 @@ class Options(NamedTuple):
     thresholds: thresholds of single metrics, in their own unit.
     within_seed: permute scales within a seed, where both scales have the same
       seeds, instead of all runs of both scales.
+    log_scale: fit the curve of the success probability on the logarithm of the
+      scale instead of its rank.
     num_resamples: bootstrap samples.
     num_permutations: permutations of each null.
     alpha: level of the tests of modality.
@@ -28,6 +30,7 @@ class Options(NamedTuple):
   threshold: float = DEFAULT_THRESHOLD
   thresholds: tuple[tuple[str, float], ...] = ()
   within_seed: bool = False
+  log_scale: bool = False
   num_resamples: int = 1000
   num_permutations: int = 1000
   alpha: float = 0.05

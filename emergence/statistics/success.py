@@ -21,6 +21,8 @@ from emergence.statistics.sample import SAME_SCORE, UNIT, Sample
 
 # The mean of fewer successes says more about these runs than about the scale.
 MIN_SUCCESSES = 10
+# Wilson's interval of fewer runs can leave out the truth too often.
+MIN_RUNS_FOR_WILSON = 10
 
 
 class Success(NamedTuple):
@@ -31,8 +33,9 @@ class Success(NamedTuple):
     num_successes: runs that succeed.
     num_runs: all runs, diverged ones included.
     probability: num_successes / num_runs.
-    low: lower end of the Wilson interval.
-    high: upper end of the Wilson interval.
+    low: lower end of its 95 % interval: Wilson's from 10 runs on, Clopper and
+      Pearson's for fewer.
+    high: upper end.
   """
 
   threshold: float
@@ -77,8 +80,8 @@ class Survival(NamedTuple):
     high_T: upper end of the simultaneous band, [T].
     reference: success at the threshold that statements are made with.
     same_from: least threshold of those next to the reference that do not
-      change the statement: the share of runs at them is within the Wilson
-      interval of the reference.
+      change the statement: the share of runs at them is within the interval of
+      the reference.
     same_to: greatest of them.
   """
 
@@ -108,19 +111,22 @@ def is_success(scores: npt.ArrayLike, threshold: float) -> np.ndarray:
 def success_probability(
   sample: Sample, threshold: float = DEFAULT_THRESHOLD
 ) -> Success:
-  """Share of runs with score ≥ threshold, with its Wilson score interval.
+  """Share of runs with score ≥ threshold, with its 95 % interval.
 
-  The interval is that of Wilson (1927), "Probable inference, the law of
-  succession, and statistical inference", JASA 22, without continuity
-  correction.
+  From 10 runs on the interval is that of Wilson (1927), "Probable inference,
+  the law of succession, and statistical inference", JASA 22, without continuity
+  correction. It covers 95 % on average over P. For fewer runs it is the exact
+  one of Clopper and Pearson (1934), "The use of confidence or fiducial limits",
+  Biometrika 26, which covers at least 95 % at each P.
 
   Args:
     sample: the runs; diverged ones have failed.
     threshold: the least score of a success, in the unit of the scores.
   """
   num_successes = int(is_success(sample.scores_S, threshold).sum())
+  method = "wilson" if sample.size >= MIN_RUNS_FOR_WILSON else "exact"
   interval = stats.binomtest(num_successes, sample.size).proportion_ci(
-    CONFIDENCE, method="wilson"
+    CONFIDENCE, method=method
   )
   return Success(
     threshold,

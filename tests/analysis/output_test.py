@@ -78,7 +78,7 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   }
   assert len(steps) == 4 * 6 * 4
   kinds = {finding["kind"] for finding in content["findings"]}
-  assert {"success", "modality", "path", "divergence"} <= kinds
+  assert {"curve", "modality", "path", "divergence"} <= kinds
 
 
 def odd_tables(make_table):

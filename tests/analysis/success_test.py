@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from emergence.analysis import output, questions
 from tests.computed import (
   ACCURACY,
   FEW,
@@ -50,73 +51,16 @@ def test_the_score_of_a_diverged_run_counts_nowhere(make_table):
   assert found.bootstrap.mean.value == pytest.approx(score_S[20:].mean())
 
 
-def share(hits, num):
-  low, high = stats.binomtest(hits, num).proportion_ci(method="wilson")
-  return f"{hits / num:.2f} ({low:.2f}–{high:.2f})"
-
-
-def test_the_largest_step_of_success_is_told_with_wilsons_intervals(
-  two_groups, pick
-):
-  (first, *_) = pick("success")
-  frame = two_groups.table.frame.query(
-    "group == 'split' and metric == 'exact_match'"
-  )
-  hits = (frame["score"] >= 0.2) & ~frame["diverged"]
-  counts = hits.groupby(frame["scale"]).sum().to_numpy()
-  n = int(np.abs(np.diff(counts)).argmax())
-  assert first.sentence == (
-    f"group split, exact match: between size {n + 1} and {n + 2} the share of"
-    f" seeds at ≥ 20% goes from {share(counts[n], 40)} to"
-    f" {share(counts[n + 1], 40)}, the largest of 6 steps, and picked for that."
-  )
-  assert first.numbers["probability_to"] == counts[n + 1] / 40
-  assert (first.numbers["scale_from"], first.numbers["scale_to"]) == (
-    n + 1,
-    n + 2,
-  )
-
-
-def test_success_of_less_is_better_names_its_side(pick):
-  (first, *_) = pick("success", metric="nll")
-  assert "the share of seeds at ≤ 1 goes" in first.sentence
-
-
-def test_one_scale_says_nothing_about_change(say):
-  assert say([low_high(20, 10)], "success") == [
-    f"at size 1 the share of seeds at ≥ 20% is {share(10, 30)}. With one scale"
-    " nothing can be said about change over scale."
-  ]
-
-
-def test_a_success_probability_that_never_changes_is_told_once(say):
-  assert say([low_high(0, 12)] * 3, "success") == [
-    f"the share of seeds at ≥ 20% is {share(12, 12)} at every size."
-  ]
-  cells = [low_high(6, 6), low_high(10, 10)]
-  assert say(cells, "success") == [
-    f"the share of seeds at ≥ 20% is {share(6, 12)} at every size, the interval"
-    " that of the fewest seeds, 12."
-  ]
-
-
 @pytest.mark.parametrize(
-  ("last", "rises"), [(30, True), (25, False), (10, False)]
+  ("num", "method"), [(1, "exact"), (9, "exact"), (10, "wilson")]
 )
-def test_a_fall_is_told_where_intervals_do_not_meet(last, rises, say):
-  cells = [low_high(15, 15), low_high(0, 30), low_high(25, 5)]
-  cells.append(low_high(30 - last, last) if last != 25 else low_high(15, 15))
-  found = say(cells, "success")
-  assert found[1] == (
-    f"the share of seeds at ≥ 20% falls from {share(30, 30)} at size 2 to"
-    f" {share(5, 30)} at 3; the intervals do not meet"
-    + (". From the first size to the last it rises." if rises else ".")
-  )
-  assert len(found) == 2
-
-
-def test_a_threshold_is_named_with_its_decimals(say):
-  cells = [low_high(6, 6)]
-  for value, text in ((0.125, "12.5%"), (0.005, "0.5%"), (1.0, "100%")):
-    (found,) = say(cells, "success", FEW._replace(threshold=value))
-    assert f"the share of seeds at ≥ {text} is" in found
+def test_few_runs_have_the_exact_interval_and_one_run_no_share(
+  num, method, make_table
+):
+  cells = {("g", ACCURACY): [low_high(0, num)] * 2}
+  rows = output.summary(questions.analyze(make_table(cells), FEW))
+  expected = stats.binomtest(num, num).proportion_ci(method=method)
+  for row in rows:
+    assert row["n_successes"] == num
+    assert row["success_probability"] == (None if num == 1 else 1)
+    assert row["success_low"] == pytest.approx(expected.low)

@@ -15,7 +15,7 @@ def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
   (row,) = content["summary"].itertuples()
   assert row.mean == pytest.approx(scores.mean())
   kinds = {finding["kind"] for finding in content["findings"]}
-  assert kinds <= {"success", "modality", "best_of", "threshold"}
+  assert kinds <= {"curve", "modality", "best_of", "threshold"}
   told = " ".join(finding["sentence"] for finding in content["audit"])
   assert "nothing can be said about scaling" in told
   assert pd.read_csv(tmp_path / "out" / "distances.csv").empty

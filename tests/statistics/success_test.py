@@ -10,7 +10,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(
-  ("hits", "num"), [(0, 10), (3, 10), (16, 32), (32, 32), (1, 1), (200, 250)]
+  ("hits", "num"), [(0, 10), (3, 10), (16, 32), (32, 32), (200, 250)]
 )
 def test_the_interval_is_wilsons_closed_form(hits, num):
   scores_S = [0.9] * hits + [0.0] * (num - hits)
@@ -23,6 +23,19 @@ def test_the_interval_is_wilsons_closed_form(hits, num):
   assert found.probability == p
   assert found.low == pytest.approx(max(centre - half, 0), abs=1e-12)
   assert found.high == pytest.approx(min(centre + half, 1), abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "num"), [(0, 1), (1, 1), (2, 7), (9, 9)])
+def test_below_ten_runs_the_interval_is_clopper_pearsons(hits, num):
+  found = success.success_probability(
+    Sample.of([0.9] * hits + [0.0] * (num - hits))
+  )
+  # At its ends as many successes, or as few, have a probability of 2.5 %.
+  if hits:
+    assert stats.binom.sf(hits - 1, num, found.low) == pytest.approx(0.025)
+  if hits < num:
+    assert stats.binom.cdf(hits, num, found.high) == pytest.approx(0.025)
+  assert found.low <= hits / num <= found.high
 
 
 def test_a_score_at_the_threshold_succeeds_in_any_precision():

@@ -1,0 +1,289 @@
+"""How the share of runs that succeed moves over all scales of a series."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from emergence.analysis import words
+from emergence.analysis.question import Finding, Question, finding
+from emergence.analysis.series import Series
+from emergence.statistics import scale_curve
+from emergence.statistics.scale_curve import LEVEL, ScaleCurve
+from emergence.statistics.success import (
+  MIN_RUNS_FOR_WILSON,
+  Success,
+  success_probability,
+)
+
+# Points of a drawn curve between two scales.
+_POINTS = 20
+
+
+def compute(several: Sequence[Series]) -> list[ScaleCurve | None]:
+  """The curve of each series; None where the metric has no threshold.
+
+  Raises:
+    ValueError: a logarithm is asked for of a scale that has none.
+  """
+  return [
+    None if series.threshold is None else _curve(series) for series in several
+  ]
+
+
+def _curve(series: Series) -> ScaleCurve:
+  found = _successes(series)
+  scale_N = np.array([p.scale for p in series.populations])
+  position_N = np.arange(len(scale_N), dtype=float)
+  if series.options.log_scale:
+    if scale_N[0] <= 0:
+      raise ValueError(
+        f"--log_scale: {series.scale_name(series.populations[0])} has no"
+        " logarithm; leave out the flag or that scale"
+      )
+    position_N = np.log2(scale_N)
+  return scale_curve.scale_curve(
+    [x.num_successes for x in found],
+    [x.num_runs for x in found],
+    position_N,
+    series.options.seed,
+  )
+
+
+def _successes(series: Series) -> list[Success]:
+  threshold = series.flipped_threshold
+  assert threshold is not None
+  return [success_probability(x, threshold) for x in series.better_samples]
+
+
+def fitted(series: Series) -> tuple[np.ndarray, np.ndarray] | None:
+  """Scales and success probabilities of the logistic curve, close together.
+
+  None if there is no such curve or if it does not fit.
+  """
+  curve: ScaleCurve = series.answers["curve"]
+  if math.isnan(curve.logistic.slope) or curve.logistic.misfit_p < LEVEL:
+    return None
+  num = len(curve.position_N)
+  at_M = np.interp(
+    np.linspace(0, num - 1, (num - 1) * _POINTS + 1),
+    np.arange(num),
+    curve.position_N,
+  )
+  return _scale(series, at_M), curve.logistic.at(at_M)
+
+
+def _scale(series: Series, position: Any) -> Any:
+  """The scale at a position, infinite beyond the scales of the series.
+
+  By rank, a position between two scales is as far between them in scale.
+  """
+  if series.options.log_scale:
+    inside = np.exp2(position)
+  else:
+    scale_N = [p.scale for p in series.populations]
+    inside = np.interp(position, np.arange(len(scale_N)), scale_N)
+  return np.where(np.isfinite(position), inside, position)[()]
+
+
+def values(series: Series) -> Iterator[dict[str, Any]]:
+  curve: ScaleCurve | None = series.answers["curve"]
+  if curve is None:
+    for _ in series.populations:
+      yield dict.fromkeys(COLUMNS)
+    return
+  logistic_N = curve.logistic.at(curve.position_N)
+  for logistic, isotonic in zip(logistic_N, curve.isotonic_N, strict=True):
+    yield {"success_logistic": logistic, "success_isotonic": isotonic}
+
+
+def entry(series: Series) -> dict[str, Any]:
+  """The curve of the series, as statistics/README.md has it."""
+  curve: ScaleCurve | None = series.answers["curve"]
+  if curve is None:
+    return {"curve": None}
+  scales = [p.scale for p in series.populations]
+  falls, position = curve.falls, curve.crossing
+  is_fall = falls.first >= 0
+  found = _successes(series)
+  # Rounded, so that of equal steps the first is the largest.
+  steps = np.round(np.diff([x.probability for x in found]), 12)
+  largest = int(np.abs(steps).argmax()) if steps.size else None
+  return {
+    "curve": {
+      "position": "log2" if series.options.log_scale else "rank",
+      "logistic_slope": curve.logistic.slope,
+      "logistic_intercept": curve.logistic.intercept,
+      "separated": curve.logistic.separated,
+      "misfit_p": curve.logistic.misfit_p,
+      "trend_z": curve.trend.z,
+      "trend_p": curve.trend.p,
+      "crossing": _scale(series, position.position),
+      "crossing_low": _scale(series, position.low),
+      "crossing_high": _scale(series, position.high),
+      "brackets": [[scales[i], scales[j]] for i, j in curve.brackets],
+      # A fall that so few runs could not have shown is not denied.
+      "falls": falls.num_found if falls.can_show else None,
+      "fall_from": scales[falls.first] if is_fall else None,
+      "fall_to": scales[falls.second] if is_fall else None,
+      "fall_p": falls.p,
+      "fall_p_adjusted": falls.p_adjusted,
+      "largest_step": None if largest is None else steps[largest],
+      "largest_step_from": None if largest is None else scales[largest],
+      "largest_step_to": None if largest is None else scales[largest + 1],
+    }
+  }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """Where the share starts, ends and crosses one half; where it falls."""
+  curve: ScaleCurve | None = series.answers["curve"]
+  if curve is None:
+    return
+  found, scales = _successes(series), series.populations
+  what = f"the share of seeds at {series.threshold_name}"
+  first, last = found[0], found[-1]
+  if len({x.probability for x in found}) == 1:
+    fewest = min(found, key=lambda x: x.num_runs)
+    where = f"at {series.scale_name(scales[0])}"
+    if len(found) > 1:
+      where = f"at every {series.axis}"
+    yield finding(
+      "curve",
+      series,
+      f"{where} {what} is {_share(fewest)}"
+      f"{words.interval(fewest.low, fewest.high)}",
+      **fewest._asdict(),
+    )
+    return
+  change = last.probability - first.probability
+  is_trend = curve.trend.p < LEVEL
+  verb, via = "goes", ""
+  if curve.falls.num_found and curve.rises.num_found:
+    # It turns back: name the scale that is farthest from the ends.
+    i = _farthest(found)
+    via = f" through {_share(found[i])} at {scales[i].name}"
+  elif is_trend and change * curve.trend.z > 0:
+    verb = "rises" if change > 0 else "falls"
+  text = (
+    f"from {series.scale_name(scales[0])} to {scales[-1].name} {what} {verb}"
+    f" from {_share(first)}{via} to {_share(last)}"
+  )
+  if crossing := _crossing(series, curve):
+    text += f"; it {crossing}"
+  elif not is_trend and not via:
+    text += (
+      "; no trend is shown"
+      if curve.trend.can_show
+      else "; so few seeds could not show a trend"
+    )
+  yield finding(
+    "curve",
+    series,
+    text,
+    probability_from=first.probability,
+    probability_to=last.probability,
+    trend_p=curve.trend.p,
+  )
+  falls = curve.falls
+  if not falls.num_found:
+    return
+  i, j = falls.first, falls.second
+  if verb == "falls" and (i, j) == (0, len(found) - 1):
+    return
+  text = (
+    f"{what} falls from {_share(found[i])} at {series.scale_name(scales[i])} to"
+    f" {_share(found[j])} at {scales[j].name}"
+  )
+  if falls.num_found > 1:
+    text += f", the surest of {falls.num_found} falls"
+  yield finding(
+    "curve",
+    series,
+    text,
+    scale_from=scales[i].scale,
+    scale_to=scales[j].scale,
+    p=falls.p,
+    p_adjusted=falls.p_adjusted,
+    num_pairs=falls.num_pairs,
+  )
+
+
+def _farthest(found: Sequence[Success]) -> int:
+  """Index of the share that is farthest outside of the first and last."""
+  share_N = np.array([x.probability for x in found])
+  low, high = sorted(share_N[[0, -1]])
+  return int(np.maximum(share_N - high, low - share_N).argmax())
+
+
+def _share(found: Success) -> str:
+  """Such as `0.47`; of fewer than 10 runs `3 of 7`."""
+  if found.num_runs < MIN_RUNS_FOR_WILSON:
+    return f"{found.num_successes} of {found.num_runs}"
+  return f"{found.probability:.2f}"
+
+
+def _crossing(series: Series, curve: ScaleCurve) -> str:
+  """What `it` does about one half; empty if nothing is shown."""
+  names = [p.name for p in series.populations]
+
+  def between(i: int, j: int) -> str:
+    return f"between {series.axis} {names[i]} and {names[j]}"
+
+  if math.isnan(curve.crossing.position):
+    if curve.side:
+      return f"stays {_above(curve.side > 0)} one half"
+    if not curve.brackets:
+      return ""
+    (i, j), *others = curve.brackets
+    if others:
+      num = len(curve.brackets)
+      return f"crosses one half {'twice' if num == 2 else f'{num} times'}"
+    return f"crosses one half {between(i, j)}"
+  # Ranks of the estimate and of the interval's ends; infinite beyond the ends.
+  last = len(names) - 1
+  rank, low, high = (
+    x
+    if math.isinf(x)
+    else float(np.interp(x, curve.position_N, np.arange(last + 1)))
+    for x in curve.crossing
+  )
+  if low == high:
+    middle = curve.logistic.at(curve.position_N.mean())
+    return f"stays {_above(bool(middle > 0.5))} one half"
+  if math.isinf(low) and math.isinf(high):
+    return ""
+  if math.isinf(high):
+    return f"crosses one half after {series.axis} {names[int(low)]}, if at all"
+  if math.isinf(low):
+    name = names[math.ceil(high)]
+    return f"crosses one half before {series.axis} {name}, if at all"
+  # An end may be at a scale but for rounding.
+  i = min(math.floor(low + 1e-5), last - 1)
+  j = max(math.ceil(high - 1e-5), i + 1)
+  text = f"crosses one half {between(i, j)}"
+  k = min(math.floor(rank), last - 1)
+  if j - i > 1:
+    text += f", probably between {names[k]} and {names[k + 1]}"
+  return text
+
+
+def _above(is_above: bool) -> str:
+  return "above" if is_above else "below"
+
+
+COLUMNS = {
+  "success_logistic": "success probability by a logistic curve over all scales",
+  "success_isotonic": "the closest one that never turns back over the scales",
+}
+
+QUESTION = Question(
+  "curve",
+  "How the share of successes changes over scale",
+  compute,
+  columns=COLUMNS,
+  values=values,
+  entry=entry,
+  findings=findings,
+)

@@ -1,0 +1,225 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from emergence.analysis import output, questions, scale_curve, summaries
+from emergence.analysis.series import series_of
+from tests.computed import ACCURACY, FEW, NLL, low_high, panels
+
+RISE = [0, 1, 5, 20, 28, 31]
+
+
+def cells(successes, num=32):
+  return [low_high(num - k, k) for k in successes]
+
+
+@pytest.fixture
+def answer(make_table):
+  """A series of some successes at each scale, with its curve alone."""
+
+  def answer(successes, num=32, options=FEW):
+    table = make_table({("g", ACCURACY): cells(successes, num)})
+    (series,) = series_of(table, options)
+    (curve,) = scale_curve.compute([series])
+    return series._replace(answers={"curve": curve})
+
+  return answer
+
+
+@pytest.fixture
+def tell(answer):
+  """What is said of it, without the heading."""
+
+  def tell(*arguments) -> list[str]:
+    found = scale_curve.findings(answer(*arguments))
+    return [f.sentence.split(": ", 1)[1] for f in found]
+
+  return tell
+
+
+def entry(series):
+  """What summary.json has about the curve."""
+  content = output.to_json(scale_curve.entry(series))
+  return json.loads(content)["curve"]
+
+
+@pytest.mark.parametrize(
+  ("successes", "expected"),
+  [
+    (
+      RISE,
+      "from size 1 to 6 {} rises from 0.00 to 0.97; it crosses one half between"
+      " size 3 and 5, probably between 3 and 4",
+    ),
+    (
+      [0, 0, 0, 32, 32, 32],
+      "from size 1 to 6 {} rises from 0.00 to 1.00; it crosses one half between"
+      " size 3 and 4",
+    ),
+    (
+      [32, 30, 3, 0],
+      "from size 1 to 4 {} falls from 1.00 to 0.00; it crosses one half between"
+      " size 2 and 3",
+    ),
+    (
+      [0, 1, 2, 3, 5],
+      "from size 1 to 5 {} rises from 0.00 to 0.16; it stays below one half",
+    ),
+    (
+      [32, 31, 30, 31, 31],
+      "from size 1 to 5 {} goes from 1.00 to 0.97; it stays above one half",
+    ),
+    (
+      [0, 0, 1, 6, 14],
+      "from size 1 to 5 {} rises from 0.00 to 0.44; it crosses one half after"
+      " size 4, if at all",
+    ),
+    (
+      [18, 26, 31, 32, 32],
+      "from size 1 to 5 {} rises from 0.56 to 1.00; it crosses one half before"
+      " size 2, if at all",
+    ),
+    (
+      [15, 16, 17, 15, 16],
+      "from size 1 to 5 {} goes from 0.47 to 0.50; no trend is shown",
+    ),
+    # No logistic curve has a plateau, and no scale is surely above one half.
+    (
+      [0, 0, 15, 16, 17, 15],
+      "from size 1 to 6 {} rises from 0.00 to 0.47",
+    ),
+    ([0, 0, 0], "at every size {} is 0.00 (0.00–0.11)"),
+    ([16], "at size 1 {} is 0.50 (0.34–0.66)"),
+  ],
+)
+def test_a_curve_is_one_sentence(successes, expected, tell):
+  (first, *_) = tell(successes)
+  assert first == expected.format("the share of seeds at ≥ 20%") + "."
+  assert len(first.split()) <= 33
+
+
+def test_a_share_that_turns_back_is_told_with_its_peak_and_its_fall(tell):
+  assert tell([2, 28, 30, 20, 6, 1]) == [
+    "from size 1 to 6 the share of seeds at ≥ 20% goes from 0.06 through 0.94"
+    " at 3 to 0.03; it crosses one half twice.",
+    "the share of seeds at ≥ 20% falls from 0.94 at size 3 to 0.03 at 6, the"
+    " surest of 7 falls.",
+  ]
+
+
+def test_neighbours_that_fall_are_told_beside_the_rise(tell):
+  _, fall = tell([0, 32, 20, 30, 32])
+  assert fall == (
+    "the share of seeds at ≥ 20% falls from 1.00 at size 2 to 0.62 at 3."
+  )
+
+
+@pytest.mark.parametrize(
+  ("successes", "num", "expected"),
+  [
+    (
+      [0, 3],
+      3,
+      "from size 1 to 2 {} goes from 0 of 3 to 3 of 3; so few seeds could not"
+      " show a trend",
+    ),
+    (
+      [1, 0],
+      1,
+      "from size 1 to 2 {} goes from 1 of 1 to 0 of 1; so few seeds could not"
+      " show a trend",
+    ),
+    ([0, 9], 9, "from size 1 to 2 {} rises from 0 of 9 to 9 of 9"),
+    ([3, 3], 3, "at every size {} is 3 of 3 (0.29–1.00)"),
+  ],
+)
+def test_fewer_than_ten_runs_are_counted(successes, num, expected, tell):
+  (found,) = tell(successes, num)
+  assert found.startswith(expected.format("the share of seeds at ≥ 20%"))
+
+
+def test_a_fall_that_few_runs_could_not_show_is_not_denied(answer):
+  for num, falls in ((3, None), (32, 0)):
+    assert entry(answer([0, 1, 1], num))["falls"] == falls
+
+
+def test_where_less_is_better_successes_are_below_the_threshold(say):
+  options = FEW._replace(thresholds=(("nll", 1.0),))
+  scores = {("g", NLL): [np.full(12, 3.0), np.full(12, 0.5)]}
+  (found,) = say(scores, "curve", options)
+  assert found == (
+    "from size 1 to 2 the share of seeds at ≤ 1 rises from 0.00 to 1.00; it"
+    " crosses one half between size 1 and 2."
+  )
+  assert say(scores, "curve") == []
+
+
+def test_positions_are_told_as_scales(answer):
+  """Sizes 1 to 6; the crossing by rank 2.78 is at size 3.78."""
+  found = entry(answer(RISE))
+  assert found["position"] == "rank"
+  rank = -found["logistic_intercept"] / found["logistic_slope"]
+  assert found["crossing"] == pytest.approx(1 + rank)
+  assert found["crossing_low"] < found["crossing"] < found["crossing_high"]
+  assert found["brackets"] == [[3, 5]]
+  assert (found["largest_step_from"], found["largest_step_to"]) == (3, 4)
+  assert found["largest_step"] == pytest.approx(15 / 32)
+  log = FEW._replace(log_scale=True)
+  found = entry(answer(RISE, 32, log))
+  assert found["position"] == "log2"
+  at = -found["logistic_intercept"] / found["logistic_slope"]
+  assert found["crossing"] == pytest.approx(2**at)
+  found = entry(answer([0, 1, 2, 3, 5], 32, log))
+  assert found["crossing_low"] == "Infinity"
+
+
+def test_a_scale_without_logarithm_is_refused(make_table):
+  table = make_table({("g", ACCURACY): cells(RISE)})
+  table.frame["scale"] -= 1
+  with pytest.raises(ValueError, match="--log_scale: size 1 has no logarithm"):
+    questions.analyze(table, FEW._replace(log_scale=True))
+
+
+def test_columns_have_both_fits_and_separation_no_curve(make_table):
+  rows = output.summary(
+    questions.analyze(
+      make_table(
+        {("a", ACCURACY): cells(RISE), ("b", ACCURACY): cells([0, 0, 32])}
+      ),
+      FEW,
+    )
+  )
+  logistic_N = [row["success_logistic"] for row in rows[:6]]
+  # A fit with an intercept keeps the number of successes.
+  assert sum(logistic_N) == pytest.approx(sum(RISE) / 32)
+  assert all(x < y for x, y in itertools.pairwise(logistic_N))
+  isotonic_N = [row["success_isotonic"] for row in rows]
+  assert isotonic_N == pytest.approx([k / 32 for k in [*RISE, 0, 0, 32]])
+  assert [row["success_logistic"] for row in rows[6:]] == [None] * 3
+
+
+def test_the_figure_has_points_and_both_fits_but_no_curve_that_misses(
+  make_table,
+):
+  analysis = questions.analyze(
+    make_table(
+      {
+        ("a", ACCURACY): cells(RISE),
+        ("separated", ACCURACY): cells([0, 0, 0, 32, 32, 32]),
+        ("misses", ACCURACY): cells([2, 28, 30, 20, 6, 1]),
+      }
+    ),
+    FEW,
+  )
+  axes = panels(summaries.draw(analysis.series))[2]
+  assert axes.get_title(loc="left") == "P(score ≥ 20%)"
+  points = [container.lines[0] for container in axes.containers]
+  np.testing.assert_allclose(points[0].get_ydata(), np.array(RISE) / 32)
+  assert {line.get_linestyle() for line in points} == {"None"}
+  lines = [line.get_linestyle() for line in axes.lines]
+  assert (lines.count("-"), lines.count(":")) == (1, 3)
+  (curve,) = [line for line in axes.lines if line.get_linestyle() == "-"]
+  crossing = np.interp(0.5, curve.get_ydata(), curve.get_xdata())
+  assert crossing == pytest.approx(entry(analysis.series[0])["crossing"], 0.01)
