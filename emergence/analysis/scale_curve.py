@@ -225,48 +225,53 @@ def _share(found: Success) -> str:
 
 
 def _crossing(series: Series, curve: ScaleCurve) -> str:
-  """What `it` does about one half; empty if nothing is shown."""
+  """What `it` does about one half; empty if nothing is shown.
+
+  Brackets hold for any curve, so they are said as they are. What rests on the
+  logistic curve is called probable, and said only where a trend is shown.
+  """
   names = [p.name for p in series.populations]
-
-  def between(i: int, j: int) -> str:
-    return f"between {series.axis} {names[i]} and {names[j]}"
-
-  if math.isnan(curve.crossing.position):
-    if curve.side:
-      return f"stays {_above(curve.side > 0)} one half"
-    if not curve.brackets:
-      return ""
-    (i, j), *others = curve.brackets
-    if others:
-      num = len(curve.brackets)
-      return f"crosses one half {'twice' if num == 2 else f'{num} times'}"
-    return f"crosses one half {between(i, j)}"
-  # Ranks of the estimate and of the interval's ends; infinite beyond the ends.
-  last = len(names) - 1
-  rank, low, high = (
-    x
-    if math.isinf(x)
-    else float(np.interp(x, curve.position_N, np.arange(last + 1)))
-    for x in curve.crossing
-  )
+  if len(curve.brackets) > 1:
+    num = len(curve.brackets)
+    return f"crosses one half {'twice' if num == 2 else f'{num} times'}"
+  if curve.side:
+    return f"stays {_above(curve.side > 0)} one half"
+  low, high = _ranks(curve) if curve.trend.p < LEVEL else (math.nan, math.nan)
+  if curve.brackets:
+    ((i, j),) = curve.brackets
+    text = f"crosses one half between {series.axis} {names[i]} and {names[j]}"
+    if i <= low < high <= j and high - low < j - i:
+      text += f", probably between {names[int(low)]} and {names[int(high)]}"
+    return text
+  if math.isnan(low):
+    return ""
   if low == high:
     middle = curve.logistic.at(curve.position_N.mean())
-    return f"stays {_above(bool(middle > 0.5))} one half"
+    return f"probably stays {_above(bool(middle > 0.5))} one half"
   if math.isinf(low) and math.isinf(high):
     return ""
   if math.isinf(high):
-    return f"crosses one half after {series.axis} {names[int(low)]}, if at all"
-  if math.isinf(low):
-    name = names[math.ceil(high)]
-    return f"crosses one half before {series.axis} {name}, if at all"
+    where = f"after {series.axis} {names[int(low)]}, if at all"
+  elif math.isinf(low):
+    where = f"before {series.axis} {names[int(high)]}, if at all"
+  else:
+    where = f"between {series.axis} {names[int(low)]} and {names[int(high)]}"
+  return f"probably crosses one half {where}"
+
+
+def _ranks(curve: ScaleCurve) -> tuple[float, float]:
+  """Ranks of the scales around the interval of the logistic curve's crossing.
+
+  Infinite beyond the scales; NaN if there is no interval.
+  """
+  rank_N = np.arange(len(curve.position_N))
+  _, low, high = curve.crossing
   # An end may be at a scale but for rounding.
-  i = min(math.floor(low + 1e-5), last - 1)
-  j = max(math.ceil(high - 1e-5), i + 1)
-  text = f"crosses one half {between(i, j)}"
-  k = min(math.floor(rank), last - 1)
-  if j - i > 1:
-    text += f", probably between {names[k]} and {names[k + 1]}"
-  return text
+  if math.isfinite(low):
+    low = math.floor(np.interp(low, curve.position_N, rank_N) + 1e-5)
+  if math.isfinite(high):
+    high = math.ceil(np.interp(high, curve.position_N, rank_N) - 1e-5)
+  return low, high
 
 
 def _above(is_above: bool) -> str:

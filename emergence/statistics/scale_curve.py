@@ -25,7 +25,7 @@ MIN_SCALES_FOR_CROSSING = 5
 LEVEL = 1 - CONFIDENCE - 1e-9
 _NUM_PERMUTATIONS = 4999
 # What the log-likelihood loses between the estimate and the interval's ends.
-_MOST_LOSS = stats.chi2.ppf(CONFIDENCE, 1) / 2
+_MOST_LOSS = float(stats.chi2.ppf(CONFIDENCE, 1)) / 2
 
 
 class Logistic(NamedTuple):
@@ -248,10 +248,10 @@ def trend(
   """
   k_N, n_N = np.asarray(successes_N), np.asarray(runs_N)
   hits, total = int(k_N.sum()), int(n_N.sum())
-  # The clearest outcome: all runs fail up to a scale and succeed after it, or
-  # the other way round.
-  ways = [math.comb(total, int(n)) for n in np.cumsum(n_N)[:-1]]
-  can_show = max(ways, default=0) >= 2 / LEVEL
+  # The clearest outcome: all runs fail up to the middle and succeed after it,
+  # or the other way round.
+  num_before = min(np.cumsum(n_N), key=lambda num: abs(2 * num - total))
+  can_show = math.comb(total, int(num_before)) >= 2 / LEVEL
   if len(k_N) < 2 or hits in (0, total):
     return Trend(math.nan, math.nan, can_show)
   centred_N = position_N - np.average(position_N, weights=n_N)
@@ -321,7 +321,7 @@ def crossing(
   ends = [
     beyond
     if above_limit(outer) >= 0
-    else float(optimize.brentq(above_limit, inner, outer, xtol=1e-6))
+    else optimize.root_scalar(above_limit, bracket=(inner, outer)).root
     for outer, beyond in ((first, -math.inf), (last, math.inf))
   ]
   return Crossing(position, ends[0], ends[1])
@@ -417,7 +417,7 @@ def _profile(
       most *= 2
     slope = most
     if gradient(most) < 0:
-      slope = float(optimize.brentq(gradient, 0, most, xtol=1e-9))
+      slope = optimize.root_scalar(gradient, bracket=(0, most)).root
   return _log_likelihood(slope * distance_N, successes_N, runs_N)
 
 

@@ -51,7 +51,18 @@ def entry(series):
     (
       RISE,
       "from size 1 to 6 {} rises from 0.00 to 0.97; it crosses one half between"
-      " size 3 and 5, probably between 3 and 4",
+      " size 3 and 5",
+    ),
+    # The interval of the logistic curve is within one of these gaps.
+    (
+      [0, 3, 6, 13, 19, 24, 29, 31],
+      "from size 1 to 8 {} rises from 0.00 to 0.97; it crosses one half between"
+      " size 3 and 7, probably between 4 and 5",
+    ),
+    (
+      [6, 9, 12, 15, 18, 20, 22],
+      "from size 1 to 7 {} rises from 0.19 to 0.69; it probably crosses"
+      " one half between size 3 and 6",
     ),
     (
       [0, 0, 0, 32, 32, 32],
@@ -73,13 +84,13 @@ def entry(series):
     ),
     (
       [0, 0, 1, 6, 14],
-      "from size 1 to 5 {} rises from 0.00 to 0.44; it crosses one half after"
-      " size 4, if at all",
+      "from size 1 to 5 {} rises from 0.00 to 0.44; it probably crosses"
+      " one half after size 4, if at all",
     ),
     (
       [18, 26, 31, 32, 32],
-      "from size 1 to 5 {} rises from 0.56 to 1.00; it crosses one half before"
-      " size 2, if at all",
+      "from size 1 to 5 {} rises from 0.56 to 1.00; it probably crosses"
+      " one half before size 2, if at all",
     ),
     (
       [15, 16, 17, 15, 16],
@@ -132,6 +143,17 @@ def test_neighbours_that_fall_are_told_beside_the_rise(tell):
       " show a trend",
     ),
     ([0, 9], 9, "from size 1 to 2 {} rises from 0 of 9 to 9 of 9"),
+    (
+      [0, 0, 0, 1, 1],
+      3,
+      "from size 1 to 5 {} goes from 0 of 3 to 1 of 3; no trend is shown",
+    ),
+    (
+      [0, 0, 1, 2, 3],
+      8,
+      "from size 1 to 5 {} rises from 0 of 8 to 3 of 8; it probably crosses"
+      " one half after size 4, if at all",
+    ),
     ([3, 3], 3, "at every size {} is 3 of 3 (0.29–1.00)"),
   ],
 )
