@@ -236,7 +236,9 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
     return f"crosses one half {'twice' if num == 2 else f'{num} times'}"
   if curve.side:
     return f"stays {_above(curve.side > 0)} one half"
-  low, high = _ranks(curve) if curve.trend.p < LEVEL else (math.nan, math.nan)
+  low, high = curve.crossing_scales
+  if not curve.trend.p < LEVEL:
+    low = high = math.nan
   if curve.brackets:
     ((i, j),) = curve.brackets
     text = f"crosses one half between {series.axis} {names[i]} and {names[j]}"
@@ -257,21 +259,6 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
   else:
     where = f"between {series.axis} {names[int(low)]} and {names[int(high)]}"
   return f"probably crosses one half {where}"
-
-
-def _ranks(curve: ScaleCurve) -> tuple[float, float]:
-  """Ranks of the scales around the interval of the logistic curve's crossing.
-
-  Infinite beyond the scales; NaN if there is no interval.
-  """
-  rank_N = np.arange(len(curve.position_N))
-  _, low, high = curve.crossing
-  # An end may be at a scale but for rounding.
-  if math.isfinite(low):
-    low = math.floor(np.interp(low, curve.position_N, rank_N) + 1e-5)
-  if math.isfinite(high):
-    high = math.ceil(np.interp(high, curve.position_N, rank_N) - 1e-5)
-  return low, high
 
 
 def _above(is_above: bool) -> str:

@@ -116,6 +116,9 @@ class ScaleCurve(NamedTuple):
     isotonic_N: the closest values that never turn back, [N].
     trend: test of a trend.
     crossing: of one half, by the logistic curve.
+    crossing_scales: indices of the scales around this interval and around the
+      place where `isotonic_N` crosses one half; infinite beyond the scales, NaN
+      without an interval.
     brackets: pairs of scales, as indices, between which the success probability
       crosses one half, whatever the shape of the curve. All of them hold at
       once with 95 % confidence.
@@ -130,6 +133,7 @@ class ScaleCurve(NamedTuple):
   isotonic_N: np.ndarray
   trend: Trend
   crossing: Crossing
+  crossing_scales: tuple[float, float]
   brackets: tuple[tuple[int, int], ...]
   side: int
   falls: Falls
@@ -154,13 +158,16 @@ def scale_curve(
   x_N = np.asarray(position_N, float)
   logistic = fit_logistic(k_N, n_N, x_N)
   found = trend(k_N, n_N, x_N, seed)
+  isotonic_N = fit_isotonic(k_N, n_N, increasing=not found.z < 0)
+  crosses = crossing(k_N, n_N, x_N, logistic)
   brackets, side = half_brackets(k_N, n_N)
   return ScaleCurve(
     x_N,
     logistic,
-    fit_isotonic(k_N, n_N, increasing=not found.z < 0),
+    isotonic_N,
     found,
-    crossing(k_N, n_N, x_N, logistic),
+    crosses,
+    crossing_scales(crosses, isotonic_N, x_N),
     brackets,
     side,
     falls(k_N, n_N),
@@ -325,6 +332,32 @@ def crossing(
     for outer, beyond in ((first, -math.inf), (last, math.inf))
   ]
   return Crossing(position, ends[0], ends[1])
+
+
+def crossing_scales(
+  found: Crossing, isotonic_N: np.ndarray, position_N: np.ndarray
+) -> tuple[float, float]:
+  """Indices of the scales around a crossing, by both fits.
+
+  Where the curve is not logistic, these two hold the crossing far more often
+  than the interval does, see `experiments.calibration.scale_curves`.
+  """
+  rank_N = np.arange(len(position_N))
+  _, low, high = found
+  if math.isnan(low):
+    return low, high
+  # An end may be at a scale but for rounding.
+  if math.isfinite(low):
+    low = math.floor(np.interp(low, position_N, rank_N) + 1e-5)
+  if math.isfinite(high):
+    high = math.ceil(np.interp(high, position_N, rank_N) - 1e-5)
+  sign = 1 if isotonic_N[-1] > isotonic_N[0] else -1
+  before = rank_N[sign * (isotonic_N - 0.5) < 0]
+  after = rank_N[sign * (isotonic_N - 0.5) > 0]
+  return (
+    min(low, float(before[-1]) if before.size else -math.inf),
+    max(high, float(after[0]) if after.size else math.inf),
+  )
 
 
 def half_brackets(

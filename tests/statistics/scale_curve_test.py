@@ -286,3 +286,30 @@ def test_rises_are_falls_of_the_failures():
   found = curve([0, 30, 2])
   assert (found.falls.first, found.falls.second) == (1, 2)
   assert (found.rises.first, found.rises.second) == (0, 1)
+
+
+@pytest.mark.parametrize(
+  ("interval", "shares", "scales"),
+  [
+    # The interval alone, then with a later and with an earlier crossing.
+    ((1.2, 1.9), [0.1, 0.4, 0.6, 0.9], (1, 2)),
+    ((1.2, 1.9), [0.1, 0.3, 0.4, 0.9], (1, 3)),
+    ((1.2, 1.9), [0.1, 0.6, 0.7, 0.9], (0, 2)),
+    # Where it is one half it is on neither side.
+    ((1.2, 1.9), [0.1, 0.5, 0.5, 0.9], (0, 3)),
+    ((1.0, 2.0), [0.9, 0.6, 0.4, 0.1], (1, 2)),
+    ((1.5, math.inf), [0.1, 0.2, 0.3, 0.6], (1, math.inf)),
+    ((math.inf, math.inf), [0.1, 0.2, 0.3, 0.6], (2, math.inf)),
+    ((-math.inf, 0.5), [0.6, 0.7, 0.7, 0.9], (-math.inf, 1)),
+    ((math.nan, math.nan), [0.1, 0.2, 0.3, 0.6], (math.nan, math.nan)),
+  ],
+)
+def test_the_scales_of_a_crossing_are_those_around_both_fits(
+  interval, shares, scales
+):
+  found = scale_curve.crossing_scales(
+    scale_curve.Crossing(interval[0], *interval),
+    np.array(shares),
+    np.arange(4.0),
+  )
+  assert found == pytest.approx(scales, nan_ok=True)
