@@ -4,7 +4,8 @@ A `Config` has two parts. The *identity* (task, model, train, eval, the seed
 design, the root seed) says what is trained; together with the axes of a cell
 its hash is stored with every record. The *request* (the grid and how many
 seeds) says how much of it is wanted and may grow in the same work directory.
-`seeds.block` says how the work is cut and is part of neither.
+`seeds.block` says how the work is cut and `eval.headline_metric` what the
+analysis shows first: both may change too.
 
 A config key at its default does not enter the hash. So a key that is added
 later leaves the hashes of old work directories as they are, and the defaults of
@@ -28,6 +29,7 @@ from typing import Any, NamedTuple
 DESIGNS = ("paired", "fixed_init", "fixed_data", "crossed")
 PRECISIONS = ("default", "high", "highest")
 COMPUTE_DTYPES = ("float32", "bfloat16")
+HEADLINE_METRICS = ("exact_match", "exact_match_without_end")
 
 
 class _Section:
@@ -181,15 +183,22 @@ class EvalConfig(_Section):
       one at the end of training.
     items: items a test length, for tasks that draw them; `count` enumerates
       all its items instead.
+    headline_metric: the score that an analysis shows first: `exact_match`, or
+      `exact_match_without_end`, which leaves out the end symbol. Both are
+      recorded whatever it is, and it may change in the same work directory.
   """
 
   _name = "eval"
   num_points: int = 10
   items: int = 256
+  headline_metric: str = "exact_match"
 
   def _validate(self):
     self._require(self.num_points >= 1, "num_points", "at least 1")
     self._require(self.items >= 1, "items", "at least 1")
+    _require_choice(
+      "eval.headline_metric", self.headline_metric, HEADLINE_METRICS
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -428,8 +437,9 @@ def cell_config(config: Config, cell: Cell) -> Config:
 def axis_kinds() -> Mapping[str, type]:
   """Type of each config key that can be an axis: those of a single value.
 
-  Not the task, which is one a config, and not what `GridConfig` and
-  `SeedsConfig` say, which defines seeds and cells.
+  Not the task, which is one a config, not the headline metric, which changes no
+  run, and not what `GridConfig` and `SeedsConfig` say, which defines seeds and
+  cells.
   """
   sections = {
     section: typing.get_type_hints(kind)
@@ -442,7 +452,7 @@ def axis_kinds() -> Mapping[str, type]:
     for field, kind in fields.items()
     if kind in _KIND_NAMES and not field.startswith("_")
   }
-  del found["task.name"]
+  del found["task.name"], found["eval.headline_metric"]
   return types.MappingProxyType(found | {"root_seed": int})
 
 
@@ -655,9 +665,10 @@ def _literal(text: str) -> Any:
   return text  # If that does not fit the key, its type check says so.
 
 
-# Keys outside of the identity: the request, the block size, and what differs
-# from cell to cell.
+# Keys outside of the identity: what concerns the analysis alone, the request,
+# the block size, and what differs from cell to cell.
 _NOT_IDENTITY = (
+  "eval.headline_metric",
   "seeds.count",
   "seeds.first",
   "seeds.num_init",

@@ -93,6 +93,15 @@ METRICS = (
     True,
   ),
   MetricColumn(
+    "exact_match_without_end",
+    "share of items answered right up to the end symbol, 0..1",
+    0.0,
+    1.0,
+    "share of items",
+    True,
+    is_default=False,  # Nearly exact_match, unless eval.headline_metric.
+  ),
+  MetricColumn(
     "token_accuracy",
     "share of answer tokens right, 0..1",
     0.0,

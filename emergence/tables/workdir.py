@@ -42,14 +42,18 @@ _RECORD_METRICS = {
 def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   """Reads a work directory, finished or not, after the last step.
 
-  The score columns of the options are columns of the records.
+  The score columns of the options are columns of the records; without any, the
+  headline metric of the config comes first, then the usual ones.
   """
-  metrics = tuple(dict.fromkeys(options.score_columns)) or tuple(
-    metric.name for metric in records.METRICS if metric.is_default
-  )
-  for name in metrics:
+  for name in options.score_columns:
     require_column(name, _RECORD_METRICS, "score_column", "records")
   rows, config, issues = _read_records(path, options.conflicting_labels)
+  usual = [metric.name for metric in records.METRICS if metric.is_default]
+  metrics = tuple(
+    dict.fromkeys(
+      options.score_columns or [config.eval.headline_metric, *usual]
+    )
+  )
   length = options.test_length
   if length is None:
     length = config.headline_length

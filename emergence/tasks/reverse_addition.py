@@ -63,6 +63,7 @@ def make(config: TaskConfig, items: int) -> Task:
     + SYMBOLS
     + tuple(f"i{i}" for i in range(config.vocab_size)),
     pad=_PAD,
+    end=_END,
     shortest_example=6 * config.min_train_length + 10,
     longest_example=6 * config.max_train_length + 10,
     sample=sample,

@@ -30,6 +30,7 @@ class Task(NamedTuple):
   Attributes:
     symbols: the text of each token id; its length is the model's vocabulary.
     pad: the id of the padding token.
+    end: the id of the end symbol.
     shortest_example: tokens of the shortest training example.
     longest_example: tokens of the longest training example.
     sample: key -> one training `Example`, padded to `longest_example`.
@@ -42,6 +43,7 @@ class Task(NamedTuple):
 
   symbols: tuple[str, ...]
   pad: int
+  end: int
   shortest_example: int
   longest_example: int
   sample: Callable[[Array], Example]

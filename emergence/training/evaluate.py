@@ -21,6 +21,8 @@ class Scores(NamedTuple):
     exact_match: share of items whose whole answer, end symbol included, is the
       argmax at every position, given the right answer before it. This equals
       greedy decoding: the two part only after a first wrong token.
+    exact_match_without_end: the same without the end symbol, which may be
+      wrong, as the code of the paper's first author scores.
     token_accuracy: share of answer tokens that are the argmax.
     nll_mean: negative log-likelihood per answer token, in nats, averaged over
       the tokens of an item, then over items.
@@ -31,6 +33,7 @@ class Scores(NamedTuple):
   """
 
   exact_match: Array
+  exact_match_without_end: Array
   token_accuracy: Array
   nll_mean: Array
   nll_sum: Array
@@ -70,10 +73,13 @@ def make_evaluate(
     counts_BL = is_answer_BL[:, 1:]
     num_B = counts_BL.sum(axis=1)
     nll_B = -jnp.where(counts_BL, log_prob_BL, 0.0).sum(axis=1)
-    all_right_B = jnp.all(correct_BL | ~counts_BL, axis=1)
+    passes_BL = correct_BL | ~counts_BL
+    all_right_B = jnp.all(passes_BL, axis=1)
+    is_end_BL = tokens_BL[:, 1:] == task.end
     accuracy_B = (correct_BL & counts_BL).sum(axis=1) / num_B
     per_item = Scores(
       exact_match=all_right_B,
+      exact_match_without_end=jnp.all(passes_BL | is_end_BL, axis=1),
       # XLA multiplies by 1 / 41, which makes 0.99999994 of 41 right tokens.
       token_accuracy=jnp.where(all_right_B, 1.0, accuracy_B),
       nll_mean=nll_B / num_B,

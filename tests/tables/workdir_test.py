@@ -88,9 +88,9 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
     assert dict(zip(rows["metric"], rows["score"])) == pytest.approx(
       {
         "exact_match": base,
-        "token_accuracy": base + 10,
-        "nll_mean": base + 20,
-        "min_token_log_prob": base + 40,
+        "token_accuracy": base + 20,
+        "nll_mean": base + 30,
+        "min_token_log_prob": base + 50,
       }
     )
   assert table.frame.query("diverged")["seed"].unique().tolist() == [3]
@@ -116,11 +116,20 @@ def test_metrics_and_test_length_can_be_chosen(finished):
   )
   assert list(table.metrics) == ["train_loss", "nll_sum"]
   row = table.frame.query("scale == 2 and seed == 5").iloc[1]
-  assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 30, abs=1e-4)
+  assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 40, abs=1e-4)
   with pytest.raises(ValueError, match="5 was not tested; choose one of 4, 6"):
     tables.read(finished, test_length=5)
   with pytest.raises(ValueError, match="did you mean 'exact_match'"):
     tables.read(finished, score_columns=["exactmatch"])
+
+
+def test_the_headline_metric_comes_first_and_may_change(tiny, workdir):
+  write_all(tiny, workdir)
+  first, *others = tables.read(workdir).metrics
+  assert first == "exact_match"
+  name = "exact_match_without_end"
+  write_config(change(tiny, eval={"headline_metric": name}), workdir)
+  assert list(tables.read(workdir).metrics) == [name, first, *others]
 
 
 def test_the_folder_of_the_records_and_the_config_in_them_are_enough(finished):

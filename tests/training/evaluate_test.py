@@ -87,6 +87,25 @@ def test_exact_match_equals_greedy_decoding(trained):
   assert min(shares) < 1
 
 
+@pytest.mark.parametrize("name", ["count", "null"])
+def test_only_the_end_symbol_may_be_wrong_without_it(monkeypatch, name):
+  """Of `null` the end symbol is no part of the answer."""
+  task = make_task(
+    TaskConfig(name=name, max_train_length=4, test_lengths=(4,), vocab_size=8)
+  )
+
+  def wrong_at(params, arch, tokens_BL):
+    correct_BL = jnp.ones_like(tokens_BL[:, 1:], bool).at[:, params].set(False)
+    return jnp.zeros_like(tokens_BL[:, 1:], jnp.float32), correct_BL
+
+  monkeypatch.setattr(evaluate, "score_tokens", wrong_at)
+  # Entry 7 is about token 8, the end symbol of `$ a b > a . . . .`.
+  end, last = (score(position, task, None, (4,)) for position in (7, 6))
+  assert end.exact_match.tolist() == [name == "null"]
+  assert end.exact_match_without_end.tolist() == [1]
+  assert last.exact_match_without_end.tolist() == [0]
+
+
 def test_all_right_is_one_whatever_the_numbers(monkeypatch):
   """1 / 41 and 1 / 61, as single precision has them, fall short of one."""
   task = make_task(
@@ -127,6 +146,7 @@ def test_scores_are_those_of_a_plain_loop(trained):
       rows.append(
         (
           all(hits),
+          all(hits[:-1]),
           np.mean(hits),
           -np.mean(log_probs),
           -np.sum(log_probs),
