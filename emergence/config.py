@@ -65,8 +65,9 @@ class TaskConfig(_Section):
     max_train_length: longest example in training.
     test_lengths: lengths evaluated, increasing; the last one is the headline
       length that tables and figures show first.
-    vocab_size: size of the task's open alphabet: number tokens for `count` and
-      `null`, index hints for `reverse_addition`. Task symbols come on top.
+    vocab_size: size of the task's alphabet: index hints for
+      `reverse_addition`, 2 for `parity`, number tokens for the others. Task
+      symbols come on top.
     context_length: tokens of a training context.
     packed: fill each context with examples one after another (attention is not
       reset between them), else one example a context, padded.
