@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
+from emergence.tasks import errors
 from emergence.tasks.task import Array, Example, Task, below
 
 SYMBOLS = ("$", ">", ".", "*")
@@ -46,6 +47,7 @@ def make(config: TaskConfig, items: int) -> Task:
     sample=sample,
     evaluation=evaluation,
     solve=solve,
+    error_kind=errors.of_list(end),
     is_enumerated=True,
   )
 

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
+from emergence.tasks import errors
 from emergence.tasks.task import Array, Example, Task, evaluation_key
 
 SYMBOLS = ("S", "+", "=", "E", "*")
@@ -69,6 +70,7 @@ def make(config: TaskConfig, items: int) -> Task:
     sample=sample,
     evaluation=evaluation,
     solve=solve,
+    error_kind=errors.of_addition(_END),
   )
 
 

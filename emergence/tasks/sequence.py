@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
+from emergence.tasks import errors
 from emergence.tasks.task import Array, Example, Task, below, evaluation_key
 
 SYMBOLS = ("$", ">", ".", "*")
@@ -57,16 +58,18 @@ def make(
     keys = jax.random.split(evaluation_key(evaluation_seed, length), items)
     return jax.vmap(lambda key: example(key, length, length))(keys)
 
+  end = num_tokens + SYMBOLS.index(".")
   size = lambda length: int(length + answer_length(length)) + 3
   return Task(
     symbols=tuple(str(i) for i in range(num_tokens)) + SYMBOLS,
     pad=num_tokens + SYMBOLS.index("*"),
-    end=num_tokens + SYMBOLS.index("."),
+    end=end,
     shortest_example=size(config.min_train_length),
     longest_example=size(config.max_train_length),
     sample=sample,
     evaluation=evaluation,
     solve=solve,
+    error_kind=errors.of_list(end),
   )
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from emergence.tasks.errors import ErrorKind
+
 Array = jax.Array
 
 
@@ -37,6 +39,7 @@ class Task(NamedTuple):
     evaluation: test length -> fixed `Example` batch, the same for every seed.
     solve: the symbols of a prompt -> the symbols of its answer, in plain
       Python; None where nothing can be known (random targets).
+    error_kind: of what kind a wrong answer is; see `emergence.tasks.errors`.
     is_enumerated: whether `evaluation` has every possible item of a length, and
       not a sample of them.
   """
@@ -49,6 +52,7 @@ class Task(NamedTuple):
   sample: Callable[[Array], Example]
   evaluation: Callable[[int], Example]
   solve: Callable[[Sequence[str]], list[str] | None]
+  error_kind: ErrorKind
   is_enumerated: bool = False
 
   def render(self, tokens_L: Sequence[int]) -> str:

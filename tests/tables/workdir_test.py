@@ -108,6 +108,8 @@ def test_metrics_of_records_state_support_and_direction(finished):
   names = [metric.name for metric in records.METRICS]
   every = tables.read(finished, score_columns=names)
   assert list(every.metrics) == names
+  with pytest.raises(ValueError, match="no column 'runs_on'"):  # No score.
+    tables.read(finished, score_columns=["runs_on"])
 
 
 def test_metrics_and_test_length_can_be_chosen(finished):
