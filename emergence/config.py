@@ -71,6 +71,10 @@ class TaskConfig(_Section):
     context_length: tokens of a training context.
     packed: fill each context with examples one after another (attention is not
       reset between them), else one example a context, padded.
+    independent_operands: of `reverse_addition`: the digits of both operands are
+      drawn alike, leading zeros allowed, with independent uniform lengths in
+      training and exactly the test length in the test. Else one of the two has
+      exactly the length of the example, without a leading zero.
   """
 
   _name = "task"
@@ -81,6 +85,7 @@ class TaskConfig(_Section):
   vocab_size: int = 30
   context_length: int = 64
   packed: bool = True
+  independent_operands: bool = False
 
   def _validate(self):
     self._require(self.min_train_length >= 1, "min_train_length", "at least 1")
@@ -137,7 +142,10 @@ class TrainConfig(_Section):
     learning_rate: peak, for widths that `learning_rate_by_width` leaves out.
     learning_rate_by_width: peak by width, written `{16: 0.003, 32: 0.002}`.
     warmup_fraction: share of the steps with a linear warm-up, in [0, 1).
-    weight_decay: decoupled decay of matrices; biases and norms have none.
+    weight_decay: decoupled decay of matrices; biases and norms have none,
+      unless `decay_all`.
+    decay_all: weight decay reaches every parameter, as in the code of the
+      paper's first author.
     grad_clip: largest global norm of a gradient.
     matmul_precision: XLA's precision of float32 matrix products.
     compute_dtype: type of matrix products; parameters and optimizer state are
@@ -151,6 +159,7 @@ class TrainConfig(_Section):
   learning_rate_by_width: tuple[tuple[int, float], ...] = ()
   warmup_fraction: float = 0.05
   weight_decay: float = 0.1
+  decay_all: bool = False
   grad_clip: float = 1.0
   matmul_precision: str = "highest"
   compute_dtype: str = "float32"
@@ -184,6 +193,9 @@ class EvalConfig(_Section):
       one at the end of training.
     items: items a test length, for tasks that draw them; `count` enumerates
       all its items instead.
+    train_distribution_items: examples of the training distribution that are
+      tested too, as the test set `train_distribution`: one a context, drawn by
+      `root_seed`, the same for all seeds. 0 for no such test set.
     headline_metric: the score that an analysis shows first: `exact_match`, or
       `exact_match_without_end`, which leaves out the end symbol. Both are
       recorded whatever it is, and it may change in the same work directory.
@@ -192,11 +204,17 @@ class EvalConfig(_Section):
   _name = "eval"
   num_points: int = 10
   items: int = 256
+  train_distribution_items: int = 0
   headline_metric: str = "exact_match"
 
   def _validate(self):
     self._require(self.num_points >= 1, "num_points", "at least 1")
     self._require(self.items >= 1, "items", "at least 1")
+    self._require(
+      self.train_distribution_items >= 0,
+      "train_distribution_items",
+      "at least 0",
+    )
     _require_choice(
       "eval.headline_metric", self.headline_metric, HEADLINE_METRICS
     )
@@ -346,6 +364,17 @@ class Config(_Section):
   def headline_length(self) -> int:
     """The test length that tables and figures show first: the last one."""
     return self.task.test_lengths[-1]
+
+  @property
+  def test_sets(self) -> dict[str, int | None]:
+    """The test length of each test set, by name and in the order of scores;
+    None for examples of the training distribution."""
+    sets: dict[str, int | None] = {
+      f"length-{length}": length for length in self.task.test_lengths
+    }
+    if self.eval.train_distribution_items:
+      sets["train_distribution"] = None
+    return sets
 
   @property
   def eval_steps(self) -> tuple[int, ...]:

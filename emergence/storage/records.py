@@ -251,6 +251,7 @@ def to_table(
     snapshots: the population at each evaluation step.
   """
   snapshots = list(snapshots)
+  test_sets = cell_config(config, cell).test_sets
   rows = []
   for i, seed in enumerate(seeds):
     init_seed, data_seed = config.seeds.init_and_data_seed(seed)
@@ -263,12 +264,12 @@ def to_table(
     }
     for snapshot in snapshots:
       loss = None if snapshot.step == 0 else float(snapshot.train_loss[i])
-      for p, length in enumerate(config.task.test_lengths):
+      for p, (test_set, length) in enumerate(test_sets.items()):
         rows.append(
           {
             **run,
             "step": snapshot.step,
-            "test_set": _test_set(length),
+            "test_set": test_set,
             "test_length": length,
             **{
               name: (int if name in ERROR_COUNTS else float)(score[i, p])
@@ -571,7 +572,7 @@ def require_complete(
   expected = itertools.product(
     seeds_of_file(path),
     config.eval_steps,
-    map(_test_set, config.task.test_lengths),
+    config.test_sets,
   )
   if sorted(found) != sorted(expected):
     raise CorruptError(
@@ -759,11 +760,6 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
     else:
       runs.append([seed])
   return runs
-
-
-def _test_set(length: int) -> str:
-  """The name of the test set of all items of a length."""
-  return f"length-{length}"
 
 
 def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:

@@ -1,4 +1,4 @@
-"""Evaluation of one seed on every test length, in one call."""
+"""Evaluation of one seed on every test set, in one call."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emergence.tasks import Task, errors
+from emergence.tasks import Example, Task, errors
 from emergence.training import model
 from emergence.training.model import Architecture, Params
 
@@ -15,7 +15,7 @@ Array = jax.Array
 
 
 class Scores(NamedTuple):
-  """Scores and errors of one seed at P test lengths, float32 [P] each.
+  """Scores and errors of one seed on P test sets, float32 [P] each.
 
   Attributes:
     exact_match: share of items whose whole answer, end symbol included, is the
@@ -50,7 +50,10 @@ class Scores(NamedTuple):
 
 
 def make_evaluate(
-  task: Task, arch: Architecture, test_lengths: tuple[int, ...]
+  task: Task,
+  arch: Architecture,
+  test_lengths: tuple[int, ...],
+  train_distribution: Example | None = None,
 ) -> Callable[[Params], Scores]:
   """Builds the pure function that scores one seed's parameters.
 
@@ -60,13 +63,16 @@ def make_evaluate(
   Args:
     task: the task; its evaluation sets become constants of the function.
     arch: the architecture of the cell.
-    test_lengths: the P lengths to test.
+    test_lengths: the lengths to test, a test set each.
+    train_distribution: the last test set, if there is one.
 
   Returns:
     evaluate(params) -> Scores.
   """
   # In numpy, where nothing has to be compiled for it.
   sets = [jax.device_get(task.evaluation(length)) for length in test_lengths]
+  if train_distribution is not None:
+    sets.append(jax.device_get(train_distribution))
   longest = max(items.tokens_L.shape[1] for items in sets)
   tokens_BL, is_answer_BL = (
     jnp.asarray(np.concatenate([_widen(x, longest, fill) for x in arrays]))

@@ -207,6 +207,29 @@ def test_a_length_scores_the_same_beside_other_lengths(trained):
     np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
 
 
+def test_the_training_distribution_is_a_test_set_of_its_own(trained):
+  config, task, arch, params = trained
+  config = override(config, ["eval.train_distribution_items=300"])
+  items = train.train_distribution(config, task)
+  assert len(items.length) == 300
+  evaluated = jax.jit(evaluate.make_evaluate(task, arch, (1,), items))(params)
+  alone = score(params, task, arch, (1,))
+  for both, one in zip(evaluated, alone):
+    np.testing.assert_allclose(both[:1], one, rtol=1e-5)
+  # The mean over items of what training minimizes, one item at a time.
+  one_by_one = jax.vmap(
+    lambda item: train.answer_loss(
+      params, arch, jax.tree.map(lambda x: x[None], item)
+    )
+  )
+  losses = jax.jit(one_by_one)(items)
+  np.testing.assert_allclose(evaluated.nll_mean[1], losses.mean(), rtol=1e-5)
+  # As training draws them, by the root seed alone.
+  assert len({tuple(x) for x in np.asarray(items.tokens_L).tolist()}) > 30
+  other = train.train_distribution(override(config, ["root_seed=1"]), task)
+  assert not np.array_equal(other.tokens_L, items.tokens_L)
+
+
 def test_parameters_that_are_not_finite_get_nothing_right():
   task = make_task(
     TaskConfig(max_train_length=4, test_lengths=(4,), vocab_size=8)
