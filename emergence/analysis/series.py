@@ -8,7 +8,7 @@ metric's own unit.
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Population(NamedTuple):
     diverged_S: whether they diverged, [S].
     num_items: test items that a score is the mean of; NaN where unknown.
     item_variance: mean variance of a score over test items; NaN where unknown.
+    curves: the scores before the end too; None where the table has none.
   """
 
   scale: float
@@ -43,6 +44,7 @@ class Population(NamedTuple):
   diverged_S: np.ndarray
   num_items: float
   item_variance: float
+  curves: "Curves | None" = None
 
   @property
   def finite_S(self) -> np.ndarray:
@@ -52,6 +54,20 @@ class Population(NamedTuple):
   def name(self) -> str:
     """Such as `2`, for sentences and figures."""
     return words.short(self.label)
+
+
+class Curves(NamedTuple):
+  """The scores of a population at all of its evaluations.
+
+  Attributes:
+    steps_E: training steps, increasing, [E].
+    scores_SE: the score of each run at each, [S, E]; NaN where it has none.
+    diverged_SE: whether it had diverged by then, [S, E].
+  """
+
+  steps_E: np.ndarray
+  scores_SE: np.ndarray
+  diverged_SE: np.ndarray
 
 
 class Series(NamedTuple):
@@ -191,6 +207,10 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
     (tuple(group), table.metrics[name], rows)
     for (*group, name), rows in frame.groupby([*columns, "metric"], sort=False)
   ]
+  curves: dict[tuple, Any] = {}
+  if table.curves is not None:
+    cell = [*columns, "metric", "scale"]
+    curves = dict(iter(cast(Any, table.curves).groupby(cell, sort=False)))
   values = zip(*(group for group, _, _ in found), strict=True)
   differs = [len(set(column)) > 1 for column in values]
 
@@ -212,7 +232,9 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
       metric=metric,
       threshold=threshold_of(metric, options),
       populations=[
-        _population(metric, float(scale), cell)
+        _population(
+          metric, scale, cell, curves.get((*group, metric.name, scale))
+        )
         for scale, cell in rows.groupby("scale")
       ],
       table=table,
@@ -256,13 +278,15 @@ def _check_thresholds(table: ScoreTable, options: Options) -> None:
       )
 
 
-def _population(metric: Metric, scale: float, cell: Any) -> Population:
+def _population(
+  metric: Metric, scale: float, cell: Any, curves: Any
+) -> Population:
   diverged_S = cell["diverged"].to_numpy(bool)
   scores_S = np.where(diverged_S, math.nan, cell["score"].to_numpy(float))
   item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
   num_items = _one_value(cell["num_items"].to_numpy(float))
   return Population(
-    scale=scale,
+    scale=float(scale),
     label=str(cell["scale_label"].iloc[0]),
     seeds=tuple(cell["seed"]),
     sample=Sample.of(
@@ -275,7 +299,22 @@ def _population(metric: Metric, scale: float, cell: Any) -> Population:
     item_variance=float(item_variance.mean())
     if item_variance.size
     else math.nan,
+    curves=None if curves is None else _curves(cell["seed"], curves),
   )
+
+
+def _curves(seed_S: Any, rows: Any) -> Curves:
+  """The curves of some seeds, from rows of one cell and metric."""
+  import pandas as pd
+
+  rows = rows[rows["seed"].isin(seed_S)]
+  steps_E, at = np.unique(rows["step"].to_numpy(), return_inverse=True)
+  run = pd.Index(seed_S).get_indexer(rows["seed"])
+  scores_SE = np.full((len(seed_S), len(steps_E)), math.nan)
+  diverged_SE = np.zeros(scores_SE.shape, bool)
+  scores_SE[run, at] = rows["score"]
+  diverged_SE[run, at] = rows["diverged"]
+  return Curves(steps_E, scores_SE, diverged_SE)
 
 
 def _one_value(numbers: np.ndarray) -> float:
