@@ -17,6 +17,7 @@ from emergence.analysis.question import (
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.statistics import agreement, success
 from emergence.statistics.agreement import Agreement
+from emergence.statistics.modality import Modality
 
 _MOST_ROWS = 60
 
@@ -29,6 +30,7 @@ class Pair(NamedTuple):
     other: the second metric.
     antimode: of the first metric.
     other_antimode: of the second; NaN without one.
+    is_shown: whether either shows more than one mode, by its corrected p.
     found: the table of the seeds that have a score in both; None unless both
       metrics have an antimode.
   """
@@ -37,6 +39,7 @@ class Pair(NamedTuple):
   other: Series
   antimode: float
   other_antimode: float
+  is_shown: bool
   found: Agreement | None
 
 
@@ -54,30 +57,34 @@ def compute(several: Sequence[Series]) -> list[list[Pair]]:
 
 
 def _pairs(series: Series, other: Series) -> Iterator[Pair]:
-  others = {p.scale: (p, a) for p, a in _antimodes(other)}
-  for p, antimode in _antimodes(series):
-    if math.isnan(antimode) or p.scale not in others:
+  others = {p.scale: (p, label) for p, label in _labels(other)}
+  for p, label in _labels(series):
+    if math.isnan(label.antimode) or p.scale not in others:
       continue
-    q, other_antimode = others[p.scale]
+    q, other_label = others[p.scale]
     found = None
-    if not math.isnan(other_antimode):
-      first, second = (
-        _sides(series, p, antimode),
-        _sides(other, q, other_antimode),
-      )
+    if not math.isnan(other_label.antimode):
+      first = _sides(series, p, label.antimode)
+      second = _sides(other, q, other_label.antimode)
       seeds = [seed for seed in first if seed in second]
       found = agreement.agreement(
         [first[seed] for seed in seeds],
         [second[seed] for seed in seeds],
         series.options,
       )
-    yield Pair(p, other, antimode, other_antimode, found)
+    yield Pair(
+      p,
+      other,
+      label.antimode,
+      other_label.antimode,
+      any(x.p_adjusted <= series.options.alpha for x in (label, other_label)),
+      found,
+    )
 
 
-def _antimodes(series: Series) -> Iterator[tuple[Population, float]]:
+def _labels(series: Series) -> list[tuple[Population, Modality]]:
   labels = series.answers["modality"].labels
-  for population, label in zip(series.populations, labels, strict=True):
-    yield population, label.antimode
+  return list(zip(series.populations, labels, strict=True))
 
 
 def _sides(
@@ -128,7 +135,7 @@ def findings(series: Series) -> Iterator[Finding]:
   pairs = [
     pair
     for pair in series.answers["agreement"]
-    if pair.population.finite_S.size >= agreement.MIN_RUNS
+    if pair.is_shown and pair.population.finite_S.size >= agreement.MIN_RUNS
   ]
   if not pairs:
     return

@@ -23,6 +23,7 @@ from emergence.plotting.style import FILL, OTHERS, SUCCEEDED, styled
 from emergence.statistics import decomposition
 from emergence.statistics.decomposition import Decomposition
 from emergence.statistics.intervals import Interval
+from emergence.statistics.sample import SAME_SCORE
 
 # The parts of a change, with the colour of each.
 _PARTS = {
@@ -86,7 +87,10 @@ def findings(series: Series) -> Iterator[Finding]:
   steps = [
     (a, b, x)
     for a, b, x in _steps(series)
-    if x.change.low > 0 or x.change.high < 0
+    if min(x.num_from, x.num_to) >= decomposition.MIN_RUNS
+    and abs(x.change.value) > SAME_SCORE
+    # Where all scores of each scale are equal there is no interval.
+    and not x.change.low <= 0 <= x.change.high
   ]
   if not steps:
     return
@@ -134,17 +138,19 @@ def _reasons(series: Series, found: Decomposition) -> dict[str, str]:
 
 def _undefined(a: Population, b: Population, found: Decomposition) -> str:
   """Which mean was taken from the other scale, if one was."""
-  shares = {a.name: found.share_from, b.name: found.share_to}
-  none = [name for name, share in shares.items() if share == 0]
-  every = [name for name, share in shares.items() if share == 1]
+  sides = (a.name, b.name, found.share_from), (b.name, a.name, found.share_to)
+  none = [(at, other) for at, other, share in sides if share == 0]
+  every = [(at, other) for at, other, share in sides if share == 1]
   parts = []
   if len(none) == 1:
-    parts.append(f"at {none[0]} none succeeds, so successes")
+    at, other = none[0]
+    parts.append(f"no success at {at}: their mean is taken from {other}")
   if len(every) == 1:
-    parts.append(f"at {every[0]} all succeed, so the others")
-  if not parts:
-    return ""
-  return f"; {' and '.join(parts)} count as scoring the same at both"
+    at, other = every[0]
+    parts.append(f"only successes at {at}: the others' mean is that of {other}")
+  if len(parts) > 1:
+    return f" (no success at {none[0][0]}, only successes at {every[0][0]})"
+  return f" ({parts[0]})" if parts else ""
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

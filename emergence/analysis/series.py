@@ -7,8 +7,8 @@ metric's own unit.
 
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -207,10 +207,6 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
     (tuple(group), table.metrics[name], rows)
     for (*group, name), rows in frame.groupby([*columns, "metric"], sort=False)
   ]
-  curves: dict[tuple, Any] = {}
-  if table.curves is not None:
-    cell = [*columns, "metric", "scale"]
-    curves = dict(iter(cast(Any, table.curves).groupby(cell, sort=False)))
   values = zip(*(group for group, _, _ in found), strict=True)
   differs = [len(set(column)) > 1 for column in values]
 
@@ -223,7 +219,7 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
       if is_shown
     )
 
-  return [
+  several = [
     Series(
       group=group,
       group_name=group_name(group),
@@ -232,9 +228,7 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
       metric=metric,
       threshold=threshold_of(metric, options),
       populations=[
-        _population(
-          metric, scale, cell, curves.get((*group, metric.name, scale))
-        )
+        _population(metric, float(scale), cell)
         for scale, cell in rows.groupby("scale")
       ],
       table=table,
@@ -242,6 +236,9 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
     )
     for group, metric, rows in found
   ]
+  if table.curves is None:
+    return several
+  return _with_curves(several, table.curves)
 
 
 def threshold_of(metric: Metric, options: Options) -> float | None:
@@ -278,15 +275,13 @@ def _check_thresholds(table: ScoreTable, options: Options) -> None:
       )
 
 
-def _population(
-  metric: Metric, scale: float, cell: Any, curves: Any
-) -> Population:
+def _population(metric: Metric, scale: float, cell: Any) -> Population:
   diverged_S = cell["diverged"].to_numpy(bool)
   scores_S = np.where(diverged_S, math.nan, cell["score"].to_numpy(float))
   item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
   num_items = _one_value(cell["num_items"].to_numpy(float))
   return Population(
-    scale=float(scale),
+    scale=scale,
     label=str(cell["scale_label"].iloc[0]),
     seeds=tuple(cell["seed"]),
     sample=Sample.of(
@@ -299,17 +294,32 @@ def _population(
     item_variance=float(item_variance.mean())
     if item_variance.size
     else math.nan,
-    curves=None if curves is None else _curves(cell["seed"], curves),
   )
 
 
-def _curves(seed_S: Any, rows: Any) -> Curves:
+def _with_curves(several: list[Series], rows: Any) -> list[Series]:
+  cell = [*several[0].group_columns, "metric", "scale"]
+  cells = dict(iter(rows.groupby(cell, sort=False)))
+
+  def with_curves(series: Series, population: Population) -> Population:
+    own = cells.get((*series.group, series.metric.name, population.scale))
+    if own is None:
+      return population
+    return population._replace(curves=_curves(population.seeds, own))
+
+  return [
+    x._replace(populations=[with_curves(x, p) for p in x.populations])
+    for x in several
+  ]
+
+
+def _curves(seed_S: Sequence, rows: Any) -> Curves:
   """The curves of some seeds, from rows of one cell and metric."""
   import pandas as pd
 
-  rows = rows[rows["seed"].isin(seed_S)]
-  steps_E, at = np.unique(rows["step"].to_numpy(), return_inverse=True)
   run = pd.Index(seed_S).get_indexer(rows["seed"])
+  rows, run = rows[run >= 0], run[run >= 0]
+  steps_E, at = np.unique(rows["step"].to_numpy(), return_inverse=True)
   scores_SE = np.full((len(seed_S), len(steps_E)), math.nan)
   diverged_SE = np.zeros(scores_SE.shape, bool)
   scores_SE[run, at] = rows["score"]
