@@ -69,9 +69,11 @@ def _scales(series: Series) -> list[Scale] | None:
       return None
     found.append(times)
   tests = [(math.nan, math.nan)]
-  for pair in itertools.pairwise(found):
-    few = min(x.time_S.size for x in pair) < time_to_success.MIN_RUNS
-    tests.append((math.nan,) * 2 if few else time_to_success.log_rank(*pair))
+  for a, b in itertools.pairwise(found):
+    is_few = min(a.time_S.size, b.time_S.size) < time_to_success.MIN_RUNS
+    tests.append(
+      (math.nan, math.nan) if is_few else time_to_success.log_rank(a, b)
+    )
   sooner_N, p_N = np.array(tests).T
   adjusted_N, tested_N = p_N.copy(), ~np.isnan(p_N)
   adjusted_N[tested_N] = holm(p_N[tested_N])

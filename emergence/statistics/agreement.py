@@ -68,7 +68,8 @@ def agreement(
     rng = np.random.default_rng(options.seed)
     count_R4 = rng.multinomial(num, count_4 / num, options.num_resamples)
     low, high = intervals.percentile_interval(_kappa(count_R4), num)
-  return Agreement(*map(int, count_4), Interval(value, low, high))
+  both, first, second, neither = count_4.tolist()
+  return Agreement(both, first, second, neither, Interval(value, low, high))
 
 
 def _kappa(count_4: np.ndarray) -> np.ndarray:

@@ -77,13 +77,13 @@ def first_success(
     The times of the runs with at least one evaluation.
   """
   steps_E = np.asarray(steps_E)
-  diverged_SE = np.logical_or.accumulate(diverged_SE, axis=1)
+  diverged_SE = np.maximum.accumulate(np.asarray(diverged_SE, bool), axis=1)
   seen_SE = np.isfinite(scores_SE) | diverged_SE
   is_run_S = seen_SE.any(axis=1)
   seen_SE, diverged_SE = seen_SE[is_run_S], diverged_SE[is_run_S]
   success_SE = success.is_success(np.asarray(scores_SE)[is_run_S], threshold)
   success_SE &= ~diverged_SE
-  succeeded_S = success_SE.any(axis=1)
+  succeeded_S = np.any(success_SE, axis=1)
   last_S = seen_SE.shape[1] - 1 - seen_SE[:, ::-1].argmax(axis=1)
   is_last_S = np.take_along_axis(success_SE, last_S[:, None], axis=1)[:, 0]
   return Times(
