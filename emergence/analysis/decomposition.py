@@ -132,29 +132,28 @@ def _reasons(series: Series, found: Decomposition) -> dict[str, str]:
   return {
     "by_share": f"{more} seeds succeed",
     "by_successes": f"successes score {higher(found.by_successes)}",
-    "by_others": f"the other seeds score {higher(found.by_others)}",
+    "by_others": f"failing seeds score {higher(found.by_others)}",
   }
 
 
 def _undefined(a: Population, b: Population, found: Decomposition) -> str:
   """Which mean was taken from the other scale, if one was."""
   sides = (a.name, b.name, found.share_from), (b.name, a.name, found.share_to)
-  none = [(at, other) for at, other, share in sides if share == 0]
-  every = [(at, other) for at, other, share in sides if share == 1]
   parts = []
-  if len(none) == 1:
-    at, other = none[0]
-    parts.append(f"no success at {at}: their mean is taken from {other}")
-  if len(every) == 1:
-    at, other = every[0]
-    parts.append(f"only successes at {at}: the others' mean is that of {other}")
-  if len(parts) > 1:
-    return f" (no success at {none[0][0]}, only successes at {every[0][0]})"
-  return f" ({parts[0]})" if parts else ""
+  for share, kind in (0, "success"), (1, "failure"):
+    lacking = [(at, other) for at, other, x in sides if x == share]
+    if len(lacking) == 1:
+      at, other = lacking[0]
+      parts.append(f"no {kind} at {at}: mean taken from {other}")
+  return f" ({', '.join(parts)})" if parts else ""
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:
-  several = [series for series in analysis.of_first_metric if _steps(series)]
+  several = [
+    series
+    for series in analysis.of_first_metric
+    if any(x.share_from or x.share_to for *_, x in _steps(series))
+  ]
   if several:
     yield Section(
       "more-or-better",

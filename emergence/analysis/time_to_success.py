@@ -199,7 +199,11 @@ def _fell_back(
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:
-  several = [series for series in analysis.of_first_metric if _found(series)]
+  several = [
+    series
+    for series in analysis.of_first_metric
+    if any(x.times.succeeded_S.any() for _, x in _found(series))
+  ]
   if several:
     yield Section(
       "time-to-success",
