@@ -62,6 +62,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       f"--test_length: {length} was not tested; choose one of"
       f" {', '.join(map(str, config.task.test_lengths))}"
     )
+  every = rows[rows["test_length"] == length]
   rows = _at_the_end(rows, config, length)
   if rows.empty:
     raise ValueError(f"{path}: no seed has a record at its last step")
@@ -103,10 +104,47 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       seed_meaning=_seed_meaning(config, axis),
       items_enumerated=_task(config).is_enumerated,
       issues=issues + excluded,
+      curves=_curves(
+        cast(Any, every).merge(_runs(rows)),
+        [*groups, axis],
+        [name for name in metrics if name in measured],
+        options.conflicting_scores,
+      ).rename(columns={axis: "scale"}),
     ),
     options.conflicting_scores,
     expected=_expected(grid, config.seeds.requested, axis, groups, rows),
   )
+
+
+def _runs(rows: "pd.DataFrame") -> Any:
+  """The columns that name a run, a row a run."""
+  names = [*records.cell_columns(rows), "seed", "source"]
+  return cast(Any, rows)[names].drop_duplicates()
+
+
+def _curves(
+  rows: "pd.DataFrame",
+  cell: Sequence[str],
+  metrics: Sequence[str],
+  conflicting_scores: str,
+) -> "pd.DataFrame":
+  """Scores at all steps, as in `ScoreTable.curves`.
+
+  Args:
+    rows: those of all steps.
+    cell: the columns of the group and, last, of the scale.
+    metrics: the columns of scores.
+    conflicting_scores: as in the options.
+  """
+  curves: Any = rows.melt(
+    [*cell, "seed", "step", "diverged"],
+    metrics,
+    var_name="metric",
+    value_name="score",
+  ).astype({cell[-1]: float, "score": float})
+  key = [*cell, "metric", "seed", "step"]
+  keep = "last" if conflicting_scores == "last" else "first"
+  return curves.drop_duplicates(key, keep=keep)[[*key, "score", "diverged"]]
 
 
 def _lacking_issues(

@@ -99,6 +99,25 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
   assert table.items_enumerated
 
 
+def test_curves_have_all_steps_of_the_runs_of_the_table(finished):
+  table = tables.read(finished, where=["seed!=5"])
+  curves = table.curves
+  assert list(curves) == [
+    *("task", "width", "scale", "metric", "seed", "step", "score", "diverged")
+  ]
+  assert len(curves) == 2 * 7 * 4 * len(curves["step"].unique())
+  assert set(curves["seed"]) == set(range(8)) - {5}
+  row = curves.query(
+    "scale == 2 and seed == 7 and metric == 'token_accuracy' and step == 0"
+  ).iloc[0]
+  assert row["score"] == pytest.approx(0.07 + 0.1 + 0.002 + 10, abs=1e-4)
+  assert curves.query("diverged")["seed"].unique().tolist() == [3]
+  key = ["task", "width", "scale", "metric", "seed"]
+  last = curves[curves["step"] == curves["step"].max()].set_index(key)["score"]
+  frame = table.frame.set_index(key)["score"]
+  assert last.sort_index().equals(frame.sort_index())
+
+
 def test_metrics_of_records_state_support_and_direction(finished):
   metrics = tables.read(finished).metrics
   assert all(metric.low < metric.high for metric in metrics.values())
@@ -214,6 +233,7 @@ def test_the_same_seed_in_two_files_counts_once(tiny, finished):
   put_twice(finished, tiny, 0)
   table = tables.read(finished)
   assert len(find(table, "duplicate").rows) == 8
+  assert not table.curves.duplicated().any()
   columns = ["scale", "seed", "metric", "score"]
   assert table.frame[columns].equals(expected[columns])
 
@@ -228,6 +248,8 @@ def test_two_trainings_of_a_seed_are_refused_or_settled(tiny, finished):
   table = tables.read(finished, conflicting_scores="last")
   row = table.frame.query("scale == 1 and seed == 1").iloc[0]
   assert row["score"] == pytest.approx(0.01 + 0.1 + 0.001 + 6.5, abs=1e-4)
+  curve = table.curves.query("scale == 1 and seed == 1 and step == 6")
+  assert curve.iloc[0]["score"] == row["score"]
   assert kinds(table) == {"conflicting_score"}
 
 
