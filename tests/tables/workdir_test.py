@@ -110,7 +110,7 @@ def test_curves_have_all_steps_of_the_runs_of_the_table(finished):
   row = curves.query(
     "scale == 2 and seed == 7 and metric == 'token_accuracy' and step == 0"
   ).iloc[0]
-  assert row["score"] == pytest.approx(0.07 + 0.1 + 0.002 + 10, abs=1e-4)
+  assert row["score"] == pytest.approx(0.07 + 0.1 + 0.002 + 20, abs=1e-4)
   assert curves.query("diverged")["seed"].unique().tolist() == [3]
   key = ["task", "width", "scale", "metric", "seed"]
   last = curves[curves["step"] == curves["step"].max()].set_index(key)["score"]
