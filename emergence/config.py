@@ -4,7 +4,8 @@ A `Config` has two parts. The *identity* (task, model, train, eval, the seed
 design, the root seed) says what is trained; together with the axes of a cell
 its hash is stored with every record. The *request* (the grid and how many
 seeds) says how much of it is wanted and may grow in the same work directory.
-`seeds.block` says how the work is cut and is part of neither.
+`seeds.block` says how the work is cut and `eval.headline_metric` what the
+analysis shows first: both may change too.
 
 A config key at its default does not enter the hash. So a key that is added
 later leaves the hashes of old work directories as they are, and the defaults of
@@ -28,6 +29,7 @@ from typing import Any, NamedTuple
 DESIGNS = ("paired", "fixed_init", "fixed_data", "crossed")
 PRECISIONS = ("default", "high", "highest")
 COMPUTE_DTYPES = ("float32", "bfloat16")
+HEADLINE_METRICS = ("exact_match", "exact_match_without_end")
 
 
 class _Section:
@@ -63,11 +65,16 @@ class TaskConfig(_Section):
     max_train_length: longest example in training.
     test_lengths: lengths evaluated, increasing; the last one is the headline
       length that tables and figures show first.
-    vocab_size: size of the task's open alphabet: number tokens for `count` and
-      `null`, index hints for `reverse_addition`. Task symbols come on top.
+    vocab_size: size of the task's alphabet: index hints for
+      `reverse_addition`, 2 for `parity`, number tokens for the others. Task
+      symbols come on top.
     context_length: tokens of a training context.
     packed: fill each context with examples one after another (attention is not
       reset between them), else one example a context, padded.
+    independent_operands: of `reverse_addition`: the digits of both operands are
+      drawn alike, leading zeros allowed, with independent uniform lengths in
+      training and exactly the test length in the test. Else one of the two has
+      exactly the length of the example, without a leading zero.
   """
 
   _name = "task"
@@ -78,6 +85,7 @@ class TaskConfig(_Section):
   vocab_size: int = 30
   context_length: int = 64
   packed: bool = True
+  independent_operands: bool = False
 
   def _validate(self):
     self._require(self.min_train_length >= 1, "min_train_length", "at least 1")
@@ -134,7 +142,10 @@ class TrainConfig(_Section):
     learning_rate: peak, for widths that `learning_rate_by_width` leaves out.
     learning_rate_by_width: peak by width, written `{16: 0.003, 32: 0.002}`.
     warmup_fraction: share of the steps with a linear warm-up, in [0, 1).
-    weight_decay: decoupled decay of matrices; biases and norms have none.
+    weight_decay: decoupled decay of matrices; biases and norms have none,
+      unless `decay_all`.
+    decay_all: weight decay reaches every parameter, as in the code of the
+      paper's first author.
     grad_clip: largest global norm of a gradient.
     matmul_precision: XLA's precision of float32 matrix products.
     compute_dtype: type of matrix products; parameters and optimizer state are
@@ -148,6 +159,7 @@ class TrainConfig(_Section):
   learning_rate_by_width: tuple[tuple[int, float], ...] = ()
   warmup_fraction: float = 0.05
   weight_decay: float = 0.1
+  decay_all: bool = False
   grad_clip: float = 1.0
   matmul_precision: str = "highest"
   compute_dtype: str = "float32"
@@ -181,15 +193,31 @@ class EvalConfig(_Section):
       one at the end of training.
     items: items a test length, for tasks that draw them; `count` enumerates
       all its items instead.
+    train_distribution_items: examples of the training distribution that are
+      tested too, as the test set `train_distribution`: one a context, drawn by
+      `root_seed`, the same for all seeds. 0 for no such test set.
+    headline_metric: the score that an analysis shows first: `exact_match`, or
+      `exact_match_without_end`, which leaves out the end symbol. Both are
+      recorded whatever it is, and it may change in the same work directory.
   """
 
   _name = "eval"
   num_points: int = 10
   items: int = 256
+  train_distribution_items: int = 0
+  headline_metric: str = "exact_match"
 
   def _validate(self):
     self._require(self.num_points >= 1, "num_points", "at least 1")
     self._require(self.items >= 1, "items", "at least 1")
+    self._require(
+      self.train_distribution_items >= 0,
+      "train_distribution_items",
+      "at least 0",
+    )
+    _require_choice(
+      "eval.headline_metric", self.headline_metric, HEADLINE_METRICS
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -338,6 +366,17 @@ class Config(_Section):
     return self.task.test_lengths[-1]
 
   @property
+  def test_sets(self) -> dict[str, int | None]:
+    """The test length of each test set, by name and in the order of scores;
+    None for examples of the training distribution."""
+    sets: dict[str, int | None] = {
+      f"length-{length}": length for length in self.task.test_lengths
+    }
+    if self.eval.train_distribution_items:
+      sets["train_distribution"] = None
+    return sets
+
+  @property
   def eval_steps(self) -> tuple[int, ...]:
     """Steps at which seeds are evaluated: 0, then `eval.num_points` more."""
     steps, points = self.train.steps, self.eval.num_points
@@ -428,8 +467,9 @@ def cell_config(config: Config, cell: Cell) -> Config:
 def axis_kinds() -> Mapping[str, type]:
   """Type of each config key that can be an axis: those of a single value.
 
-  Not the task, which is one a config, and not what `GridConfig` and
-  `SeedsConfig` say, which defines seeds and cells.
+  Not the task, which is one a config, not the headline metric, which changes no
+  run, and not what `GridConfig` and `SeedsConfig` say, which defines seeds and
+  cells.
   """
   sections = {
     section: typing.get_type_hints(kind)
@@ -442,7 +482,7 @@ def axis_kinds() -> Mapping[str, type]:
     for field, kind in fields.items()
     if kind in _KIND_NAMES and not field.startswith("_")
   }
-  del found["task.name"]
+  del found["task.name"], found["eval.headline_metric"]
   return types.MappingProxyType(found | {"root_seed": int})
 
 
@@ -655,9 +695,10 @@ def _literal(text: str) -> Any:
   return text  # If that does not fit the key, its type check says so.
 
 
-# Keys outside of the identity: the request, the block size, and what differs
-# from cell to cell.
+# Keys outside of the identity: what concerns the analysis alone, the request,
+# the block size, and what differs from cell to cell.
 _NOT_IDENTITY = (
+  "eval.headline_metric",
   "seeds.count",
   "seeds.first",
   "seeds.num_init",

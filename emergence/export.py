@@ -198,7 +198,7 @@ def _recorded(
   rows = records.read_seed(workdir, cell, seed)
   if rows is None or step not in set(rows["step"]):
     return {}, None
-  rows = rows[rows["step"] == step]
+  rows = rows[(rows["step"] == step) & rows["test_length"].notna()]
   pairs = zip(rows["test_length"], rows["exact_match"], strict=True)
   scores = {int(length): float(score) for length, score in pairs}
   return scores, bool(rows["diverged"].any())

@@ -1,6 +1,6 @@
 """What a study would cost on an accelerator, by arithmetic and not measured.
 
-  python -m experiments.roofline --config=paper_count --chip=h100
+  python -m experiments.roofline --config=count_width --chip=h100
 
 For every cell: floating-point operations and bytes of one step of one seed, the
 seed-steps per second that the slower of the two allows, the seeds that fill
@@ -81,7 +81,7 @@ CHIPS = {
 }
 
 _CONFIG = flags.DEFINE_string(
-  "config", "paper_count", "Name of a config, or a Python file."
+  "config", "count_width", "Name of a config, or a Python file."
 )
 _OVERRIDE = flags.DEFINE_multi_string(
   "override", [], "KEY=VALUE of a config field."

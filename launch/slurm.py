@@ -1,6 +1,6 @@
 """A sweep as an array job of Slurm.
 
-  python -m launch.slurm --config=paper_count --workdir=DIR --gpus=1
+  python -m launch.slurm --config=count_width --workdir=DIR --gpus=1
 
 Takes the flags of `experiments.sweep`. Task I of the array trains
 `--shard=I/N`; stopped by a time limit or preempted, it saves and is queued

@@ -1,6 +1,6 @@
 """Trains a sweep on a slice of Google Cloud TPUs, with its work in a bucket.
 
-  python -m launch.tpu_vm --do=create --config=paper_count
+  python -m launch.tpu_vm --do=create --config=count_width
     --workdir=gs://BUCKET/DIR --zone=us-west4-a --accelerator_type=v5litepod-16
 
 --do=create asks for a slice, run installs this source tree on its workers and

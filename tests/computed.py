@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emergence.analysis import questions
+from emergence.analysis.series import Analysis, series_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
 
@@ -71,6 +72,36 @@ def analyze_one(make_table, metric, cells, options=FEW, **fields):
 def statements(analysis):
   """All that is said of it."""
   return [finding for _, finding in questions.findings(analysis)]
+
+
+def ask(table, *kinds, options=FEW):
+  """An analysis that answers some questions only, which is faster."""
+  several = series_of(table, options)
+  for question in questions.QUESTIONS:
+    if question.kind in kinds:
+      several = [
+        series._replace(answers={**series.answers, question.kind: answer})
+        for series, answer in zip(
+          several, question.compute(several), strict=True
+        )
+      ]
+  return Analysis(table, options, several)
+
+
+def answers_of(analysis, kind):
+  """The sentences and the rows of the first file of one question."""
+  (question,) = [q for q in questions.QUESTIONS if q.kind == kind]
+  ((columns, rows),) = question.files.values()
+  found = [
+    (dict(zip(series.group_columns, series.group)) | row)
+    for series in analysis.series
+    for row in rows(series)
+  ]
+  sentences = [
+    f.sentence for series in analysis.series for f in question.findings(series)
+  ]
+  frame = pd.DataFrame(found, columns=["group", *columns])
+  return sentences, frame
 
 
 def panels(figure):

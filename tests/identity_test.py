@@ -41,14 +41,18 @@ def test_every_other_key_makes_a_new_identity(tiny, key):
     "task.name": "null",
     "task.test_lengths": [3, 5],
     "task.packed": False,
+    "task.independent_operands": True,
     "model.parallel_residual": False,
     "model.rotary_fraction": 0.5,
     "train.warmup_fraction": 0.1,
+    "train.decay_all": True,
     "train.matmul_precision": "high",
     "train.compute_dtype": "bfloat16",
     "seeds.design": "fixed_init",
     "grid.axes": {"train.weight_decay": [0.0, 0.1]},
   }.get(key)
+  if key == "eval.headline_metric":
+    return  # Concerns the analysis alone.
   request = ("grid.widths", "grid.depths", "seeds.count", "seeds.first")
   if key in (*request, "seeds.block", "seeds.num_init", "seeds.num_data"):
     return

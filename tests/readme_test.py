@@ -33,10 +33,10 @@ def test_the_task_that_the_tasks_readme_adds_agrees_with_its_solver(
   (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
   space = {}
   exec(code, space)
-  monkeypatch.setitem(tasks.TASKS, "copy", space["make"])
+  monkeypatch.setitem(tasks.TASKS, "reverse", space["make"])
   task = tasks.make_task(
     TaskConfig(
-      name="copy", max_train_length=5, test_lengths=(5, 8), vocab_size=9
+      name="reverse", max_train_length=5, test_lengths=(5, 8), vocab_size=9
     ),
     items=20,
   )

@@ -86,7 +86,8 @@ class Question(NamedTuple):
   Attributes:
     kind: its name in summary.json, and of its answer in `Series.answers`.
     title: the heading of its findings.
-    compute: answers of all series, in their order; None where it has none.
+    compute: answers of all series, in their order; None where it has none. The
+      answers of questions before it are in `Series.answers`.
     columns: its columns in summary.csv, each with its meaning.
     values: values of those columns, for each scale of a series.
     files: further tables, by file name: their columns, and the rows of a

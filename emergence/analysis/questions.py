@@ -15,8 +15,9 @@ NAMES = (
   "summaries",
   "success",
   "scale_curve",
+  "decomposition",
   "modality",
-  "metrics",
+  "agreement",
   "distance",
   "path",
   "abruptness",
@@ -24,6 +25,7 @@ NAMES = (
   "pairing",
   "small_studies",
   "best_of",
+  "time_to_success",
   "threshold",
   "items",
   "divergence",
@@ -47,12 +49,13 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:
       threshold that the metric's support does not hold.
   """
   several = series_of(table, options)
-  found = {question.kind: question.compute(several) for question in QUESTIONS}
-  answered = [
-    series._replace(answers={kind: found[kind][i] for kind in found})
-    for i, series in enumerate(several)
-  ]
-  return Analysis(table, options, answered)
+  for question in QUESTIONS:
+    found = question.compute(several)
+    several = [
+      series._replace(answers={**series.answers, question.kind: answer})
+      for series, answer in zip(several, found, strict=True)
+    ]
+  return Analysis(table, options, several)
 
 
 def findings(analysis: Analysis) -> list[tuple[Question, Finding]]:

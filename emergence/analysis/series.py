@@ -7,7 +7,7 @@ metric's own unit.
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ class Population(NamedTuple):
     diverged_S: whether they diverged, [S].
     num_items: test items that a score is the mean of; NaN where unknown.
     item_variance: mean variance of a score over test items; NaN where unknown.
+    curves: the scores before the end too; None where the table has none.
   """
 
   scale: float
@@ -43,6 +44,7 @@ class Population(NamedTuple):
   diverged_S: np.ndarray
   num_items: float
   item_variance: float
+  curves: "Curves | None" = None
 
   @property
   def finite_S(self) -> np.ndarray:
@@ -52,6 +54,20 @@ class Population(NamedTuple):
   def name(self) -> str:
     """Such as `2`, for sentences and figures."""
     return words.short(self.label)
+
+
+class Curves(NamedTuple):
+  """The scores of a population at all of its evaluations.
+
+  Attributes:
+    steps_E: training steps, increasing, [E].
+    scores_SE: the score of each run at each, [S, E]; NaN where it has none.
+    diverged_SE: whether it had diverged by then, [S, E].
+  """
+
+  steps_E: np.ndarray
+  scores_SE: np.ndarray
+  diverged_SE: np.ndarray
 
 
 class Series(NamedTuple):
@@ -203,7 +219,7 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
       if is_shown
     )
 
-  return [
+  several = [
     Series(
       group=group,
       group_name=group_name(group),
@@ -220,6 +236,9 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
     )
     for group, metric, rows in found
   ]
+  if table.curves is None:
+    return several
+  return _with_curves(several, table.curves)
 
 
 def threshold_of(metric: Metric, options: Options) -> float | None:
@@ -276,6 +295,36 @@ def _population(metric: Metric, scale: float, cell: Any) -> Population:
     if item_variance.size
     else math.nan,
   )
+
+
+def _with_curves(several: list[Series], rows: Any) -> list[Series]:
+  cell = [*several[0].group_columns, "metric", "scale"]
+  cells = dict(iter(rows.groupby(cell, sort=False)))
+
+  def with_curves(series: Series, population: Population) -> Population:
+    own = cells.get((*series.group, series.metric.name, population.scale))
+    if own is None:
+      return population
+    return population._replace(curves=_curves(population.seeds, own))
+
+  return [
+    x._replace(populations=[with_curves(x, p) for p in x.populations])
+    for x in several
+  ]
+
+
+def _curves(seed_S: Sequence, rows: Any) -> Curves:
+  """The curves of some seeds, from rows of one cell and metric."""
+  import pandas as pd
+
+  run = pd.Index(seed_S).get_indexer(rows["seed"])
+  rows, run = rows[run >= 0], run[run >= 0]
+  steps_E, at = np.unique(rows["step"].to_numpy(), return_inverse=True)
+  scores_SE = np.full((len(seed_S), len(steps_E)), math.nan)
+  diverged_SE = np.zeros(scores_SE.shape, bool)
+  scores_SE[run, at] = rows["score"]
+  diverged_SE[run, at] = rows["diverged"]
+  return Curves(steps_E, scores_SE, diverged_SE)
 
 
 def _one_value(numbers: np.ndarray) -> float:

@@ -200,7 +200,12 @@ def seed_functions(setup: Setup) -> SeedFunctions:
   _, config, task, arch = setup
   init_state, train_step = train.make_train(config, arch)
   sample = train.make_sampler(config, task)
-  score = evaluate.make_evaluate(task, arch, config.task.test_lengths)
+  score = evaluate.make_evaluate(
+    task,
+    arch,
+    config.task.test_lengths,
+    train.train_distribution(config, task),
+  )
 
   def init(init_seed: Array, data_seed: Array) -> TrainState:
     return init_state(*train.seed_keys(config.root_seed, init_seed, data_seed))

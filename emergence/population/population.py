@@ -35,7 +35,7 @@ class Snapshot(NamedTuple):
 
   Attributes:
     step: training steps done.
-    scores: numpy float32 [S, P] each.
+    scores: numpy float32 [S, P] each, for P test sets.
     train_loss: mean loss since the snapshot before, float32 [S]; NaN at step 0
       and where a seed had diverged by the snapshot before.
     diverged: a parameter, the loss or a likelihood is not finite, now or at

@@ -180,7 +180,7 @@ def _length_curves(sweep: Sweep) -> Section:
   final = records.final_rows(frame)
   own = records.rows_of_cell(final, split).groupby("test_length")["exact_match"]
   ranges = [
-    f"{scores.min():.2f} to {scores.max():.2f} at length {length}"
+    f"{scores.min():.2f} to {scores.max():.2f} at length {length:.0f}"
     for length, scores in own
   ]
   shown = ranges if len(ranges) <= 2 else [ranges[0], ranges[-1]]

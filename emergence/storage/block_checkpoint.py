@@ -176,9 +176,9 @@ def _to_tree(
 ) -> dict[str, Any]:
   """The arrays of a checkpoint; the same shapes whatever the step."""
   shape = (len(config.eval_steps), *state.diverged.shape)
-  lengths = len(config.task.test_lengths)
+  num_sets = len(config.test_sets)
   scores = Scores._make(
-    np.zeros((*shape, lengths), np.float32) for _ in Scores._fields
+    np.zeros((*shape, num_sets), np.float32) for _ in Scores._fields
   )
   train_loss = np.zeros(shape, np.float32)
   diverged = np.zeros(shape, bool)

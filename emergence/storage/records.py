@@ -93,6 +93,15 @@ METRICS = (
     True,
   ),
   MetricColumn(
+    "exact_match_without_end",
+    "share of items answered right up to the end symbol, 0..1",
+    0.0,
+    1.0,
+    "share of items",
+    True,
+    is_default=False,  # Nearly exact_match, unless eval.headline_metric.
+  ),
+  MetricColumn(
     "token_accuracy",
     "share of answer tokens right, 0..1",
     0.0,
@@ -135,6 +144,16 @@ METRICS = (
     is_default=False,  # A control, not a score.
   ),
 )
+# How many items are wrong in which way; of the names of `Scores`, and null in
+# files that are older. No analysis takes them for scores.
+ERROR_COUNTS = {
+  "stops_early": "items whose first wrong token is an end symbol",
+  "runs_on": "items without an end symbol where it is due, else right",
+  "repeats": "items whose first wrong token repeats the one before",
+  "skips": "items whose first wrong token is the one after",
+  "wrong_carry": "items whose first wrong token is a digit off by one",
+  "other_error": "items that are wrong in another way",
+}
 _NULLABLE = {"train_loss", "test_length"}
 _ARROW_KINDS = {
   int: pa.int64(),
@@ -164,6 +183,7 @@ def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
     ("test_set", text, "name of the test items"),
     ("test_length", int32, "their length, null where they have none"),
     *((m.name, pa.float32(), m.description) for m in METRICS),
+    *((name, int32, description) for name, description in ERROR_COUNTS.items()),
     (
       "diverged",
       pa.bool_(),
@@ -197,8 +217,8 @@ class RecordsFile(NamedTuple):
   """What a file of records holds.
 
   Attributes:
-    table: rows with the columns of `schema`. A metric that the file lacks,
-      because it was added later, is null.
+    table: rows with the columns of `schema`. A metric or count that the file
+      lacks, because it was added later, is null.
     provenance: what `encode` was given, with `schema_version`, `columns` and
       `rows`; empty where another program wrote the file.
   """
@@ -208,9 +228,9 @@ class RecordsFile(NamedTuple):
 
   @property
   def lacking(self) -> list[str]:
-    """Metrics without a value in any row: newer than the file."""
+    """Metrics and counts without a value in any row: newer than the file."""
     rows = self.table.num_rows
-    names = [metric.name for metric in METRICS]
+    names = [*(metric.name for metric in METRICS), *ERROR_COUNTS]
     return [name for name in names if self.table[name].null_count == rows]
 
 
@@ -231,6 +251,7 @@ def to_table(
     snapshots: the population at each evaluation step.
   """
   snapshots = list(snapshots)
+  test_sets = cell_config(config, cell).test_sets
   rows = []
   for i, seed in enumerate(seeds):
     init_seed, data_seed = config.seeds.init_and_data_seed(seed)
@@ -243,16 +264,16 @@ def to_table(
     }
     for snapshot in snapshots:
       loss = None if snapshot.step == 0 else float(snapshot.train_loss[i])
-      for p, length in enumerate(config.task.test_lengths):
+      for p, (test_set, length) in enumerate(test_sets.items()):
         rows.append(
           {
             **run,
             "step": snapshot.step,
-            "test_set": _test_set(length),
+            "test_set": test_set,
             "test_length": length,
             **{
-              metric: float(score[i, p])
-              for metric, score in snapshot.scores._asdict().items()
+              name: (int if name in ERROR_COUNTS else float)(score[i, p])
+              for name, score in snapshot.scores._asdict().items()
             },
             "train_loss": loss,
             "diverged": bool(snapshot.diverged[i]),
@@ -551,7 +572,7 @@ def require_complete(
   expected = itertools.product(
     seeds_of_file(path),
     config.eval_steps,
-    map(_test_set, config.task.test_lengths),
+    config.test_sets,
   )
   if sorted(found) != sorted(expected):
     raise CorruptError(
@@ -741,11 +762,6 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   return runs
 
 
-def _test_set(length: int) -> str:
-  """The name of the test set of all items of a length."""
-  return f"length-{length}"
-
-
 def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:
   """The records files of a cell's folder that hold each seed."""
   found: dict[int, list[epath.Path]] = {}
@@ -763,7 +779,8 @@ def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
     raise CorruptError(path, "two of its columns have the same name")
   if not table.num_rows:
     raise CorruptError(path, "it has no rows")
-  newer = {metric.name for metric in METRICS}.difference(names)
+  recorded = [*(metric.name for metric in METRICS), *ERROR_COUNTS]
+  newer = set(recorded).difference(names)
   if required := set(wanted.names) - newer - set(names):
     raise CorruptError(
       path, f"it lacks the columns {', '.join(sorted(required))}"

@@ -67,6 +67,10 @@ class ScoreTable(NamedTuple):
     items_enumerated: whether every possible test item is known to have been
       tested, so that scores carry no item noise.
     issues: what the audit found.
+    curves: the scores at every evaluation, the last one included, of the runs
+      in `frame`; None where the source has only final ones. Columns: the group
+      columns, `scale`, `metric`, `seed`, `step`, `score`, and `diverged`, true
+      from the evaluation on at which the run was seen to have diverged.
   """
 
   frame: "pd.DataFrame"
@@ -77,6 +81,7 @@ class ScoreTable(NamedTuple):
   seed_meaning: str
   items_enumerated: bool
   issues: list[Issue]
+  curves: "pd.DataFrame | None" = None
 
 
 class ReadOptions(NamedTuple):

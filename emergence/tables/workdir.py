@@ -42,14 +42,18 @@ _RECORD_METRICS = {
 def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   """Reads a work directory, finished or not, after the last step.
 
-  The score columns of the options are columns of the records.
+  The score columns of the options are columns of the records; without any, the
+  headline metric of the config comes first, then the usual ones.
   """
-  metrics = tuple(dict.fromkeys(options.score_columns)) or tuple(
-    metric.name for metric in records.METRICS if metric.is_default
-  )
-  for name in metrics:
+  for name in options.score_columns:
     require_column(name, _RECORD_METRICS, "score_column", "records")
   rows, config, issues = _read_records(path, options.conflicting_labels)
+  usual = [metric.name for metric in records.METRICS if metric.is_default]
+  metrics = tuple(
+    dict.fromkeys(
+      options.score_columns or [config.eval.headline_metric, *usual]
+    )
+  )
   length = options.test_length
   if length is None:
     length = config.headline_length
@@ -58,6 +62,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       f"--test_length: {length} was not tested; choose one of"
       f" {', '.join(map(str, config.task.test_lengths))}"
     )
+  every = rows[rows["test_length"] == length]
   rows = _at_the_end(rows, config, length)
   if rows.empty:
     raise ValueError(f"{path}: no seed has a record at its last step")
@@ -99,10 +104,47 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       seed_meaning=_seed_meaning(config, axis),
       items_enumerated=_task(config).is_enumerated,
       issues=issues + excluded,
+      curves=_curves(
+        cast(Any, every).merge(_runs(rows)),
+        [*groups, axis],
+        [name for name in metrics if name in measured],
+        options.conflicting_scores,
+      ).rename(columns={axis: "scale"}),
     ),
     options.conflicting_scores,
     expected=_expected(grid, config.seeds.requested, axis, groups, rows),
   )
+
+
+def _runs(rows: "pd.DataFrame") -> Any:
+  """The columns that name a run, a row a run."""
+  names = [*records.cell_columns(rows), "seed", "source"]
+  return cast(Any, rows)[names].drop_duplicates()
+
+
+def _curves(
+  rows: "pd.DataFrame",
+  cell: Sequence[str],
+  metrics: Sequence[str],
+  conflicting_scores: str,
+) -> "pd.DataFrame":
+  """Scores at all steps, as in `ScoreTable.curves`.
+
+  Args:
+    rows: those of all steps.
+    cell: the columns of the group and, last, of the scale.
+    metrics: the columns of scores.
+    conflicting_scores: as in the options.
+  """
+  curves: Any = rows.melt(
+    [*cell, "seed", "step", "diverged"],
+    metrics,
+    var_name="metric",
+    value_name="score",
+  ).astype({cell[-1]: float, "score": float})
+  key = [*cell, "metric", "seed", "step"]
+  keep = "last" if conflicting_scores == "last" else "first"
+  return curves.drop_duplicates(key, keep=keep)[[*key, "score", "diverged"]]
 
 
 def _lacking_issues(

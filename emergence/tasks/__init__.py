@@ -5,7 +5,15 @@ import difflib
 import jax
 
 from emergence.config import TaskConfig
-from emergence.tasks import count, null, reverse_addition
+from emergence.tasks import (
+  copy,
+  count,
+  mode,
+  null,
+  parity,
+  reverse_addition,
+  sort,
+)
 from emergence.tasks.task import Example, Task, sample_contexts
 
 __all__ = ["TASKS", "Example", "Task", "make_task", "sample_contexts"]
@@ -13,6 +21,10 @@ __all__ = ["TASKS", "Example", "Task", "make_task", "sample_contexts"]
 TASKS = {
   "count": count.make,
   "reverse_addition": reverse_addition.make,
+  "copy": copy.make,
+  "sort": sort.make,
+  "mode": mode.make,
+  "parity": parity.make,
   "null": null.make,
 }
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
+from emergence.tasks import errors
 from emergence.tasks.task import Array, Example, Task, below
 
 SYMBOLS = ("$", ">", ".", "*")
@@ -27,7 +28,7 @@ def make(config: TaskConfig, items: int) -> Task:
   del items
   require_room(config)
   num_numbers = config.vocab_size
-  pad = num_numbers + SYMBOLS.index("*")
+  pad, end = (num_numbers + SYMBOLS.index(symbol) for symbol in "*.")
 
   def sample(key: Array) -> Example:
     start, length = sample_range(config, key)
@@ -40,11 +41,13 @@ def make(config: TaskConfig, items: int) -> Task:
   return Task(
     symbols=tuple(str(i) for i in range(num_numbers)) + SYMBOLS,
     pad=pad,
+    end=end,
     shortest_example=config.min_train_length + 5,
     longest_example=config.max_train_length + 5,
     sample=sample,
     evaluation=evaluation,
     solve=solve,
+    error_kind=errors.of_list(end),
     is_enumerated=True,
   )
 

@@ -14,7 +14,11 @@ The hints of an example are a random consecutive slice of `vocab_size` ordered
 hint tokens, so that training on short numbers reaches every hint that long
 ones need. The length n is the number of digits of the longer operand: one of
 the two, by a fair coin, has exactly n digits, the other n random ones. How the
-authors drew their operands is not published; this is our choice.
+authors drew their operands is not published; this is our choice. With
+`task.independent_operands` they are drawn as in the first author's earlier code
+for plain addition: each has digits uniform on 0 to 9, leading zeros allowed, as
+many as its own length in training and exactly n in the test, and n is the
+larger length.
 """
 
 from collections.abc import Sequence
@@ -23,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from emergence.config import TaskConfig
+from emergence.tasks import errors
 from emergence.tasks.task import Array, Example, Task, evaluation_key
 
 SYMBOLS = ("S", "+", "=", "E", "*")
@@ -48,6 +53,13 @@ def make(config: TaskConfig, items: int) -> Task:
 
   def sample(key: Array) -> Example:
     length_key, key = jax.random.split(key)
+    if config.independent_operands:
+      lengths_2 = jax.random.randint(
+        length_key, (2,), config.min_train_length, config.max_train_length + 1
+      )
+      return _draw_alike(
+        key, lengths_2, config.max_train_length, config.vocab_size
+      )
     length = jax.random.randint(
       length_key, (), config.min_train_length, config.max_train_length + 1
     )
@@ -56,18 +68,25 @@ def make(config: TaskConfig, items: int) -> Task:
   def evaluation(length: int) -> Example:
     key = evaluation_key(_EVALUATION_SEED, length)
     keys = jax.random.split(key, items)
-    return jax.vmap(lambda k: _draw(k, length, length, config.vocab_size))(keys)
+    if config.independent_operands:
+      lengths_2 = jnp.array([length, length])
+      draw = lambda key: _draw_alike(key, lengths_2, length, config.vocab_size)
+    else:
+      draw = lambda key: _draw(key, length, length, config.vocab_size)
+    return jax.vmap(draw)(keys)
 
   return Task(
     symbols=tuple(str(i) for i in range(10))
     + SYMBOLS
     + tuple(f"i{i}" for i in range(config.vocab_size)),
     pad=_PAD,
+    end=_END,
     shortest_example=6 * config.min_train_length + 10,
     longest_example=6 * config.max_train_length + 10,
     sample=sample,
     evaluation=evaluation,
     solve=solve,
+    error_kind=errors.of_addition(_END),
   )
 
 
@@ -97,6 +116,24 @@ def _draw(
   is_lead_2N = (weight_1N == length - 1) & (jnp.arange(2)[:, None] == longer)
   digits_2N = jnp.where(is_lead_2N, lead, digits_2N)
   digits_2N = jnp.where(weight_1N < length, digits_2N, 0)
+  return _write_sum(digits_2N, length, hint_key, num_hints)
+
+
+def _draw_alike(
+  key: Array, lengths_2: Array, max_length: int, num_hints: int
+) -> Example:
+  """One example whose operands have so many digits, leading zeros allowed."""
+  digits_key, hint_key = jax.random.split(key)
+  weight_1N = jnp.arange(max_length + 1)[None, :]
+  digits_2N = jax.random.randint(digits_key, (2, max_length + 1), 0, 10)
+  digits_2N = jnp.where(weight_1N < lengths_2[:, None], digits_2N, 0)
+  return _write_sum(digits_2N, lengths_2.max(), hint_key, num_hints)
+
+
+def _write_sum(
+  digits_2N: Array, length: Array | int, hint_key: Array, num_hints: int
+) -> Example:
+  """Adds two numbers and writes the example, with a random slice of hints."""
 
   def add_column(carry, column_2):
     total = carry + column_2.sum()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from emergence.tasks.errors import ErrorKind
+
 Array = jax.Array
 
 
@@ -30,23 +32,27 @@ class Task(NamedTuple):
   Attributes:
     symbols: the text of each token id; its length is the model's vocabulary.
     pad: the id of the padding token.
+    end: the id of the end symbol.
     shortest_example: tokens of the shortest training example.
     longest_example: tokens of the longest training example.
     sample: key -> one training `Example`, padded to `longest_example`.
     evaluation: test length -> fixed `Example` batch, the same for every seed.
     solve: the symbols of a prompt -> the symbols of its answer, in plain
       Python; None where nothing can be known (random targets).
+    error_kind: of what kind a wrong answer is; see `emergence.tasks.errors`.
     is_enumerated: whether `evaluation` has every possible item of a length, and
       not a sample of them.
   """
 
   symbols: tuple[str, ...]
   pad: int
+  end: int
   shortest_example: int
   longest_example: int
   sample: Callable[[Array], Example]
   evaluation: Callable[[int], Example]
   solve: Callable[[Sequence[str]], list[str] | None]
+  error_kind: ErrorKind
   is_enumerated: bool = False
 
   def render(self, tokens_L: Sequence[int]) -> str:

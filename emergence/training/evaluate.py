@@ -1,4 +1,4 @@
-"""Evaluation of one seed on every test length, in one call."""
+"""Evaluation of one seed on every test set, in one call."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emergence.tasks import Task
+from emergence.tasks import Example, Task, errors
 from emergence.training import model
 from emergence.training.model import Architecture, Params
 
@@ -15,12 +15,14 @@ Array = jax.Array
 
 
 class Scores(NamedTuple):
-  """Scores of one seed at P test lengths, float32 [P] each.
+  """Scores and errors of one seed on P test sets, float32 [P] each.
 
   Attributes:
     exact_match: share of items whose whole answer, end symbol included, is the
       argmax at every position, given the right answer before it. This equals
       greedy decoding: the two part only after a first wrong token.
+    exact_match_without_end: the same without the end symbol, which may be
+      wrong, as the code of the paper's first author scores.
     token_accuracy: share of answer tokens that are the argmax.
     nll_mean: negative log-likelihood per answer token, in nats, averaged over
       the tokens of an item, then over items.
@@ -28,17 +30,30 @@ class Scores(NamedTuple):
       over items.
     min_token_log_prob: log-probability, in nats, of the least likely answer
       token of an item, averaged over items.
+    stops_early, runs_on, repeats, skips, wrong_carry, other_error: how many
+      items are wrong in this way, see `emergence.tasks.errors`; together those
+      that are no exact match.
   """
 
   exact_match: Array
+  exact_match_without_end: Array
   token_accuracy: Array
   nll_mean: Array
   nll_sum: Array
   min_token_log_prob: Array
+  stops_early: Array
+  runs_on: Array
+  repeats: Array
+  skips: Array
+  wrong_carry: Array
+  other_error: Array
 
 
 def make_evaluate(
-  task: Task, arch: Architecture, test_lengths: tuple[int, ...]
+  task: Task,
+  arch: Architecture,
+  test_lengths: tuple[int, ...],
+  train_distribution: Example | None = None,
 ) -> Callable[[Params], Scores]:
   """Builds the pure function that scores one seed's parameters.
 
@@ -48,13 +63,16 @@ def make_evaluate(
   Args:
     task: the task; its evaluation sets become constants of the function.
     arch: the architecture of the cell.
-    test_lengths: the P lengths to test.
+    test_lengths: the lengths to test, a test set each.
+    train_distribution: the last test set, if there is one.
 
   Returns:
     evaluate(params) -> Scores.
   """
   # In numpy, where nothing has to be compiled for it.
   sets = [jax.device_get(task.evaluation(length)) for length in test_lengths]
+  if train_distribution is not None:
+    sets.append(jax.device_get(train_distribution))
   longest = max(items.tokens_L.shape[1] for items in sets)
   tokens_BL, is_answer_BL = (
     jnp.asarray(np.concatenate([_widen(x, longest, fill) for x in arrays]))
@@ -66,21 +84,43 @@ def make_evaluate(
   sizes = [items.tokens_L.shape[0] for items in sets]
 
   def evaluate(params: Params) -> Scores:
-    log_prob_BL, correct_BL = score_tokens(params, arch, tokens_BL)
+    log_prob_BL, predicted_BL = score_tokens(params, arch, tokens_BL)
+    correct_BL = predicted_BL == tokens_BL[:, 1:]
     counts_BL = is_answer_BL[:, 1:]
     num_B = counts_BL.sum(axis=1)
     nll_B = -jnp.where(counts_BL, log_prob_BL, 0.0).sum(axis=1)
-    all_right_B = jnp.all(correct_BL | ~counts_BL, axis=1)
+    passes_BL = correct_BL | ~counts_BL
+    all_right_B = jnp.all(passes_BL, axis=1)
+    is_end_BL = tokens_BL[:, 1:] == task.end
     accuracy_B = (correct_BL & counts_BL).sum(axis=1) / num_B
-    per_item = Scores(
-      exact_match=all_right_B,
+    per_item = {
+      "exact_match": all_right_B,
+      "exact_match_without_end": jnp.all(passes_BL | is_end_BL, axis=1),
       # XLA multiplies by 1 / 41, which makes 0.99999994 of 41 right tokens.
-      token_accuracy=jnp.where(all_right_B, 1.0, accuracy_B),
-      nll_mean=nll_B / num_B,
-      nll_sum=nll_B,
-      min_token_log_prob=jnp.where(counts_BL, log_prob_BL, jnp.inf).min(axis=1),
+      "token_accuracy": jnp.where(all_right_B, 1.0, accuracy_B),
+      "nll_mean": nll_B / num_B,
+      "nll_sum": nll_B,
+      "min_token_log_prob": jnp.where(counts_BL, log_prob_BL, jnp.inf).min(
+        axis=1
+      ),
+    }
+    first_B = jnp.argmin(passes_BL, axis=1)
+    predicted_B = jnp.take_along_axis(predicted_BL, first_B[:, None], axis=1)
+    kind_B = jax.vmap(task.error_kind)(
+      tokens_BL, is_answer_BL, first_B + 1, predicted_B[:, 0]
     )
-    return jax.tree.map(lambda x_B: _mean_by_set(x_B, sizes), per_item)
+    kind_B = jnp.where(all_right_B, -1, kind_B)
+    is_kind_BK = kind_B[:, None] == jnp.arange(len(errors.KINDS))[None, :]
+    num_PK = _reduce_by_set(
+      lambda x_BK: x_BK.astype(jnp.float32).sum(axis=0), is_kind_BK, sizes
+    )
+    return Scores(
+      **{
+        name: _reduce_by_set(_mean, x_B, sizes)
+        for name, x_B in per_item.items()
+      },
+      **dict(zip(errors.KINDS, num_PK.T, strict=True)),
+    )
 
   return evaluate
 
@@ -88,10 +128,11 @@ def make_evaluate(
 def score_tokens(
   params: Params, arch: Architecture, tokens_BL: Array
 ) -> tuple[Array, Array]:
-  """Log-probability of each next token, and whether it is the argmax.
+  """Log-probability of each next token, and the argmax.
 
   Returns:
-    float32 [B, L−1] in nats and bool [B, L−1]; entry l is about token l + 1.
+    float32 [B, L−1] in nats and int32 [B, L−1]; entry l is about token l + 1.
+    The argmax is −1 where the log-probability is not finite.
   """
   logits_BLV = model.apply(params, arch, tokens_BL[:, :-1])
   target_BL = tokens_BL[:, 1:]
@@ -99,8 +140,8 @@ def score_tokens(
   log_prob_BL = jnp.take_along_axis(
     log_probs_BLV, target_BL[..., None], axis=-1
   )[..., 0]
-  is_argmax_BL = jnp.argmax(logits_BLV, axis=-1) == target_BL
-  return log_prob_BL, is_argmax_BL & jnp.isfinite(log_prob_BL)
+  predicted_BL = jnp.argmax(logits_BLV, axis=-1)
+  return log_prob_BL, jnp.where(jnp.isfinite(log_prob_BL), predicted_BL, -1)
 
 
 def _widen(x_BL: np.ndarray, length: int, fill: int | bool) -> np.ndarray:
@@ -108,13 +149,13 @@ def _widen(x_BL: np.ndarray, length: int, fill: int | bool) -> np.ndarray:
   return np.pad(x_BL, padding, constant_values=fill)
 
 
-def _mean_by_set(x_B: Array, sizes: list[int]) -> Array:
-  x_B = x_B.astype(jnp.float32)
+def _reduce_by_set(
+  reduce: Callable[[Array], Array], x_B: Array, sizes: list[int]
+) -> Array:
   bounds = [sum(sizes[:i]) for i in range(1, len(sizes))]
+  return jnp.stack([reduce(part_B) for part_B in jnp.split(x_B, bounds)])
+
+
+def _mean(x_B: Array) -> Array:
   # As above, for the number of items.
-  return jnp.stack(
-    [
-      jnp.where((part_B == 1).all(), 1.0, part_B.mean())
-      for part_B in jnp.split(x_B, bounds)
-    ]
-  )
+  return jnp.where((x_B == 1).all(), 1.0, x_B.astype(jnp.float32).mean())

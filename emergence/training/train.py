@@ -5,6 +5,7 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from emergence.config import Config, TrainConfig
@@ -19,6 +20,10 @@ KEY_TYPE = "threefry2x32"
 # Streams of a seed's key. Their numbers are part of every result: add, never
 # renumber.
 _INIT_STREAM, _DATA_STREAM = 0, 1
+
+
+# Keys the examples of `train_distribution`; seeds are below 2^31.
+_NO_SEED = np.uint32(2**32 - 1)
 
 
 class TrainState(NamedTuple):
@@ -66,7 +71,8 @@ def make_optimizer(
 
   The learning rate warms up linearly over `warmup_fraction` of the steps and
   falls to zero along a cosine. Weight decay (Loshchilov & Hutter 2019,
-  arXiv 1711.05101) reaches matrices only, not biases and norms.
+  arXiv 1711.05101) reaches matrices only, not biases and norms, unless
+  `decay_all`.
   """
   peak = config.learning_rate_at(width)
   # optax refuses a warm-up that leaves no step to decay in.
@@ -80,7 +86,11 @@ def make_optimizer(
   is_matrix = lambda params: jax.tree.map(lambda p: p.ndim >= 2, params)
   return optax.chain(
     optax.clip_by_global_norm(config.grad_clip),
-    optax.adamw(schedule, weight_decay=config.weight_decay, mask=is_matrix),
+    optax.adamw(
+      schedule,
+      weight_decay=config.weight_decay,
+      mask=None if config.decay_all else is_matrix,
+    ),
   )
 
 
@@ -131,6 +141,26 @@ def make_sampler(
     )
 
   return sample
+
+
+def train_distribution(config: Config, task: Task) -> Example | None:
+  """Fixed examples of the training distribution, one a context, to test on.
+
+  They depend on `root_seed` and on no seed.
+
+  Args:
+    config: the experiment.
+    task: its task.
+
+  Returns:
+    An `Example` batch of `eval.train_distribution_items`; None if they are 0.
+  """
+  num = config.eval.train_distribution_items
+  if not num:
+    return None
+  root = jax.random.key(config.root_seed, impl=KEY_TYPE)
+  keys = jax.random.split(jax.random.fold_in(root, _NO_SEED), num)
+  return jax.jit(jax.vmap(task.sample))(keys)
 
 
 def make_train(

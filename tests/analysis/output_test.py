@@ -31,11 +31,14 @@ mean_given_success_low mean_given_success_high""".split()
 
 
 FILES = [
+  "agreement.csv",
   "best_of.csv",
+  "decomposition.csv",
   "distances.csv",
   "paths.csv",
   "summary.csv",
   "summary.json",
+  "time_to_success.csv",
   "trajectories.csv",
 ]
 

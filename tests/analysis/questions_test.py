@@ -159,8 +159,9 @@ def test_the_order_of_the_rows_does_not_matter(make_table):
   assert [s.population.label for s in scales(other)] == ["1", "2", "3"]
 
 
-KINDS = """curve difference modality metrics path abruptness pairing
-trajectories small_studies best_of threshold items divergence""".split()
+KINDS = """curve decomposition difference modality agreement path abruptness
+pairing trajectories small_studies best_of time_to_success threshold items
+divergence""".split()
 
 
 def test_every_sentence_reads_as_one(said):

@@ -18,7 +18,7 @@ def print_costs(line):
   flags = [flag.split("=", 1) for flag in shlex.split(line)[3:]]
   overrides = [value for name, value in flags if name == "--override"]
   others = {name: value for name, value in flags if name != "--override"}
-  config = command.load_config(others.pop("--config", "paper_count"), overrides)
+  config = command.load_config(others.pop("--config", "count_width"), overrides)
   chip = roofline.CHIPS[others.pop("--chip", "h100")]
   assert not others
   rows = [

@@ -170,7 +170,7 @@ def test_each_node_trains_its_share(tmp_path):
   assert code == 75
   assert found == [
     [
-      *("python", "-m", "experiments.sweep", "--config=paper_count"),
+      *("python", "-m", "experiments.sweep", "--config=count_width"),
       *("--workdir=gs://bucket/a b", "--shard=1/3"),
       *("--override=seeds.block=4", "--seeds=0-31"),
     ]

@@ -29,7 +29,7 @@ assert README_RUN
 
 VERBS = ["create", "run", "logs", "fetch", "delete"]
 GIVEN = [
-  *("--config=paper_count", "--workdir=gs://bucket/paper", "--zone=z"),
+  *("--config=count_width", "--workdir=gs://bucket/paper", "--zone=z"),
   "--accelerator_type=v5litepod-16",
 ]
 RUNS = {
@@ -81,7 +81,7 @@ def printed(tmp_path_factory):
   folder = tmp_path_factory.mktemp("printed")
   config = folder / "some where" / "mine.py"
   config.parent.mkdir()
-  config.write_text("from experiments.configs.paper_count import config")
+  config.write_text("from experiments.configs.count_width import config")
   runs = [[*GIVEN, *words] for words in RUNS.values()]
   done = subprocess.run(
     [sys.executable, "-c", RUN_ALL, json.dumps([runs, list(HOSTS)])],
@@ -315,7 +315,7 @@ def tpu(tmp_path):
 
 def test_what_runs_is_left_alone_and_what_was_killed_is_started_again(tpu):
   assert tpu.run() == ["started"] * 4
-  sweep = "0 -m experiments.sweep --config=paper_count"
+  sweep = "0 -m experiments.sweep --config=count_width"
   for i in range(4):
     assert tpu.sweeps(i) == [
       f"{sweep} --workdir=gs://bucket/paper --shard={i}/4 old"

@@ -47,9 +47,11 @@ def test_sections_come_in_the_order_of_questions(found):
   assert list(found) == [
     "findings",
     "summaries",
+    "more-or-better",
     "distribution-exact-match",
     "distribution-nll",
     "modality",
+    "agreement",
     "distances",
     "paths",
     "trajectories",

@@ -49,7 +49,10 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
       lost_S = np.array([i in diverged for i in range(len(scores))])
       nll_SP[lost_S] = np.nan
       loss_S = np.where(lost_S, np.nan, 1 + final_S)
-      values = Scores._make(nll_SP for _ in Scores._fields)._replace(
+      values = Scores._make(
+        np.zeros_like(nll_SP) if name in records.ERROR_COUNTS else nll_SP
+        for name in Scores._fields
+      )._replace(
         exact_match=match_SP,
         token_accuracy=match_SP,
         min_token_log_prob=-nll_SP,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from etils import epath
 
+from emergence import tables
 from emergence.config import Cell, identity_hash, override
 from emergence.population import compilation, hardware
 from emergence.storage import records
@@ -26,6 +27,24 @@ def test_a_sweep_records_every_seed_step_and_length(config, trained):
   assert not frame["diverged"].any()
   start = frame.query("step == 0")["nll_mean"].mean()
   assert start == pytest.approx(np.log(16), rel=0.1)
+
+
+def test_examples_of_training_are_a_test_set_without_a_length(config, workdir):
+  config = override(config, ["eval.train_distribution_items=16"])
+  train(config, workdir, seeds=[0, 1], num_devices=1)
+  frame = records.read(workdir)
+  rows = frame.query("test_set == 'train_distribution'")
+  assert len(rows) == 2 * len(config.eval_steps)
+  assert len(frame) == 3 * len(rows)
+  assert rows["test_length"].isna().all()
+  # Every item is right, or wrong in one way.
+  wrong = rows[list(records.ERROR_COUNTS)].sum(axis=1)
+  np.testing.assert_allclose(16 * (1 - rows["exact_match"]), wrong, atol=1e-4)
+  assert rows["nll_mean"].between(1, 4).all()
+  assert records.quarantine_corrupt(workdir, config) == []
+  table = tables.read(workdir)
+  assert table.condition == "test length 6, after 6 steps"
+  assert len(table.frame) == 2 * len(table.metrics)
 
 
 def test_what_is_finished_is_not_trained_again(config, trained):

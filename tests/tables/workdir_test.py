@@ -88,15 +88,34 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
     assert dict(zip(rows["metric"], rows["score"])) == pytest.approx(
       {
         "exact_match": base,
-        "token_accuracy": base + 10,
-        "nll_mean": base + 20,
-        "min_token_log_prob": base + 40,
+        "token_accuracy": base + 20,
+        "nll_mean": base + 30,
+        "min_token_log_prob": base + 50,
       }
     )
   assert table.frame.query("diverged")["seed"].unique().tolist() == [3]
   # Starts of a run of six of twelve numbers.
   assert table.frame["num_items"].unique().tolist() == [7]
   assert table.items_enumerated
+
+
+def test_curves_have_all_steps_of_the_runs_of_the_table(finished):
+  table = tables.read(finished, where=["seed!=5"])
+  curves = table.curves
+  assert list(curves) == [
+    *("task", "width", "scale", "metric", "seed", "step", "score", "diverged")
+  ]
+  assert len(curves) == 2 * 7 * 4 * len(curves["step"].unique())
+  assert set(curves["seed"]) == set(range(8)) - {5}
+  row = curves.query(
+    "scale == 2 and seed == 7 and metric == 'token_accuracy' and step == 0"
+  ).iloc[0]
+  assert row["score"] == pytest.approx(0.07 + 0.1 + 0.002 + 20, abs=1e-4)
+  assert curves.query("diverged")["seed"].unique().tolist() == [3]
+  key = ["task", "width", "scale", "metric", "seed"]
+  last = curves[curves["step"] == curves["step"].max()].set_index(key)["score"]
+  frame = table.frame.set_index(key)["score"]
+  assert last.sort_index().equals(frame.sort_index())
 
 
 def test_metrics_of_records_state_support_and_direction(finished):
@@ -108,6 +127,8 @@ def test_metrics_of_records_state_support_and_direction(finished):
   names = [metric.name for metric in records.METRICS]
   every = tables.read(finished, score_columns=names)
   assert list(every.metrics) == names
+  with pytest.raises(ValueError, match="no column 'runs_on'"):  # No score.
+    tables.read(finished, score_columns=["runs_on"])
 
 
 def test_metrics_and_test_length_can_be_chosen(finished):
@@ -116,11 +137,20 @@ def test_metrics_and_test_length_can_be_chosen(finished):
   )
   assert list(table.metrics) == ["train_loss", "nll_sum"]
   row = table.frame.query("scale == 2 and seed == 5").iloc[1]
-  assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 30, abs=1e-4)
+  assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 40, abs=1e-4)
   with pytest.raises(ValueError, match="5 was not tested; choose one of 4, 6"):
     tables.read(finished, test_length=5)
   with pytest.raises(ValueError, match="did you mean 'exact_match'"):
     tables.read(finished, score_columns=["exactmatch"])
+
+
+def test_the_headline_metric_comes_first_and_may_change(tiny, workdir):
+  write_all(tiny, workdir)
+  first, *others = tables.read(workdir).metrics
+  assert first == "exact_match"
+  name = "exact_match_without_end"
+  write_config(change(tiny, eval={"headline_metric": name}), workdir)
+  assert list(tables.read(workdir).metrics) == [name, first, *others]
 
 
 def test_the_folder_of_the_records_and_the_config_in_them_are_enough(finished):
@@ -203,6 +233,7 @@ def test_the_same_seed_in_two_files_counts_once(tiny, finished):
   put_twice(finished, tiny, 0)
   table = tables.read(finished)
   assert len(find(table, "duplicate").rows) == 8
+  assert not table.curves.duplicated().any()
   columns = ["scale", "seed", "metric", "score"]
   assert table.frame[columns].equals(expected[columns])
 
@@ -217,6 +248,8 @@ def test_two_trainings_of_a_seed_are_refused_or_settled(tiny, finished):
   table = tables.read(finished, conflicting_scores="last")
   row = table.frame.query("scale == 1 and seed == 1").iloc[0]
   assert row["score"] == pytest.approx(0.01 + 0.1 + 0.001 + 6.5, abs=1e-4)
+  curve = table.curves.query("scale == 1 and seed == 1 and step == 6")
+  assert curve.iloc[0]["score"] == row["score"]
   assert kinds(table) == {"conflicting_score"}
 
 

@@ -1,7 +1,10 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from emergence.config import TaskConfig
 from emergence.tasks import make_task, reverse_addition
@@ -80,3 +83,28 @@ def test_evaluation_has_exactly_the_length_asked_for():
     seen = [check(task, *row) for row in zip(*items)]
     assert len(set(seen)) > 50
     assert {n for _, _, n, _ in seen} == {length}
+
+
+def test_operands_drawn_alike_have_independent_lengths_and_leading_zeros():
+  config = dataclasses.replace(
+    CONFIG, independent_operands=True, test_lengths=(3,)
+  )
+  task = make_task(config, items=2000)
+  keys = jax.random.split(jax.random.key(0), 4000)
+  batch = jax.tree.map(np.asarray, jax.jit(jax.vmap(task.sample))(keys))
+  seen = [check(task, *row) for row in zip(*batch)]
+  # The larger of two uniform lengths of 1 to 4.
+  lengths = np.bincount([n for _, _, n, _ in seen])[1:]
+  expected = 4000 * np.array([1, 3, 5, 7]) / 16
+  assert stats.chisquare(lengths, expected).pvalue > 1e-3
+  # A number of so many uniform digits, averaged over the lengths.
+  mean = np.mean([(10.0**n - 1) / 2 for n in (1, 2, 3, 4)])
+  for operand in (0, 1):
+    values = np.array([row[operand] for row in seen])
+    assert abs(values.mean() - mean) < 4 * values.std() / np.sqrt(4000)
+  items = jax.tree.map(np.asarray, task.evaluation(3))
+  tested = [check(task, *row) for row in zip(*items)]
+  assert {n for _, _, n, _ in tested} == {3}
+  # Both below 100 in one of a hundred.
+  both = sum(a < 100 and b < 100 for a, b, _, _ in tested)
+  assert stats.binomtest(both, 2000, 0.01).pvalue > 1e-3

@@ -13,6 +13,15 @@ CONFIGS = {
   "null": TaskConfig(
     name="null", max_train_length=6, test_lengths=(6, 9), vocab_size=12
   ),
+  **{
+    name: TaskConfig(
+      name=name, max_train_length=6, test_lengths=(6, 9), vocab_size=12
+    )
+    for name in ("copy", "sort", "mode")
+  },
+  "parity": TaskConfig(
+    name="parity", max_train_length=6, test_lengths=(6, 9), vocab_size=2
+  ),
   "reverse_addition": TaskConfig(
     name="reverse_addition",
     max_train_length=4,
@@ -138,6 +147,9 @@ def test_rendering_leaves_out_the_padding():
       "at least 21",
     ),
     ({"name": "null", "vocab_size": 5}, "vocab_size must be at least 20"),
+    ({"name": "copy", "vocab_size": 5}, "vocab_size must be at least 20"),
+    ({"name": "sort", "vocab_size": 5}, "vocab_size must be at least 20"),
+    ({"name": "parity"}, "vocab_size must be 2"),
   ],
 )
 def test_sizes_that_do_not_fit_are_refused(changes, message):

@@ -1,3 +1,5 @@
+import collections
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from emergence import config as config_lib
 from emergence.config import TaskConfig, override
 from emergence.population import compilation
 from emergence.tasks import make_task
+from emergence.tasks.errors import KINDS
 from emergence.training import evaluate, model, train
 from tests.sweeps import make_drawing_train
 
@@ -38,6 +41,27 @@ def trained(request, tiny):
   return config, task, arch, state.params
 
 
+def plain_kind(name, task, tokens, is_answer, place, predicted):
+  """The kind of an error, on symbols."""
+  symbols = [task.symbols[t] for t in tokens]
+  right, found = symbols[place], task.symbols[predicted]
+  answer = [s for s, inside in zip(symbols, is_answer) if inside]
+  start = int(np.flatnonzero(is_answer)[0])
+  step = 2 if name == "reverse_addition" else 1
+  if name == "reverse_addition" and right.isdigit() and found.isdigit():
+    off = abs(int(right) - int(found))
+    return "wrong_carry" if off in (1, 9) else "other_error"
+  if found in (".", "E"):
+    return "stops_early"
+  if right in (".", "E"):
+    return "runs_on"
+  if place - step >= start and found == symbols[place - step]:
+    return "repeats"
+  return (
+    "skips" if found in answer[place - start + step :][:1] else "other_error"
+  )
+
+
 apply = jax.jit(model.apply, static_argnums=1)
 score_tokens = jax.jit(evaluate.score_tokens, static_argnums=1)
 
@@ -67,7 +91,8 @@ def test_exact_match_equals_greedy_decoding(trained):
     num_answer = int(items.is_answer_L[0].sum())
     prompts_BL = tokens_BL[:, : tokens_BL.shape[1] - num_answer]
     assert not np.asarray(items.is_answer_L)[:, : prompts_BL.shape[1]].any()
-    _, correct_BL = score_tokens(params, arch, items.tokens_L)
+    _, predicted_BL = score_tokens(params, arch, items.tokens_L)
+    correct_BL = predicted_BL == items.tokens_L[:, 1:]
     forced_BL = np.asarray(correct_BL)[:, -num_answer:]
     answers = greedy_answers(params, arch, prompts_BL, num_answer)
     right = 0
@@ -87,6 +112,29 @@ def test_exact_match_equals_greedy_decoding(trained):
   assert min(shares) < 1
 
 
+@pytest.mark.parametrize("name", ["count", "null"])
+def test_only_the_end_symbol_may_be_wrong_without_it(monkeypatch, name):
+  """Of `null` the end symbol is no part of the answer."""
+  task = make_task(
+    TaskConfig(name=name, max_train_length=4, test_lengths=(4,), vocab_size=8)
+  )
+
+  def wrong_at(params, arch, tokens_BL):
+    predicted_BL = tokens_BL[:, 1:].at[:, params].set(0)
+    return jnp.zeros_like(predicted_BL, jnp.float32), predicted_BL
+
+  monkeypatch.setattr(evaluate, "score_tokens", wrong_at)
+  # Entry 7 is about token 8, the end symbol of `$ a b > a . . . .`.
+  end, last = (score(position, task, None, (4,)) for position in (7, 6))
+  assert end.exact_match.tolist() == [name == "null"]
+  assert end.exact_match_without_end.tolist() == [1]
+  assert last.exact_match_without_end.tolist() == [0]
+  if name == "count":  # One of the 5 items ends in 7: 0 is never due.
+    assert end.runs_on.tolist() == [5]
+    assert last.runs_on.tolist() == [0]
+    assert sum(float(last._asdict()[kind][0]) for kind in KINDS) == 5
+
+
 def test_all_right_is_one_whatever_the_numbers(monkeypatch):
   """1 / 41 and 1 / 61, as single precision has them, fall short of one."""
   task = make_task(
@@ -97,9 +145,11 @@ def test_all_right_is_one_whatever_the_numbers(monkeypatch):
   assert task.evaluation(40).tokens_L.shape[0] == 61
 
   def never_wrong(params, arch, tokens_BL):
-    shape = tokens_BL[:, 1:].shape
+    target_BL = tokens_BL[:, 1:]
     # Depends on data, or the compiler would divide by itself, and rightly.
-    return jnp.full(shape, params), jnp.full(shape, params < 0)
+    return jnp.full(target_BL.shape, params), jnp.where(
+      params < 0, target_BL, 0
+    )
 
   monkeypatch.setattr(evaluate, "score_tokens", never_wrong)
   scores = score(jnp.float32(-0.5), task, None, (40, 60))
@@ -115,18 +165,24 @@ def test_scores_are_those_of_a_plain_loop(trained):
   for p, length in enumerate(lengths):
     items = task.evaluation(length)
     logits_BLV = np.asarray(apply(params, arch, items.tokens_L), np.float64)
-    rows = []
+    rows, kinds = [], collections.Counter()
     for tokens, is_answer, logits in zip(
       np.asarray(items.tokens_L), np.asarray(items.is_answer_L), logits_BLV
     ):
-      log_probs, hits = [], []
+      log_probs, hits, wrong = [], [], []
       for i in np.flatnonzero(is_answer):
         z = logits[i - 1]
         log_probs.append(z[tokens[i]] - np.log(np.exp(z).sum()))
         hits.append(z.argmax() == tokens[i])
+        wrong += [] if hits[-1] else [(i, z.argmax())]
+      if wrong:
+        kinds[
+          plain_kind(config.task.name, task, tokens, is_answer, *wrong[0])
+        ] += 1
       rows.append(
         (
           all(hits),
+          all(hits[:-1]),
           np.mean(hits),
           -np.mean(log_probs),
           -np.sum(log_probs),
@@ -134,8 +190,13 @@ def test_scores_are_those_of_a_plain_loop(trained):
         )
       )
     np.testing.assert_allclose(
-      [float(score[p]) for score in scores], np.mean(rows, axis=0), rtol=1e-4
+      [float(score[p]) for score in scores[:6]],
+      np.mean(rows, axis=0),
+      rtol=1e-4,
     )
+    assert dict(zip(KINDS, (int(num[p]) for num in scores[6:]))) == {
+      kind: kinds[kind] for kind in KINDS
+    }
 
 
 def test_a_length_scores_the_same_beside_other_lengths(trained):
@@ -144,6 +205,29 @@ def test_a_length_scores_the_same_beside_other_lengths(trained):
   alone = score(params, task, arch, (1,))
   for a, b in zip(together, alone):
     np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
+
+
+def test_the_training_distribution_is_a_test_set_of_its_own(trained):
+  config, task, arch, params = trained
+  config = override(config, ["eval.train_distribution_items=300"])
+  items = train.train_distribution(config, task)
+  assert len(items.length) == 300
+  evaluated = jax.jit(evaluate.make_evaluate(task, arch, (1,), items))(params)
+  alone = score(params, task, arch, (1,))
+  for both, one in zip(evaluated, alone):
+    np.testing.assert_allclose(both[:1], one, rtol=1e-5)
+  # The mean over items of what training minimizes, one item at a time.
+  one_by_one = jax.vmap(
+    lambda item: train.answer_loss(
+      params, arch, jax.tree.map(lambda x: x[None], item)
+    )
+  )
+  losses = jax.jit(one_by_one)(items)
+  np.testing.assert_allclose(evaluated.nll_mean[1], losses.mean(), rtol=1e-5)
+  # As training draws them, by the root seed alone.
+  assert len({tuple(x) for x in np.asarray(items.tokens_L).tolist()}) > 30
+  other = train.train_distribution(override(config, ["root_seed=1"]), task)
+  assert not np.array_equal(other.tokens_L, items.tokens_L)
 
 
 def test_parameters_that_are_not_finite_get_nothing_right():

@@ -59,13 +59,15 @@ def test_a_batch_without_answers_has_no_loss_and_no_gradient(tiny, setup):
   assert all((g == 0).all() for g in jax.tree.leaves(grads))
 
 
-def test_a_step_is_that_of_the_adamw_paper():
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_a_step_is_that_of_the_adamw_paper(decay_all):
   """Loshchilov & Hutter's algorithm 2 by hand, over two steps."""
   config = TrainConfig(
     steps=10,
     warmup_fraction=0.2,
     learning_rate=0.5,
     weight_decay=0.3,
+    decay_all=decay_all,
     grad_clip=2.0,
   )
   optimizer = train.make_optimizer(config, width=8)
@@ -80,7 +82,7 @@ def test_a_step_is_that_of_the_adamw_paper():
     updates, state = optimizer.update(grads, state, params)
     params = optax.apply_updates(params, updates)
     rate = 0.5 * (t - 1) / 2
-    for name, decay in [("matrix", 0.3), ("bias", 0.0)]:
+    for name, decay in [("matrix", 0.3), ("bias", 0.3 * decay_all)]:
       g = clip * float(grads[name].ravel()[0])
       m[name] = 0.9 * m[name] + 0.1 * g
       v[name] = 0.999 * v[name] + 0.001 * g * g

@@ -1,0 +1,242 @@
+"""Whether seeds that are high in one metric are high in the others."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emergence.analysis import words
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  Table,
+  finding,
+)
+from emergence.analysis.series import Analysis, Population, Series
+from emergence.statistics import agreement, success
+from emergence.statistics.agreement import Agreement
+from emergence.statistics.modality import Modality
+
+_MOST_ROWS = 60
+
+
+class Pair(NamedTuple):
+  """Two metrics at one scale.
+
+  Attributes:
+    population: the runs in the first metric.
+    other: the second metric.
+    antimode: of the first metric.
+    other_antimode: of the second; NaN without one.
+    is_shown: whether either shows more than one mode, by its corrected p.
+    found: the table of the seeds that have a score in both; None unless both
+      metrics have an antimode.
+  """
+
+  population: Population
+  other: Series
+  antimode: float
+  other_antimode: float
+  is_shown: bool
+  found: Agreement | None
+
+
+def compute(several: Sequence[Series]) -> list[list[Pair]]:
+  """Of each series, at scales where it has an antimode, with later metrics."""
+  return [
+    [
+      pair
+      for other in several[i + 1 :]
+      if other.group == series.group
+      for pair in _pairs(series, other)
+    ]
+    for i, series in enumerate(several)
+  ]
+
+
+def _pairs(series: Series, other: Series) -> Iterator[Pair]:
+  others = {p.scale: (p, label) for p, label in _labels(other)}
+  for p, label in _labels(series):
+    if math.isnan(label.antimode) or p.scale not in others:
+      continue
+    q, other_label = others[p.scale]
+    found = None
+    if not math.isnan(other_label.antimode):
+      first = _sides(series, p, label.antimode)
+      second = _sides(other, q, other_label.antimode)
+      seeds = [seed for seed in first if seed in second]
+      found = agreement.agreement(
+        [first[seed] for seed in seeds],
+        [second[seed] for seed in seeds],
+        series.options,
+      )
+    yield Pair(
+      p,
+      other,
+      label.antimode,
+      other_label.antimode,
+      any(x.p_adjusted <= series.options.alpha for x in (label, other_label)),
+      found,
+    )
+
+
+def _labels(series: Series) -> list[tuple[Population, Modality]]:
+  labels = series.answers["modality"].labels
+  return list(zip(series.populations, labels, strict=True))
+
+
+def _sides(
+  series: Series, population: Population, antimode: float
+) -> dict[Any, bool]:
+  """Whether each seed with a score is on the better side of the antimode."""
+  score_S = series.sign * population.sample.scores_S
+  is_upper_S = success.is_success(score_S, series.sign * antimode)
+  return {
+    seed: bool(is_upper)
+    for seed, is_upper, score in zip(
+      population.seeds, is_upper_S, score_S, strict=True
+    )
+    if math.isfinite(score)
+  }
+
+
+def rows(series: Series) -> Iterator[dict[str, Any]]:
+  """A row a scale and pair of metrics that both have an antimode."""
+  for pair in series.answers["agreement"]:
+    if pair.found is not None:
+      yield {
+        "metric": series.metric.name,
+        "other_metric": pair.other.metric.name,
+        "scale": pair.population.scale,
+        "antimode": pair.antimode,
+        "other_antimode": pair.other_antimode,
+        **_columns(pair.found),
+      }
+
+
+def _columns(found: Agreement) -> dict[str, Any]:
+  return {
+    "both_upper": found.both_upper,
+    "only_metric_upper": found.only_first,
+    "only_other_upper": found.only_second,
+    "both_lower": found.both_lower,
+    "kappa": found.kappa.value,
+    "kappa_low": found.kappa.low,
+    "kappa_high": found.kappa.high,
+  }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """The first metric and another, where the first divides seeds most evenly."""
+  if series.metric.name != next(iter(series.table.metrics)):
+    return
+  pairs = [
+    pair
+    for pair in series.answers["agreement"]
+    if pair.is_shown and pair.population.finite_S.size >= agreement.MIN_RUNS
+  ]
+  if not pairs:
+    return
+  # A metric with ends is best compared with one that has none.
+  other = min(pairs, key=lambda pair: _width(pair.other) < math.inf).other
+  pairs = [pair for pair in pairs if pair.other is other]
+  pair = min(
+    [pair for pair in pairs if pair.found is not None] or pairs,
+    key=lambda pair: abs(_share_upper(series, pair) - 0.5),
+  )
+  where = f"at {series.scale_name(pair.population)}"
+  if pair.found is None:
+    text = (
+      f"{where} a valley separates low from high scores; in"
+      f" {other.metric_name} none does"
+    )
+  else:
+    text = (
+      f"{where}, {pair.found.num_same} of"
+      f" {words.count(pair.found.num_runs, 'seed')} are on the same side of the"
+      f" valley between low and high scores as in {other.metric_name}"
+    )
+    if not math.isnan(pair.found.kappa.value):
+      text += f" (kappa {words.signed(pair.found.kappa.value)})"
+  yield finding(
+    "agreement",
+    series,
+    text,
+    scale=pair.population.scale,
+    other_metric=other.metric.name,
+    **(_columns(pair.found) if pair.found else {}),
+  )
+
+
+def _share_upper(series: Series, pair: Pair) -> float:
+  sides = _sides(series, pair.population, pair.antimode)
+  return float(np.mean(list(sides.values())))
+
+
+def _width(series: Series) -> float:
+  return series.metric.high - series.metric.low
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  header = ["group", analysis.series[0].axis, "metric", "other metric"]
+  header += ["both upper", "metric only", "other only", "both lower", "kappa"]
+  rows = [
+    [
+      series.group_name,
+      pair.population.name,
+      series.metric_name,
+      pair.other.metric_name,
+      *map(str, pair.found[:4]),
+      words.number(pair.found.kappa.value, 2)
+      + words.interval(pair.found.kappa.low, pair.found.kappa.high),
+    ]
+    for series in analysis.series
+    for pair in series.answers["agreement"]
+    if pair.found is not None
+  ]
+  if not rows:
+    return
+  if not any(row[0] for row in rows):
+    header, rows = header[1:], [row[1:] for row in rows]
+  sentence = (
+    "Seeds on the better side of the antimode, the upper one, in both of two"
+    " metrics, in one of them, or in neither, at scales where both have one."
+  )
+  if len(rows) > _MOST_ROWS:
+    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
+  yield Section(
+    "agreement",
+    "Whether metrics agree on the seeds",
+    sentence,
+    "An antimode is a valley of the density, which small samples of one"
+    " distribution have too. Kappa is 1 where all seeds agree and 0 where as"
+    " many do as by chance. agreement.csv has the numbers.",
+    table=Table(header, rows[:_MOST_ROWS]),
+  )
+
+
+ROWS = (
+  "metric",
+  "other_metric",
+  "scale",
+  "antimode",
+  "other_antimode",
+  "both_upper",
+  "only_metric_upper",
+  "only_other_upper",
+  "both_lower",
+  "kappa",
+  "kappa_low",
+  "kappa_high",
+)
+
+QUESTION = Question(
+  "agreement",
+  "Whether metrics agree on the seeds",
+  compute,
+  files={"agreement.csv": (ROWS, rows)},
+  findings=findings,
+  sections=sections,
+)

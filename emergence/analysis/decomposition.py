@@ -1,0 +1,256 @@
+"""Whether the mean changes because more seeds succeed or score better."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  finding,
+  interval_columns,
+)
+from emergence.analysis.series import Analysis, Population, Series
+from emergence.analysis.summaries import scale_names
+from emergence.plotting import drawing
+from emergence.plotting.style import FILL, OTHERS, SUCCEEDED, literal, styled
+from emergence.statistics import decomposition
+from emergence.statistics.decomposition import Decomposition
+from emergence.statistics.intervals import Interval
+from emergence.statistics.sample import SAME_SCORE
+
+# The parts of a change, with the colour of each.
+_PARTS = {
+  "by_share": ("more seeds", SUCCEEDED),
+  "by_successes": ("better successes", FILL),
+  "by_others": ("better others", OTHERS),
+}
+_MOST_TICKS = 8
+
+
+def compute(
+  several: Sequence[Series],
+) -> list[list[Decomposition | None] | None]:
+  """For each step between neighbouring scales; None without a threshold."""
+  return [
+    None
+    if (threshold := series.flipped_threshold) is None
+    else decomposition.decompositions(
+      series.better_samples, threshold, series.options
+    )
+    for series in several
+  ]
+
+
+def _steps(
+  series: Series,
+) -> list[tuple[Population, Population, Decomposition]]:
+  """The steps that are decomposed, with their two scales."""
+  pairs = itertools.pairwise(series.populations)
+  found = series.answers["decomposition"] or []
+  return [
+    (a, b, x) for (a, b), x in zip(pairs, found, strict=False) if x is not None
+  ]
+
+
+def _columns(series: Series, found: Decomposition) -> dict[str, Any]:
+  columns = interval_columns("mean_change", found.change, series.sign)
+  for part in _PARTS:
+    columns |= interval_columns(part, getattr(found, part), series.sign)
+  return {name: value + 0.0 for name, value in columns.items()}  # No −0.
+
+
+def rows(series: Series) -> Iterator[dict[str, Any]]:
+  """A row a step."""
+  for a, b, found in _steps(series):
+    yield {
+      "metric": series.metric.name,
+      "scale_from": a.scale,
+      "scale_to": b.scale,
+      "n_from": found.num_from,
+      "n_to": found.num_to,
+      "threshold": series.threshold,
+      "share_from": found.share_from,
+      "share_to": found.share_to,
+      **_columns(series, found),
+    }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """The largest change of the mean, if it is more than chance."""
+  steps = [
+    (a, b, x)
+    for a, b, x in _steps(series)
+    if min(x.num_from, x.num_to) >= decomposition.MIN_RUNS
+    and abs(x.change.value) > SAME_SCORE
+    # Where all scores of each scale are equal there is no interval.
+    and not x.change.low <= 0 <= x.change.high
+  ]
+  if not steps:
+    return
+  a, b, found = max(steps, key=lambda step: abs(step[2].change.value))
+  columns = _columns(series, found)
+  change = columns["mean_change"]
+  # As many decimals for all parts as show two digits of the change.
+  decimals = max(0, 1 - math.floor(math.log10(abs(change))))
+  parts = [
+    (f"{columns[part] * np.sign(change):.{decimals}f}", reason)
+    for part, reason in _reasons(series, found).items()
+  ]
+  parts = [(text.replace("-", "−"), why) for text, why in parts if float(text)]
+  if len(parts) == 1:
+    reasons = f", because {parts[0][1]}"
+  else:
+    reasons = ": " + ", ".join(f"{text} because {why}" for text, why in parts)
+  yield finding(
+    "decomposition",
+    series,
+    f"from {series.scale_name(a)} to {b.name} the mean"
+    f" {'rises' if change > 0 else 'falls'} by {abs(change):.{decimals}f}"
+    f"{reasons}{_undefined(a, b, found)}",
+    scale_from=a.scale,
+    scale_to=b.scale,
+    share_from=found.share_from,
+    share_to=found.share_to,
+    **columns,
+  )
+
+
+def _reasons(series: Series, found: Decomposition) -> dict[str, str]:
+  """Why each part is what it is."""
+
+  def higher(part: Interval) -> str:
+    return "higher" if series.sign * part.value > 0 else "lower"
+
+  more = "more" if found.share_to > found.share_from else "fewer"
+  return {
+    "by_share": f"{more} seeds succeed",
+    "by_successes": f"successes score {higher(found.by_successes)}",
+    "by_others": f"failing seeds score {higher(found.by_others)}",
+  }
+
+
+def _undefined(a: Population, b: Population, found: Decomposition) -> str:
+  """Which mean was taken from the other scale, if one was."""
+  sides = (a.name, b.name, found.share_from), (b.name, a.name, found.share_to)
+  parts = []
+  for share, kind in (0, "success"), (1, "failure"):
+    lacking = [(at, other) for at, other, x in sides if x == share]
+    if len(lacking) == 1:
+      at, other = lacking[0]
+      parts.append(f"no {kind} at {at}: mean taken from {other}")
+  return f" ({', '.join(parts)})" if parts else ""
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  several = [
+    series
+    for series in analysis.of_first_metric
+    if any(x.share_from or x.share_to for *_, x in _steps(series))
+  ]
+  if several:
+    yield Section(
+      "more-or-better",
+      "More seeds or better seeds",
+      f"The change of the mean from one {several[0].axis} to the next, in three"
+      " parts: because another share of seeds succeeds, because successes score"
+      " higher or lower, and because the other seeds do. Dots are the whole"
+      " change.",
+      "Bars are 95 % intervals over seeds, where both scales have 10 runs or"
+      " more. Diverged runs are left out, as they are of the mean: where runs"
+      " diverged, the share is that among the others and not the success"
+      " probability. Where none or all succeed at one of the scales, the mean"
+      " that is missing there is taken from the other. decomposition.csv has"
+      " the numbers.",
+      figure=draw(several),
+    )
+
+
+@styled
+def draw(several: Sequence[Series]) -> Figure:
+  """Stacked parts of each step by its second scale, a panel a group.
+
+  Args:
+    several: the series of one metric.
+  """
+  names = scale_names(several)
+  place = {scale: i for i, scale in enumerate(sorted(names))}
+
+  def panel(axes: Axes, series: Series) -> None:
+    steps = _steps(series)
+    x_N = np.array([place[b.scale] for _, b, _ in steps], float)
+    columns = [_columns(series, found) for *_, found in steps]
+    ends_2N = np.zeros((2, len(steps)))  # Of the bars above and below zero.
+    for i, (part, (_, color)) in enumerate(_PARTS.items()):
+      value_N, low_N, high_N = np.array(
+        [[c[part], c[f"{part}_low"], c[f"{part}_high"]] for c in columns], float
+      ).T
+      is_below = (value_N < 0).astype(int)
+      start_N = ends_2N[is_below, np.arange(len(steps))]
+      axes.bar(x_N, value_N, 0.8, start_N, color=color)
+      end_N = start_N + value_N
+      ends_2N[is_below, np.arange(len(steps))] = end_N
+      bars_2N = np.nan_to_num([value_N - low_N, high_N - value_N])
+      axes.errorbar(
+        x_N + 0.2 * (i - 1),
+        end_N,
+        np.maximum(bars_2N, 0),
+        fmt="none",
+        ecolor="black",
+        elinewidth=0.6,
+      )
+    axes.plot(x_N, [c["mean_change"] for c in columns], "k.", markersize=3)
+    axes.axhline(0, color="black", linewidth=0.6)
+    shown = sorted(place)[1 :: math.ceil(len(place) / _MOST_TICKS)]
+    axes.set_xticks(
+      [place[scale] for scale in shown],
+      [literal(names[scale], 12) for scale in shown],
+    )
+
+  figure = drawing.small_multiples(
+    [list(several)],
+    panel,
+    lambda series: series.group_name,
+    f"{several[0].axis}, from the one before",
+    "change of the mean",
+  )
+  return drawing.explain_colors(figure, dict(_PARTS.values()))
+
+
+ROWS = (
+  "metric",
+  "scale_from",
+  "scale_to",
+  "n_from",
+  "n_to",
+  "threshold",
+  "share_from",
+  "share_to",
+  "mean_change",
+  "mean_change_low",
+  "mean_change_high",
+  "by_share",
+  "by_share_low",
+  "by_share_high",
+  "by_successes",
+  "by_successes_low",
+  "by_successes_high",
+  "by_others",
+  "by_others_low",
+  "by_others_high",
+)
+
+QUESTION = Question(
+  "decomposition",
+  "More seeds or better seeds",
+  compute,
+  files={"decomposition.csv": (ROWS, rows)},
+  findings=findings,
+  sections=sections,
+)

@@ -1,0 +1,289 @@
+"""After how many training steps the seeds of each scale first succeed."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  finding,
+)
+from emergence.analysis.series import Analysis, Population, Series
+from emergence.analysis.summaries import explain_scales, scale_colors
+from emergence.plotting import drawing
+from emergence.plotting.style import styled
+from emergence.statistics import time_to_success
+from emergence.statistics.modality import holm
+from emergence.statistics.time_to_success import Times, TimeToSuccess
+
+# With more scales in a panel their bands hide one another.
+_MOST_BANDS = 4
+# A share of the seeds that fall back below which it may be noise of scores.
+_FELL_BACK = 0.1
+
+
+class Scale(NamedTuple):
+  """When the seeds of one scale succeed.
+
+  Attributes:
+    times: of each seed.
+    curve: the share that has not succeeded yet.
+    sooner: the log-rank statistic against the scale before, positive where
+      this one succeeds sooner; NaN without a test.
+    p: its p-value.
+    p_adjusted: the same after Holm over the tested steps of the series.
+  """
+
+  times: Times
+  curve: TimeToSuccess
+  sooner: float
+  p: float
+  p_adjusted: float
+
+
+def compute(several: Sequence[Series]) -> list[list[Scale] | None]:
+  """For each scale; None without a threshold or without curves everywhere."""
+  return [_scales(series) for series in several]
+
+
+def _scales(series: Series) -> list[Scale] | None:
+  threshold = series.flipped_threshold
+  if threshold is None:
+    return None
+  found = []
+  for population in series.populations:
+    if population.curves is None:
+      return None
+    steps_E, scores_SE, diverged_SE = population.curves
+    times = time_to_success.first_success(
+      steps_E, series.sign * scores_SE, diverged_SE, threshold
+    )
+    if not times.time_S.size:
+      return None
+    found.append(times)
+  tests = [(math.nan, math.nan)]
+  for a, b in itertools.pairwise(found):
+    is_few = min(a.time_S.size, b.time_S.size) < time_to_success.MIN_RUNS
+    tests.append(
+      (math.nan, math.nan) if is_few else time_to_success.log_rank(a, b)
+    )
+  sooner_N, p_N = np.array(tests).T
+  adjusted_N, tested_N = p_N.copy(), ~np.isnan(p_N)
+  adjusted_N[tested_N] = holm(p_N[tested_N])
+  return [
+    Scale(times, time_to_success.time_to_success(times), *map(float, test))
+    for times, *test in zip(found, sooner_N, p_N, adjusted_N, strict=True)
+  ]
+
+
+def _found(series: Series) -> list[tuple[Population, Scale]]:
+  found = series.answers["time_to_success"]
+  return list(zip(series.populations, found, strict=True)) if found else []
+
+
+def rows(series: Series) -> Iterator[dict[str, Any]]:
+  """A row a scale."""
+  for population, found in _found(series):
+    succeeded = int(found.times.succeeded_S.sum())
+    yield {
+      "metric": series.metric.name,
+      "scale": population.scale,
+      "threshold": series.threshold,
+      "n_seeds": found.times.time_S.size,
+      "n_succeeded": succeeded,
+      "n_censored": found.times.time_S.size - succeeded,
+      "median_step": found.curve.median.value,
+      "median_step_low": found.curve.median.low,
+      "median_step_high": found.curve.median.high,
+      "p_to_previous": found.p,
+      "p_to_previous_adjusted": found.p_adjusted,
+      "share_fell_back": found.times.num_fell_back / succeeded
+      if succeeded
+      else math.nan,
+    }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """Where seeds succeed sooner or later, and where they fall back."""
+  found = _found(series)
+  if found:
+    yield from _sooner(series, found)
+    yield from _fell_back(series, found)
+
+
+def _sooner(
+  series: Series, found: list[tuple[Population, Scale]]
+) -> Iterator[Finding]:
+  """The clearest step between neighbours, or when half of a scale succeeds."""
+  steps = [
+    (a, b)
+    for a, b in itertools.pairwise(found)
+    if b[1].p_adjusted <= series.options.alpha
+  ]
+  halves = [x for x in found if not math.isnan(x[1].curve.median.low)]
+  if steps:
+    a, b = min(steps, key=lambda step: step[1][1].p)
+    text = (
+      f"seeds reach {series.threshold_name}"
+      f" {'sooner' if b[1].sooner > 0 else 'later'} at"
+      f" {series.scale_name(b[0])} than at {a[0].name}: {_half(b[1])}, and"
+      f" {_half(a[1])} at {a[0].name}"
+    )
+  elif halves:
+    a = b = halves[-1]
+    text = (
+      f"at {series.scale_name(b[0])} seeds reach {series.threshold_name}:"
+      f" {_half(b[1])}{_interval(b[1])}"
+    )
+  else:
+    return
+  yield finding(
+    "time_to_success",
+    series,
+    text,
+    scale_from=a[0].scale,
+    scale_to=b[0].scale,
+    median_from=a[1].curve.median._asdict(),
+    median_to=b[1].curve.median._asdict(),
+    p=b[1].p,
+    p_adjusted=b[1].p_adjusted,
+  )
+
+
+def _half(found: Scale) -> str:
+  median = found.curve.median.value
+  if math.isnan(median):
+    succeeded_S = found.times.succeeded_S
+    return f"{succeeded_S.sum()} of {succeeded_S.size} by the last step"
+  return f"half by step {median:,.9g}"
+
+
+def _interval(found: Scale) -> str:
+  _, low, high = found.curve.median
+  if math.isnan(high):
+    return f" ({low:,.9g} or later)"
+  return f" ({low:,.9g}–{high:,.9g})"
+
+
+def _fell_back(
+  series: Series, found: list[tuple[Population, Scale]]
+) -> Iterator[Finding]:
+  """The scale at which most seeds fall back, if they are many."""
+  columns = [
+    (int(x.times.succeeded_S.sum()), x.times.num_fell_back, population)
+    for population, x in found
+  ]
+  several = [x for x in columns if x[0] >= time_to_success.MIN_RUNS]
+  if not several:
+    return
+  succeeded, fell_back, population = max(several, key=lambda x: x[1] / x[0])
+  if fell_back < _FELL_BACK * succeeded:
+    return
+  yield finding(
+    "time_to_success",
+    series,
+    f"at {series.scale_name(population)}, {fell_back} of the {succeeded} seeds"
+    f" that reached {series.threshold_name} are not there any more at the last"
+    " step",
+    scale=population.scale,
+    n_fell_back=fell_back,
+    n_succeeded=succeeded,
+  )
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  several = [
+    series
+    for series in analysis.of_first_metric
+    if any(x.times.succeeded_S.any() for _, x in _found(series))
+  ]
+  if several:
+    yield Section(
+      "time-to-success",
+      "Time to success",
+      "The share of seeds that have not reached"
+      f" {several[0].threshold_name} yet, by training step (Kaplan and Meier's"
+      " curve).",
+      "Seeds are seen at evaluations only: a success counts from the first that"
+      " shows it. A seed that falls back later still counts as successful here;"
+      " one that diverges first never succeeds. Bands are 95 % intervals over"
+      " seeds, of 10 runs or more and up to"
+      f" {_MOST_BANDS} scales. time_to_success.csv has the medians, the tests"
+      " between neighbouring scales and the share that fell back.",
+      figure=draw(several),
+    )
+
+
+@styled
+def draw(several: Sequence[Series]) -> Figure:
+  """The share not yet successful by step, a panel a group, a line a scale.
+
+  Args:
+    several: the series of one metric.
+  """
+  color_of = scale_colors(several)
+
+  def panel(axes: Axes, series: Series) -> None:
+    found = _found(series)
+    for population, x in found:
+      assert population.curves is not None
+      ends = population.curves.steps_E[[0, -1]]
+      curve, color = x.curve, color_of[population.scale]
+      step_T = np.concatenate([ends[:1], curve.step_T, ends[1:]])
+      share_T, low_T, high_T = (
+        np.concatenate([[1.0], y_T, y_T[-1:]])
+        for y_T in (curve.share_T, curve.low_T, curve.high_T)
+      )
+      axes.plot(step_T, share_T, color=color, drawstyle="steps-post")
+      if len(found) <= _MOST_BANDS:
+        axes.fill_between(
+          step_T,
+          low_T,
+          high_T,
+          step="post",
+          color=color,
+          alpha=0.15,
+          linewidth=0,
+        )
+    axes.set_ylim(-0.03, 1.03)
+
+  figure = drawing.small_multiples(
+    [list(several)],
+    panel,
+    lambda series: series.group_name,
+    "training step",
+    "share not yet successful",
+  )
+  return explain_scales(figure, several)
+
+
+ROWS = (
+  "metric",
+  "scale",
+  "threshold",
+  "n_seeds",
+  "n_succeeded",
+  "n_censored",
+  "median_step",
+  "median_step_low",
+  "median_step_high",
+  "p_to_previous",
+  "p_to_previous_adjusted",
+  "share_fell_back",
+)
+
+QUESTION = Question(
+  "time_to_success",
+  "When seeds succeed",
+  compute,
+  files={"time_to_success.csv": (ROWS, rows)},
+  findings=findings,
+  sections=sections,
+)

@@ -1,0 +1,85 @@
+"""Whether two metrics divide the same runs into the same two sides."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from emergence.statistics import intervals
+from emergence.statistics.intervals import Interval
+from emergence.statistics.options import Options
+
+# With fewer runs an interval says more about these runs than about others.
+MIN_RUNS = 10
+
+
+class Agreement(NamedTuple):
+  """The two-way table of the runs, and how far it is from chance.
+
+  Attributes:
+    both_upper: runs on the upper side in both metrics.
+    only_first: runs on the upper side in the first metric only.
+    only_second: runs on the upper side in the second metric only.
+    both_lower: runs on the lower side in both metrics.
+    kappa: Cohen's kappa with its interval; 1 is full agreement, 0 what chance
+      gives, NaN where both metrics have all runs on one side.
+  """
+
+  both_upper: int
+  only_first: int
+  only_second: int
+  both_lower: int
+  kappa: Interval
+
+  @property
+  def num_same(self) -> int:
+    return self.both_upper + self.both_lower
+
+  @property
+  def num_runs(self) -> int:
+    return self.num_same + self.only_first + self.only_second
+
+
+def agreement(
+  first_S: npt.ArrayLike, second_S: npt.ArrayLike, options: Options = Options()
+) -> Agreement:
+  """How well two metrics agree on which runs are on the upper side.
+
+  Cohen (1960), "A coefficient of agreement for nominal scales", Educational and
+  Psychological Measurement 20: kappa is (A − C) / (1 − C), A the share of runs
+  on the same side in both metrics, and C the share that would be if the metrics
+  had nothing to do with each other and each kept its number of runs a side.
+
+  The interval is that of `intervals.percentile_interval` over resamples of the
+  runs. There is none with fewer than `MIN_RUNS` runs, nor where all runs agree:
+  then they do so in every resample.
+
+  Args:
+    first_S: whether each run is on the upper side in the first metric, [S].
+    second_S: likewise in the second.
+    options: number and seed of the resamples.
+  """
+  first_S, second_S = np.asarray(first_S, bool), np.asarray(second_S, bool)
+  count_4 = np.bincount(3 - 2 * first_S - second_S, minlength=4)
+  num = int(count_4.sum())
+  value, low, high = float(_kappa(count_4)), math.nan, math.nan
+  if num >= MIN_RUNS and value < 1:
+    rng = np.random.default_rng(options.seed)
+    count_R4 = rng.multinomial(num, count_4 / num, options.num_resamples)
+    low, high = intervals.percentile_interval(_kappa(count_R4), num)
+  both, first, second, neither = count_4.tolist()
+  return Agreement(both, first, second, neither, Interval(value, low, high))
+
+
+def _kappa(count_4: np.ndarray) -> np.ndarray:
+  """Cohen's kappa of tables, [..., 4]; NaN where chance agrees on all runs."""
+  both, first, second, neither = np.moveaxis(count_4.astype(float), -1, 0)
+  # (A − C) / (1 − C), multiplied by the square of the number of runs.
+  above = 2 * (both * neither - first * second)
+  below = (both + first) * (first + neither) + (both + second) * (
+    second + neither
+  )
+  return np.divide(
+    above, below, out=np.full(np.shape(above), math.nan), where=below > 0
+  )

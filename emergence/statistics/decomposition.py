@@ -1,0 +1,165 @@
+"""Whether a mean changes because more runs succeed or because runs are better.
+
+Higher scores are better throughout; see `Sample.negated`.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from emergence.statistics import intervals, success
+from emergence.statistics.intervals import Interval
+from emergence.statistics.options import DEFAULT_THRESHOLD, Options
+from emergence.statistics.sample import SAME_SCORE, Sample
+
+# With fewer runs at either scale, intervals of a mean are too short.
+MIN_RUNS = 10
+
+
+class Decomposition(NamedTuple):
+  """The change of the mean from one scale to the next, in three parts.
+
+  Attributes:
+    num_from: runs with a finite score at the first scale.
+    num_to: likewise at the second.
+    share_from: share of them that succeed at the first scale.
+    share_to: likewise at the second.
+    change: of the mean; the sum of the three parts below.
+    by_share: because another share succeeds.
+    by_successes: because successes have another mean.
+    by_others: because the other runs have another mean.
+  """
+
+  num_from: int
+  num_to: int
+  share_from: float
+  share_to: float
+  change: Interval
+  by_share: Interval
+  by_successes: Interval
+  by_others: Interval
+
+
+def decompositions(
+  samples: Sequence[Sample],
+  threshold: float = DEFAULT_THRESHOLD,
+  options: Options = Options(),
+) -> list[Decomposition | None]:
+  """Splits the change of the mean between neighbouring scales in three.
+
+  With P the share of successes, m₁ their mean and m₀ that of the other runs,
+  mean = P·m₁ + (1 − P)·m₀ at each scale. Its change is the sum of
+
+    ΔP · average of m₁ − m₀,  average of P · Δm₁,  average of 1 − P · Δm₀,
+
+  averages being over both scales: Kitagawa (1955), "Components of a difference
+  between two rates", JASA 50. Where P is 0 at one scale, m₁ is undefined there
+  and takes the other scale's value; where it is 0 at both, m₁ is in no term.
+  The same goes for m₀ where P is 1. So the parts sum to the change, in every
+  bootstrap sample too.
+
+  Runs that diverged are left out, as they are of every mean: P is the share
+  among the runs with a finite score.
+
+  The intervals are those of `intervals.percentile_interval`, for as many runs
+  as the smaller scale has. The runs of each scale are resampled independently.
+  There are none with fewer than `MIN_RUNS` runs at either scale, and none of a
+  part that is equal in all resamples. Measured with mixtures of 12, 32 and 100
+  runs, those of the change and of the first part cover 0.92 to 0.97; those of
+  the others 0.78 to 0.90 where fewer than about five runs are in a mean, and
+  0.92 to 0.97 else.
+
+  Args:
+    samples: the runs of N scales, in their order.
+    threshold: the least score of a success, in the unit of the scores.
+    options: number and seed of the resamples.
+
+  Returns:
+    N − 1 decompositions, None next to a scale without a finite score.
+  """
+  scores = [sample.finite_S for sample in samples]
+  counts: dict[tuple[int, int], np.ndarray] = {}
+  summaries = []
+  for n, score_S in enumerate(scores):
+    # Only neighbouring scales are compared, so that two sets of draws do.
+    key = score_S.size, n % 2
+    if key not in counts:
+      counts[key] = _counts(score_S.size, n % 2, options)
+    summaries.append(_summaries(score_S, threshold, counts[key]))
+  return [
+    _decomposition(a, b, size_a, size_b) if size_a and size_b else None
+    for (a, b), (size_a, size_b) in zip(
+      itertools.pairwise(summaries),
+      itertools.pairwise(score_S.size for score_S in scores),
+      strict=True,
+    )
+  ]
+
+
+def parts(from_R3: np.ndarray, to_R3: np.ndarray) -> np.ndarray:
+  """The three parts of a change of P·m₁ + (1 − P)·m₀, as in `decompositions`.
+
+  Args:
+    from_R3: P, m₁ and m₀ before, [..., 3]; NaN where a mean is undefined.
+    to_R3: the same after.
+
+  Returns:
+    The parts due to P, to m₁ and to m₀, [..., 3].
+  """
+  from_R3 = np.where(np.isnan(from_R3), to_R3, from_R3)
+  to_R3 = np.where(np.isnan(to_R3), from_R3, to_R3)
+  # What is undefined at both scales has no weight.
+  p, m1, m0 = np.moveaxis(np.nan_to_num((from_R3 + to_R3) / 2), -1, 0)
+  dp, dm1, dm0 = np.moveaxis(np.nan_to_num(to_R3 - from_R3), -1, 0)
+  return np.stack([dp * (m1 - m0), p * dm1, (1 - p) * dm0], axis=-1)
+
+
+def _counts(num_runs: int, which: int, options: Options) -> np.ndarray:
+  """How often the runs and each resample hold each run, [1 + R, S]."""
+  num = options.num_resamples if num_runs >= MIN_RUNS else 0
+  index_RS = intervals.resample_indices(num_runs, num, [options.seed, which])
+  flat = index_RS + num_runs * np.arange(num)[:, None]
+  count_RS = np.bincount(flat.ravel(), minlength=num * num_runs)
+  return np.vstack(
+    [np.ones(num_runs), count_RS.reshape(num, num_runs).astype(float)]
+  )
+
+
+def _summaries(
+  score_S: np.ndarray, threshold: float, count_RS: np.ndarray
+) -> np.ndarray:
+  """P, m₁ and m₀ of the runs and of each resample, [1 + R, 3]."""
+  success_S = success.is_success(score_S, threshold)
+  columns = [success_S, success_S * score_S, ~success_S, ~success_S * score_S]
+  num1_R, sum1_R, num0_R, sum0_R = (count_RS @ np.stack(columns, axis=1)).T
+  with np.errstate(invalid="ignore"):  # Means of none are NaN.
+    return np.stack(
+      [num1_R / (num1_R + num0_R), sum1_R / num1_R, sum0_R / num0_R], axis=1
+    )
+
+
+def _decomposition(
+  from_R3: np.ndarray, to_R3: np.ndarray, num_from: int, num_to: int
+) -> Decomposition:
+  fewest = min(num_from, num_to)
+  if fewest < MIN_RUNS:
+    from_R3, to_R3 = from_R3[:1], to_R3[:1]
+  parts_R3 = parts(from_R3, to_R3)
+
+  def interval(value_R: np.ndarray) -> Interval:
+    value, low, high = float(value_R[0]), math.nan, math.nan
+    if value_R.size > 1 and np.ptp(value_R[1:]) > SAME_SCORE:
+      low, high = intervals.percentile_interval(value_R[1:], fewest)
+    return Interval(value, low, high)
+
+  return Decomposition(
+    num_from,
+    num_to,
+    float(from_R3[0, 0]),
+    float(to_R3[0, 0]),
+    interval(parts_R3.sum(axis=1)),
+    *(interval(part_R) for part_R in parts_R3.T),
+  )

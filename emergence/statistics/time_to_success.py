@@ -1,0 +1,162 @@
+"""When runs first succeed, and whether they still do at the end.
+
+Higher scores are better throughout. A run is only seen at its evaluations: the
+time of its success is that of the first evaluation that shows it, and the
+success itself may be up to one evaluation earlier.
+"""
+
+import math
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from emergence.statistics import success
+from emergence.statistics.intervals import Interval
+from emergence.statistics.options import CONFIDENCE
+
+# With fewer runs neither the band nor the log-rank test holds its level.
+MIN_RUNS = 10
+
+
+class Times(NamedTuple):
+  """When each run of a population first succeeds.
+
+  Attributes:
+    time_S: the first evaluation at or above the threshold; the last evaluation
+      of a run that has none, [S].
+    succeeded_S: whether it has one, [S].
+    num_fell_back: runs that succeed once and not at their last evaluation.
+  """
+
+  time_S: np.ndarray
+  succeeded_S: np.ndarray
+  num_fell_back: int
+
+
+class TimeToSuccess(NamedTuple):
+  """The Kaplan–Meier curve of a population: the share not yet successful.
+
+  Attributes:
+    step_T: the steps at which the curve may fall, increasing, [T].
+    share_T: share of runs that have not succeeded by then, [T].
+    low_T: lower end of its 95 % interval at each step, NaN without, [T].
+    high_T: upper end, [T].
+    median: the first step by which half of the runs have succeeded, NaN if they
+      never have; low and high are where the interval of the curve reaches ½.
+  """
+
+  step_T: np.ndarray
+  share_T: np.ndarray
+  low_T: np.ndarray
+  high_T: np.ndarray
+  median: Interval
+
+
+def first_success(
+  steps_E: npt.ArrayLike,
+  scores_SE: npt.ArrayLike,
+  diverged_SE: npt.ArrayLike,
+  threshold: float,
+) -> Times:
+  """When each run is first seen at or above the threshold.
+
+  A run that diverges stays at risk to the end and never succeeds afterwards: it
+  is censored at the last step of the population. A run that is not evaluated
+  any more without having diverged is censored at its last evaluation.
+
+  Args:
+    steps_E: the steps of the evaluations, increasing, [E].
+    scores_SE: the score of each run at each, [S, E]; NaN where there is none.
+    diverged_SE: whether it had diverged by then, [S, E].
+    threshold: the least score of a success, in the unit of the scores.
+
+  Returns:
+    The times of the runs with at least one evaluation.
+  """
+  steps_E = np.asarray(steps_E)
+  diverged_SE = np.maximum.accumulate(np.asarray(diverged_SE, bool), axis=1)
+  seen_SE = np.isfinite(scores_SE) | diverged_SE
+  is_run_S = seen_SE.any(axis=1)
+  seen_SE, diverged_SE = seen_SE[is_run_S], diverged_SE[is_run_S]
+  success_SE = success.is_success(np.asarray(scores_SE)[is_run_S], threshold)
+  success_SE &= ~diverged_SE
+  succeeded_S = np.any(success_SE, axis=1)
+  last_S = seen_SE.shape[1] - 1 - seen_SE[:, ::-1].argmax(axis=1)
+  is_last_S = np.take_along_axis(success_SE, last_S[:, None], axis=1)[:, 0]
+  return Times(
+    steps_E[np.where(succeeded_S, success_SE.argmax(axis=1), last_S)],
+    succeeded_S,
+    int((succeeded_S & ~is_last_S).sum()),
+  )
+
+
+def time_to_success(times: Times) -> TimeToSuccess:
+  """Kaplan and Meier's curve with its interval at each step, and the median.
+
+  Kaplan and Meier (1958), "Nonparametric estimation from incomplete
+  observations", JASA 53. The interval is Greenwood's on the scale of
+  log(−log share), each step by itself; that of the median holds the steps at
+  which it holds ½ (Brookmeyer and Crowley 1982, Biometrics 38). Before the
+  first success it is 1. Where the last runs at risk succeed together, the
+  formula fails; the interval then goes from 0 to 1 − 0.025^(1/r), r the runs at
+  risk (Clopper and Pearson 1934), or to its upper end before if that is less.
+  There are no intervals below `MIN_RUNS` runs.
+
+  Raises:
+    ValueError: no runs.
+  """
+  if not times.time_S.size:
+    raise ValueError("expected at least one run")
+  curve = stats.ecdf(_censored(times)).sf
+  step_T, share_T = curve.quantiles, curve.probabilities
+  low_T, high_T = np.full((2, step_T.size), math.nan)
+  if times.time_S.size >= MIN_RUNS:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # Of shares 0 and 1, see below.
+      band = curve.confidence_interval(CONFIDENCE, method="log-log")
+    at_risk_T = (times.time_S >= step_T[:, None]).sum(axis=1)
+    unseen_T = 1 - ((1 - CONFIDENCE) / 2) ** (1 / at_risk_T)
+    none, all_ = share_T == 1, share_T == 0
+    low_T = np.select([none, all_], [1.0, 0.0], band.low.probabilities)
+    high_T = np.select([none, all_], [1.0, unseen_T], band.high.probabilities)
+    high_T = np.minimum.accumulate(high_T)
+  return TimeToSuccess(
+    step_T,
+    share_T,
+    low_T,
+    high_T,
+    Interval(*(_half(step_T, x_T) for x_T in (share_T, low_T, high_T))),
+  )
+
+
+def log_rank(first: Times, second: Times) -> tuple[float, float]:
+  """Mantel's log-rank test of two populations, as independent runs.
+
+  Mantel (1966), "Evaluation of survival data and two new rank order statistics
+  arising in its consideration", Cancer Chemotherapy Reports 50.
+
+  Returns:
+    The statistic, positive where the second population succeeds sooner, and its
+    two-sided p-value; both NaN where nothing can be compared, as when no run
+    succeeds.
+  """
+  if not first.time_S.size or not second.time_S.size:
+    return math.nan, math.nan
+  with np.errstate(invalid="ignore", divide="ignore"):
+    found = stats.logrank(_censored(second), _censored(first))
+  return float(found.statistic), float(found.pvalue)
+
+
+def _censored(times: Times) -> stats.CensoredData:
+  return stats.CensoredData(
+    times.time_S[times.succeeded_S], right=times.time_S[~times.succeeded_S]
+  )
+
+
+def _half(step_T: np.ndarray, share_T: np.ndarray) -> float:
+  """The first step with a share of at most a half, NaN if there is none."""
+  (at_most,) = np.nonzero(share_T <= 0.5 + 1e-9)
+  return float(step_T[at_most[0]]) if at_most.size else math.nan

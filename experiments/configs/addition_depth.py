@@ -1,0 +1,20 @@
+"""Addition over depth at the scale of the paper, arXiv 2502.17356.
+
+  python -m experiments.sweep --config=addition_depth --workdir=DIR
+
+As `addition_width`, over the depths of `count_depth` and at its width; what is
+uncertain there is so here.
+
+Hardware and time: accelerators; by arithmetic 90 hours of one H100 at the limit
+of the chip, and twice that with luck. In 80 GB fit about 19 seeds of depth 6.
+
+Expected, from the paper: as for `addition_width`, with depth in the place of
+width. It has not been run to the end by us.
+"""
+
+import dataclasses
+
+from experiments.configs.addition_width import config as addition_width
+from experiments.configs.count_depth import config as count_depth
+
+config = dataclasses.replace(addition_width, grid=count_depth.grid)

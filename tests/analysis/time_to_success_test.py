@@ -1,0 +1,148 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from emergence.analysis import time_to_success
+from tests.computed import ACCURACY, FEW, NLL, answers_of, ask, panels
+
+STEPS = np.arange(0, 1001, 100)
+
+
+def curves(times, ends=None):
+  """Exact match that is .9 from a time on, [S, E]; NaN never is."""
+  score_SE = np.where(np.asarray(times, float)[:, None] <= STEPS, 0.9, 0.1)
+  if ends is not None:
+    score_SE[:, -1] = ends
+  return score_SE
+
+
+@pytest.fixture
+def answer(make_table):
+  def answer(cells, metric=ACCURACY, diverged=(), options=FEW):
+    """Sentences, rows and the analysis of the curves of one series.
+
+    Args:
+      cells: for each scale, [S, E].
+      metric: of the scores.
+      diverged: (scale, seed, step) at which a run has diverged.
+      options: of the analysis.
+    """
+    frames = [
+      pd.DataFrame(
+        {
+          "group": "g",
+          "scale": float(n + 1),
+          "metric": metric.name,
+          "seed": np.repeat(np.arange(len(score_SE)), len(STEPS)),
+          "step": np.tile(STEPS, len(score_SE)),
+          "score": np.ravel(score_SE),
+        }
+      )
+      for n, score_SE in enumerate(cells)
+    ]
+    frame = pd.concat(frames)
+    frame["diverged"] = [
+      any((scale, seed) == x[:2] and step >= x[2] for x in diverged)
+      for scale, seed, step in frame[["scale", "seed", "step"]].to_numpy()
+    ]
+    # In any order, and with a run that is not in the table.
+    other = frame[frame["seed"] == 0].assign(seed=99, score=1.0)
+    frame = pd.concat([frame, other]).sample(frac=1, random_state=0)
+    table = make_table(
+      {("g", metric): [np.asarray(x)[:, -1] for x in cells]},
+      curves=frame,
+    )
+    analysis = ask(table, "time_to_success", options=options)
+    return *answers_of(analysis, "time_to_success"), analysis
+
+  return answer
+
+
+LATE = [500] * 8 + [1000] * 4 + [np.nan] * 4
+SOON = [100] * 6 + [200] * 6 + [700] * 4
+
+
+def test_rows_have_the_curve_of_each_scale_and_the_test_between(answer):
+  texts, frame, _ = answer([curves(LATE), curves(SOON), curves(SOON)])
+  assert frame["n_seeds"].tolist() == [16] * 3
+  assert frame["n_succeeded"].tolist() == [12, 16, 16]
+  assert frame["n_censored"].tolist() == [4, 0, 0]
+  assert frame["median_step"].tolist() == [500, 200, 200]
+  p = stats.logrank(
+    stats.CensoredData([500] * 8 + [1000] * 4, right=[1000] * 4), SOON
+  ).pvalue
+  assert np.isnan(frame["p_to_previous"][0])
+  assert frame["p_to_previous"][1:].tolist() == pytest.approx([p, 1])
+  assert frame["p_to_previous_adjusted"][1] == pytest.approx(2 * p)
+  assert texts == [
+    "exact match: seeds reach ≥ 20% sooner at size 2 than at 1: half by step"
+    " 200, and half by step 500 at 1."
+  ]
+
+
+def test_without_a_difference_the_last_scale_with_a_median_is_told(answer):
+  never = curves([np.nan] * 16)
+  (text,), frame, _ = answer([curves(SOON), curves(SOON)])
+  low, high = frame.iloc[1]["median_step_low":"median_step_high"]
+  assert text == (
+    "exact match: at size 2 seeds reach ≥ 20%: half by step 200"
+    f" ({low:g}–{high:g})."
+  )
+  texts, _, analysis = answer([never, never])
+  assert texts == list(time_to_success.sections(analysis)) == []
+  (text,), *_ = answer([never, curves(SOON)])
+  assert text.endswith(": half by step 200, and 0 of 16 by the last step at 1.")
+
+
+def test_seeds_that_fall_back_are_told_if_they_are_many(answer):
+  ends = [0.1] * 5 + [0.9] * 11
+  texts, frame, _ = answer([curves(SOON), curves(SOON, ends)])
+  assert frame["share_fell_back"].tolist() == [0, 5 / 16]
+  assert texts[1] == (
+    "exact match: at size 2, 5 of the 16 seeds that reached ≥ 20% are not there"
+    " any more at the last step."
+  )
+  ends = [0.1] + [0.9] * 15
+  assert len(answer([curves(SOON), curves(SOON, ends)])[0]) == 1
+
+
+def test_a_diverged_seed_stays_at_risk_and_never_succeeds(answer):
+  diverged = [(1, 0, 0), (1, 1, 300)]
+  _, frame, _ = answer([curves(SOON)], diverged=diverged)
+  row = frame.iloc[0]
+  assert (row["n_succeeded"], row["n_censored"]) == (15, 1)
+  assert row["share_fell_back"] == 1 / 15
+
+
+def test_lower_may_be_better(answer):
+  options = FEW._replace(thresholds=(("nll", 1.0),))
+  cells = [3 - 2.5 * (curves(x) > 0.5) for x in (LATE, SOON)]
+  texts, frame, _ = answer(cells, NLL, options=options)
+  assert frame["median_step"].tolist() == [500, 200]
+  assert texts[0].startswith("nll: seeds reach ≤ 1 sooner at size 2 than at 1:")
+
+
+def test_few_runs_have_neither_intervals_nor_tests(answer):
+  texts, frame, _ = answer([curves([900] * 5), curves([100] * 5)])
+  assert texts == []
+  assert frame["median_step"].tolist() == [900, 100]
+  blank = ["median_step_low", "median_step_high", "p_to_previous"]
+  assert frame[blank].isna().all(axis=None)
+
+
+def test_without_curves_or_a_threshold_nothing_is_answered(answer, make_table):
+  assert answer([curves(SOON)], NLL)[1].empty
+  table = make_table({("g", ACCURACY): [[0.1, 0.9]]})
+  analysis = ask(table, "time_to_success")
+  assert analysis.series[0].answers["time_to_success"] is None
+  assert not list(time_to_success.sections(analysis))
+
+
+def test_the_figure_draws_the_share_that_has_not_succeeded(answer):
+  (section,) = time_to_success.sections(answer([curves(LATE)])[2])
+  (axes,) = panels(section.figure)
+  (line,) = axes.lines
+  assert line.get_xdata().tolist() == [0, 500, 1000, 1000]
+  assert line.get_ydata().tolist() == [1, 0.5, 0.25, 0.25]
+  assert len(axes.collections) == 1
