@@ -11,11 +11,7 @@ from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
 from emergence.statistics import scale_curve
 from emergence.statistics.scale_curve import LEVEL, ScaleCurve
-from emergence.statistics.success import (
-  MIN_RUNS_FOR_WILSON,
-  Success,
-  success_probability,
-)
+from emergence.statistics.success import MIN_RUNS_FOR_WILSON, Success
 
 # Points of a drawn curve between two scales.
 _POINTS = 20
@@ -28,7 +24,8 @@ def compute(several: Sequence[Series]) -> list[ScaleCurve | None]:
     ValueError: a logarithm is asked for of a scale that has none.
   """
   return [
-    None if series.threshold is None else _curve(series) for series in several
+    None if series.answers["success"] is None else _curve(series)
+    for series in several
   ]
 
 
@@ -52,9 +49,7 @@ def _curve(series: Series) -> ScaleCurve:
 
 
 def _successes(series: Series) -> list[Success]:
-  threshold = series.flipped_threshold
-  assert threshold is not None
-  return [success_probability(x, threshold) for x in series.better_samples]
+  return [x.success.diverged_fail for x in series.answers["success"]]
 
 
 def fitted(series: Series) -> tuple[np.ndarray, np.ndarray] | None:

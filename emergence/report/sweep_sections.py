@@ -165,7 +165,7 @@ def _cells(sweep: Sweep) -> Section:
     f" {config.headline_length} after its last training step. A seed succeeds"
     f" from {threshold:.0%} on.",
     f"{threshold:.0%} is a convention, another threshold gives other"
-    " probabilities. The interval is Wilson's, over seeds of this very setting."
+    " probabilities. The interval is of 95 %, over seeds of this very setting."
     " The mode is the peak of a smoothed density and moves with the smoothing."
     " Diverged seeds count as failed and are left out of the rest."
     f" A mean of fewer than {success.MIN_SUCCESSES} successes is not given."

@@ -30,7 +30,7 @@ def summarize(
     n_seeds, of which n_diverged diverged: they are failures in the success
     probability and left out of the other statistics; mean and mode of the
     score, None if all diverged; seeds_by_tenth of the score's range;
-    success_threshold, num_successes, success_probability and its 95 % Wilson
+    success_threshold, num_successes, success_probability and its 95 %
     interval success_low, success_high; mean_given_success, None where fewer
     than `success.MIN_SUCCESSES` runs succeed.
 

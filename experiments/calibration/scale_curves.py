@@ -82,9 +82,9 @@ def crossing_row(curve: Curve, num_runs: int, samples: int) -> CrossingRow:
   ends = curve.at(np.array([-50.0, 50.0])) - 0.5
   truth = np.inf
   if ends[0] * ends[1] < 0:
-    truth = optimize.brentq(
-      lambda x: float(curve.at(np.array([x]))[0]) - 0.5, -50, 50
-    )
+    truth = optimize.root_scalar(
+      lambda x: float(curve.at(np.array([x]))[0]) - 0.5, bracket=(-50, 50)
+    ).root
   rng = np.random.default_rng(num_runs)
   given = held = bounded = scales = wrong = 0
   for _ in range(samples):

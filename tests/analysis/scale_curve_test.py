@@ -4,7 +4,13 @@ import json
 import numpy as np
 import pytest
 
-from emergence.analysis import output, questions, scale_curve, summaries
+from emergence.analysis import (
+  output,
+  questions,
+  scale_curve,
+  success,
+  summaries,
+)
 from emergence.analysis.series import series_of
 from tests.computed import ACCURACY, FEW, NLL, low_high, panels
 
@@ -22,8 +28,10 @@ def answer(make_table):
   def answer(successes, num=32, options=FEW):
     table = make_table({("g", ACCURACY): cells(successes, num)})
     (series,) = series_of(table, options)
-    (curve,) = scale_curve.compute([series])
-    return series._replace(answers={"curve": curve})
+    for kind, question in ("success", success), ("curve", scale_curve):
+      (found,) = question.compute([series])
+      series = series._replace(answers={**series.answers, kind: found})
+    return series
 
   return answer
 
