@@ -7,8 +7,8 @@ that its seeds are finished. Folder names carry no `=`, the columns are in the
 files, so `pandas.read_parquet("DIR/records")` and its like read everything.
 
 A file has page checksums. Its metadata hold the provenance of the rows as JSON,
-and the SHA-256 of that JSON. The provenance names the columns and counts the
-rows, so that a flipped bit in Parquet's own account of them is detected.
+the SHA-256 of that JSON and that of the rows. The provenance names the columns
+and counts the rows. So a flipped bit in Parquet's footer is detected too.
 """
 
 import functools
@@ -59,6 +59,7 @@ SCHEMA_VERSION = 1
 
 _METADATA_KEY = b"emergence"
 _DIGEST_KEY = b"emergence_sha256"
+_ROWS_DIGEST_KEY = b"emergence_rows_sha256"
 
 
 class MetricColumn(NamedTuple):
@@ -456,7 +457,11 @@ def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
   }
   text = json.dumps(provenance, sort_keys=True).encode()
   digest = hashlib.sha256(text).hexdigest().encode()
-  metadata = {_METADATA_KEY: text, _DIGEST_KEY: digest}
+  metadata = {
+    _METADATA_KEY: text,
+    _DIGEST_KEY: digest,
+    _ROWS_DIGEST_KEY: _rows_digest(table),
+  }
   sink = pa.BufferOutputStream()
   pq.write_table(
     table.replace_schema_metadata(metadata),
@@ -502,7 +507,22 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
   for key, value in there.items():
     if provenance.get(key, value) != value:
       raise CorruptError(path, f"its {key} are not those that were written")
+  digest = (table.schema.metadata or {}).get(_ROWS_DIGEST_KEY)
+  if digest not in (None, _rows_digest(table)):  # Old files have none.
+    raise CorruptError(path, "its rows do not match their SHA-256")
   return RecordsFile(_require_records(path, table), provenance)
+
+
+def _rows_digest(table: pa.Table) -> bytes:
+  """SHA-256 of the values, whatever Parquet makes of their layout.
+
+  Page checksums do not tell when a flipped bit in the footer makes a column
+  begin at another column's page.
+  """
+  digest = hashlib.sha256()
+  for column in table.columns:
+    digest.update(repr(column.to_pylist()).encode())
+  return digest.hexdigest().encode()
 
 
 def read_provenance(path: epath.Path) -> dict[str, Any]:
