@@ -252,7 +252,7 @@ class SeedsConfig(_Section):
     self._require(
       1 <= self.count <= 2**31 - self.first,
       "count",
-      f"in [1, 2^31 − {self.first}]",
+      f"in [1, {2**31 - self.first:,}]",
     )
     if self.design == "crossed":
       self._require(self.num_init >= 1, "num_init", "at least 1 when crossed")

@@ -5,15 +5,16 @@
       --scale_column=params --seed_column=run --score_column=accuracy
 
 Reads a work directory of ours, a table of scores, or a folder of
-lm-evaluation-harness results, and leaves summary.csv, trajectories.csv,
-distances.csv, paths.csv, best_of.csv, decomposition.csv, agreement.csv,
-time_to_success.csv, summary.json, figures and report.html.
+lm-evaluation-harness results, as emergence/tables/README.md shows, and leaves
+summary.csv, trajectories.csv, distances.csv, paths.csv, best_of.csv,
+decomposition.csv, agreement.csv, time_to_success.csv, summary.json, figures and
+report.html.
 The statistics are defined in emergence/statistics/README.md.
 """
 
 import itertools
 import time
-from collections.abc import Iterable
+from typing import Any
 
 from absl import flags
 from etils import epath
@@ -26,9 +27,9 @@ from emergence.statistics.options import Options
 from experiments import command
 
 
-def _define_list(name: str, help_text: str) -> flags.FlagHolder:
+def _define_list(name: str, help_text: str) -> None:
   """A list with commas that may be given several times, all of which count."""
-  return flags.DEFINE_multi(
+  flags.DEFINE_multi(
     flags.ListParser(), flags.ListSerializer(","), name, [], help_text
   )
 
@@ -36,20 +37,42 @@ def _define_list(name: str, help_text: str) -> flags.FlagHolder:
 _RECORDS = flags.DEFINE_string(
   "records",
   None,
-  "Work directory, CSV, TSV, JSON lines, JSON or Parquet file, or folder of"
-  " lm-evaluation-harness results.",
-  required=True,
+  "Work directory, CSV, TSV, JSON or Parquet file or folder of them, or folder"
+  " of lm-evaluation-harness results.",
 )
 _OUT = flags.DEFINE_string(
-  "out", None, "Folder for tables, figures and the report.", required=True
+  "out", None, "Folder for tables, figures and the report."
 )
-_SCALE_COLUMN = flags.DEFINE_string(
+# Those of `tables.ReadOptions`.
+flags.DEFINE_string(
   "scale_column",
   None,
-  "Column of the scale (64, 125M, 1.3B); default scale. Files only.",
+  "Tables: column of the scale (64, 125M, 1.3B); default scale; none if all"
+  " rows are of one.",
 )
-_SEED_COLUMN = flags.DEFINE_string(
-  "seed_column", None, "Column of the seed; default seed. Files only."
+_define_list(
+  "scale_order",
+  "Tables and harness: the texts of all scales, smallest first, where they are"
+  " no numbers.",
+)
+flags.DEFINE_string(
+  "seed_column",
+  None,
+  "Tables: column of the seed or of the run's name; default seed; none if all"
+  " rows are of one run.",
+)
+_define_list(
+  "seed_columns",
+  "Tables: columns that each hold the scores of one seed, such as seed_*.",
+)
+_define_list(
+  "scale_columns",
+  "Tables: columns that each hold the scores of one scale, such as *M.",
+)
+_define_list(
+  "drop_rows",
+  "Tables: seeds to leave out, as they are summaries of others; none if all are"
+  " runs.",
 )
 _SCORE_COLUMN = flags.DEFINE_multi_string(
   "score_column",
@@ -57,65 +80,89 @@ _SCORE_COLUMN = flags.DEFINE_multi_string(
   "Column of scores; repeat for several metrics; default score. For work"
   " directories and harness folders: which metrics to take.",
 )
-_GROUP_COLUMNS = _define_list(
+_define_list(
   "group_columns",
-  "Columns that tell groups apart; scales are compared within one. Files only.",
+  "Tables: columns that tell groups apart; scales are compared within one.",
 )
-_METRIC_COLUMN = flags.DEFINE_string(
+flags.DEFINE_string(
   "metric_column",
   None,
-  "Column that names the metric, for tables in long form.",
+  "Tables: column that names the metric, for tables in long form.",
 )
-_WHERE = flags.DEFINE_multi_string(
+flags.DEFINE_string(
+  "step_column", None, "Tables: column of the training step, for curves."
+)
+flags.DEFINE_string(
+  "at_step",
+  None,
+  "Tables: the step to analyze; default last, the last step of each run.",
+)
+flags.DEFINE_multi_string(
   "where",
   [],
   "COLUMN=VALUE or COLUMN!=VALUE; rows that do not meet all of them are left"
-  " out and reported. An empty VALUE is an empty cell.",
+  " out. An empty VALUE is an empty cell.",
 )
-_SCORE_UNIT = _define_list(
+flags.DEFINE_multi_string(
   "score_unit",
-  "auto, percent, fraction or raw for all metrics, or METRIC=UNIT for one.",
+  [],
+  "auto, percent, fraction or raw for all metrics, METRIC=UNIT for one, or"
+  " COLUMN=VALUE=UNIT for some rows.",
 )
-_LOWER_IS_BETTER = _define_list(
-  "lower_is_better", "Metrics in which less is better."
+flags.DEFINE_multi_string(
+  "lower_is_better", [], "Metric in which less is better."
 )
-_ITEMS = flags.DEFINE_integer(
+flags.DEFINE_multi_string(
+  "higher_is_better", [], "Metric in which more is better."
+)
+flags.DEFINE_integer(
   "items",
   None,
-  "Test items that each score is a mean of, if known. Files only.",
+  "Tables: test items that each score is a mean of, if known.",
   lower_bound=1,
 )
-_SCALE_AXIS = flags.DEFINE_string(
+flags.DEFINE_bool("decimal_comma", False, "Tables: 0,5 is a half.")
+flags.DEFINE_integer(
+  "skip_lines",
+  0,
+  "Tables: lines of text above the names of the columns.",
+  lower_bound=0,
+)
+flags.DEFINE_string(
   "scale_axis",
   "auto",
   "Work directories: what the scale is, an axis of the grid or num_params; auto"
   " is depth where it varies, else the first axis that does.",
 )
-_TEST_LENGTH = flags.DEFINE_integer(
+flags.DEFINE_integer(
   "test_length",
   None,
   "Work directories: test length to analyze; default the headline length.",
 )
-_NAME_PATTERN = flags.DEFINE_string(
+flags.DEFINE_string(
   "name_pattern",
   None,
-  "Harness: regular expression with named groups out of model, scale, seed,"
-  " searched in path and model name.",
+  "Tables and harness: regular expression with named groups out of model,"
+  " scale, seed, searched in the seed column, or in path and model name.",
 )
-_CONFLICTING_SCORES = flags.DEFINE_enum(
+flags.DEFINE_integer(
+  "default_seed", None, "Harness: seed of files whose names tell none."
+)
+flags.DEFINE_enum(
   "conflicting_scores",
   "refuse",
   ["refuse", "first", "last"],
-  "What to do where a seed has two scores in one cell.",
+  "What to do where a seed has two scores in one cell (and step).",
 )
-_CONFLICTING_LABELS = flags.DEFINE_enum(
+flags.DEFINE_enum(
   "conflicting_labels",
   "refuse",
   ["refuse", "label", "path"],
   "What to do where a file says another run than its path.",
 )
-_THRESHOLD = _define_list(
+_THRESHOLD = flags.DEFINE_multi_string(
   "threshold",
+  [],
   "Least score of a success for metrics in [0, 1], default 0.2; or"
   " METRIC=VALUE for one metric, in its unit.",
 )
@@ -143,28 +190,10 @@ _JSON = flags.DEFINE_string(
 
 
 def main() -> None:
-  for flag in (_RECORDS, _OUT):
-    if not flag.value:
-      raise ValueError(f"--{flag.name} is empty")
+  command.require_flags("records", "out")
   command.require_writable(_JSON.value)
   start = time.monotonic()
-  table = tables.read(
-    _RECORDS.value,
-    scale_column=_SCALE_COLUMN.value,
-    seed_column=_SEED_COLUMN.value,
-    score_columns=_SCORE_COLUMN.value,
-    group_columns=_flat(_GROUP_COLUMNS.value),
-    metric_column=_METRIC_COLUMN.value,
-    where=_WHERE.value,
-    score_unit=_flat(_SCORE_UNIT.value),
-    lower_is_better=_flat(_LOWER_IS_BETTER.value),
-    items=_ITEMS.value,
-    scale_axis=_SCALE_AXIS.value,
-    test_length=_TEST_LENGTH.value,
-    name_pattern=_NAME_PATTERN.value,
-    conflicting_scores=_CONFLICTING_SCORES.value,
-    conflicting_labels=_CONFLICTING_LABELS.value,
-  )
+  table = tables.read(_RECORDS.value, **_read_options())
   output.require_distinct_columns(table)
   was_read = time.monotonic()
   analysis = questions.analyze(table, _options())
@@ -193,8 +222,17 @@ def main() -> None:
     epath.Path(_JSON.value).write_bytes(files["summary.json"])
 
 
-def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
-  return list(itertools.chain.from_iterable(lists))
+def _read_options() -> dict[str, Any]:
+  found: dict[str, Any] = {"score_columns": _SCORE_COLUMN.value}
+  for name in tables.ReadOptions._fields:
+    if name not in found:
+      value = flags.FLAGS[name].value
+      # A list with commas that is given several times is a list of lists.
+      is_nested = (
+        isinstance(value, list) and value and value[0] != str(value[0])
+      )
+      found[name] = list(itertools.chain(*value)) if is_nested else value
+  return found
 
 
 def _options() -> Options:
@@ -206,7 +244,7 @@ def _options() -> Options:
     seed=_SEED.value,
   )
   named = []
-  for text in _flat(_THRESHOLD.value):
+  for text in _THRESHOLD.value:
     metric, equals, value = text.rpartition("=")
     try:
       number = float(value)

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pkgutil
+import re
 import runpy
 import signal
 import sys
@@ -27,6 +28,10 @@ _EXPECTED = (
   *(ValueError, OSError, RuntimeError, ImportError, MemoryError),
   SystemError,  # Of native code, as JAX's where an allocation is refused.
 )
+
+_MOST_SEEDS = 1_000_000
+# Flags in which a shell leaves ~ as it is.
+_PATHS = ("records", "workdir", "out", "json")
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -134,6 +139,10 @@ def parse_seeds(text: str) -> list[int]:
     run = range(int(first), int(last if dash else first) + 1)
     if not run:
       raise ValueError(f"--seeds: {part.strip()!r} is an empty range")
+    if len(run) > _MOST_SEEDS:
+      raise ValueError(
+        f"--seeds: {part.strip()!r} is more than {_MOST_SEEDS:,} seeds"
+      )
     seeds.update(run)
   return sorted(seeds)
 
@@ -153,15 +162,33 @@ def write_json(path: str | None, result: Any) -> None:
     pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n")
 
 
+def require_flags(*names: str) -> None:
+  """Raises ValueError where a flag is not given, or is empty."""
+  for name in names:
+    if not flags.FLAGS[name].value:
+      is_given = flags.FLAGS[name].present
+      raise ValueError(f"--{name} is {'empty' if is_given else 'missing'}")
+
+
 def _parse_flags(argv: Sequence[str]) -> list[str]:
   app.define_help_flags()
   try:
-    return flags.FLAGS(argv)
+    rest = flags.FLAGS(argv)
   except flags.Error as error:
-    fail(str(error), 2)
+    missing = re.search(r"Flag (--\w+) must have a value", str(error))
+    fail(f"{missing[1]} is missing" if missing else str(error), 2)
     raise
+  except BrokenPipeError:  # Whoever reads the help has seen enough.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
   except SystemExit:
     sys.exit(0)  # absl calls a request for help a failure.
+  for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
+    if flag.present > 1 and flag.name in ("config", *_PATHS):
+      fail(f"--{flag.name} is given twice", 2)
+    if flag.name in _PATHS and str(flag.value or "").startswith("~"):
+      flag.value = os.path.expanduser(flag.value)
+  return rest
 
 
 def _is_expected(error: Exception) -> bool:

@@ -8,6 +8,7 @@ widths or depths extends a finished one.
 
 import logging
 import re
+import shlex
 import sys
 
 from absl import flags
@@ -169,7 +170,8 @@ def show_table(request: Request) -> None:
   rows = summary.summarize(frame, request.config.headline_length)
   print(console.format_summary(rows))
   print(f"records {request.workdir / 'records'}")
-  print(f"report  python -m experiments.report --workdir={request.workdir}")
+  where = shlex.quote(str(request.workdir))
+  print(f"report  python -m experiments.report --workdir={where}")
   command.write_json(_JSON.value, rows)
 
 

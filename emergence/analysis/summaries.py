@@ -58,6 +58,9 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
     yield {
       "n_seeds": population.sample.size,
       "n_diverged": int(population.diverged_S.sum()),
+      "n_missing": series.table.num_missing.get(
+        (*series.group, population.scale, series.metric.name), 0
+      ),
       **interval_columns("mean", boot.mean, series.sign),
       **interval_columns("median", boot.median, series.sign),
       "mode": shape and shape.mode,
@@ -212,6 +215,7 @@ QUESTION = Question(
   columns={
     "n_seeds": "runs, diverged ones included",
     "n_diverged": "runs that diverged",
+    "n_missing": "seeds without a score, which count nowhere",
     "mean": "mean over runs with a score",
     "mean_low": "lower end of its 95 % bootstrap interval",
     "mean_high": "upper end",

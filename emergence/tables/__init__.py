@@ -1,7 +1,7 @@
 """Per-seed scores from our work directories and from anybody's tables.
 
-`read` takes a work directory of this project, a CSV, JSON lines or Parquet
-file, or a folder of lm-evaluation-harness results, and returns one
+`read` takes a work directory of this project, a CSV, JSON or Parquet file or a
+folder of them, or a folder of lm-evaluation-harness results, and returns one
 `ScoreTable`. What it noticed on the way is in the table's issues; nothing is
 dropped without one.
 """
@@ -25,9 +25,24 @@ __all__ = ["Issue", "Metric", "ReadOptions", "ScoreTable", "read"]
 _OF_FILES = (
   "scale_column",
   "seed_column",
+  "seed_columns",
+  "scale_columns",
+  "drop_rows",
   "group_columns",
   "metric_column",
+  "step_column",
+  "at_step",
   "items",
+  "decimal_comma",
+  "skip_lines",
+)
+_NOT_OF_WORKDIRS = (
+  "scale_order",
+  "score_unit",
+  "lower_is_better",
+  "higher_is_better",
+  "name_pattern",
+  "default_seed",
 )
 _OF_WORKDIRS = ("scale_axis", "test_length")
 
@@ -37,7 +52,7 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
 
   Args:
     path: a work directory, a folder of lm-evaluation-harness results, or a
-      file of `emergence.tables.table_file.SUFFIXES`.
+      file of `emergence.tables.table_file.SUFFIXES` or a folder of them.
     **options: the fields of `ReadOptions`.
 
   Raises:
@@ -51,18 +66,24 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
     path = path.parent
   if _is_workdir(path):
     reader, source = workdir.read, "a work directory"
-    others = (*_OF_FILES, "score_unit", "lower_is_better", "name_pattern")
-  elif path.is_dir():
+    others = (*_OF_FILES, *_NOT_OF_WORKDIRS)
+  elif path.is_dir() and not _has_tables_only(path):
     reader, source = harness.read, "a folder of lm-evaluation-harness results"
     others = (*_OF_FILES, *_OF_WORKDIRS)
   else:
-    reader, source = table_file.read, "a single file"
-    others = (*_OF_WORKDIRS, "name_pattern", "conflicting_labels")
+    reader, source = table_file.read, "a table"
+    others = (*_OF_WORKDIRS, "default_seed", "conflicting_labels")
   for name in others:
     value = getattr(chosen, name)
     if value and value != ReadOptions._field_defaults[name]:
       raise ValueError(f"--{name} does not concern {source}; leave it out")
   return reader(path, chosen)
+
+
+def _has_tables_only(folder: epath.Path) -> bool:
+  return bool(
+    table_file.files_below(folder) and not glob_below(folder, "*.json")
+  )
 
 
 def _is_workdir(path: epath.Path) -> bool:

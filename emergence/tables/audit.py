@@ -1,15 +1,18 @@
 """What is doubtful in a table of scores, each with its rows."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from emergence.storage.records import consecutive_runs
+from emergence.tables import parsing
 from emergence.tables.score_table import (
   COLUMNS,
   Issue,
   ScoreTable,
+  listed,
   plain_row,
   plain_rows,
   quote,
@@ -19,22 +22,31 @@ if TYPE_CHECKING:
   import pandas as pd
 
 
+_STEP_WORDS = re.compile("step|epoch|iter|token", re.IGNORECASE)
+
+
 def audit(
   table: ScoreTable,
   conflicting_scores: str = "refuse",
   unused: "pd.DataFrame | None" = None,
   expected: Mapping[tuple, Iterable] | None = None,
+  at_step: str | None = None,
+  advice: str = "",
 ) -> ScoreTable:
   """Checks a table that was just read, and puts it in order.
 
   Args:
-    table: its rows may repeat and may lack a finite score.
+    table: its rows may repeat and may lack a finite score. Two more columns of
+      its frame may be there: `missing`, true where a run has no score at all,
+      and `step`.
     conflicting_scores: what to do where a seed has two scores in one cell:
       `refuse`, or keep the `first` or the `last` in the order of the rows.
     unused: other columns of the source, a row a `source`: where two rows of a
       seed differ in one of them, the message names it.
     expected: seeds that should be there, by (*group, scale); those that stand
       anywhere in a group are expected at each of its scales in any case.
+    at_step: where there are steps: the step to take, or `last`.
+    advice: what to do about two scores, other than what `unused` tells.
 
   Raises:
     ValueError: a seed has two scores and the rule is `refuse`, a metric has no
@@ -43,35 +55,90 @@ def audit(
   frame, groups = table.frame, list(table.group_columns)
   if frame.empty:
     raise ValueError("no scores are left to analyze")
+  names = list(dict.fromkeys(frame["metric"]))
+  seeds = frame[[*groups, "scale", "seed"]].drop_duplicates()
+  if "missing" in frame:
+    frame = frame[~frame["missing"].to_numpy(bool)]
   frame = frame.assign(given=frame["score"].astype(float))
   finite = np.isfinite(frame["given"].to_numpy(float))
   frame["score"] = frame["given"].where(finite)
   frame["diverged"] = frame["diverged"].to_numpy(bool) | ~finite
-  for name, scores in frame.groupby("metric", sort=False)["score"]:
+  for name in names:
+    scores = frame.loc[frame["metric"] == name, "score"]
     if scores.isna().to_numpy().all():
       raise ValueError(
-        f"{quote(name)} has no finite score in {len(scores)} rows; give another"
-        " --score_column"
+        f"{quote(name)} has no finite score; give another --score_column"
       )
   key = [*groups, "scale", "seed", "metric"]
-  same = [*key, "score", "diverged"]
-  issues = _duplicates(frame, key, same, unused)
+  at = [*key, "step"] if "step" in frame else key
+  same = [*at, "score", "diverged"]
+  issues = _duplicates(frame, at, same, unused)
   frame = frame.drop_duplicates(same)
-  issues += _conflicts(frame, key, conflicting_scores, unused)
+  issues += _conflicts(
+    frame, at, conflicting_scores, unused, table.group_columns, advice
+  )
   if conflicting_scores != "refuse":
-    frame = frame.drop_duplicates(key, keep=cast(Any, conflicting_scores))
+    frame = frame.drop_duplicates(at, keep=cast(Any, conflicting_scores))
+  curves = table.curves
+  if "step" in frame:
+    frame, curves, step_issues = _at_step(frame, key, at_step or "last")
+    issues += step_issues
   issues += _diverged(frame, groups)
   order = {name: i for i, name in enumerate(table.metrics)}
   frame = frame.sort_values(
     key,
-    key=lambda column: column.map(order) if column.name == "metric" else column,
+    key=lambda column: (
+      column.map(order) if column.name == "metric" else in_order(column)
+    ),
     ignore_index=True,
   )
-  issues += _missing(frame, groups, expected or {})
+  holes, num_missing = _missing(frame, groups, seeds, expected or {})
+  issues += holes
   issues += _thin_cells(frame, groups)
   return table._replace(
-    frame=frame[[*groups, *COLUMNS]], issues=table.issues + issues
+    frame=frame[[*groups, *COLUMNS]],
+    issues=table.issues + issues,
+    curves=curves,
+    num_missing=num_missing,
   )
+
+
+def in_order(texts: "pd.Series") -> "pd.Series":
+  """A column by which to sort: numbers and sizes by value, others as texts."""
+  if texts.dtype != object and not isinstance(texts.iloc[0], str):
+    return texts
+  try:
+    numbers = {text: parsing.parse_scale(text) for text in texts.unique()}
+  except ValueError:
+    return texts
+  return texts.map(numbers)
+
+
+def _at_step(frame, key: list[str], at_step: str):
+  """The scores of one step of each run, its curve until then, and issues."""
+  frame = frame.sort_values("step", kind="stable")
+  if at_step != "last":
+    frame = frame[frame["step"] <= float(at_step)]
+    final = frame[frame["step"] == float(at_step)]
+    if final.empty:
+      raise ValueError(f"--at_step: no score is of step {at_step}")
+  else:
+    final = frame.drop_duplicates(key, keep="last")
+  diverged = frame.groupby(key, sort=False)["diverged"].cummax()
+  curves = frame.assign(diverged=diverged)
+  columns = [*key, "step", "score", "diverged"]
+  latest = final.groupby([n for n in key if n != "seed"])["step"]
+  early = final[final["step"] < latest.transform("max")]
+  issues = []
+  if len(early):
+    sentence = (
+      f"{_count(len(early), 'score is', 'scores are')} of an earlier step than"
+      " the last of other seeds of the same cell. --at_step=N takes one step of"
+      " all of them."
+    )
+    rows = plain_rows(early, [*key, "step", "source"])
+    issues.append(Issue("early_step", sentence, rows))
+  return final, curves[columns].reset_index(drop=True), issues
 
 
 def _duplicates(frame, key, same, unused) -> list[Issue]:
@@ -87,7 +154,7 @@ def _duplicates(frame, key, same, unused) -> list[Issue]:
   return [Issue("duplicate", sentence, rows)]
 
 
-def _conflicts(frame, key, rule, unused) -> list[Issue]:
+def _conflicts(frame, key, rule, unused, groups, advice) -> list[Issue]:
   shown = frame[frame.duplicated(key, keep=False)]
   if shown.empty:
     return []
@@ -95,15 +162,16 @@ def _conflicts(frame, key, rule, unused) -> list[Issue]:
   (_, first), number = next(iter(cells)), cells.ngroups
   found = (
     f"{_count(number, 'score is', 'scores are')} contradicted by another of the"
-    f" same seed, cell and metric: {' and '.join(first['source'])} give"
+    f" same seed, cell and metric: {' and '.join(first['source'][:4])} give"
     f" {_describe(first.iloc[0], key)} the scores"
-    f" {' and '.join(str(float(score)) for score in first['given'])}"
+    f" {' and '.join(str(float(score)) for score in first['given'][:4])}"
   )
   if rule == "refuse":
+    apart = advice or _tell_apart(shown, key, unused, groups)
     raise ValueError(
-      f"{found}.{_differences(shown, unused)} Tell such rows apart with"
-      " --group_columns or --where, or keep one with --conflicting_scores=first"
-      " or last"
+      f"{found}.{_differences(shown, unused)}{apart and f' Say {apart}.'}"
+      " --conflicting_scores=first or --conflicting_scores=last keeps one by"
+      " the order of rows"
     )
   sentence = (
     f"{found}. The {rule} of them counts (--conflicting_scores={rule})."
@@ -111,6 +179,37 @@ def _conflicts(frame, key, rule, unused) -> list[Issue]:
   shown = shown.assign(score=shown["given"])
   rows = plain_rows(shown, [*key, "score", "source"])
   return [Issue("conflicting_score", sentence, rows)]
+
+
+def _tell_apart(shown, key, unused, groups) -> str:
+  """The flags that tell rows of one seed apart by other columns."""
+  if unused is None or unused.empty:
+    return ""
+  rows = unused[~unused.index.duplicated()].reindex(shown["source"])
+  # What differs in every row, such as an index or a time, tells nothing.
+  names = [
+    name
+    for name in rows
+    if 1 < rows[name].nunique(dropna=False) <= len(rows) / 2
+    or _STEP_WORDS.search(name)
+  ]
+  cells = [shown[name].to_numpy() for name in key]
+  for columns in [*([name] for name in names), names]:
+    values = [rows[name].to_numpy() for name in columns]
+    split = shown.groupby([*cells, *values], dropna=False, sort=False)
+    if columns and split.ngroups == len(shown):
+      break
+  else:
+    return ""
+  as_groups = parsing.flag("group_columns", listed([*groups, *columns]))
+  steps = [n for n in columns if rows[n].str.fullmatch(r"\d+").all()]
+  if not steps or "step" in key:
+    return as_groups
+  others = [*groups, *(name for name in columns if name != steps[0])]
+  flags = parsing.flag("step_column", steps[0])
+  if others:
+    flags += f" {parsing.flag('group_columns', listed(others))}"
+  return f"{flags} if {quote(steps[0])} counts training, or {as_groups}"
 
 
 def _diverged(frame, groups) -> list[Issue]:
@@ -140,42 +239,53 @@ def _diverged(frame, groups) -> list[Issue]:
   return issues
 
 
-def _missing(frame, groups, expected) -> list[Issue]:
-  """Tells of holes of the scale × seed grid, and of scales a group lacks."""
-  seeds_at: dict[tuple, dict[Any, dict[str, set]]] = {}
-  for (*group, scale, metric), seeds in frame.groupby(
-    [*groups, "scale", "metric"]
-  )["seed"]:
-    at_scale = seeds_at.setdefault(tuple(group), {}).setdefault(scale, {})
-    at_scale[metric] = set(seeds)
-  rows, unpaired = [], []
-  for group, scales in seeds_at.items():
+def _missing(frame, groups, seeds, expected):
+  """Issues about holes of the scale × seed grid, and how many seeds they are.
+
+  Args:
+    frame: the scores.
+    groups: the group columns.
+    seeds: group, scale and seed of all rows, those without a score included.
+    expected: as in `audit`.
+  """
+  there: dict[tuple, dict[Any, set]] = {}
+  for (*group, scale), found in seeds.groupby([*groups, "scale"])["seed"]:
+    there.setdefault(tuple(group), {})[scale] = set(found)
+  scored = {
+    tuple(cell): set(found)
+    for cell, found in frame.groupby([*groups, "scale", "metric"])["seed"]
+  }
+  metrics_of: dict[tuple, list] = {}
+  for *group, _, metric in scored:
+    metrics = metrics_of.setdefault(tuple(group), [])
+    if metric not in metrics:
+      metrics.append(metric)
+  rows, unpaired, num_missing = [], [], {}
+  for group, scales in there.items():
     names = dict(zip(groups, group, strict=True))
-    found = [set().union(*metrics.values()) for metrics in scales.values()]
-    in_group = set().union(*found)
-    if len(scales) > 1 and sum(map(len, found)) == len(in_group):
+    in_group = set().union(*scales.values())
+    if len(scales) > 1 and sum(map(len, scales.values())) == len(in_group):
       unpaired.append(names)
       in_group = set()  # Each scale has seeds of its own; none is a hole.
-    metrics_of_group = sorted(set().union(*scales.values()))
     asked_for = {cell[-1] for cell in expected if cell[:-1] == group}
-    for scale in sorted(asked_for.union(frame["scale"])):
-      if scale not in scales:
-        lacking = {"all": "all"}
-      else:
-        wanted = in_group.union(expected.get((*group, scale), ()))
-        lacking = {
-          metric: _name_seeds(wanted - scales[scale].get(metric, set()))
-          for metric in metrics_of_group
-        }
-        if len(set(lacking.values())) == 1:
-          lacking = {"all": next(iter(lacking.values()))}
+    for scale in sorted(asked_for.union(seeds["scale"])):
+      wanted = in_group.union(
+        scales.get(scale, ()), expected.get((*group, scale), ())
+      )
+      lacking = {}
+      for metric in sorted(metrics_of.get(group, ())):
+        found = scored.get((*group, scale, metric), set())
+        lacking[metric] = _name_seeds(wanted - found) if found else "all"
+        num_missing[(*group, scale, metric)] = len(wanted - found)
+      if len(set(lacking.values())) == 1:
+        lacking = {"all": next(iter(lacking.values()))}
       rows += [
-        {**names, "scale": scale, "metric": metric, "missing_seeds": seeds}
-        for metric, seeds in lacking.items()
-        if seeds
+        {**names, "scale": scale, "metric": metric, "missing_seeds": told}
+        for metric, told in lacking.items()
+        if told
       ]
   for cell in expected:
-    if cell[:-1] not in seeds_at:
+    if cell[:-1] not in there:
       names = dict(zip([*groups, "scale"], cell, strict=True))
       rows.append({**names, "metric": "all", "missing_seeds": "all"})
   issues = []
@@ -183,9 +293,9 @@ def _missing(frame, groups, expected) -> list[Issue]:
     whole = sum(row["missing_seeds"] == "all" for row in rows)
     sentence = (
       f"The grid of scales and seeds has holes: {whole} cells are empty,"
-      f" {len(rows) - whole} lack seeds. Each cell is described by the seeds it"
-      " has; a trajectory needs its seed at every scale of its group, and a"
-      " comparison within seeds needs it at both."
+      f" {len(rows) - whole} lack seeds. Missing runs count nowhere; a"
+      " trajectory needs its seed at every scale of its group, and a comparison"
+      " within seeds needs it at both."
     )
     issues.append(Issue("missing", sentence, [plain_row(row) for row in rows]))
   if unpaired:
@@ -195,7 +305,7 @@ def _missing(frame, groups, expected) -> list[Issue]:
     )
     shown = [plain_row(row) for row in unpaired]
     issues.append(Issue("unpaired", sentence, shown))
-  return issues
+  return issues, num_missing
 
 
 def _thin_cells(frame, groups) -> list[Issue]:

@@ -45,8 +45,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   - Scale: a size such as `160m` or `1.3B` in the label, or else in the path. If
     any file has neither, `config.model_num_parameters` of all of them.
   - Seed: `seed3`, `seed-3`, `seed_3` or `seed=3` in the label, or else in the
-    path. If no file has one, `config.random_seed` where it varies: a seed of
-    the evaluation. If it does not, every run is seed 0.
+    path.
   - Model: the last part of the label's name without size and seed.
   - Checkpoint: the step in the label's revision, or else in the path.
 
@@ -55,8 +54,9 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   - `where`: conditions on the columns `model`, `scale` (its text), `seed`,
     `checkpoint`, `num_fewshot`, `task` and `metric`.
   - `score_unit`: found for each task and metric where it is `auto`.
-  - `lower_is_better`: beside the metrics of which the files or their names say
-    so.
+  - `lower_is_better`, `higher_is_better`: beside what the files say.
+  - `scale_order`: ranks scales that are no numbers.
+  - `default_seed`: that of the files whose names tell none.
   - `name_pattern`: a regular expression with named groups out of `model`,
     `scale` and `seed`, which go before these rules. It is searched in the path,
     and in the label where it is not found there.
@@ -77,21 +77,23 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   ]
   issues += names.report_conflicts(runs, options.conflicting_labels)
   runs, scale_name, scale_issues = names.settle_scales(runs)
-  runs, seed_meaning, seed_issues = names.settle_seeds(runs)
-  frame, known_lower = _to_frame(runs)
+  if pattern and "scale" in pattern.groupindex:
+    scale_name = "scale"  # Steps or tokens, maybe.
+  runs = names.settle_seeds(runs, options.default_seed)
+  frame, known = _to_frame(runs)
   for name in options.score_columns:
     require_column(name, set(frame["metric"]), "score_column", folder)
   if options.score_columns:
     is_chosen = frame["metric"].isin(options.score_columns)
     frame = cast(Any, frame[is_chosen])
   frame, excluded = parsing.select(frame, options.where, folder)
-  issues += scale_issues + seed_issues + excluded + _item_issues(frame, runs)
-  frame, known, unit_issues = units.settle_units(
-    _parse(frame),
-    options.score_unit,
+  issues += scale_issues + excluded + _item_issues(frame, runs)
+  frame, metrics, unit_issues = units.settle_units(
+    _parse(frame, options),
     options.lower_is_better,
+    options.higher_is_better,
     by=("task", "metric"),
-    known_lower=known_lower,
+    known=known,
   )
   groups, unused = ["model", "task"], []
   for column, within in (
@@ -105,13 +107,19 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     frame,
     tuple(groups),
     scale_name,
-    known,
+    metrics,
     condition="lm-evaluation-harness results",
-    seed_meaning=seed_meaning,
+    seed_meaning="The files do not tell what a seed has in common at two"
+    " sizes.",
     items_enumerated=False,
     issues=issues + unit_issues,
   )
-  return audit(table, options.conflicting_scores, by_source[unused])
+  return audit(
+    table,
+    options.conflicting_scores,
+    by_source[unused],
+    advice=names.advise_folders(runs),
+  )
 
 
 def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
@@ -143,11 +151,13 @@ def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
   ] if ignored else []
 
 
-def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
-  """A row a score, cells as in the files; and metrics where less is better."""
+def _to_frame(
+  runs: Sequence[names.Run],
+) -> tuple["pd.DataFrame", dict[str, bool]]:
+  """A row a score, cells as in the files; and if less of a metric is better."""
   import pandas as pd
 
-  rows, lower = [], set()
+  rows, is_lower = [], {}
   for run in runs:
     for task, results in run.content["results"].items():
       shots = names.at(run.content, "n-shot", task)
@@ -157,8 +167,8 @@ def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
       for key, metric, stderr in _metric_keys(results):
         name = key.removesuffix(",none")
         higher = names.at(run.content, "higher_is_better", task, metric)
-        if higher is False or units.is_lower_better(metric):
-          lower.add(name)
+        if higher is not None:
+          is_lower[name] = not higher
         rows.append(
           {
             "model": run.model,
@@ -176,7 +186,7 @@ def _to_frame(runs: Sequence[names.Run]) -> tuple["pd.DataFrame", set[str]]:
         )
   if not rows:
     raise ValueError(f"{runs[0].source} and the others hold no metric")
-  return pd.DataFrame(rows), lower
+  return pd.DataFrame(rows), is_lower
 
 
 def _metric_keys(
@@ -194,20 +204,28 @@ def _metric_keys(
       yield key, metric, f"{metric}_stderr"
 
 
-def _parse(frame: "pd.DataFrame") -> "pd.DataFrame":
-  places = (
-    f"{source}, task {quote(task)}, metric {quote(metric)}"
-    for source, task, metric in zip(
-      frame["source"], frame["task"], frame["metric"], strict=True
-    )
+def _parse(frame: "pd.DataFrame", options: ReadOptions) -> "pd.DataFrame":
+  rows = frame.set_index("source")
+  metric = list(rows["metric"])
+  score, missing, percent_sign = parsing.parse_scores(
+    rows["score"],
+    "score",
+    (
+      f"{source}, task {quote(task)}, metric {quote(name)}"
+      for source, task, name in zip(
+        rows.index, rows["task"], metric, strict=True
+      )
+    ),
   )
-  parsed = parsing.parse_each(frame["score"], parsing.parse_score, places)
-  scores, percent_sign = zip(*parsed, strict=True)
   return frame.assign(
-    scale=frame["scale"].map(parsing.parse_scale),
+    unit=units.units_of_rows(
+      rows, metric, list(dict.fromkeys(metric)), options.score_unit
+    ),
+    scale=parsing.parse_scales(rows["scale"], options.scale_order),
     scale_label=frame["scale"],
-    seed=parsing.parse_seeds(frame["seed"], frame["source"]),
-    score=scores,
+    seed=parsing.parse_seeds(rows["seed"]),
+    score=score,
+    missing=missing,
     percent_sign=percent_sign,
     diverged=False,
   )

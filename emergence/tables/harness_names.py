@@ -7,10 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from emergence.tables.parsing import parse_scale
+from emergence.tables.parsing import flag, parse_scale
 from emergence.tables.score_table import Issue, quote
 
-_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB])(?![A-Za-z0-9])")
+_SIZE = re.compile(
+  r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB]|\d+[mMbB]\d+)(?![A-Za-z0-9])"
+)
+# What may be a size too, in 8x160m or 1200K, and is asked for.
+NEAR_SIZE = r"(?P<scale>\d+[kKmMbB])"
 _SEED = re.compile(r"(?<![A-Za-z])seed[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?<![A-Za-z])step[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 # In this order the harness itself looks for the name of a model.
@@ -69,7 +73,7 @@ def identify(
   return Run(
     source,
     content,
-    model=told.get("model") or _family(name),
+    model=told.get("model") or _family(name, told.get("scale")),
     scale=values["scale"],
     seed=values["seed"],
     checkpoint=f"step{values['step']}" if values["step"] else revision,
@@ -96,8 +100,8 @@ def _label(content: Mapping[str, Any]) -> tuple[str, str, str]:
   return name, str(revision), f"{base} {name} {revision}"
 
 
-def _family(name: str) -> str:
-  last = name.rstrip("/").rsplit("/", 1)[-1]
+def _family(name: str, scale: str | None) -> str:
+  last = name.rstrip("/").rsplit("/", 1)[-1].replace(scale or " ", "")
   for token in (_SIZE, _SEED, _STEP):
     last = token.sub("", last)
   return re.sub(r"[-_.]{2,}", "-", last).strip("-_. ") or "model"
@@ -157,22 +161,20 @@ def settle_scales(runs: list[Run]) -> tuple[list[Run], str, list[Issue]]:
     sizes.append(size if is_size else None)
   without = [run for run in runs if run.scale is None]
   if without and None in sizes:
-    raise _lacks("model size", without, runs, "(?P<scale>\\d+m)")
+    near = re.search(NEAR_SIZE, without[0].source)
+    pattern = NEAR_SIZE if near else _words_pattern(runs)
+    raise _lacks("model size", without, runs, flag("name_pattern", pattern))
   if without:
     named = [
       run._replace(scale=str(size))
       for run, size in zip(runs, sizes, strict=True)
     ]
     return named, "num_params", []
-  odd = []
-  for run, size in zip(runs, sizes, strict=True):
-    try:
-      scale = parse_scale(run.scale)
-    except ValueError as error:  # What a pattern took for a scale.
-      raise ValueError(f"{quote(run.source)}: {error}") from None
-    if size and not 0.5 * size <= scale <= 2 * size:
-      row = {"scale": run.scale, "model_num_parameters": size}
-      odd.append({"source": run.source, **row})
+  odd = [
+    {"source": run.source, "scale": run.scale, "model_num_parameters": size}
+    for run, size in zip(runs, sizes, strict=True)
+    if size and not _is_near(run.scale, size)
+  ]
   sentence = (
     f"{len(odd)} files name a size that is not near their number of parameters;"
     " the name counts."
@@ -181,48 +183,57 @@ def settle_scales(runs: list[Run]) -> tuple[list[Run], str, list[Issue]]:
   return runs, "model size", issues
 
 
-def settle_seeds(runs: list[Run]) -> tuple[list[Run], str, list[Issue]]:
-  """Runs that all have a seed, what one means, and issues.
+def _is_near(scale: str | None, size: int) -> bool:
+  try:
+    return 0.5 * size <= parse_scale(scale) <= 2 * size
+  except ValueError:  # A name, which `--scale_order` ranks.
+    return True
+
+
+def settle_seeds(runs: list[Run], default: int | None) -> list[Run]:
+  """Runs that all have a seed.
 
   Raises:
-    ValueError: some names tell a seed and others do not.
+    ValueError: some have none and there is no default.
   """
-  meaning = "The files do not tell what a seed has in common at two sizes."
   without = [run for run in runs if run.seed is None]
-  if not without:
-    return runs, meaning, []
-  if len(without) < len(runs):
-    raise _lacks("seed", without, runs, "seed(?P<seed>\\d+)")
-  seeds = [str(at(run.content, "config", "random_seed")) for run in runs]
-  if "None" not in seeds and len(set(seeds)) > 1:
-    meaning = "A seed is one of the evaluation, not of training."
-    issue = Issue(
-      "evaluation_seed",
-      "No name tells a seed, so config.random_seed is taken, which varies. It"
-      " seeds the evaluation (few-shot examples, sampling): the spread over it"
-      " is that of testing one trained model again, not of training.",
-      [],
-    )
-  else:
-    seeds = ["0"] * len(runs)
-    issue = Issue(
-      "no_seed",
-      "No name tells a seed: every file counts as seed 0. If there are several"
-      " runs, tell them apart with --name_pattern.",
-      [],
-    )
-  named = [
-    run._replace(seed=seed) for run, seed in zip(runs, seeds, strict=True)
+  if without and default is None:
+    flags = filter(None, [advise_folders(runs), "--default_seed=0"])
+    raise _lacks("seed", without, runs, " or ".join(flags))
+  return [
+    run if run.seed is not None else run._replace(seed=str(default))
+    for run in runs
   ]
-  return named, meaning, [issue]
+
+
+def advise_folders(runs: Sequence[Run]) -> str:
+  """The flag that takes for seeds the folders in which equal runs differ."""
+  first: dict[tuple, list[str]] = {}
+  for run in runs:
+    folders = run.source.split("/")[:-1]
+    others = first.setdefault(run[2:6], folders)
+    if len(others) == len(folders) and others != folders:
+      i = next(i for i, x in enumerate(folders) if x != others[i])
+      before = f"(?:[^/]+/){{{i}}}" if i else ""
+      return flag("name_pattern", f"^{before}(?P<seed>[^/]+)/")
+  return ""
+
+
+def _words_pattern(runs: Sequence[Run]) -> str:
+  """A pattern of the one word in which the models' names differ."""
+  words = [set(re.findall(r"[^-_/.]+", run.model)) for run in runs]
+  own = [found - set.intersection(*words) for found in words]
+  if any(len(found) != 1 for found in own):
+    return r"(?P<scale>\d+)"
+  return f"(?P<scale>{'|'.join(sorted(map(re.escape, set.union(*own))))})"
 
 
 def _lacks(
-  what: str, without: Sequence[Run], runs: Sequence[Run], group: str
+  what: str, without: Sequence[Run], runs: Sequence[Run], advice: str
 ) -> ValueError:
   return ValueError(
     f"{quote(without[0].source)} tells no {what}; {len(without)} of {len(runs)}"
-    f" files have none. Name it with --name_pattern, such as {group}"
+    f" files have none. Say {advice}"
   )
 
 

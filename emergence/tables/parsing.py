@@ -5,13 +5,14 @@ Text is data only: nothing is evaluated.
 
 import math
 import re
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from emergence.tables.score_table import (
   Issue,
-  plain_rows,
+  listed,
   quote,
   require_column,
 )
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
   import pandas as pd
 
 _MULTIPLE = re.compile(
-  r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,3}))?\s*([kKmMbBtT])"
+  r"([+-]?(?:\d+\.?\d*|\.\d+))(?:e([+-]?\d{1,3}))?"
+  r"\s*([kmbt]|[mb](?:n|illion))",
+  re.IGNORECASE,
 )
+# As in 1b7, which is 1.7 billion.
+_INFIX = re.compile(r"(\d+)([mb])(\d+)", re.IGNORECASE)
+# One comma may be that of a decimal.
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
-_NO_NUMBER = ("", "nan", "none", "null")
-# What summary rows have where runs have their seed.
-_SUMMARIES = frozenset(
-  "all average avg max mean median min overall sd std stderr sum total".split()
-)
+_MISSING = frozenset(("", "none", "null", "na", "n/a", "#n/a", "<na>"))
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[%a-z]*", re.IGNORECASE)
+# Longer lists of scales are nothing to type.
+_MOST_SCALES = 30
 
 
 def cell_text(cell: Any) -> str:
@@ -42,16 +48,21 @@ def cell_text(cell: Any) -> str:
 def parse_scale(cell: Any) -> float:
   """Reads a scale: a number, or one with a suffix, such as 125M, 1.3B or 350k.
 
+  Also read are 1b7, 1.4Bn, 410 million and 1,400,000,000.
+
   Raises:
     ValueError: not such a number, or not finite.
   """
   text = cell_text(cell)
-  match = _MULTIPLE.fullmatch(text)
+  plain = _INFIX.sub(r"\1.\3\2", text) if _INFIX.fullmatch(text) else text
+  if _GROUPED.fullmatch(plain):
+    plain = plain.replace(",", "")
+  match = _MULTIPLE.fullmatch(plain)
   # As a decimal exponent, so that 1.3B and 1300M are one scale.
   number = _to_float(
-    f"{match[1]}e{int(match[2] or 0) + _POWERS[match[3].lower()]}"
+    f"{match[1]}e{int(match[2] or 0) + _POWERS[match[3][0].lower()]}"
     if match
-    else text
+    else plain
   )
   if number is None or not math.isfinite(number):
     raise ValueError(
@@ -61,55 +72,142 @@ def parse_scale(cell: Any) -> float:
   return number
 
 
-def parse_score(cell: Any) -> tuple[float, bool]:
-  """A score, NaN where the cell holds none, and whether it has a percent sign.
+def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
+  """The scales of a column, or their ranks in an order.
 
-  An empty cell, null, none and NaN are no score, and infinities are read as
-  such: the run diverged. Any other text (`N/A`) is an error, because it may be
-  a run that was not made.
+  Args:
+    cells: the column; its index says where each cell stands.
+    order: the texts of all scales, smallest first; empty if they are numbers.
+
+  Raises:
+    ValueError: a scale that is no number, or not in the order.
+  """
+  texts = cells.map(cell_text)
+  labels = list(dict.fromkeys(texts))
+  if order:
+    ranks = {text: rank for rank, text in enumerate(order, 1)}
+    if lacking := [text for text in labels if text not in ranks]:
+      raise ValueError(
+        f"--scale_order lacks {quote(lacking[0])};"
+        f" {leave_out(cells.name, lacking[0])}"
+      )
+    return [float(ranks[text]) for text in texts]
+  numbers, odd = {}, []
+  for label in labels:
+    try:
+      numbers[label] = parse_scale(label)
+    except ValueError as error:
+      odd.append((label, error))
+  if odd:
+    label, error = odd[0]
+    if any(_is_decimal_comma(text) for text, _ in odd):
+      advice = "--decimal_comma reads its comma as a point"
+    else:
+      advice = leave_out(cells.name, label) if len(odd) == 1 else ""
+      if label and len(labels) <= _MOST_SCALES:
+        ranked = flag("scale_order", listed(sorted(labels, key=_by_number)))
+        advice += f"{advice and '; '}{ranked} ranks all, smallest first"
+    place = texts.index[texts == label][0]
+    raise ValueError(f"{place}, column {quote(cells.name)}: {error}; {advice}")
+  return [numbers[text] for text in texts]
+
+
+def parse_score(cell: Any) -> tuple[float | None, bool]:
+  """A score, None where there is none, and whether it has a percent sign.
+
+  An empty cell, null, none and N/A are no score: it is missing. NaN and
+  infinities are scores of a run that diverged.
 
   Raises:
     ValueError: another text, or a number beyond double precision.
   """
-  text = cell_text(cell)
-  if text.lower() in _NO_NUMBER:
+  if isinstance(cell, float) and math.isnan(cell):
     return math.nan, False
+  text = cell_text(cell)
+  if text.lower() in _MISSING:
+    return None, False
   number = _to_float(text.removesuffix("%"))
   is_too_large = number and math.isinf(number) and "inf" not in text.lower()
-  # Such as -nan, which nobody writes for a run that diverged.
-  if number is None or math.isnan(number) or is_too_large:
+  if number is None or is_too_large:
     raise ValueError(
-      f"{quote(text)} is no score; expected a number that a double can hold, or"
-      " an empty cell where the run diverged (--where leaves rows out)"
+      f"{quote(text)} is no score; expected one number that a double can hold"
     )
   return number, text.endswith("%")
 
 
-def parse_each(
-  cells: Iterable[Any], parse: Callable[[Any], Any], places: Iterable[str]
-) -> list[Any]:
-  """Parses the cells of a column; an error says where its cell stands."""
+def parse_scores(
+  cells: Iterable[Any], column: str, places: Iterable[str]
+) -> tuple[list[float], list[bool], list[bool]]:
+  """Scores, which of them are missing, and which have a percent sign.
+
+  Args:
+    cells: of one column.
+    column: its name.
+    places: where each of them stands.
+
+  Raises:
+    ValueError: a cell that is no score.
+  """
   parsed = []
   for cell, place in zip(cells, places, strict=True):
     try:
-      parsed.append(parse(cell))
+      parsed.append(parse_score(cell))
     except ValueError as error:
-      raise ValueError(f"{place}: {error}") from None
-  return parsed
+      if _is_decimal_comma(cell):
+        advice = "--decimal_comma reads its comma as a point"
+      elif isinstance(cell, str) and len(cell) < 20 and cell.isprintable():
+        advice = leave_out(column, cell)
+      else:
+        advice = "choose another --score_column"
+      raise ValueError(
+        f"{place}, column {quote(column)}: {error}; {advice}"
+      ) from None
+  return (
+    [math.nan if number is None else number for number, _ in parsed],
+    [number is None for number, _ in parsed],
+    [is_percent for _, is_percent in parsed],
+  )
 
 
-def parse_seeds(cells: Iterable[Any], sources: Iterable[str]) -> list[Any]:
+def flag(name: str, value: object) -> str:
+  """A flag as it is typed into a shell, such as `--where='seed!=mean all'`."""
+  return f"--{name}={shlex.quote(str(value))}"
+
+
+def leave_out(column: object, text: str) -> str:
+  """Advice to leave out the rows with a text in a column."""
+  return f"{flag('where', f'{column}!={text}')} leaves such rows out"
+
+
+def with_decimal_point(cell: Any) -> Any:
+  """A cell with a point for its decimal comma."""
+  return cell.replace(",", ".") if isinstance(cell, str) else cell
+
+
+def _by_number(text: str) -> float:
+  """The one number in a text; 0, which keeps the order, if it has others."""
+  numbers = re.findall(r"\d+(?:\.\d+)?", text)
+  return float(numbers[0]) if len(numbers) == 1 else 0.0
+
+
+def _is_decimal_comma(cell: Any) -> bool:
+  return isinstance(cell, str) and bool(_DECIMAL_COMMA.fullmatch(cell.strip()))
+
+
+def parse_seeds(cells: "pd.Series") -> list[Any]:
   """Seeds as whole numbers if all of them are such, else all as texts.
 
+  Args:
+    cells: the column; its index says where each cell stands.
+
   Raises:
-    ValueError: an empty cell, or the name of a summary among the seeds.
+    ValueError: an empty cell.
   """
   texts = [cell_text(cell) for cell in cells]
-  for text, source in zip(texts, sources, strict=True):
-    if text.lower() in _SUMMARIES.union(_NO_NUMBER):
+  for text, source in zip(texts, cells.index, strict=True):
+    if text.lower() in _MISSING or text.lower() == "nan":
       raise ValueError(
-        f"{source}: {quote(text)} is no seed; leave out rows that are no run"
-        " with --where"
+        f"{source}: {quote(text)} is no seed; {leave_out(cells.name, text)}"
       )
   try:
     # A float would lose the last digits of long seeds.
@@ -164,11 +262,8 @@ def select(
       )
     dropped, rows = rows[~is_met], rows[is_met]
     if len(dropped):
-      if "source" not in dropped:
-        dropped = dropped.assign(source=dropped.index)
-      sentence = f"--where={text} leaves out {len(dropped)} rows."
-      shown = plain_rows(dropped.map(cell_text), list(dropped.columns))
-      issues.append(Issue("excluded", sentence, shown))
+      sentence = f"{flag('where', text)} leaves out {len(dropped):,} rows."
+      issues.append(Issue("excluded", sentence, []))
   return rows, issues
 
 

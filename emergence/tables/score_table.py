@@ -1,6 +1,7 @@
 """The type that scores from anywhere are read into, and text for messages."""
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,9 +16,9 @@ class Issue(NamedTuple):
 
   Attributes:
     kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
-      `scale_label`, `conflicting_label`, `duplicate`, `conflicting_score`,
+      `conflicting_label`, `duplicate`, `conflicting_score`, `early_step`,
       `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`,
-      `no_seed`, `evaluation_seed`, `item_noise` or `aggregate`.
+      `item_noise` or `aggregate`.
     sentence: what was noticed and what the analysis does with it. Text of the
       source in it is quoted, never escaped for HTML.
     rows: what it is about, as plain numbers and texts by column; `source` tells
@@ -58,7 +59,7 @@ class ScoreTable(NamedTuple):
       `diverged`, true there and where the records say so; `item_stderr`, the
       standard error of the score over test items, NaN where unknown; and
       `num_items`, how many those are, NaN where unknown; `source`, where the
-      row stood.
+      row stood. Runs without a score are not in it.
     group_columns: columns that name a group. Scales are compared within one.
     scale_name: what the scale is, such as `depth`.
     metrics: support, unit and direction by name, in the order of the source.
@@ -71,6 +72,8 @@ class ScoreTable(NamedTuple):
       in `frame`; None where the source has only final ones. Columns: the group
       columns, `scale`, `metric`, `seed`, `step`, `score`, and `diverged`, true
       from the evaluation on at which the run was seen to have diverged.
+    num_missing: how many seeds have no score, by (*group, scale, metric): those
+      of the group, or asked for, that this scale lacks.
   """
 
   frame: "pd.DataFrame"
@@ -82,34 +85,54 @@ class ScoreTable(NamedTuple):
   items_enumerated: bool
   issues: list[Issue]
   curves: "pd.DataFrame | None" = None
+  num_missing: Mapping[tuple, int] = {}
 
 
 class ReadOptions(NamedTuple):
   """How to read scores; the flags of `experiments.analyze`.
 
   Attributes:
-    scale_column: files: the column of the scale, `scale` if None.
-    seed_column: files: the column of the seed, `seed` if None.
-    score_columns: files: the columns of scores, each a metric, `score` if
-      empty. Elsewhere: which metrics to take, all usual ones if empty.
+    scale_column: files: the column of the scale, `scale` if None; `none` if
+      all rows are of one scale.
+    scale_order: files and harness: the texts of all scales, smallest first,
+      where they are no numbers.
+    seed_column: files: the column of the seed, `seed` if None; `none` if all
+      rows are of one run.
+    seed_columns: files: patterns such as `seed_*` of the columns that each hold
+      the scores of one seed, instead of a seed column; their names are the
+      seeds.
+    scale_columns: files: likewise of the columns that each hold the scores of
+      one scale.
+    drop_rows: files: seeds to leave out, as they are no runs; `none` if all are
+      runs.
+    score_columns: files: columns of scores, each a metric, `score` if empty;
+      with `seed_columns` the name of the metric. Elsewhere: which metrics to
+      take, all usual ones if empty.
     group_columns: files: columns that tell groups apart.
     metric_column: files: a column that names the metric of its row, for tables
       in long form; needs a single score column.
+    step_column: files: the column of the training step, if runs have rows at
+      several.
+    at_step: files: the step to analyze, `last` (of each run) if None.
     where: conditions on the rows to keep, all of which must hold; see
       `emergence.tables.parsing.select`.
     score_unit: files and harness: `auto` (the default), `percent`, `fraction`
-      or `raw` for all metrics, or `METRIC=UNIT` for one; see
-      `emergence.tables.units.find_unit`.
-    lower_is_better: files and harness: metrics in which less is better, beside
-      those whose names say so, see `emergence.tables.units.is_lower_better`.
+      or `raw` for all metrics, `METRIC=UNIT` for one, or `COLUMN=VALUE=UNIT`
+      for some rows; see `emergence.tables.units.find_unit`.
+    lower_is_better: files and harness: metrics in which less is better.
+    higher_is_better: files and harness: metrics in which more is better.
     items: files: test items that each score is a mean of, if they are known.
+    decimal_comma: files: whether `0,5` is a half.
+    skip_lines: files: lines above the names of the columns.
     scale_axis: work directories: an axis of the grid, such as `width`, or
       `num_params`. `auto` is depth where it varies, else the first axis that
       does.
     test_length: work directories: the test length to take, the headline length
       if None.
-    name_pattern: harness: a regular expression; see
-      `emergence.tables.harness.read`.
+    name_pattern: files and harness: a regular expression with groups out of
+      model, scale and seed, searched in the text of the seed, or in the path
+      and the model's name; see `emergence.tables.harness.read`.
+    default_seed: harness: the seed of files whose names tell none.
     conflicting_scores: where a seed has two scores in one cell: `refuse`, or
       take the `first` or the `last` row.
     conflicting_labels: work directories and harness: where a file says another
@@ -118,17 +141,27 @@ class ReadOptions(NamedTuple):
   """
 
   scale_column: str | None = None
+  scale_order: Sequence[str] = ()
   seed_column: str | None = None
+  seed_columns: Sequence[str] = ()
+  scale_columns: Sequence[str] = ()
+  drop_rows: Sequence[str] = ()
   score_columns: Sequence[str] = ()
   group_columns: Sequence[str] = ()
   metric_column: str | None = None
+  step_column: str | None = None
+  at_step: str | None = None
   where: Sequence[str] = ()
   score_unit: Sequence[str] = ()
   lower_is_better: Sequence[str] = ()
+  higher_is_better: Sequence[str] = ()
   items: int | None = None
+  decimal_comma: bool = False
+  skip_lines: int = 0
   scale_axis: str = "auto"
   test_length: int | None = None
   name_pattern: str | None = None
+  default_seed: int | None = None
   conflicting_scores: str = "refuse"
   conflicting_labels: str = "refuse"
 
@@ -147,19 +180,34 @@ COLUMNS = (
 
 
 def require_column(
-  name: str, columns: Iterable[str], flag: str, where: object
+  name: str,
+  columns: Iterable[str],
+  flag: str,
+  where: object,
+  advice: str = "",
 ) -> None:
-  """Raises ValueError, which suggests similar names, if a column is missing."""
+  """Raises ValueError, which advises, if a column is missing."""
   columns = list(columns)
   if name in columns:
     return
   near = difflib.get_close_matches(name, columns, n=3, cutoff=0.5)
-  hint = (
-    f"did you mean {' or '.join(map(quote, near))}?"
-    if near
-    else f"there are {', '.join(map(quote, columns[:20])) or 'none'}"
+  if flag.endswith(("column", "columns")):
+    near = [f"--{flag}={shlex.quote(found)}" for found in near]
+  else:
+    near = list(map(quote, near))
+  if near and not advice:
+    hint = f"did you mean {' or '.join(near)}?"
+  else:
+    hint = f"there are {', '.join(map(quote, columns[:20])) or 'none'}"
+  raise ValueError(
+    f"--{flag}: no column {quote(name)} in {where}; {advice and f'{advice}; '}"
+    f"{hint}"
   )
-  raise ValueError(f"--{flag}: no column {quote(name)} in {where}; {hint}")
+
+
+def listed(names: Iterable[str]) -> str:
+  """Names as one flag takes them: with commas, quoted where they have some."""
+  return ",".join(f'"{x}"' if "," in x else x for x in names)
 
 
 def quote(value: object) -> str:

@@ -1,19 +1,26 @@
-"""Scores from a CSV, JSON lines, JSON or Parquet file.
+"""Scores from a CSV, JSON lines, JSON or Parquet file, or several of them.
 
 The caller names its columns. No format that can run code when it is read is
 taken.
 """
 
+import ast
+import fnmatch
+import gzip
 import io
 import json
+import re
+import zipfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from etils import epath
 
-from emergence.tables import parsing, units
+from emergence.storage.files import glob_below
+from emergence.tables import harness_names, parsing, summary_rows, units
 from emergence.tables.audit import audit
+from emergence.tables.parsing import flag
 from emergence.tables.score_table import (
   COLUMNS,
   Issue,
@@ -28,17 +35,18 @@ if TYPE_CHECKING:
   import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+# More unused columns than this are counted.
+_MOST_NAMED = 8
 
 
 def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
-  """Reads the scores of a file."""
+  """Reads the scores of a file, or of all files of a folder as one table."""
   import pandas as pd
 
-  scale_column = options.scale_column or "scale"
-  seed_column = options.seed_column or "seed"
-  score_columns = options.score_columns or ("score",)
-  group_columns, metric_column = options.group_columns, options.metric_column
-  rows = read_rows(path)
+  rows = read_rows(path, options.skip_lines)
+  rows, options = _settle_columns(rows, path, options)
+  scale_column, seed_column = options.scale_column, options.seed_column
+  score_columns = options.score_columns
   used = _require_columns(
     rows,
     path,
@@ -46,69 +54,230 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       "scale_column": [scale_column],
       "seed_column": [seed_column],
       "score_column": score_columns,
-      "group_columns": group_columns,
-      "metric_column": [metric_column] if metric_column else [],
+      "group_columns": options.group_columns,
+      "metric_column": [options.metric_column] if options.metric_column else [],
+      "step_column": [options.step_column] if options.step_column else [],
     },
   )
-  if metric_column and len(score_columns) > 1:
+  if options.metric_column and len(score_columns) > 1:
     raise ValueError("--metric_column goes with a single --score_column")
+  if options.at_step and not options.step_column:
+    raise ValueError("--at_step needs --step_column")
   rows, issues = parsing.select(rows, options.where, path)
-
-  def parse(column, parse_cell):
-    places = (f"{source}, column {quote(column)}" for source in rows.index)
-    return parsing.parse_each(rows[column], parse_cell, places)
-
-  common = rows[list(group_columns)].map(parsing.cell_text)
+  if options.decimal_comma:
+    numbers = [scale_column, *score_columns]
+    rows[numbers] = rows[numbers].map(parsing.with_decimal_point)
+  groups = list(options.group_columns)
+  common = rows[groups].map(parsing.cell_text)
   common = common.assign(
-    scale=parse(scale_column, parsing.parse_scale),
     scale_label=rows[scale_column].map(parsing.cell_text),
-    seed=parsing.parse_seeds(rows[seed_column], rows.index),
+    seed=rows[seed_column].map(parsing.cell_text),
     source=rows.index,
     diverged=False,
     item_stderr=np.nan,
     num_items=float(options.items or np.nan),
   )
+  if options.step_column:
+    common["step"] = parsing.parse_scales(rows[options.step_column], ())
+  metric_of = {
+    column: rows[options.metric_column].map(parsing.cell_text)
+    if options.metric_column
+    else pd.Series(column, rows.index)
+    for column in score_columns
+  }
+  names = list(dict.fromkeys(pd.concat(list(metric_of.values()))))
   parts = []
-  for column in score_columns:
-    scores, percent_sign = zip(*parse(column, parsing.parse_score), strict=True)
-    metric = (
-      rows[metric_column].map(parsing.cell_text) if metric_column else column
+  for column, metric in metric_of.items():
+    scores, missing, percent_sign = parsing.parse_scores(
+      rows[column], column, rows.index
     )
-    parts.append(
-      common.assign(metric=metric, score=scores, percent_sign=percent_sign)
+    part = common.assign(
+      metric=metric, score=scores, missing=missing, percent_sign=percent_sign
     )
+    part["unit"] = units.units_of_rows(
+      rows, list(metric), names, options.score_unit
+    )
+    parts.append(part)
   frame = pd.concat(parts, ignore_index=True)
+  cell = [*groups, "scale_label", "metric"]
+  cell += ["step"] if options.step_column else []
+  frame = summary_rows.drop(frame, cell, options.drop_rows)
+  by_source = frame.set_index("source")
+  frame = frame.assign(
+    scale=parsing.parse_scales(
+      by_source["scale_label"].rename(scale_column), options.scale_order
+    ),
+    seed=parsing.parse_seeds(by_source["seed"].rename(seed_column)),
+  ).reset_index(drop=True)
   frame, metrics, unit_issues = units.settle_units(
-    frame, options.score_unit, options.lower_is_better
+    frame,
+    options.lower_is_better,
+    options.higher_is_better,
+    scale_column=scale_column,
   )
   unused = rows.drop(columns=used).map(parsing.cell_text)
   if len(unused.columns):
-    names = ", ".join(map(quote, unused.columns))
-    sentence = f"Columns that are not used: {names}."
+    shown = ", ".join(map(quote, unused.columns[:_MOST_NAMED]))
+    sentence = f"{len(unused.columns)} columns are not used, such as {shown}."
     issues.append(Issue("unused_columns", sentence, []))
   return audit(
     ScoreTable(
       frame,
-      tuple(group_columns),
+      tuple(groups),
       scale_column,
       metrics,
       condition=path.name,
       seed_meaning="The table does not tell what a seed has in common at two"
       " scales.",
       items_enumerated=False,
-      issues=issues + unit_issues + _label_issues(frame),
+      issues=issues + unit_issues,
     ),
     options.conflicting_scores,
     unused,
+    at_step=options.at_step,
   )
 
 
-def read_rows(path: epath.Path) -> "pd.DataFrame":
+def _settle_columns(
+  rows: "pd.DataFrame", path: epath.Path, options: ReadOptions
+) -> tuple["pd.DataFrame", ReadOptions]:
+  """A table in long form, and the options with the name of every column."""
+  scale_column = options.scale_column or "scale"
+  seed_column = options.seed_column or "seed"
+  score_columns = tuple(options.score_columns) or ("score",)
+  groups = list(options.group_columns)
+  if options.scale_columns:
+    rows = _melt(
+      rows, scale_column, score_columns, options.scale_columns, "scale"
+    )
+  if options.seed_columns:
+    rows = _melt(rows, seed_column, score_columns, options.seed_columns, "seed")
+  elif seed_column == "none":
+    seed_column = "run"
+    rows = rows.assign(run="0")
+  else:
+    advice = _wide_advice(rows, "seed")
+    if not advice and options.seed_column is None:
+      advice = "--seed_column=none makes all rows one run"
+    has_text = rows.map(_has_text).any()
+    require_column(
+      seed_column, rows.columns[has_text], "seed_column", path, advice
+    )
+  if pattern := harness_names.compile_pattern(options.name_pattern):
+    texts = rows[seed_column].map(parsing.cell_text)
+    parts = texts.str.extract(pattern)[list(pattern.groupindex)]
+    lacking = texts[parts.isna().any(axis=1)]
+    if len(lacking):
+      raise ValueError(
+        f"--name_pattern finds nothing in {quote(lacking.iloc[0])}"
+      )
+    names = {part: f"{part} of {seed_column}" for part in parts}
+    rows = rows.assign(**parts.rename(columns=names))
+    scale_column = names.get("scale", scale_column)
+    seed_column = names.get("seed", seed_column)
+    groups += [names["model"]] if "model" in names else []
+  if scale_column == "none" or (
+    options.scale_column is None
+    and scale_column not in rows
+    and not _varies(rows, {seed_column, *score_columns, *groups}, options)
+  ):
+    scale_column = "one scale" if "scale" in rows else "scale"
+    rows = rows.assign(**{scale_column: "1"})
+  else:
+    advice = _wide_advice(rows, "scale") or _name_advice(rows[seed_column])
+    if not advice and options.scale_column is None:
+      advice = "--scale_column=none makes all rows one scale"
+    require_column(scale_column, rows.columns, "scale_column", path, advice)
+  return rows, options._replace(
+    scale_column=scale_column,
+    seed_column=seed_column,
+    score_columns=score_columns,
+    group_columns=groups,
+  )
+
+
+def _melt(
+  rows: "pd.DataFrame",
+  column: str,
+  score_columns: Sequence[str],
+  patterns: Sequence[str],
+  what: str,
+) -> "pd.DataFrame":
+  """A row a seed (or scale), from a table with a column each."""
+  wide = [
+    name
+    for name in rows.columns
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+  ]
+  if not wide:
+    require_column(
+      ",".join(patterns),
+      rows.columns,
+      f"{what}_columns",
+      "the table",
+      _wide_advice(rows, what),
+    )
+  others = [x for x in rows.columns if x not in (*wide, column)]
+  if len(score_columns) > 1 or score_columns[0] in rows.columns:
+    raise ValueError(
+      f"--{what}_columns goes with a single --score_column, a name for the"
+      " metric that no other column has"
+    )
+  return (
+    rows.rename_axis("line of the file")
+    .reset_index()
+    .melt(["line of the file", *others], wide, column, score_columns[0])
+    .set_index("line of the file")
+  )
+
+
+def _varies(rows: "pd.DataFrame", used: set[str], options: ReadOptions) -> bool:
+  """Whether any column differs between rows that is not used."""
+  used |= {options.metric_column or "", options.step_column or ""}
+  others = rows.drop(columns=rows.columns.intersection(list(used)))
+  return bool((others.map(parsing.cell_text).nunique() > 1).any())
+
+
+def _wide_advice(rows: "pd.DataFrame", what: str) -> str:
+  """The flag for columns whose names differ in a number, or are sizes."""
+  names = [x.replace("[", "[[]") for x in rows.columns if re.search(r"\d", x)]
+  is_size = [bool(re.fullmatch(r"[\d.]+ *[kKmMbB]", name)) for name in names]
+  if len(names) < 2 or all(is_size) != (what == "scale"):
+    return ""
+  stems = [re.sub(r"[\d.]+", "*", name) for name in names]
+  stem = max(dict.fromkeys(stems), key=stems.count)
+  if stems.count(stem) < 2:
+    return ""
+  columns = flag(f"{what}_columns", "[0-9]*" if stem == "*" else stem)
+  return f"{columns} takes each such column for a {what}"
+
+
+def _name_advice(names: "pd.Series") -> str:
+  """The flag for sizes, and seeds, in the names of runs."""
+  seed = harness_names.NEAR_SIZE + r".*seed[-_=]?(?P<seed>\d+)"
+  for pattern in (seed, harness_names.NEAR_SIZE):
+    if all(re.search(pattern, parsing.cell_text(name)) for name in names):
+      found = flag("name_pattern", pattern)
+      return f"{found} finds it in {quote(names.name)}"
+  return ""
+
+
+def _has_text(cell: Any) -> bool:
+  return parsing.cell_text(cell) != ""
+
+
+def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
   """Reads the rows of a table without converting their cells.
 
-  Takes comma-, semicolon- or tab-separated text with one header line (UTF-8, or
-  UTF-16 with a byte order mark), JSON lines, JSON lists of objects and Parquet.
-  Cells of separated text are strings; a key that an object lacks becomes None.
+  Takes separated text with one line of names (UTF-8, or UTF-16 with a byte
+  order mark), JSON lines, JSON as pandas writes it and Parquet, also in .gz and
+  .zip, and folders of such files, whose names are then in the column `file`.
+  Cells of separated text are strings; a key that an object lacks becomes None,
+  and objects within objects become columns such as `config.seed`.
+
+  Args:
+    path: the file or folder.
+    skip_lines: lines of separated text above the names of the columns.
 
   Returns:
     Rows of Python objects; the index says where in the file each one was.
@@ -117,19 +286,55 @@ def read_rows(path: epath.Path) -> "pd.DataFrame":
     ValueError: the file is corrupt, empty or of another format.
     OSError: it cannot be read.
   """
-  suffix = path.suffix.lower()
+  import pandas as pd
+
+  if not path.is_dir():
+    return _read_file(path, skip_lines)
+  return pd.concat(
+    [
+      _read_file(file, skip_lines).assign(
+        file=visible(file.relative_to(path).as_posix())
+      )
+      for file in files_below(path)
+    ]
+  )
+
+
+def files_below(folder: epath.Path) -> list[epath.Path]:
+  """The tables in a folder."""
+  return [
+    file
+    for file in glob_below(folder, "*")
+    if file.name.removesuffix(".gz").lower().endswith(SUFFIXES)
+  ]
+
+
+def _read_file(path: epath.Path, skip_lines: int) -> "pd.DataFrame":
+  content, file_name = path.read_bytes(), path.name.lower()
+  try:
+    if file_name.endswith(".gz"):
+      content, file_name = gzip.decompress(content), file_name[:-3]
+    elif file_name.endswith(".zip"):
+      with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        (member,) = archive.namelist()
+        content, file_name = archive.read(member), member.lower()
+  except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{path} is no archive of one file: {error}") from error
+  suffix = epath.Path(file_name).suffix
   if suffix not in SUFFIXES:
     raise ValueError(
       f"cannot tell what {path} is; expected a work directory, a folder of"
       f" lm-evaluation-harness results, or a file ending in"
-      f" {', '.join(SUFFIXES)}"
+      f" {', '.join(SUFFIXES)}, or in .gz or .zip after that"
     )
-  content = path.read_bytes()
   try:
     if suffix == ".parquet":
       rows, place = _read_parquet(content), "row"
     elif suffix in (".csv", ".tsv"):
-      rows, place = _read_separated(_decode(content), suffix), "line"
+      rows, place = (
+        _read_separated(_decode(content), suffix, skip_lines),
+        "line",
+      )
     elif suffix == ".json":
       rows, place = _read_json(_decode(content)), "object"
     else:
@@ -139,12 +344,45 @@ def read_rows(path: epath.Path) -> "pd.DataFrame":
     raise ValueError(f"{path} is not readable: {reason}") from error
   if rows.empty:
     raise ValueError(f"{path} has no rows")
+  rows = _flatten(rows.astype(object).where(rows.notna(), None))
   twice = rows.columns[rows.columns.duplicated()]
   if len(twice):
     raise ValueError(f"{path} has two columns {quote(twice[0])}; rename one")
   name = visible(path.name)
-  rows = rows.astype(object).where(rows.notna(), None)
   return rows.set_axis([f"{name} {place} {n}" for n in rows.index])
+
+
+def _flatten(rows: "pd.DataFrame") -> "pd.DataFrame":
+  """Columns of objects, or of their text, as a column a key.
+
+  As `pandas.json_normalize`, which would round long seeds beside gaps.
+  """
+  import pandas as pd
+
+  parts = []
+  for name in rows:
+    cells = [_object_in(cell) for cell in rows[name]]
+    if all(isinstance(cell, dict) for cell in cells):
+      inner = pd.DataFrame(cells, rows.index, dtype=object).add_prefix(
+        f"{name}."
+      )
+      parts.append(_flatten(inner.where(inner.notna(), None)))
+    else:
+      parts.append(rows[[name]])
+  return pd.concat(parts, axis=1)
+
+
+def _object_in(cell: Any) -> Any:
+  """The object that a text in braces is in Python or JSON; else the cell."""
+  if not isinstance(cell, str) or not cell.startswith("{"):
+    return cell
+  try:
+    return ast.literal_eval(cell)
+  except (ValueError, SyntaxError, RecursionError, MemoryError):
+    try:
+      return json.loads(cell)
+    except (ValueError, RecursionError):
+      return cell
 
 
 def _decode(content: bytes) -> str:
@@ -152,49 +390,96 @@ def _decode(content: bytes) -> str:
   try:
     text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
   except UnicodeDecodeError as error:
-    raise ValueError(f"{error}; save the file as UTF-8") from None
+    raise ValueError(
+      f"{error}; save the file as UTF-8, as `iconv -f WINDOWS-1252 -t UTF-8"
+      " FILE > NEW.csv` does"
+    ) from None
   if "\0" in text:
     raise ValueError("it holds zero bytes; save the file as UTF-8")
   return text
 
 
-def _read_separated(text: str, suffix: str) -> "pd.DataFrame":
+def _read_separated(text: str, suffix: str, skip_lines: int) -> "pd.DataFrame":
   import pandas as pd
 
-  body = text.lstrip("\r\n")
-  head = body.partition("\n")[0]
+  above = "".join(text.splitlines(keepends=True)[:skip_lines])
+  body = text[len(above) :].lstrip("\r\n")
+  lines = body.splitlines()
+  head = lines[0] if lines else ""
+  if not re.search("[,;\t|]", head):
+    head = "".join(lines[:20])  # Of a line that is a title, maybe.
+  sep = "\t" if suffix == ".tsv" else max(",;\t|", key=head.count)
+  if sep not in head:
+    sep = r"\s+"
+  splits = None if sep == r"\s+" else sep
   # The Python parser alone tells a field that is not there (NaN) from an empty
   # one; the names as a row keep pandas from renaming those that repeat.
-  rows = pd.read_csv(
+  rows: Any = pd.read_csv(
     io.StringIO(body),
-    sep="\t" if suffix == ".tsv" else max(",;\t", key=head.count),
+    sep=sep,
     engine="python",
     header=None,
+    names=range(max((len(line.split(splits)) for line in lines), default=1)),
     dtype=str,
     keep_default_na=False,
     skip_blank_lines=False,
+    skipinitialspace=True,
   )
   first = 1 + text[: len(text) - len(body)].count("\n")
   line_breaks = rows.map(lambda cell: str(cell).count("\n")).sum(axis=1)
   rows.index += first + line_breaks.cumsum()
-  rows: Any = rows.dropna(how="all")
-  short = rows[rows.isna().any(axis=1)]
-  if len(short):
-    raise ValueError(
-      f"line {short.index[0]} has {short.iloc[0].count()} fields where the"
-      f" first line names {rows.shape[1]}"
-    )
-  return rows[1:].set_axis(rows.iloc[0].str.strip(), axis=1)
+  is_full = rows.notna() & (rows != "")
+  rows = rows.loc[is_full.any(axis=1), is_full.any(axis=0)]
+  if rows.empty:
+    return rows
+  names, top = rows.iloc[0].fillna("").str.strip(), rows.index[0]
+  if len(rows) > 1 and names.iloc[0] == "":
+    # Pandas writes the names of an index into a line of their own.
+    own = rows.iloc[1].fillna("").str.strip()
+    if not ((own != "") & (names != "")).any():
+      names, rows = names + own, rows.drop(rows.index[1])
+  # Leading columns without a name are an index.
+  width = int(np.flatnonzero(names != "")[-1]) + 1
+  long = rows[is_full.loc[rows.index, rows.columns[width:]].any(axis=1)]
+  short = rows[rows.iloc[:, :width].isna().any(axis=1)]
+  for wrong in (long, short):
+    if len(wrong):
+      line = wrong.index[0]
+      is_title = wrong is long and 2 * len(long) > len(rows)
+      raise ValueError(
+        f"line {line} has {rows.loc[line].count()} fields where line {top}"
+        f" names {width}"
+        + is_title
+        * f"; --skip_lines={line - 1} if it is a title"
+      )
+  names = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
+  return rows[1:].set_axis(names, axis=1)
 
 
 def _read_json(text: str) -> "pd.DataFrame":
-  objects = json.loads(text, object_pairs_hook=_object)
-  if not isinstance(objects, list):
-    raise ValueError(
-      "it is no list of objects; for results of lm-evaluation-harness, give"
-      " their folder"
+  """A list of objects, or what `DataFrame.to_json` writes."""
+  import pandas as pd
+
+  content = _loads(text)
+  if isinstance(content, list):
+    return _from_objects(dict(enumerate(content, 1)))
+  if isinstance(content, dict) and {"columns", "data"} <= set(content):
+    rows = pd.DataFrame(
+      content["data"], columns=content["columns"], dtype=object
     )
-  return _from_objects(dict(enumerate(objects, 1)))
+  elif isinstance(content, dict) and all(
+    isinstance(column, dict) for column in content.values()
+  ):
+    if "results" in content:
+      raise ValueError(
+        "it is no list of objects; for results of lm-evaluation-harness, give"
+        " their folder"
+      )
+    rows = pd.DataFrame(content, dtype=object).rename_axis("index")
+    rows = rows.reset_index()
+  else:
+    raise ValueError("it is no list of objects")
+  return rows.set_axis(range(1, len(rows) + 1))
 
 
 def _read_json_lines(text: str) -> "pd.DataFrame":
@@ -202,10 +487,15 @@ def _read_json_lines(text: str) -> "pd.DataFrame":
   for number, line in enumerate(text.split("\n"), 1):
     if line.strip():
       try:
-        objects[number] = json.loads(line, object_pairs_hook=_object)
+        objects[number] = _loads(line)
       except ValueError as error:
         raise ValueError(f"line {number}: {error}") from None
   return _from_objects(objects)
+
+
+def _loads(text: str) -> Any:
+  # NaN stays a text, as no score at all is None.
+  return json.loads(text, object_pairs_hook=_object, parse_constant=str)
 
 
 def _from_objects(objects: dict[int, Any]) -> "pd.DataFrame":
@@ -246,38 +536,18 @@ def _require_columns(
 ) -> list[str]:
   """The columns in use; ValueError if one is missing or used twice."""
   used: dict[str, str] = {}
-  for flag, names in flags.items():
+  for option, names in flags.items():
     for name in names:
-      require_column(name, rows.columns, flag, path)
+      require_column(name, rows.columns, option, path)
       if name in used:
         raise ValueError(
-          f"--{flag}: {quote(name)} is the --{used[name]} already"
+          f"--{option}: {quote(name)} is the --{used[name]} already"
         )
-      used[name] = flag
+      used[name] = option
   for name in flags["group_columns"]:
-    if name in COLUMNS:
+    if name in (*COLUMNS, "step"):
       raise ValueError(
         f"--group_columns: {quote(name)} is a name of the analysis; rename the"
         " column"
       )
   return list(used)
-
-
-def _label_issues(frame: "pd.DataFrame") -> list[Issue]:
-  """Tells of scales that are written in several ways."""
-  labels = cast(Any, frame).groupby("scale")["scale_label"].unique()
-  rows = [
-    {"scale": float(scale), "labels": sorted(texts)}
-    for scale, texts in labels.items()
-    if len(texts) > 1
-  ]
-  if not rows:
-    return []
-  return [
-    Issue(
-      "scale_label",
-      f"{len(rows)} scales are written in several ways, each counts as one:"
-      f" {' and '.join(map(quote, rows[0]['labels'][:3]))} …",
-      rows,
-    )
-  ]

@@ -1,11 +1,12 @@
 """Percent, fractions and other units, and which direction is better."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from emergence.tables.parsing import cell_text, flag
 from emergence.tables.score_table import (
   Issue,
   Metric,
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 # Scores stored in single precision miss 1 by less than this.
 _TOLERANCE = 1e-6
-# Scores up to this may be ratings as well as percent.
-_LEAST_PERCENT = 10.0
-# So many of them in (0, 1] beside others above 1 may be fractions.
-_MOST_SMALL = 0.2
 _TOPS = {"percent": 100.0, "fraction": 1.0, "raw": np.inf}
-# Words in the name of a metric in which less is better.
-_LOWER_IS_BETTER = frozenset(
-  "bits bpb brier cer error loss nll perplexity ppl ter wer".split()
+# A metric named with these words alone is a share of what is right, if its
+# numbers are shares; any other word may turn it round, such as `gap`.
+_SHARES = frozenset(
+  "acc accuracy correct em f1 match pass score success".split()
+)
+_NEUTRAL = frozenset(
+  "dev eval exact extract flexible mean norm rate strict test top train val"
+  " valid validation".split()
 )
 
 
@@ -35,14 +37,16 @@ def find_unit(
   percent_sign_N: np.ndarray,
   sources: Sequence[str] | np.ndarray,
   unit: str = "auto",
-  lower_is_better: bool = False,
+  lower_is_better: bool | None = None,
+  advice: str = "",
 ) -> tuple[str, Metric, str]:
-  """The unit that scores are in.
+  """The unit that scores are in, asked for wherever it is not certain.
 
   `auto` takes scores with a percent sign for percent. Others are raw where
-  lower is better (an NLL has no upper end). Where higher is better, they are
-  fractions if all finite ones lie in [0, 1], percent if all lie in [0, 100] and
-  some above 10, and raw, without known ends, otherwise.
+  lower is better is said (an NLL has no upper end). Otherwise they are
+  fractions if all finite ones lie in [0, 1]; percent if all lie in [0, 100],
+  none in (0, 1) unless the name has a percent sign, and the name says that they
+  are shares; raw if some are negative or beyond 100.
 
   Args:
     name: the metric.
@@ -50,21 +54,31 @@ def find_unit(
     percent_sign_N: which were written with a percent sign, [N].
     sources: where each stood, [N].
     unit: `auto`, `percent`, `fraction` or `raw`.
-    lower_is_better: the direction.
+    lower_is_better: the direction; None if nobody said it: then higher is
+      better, if the name and the numbers say so.
+    advice: more to say where the unit is not certain.
 
   Returns:
     `percent`, `fraction` or `raw`; what the scores are once percent are divided
-    by 100; and a sentence that says so, and why.
+    by 100; and why.
 
   Raises:
     ValueError: a score outside of the range of its unit, percent signs that do
-      not fit, or percent and fractions that seem to be mixed.
+      not fit, or a unit or direction that is not certain.
   """
   if unit not in ("auto", *_TOPS):
     raise ValueError(
       f"--score_unit must be one of auto, {', '.join(_TOPS)}, got {unit!r}"
     )
+  is_share = _is_share(name)
   finite_N = np.isfinite(scores_N)
+  finite = scores_N[finite_N]
+  low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+  if lower_is_better is None and (not is_share or low < 0):
+    raise ValueError(
+      f"is higher or lower better in {quote(name)}, {low:g} to {high:g}? Say"
+      f" {flag('higher_is_better', name)} or {flag('lower_is_better', name)}"
+    )
   signed = bool(percent_sign_N.any())
   plain_R = np.flatnonzero(finite_N & ~percent_sign_N)
   if signed and plain_R.size:
@@ -77,17 +91,30 @@ def find_unit(
       f"{quote(name)} is written with percent signs, so --score_unit={unit}"
       " does not fit; use percent"
     )
-  finite = scores_N[finite_N]
-  low, high = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
-  small = int(((finite > 0) & (finite <= 1)).sum())
   why = f"--score_unit={unit}"
   if unit == "auto":
-    unit, why = _guess_unit(low, high, signed, lower_is_better)
-    if unit == "percent" and not signed and small > _MOST_SMALL * finite.size:
+    small_R = np.flatnonzero(finite_N & (scores_N > 0) & (scores_N < 1))
+    if signed:
+      unit, why = "percent", "it has percent signs"
+    elif lower_is_better:
+      unit, why = "raw", "lower is better, which may have no upper end"
+    elif low >= 0 and high <= 1 + _TOLERANCE:
+      unit, why = "fraction", "every score lies in [0, 1]"
+    elif low < 0 or high > 100 * (1 + _TOLERANCE):
+      unit, why = "raw", "scores lie outside of [0, 100]"
+    elif is_share and (not small_R.size or "%" in name):
+      unit, why = "percent", "scores of shares go beyond 1"
+    else:
+      where = (
+        f", and {small_R.size} of {finite.size} scores lie in (0, 1), such as"
+        f" that of {sources[small_R[0]]}"
+        if small_R.size
+        else ""
+      )
       raise ValueError(
-        f"{quote(name)}: {small} of {finite.size} scores lie in (0, 1] and"
-        f" others up to {high:g}: percent, or fractions and percent mixed? Say"
-        " --score_unit=percent if all of them are"
+        f"{quote(name)} goes from {low:g} to {high:g}{where}: say"
+        f" {flag('score_unit', f'{name}=percent')} or"
+        f" {flag('score_unit', f'{name}=raw')}{advice}"
       )
   top = _TOPS[unit]
   slack = _TOLERANCE * top
@@ -100,108 +127,147 @@ def find_unit(
       f" [0, {top:g}] of --score_unit={unit}; use raw for scores without these"
       " ends"
     )
-  if unit == "raw":
-    metric = Metric(name, -np.inf, np.inf, "as given", not lower_is_better)
-    done = "left as it is, with no known ends"
-  else:
-    metric = Metric(name, 0.0, 1.0, "fraction", not lower_is_better)
-    done = "divided by 100" if unit == "percent" else "left as it is"
-  better = "lower" if lower_is_better else "higher"
-  sentence = (
-    f"{quote(name)}, from {low:g} to {high:g}, is taken as {unit} ({why}) and"
-    f" {done}; {better} is better. --score_unit and --lower_is_better say it"
-    " otherwise."
-  )
-  if unit == "percent" and small and not signed:
-    sentence += (
-      f" {small} scores lie in (0, 1]: below 1 percent, unless units are mixed."
-    )
-  return unit, metric, sentence
+  ends = (-np.inf, np.inf, "as given")
+  if unit != "raw":
+    ends = (0.0, 1.0, "fraction")
+  return unit, Metric(name, *ends, not lower_is_better), why
 
 
 def settle_units(
   frame: "pd.DataFrame",
-  score_unit: Sequence[str] = (),
   lower_is_better: Sequence[str] = (),
+  higher_is_better: Sequence[str] = (),
   by: Sequence[str] = ("metric",),
-  known_lower: Iterable[str] = (),
+  known: Mapping[str, bool] | None = None,
+  scale_column: str = "scale",
 ) -> tuple["pd.DataFrame", dict[str, Metric], list[Issue]]:
   """Brings the scores of each metric to one unit.
 
   Args:
-    frame: columns `metric`, `score`, `percent_sign`, `item_stderr`, `source`
-      and those of `by`.
-    score_unit: as in `ReadOptions`.
+    frame: columns `metric`, `score`, `percent_sign`, `item_stderr`, `source`,
+      `scale_label`, `unit` (as of `units_of_rows`) and those of `by`.
     lower_is_better: as in `ReadOptions`.
+    higher_is_better: as in `ReadOptions`.
     by: columns; the unit is found for each of their combinations.
-    known_lower: other metrics in which less is better, there or not.
+    known: whether less is better in other metrics, there or not.
+    scale_column: what advice calls the column of the scale.
 
   Returns:
-    The frame in new units, without `percent_sign`; the metrics, in the order of
-    the rows; and what was decided.
+    The frame in new units, without `percent_sign` and `unit`; the metrics, in
+    the order of the rows; and what was decided.
 
   Raises:
     ValueError: a metric that is not there, or what `find_unit` raises.
   """
   names = list(dict.fromkeys(frame["metric"]))
-  default, units = "auto", {}
-  for text in score_unit:
-    name, equals, unit = text.rpartition("=")
-    if equals:
-      require_column(name, names, "score_unit", "the metrics")
-      units[name] = unit
-    else:
-      default = unit
-  for name in lower_is_better:
-    require_column(name, names, "lower_is_better", "the metrics")
-  lower = {*lower_is_better, *known_lower, *filter(is_lower_better, names)}
+  direction = dict(known or {})
+  for name, is_lower in [
+    *((name, False) for name in higher_is_better),
+    *((name, True) for name in lower_is_better),
+  ]:
+    which = "lower_is_better" if is_lower else "higher_is_better"
+    require_column(name, names, which, "the metrics")
+    direction[name] = is_lower
   score_N = frame["score"].to_numpy(float, copy=True)
   stderr_N = frame["item_stderr"].to_numpy(float, copy=True)
   metrics: dict[str, Metric] = {}
-  issues: dict[tuple[str, str], Issue] = {}
-  groups = cast(Any, frame.groupby(list(by), sort=False))
-  for key, rows_R in groups.indices.items():
+  found: dict[tuple[str, str, str], list[np.ndarray]] = {}
+  groups = cast(Any, frame.groupby([*by, "unit"], sort=False))
+  for (*_, asked), rows_R in groups.indices.items():
     rows = frame.iloc[rows_R]
     name = rows["metric"].iloc[0]
-    unit, metric, sentence = find_unit(
+    unit, metric, why = find_unit(
       name,
       score_N[rows_R],
       rows["percent_sign"].to_numpy(bool),
       rows["source"].to_numpy(),
-      units.get(name, default),
-      name in lower,
+      asked,
+      direction.get(name),
+      _of_some_scales(rows, scale_column),
     )
-    factor = 0.01 if unit == "percent" else 1.0
-    # Onto the ends that rounding left the scores outside of.
-    scores_R = score_N[rows_R] * factor
-    clipped_R = np.clip(scores_R, metric.low, metric.high)
-    score_N[rows_R] = np.where(np.isfinite(scores_R), clipped_R, scores_R)
-    stderr_N[rows_R] *= factor
+    found.setdefault((name, unit, why), []).append(rows_R)
     # Known ends hold for a metric only if they do in each of its groups.
     if name not in metrics or metric.low < metrics[name].low:
       metrics[name] = metric
-    values = key if isinstance(key, tuple) else (key,)
-    issue = issues.setdefault((name, unit), Issue("score_unit", sentence, []))
-    issue.rows.append(dict(zip(by, values, strict=True)) | {"unit": unit})
+  issues = []
+  for (name, unit, why), parts in found.items():
+    rows_R = np.concatenate(parts)
+    scores_R = score_N[rows_R]
+    finite = scores_R[np.isfinite(scores_R)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    done = "divided by 100" if unit == "percent" else "left as it is"
+    better = "higher" if metrics[name].higher_is_better else "lower"
+    issues.append(
+      Issue(
+        "score_unit",
+        f"{quote(name)}, from {low:g} to {high:g}, is taken as {unit} ({why})"
+        f" and {done}; {better} is better. --score_unit, --lower_is_better and"
+        " --higher_is_better say it otherwise.",
+        [],
+      )
+    )
+    if unit == "percent":
+      score_N[rows_R] *= 0.01
+      stderr_N[rows_R] *= 0.01
+    if unit != "raw":
+      # Onto the ends that rounding left the scores outside of.
+      is_finite_R = np.isfinite(scores_R)
+      score_N[rows_R[is_finite_R]] = score_N[rows_R[is_finite_R]].clip(0, 1)
   frame = frame.assign(score=score_N, item_stderr=stderr_N)
   metrics = {name: metrics[name] for name in names}
-  return frame.drop(columns="percent_sign"), metrics, list(issues.values())
+  return frame.drop(columns=["percent_sign", "unit"]), metrics, issues
 
 
-def is_lower_better(name: str) -> bool:
-  """Whether a metric's name says that lower is better, such as `eval/loss`."""
-  return not _LOWER_IS_BETTER.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+def units_of_rows(
+  rows: "pd.DataFrame",
+  metric_N: Sequence[str],
+  names: Sequence[str],
+  score_unit: Sequence[str],
+) -> np.ndarray:
+  """The unit that is asked for, row by row.
+
+  Args:
+    rows: cells of a table, N rows.
+    metric_N: the metric of each row.
+    names: all metrics.
+    score_unit: as in `ReadOptions`.
+
+  Raises:
+    ValueError: a metric or a column that is not there.
+  """
+  unit_N = np.full(len(rows), "auto", object)
+  asked = [text.rpartition("=")[::2] for text in score_unit]
+  # A unit of all rows first, then of a metric, then of some rows.
+  for left, unit in sorted(
+    asked, key=lambda x: (x[0] != "", x[0] not in names)
+  ):
+    column, equals, value = left.rpartition("=")
+    if not left:
+      unit_N[:] = unit
+    elif left in names or not equals:
+      require_column(left, names, "score_unit", "the metrics")
+      unit_N[np.array(metric_N) == left] = unit
+    else:
+      require_column(column, rows.columns, "score_unit", "the table")
+      texts: Any = rows[column].map(cell_text)
+      unit_N[(texts == value).to_numpy()] = unit
+  return unit_N
 
 
-def _guess_unit(low, high, signed, lower_is_better) -> tuple[str, str]:
-  if signed:
-    return "percent", "it has percent signs"
-  if lower_is_better:
-    return "raw", "lower is better, which may have no upper end"
-  if low >= 0 and high <= 1 + _TOLERANCE:
-    return "fraction", "every score lies in [0, 1]"
-  if low >= 0 and _LEAST_PERCENT < high <= 100 * (1 + _TOLERANCE):
-    return "percent", "every score lies in [0, 100] and some above 10"
-  if low >= 0 and high <= _LEAST_PERCENT:
-    return "raw", "scores between 1 and 10 need not be percent"
-  return "raw", "scores lie outside of [0, 100]"
+def _of_some_scales(rows: "pd.DataFrame", scale_column: str) -> str:
+  """Advice where whole scales are fractions and others are not."""
+  highest = cast(Any, rows).groupby("scale_label", sort=False)["score"].max()
+  labels = list(highest.index[highest <= 1])
+  if not 0 < len(labels) < min(len(highest), 6):
+    return ""
+  flags = (flag("score_unit", f"{scale_column}={x}=fraction") for x in labels)
+  return f"; or, if {quote(labels[0])} is in fractions, {' '.join(flags)}"
+
+
+def _is_share(name: str) -> bool:
+  """Whether a name says a share of what is right, and no more than that."""
+  words = {
+    word if word in _SHARES else word.rstrip("0123456789")
+    for word in re.split(r"[^a-z0-9]+", name.lower())
+  } - {""}
+  return bool(words & _SHARES) and words <= _SHARES | _NEUTRAL

@@ -37,7 +37,7 @@ def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
 
 def test_a_scale_at_which_all_seeds_diverged(tmp_path):
   rng = np.random.default_rng(3)
-  cells = {1: rng.random(12), 2: [np.nan] * 12, 3: rng.random(12)}
+  cells = {1: rng.random(12), 2: [np.inf] * 12, 3: rng.random(12)}
   content = analyze(write(tmp_path / "a.parquet", cells), tmp_path / "out")
   frame = content["summary"].set_index("scale")
   assert frame.loc[2, "n_diverged"] == 12
@@ -68,6 +68,7 @@ def test_hostile_text_reaches_all_outputs_as_text(tmp_path):
     tmp_path / "out",
     f"--scale_column={HOSTILE}",
     f"--score_column={metric}",
+    f"--higher_is_better={metric}",
     f'--group_columns="{group.replace(chr(34), chr(34) * 2)}"',
   )
   summary = content["summary"]

@@ -13,6 +13,10 @@ from tests.analyses import run, write
 
 MISTAKES = [
   (["--records="], ["--records is empty"]),
+  (["--out=a", "--out=b"], ["--out is given twice"]),
+  (["--seed_columns=z*"], ["--seed_columns: no column 'z*'"]),
+  (["--drop_rows=7"], ["--drop_rows: there is no seed '7'"]),
+  (["--at_step=3"], ["--at_step needs --step_column"]),
   (["--out="], ["--out is empty"]),
   (["--records=/nowhere/a.csv"], ["there is no /nowhere/a.csv"]),
   (["--score_column=acc"], ["--score_column: no column 'acc'"]),
@@ -26,7 +30,7 @@ MISTAKES = [
   (["--conflicting_scores=mean"], ["conflicting_scores"]),
   (["--resamples=10"], ["resamples"]),
   (["--seed=-1"], ["seed"]),
-  (["--test_length=9"], ["--test_length does not concern a single file"]),
+  (["--test_length=9"], ["--test_length does not concern a table"]),
   (["--nonsense=1"], ["nonsense"]),
   (["leftover"], ["unexpected argument 'leftover'"]),
   (
@@ -67,10 +71,13 @@ def mistakes(tmp_path_factory):
   odd = folder / "odd.csv"
   odd.write_text("scale,seed,score,mean\n1,0,0.5,a\n")
   given = [f"--records={path}", f"--out={folder / 'out'}"]
-  flags = [
-    [*given, *(flag.replace("ODD", str(odd)) for flag in more)]
-    for more, _ in MISTAKES
-  ]
+  flags = []
+  for more, _ in MISTAKES:
+    more = [flag.replace("ODD", str(odd)) for flag in more]
+    names = {flag.partition("=")[0] for flag in more}
+    flags.append(
+      [*(x for x in given if x.partition("=")[0] not in names), *more]
+    )
   result = subprocess.run(
     [sys.executable, "-c", SERVER, folder],
     input=json.dumps(flags),

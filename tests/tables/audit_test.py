@@ -74,9 +74,10 @@ def test_a_seed_with_two_scores_is_refused_with_its_rows():
   message = (
     "1 score is contradicted by another of the same seed, cell and metric: t"
     " line 22 and t line 26 give seed '1' at scale '2', task 'b', metric 'acc'"
-    " the scores 0.3 and 0.9. They differ in 'step'. Tell such rows apart with"
-    " --group_columns or --where, or keep one with --conflicting_scores=first"
-    " or last"
+    " the scores 0.3 and 0.9. They differ in 'step'. Say --step_column=step"
+    " --group_columns=task if 'step' counts training, or"
+    " --group_columns=task,step. --conflicting_scores=first or"
+    " --conflicting_scores=last keeps one by the order of rows"
   )
   with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
     audit(table, unused=unused)
@@ -112,7 +113,7 @@ def test_scores_that_are_not_finite_are_diverged_runs():
   ("rows", "message"),
   [
     ([], "no scores are left"),
-    ([("a", 1, 0, "acc", np.nan)] * 3, "'acc' has no finite score in 3 rows"),
+    ([("a", 1, 0, "acc", np.nan)] * 3, "'acc' has no finite score"),
   ],
 )
 def test_no_score_at_all_is_refused(rows, message):

@@ -28,6 +28,7 @@ def identify(name, revision="", source="results.json", rule="refuse", **more):
     + (None, None, ""),
     ("mistralai/Mixtral-8x7B-v0.1", "", "Mixtral-8x7B-v0.1", None, None, ""),
     ("org/llama-7b-4bit", "", "llama-4bit", "7b", None, ""),
+    ("bigscience/bloom-1b7", "", "bloom", "1b7", None, ""),
     ("/ckpt/run_13M_seed_12/", "step-50", "run", "13M", "12", "step50"),
     ("/ckpt/160m", "", "model", "160m", None, ""),
   ],
@@ -192,31 +193,52 @@ def test_a_size_far_from_the_number_of_parameters_is_pointed_out(tmp_path):
   assert set(table.frame["scale"]) == {14e6}
 
 
-def test_seeds_of_the_evaluation_are_not_taken_for_training(tmp_path):
-  for size, seed in itertools.product(SIZES, range(3)):
-    content = make_content(
-      f"org/net-{size}", score_of(size, seed), random_seed=seed
-    )
-    put(tmp_path, content, f"2024-09-1{seed}T00-00-00.000000")
-  table = tables.read(tmp_path)
-  assert set(table.frame["seed"]) == {0, 1, 2}
-  assert "testing one trained model again" in (
-    find(table, "evaluation_seed").sentence
-  )
-  assert "not of training" in table.seed_meaning
-
-
-def test_models_without_seeds_are_one_seed_each(tmp_path):
+def test_files_without_a_seed_have_the_one_that_is_given(tmp_path):
   for size in SIZES:
     put(tmp_path, make_content(f"org/net-{size}"))
-  table = tables.read(tmp_path)
+  with pytest.raises(ValueError, match=r"2 of 2 files .* --default_seed=0$"):
+    tables.read(tmp_path)
+  table = tables.read(tmp_path, default_seed=0)
   assert set(table.frame["seed"]) == {0}
-  assert {"no_seed", "one_seed"} <= kinds(table)
+  assert "one_seed" in kinds(table)
 
 
-def test_one_file_without_a_seed_among_others_is_refused(evals):
-  put(evals, make_content("EleutherAI/pythia-14m"))
-  with pytest.raises(
-    ValueError, match=r"pythia-14m/results.* tells no seed; 1 of 7"
-  ):
+def test_the_base_model_may_be_seed_0(evals):
+  put(evals, make_content("EleutherAI/pythia-160m", 0.9))
+  with pytest.raises(ValueError, match=r"1 of 7 files .* --default_seed=0$"):
     tables.read(evals)
+  rows = tables.read(evals, where=["task=mmlu"], default_seed=7).frame
+  assert rows.query("seed == 7")["score"].tolist() == [0.9]
+
+
+def test_folders_may_be_the_seeds(tmp_path):
+  for size, seed in itertools.product(SIZES, range(2)):
+    content = make_content(f"/out/net-{size}", score_of(size, seed))
+    put(tmp_path, content, parent=f"lab/run{seed}/net-{size}")
+  with pytest.raises(ValueError, match="4 of 4 files have none") as caught:
+    tables.read(tmp_path)
+  pattern = r"^(?:[^/]+/){1}(?P<seed>[^/]+)/"
+  assert f"--name_pattern='{pattern}' or" in str(caught.value)
+  table = tables.read(tmp_path, name_pattern=pattern)
+  assert set(table.frame["seed"]) == {"run0", "run1"}
+
+
+@pytest.mark.parametrize(
+  ("names", "model", "scales"),
+  [
+    (["fam-8x70m", "fam-8x160m"], "fam-8x", [70e6, 160e6]),
+    (["fam-900K", "fam-1200K"], "fam", [900e3, 1.2e6]),
+    (["fam-small", "fam-large"], "fam", [2, 1]),
+  ],
+)
+def test_the_advised_pattern_finds_other_sizes(tmp_path, names, model, scales):
+  for name, seed in itertools.product(names, range(2)):
+    put(tmp_path, make_content(f"org/{name}-seed{seed}"))
+  with pytest.raises(ValueError, match="4 of 4 files have none") as caught:
+    tables.read(tmp_path)
+  pattern = str(caught.value).split("'")[-2]
+  order = ["large", "small"] if "small" in pattern else []
+  table = tables.read(tmp_path, name_pattern=pattern, scale_order=order)
+  assert table.scale_name == "scale"
+  assert set(table.frame["model"]) == {model}
+  assert set(table.frame["scale"]) == set(map(float, scales))

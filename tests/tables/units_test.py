@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,22 +9,21 @@ from emergence.tables import units
 INF = np.inf
 
 
-def find_unit(scores, unit="auto", lower=False, sign=False):
+def find_unit(scores, unit="auto", lower=False, sign=False, name="acc"):
   signs = np.broadcast_to(sign, len(scores))
   sources = [f"t line {n}" for n in range(2, len(scores) + 2)]
-  return units.find_unit("m", np.array(scores), signs, sources, unit, lower)
+  return units.find_unit(name, np.array(scores), signs, sources, unit, lower)
 
 
 @pytest.mark.parametrize(
   ("scores", "unit", "lower", "sign", "found"),
   [
     ([0, 0.5, 1], "auto", False, False, "fraction"),
+    ([0, 0.5, 1], "auto", None, False, "fraction"),
     ([0, 0.5, np.nan], "auto", False, False, "fraction"),
-    ([0, 50, 100], "auto", False, False, "percent"),
-    ([0, 3, 50], "auto", False, False, "percent"),
+    ([0, 50, 100], "auto", None, False, "percent"),
+    ([0, 3, 5], "auto", False, False, "percent"),
     ([0.1, 0.2, 0.3], "auto", False, True, "percent"),
-    # As numbers of stars may be.
-    ([0, 3, 5], "auto", False, False, "raw"),
     ([-3, -0.1, 0], "auto", False, False, "raw"),
     ([0, 50, 101], "auto", False, False, "raw"),
     ([0.1, 0.5, 2], "auto", True, False, "raw"),
@@ -34,33 +35,27 @@ def find_unit(scores, unit="auto", lower=False, sign=False):
   ],
 )
 def test_the_unit_of_scores(scores, unit, lower, sign, found):
-  unit, metric, sentence = find_unit(scores, unit, lower, sign)
+  unit, metric, _ = find_unit(scores, unit, lower, sign)
   assert unit == found
   ends = (-INF, INF) if found == "raw" else (0, 1)
   assert (metric.low, metric.high) == ends
   assert metric.higher_is_better == (not lower)
-  assert f"taken as {found}" in sentence
 
 
 @pytest.mark.parametrize(
   ("scores", "unit", "sign", "message"),
   [
-    ([0.1, 0.2], "auto", [True, False], "t line 3: 'm' has no percent sign"),
+    ([0.1, 0.2], "auto", [True, False], "t line 3: 'acc' has no percent sign"),
     ([0.1, 0.2], "fraction", True, "--score_unit=fraction does not fit"),
     (
       [0, 1, 1.1],
       "fraction",
       False,
-      r"t line 4: 'm' is 1.1, outside of \[0, 1\]",
+      r"t line 4: 'acc' is 1.1, outside of \[0, 1\]",
     ),
-    ([0, -0.1, 1], "fraction", False, "t line 3: 'm' is -0.1, outside"),
-    ([0, 101, 1], "percent", False, "t line 3: 'm' is 101, outside"),
-    (
-      [0.1, 0.3, 0.9, 20, 60, 80],
-      "auto",
-      False,
-      r"3 of 6 scores lie in \(0, 1",
-    ),
+    ([0, -0.1, 1], "fraction", False, "t line 3: 'acc' is -0.1, outside"),
+    ([0, 101, 1], "percent", False, "t line 3: 'acc' is 101, outside"),
+    ([20, 60, 0.9], "auto", False, r"1 of 3 scores lie in \(0, 1\), .*line 4"),
     ([0, 0], "permille", False, "one of auto, percent, fraction, raw, got"),
   ],
 )
@@ -69,9 +64,29 @@ def test_scores_that_do_not_fit_a_unit_are_refused(scores, unit, sign, message):
     find_unit(scores, unit, sign=sign)
 
 
-def test_a_few_scores_below_one_percent_are_pointed_out():
-  _, _, sentence = find_unit([0.4] + [45.0] * 9)
-  assert "1 scores lie in (0, 1]" in sentence
+@pytest.mark.parametrize(
+  ("name", "is_certain"),
+  [
+    *[
+      (x, True)
+      for x in ("accuracy", "score", "eval/acc", "top1_acc", "acc (%)")
+    ],
+    *[(x, True) for x in ("exact_match,strict-match", "f1", "val EM")],
+    *[(x, False) for x in ("test_err", "rmse", "NLL", "loss", "energy", "m")],
+    *[(x, False) for x in ("acc_gap", "score_error", "accuracy drop", "rate")],
+  ],
+)
+def test_the_direction_of_other_names_is_asked_for(name, is_certain):
+  if is_certain:
+    assert find_unit([0.1, 0.9], lower=None, name=name)[1].higher_is_better
+    return
+  with pytest.raises(
+    ValueError, match=f"--lower_is_better=.?{re.escape(name)}"
+  ):
+    find_unit([0.1, 0.9], lower=None, name=name)
+  # Nor is an unknown quantity up to 100 a percentage.
+  with pytest.raises(ValueError, match=f"--score_unit=.?{re.escape(name)}=raw"):
+    find_unit([1, 90], lower=False, name=name)
 
 
 def make_frame():
@@ -81,6 +96,8 @@ def make_frame():
       "metric": ["f1"] * 4 + ["nll"] * 2,
       "score": [0.2, np.float32(1) + 1e-7, 20.0, 80.0, 0.5, 2.5],
       "percent_sign": False,
+      "scale_label": "1",
+      "unit": "auto",
       "item_stderr": [0.01, 0.02, 1.0, 2.0, 0.1, 0.2],
       "source": [f"t line {n}" for n in range(6)],
     }
@@ -89,7 +106,7 @@ def make_frame():
 
 def test_each_task_has_a_unit_of_its_own_and_errors_follow_the_scores():
   frame, metrics, issues = units.settle_units(
-    make_frame(), ["nll=raw"], ["nll"], by=("task", "metric")
+    make_frame(), ["nll"], by=("task", "metric")
   )
   np.testing.assert_allclose(frame["score"], [0.2, 1, 0.2, 0.8, 0.5, 2.5])
   assert frame["score"][:4].max() == 1  # Exactly, after single precision.
@@ -99,32 +116,27 @@ def test_each_task_has_a_unit_of_its_own_and_errors_follow_the_scores():
   assert list(metrics) == ["f1", "nll"]
   assert (metrics["f1"].low, metrics["f1"].high) == (0, 1)
   assert not metrics["nll"].higher_is_better
-  assert [row for issue in issues for row in issue.rows] == [
-    {"task": "a", "metric": "f1", "unit": "fraction"},
-    {"task": "b", "metric": "f1", "unit": "percent"},
-    {"task": "a", "metric": "nll", "unit": "raw"},
-  ]
+  told = " ".join(issue.sentence for issue in issues)
+  assert "'f1', from 20 to 80, is taken as percent" in told
+  assert "'nll', from 0.5 to 2.5, is taken as raw" in told
 
 
-@pytest.mark.parametrize("arguments", [(["f=raw"], []), ([], ["nil"])])
-def test_a_metric_that_is_not_there_is_refused(arguments):
+def test_a_range_is_that_of_all_tasks():
+  frame = make_frame()[:4].assign(score=[0.8, 0.9, 0.1, 0.2])
+  (issue,) = units.settle_units(frame, by=("task", "metric"))[2]
+  assert "from 0.1 to 0.9" in issue.sentence
+
+
+def test_a_unit_of_some_rows_goes_before_that_of_a_metric_and_of_all():
+  rows = pd.DataFrame({"size": ["S", "S", "L", "L"]})
+  metric = ["a", "b", "a", "b"]
+  asked = ["size=L=fraction", "raw", "a=percent"]
+  found = units.units_of_rows(rows, metric, ["a", "b"], asked)
+  assert found.tolist() == ["percent", "raw", "fraction", "fraction"]
+  with pytest.raises(ValueError, match="no column 'width' in the table"):
+    units.units_of_rows(rows, metric, ["a", "b"], ["width=8=raw"])
+
+
+def test_a_metric_that_is_not_there_is_refused():
   with pytest.raises(ValueError, match="in the metrics; did you mean"):
-    units.settle_units(make_frame(), *arguments)
-
-
-@pytest.mark.parametrize(
-  ("name", "expected"),
-  [
-    ("nll", True),
-    ("eval/loss", True),
-    ("word_perplexity", True),
-    ("Test Loss", True),
-    ("accuracy", False),
-    ("lossless_rate", False),
-    ("score", False),
-  ],
-)
-def test_names_in_which_less_is_better(name, expected):
-  frame = make_frame().assign(metric=name, score=0.5 * np.arange(6))
-  _, metrics, _ = units.settle_units(frame)
-  assert metrics[name].higher_is_better != expected
+    units.settle_units(make_frame(), ["nil"])

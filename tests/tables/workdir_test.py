@@ -140,7 +140,9 @@ def test_metrics_and_test_length_can_be_chosen(finished):
   assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 40, abs=1e-4)
   with pytest.raises(ValueError, match="5 was not tested; choose one of 4, 6"):
     tables.read(finished, test_length=5)
-  with pytest.raises(ValueError, match="did you mean 'exact_match'"):
+  with pytest.raises(
+    ValueError, match="did you mean --score_column=exact_match"
+  ):
     tables.read(finished, score_columns=["exactmatch"])
 
 

@@ -1,0 +1,132 @@
+"""Rows of a table that are no runs but summaries of other rows."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emergence.tables.parsing import flag
+from emergence.tables.score_table import listed, quote
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+_WORDS = frozenset(
+  "agg aggregate all average avg best ci count deviation iqr lower max maximum"
+  " mean median min minimum overall percentile quantile quartile range sd se"
+  " sem std stddev stdev stderr sum summary total upper var variance"
+  " worst".split()
+)
+# Decimal digits in which a row has to agree with a statistic of the others,
+# over all cells together; more where its name is a number like theirs.
+_DIGITS, _DIGITS_OF_NUMBERS = 4.0, 8.0
+
+
+def drop(frame: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]):
+  """The rows of runs.
+
+  A row is suspected to be a summary if its seed has the name of a statistic
+  that other seeds lack, or if, in every cell, its score is the mean, a standard
+  deviation, the sum, or the least or greatest of the others.
+
+  Args:
+    frame: columns `seed` (texts), `score` and those of `cell`.
+    cell: the columns that name a cell and metric.
+    drop_rows: as in `ReadOptions`.
+
+  Raises:
+    ValueError: a seed to leave out is not there, or there are suspects that
+      `drop_rows` says nothing of.
+  """
+  seeds = set(frame["seed"])
+  for name in drop_rows:
+    if name not in seeds and name != "none":
+      raise ValueError(f"--drop_rows: there is no seed {quote(name)}")
+  frame = frame[~frame["seed"].isin(list(drop_rows))]
+  if "none" in drop_rows:
+    return frame
+  labels = list(dict.fromkeys(frame["seed"]))
+  named = _with_words(labels)
+  rest: Any = frame[~frame["seed"].isin(named)]
+  suspects = set(named).union(_with_values(rest, cell) if len(rest) else ())
+  if suspects:
+    ordered = [name for name in labels if name in suspects]
+    number = int(frame["seed"].isin(ordered).sum())
+    first = frame.loc[frame["seed"] == ordered[0], "source"].iloc[0]
+    raise ValueError(
+      f"{number} of {len(frame)} scores seem to be no runs but summaries of"
+      f" runs, such as {quote(ordered[0])} ({first});"
+      f" {flag('drop_rows', listed(ordered))} leaves them out,"
+      " --drop_rows=none keeps them"
+    )
+  return frame
+
+
+def _with_words(labels: Sequence[str]) -> list[str]:
+  """The labels that name a statistic, unless most labels do."""
+  found = []
+  for label in labels:
+    # Also where words are joined, as in stdDev and min_of_seeds.
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label).lower()
+    parts = {*re.findall(r"[^\W\d_]+", words), re.sub(r"[\W\d_]", "", words)}
+    if parts & _WORDS:
+      found.append((label, parts & _WORDS))
+  usual = {
+    word
+    for word in _WORDS
+    if sum(word in words for _, words in found) > len(labels) / 2
+  }
+  return [label for label, words in found if words - usual]
+
+
+def _with_values(frame: "pd.DataFrame", cell: Sequence[str]) -> set[str]:
+  """The labels whose scores are a statistic of others in every cell."""
+  frame = frame[np.isfinite(frame["score"])].reset_index(drop=True)
+  score: Any = frame["score"]
+  is_number = frame["seed"].str.contains(r"\d")
+  is_run = is_number if is_number.any() else is_number | True
+  group = frame.groupby(list(cell), sort=False).ngroup()
+  of_runs = score.where(is_run)
+
+  def total(values):
+    return values.groupby(group).transform("sum")
+
+  own = of_runs.fillna(0)
+  n = total(is_run.astype(float)) - is_run
+  mean = (total(of_runs) - own) / n
+  # About the cell's mean, as squares of large scores lose digits.
+  centre = total(of_runs) / total(is_run.astype(float))
+  around = (of_runs - centre) ** 2
+  square = (total(around) - around.fillna(0)) / n - (mean - centre) ** 2
+  deviation = np.sqrt(square.clip(lower=0))
+  sample = deviation * np.sqrt(n / (n - 1).clip(lower=1))
+  low = of_runs.groupby(group).transform("min")
+  high = of_runs.groupby(group).transform("max")
+  statistics = {
+    "mean": mean,
+    "deviation": deviation,
+    "sample deviation": sample,
+    "standard error": sample / np.sqrt(n),
+    "sum": mean * n,
+    # Of ties, as at a floor, any run is the least.
+    "least": low.where(~is_run & (total((of_runs == low).astype(float)) == 1)),
+    "most": high.where(~is_run & (total((of_runs == high).astype(float)) == 1)),
+  }
+  decimals = score.map(lambda x: len(f"{x:.9f}".rstrip("0").partition(".")[2]))
+  error = 0.501 * 10.0**-decimals
+  spread = high - low
+  is_told = (n >= 2) & (spread > error)
+  digits = np.log10((spread / error).where(is_told, 1.0) / 2).clip(lower=0)
+  needed = np.where(is_number, _DIGITS_OF_NUMBERS, _DIGITS)
+  found: set[str] = set()
+  for value in statistics.values():
+    is_equal = ((score - value).abs() <= error) | ~is_told
+    by_label = (
+      frame.assign(equal=is_equal, digits=digits, needed=needed)
+      .groupby("seed")[["equal", "digits", "needed"]]
+      .agg({"equal": "all", "digits": "sum", "needed": "max"})
+    )
+    is_found = by_label["equal"] & (by_label["digits"] >= by_label["needed"])
+    found.update(by_label.index[is_found])
+  return found
