@@ -38,7 +38,7 @@ def audit(
   Args:
     table: its rows may repeat and may lack a finite score. Two more columns of
       its frame may be there: `missing`, true where a run has no score at all,
-      and `step`.
+      and `training_step`.
     conflicting_scores: what to do where a seed has two scores in one cell:
       `refuse`, or keep the `first` or the `last` in the order of the rows.
     unused: other columns of the source, a row a `source`: where two rows of a
@@ -70,7 +70,7 @@ def audit(
         f"{quote(name)} has no finite score; give another --score_column"
       )
   key = [*groups, "scale", "seed", "metric"]
-  at = [*key, "step"] if "step" in frame else key
+  at = [*key, "training_step"] if "training_step" in frame else key
   same = [*at, "score", "diverged"]
   issues = _duplicates(frame, at, same, unused)
   frame = frame.drop_duplicates(same)
@@ -80,7 +80,7 @@ def audit(
   if conflicting_scores != "refuse":
     frame = frame.drop_duplicates(at, keep=cast(Any, conflicting_scores))
   curves = table.curves
-  if "step" in frame:
+  if "training_step" in frame:
     frame, curves, step_issues = _at_step(frame, key, at_step or "last")
     issues += step_issues
   issues += _diverged(frame, groups)
@@ -116,19 +116,19 @@ def in_order(texts: "pd.Series") -> "pd.Series":
 
 def _at_step(frame, key: list[str], at_step: str):
   """The scores of one step of each run, its curve until then, and issues."""
-  frame = frame.sort_values("step", kind="stable")
+  frame = frame.sort_values("training_step", kind="stable")
   if at_step != "last":
-    frame = frame[frame["step"] <= float(at_step)]
-    final = frame[frame["step"] == float(at_step)]
+    frame = frame[frame["training_step"] <= float(at_step)]
+    final = frame[frame["training_step"] == float(at_step)]
     if final.empty:
       raise ValueError(f"--at_step: no score is of step {at_step}")
   else:
     final = frame.drop_duplicates(key, keep="last")
   diverged = frame.groupby(key, sort=False)["diverged"].cummax()
-  curves = frame.assign(diverged=diverged)
+  curves = frame.assign(diverged=diverged, step=frame["training_step"])
   columns = [*key, "step", "score", "diverged"]
-  latest = final.groupby([n for n in key if n != "seed"])["step"]
-  early = final[final["step"] < latest.transform("max")]
+  latest = final.groupby([n for n in key if n != "seed"])["training_step"]
+  early = final[final["training_step"] < latest.transform("max")]
   issues = []
   if len(early):
     sentence = (
@@ -136,7 +136,7 @@ def _at_step(frame, key: list[str], at_step: str):
       " the last of other seeds of the same cell. --at_step=N takes one step of"
       " all of them."
     )
-    rows = plain_rows(early, [*key, "step", "source"])
+    rows = plain_rows(early, [*key, "training_step", "source"])
     issues.append(Issue("early_step", sentence, rows))
   return final, curves[columns].reset_index(drop=True), issues
 
@@ -203,7 +203,7 @@ def _tell_apart(shown, key, unused, groups) -> str:
     return ""
   as_groups = parsing.flag("group_columns", listed([*groups, *columns]))
   steps = [n for n in columns if rows[n].str.fullmatch(r"\d+").all()]
-  if not steps or "step" in key:
+  if not steps or "training_step" in key:
     return as_groups
   others = [*groups, *(name for name in columns if name != steps[0])]
   flags = parsing.flag("step_column", steps[0])

@@ -190,7 +190,8 @@ def require_column(
   columns = list(columns)
   if name in columns:
     return
-  near = difflib.get_close_matches(name, columns, n=3, cutoff=0.5)
+  near = [column for column in columns if column.startswith(f"{name}.")][:3]
+  near = near or difflib.get_close_matches(name, columns, n=3, cutoff=0.5)
   if flag.endswith(("column", "columns")):
     near = [f"--{flag}={shlex.quote(found)}" for found in near]
   else:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
   import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+_INTERNAL = ("given", "missing", "percent_sign", "training_step", "unit")
 # More unused columns than this are counted.
 _MOST_NAMED = 8
 
@@ -78,7 +79,9 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     num_items=float(options.items or np.nan),
   )
   if options.step_column:
-    common["step"] = parsing.parse_scales(rows[options.step_column], ())
+    common["training_step"] = parsing.parse_scales(
+      rows[options.step_column], ()
+    )
   metric_of = {
     column: rows[options.metric_column].map(parsing.cell_text)
     if options.metric_column
@@ -100,7 +103,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     parts.append(part)
   frame = pd.concat(parts, ignore_index=True)
   cell = [*groups, "scale_label", "metric"]
-  cell += ["step"] if options.step_column else []
+  cell += ["training_step"] if options.step_column else []
   frame = summary_rows.drop(frame, cell, options.drop_rows)
   by_source = frame.set_index("source")
   frame = frame.assign(
@@ -179,6 +182,7 @@ def _settle_columns(
   if scale_column == "none" or (
     options.scale_column is None
     and scale_column not in rows
+    and not _name_advice(rows[seed_column])
     and not _varies(rows, {seed_column, *score_columns, *groups}, options)
   ):
     scale_column = "one scale" if "scale" in rows else "scale"
@@ -545,7 +549,7 @@ def _require_columns(
         )
       used[name] = option
   for name in flags["group_columns"]:
-    if name in (*COLUMNS, "step"):
+    if name in (*COLUMNS, *_INTERNAL):
       raise ValueError(
         f"--group_columns: {quote(name)} is a name of the analysis; rename the"
         " column"

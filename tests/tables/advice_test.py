@@ -1,0 +1,232 @@
+"""What is advised about tables as other people make them works when typed."""
+
+import gzip
+import re
+import shlex
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from emergence import tables
+from experiments import analyze
+from tests.harness_files import make_content, put
+
+_FLAG = r"--\w+(?:=(?:'[^']*'|[^\s;]*[^\s;.,?]))?"
+_ADVICE = re.compile(rf"{_FLAG}(?: {_FLAG})*")
+
+
+def grid(*scales, seeds=4, form="{scale},{seed},{score:.4f}"):
+  """Lines of scores that tell their scale and seed."""
+  return "\n".join(
+    form.format(scale=scale, seed=seed, score=(i + 1) / 5 + seed / 100)
+    for i, scale in enumerate(scales)
+    for seed in range(seeds)
+  )
+
+
+def wide(*names):
+  return (
+    f"params,{','.join(names)}\n10M,{','.join('0.2' for _ in names)}\n"
+    f"40M,{','.join('0.4' for _ in names)}\n"
+  )
+
+
+def steps(order):
+  rows = [
+    f"{scale},{step},s{seed},{score + seed / 100:.3f}"
+    for scale, score in (("10M", 0.2), ("40M", 0.4))
+    for seed in range(3)
+    for step, score in ((100, score / 2), (200, score))
+  ]
+  return "params,step,seed,acc\n" + "\n".join(rows[::order]) + "\n"
+
+
+HEAD = "scale,seed,score\n"
+PARAMS = "params,seed,acc\n"
+PLAIN = HEAD + grid("10M", "40M")
+CHART = "Step,m-10M-seed0 - acc,m-10M-seed1 - acc,m-40M-seed0 - acc\n" + (
+  "1,0.1,,0.2\n2,,0.21,0.4\n3,0.2,,\n"
+)
+# A name, the text, the flags given, and scores by scale that come of all
+# advice, or of the flags said to be right where advice differs in meaning.
+CASES = [
+  ("plain", PLAIN, [], {10e6: 4, 40e6: 4}),
+  ("pipe", PLAIN.replace(",", "|"), [], {10e6: 4, 40e6: 4}),
+  ("spaces", PLAIN.replace(",", "  "), [], {10e6: 4, 40e6: 4}),
+  ("quotes", f'"{PLAIN}"'.replace(",", '", "').replace("\n", '"\n"'))
+  + ([], {10e6: 4, 40e6: 4}),
+  ("blank tail", PLAIN + "\n\n,,\n", [], {10e6: 4, 40e6: 4}),
+  ("trailing", PLAIN.replace("\n1", ",\n1"), [], None),
+  ("comment", "# of sweep 17\n" + PLAIN, [], {10e6: 4, 40e6: 4}),
+  ("title", "Results,,\n" + PLAIN, [], {10e6: 4, 40e6: 4}),
+  ("excel", "sep=;\n" + PLAIN.replace(",", ";"), [], {10e6: 4, 40e6: 4}),
+  ("index", ",," + PLAIN.replace("\n", "\n0,0,"), [], {10e6: 4, 40e6: 4}),
+  (
+    "decimal comma",
+    PLAIN.replace(",", ";").replace(".", ","),
+    [],
+    {10e6: 4, 40e6: 4},
+  ),
+  ("summary", PLAIN + "\n10M,Minimum,0.1\n", [], None),
+  ("words", HEAD + grid("small", "large"), [], {1: 4, 2: 4}),
+  ("numbers", HEAD + grid("d12", "d6"), [], {1: 4, 2: 4}),
+  ("infinite", HEAD + grid("3", "inf"), [], None),
+  ("mean of all", PLAIN + "\nmean,0,0.1\n", [], None),
+  ("no scale", "seed,score\n0,0.1\n1,0.3\n", [], {1: 2}),
+  ("other column", "seed,lr,score\n0,1,0.1\n1,2,0.3\n", [], {1: 2}),
+  ("one run", "Wall time,Step,acc\n1.5,0,0.1\n2.5,9,0.3\n")
+  + (["--score_column=acc", "--step_column=Step"], {1: 1}),
+  ("wide", wide("seed_0", "seed_1", "mean"), ["--scale_column=params"])
+  + ({10e6: 2, 40e6: 2},),
+  ("pivot", ",seed,0,1\nparams,,,\n10M,,0.2,0.3\n40M,,0.4,0.5\n")
+  + (["--scale_column=params"], {10e6: 2, 40e6: 2}),
+  ("chart", CHART, ["--step_column=Step"], {10e6: 2, 40e6: 1}),
+  ("error", PARAMS.replace("acc", "err") + grid("10M", "40M"))
+  + (["--scale_column=params", "--score_column=err"], {10e6: 4, 40e6: 4}),
+  ("metric with a comma", 'scale,seed,"err,strict"\n' + grid("1", "2"))
+  + (["--score_column=err,strict"], {1: 4, 2: 4}),
+  ("a typing error", PARAMS + grid("10M", "40M"))
+  + (["--scale_column=param", "--score_column=acc"], {10e6: 4, 40e6: 4}),
+  ("dicts", "scale,seed,m\n1,0,\"{'acc': 0.1}\"\n1,1,\"{'acc': 0.2}\"\n")
+  + (["--score_column=m"], {1: 2}),
+  ("no seed", PLAIN + "\n10M,,0.5\n", [], {10e6: 4, 40e6: 4}),
+  ("text", PLAIN + "\n10M,9,failed\n", [], {10e6: 4, 40e6: 4}),
+]
+
+
+def write(folder, text, name="t.csv"):
+  path = folder / name
+  path.write_text(text)
+  return path
+
+
+def options(given):
+  with flagsaver.flagsaver():
+    flags.FLAGS(["analyze", *given])
+    return analyze._read_options()
+
+
+def walk(path, given, depth=0):
+  """Every way to follow the advice: the flags and the table at its end."""
+  try:
+    yield given, tables.read(path, **options(given))
+    return
+  except ValueError as error:
+    message = str(error)
+  assert "\n" not in message
+  advice = [x for x in _ADVICE.findall(message) if "=" in x]
+  advice += re.findall(r"--decimal_comma", message)
+  assert advice, message
+  assert depth < 5, message
+  for typed in advice:
+    more = shlex.split(typed)
+    names = {flag.partition("=")[0] for flag in more if "_column=" in flag}
+    kept = [flag for flag in given if flag.partition("=")[0] not in names]
+    yield from walk(path, [*kept, *more], depth + 1)
+
+
+def put_runs(folder, names):
+  for i, name in enumerate(names):
+    put(folder, make_content(f"org/{name}", 0.2 + i / 100))
+  return folder
+
+
+@pytest.mark.parametrize(
+  ("names", "sizes"),
+  [
+    (["f-70m", "f-70m-seed1", "f-1b7", "f-1b7-seed1"], {70e6: 2, 1.7e9: 2}),
+    (["f-8x7m-seed0", "f-8x7m-seed1", "f-8x9m-seed0"], {7e6: 2, 9e6: 1}),
+    (["f-90K-seed0", "f-90K-seed1", "f-1200K-seed1"], {90e3: 2, 1.2e6: 1}),
+    (["f-big-seed0", "f-big-seed1", "f-tiny-seed0"], {1: 2, 2: 1}),
+  ],
+)
+def test_every_advice_about_result_files_leads_to_a_table(
+  tmp_path, names, sizes
+):
+  ends = list(walk(put_runs(tmp_path, names), []))
+  assert [
+    table.frame.groupby("scale")["seed"].nunique().to_dict()
+    for _, table in ends
+  ] == [sizes]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_every_advice_leads_to_a_table(tmp_path, case):
+  _, text, given, sizes = case
+  ends = list(walk(write(tmp_path, text), given))
+  assert ends
+  found = [
+    table.frame.groupby("scale")["seed"].nunique().to_dict()
+    for _, table in ends
+  ]
+  if sizes:
+    assert sizes in found
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_last_step_does_not_depend_on_the_order_of_rows(tmp_path, order):
+  given = ["--scale_column=params", "--score_column=acc"]
+  path = write(tmp_path, steps(order))
+  ends = list(walk(path, given))
+  (table,) = [t for f, t in ends if "--step_column=step" in f]
+  expected = {(10e6, n): 0.2 + n / 100 for n in range(3)} | {
+    (40e6, n): 0.4 + n / 100 for n in range(3)
+  }
+  last = table.frame.set_index(["scale", "seed"])["score"]
+  assert {
+    (scale, int(seed[1:])): score for (scale, seed), score in last.items()
+  } == pytest.approx(expected)
+  assert table.curves is not None
+  assert table.curves.groupby("step").size().to_dict() == {100: 6, 200: 6}
+  early = tables.read(
+    path, **options([*given, "--step_column=step", "--at_step=100"])
+  )
+  assert early.frame["score"].max() == pytest.approx(0.22)
+  assert early.curves is not None
+  assert set(early.curves["step"]) == {100}
+
+
+def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(tmp_path):
+  text = steps(1).replace("40M,200,s2,0.420\n", "")
+  given = ["--scale_column=params", "--score_column=acc", "--step_column=step"]
+  path = write(tmp_path, text)
+  table = tables.read(path, **options(given))
+  (issue,) = [x for x in table.issues if x.kind == "early_step"]
+  assert [row["seed"] for row in issue.rows] == ["s2"]
+  table = tables.read(path, **options([*given, "--at_step=200"]))
+  assert len(table.frame) == 5
+  assert table.num_missing[(40e6, "acc")] == 1
+
+
+def test_archives_and_folders_of_files_are_read(tmp_path):
+  (tmp_path / "t.csv.gz").write_bytes(gzip.compress(PLAIN.encode()))
+  assert len(tables.read(tmp_path / "t.csv.gz").frame) == 8
+  runs = tmp_path / "runs"
+  runs.mkdir()
+  for name in ("10M-seed0", "10M-seed1", "40M-seed0"):
+    write(runs, "Wall time,Step,Value\n1.5,0,0.1\n2.5,9,0.3\n", f"{name}.csv")
+  given = ["--seed_column=file", "--score_column=Value", "--step_column=Step"]
+  ends = [
+    table
+    for flags_of, table in walk(runs, [*given, "--higher_is_better=Value"])
+    if "--scale_column=none" not in flags_of
+  ]
+  found = ends[0].frame
+  assert found.groupby("scale")["score"].agg(list).to_dict() == {
+    10e6: [0.3, 0.3],
+    40e6: [0.3],
+  }
+
+
+def test_mixed_units_are_told_apart_by_a_column(tmp_path):
+  text = PARAMS + grid("10M") + "\n" + "40M,0,62\n40M,1,61\n40M,2,63"
+  given = ["--scale_column=params", "--score_column=acc"]
+  ends = [
+    table
+    for flags_of, table in walk(write(tmp_path, text), given)
+    if "--score_unit=params=10M=fraction" in flags_of
+  ]
+  assert ends[0].frame["score"].between(0.2, 0.7).all()
+  means = ends[0].frame.groupby("scale")["score"].mean()
+  assert means.tolist() == pytest.approx([0.215, 0.62])
