@@ -26,6 +26,8 @@ from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from experiments import command
 
+_MOST_LINES = 40
+
 
 def _define_list(name: str, help_text: str) -> None:
   """A list with commas that may be given several times, all of which count."""
@@ -211,8 +213,11 @@ def main() -> None:
   )
   for issue in table.issues:
     print(f"- {issue.sentence}")
-  for _, finding in analysis_sections.main_findings(analysis):
+  found = analysis_sections.main_findings(analysis)
+  for _, finding in found[:_MOST_LINES]:
     print(f"- {finding.sentence}")
+  if len(found) > _MOST_LINES:
+    print(f"- {len(found) - _MOST_LINES} more findings are in summary.json.")
   print(
     f"read {was_read - start:.1f} s, analyzed {was_analyzed - was_read:.1f} s,"
     f" wrote {time.monotonic() - was_analyzed:.1f} s"

@@ -168,11 +168,11 @@ def _conflicts(frame, key, rule, unused, groups, advice) -> list[Issue]:
   )
   if rule == "refuse":
     apart = advice or _tell_apart(shown, key, unused, groups)
-    raise ValueError(
-      f"{found}.{_differences(shown, unused)}{apart and f' Say {apart}.'}"
-      " --conflicting_scores=first or --conflicting_scores=last keeps one by"
-      " the order of rows"
+    apart = apart or (
+      "--conflicting_scores=first or --conflicting_scores=last, which go by the"
+      " order of rows"
     )
+    raise ValueError(f"{found}.{_differences(shown, unused)} Say {apart}")
   sentence = (
     f"{found}. The {rule} of them counts (--conflicting_scores={rule})."
   )

@@ -121,7 +121,9 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   unused = rows.drop(columns=used).map(parsing.cell_text)
   if len(unused.columns):
     shown = ", ".join(map(quote, unused.columns[:_MOST_NAMED]))
-    sentence = f"{len(unused.columns)} columns are not used, such as {shown}."
+    more = len(unused.columns) - _MOST_NAMED
+    sentence = f"Columns that are not used: {shown}"
+    sentence += f" and {more} others." if more > 0 else "."
     issues.append(Issue("unused_columns", sentence, []))
   return audit(
     ScoreTable(
@@ -148,7 +150,7 @@ def _settle_columns(
   scale_column = options.scale_column or "scale"
   seed_column = options.seed_column or "seed"
   score_columns = tuple(options.score_columns) or ("score",)
-  groups = list(options.group_columns)
+  groups = list(dict.fromkeys(options.group_columns))
   if options.scale_columns:
     rows = _melt(
       rows, scale_column, score_columns, options.scale_columns, "scale"
@@ -174,11 +176,12 @@ def _settle_columns(
       raise ValueError(
         f"--name_pattern finds nothing in {quote(lacking.iloc[0])}"
       )
-    names = {part: f"{part} of {seed_column}" for part in parts}
-    rows = rows.assign(**parts.rename(columns=names))
-    scale_column = names.get("scale", scale_column)
-    seed_column = names.get("seed", seed_column)
-    groups += [names["model"]] if "model" in names else []
+    if "seed" in parts:
+      rows = rows.rename(columns={seed_column: f"{seed_column} (as it was)"})
+      seed_column = "seed"
+    rows = rows.assign(**parts)
+    scale_column = "scale" if "scale" in parts else scale_column
+    groups += ["model"] if "model" in parts else []
   if scale_column == "none" or (
     options.scale_column is None
     and scale_column not in rows

@@ -76,8 +76,7 @@ def test_a_seed_with_two_scores_is_refused_with_its_rows():
     " line 22 and t line 26 give seed '1' at scale '2', task 'b', metric 'acc'"
     " the scores 0.3 and 0.9. They differ in 'step'. Say --step_column=step"
     " --group_columns=task if 'step' counts training, or"
-    " --group_columns=task,step. --conflicting_scores=first or"
-    " --conflicting_scores=last keeps one by the order of rows"
+    " --group_columns=task,step"
   )
   with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
     audit(table, unused=unused)

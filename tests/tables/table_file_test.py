@@ -290,7 +290,7 @@ def replace(column, value, row=5):
     (replace("accuracy", 1.5), {"score_unit": ["fraction"]}, "line 7: 'accur"),
     (make_frame().assign(loss=np.nan), {}, "'loss' has no finite score"),
     (make_frame(), {"score_unit": ["los=raw"]}, "did you mean 'loss'"),
-    (make_frame(), {"group_columns": []}, "Say --group_columns=model. "),
+    (make_frame(), {"group_columns": []}, "Say --group_columns=model$"),
   ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, frame, options, message):
