@@ -13,7 +13,7 @@ import numpy as np
 import safetensors.numpy
 from etils import epath
 
-from emergence.config import Cell, Config, identity_hash
+from emergence.config import Cell, Config, cells, identity_hash
 from emergence.population import compilation
 from emergence.storage import records
 from emergence.storage.files import write_atomically
@@ -70,6 +70,11 @@ def export(
       else.
   """
   experiment = records.read_config(workdir)
+  if cell not in cells(experiment):
+    raise ValueError(
+      f"--cell: {cell} is no cell of {workdir}; there are, such as"
+      f" {cells(experiment)[0]}"
+    )
   _, config, task, arch = compilation.make_setup(experiment, cell)
   params = load_params(workdir, cell, seed, step)
   exact_match, diverged = _recorded(workdir, cell, seed, step)

@@ -15,6 +15,7 @@ import numpy as np
 from emergence.analysis import words
 from emergence.statistics.options import Options
 from emergence.statistics.sample import UNIT, Sample
+from emergence.storage import records
 from emergence.tables.score_table import Metric, ScoreTable, quote
 
 # Scores are stored in single precision, and some are rounded to three decimals.
@@ -111,7 +112,9 @@ class Series(NamedTuple):
   @property
   def metric_name(self) -> str:
     """The metric's name in sentences and figures, such as `exact match`."""
-    return words.short(self.metric.name.replace("_", " "))
+    name = self.metric.name
+    is_ours = any(name == metric.name for metric in records.METRICS)
+    return words.short(name.replace("_", " ") if is_ours else name)
 
   @property
   def axis_label(self) -> str:

@@ -72,7 +72,7 @@ def audit(
   key = [*groups, "scale", "seed", "metric"]
   at = [*key, "training_step"] if "training_step" in frame else key
   same = [*at, "score", "diverged"]
-  issues = _duplicates(frame, at, same, unused)
+  issues = _duplicates(frame, at, same)
   frame = frame.drop_duplicates(same)
   issues += _conflicts(
     frame, at, conflicting_scores, unused, table.group_columns, advice
@@ -141,14 +141,14 @@ def _at_step(frame, key: list[str], at_step: str):
   return final, curves[columns].reset_index(drop=True), issues
 
 
-def _duplicates(frame, key, same, unused) -> list[Issue]:
+def _duplicates(frame, key, same) -> list[Issue]:
   again = frame.duplicated(same).sum()
   if not again:
     return []
   shown = frame[frame.duplicated(same, keep=False)]
   sentence = (
     f"{_count(again, 'row repeats', 'rows repeat')} the seed, cell, metric and"
-    " score of another; each is counted once." + _differences(shown, unused)
+    " score of another; each is counted once."
   )
   rows = plain_rows(shown, [*key, "score", "source"])
   return [Issue("duplicate", sentence, rows)]
@@ -172,7 +172,7 @@ def _conflicts(frame, key, rule, unused, groups, advice) -> list[Issue]:
       "--conflicting_scores=first or --conflicting_scores=last, which go by the"
       " order of rows"
     )
-    raise ValueError(f"{found}.{_differences(shown, unused)} Say {apart}")
+    raise ValueError(f"{found}. Say {apart}")
   sentence = (
     f"{found}. The {rule} of them counts (--conflicting_scores={rule})."
   )
@@ -190,7 +190,7 @@ def _tell_apart(shown, key, unused, groups) -> str:
   names = [
     name
     for name in rows
-    if 1 < rows[name].nunique(dropna=False) <= len(rows) / 2
+    if 1 < rows[name].nunique(dropna=False) <= max(2, len(rows) / 2)
     or _STEP_WORDS.search(name)
   ]
   cells = [shown[name].to_numpy() for name in key]
@@ -335,15 +335,6 @@ def _thin_cells(frame, groups) -> list[Issue]:
     rows = plain_rows(thin, [*groups, "scale"])
     issues.append(Issue("one_seed", sentence, rows))
   return issues
-
-
-def _differences(shown, unused) -> str:
-  """Names columns of the source in which rows of one seed differ."""
-  if unused is None or unused.empty:
-    return ""
-  rows = unused.loc[unused.index.intersection(shown["source"])]
-  names = [quote(name) for name in rows if rows[name].nunique(dropna=False) > 1]
-  return f" They differ in {', '.join(names[:8])}." if names else ""
 
 
 def _describe(row, key: Sequence[str]) -> str:

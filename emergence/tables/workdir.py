@@ -210,12 +210,9 @@ def _read_records(
   frames, wrong = [], []
   for path in records.require_files(workdir):
     file = records.read_file(path)
-    provenance = file.provenance
-    if config is None and "config" in provenance:
-      config = records.config_of(path, provenance)
+    config = config or records.config_of(path, file.provenance)
     frame = records.to_frame(file.table)
-    if config and provenance:
-      _require_same_cell(path, frame, provenance, config)
+    _require_same_cell(path, frame, file.provenance, config)
     frame["source"] = visible(str(path.relative_to(workdir)))
     frame["lacking"] = [file.lacking] * len(frame)
     is_named = frame["seed"].isin(records.seeds_of_file(path))
@@ -230,10 +227,7 @@ def _read_records(
     if named and conflicting_labels == "path":
       frame = frame[is_named].assign(**named)
     frames.append(frame)
-  if config is None:
-    raise ValueError(
-      f"{workdir} has no config.json, and its records carry no config"
-    )
+  assert config is not None  # As `require_files` found some.
   columns = ["task", *config.grid.axis_names, "seed", "source"]
   rows = records.final_rows(pd.concat(wrong))[columns].drop_duplicates()
   issues = _label_issues(rows, conflicting_labels)

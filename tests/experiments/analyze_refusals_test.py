@@ -116,6 +116,23 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path):
   assert result.stderr == f"error: --json: {json_path} cannot be written\n"
 
 
+def test_help_may_be_read_in_part():
+  command = f"{sys.executable} -m experiments.analyze --help | head -1"
+  result = subprocess.run(
+    ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
+  )
+  assert len(result.stdout.splitlines()) == 1
+  assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_home_folder_is_found_where_the_shell_left_it(tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  write(tmp_path / "a.csv", {1: [0.1, 0.2]})
+  result = run("--records=~/a.csv", "--out=~/out", "--resamples=100")
+  assert result.returncode == 0, result.stderr
+  assert (tmp_path / "out" / "report.html").exists()
+
+
 def test_help_explains_each_flag():
   result = run("--help")
   assert result.returncode == 0

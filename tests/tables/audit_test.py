@@ -74,7 +74,7 @@ def test_a_seed_with_two_scores_is_refused_with_its_rows():
   message = (
     "1 score is contradicted by another of the same seed, cell and metric: t"
     " line 22 and t line 26 give seed '1' at scale '2', task 'b', metric 'acc'"
-    " the scores 0.3 and 0.9. They differ in 'step'. Say --step_column=step"
+    " the scores 0.3 and 0.9. Say --step_column=step"
     " --group_columns=task if 'step' counts training, or"
     " --group_columns=task,step"
   )
@@ -97,6 +97,24 @@ def test_a_score_and_none_for_one_seed_conflict():
   rows = [*full_grid(), ("b", 2, 1, "acc", np.nan)]
   with pytest.raises(ValueError, match=r"0\.3 and nan"):
     audit(make_table(rows))
+
+
+def test_numbers_and_sizes_as_groups_are_in_their_order():
+  for names in (["2", "10", "100"], ["70M", "160M", "1.4B"]):
+    rows = [row for name in names[::-1] for row in full_grid([name])]
+    found = audit(make_table(rows)).frame["task"].drop_duplicates()
+    assert found.tolist() == names
+
+
+def test_missing_scores_are_in_nobody_s_denominator():
+  table = make_table(full_grid("a"))
+  missing = [False] * len(table.frame)
+  missing[0] = missing[1] = True  # Both metrics of seed 0 at scale 1.
+  table = audit(table._replace(frame=table.frame.assign(missing=missing)))
+  assert not table.frame["diverged"].any()
+  assert len(table.frame) == 10
+  counts = {cell: n for cell, n in table.num_missing.items() if n}
+  assert counts == {("a", 1, "acc"): 1, ("a", 1, "aaa"): 1}
 
 
 def test_scores_that_are_not_finite_are_diverged_runs():

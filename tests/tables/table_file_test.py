@@ -240,7 +240,8 @@ def test_rows_that_repeat_and_rows_that_disagree(tmp_path):
   other = frame[:1].assign(accuracy=0.99, host="b2")
   path = write(tmp_path / "u.csv", pd.concat([frame, other]))
   with pytest.raises(
-    ValueError, match=r"u\.csv line 2 and u\.csv line 18 .* differ in 'host'"
+    ValueError,
+    match=r"line 2 and u\.csv line 18 .* Say --group_columns=model,host$",
   ):
     read(path)
   table = read(path, conflicting_scores="last")
