@@ -178,10 +178,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     missing = re.search(r"Flag (--\w+) must have a value", str(error))
     fail(f"{missing[1]} is missing" if missing else str(error), 2)
     raise
-  except BrokenPipeError:  # Whoever reads the help has seen enough.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
-  except SystemExit:
+  except (SystemExit, BrokenPipeError):
+    try:
+      sys.stdout.flush()
+    except BrokenPipeError:  # Whoever reads the help has seen enough.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)  # absl calls a request for help a failure.
   for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
     if flag.present > 1 and flag.name in ("config", *_PATHS):

@@ -52,7 +52,8 @@ def audit(
     ValueError: a seed has two scores and the rule is `refuse`, a metric has no
       finite score, or there is no row.
   """
-  frame, groups = table.frame, list(table.group_columns)
+  frame: Any = table.frame
+  groups = list(table.group_columns)
   if frame.empty:
     raise ValueError("no scores are left to analyze")
   names = list(dict.fromkeys(frame["metric"]))

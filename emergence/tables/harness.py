@@ -205,7 +205,7 @@ def _metric_keys(
 
 
 def _parse(frame: "pd.DataFrame", options: ReadOptions) -> "pd.DataFrame":
-  rows = frame.set_index("source")
+  rows: Any = frame.set_index("source")
   metric = list(rows["metric"])
   score, missing, percent_sign = parsing.parse_scores(
     rows["score"],

@@ -23,7 +23,9 @@ _WORDS = frozenset(
 _DIGITS, _DIGITS_OF_NUMBERS = 4.0, 8.0
 
 
-def drop(frame: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]):
+def drop(
+  scores: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]
+) -> "pd.DataFrame":
   """The rows of runs.
 
   A row is suspected to be a summary if its seed has the name of a statistic
@@ -31,7 +33,7 @@ def drop(frame: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]):
   deviation, the sum, or the least or greatest of the others.
 
   Args:
-    frame: columns `seed` (texts), `score` and those of `cell`.
+    scores: columns `seed` (texts), `score` and those of `cell`.
     cell: the columns that name a cell and metric.
     drop_rows: as in `ReadOptions`.
 
@@ -39,6 +41,7 @@ def drop(frame: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]):
     ValueError: a seed to leave out is not there, or there are suspects that
       `drop_rows` says nothing of.
   """
+  frame: Any = scores
   seeds = set(frame["seed"])
   for name in drop_rows:
     if name not in seeds and name != "none":
@@ -48,7 +51,7 @@ def drop(frame: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]):
     return frame
   labels = list(dict.fromkeys(frame["seed"]))
   named = _with_words(labels)
-  rest: Any = frame[~frame["seed"].isin(named)]
+  rest = frame[~frame["seed"].isin(named)]
   suspects = set(named).union(_with_values(rest, cell) if len(rest) else ())
   if suspects:
     ordered = [name for name in labels if name in suspects]
@@ -80,10 +83,10 @@ def _with_words(labels: Sequence[str]) -> list[str]:
   return [label for label, words in found if words - usual]
 
 
-def _with_values(frame: "pd.DataFrame", cell: Sequence[str]) -> set[str]:
+def _with_values(frame: Any, cell: Sequence[str]) -> set[str]:
   """The labels whose scores are a statistic of others in every cell."""
   frame = frame[np.isfinite(frame["score"])].reset_index(drop=True)
-  score: Any = frame["score"]
+  score = frame["score"]
   is_number = frame["seed"].str.contains(r"\d")
   is_run = is_number if is_number.any() else is_number | True
   group = frame.groupby(list(cell), sort=False).ngroup()
@@ -122,7 +125,7 @@ def _with_values(frame: "pd.DataFrame", cell: Sequence[str]) -> set[str]:
   found: set[str] = set()
   for value in statistics.values():
     is_equal = ((score - value).abs() <= error) | ~is_told
-    by_label = (
+    by_label: Any = (
       frame.assign(equal=is_equal, digits=digits, needed=needed)
       .groupby("seed")[["equal", "digits", "needed"]]
       .agg({"equal": "all", "digits": "sum", "needed": "max"})

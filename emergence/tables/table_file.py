@@ -44,9 +44,14 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   """Reads the scores of a file, or of all files of a folder as one table."""
   import pandas as pd
 
-  rows = read_rows(path, options.skip_lines)
-  rows, options = _settle_columns(rows, path, options)
-  scale_column, seed_column = options.scale_column, options.seed_column
+  found, options = _settle_columns(
+    read_rows(path, options.skip_lines), path, options
+  )
+  rows: Any = found
+  scale_column, seed_column = (
+    str(options.scale_column),
+    str(options.seed_column),
+  )
   score_columns = options.score_columns
   used = _require_columns(
     rows,
@@ -105,7 +110,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   cell = [*groups, "scale_label", "metric"]
   cell += ["training_step"] if options.step_column else []
   frame = summary_rows.drop(frame, cell, options.drop_rows)
-  by_source = frame.set_index("source")
+  by_source: Any = frame.set_index("source")
   frame = frame.assign(
     scale=parsing.parse_scales(
       by_source["scale_label"].rename(scale_column), options.scale_order
@@ -171,7 +176,7 @@ def _settle_columns(
   if pattern := harness_names.compile_pattern(options.name_pattern):
     texts = rows[seed_column].map(parsing.cell_text)
     parts = texts.str.extract(pattern)[list(pattern.groupindex)]
-    lacking = texts[parts.isna().any(axis=1)]
+    lacking: Any = texts[parts.isna().any(axis=1)]
     if len(lacking):
       raise ValueError(
         f"--name_pattern finds nothing in {quote(lacking.iloc[0])}"
@@ -259,7 +264,7 @@ def _wide_advice(rows: "pd.DataFrame", what: str) -> str:
   return f"{columns} takes each such column for a {what}"
 
 
-def _name_advice(names: "pd.Series") -> str:
+def _name_advice(names: Any) -> str:
   """The flag for sizes, and seeds, in the names of runs."""
   seed = harness_names.NEAR_SIZE + r".*seed[-_=]?(?P<seed>\d+)"
   for pattern in (seed, harness_names.NEAR_SIZE):
