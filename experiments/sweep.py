@@ -81,13 +81,6 @@ _CHECKPOINT_STEPS = flags.DEFINE_integer(
   "Save them after so many steps too, at the end of the chunk.",
   lower_bound=1,
 )
-_CHECKPOINTS_KEPT = flags.DEFINE_integer(
-  "checkpoints_kept",
-  2,
-  "Checkpoints of a block to keep, the last ones; all go when the block has"
-  " its records.",
-  lower_bound=1,
-)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
@@ -196,13 +189,12 @@ def _sweep(should_stop: StopRequest) -> None:
   # One process looks for all, lest others read what it is moving.
   left = []
   if processes.is_first():
-    left = pending.prepare(request, len(devices), _KEEP_PARAMS.value)
+    left = pending.clean_and_find(request, len(devices), _KEEP_PARAMS.value)
   found = processes.agree([(str(item.cell), item.blocks) for item in left])
   work = [pending.Work(Cell.parse(cell), cut) for cell, cut in found]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
-    _CHECKPOINTS_KEPT.value,
     _KEEP_PARAMS.value,
   )
   if work:

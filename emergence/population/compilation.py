@@ -45,10 +45,10 @@ _CACHE_OPTION = "jax_compilation_cache_dir"
 
 
 class DoesNotFitError(ValueError):
-  """A block of seeds needs more memory than a device has.
+  """Blocks of seeds need more memory than their devices have.
 
   Attributes:
-    bytes_per_block: what it needs.
+    bytes_per_block: what one block needs.
   """
 
   def __init__(self, message: str, bytes_per_block: int):
@@ -135,7 +135,7 @@ def make_setup(config: Config, cell: Cell) -> Setup:
 def compile_cell(
   config: Config, cell: Cell, devices: Sequence[Device]
 ) -> Program:
-  """Compiles a cell for as many of the devices as memory allows.
+  """Compiles a cell for some devices.
 
   Args:
     config: the experiment.
@@ -144,47 +144,21 @@ def compile_cell(
 
   Raises:
     ValueError: the cell is invalid.
-    DoesNotFitError: one block does not fit in memory.
+    DoesNotFitError: the blocks do not fit in memory.
   """
   setup = make_setup(config, cell)
   program = _compile(setup, devices)
   own = [d for d in devices if d.process_index == jax.process_index()]
-  fit = plan_blocks(
-    program.bytes_per_device, len(own), hardware.memory_budget(own)
-  )
-  if len(own) < len(devices):
-    # Either every process uses all of its devices, or all of them fail.
-    (is_scarce,) = processes.any_of(fit < len(own))
-    fit = 0 if is_scarce else len(devices)
-  if not fit:
+  usable, is_shared = hardware.memory_budget(own)
+  needed = program.bytes_per_device * (len(own) if is_shared else 1)
+  if any(processes.any_of(needed > usable)):
     raise DoesNotFitError(
-      f"a block of {setup.config.seeds.block} seeds of {cell} needs"
-      f" {program.bytes_per_device / 2**30:.2f} GiB and"
-      f" {hardware.memory_budget(devices)[0] / 2**30:.2f} GiB are usable; lower"
-      " seeds.block",
+      f"{len(devices)} blocks of {setup.config.seeds.block} seeds of {cell}"
+      f" need {program.bytes_per_device / 2**30:.2f} GiB each and"
+      f" {usable / 2**30:.2f} GiB are usable; lower seeds.block or --devices",
       program.bytes_per_device,
     )
-  if fit < len(devices):
-    program = _compile(setup, devices[:fit])
   return program
-
-
-def plan_blocks(
-  bytes_per_block: int, num_devices: int, budget: tuple[int, bool]
-) -> int:
-  """How many blocks run together, one a device.
-
-  Args:
-    bytes_per_block: memory of one block.
-    num_devices: devices at hand.
-    budget: usable bytes, and whether all devices share them.
-
-  Returns:
-    A number of blocks, 0 where not even one fits.
-  """
-  usable, is_shared = budget
-  fit = usable // max(bytes_per_block, 1)
-  return min(num_devices, fit) if is_shared else num_devices * (fit > 0)
 
 
 class SeedFunctions(NamedTuple):

@@ -42,7 +42,7 @@ class Sweep(NamedTuple):
   frame: "pd.DataFrame"
   rows: list[dict[str, Any]]
   provenances: list[dict]
-  runs: list[time_budget.Run]
+  runs: list[time_budget.SweepRun]
 
 
 def read(workdir: epath.PathLike) -> Sweep:
@@ -355,7 +355,7 @@ _PHASES = {
 }
 
 
-def time(runs: Sequence[time_budget.Run], num_seeds: int) -> Section:
+def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
   """Where the time of the runs went.
 
   Args:

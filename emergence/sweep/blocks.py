@@ -35,14 +35,12 @@ class Saving(NamedTuple):
   Attributes:
     steps: save once this many steps were made since the last time.
     seconds: save once this much time has passed since the last time.
-    keep: checkpoints of a block to keep, the last ones.
     params: parameters to keep for good: `none`, `final` (after the last
       step) or `all` (at each evaluation).
   """
 
   steps: int | None = None
   seconds: float = 120.0
-  keep: int = 2
   params: str = "none"
 
 

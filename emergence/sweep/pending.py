@@ -103,8 +103,10 @@ def make_request(
   return Request(config, workdir, grid, seeds, shard)
 
 
-def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
-  """What is pending, once corrupt files are quarantined.
+def clean_and_find(
+  request: Request, num_devices: int, keep_params: str
+) -> list[Work]:
+  """Quarantines corrupt files, removes leftovers, and finds what is pending.
 
   Args:
     request: what is asked for.
@@ -118,7 +120,6 @@ def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
   config, workdir = request.config, request.workdir
   records.quarantine_corrupt(workdir, config)
   remove_unfinished(workdir)
-  records.require_same_experiment(config, workdir)
   block_checkpoint.remove_left_behind(config, workdir)
   if missing := num_without_params(request, keep_params):
     raise ValueError(
@@ -130,12 +131,16 @@ def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
 
 
 def find(request: Request, num_devices: int = 1) -> list[Work]:
-  """What of a request has no records yet, in the order of the cells.
+  """The part of a request that has no records yet, in the order of the cells.
 
   Args:
     request: what is asked for.
     num_devices: devices of the process that trains it.
+
+  Raises:
+    ValueError: the work directory holds another experiment.
   """
+  records.require_same_experiment(request.config, request.workdir)
   return _of_shard(request, _without_records(request), num_devices)
 
 
@@ -185,7 +190,7 @@ def num_without_params(request: Request, keep_params: str) -> int:
       continue
     # First the records: of a block that another process finishes meanwhile, the
     # parameters are there before them.
-    finished = records.finished_seeds(workdir, config, cell) & set(seeds)
+    finished = records.recorded_seeds(workdir, cell) & set(seeds)
     look_anew(workdir / "params" / str(cell))
     kept = params.kept_files(workdir, cell)
     count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
@@ -201,11 +206,11 @@ def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
 
 
 def _without_records(request: Request) -> list[Work]:
-  """What of a request is pending, of all shards."""
+  """What is pending in all shards of a request."""
   config, workdir, cells, seeds, _ = request
   found = []
   for cell in cells:
-    done = records.finished_seeds(workdir, config, cell)
+    done = records.recorded_seeds(workdir, cell)
     missing = [seed for seed in seeds if seed not in done]
     if missing:
       found.append(Work(cell, cut_blocks(missing, config.seeds.block)))

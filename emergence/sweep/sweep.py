@@ -162,7 +162,7 @@ def run(
 
   write_run_file()
   try:
-    with Checkpointer(saving.keep) as checkpointer:
+    with Checkpointer() as checkpointer:
       job = Job(config, workdir, saving, checkpointer, should_stop, watch)
       for is_patient in (False, True):
         work = _train(

@@ -4,12 +4,12 @@ import pytest
 
 from emergence.config import from_dict
 from emergence.report import sweep_sections
-from emergence.sweep.time_budget import Run
+from emergence.sweep.time_budget import SweepRun
 
 
-def run(seeds, train, other=0.0) -> Run:
+def run(seeds, train, other=0.0) -> SweepRun:
   seconds = {"compile": 0.0, "train": train, "evaluate": 0.0, "write": 0.0}
-  return Run("", seeds, 100 * seeds, seconds | {"other": other}, {}, {})
+  return SweepRun("", seeds, 100 * seeds, seconds | {"other": other}, {}, {})
 
 
 def test_the_time_of_all_runs_is_added_up_by_phase():
