@@ -3,8 +3,8 @@
 The only module that maps over seeds: with vmap, except on CPU, where the seeds
 of a block are mapped over one after another, which computes the same and is
 faster there. One compiled program advances `seeds.block` seeds on each device
-of a mesh with the single axis `seeds`; the devices never talk to each other.
-Compiled programs are kept on disk, so that a sweep that goes on starts at once.
+of a mesh with the single axis `seeds`; the devices never communicate.
+Compiled programs are cached on disk, so that a resumed sweep starts at once.
 """
 
 import concurrent.futures
@@ -37,8 +37,8 @@ Array = jax.Array
 _AXIS = "seeds"
 _SHARDED = PartitionSpec(_AXIS)
 
-# Batches drawn at a time: generating random bits is many small operations,
-# which an accelerator would wait for in each step.
+# Batches drawn at a time: random bits take many small operations, whose latency
+# an accelerator would pay in each step.
 STEPS_DRAWN = 16
 
 _CACHE_OPTION = "jax_compilation_cache_dir"
@@ -57,7 +57,7 @@ class DoesNotFitError(ValueError):
 
 
 class Setup(NamedTuple):
-  """What it takes to train one seed of a cell.
+  """The task and the architecture of a cell.
 
   Attributes:
     cell: the cell.
@@ -162,7 +162,7 @@ def compile_cell(
 
 
 class SeedFunctions(NamedTuple):
-  """What a program does, written for one seed; see `Program`."""
+  """The functions of a `Program`, for one seed."""
 
   init: Callable[[Array, Array], TrainState]
   advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
@@ -170,7 +170,7 @@ class SeedFunctions(NamedTuple):
 
 
 def seed_functions(setup: Setup) -> SeedFunctions:
-  """Builds what a program does with each of its seeds."""
+  """Builds the functions of a program, for one seed."""
   _, config, task, arch = setup
   init_state, train_step = train.make_train(config, arch)
   sample = train.make_sampler(config, task)
@@ -304,13 +304,13 @@ def _work_bytes(compiled) -> int:
 
 
 def enable_cache() -> pathlib.Path | None:
-  """Keeps compiled programs on disk from now on, unless JAX was told where.
+  """Turns on JAX's cache of compiled programs, unless it is configured already.
 
-  JAX writes and reads the files; one that is corrupt is compiled again.
+  A corrupt entry is compiled again.
 
   Returns:
-    The folder, `emergence/xla-…` in the user's cache directory; None where
-    JAX's own settings are in force, and where the user has no home.
+    The folder, `emergence/xla-…` in the user's cache directory; None if JAX's
+    own settings apply or the user has no home.
   """
   if getattr(jax.config, _CACHE_OPTION):
     return None
@@ -325,15 +325,15 @@ def enable_cache() -> pathlib.Path | None:
   # The small programs are worth keeping too.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-  # A cache that cannot be written or read costs time and nothing else.
+  # Without a usable cache, programs are compiled at each start.
   warnings.filterwarnings("ignore", ".*persistent compilation cache.*")
   return folder
 
 
 def _processor() -> str:
-  """A short name for what the processor of this machine can do.
+  """A hash of the processor's model and features.
 
-  A home directory may be shared by machines of several kinds.
+  Machines of several kinds may share a home directory.
   """
   facts = [platform.machine(), platform.processor(), platform.system()]
   try:

@@ -198,7 +198,7 @@ def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
 
 
 class CorruptError(ValueError):
-  """A file is not what was once written under its name.
+  """A file differs from what was written.
 
   Attributes:
     path: the file.
@@ -327,7 +327,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
     elif (workdir / "config.json").exists():
       config = read_config(workdir)
     else:
-      config = None  # Another program wrote it: nothing says which rows.
+      config = None  # Another program wrote it.
     cell = cell_of_file(workdir, path)
     if config:
       require_complete(path, table, cell, config)
@@ -362,9 +362,10 @@ def read_seed(
     ValueError: its file is corrupt.
   """
   folder = epath.Path(workdir) / "records" / str(cell)
-  for path in _files_by_seed(folder).get(seed, []):
-    frame = to_frame(read_file(path).table)
-    return frame.loc[frame["seed"] == seed]
+  for path in sorted(folder.glob("seeds-*.parquet")):
+    if seed in seeds_of_file(path):
+      frame = to_frame(read_file(path).table)
+      return frame.loc[frame["seed"] == seed]
   return None
 
 
@@ -494,7 +495,7 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
     file = pq.ParquetFile(
       pa.BufferReader(content), page_checksum_verification=True
     )
-    # With threads, a machine that refuses one would look like corruption.
+    # If the machine refused a thread, that would look like corruption.
     table = file.read(use_threads=False)
     table.validate(full=True)
   except MemoryError:
@@ -554,7 +555,7 @@ def read_provenances(workdir: epath.PathLike) -> list[dict]:
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":
-  """The rows for pandas, without threads, which a machine may refuse."""
+  """The rows for pandas, converted without threads."""
   return table.to_pandas(use_threads=False)
 
 
@@ -695,7 +696,9 @@ def require_cell(
 
 def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
   """The seeds of a cell that have records, from the names of the files."""
-  return set(_files_by_seed(workdir / "records" / str(cell)))
+  folder = workdir / "records" / str(cell)
+  paths = folder.glob("seeds-*.parquet")
+  return {seed for path in paths for seed in seeds_of_file(path)}
 
 
 def make_provenance(
@@ -742,23 +745,12 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   return runs
 
 
-def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:
-  """The records files of a cell's folder that hold each seed."""
-  found: dict[int, list[epath.Path]] = {}
-  for path in sorted(folder.glob("seeds-*.parquet")):
-    for seed in seeds_of_file(path):
-      found.setdefault(seed, []).append(path)
-  return found
-
-
 def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
   """The columns of `schema`, once their types are checked."""
   names = table.schema.names
   wanted = schema(axes_of(names))
   if len(set(names)) < len(names):
     raise CorruptError(path, "two of its columns have the same name")
-  if not table.num_rows:
-    raise CorruptError(path, "it has no rows")
   recorded = [*(metric.name for metric in METRICS), *ERROR_COUNTS]
   newer = set(recorded).difference(names)
   if required := set(wanted.names) - newer - set(names):
@@ -770,11 +762,7 @@ def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
       table = table.append_column(field, pa.nulls(table.num_rows, field.type))
       continue
     column = table[field.name]
-    # Some table tools write texts with large offsets.
-    same = column.type == field.type or (
-      pa.types.is_string(field.type) and pa.types.is_large_string(column.type)
-    )
-    if not same:
+    if column.type != field.type:
       raise CorruptError(
         path, f"its column {field.name} is {column.type}, not {field.type}"
       )

@@ -1,4 +1,4 @@
-"""What a sweep will cost on this machine, before it is started."""
+"""Memory and time of a sweep on this machine, measured before it starts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,10 +1,9 @@
-"""Cells × blocks of seeds that a sweep is asked for, and what is still pending.
+"""The cells × blocks of seeds of a sweep that are still pending.
 
 `--shard=I/N` divides the work: consecutive blocks of a cell form groups of one
-block a device, so that no device idles, and shard I trains the groups I, I + N,
-I + 2N, … Which shard a block belongs to depends on the seeds that were asked
-for, not on those that are finished: it stays the same while other processes
-finish theirs.
+block per device, so that no device idles, and shard I trains the groups I,
+I + N, I + 2N, … The shard of a block depends on the requested seeds and not on
+the finished ones, so it stays the same while other processes finish theirs.
 """
 
 from collections.abc import Sequence
@@ -74,7 +73,7 @@ def make_request(
   seeds: Sequence[int] | None = None,
   shard: tuple[int, int] = (0, 1),
 ) -> Request:
-  """Checks what a sweep is asked for.
+  """Validates the cells, seeds and shard of a sweep.
 
   Args:
     config: the experiment.
@@ -165,7 +164,7 @@ def status(request: Request) -> list[CellStatus]:
   """How far each cell is, going by the names of records files and by locks."""
   found, seeds = [], set(request.seeds)
   for cell in request.cells:
-    # First the locks: a block that is finished meanwhile is done.
+    # Locks first: a block that is finished in between counts as done.
     holders = locks.holders(request.workdir, cell)
     done = records.recorded_seeds(request.workdir, cell) & seeds
     left = seeds - done
@@ -188,8 +187,7 @@ def num_without_params(request: Request, keep_params: str) -> int:
     wanted = params.steps_to_keep(own_config, keep_params)
     if not wanted:
       continue
-    # First the records: of a block that another process finishes meanwhile, the
-    # parameters are there before them.
+    # Records first: parameters are written before them.
     finished = records.recorded_seeds(workdir, cell) & set(seeds)
     look_anew(workdir / "params" / str(cell))
     kept = params.kept_files(workdir, cell)

@@ -1,8 +1,8 @@
-"""Where the time of a run went, and the file that remembers it.
+"""Where the time of a run of a sweep went, in a file of its own.
 
-Records say what was found and hold no time, so that the same run writes the
-same bytes. Each run of a sweep leaves `runs/20261125-004512-1a2b3c4d.json`
-beside them: when it began, what it trained, on what, and its time budget.
+Records hold no times, so that the same run writes the same bytes. Each run of a
+sweep writes `runs/20261125-004512-1a2b3c4d.json` beside them: when it started,
+what it trained, on which devices, and its time budget.
 """
 
 import contextlib
@@ -55,8 +55,8 @@ class SweepRun(NamedTuple):
     started: UTC, such as 2026-11-25T00:45:12Z.
     seeds: seeds that it trained to the end.
     seed_steps: training steps of those seeds.
-    seconds: wall time by phase, see `PHASES`, and `other`; what it spent on
-      seeds that it did not finish is included, if it could still say so.
+    seconds: wall time by phase, see `PHASES`, and `other`, including time spent
+      on seeds that it did not finish, unless it was killed.
     devices: platform, kind and count of the devices.
     versions: of the code and its libraries.
   """
@@ -70,7 +70,7 @@ class SweepRun(NamedTuple):
 
 
 class RunFile:
-  """The file of the run that is going on, rewritten as it proceeds."""
+  """The file of the current run, rewritten as it proceeds."""
 
   def __init__(self, workdir: epath.Path, devices: Mapping[str, Any]):
     now = datetime.datetime.now(datetime.UTC)
