@@ -19,7 +19,6 @@ from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from emergence.storage import block_checkpoint, checkpoint, records
 from emergence.storage.files import (
-  is_remote,
   remove_unfinished,
   see_others,
   write_atomically,
@@ -233,19 +232,6 @@ def test_what_a_bucket_refuses_is_one_line(capsys):
   assert capsys.readouterr().err == (
     "error: HttpError: Anonymous caller does not have access, 401\n"
   )
-
-
-def test_a_defect_is_no_refusal():
-  def main():
-    raise LookupError("ours")
-
-  with pytest.raises(LookupError):
-    run_main(main)
-
-
-def test_what_is_remote():
-  assert is_remote("gs://bucket/folder")
-  assert not is_remote(epath.Path("/tmp/gs:/folder"))
 
 
 def test_shards_that_begin_at_once_have_logs_of_their_own(workdir):

@@ -176,19 +176,6 @@ def test_a_config_that_is_missing_or_corrupt_says_what_to_do(tiny, workdir):
       records.read_config(workdir)
 
 
-@pytest.mark.parametrize(
-  ("seeds", "runs"),
-  [
-    ([], []),
-    ([5], [[5]]),
-    ([0, 1, 2], [[0, 1, 2]]),
-    ([0, 2, 3, 9], [[0], [2, 3], [9]]),
-  ],
-)
-def test_consecutive_runs(seeds, runs):
-  assert records.consecutive_runs(seeds) == runs
-
-
 def write_foreign(path, table, **metadata):
   """As another program would: without our metadata."""
   encoded = {key: json.dumps(value) for key, value in metadata.items()}
@@ -337,13 +324,6 @@ def test_rows_are_those_of_the_name_and_the_config(
   renamed = path.parent / "seeds-000000-000002.parquet"
   with pytest.raises(CorruptError, match="each seed of its name"):
     records.require_complete(renamed, table, CELL, tiny)
-
-
-def test_records_that_no_config_describes_are_read(table, workdir):
-  folder = workdir / "records" / str(CELL)
-  folder.mkdir(parents=True)
-  write_foreign(folder / "seeds-000000-000004.parquet", table)
-  assert set(records.read(workdir)["seed"]) == {0, 1, 2, 3}
 
 
 def test_a_metric_that_a_file_lacks_is_null(tiny, table, path, provenance):

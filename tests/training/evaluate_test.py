@@ -62,33 +62,25 @@ def prompts_of(name, length, rng) -> list[str]:
   return found
 
 
+def write(task, prompts) -> Example:
+  """Prompts and what the task's solver answers, padded."""
+  tokens_BL = np.full((len(prompts), 22), task.pad, np.int32)
+  is_answer_BL = np.zeros(tokens_BL.shape, bool)
+  for row, prompt in enumerate(map(str.split, prompts)):
+    symbols = prompt + task.solve(prompt)
+    tokens_BL[row, : len(symbols)] = [task.symbols.index(s) for s in symbols]
+    is_answer_BL[row, len(prompt) : len(symbols)] = True
+  return Example(tokens_BL, is_answer_BL, np.full(len(prompts), 22))
+
+
 @pytest.fixture(scope="module", params=sorted(TASKS))
 def trained(request, tiny) -> Trained:
   config = override(tiny, TASKS[request.param])
   lengths, rng = config.task.test_lengths, np.random.default_rng(0)
   task = make_task(config.task)
   arch = compilation.make_setup(config, config_lib.cells(config)[0]).arch
-  sets, rows = {}, []
-  for length in lengths:
-    tokens, is_answer = [], []
-    for prompt in prompts_of(config.task.name, length, rng):
-      prompt = prompt.split()
-      answer = task.solve(prompt)
-      tokens.append([task.symbols.index(s) for s in prompt + answer])
-      is_answer.append([False] * len(prompt) + [True] * len(answer))
-    rows += zip(tokens, is_answer)
-    sets[length] = Example(
-      np.array(tokens),
-      np.array(is_answer),
-      np.full(len(tokens), len(tokens[0])),
-    )
-  longest = max(len(tokens) for tokens, _ in rows)
-  items = Example(
-    np.array([x + [task.pad] * (longest - len(x)) for x, _ in rows]),
-    np.array([x + [False] * (longest - len(x)) for _, x in rows]),
-    np.array([len(tokens) for tokens, _ in rows]),
-  )
-  task = task._replace(evaluation=sets.__getitem__)
+  sets = {n: write(task, prompts_of(config.task.name, n, rng)) for n in lengths}
+  items = jax.tree.map(lambda *x: np.concatenate(x), *sets.values())
   some = jax.tree.map(lambda x: jnp.asarray(x[::3]), items)
   optimizer = optax.adam(0.02)
 
@@ -107,14 +99,11 @@ def trained(request, tiny) -> Trained:
     lambda x: rng.normal(x.ndim == 1, 0.2, x.shape).astype(np.float32),
     jax.eval_shape(lambda: model.init(jax.random.key(0), arch)),
   )
-  sizes = np.cumsum([len(x.length) for x in sets.values()])
+  sizes = [len(x.length) for x in sets.values()]
+  task = task._replace(evaluation=sets.__getitem__)
   return Trained(
-    config,
-    task,
-    arch,
-    learn(params),
-    items,
-    np.split(np.arange(sizes[-1]), sizes[:-1]),
+    *(config, task, arch, learn(params), items),
+    np.split(np.arange(sum(sizes)), sizes[:1]),
     jax.jit(evaluate.make_evaluate(task, arch, lengths)),
   )
 

@@ -112,17 +112,21 @@ def test_attention_does_not_see_the_future_in_either_direction(qkv):
     assert (gradient[:, :, :3] != 0).any()
 
 
-def test_gradients_in_bfloat16_keep_their_type_and_are_near(qkv):
+def test_attention_in_bfloat16_keeps_its_type_and_is_near(qkv):
   low = tuple(x.astype(jnp.bfloat16) for x in qkv)
+  high = tuple(x.astype(jnp.float32) for x in low)
 
   def loss(precision, q, k, v):
     mixed = ops.causal_attention(q, k, v, precision)
     return jnp.sum(jnp.sin(mixed.astype(jnp.float32)))
 
-  found = gradients(functools.partial(loss, "default"))(*low)
-  expected = gradients(functools.partial(loss, "highest"))(
-    *(x.astype(jnp.float32) for x in low)
+  mixed = attention(*low, "default")
+  assert mixed.dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    mixed.astype(np.float32), attention(*high, "highest"), atol=0.05
   )
+  found = gradients(functools.partial(loss, "default"))(*low)
+  expected = gradients(functools.partial(loss, "highest"))(*high)
   for a, b in zip(found, expected):
     assert a.dtype == jnp.bfloat16
     error = np.linalg.norm(a.astype(np.float32) - b) / np.linalg.norm(b)
@@ -145,11 +149,3 @@ def test_gradients_of_a_product_in_bfloat16_are_near():
     assert a.dtype == jnp.bfloat16
     error = np.linalg.norm(a.astype(np.float32) - b) / np.linalg.norm(b)
     assert error < 0.02
-
-
-def test_attention_in_bfloat16_keeps_its_type_and_is_near(qkv):
-  low = tuple(x.astype(jnp.bfloat16) for x in qkv)
-  found = attention(*low, "default")
-  assert found.dtype == jnp.bfloat16
-  expected = attention(*(x.astype(jnp.float32) for x in low), "highest")
-  np.testing.assert_allclose(found.astype(np.float32), expected, atol=0.05)
