@@ -1,9 +1,8 @@
-"""Files on a disk or in a bucket, `gs://…`: written whole, listed, named.
+"""Files on a disk or in a bucket, `gs://…`: atomic writes, listings, names.
 
 All paths are `etils.epath`, which reaches buckets through gcsfs. A bucket holds
-objects, not files: one appears whole when its upload ends, none can be appended
-to or renamed, and a folder is the beginning of names. There are no locks in a
-bucket, see `locks`.
+objects: an object appears complete when its upload ends and cannot be appended
+to or renamed; a folder is a prefix of names. A bucket has no locks.
 """
 
 import contextlib
@@ -14,8 +13,7 @@ import uuid
 
 from etils import epath
 
-# Libraries whose exceptions, where they are no OSError, mean that the bucket
-# or the network refused.
+# Libraries whose exceptions mean that a bucket or the network refused.
 _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
 
 
@@ -35,10 +33,9 @@ def look_anew(folder: str | os.PathLike[str]) -> None:
 
 
 def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
-  """The files of a folder and all below it whose names match, sorted.
+  """The files in a folder and below it whose names match, sorted.
 
-  `epath` has no pattern for any depth, because it would be slow in a bucket of
-  many folders; ours are few.
+  `epath` has no recursive pattern, which would be slow in large buckets.
 
   Args:
     folder: need not exist.
@@ -114,9 +111,9 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
 def remove_unfinished(
   workdir: epath.Path, older_than_seconds: float = 3600.0
 ) -> None:
-  """Deletes temporary files that killed processes left in a work directory.
+  """Deletes the temporary files of killed processes in a work directory.
 
-  Young ones stay: another process may be writing them right now.
+  Recent ones stay: another process may be writing them.
   """
   found = [*workdir.glob(".*.writing")]
   for name in ("runs", "records", "params"):
