@@ -124,7 +124,7 @@ def sweep(tmp_path_factory):
 
 def end(started):
   """Exit codes, and what each has said on stderr."""
-  errors = [process.communicate(timeout=200)[1] for process in started]
+  errors = [process.communicate(timeout=600)[1] for process in started]
   return [process.returncode for process in started], errors
 
 
@@ -172,7 +172,7 @@ def test_four_processes_train_one_population(sweep, alone, tmp_path):
 
 
 def wait_until(condition, started):
-  deadline = time.monotonic() + 120
+  deadline = time.monotonic() + 600
   while not condition():
     assert time.monotonic() < deadline
     assert [process.poll() for process in started] == [None] * len(started)
