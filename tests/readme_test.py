@@ -112,21 +112,8 @@ def test_every_module_has_its_tests():
       assert tests.is_file(), path
 
 
-def test_the_notebook_runs_on_a_finished_sweep(
-  tiny, tmp_path, monkeypatch, capsys
-):
-  from etils import epath
-
-  from emergence.config import Cell
-  from emergence.population import hardware
-  from emergence.sweep import pending, sweep
-
-  workdir = epath.Path(tmp_path)
-  devices = hardware.local_devices(2)
-  sweep.prepare(tiny, workdir, devices)
-  work = [pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1, 2, 3]])]
-  sweep.run(tiny, workdir, work, devices)
-  monkeypatch.setenv("WORKDIR", str(tmp_path))
+def test_the_notebook_runs_on_a_finished_sweep(finished, monkeypatch, capsys):
+  monkeypatch.setenv("WORKDIR", str(finished))
   notebook = json.loads((ROOT / "notebooks" / "records.ipynb").read_text())
   space = {}
   for cell in notebook["cells"]:
@@ -134,7 +121,7 @@ def test_the_notebook_runs_on_a_finished_sweep(
       assert not cell["outputs"]
       exec("".join(cell["source"]), space)
   assert "exact match at test length 6" in capsys.readouterr().out
-  assert space["table"].shape == (4, 2)
+  assert space["table"].shape == (8, 2)
 
 
 def public_functions():

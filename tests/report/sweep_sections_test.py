@@ -16,25 +16,12 @@ from emergence.report import sweep_sections
 from emergence.report.page import render_page
 from emergence.statistics import summary
 from emergence.storage import records
-from emergence.sweep import pending, sweep
 from emergence.training.evaluate import Scores
 
 
-@pytest.fixture(scope="module")
-def finished(tiny, tmp_path_factory):
-  """A work directory as a sweep leaves it: two cells of eight seeds."""
-  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
-  devices = hardware.local_devices(2)
-  sweep.prepare(tiny, workdir, devices)
-  work = pending.find(pending.make_request(tiny, workdir))
-  sweep.run(tiny, workdir, work, devices)
-  return workdir
-
-
 @pytest.fixture
-def workdir(finished, tmp_path):
-  shutil.copytree(finished, tmp_path / "run")
-  return epath.Path(tmp_path / "run")
+def workdir(finished_copy):
+  return finished_copy
 
 
 def write_scores(tiny, workdir, scores_by_depth, diverged=()):
