@@ -102,8 +102,8 @@ def by_scale(
   return figure
 
 
-def grid(num_panels: int, is_grouped: bool) -> int:
-  """Columns of small multiples: one line of a group, or what fills a column."""
+def num_columns_of(num_panels: int, is_grouped: bool) -> int:
+  """Columns of small multiples: a row per group, or an even block of panels."""
   num_columns = min(num_panels, MOST_COLUMNS)
   if not is_grouped and num_panels > 3:
     # Two lines or three look better in a column than one across the text.
@@ -127,7 +127,7 @@ def small_multiples(
     x_label: what all have below.
     y_label: what all have on the left.
   """
-  num_columns = grid(max(map(len, groups)), len(groups) > 1)
+  num_columns = num_columns_of(max(map(len, groups)), len(groups) > 1)
   lines = [
     group[first : first + num_columns]
     for group in groups

@@ -1,4 +1,4 @@
-"""Ridgelines: one density a population, in one style."""
+"""Ridgelines: one density for each distribution over seeds."""
 
 import itertools
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _GOLDEN = 0.6180339887498949
 
 
 class Ridge(NamedTuple):
-  """One population of a ridgeline: its name and finite scores, [S]."""
+  """One row of a ridgeline: its name and finite scores, [S]."""
 
   name: str
   scores_S: np.ndarray
@@ -40,7 +40,7 @@ def draw(
   threshold: float | None = None,
   higher_is_better: bool = True,
 ) -> Figure:
-  """Distributions over seeds, one ridge a population, from the top down.
+  """Distributions over seeds, one row each, from the top down.
 
   Each ridge is its density, scaled to its own peak; the points under it are the
   seeds, and the number beside it is the share of them beyond the threshold.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LEAST_FOR_RANKS = 5
 
 
-class Sweep(NamedTuple):
+class SweepData(NamedTuple):
   """A sweep, finished or not: what a report tells of its training.
 
   Attributes:
@@ -45,11 +45,11 @@ class Sweep(NamedTuple):
   runs: list[time_budget.Run]
 
 
-def read(workdir: epath.PathLike) -> Sweep:
+def read(workdir: epath.PathLike) -> SweepData:
   """Reads a work directory; ValueError where it holds nothing to report."""
   config = records.read_config(workdir)
   frame = records.read(workdir)
-  return Sweep(
+  return SweepData(
     config,
     frame,
     summary.summarize(frame, config.headline_length),
@@ -58,12 +58,12 @@ def read(workdir: epath.PathLike) -> Sweep:
   )
 
 
-def title(sweep: Sweep) -> str:
+def title(sweep: SweepData) -> str:
   """The heading of the page."""
   return f"{sweep.config.task.name}: outcomes over seeds and scale"
 
 
-def introduction(sweep: Sweep) -> str:
+def introduction(sweep: SweepData) -> str:
   """The question, and how much of the experiment is there."""
   config, rows = sweep.config, sweep.rows
   length = config.headline_length
@@ -115,14 +115,14 @@ def introduction(sweep: Sweep) -> str:
   return f"{text}\n\n{status}."
 
 
-def opening(sweep: Sweep) -> list[Section]:
+def opening(sweep: SweepData) -> list[Section]:
   """What comes before the analysis of the final scores."""
   return [_cells(sweep)]
 
 
-def closing(sweep: Sweep) -> list[Section]:
+def closing(sweep: SweepData) -> list[Section]:
   """What comes after it: lengths, training, and how it was done."""
-  writers: list[Callable[[Sweep], Section]] = [
+  writers: list[Callable[[SweepData], Section]] = [
     _length_curves,
     _training_curves,
     _training_loss,
@@ -136,7 +136,7 @@ def closing(sweep: Sweep) -> list[Section]:
   ]
 
 
-def _cells(sweep: Sweep) -> Section:
+def _cells(sweep: SweepData) -> Section:
   config, rows = sweep.config, sweep.rows
   threshold = rows[0]["success_threshold"]
   axes = axes_of(rows[0])
@@ -174,7 +174,7 @@ def _cells(sweep: Sweep) -> Section:
   )
 
 
-def _length_curves(sweep: Sweep) -> Section:
+def _length_curves(sweep: SweepData) -> Section:
   config, frame = sweep.config, sweep.frame
   split = _most_split(sweep.rows)
   final = records.final_rows(frame)
@@ -206,7 +206,7 @@ def _length_curves(sweep: Sweep) -> Section:
   )
 
 
-def _training_curves(sweep: Sweep) -> Section:
+def _training_curves(sweep: SweepData) -> Section:
   config = sweep.config
   threshold = sweep.rows[0]["success_threshold"]
   length = config.headline_length
@@ -245,7 +245,7 @@ def _training_curves(sweep: Sweep) -> Section:
   )
 
 
-def _training_loss(sweep: Sweep) -> Section:
+def _training_loss(sweep: SweepData) -> Section:
   rows, length = sweep.rows, sweep.config.headline_length
   final = records.final_rows(sweep.frame)
   final = final[final["test_length"] == length]
@@ -292,7 +292,7 @@ def _training_loss(sweep: Sweep) -> Section:
   )
 
 
-def _likelihood(sweep: Sweep) -> Section:
+def _likelihood(sweep: SweepData) -> Section:
   length = sweep.config.headline_length
   parts = []
   for columns, cell in summary.final_cells(sweep.frame, length):

@@ -76,13 +76,13 @@ def main() -> None:
   if skipped and (reason := measure.torch_is_missing(devices)):
     print(f"skipping {', '.join(skipped)}: {reason}")
     sides = [side for side in sides if side not in skipped]
-  options = measure.Options(
+  settings = measure.Settings(
     sides, devices, seed_counts, _ROUNDS.value, _SECONDS.value
   )
   rows, versions = [], measure.versions()
   for shape, (config, cell) in zip(shapes, cells, strict=True):
     say = lambda text, shape=shape: print(f"{shape}: {text}", flush=True)
-    found = measure.measure(config, cell, options, say)
+    found = measure.measure(config, cell, settings, say)
     found = [{"shape": shape} | row for row in found]
     print(f"\n{table.format_tables(found)}\n", flush=True)
     rows += [row | {"versions": versions} for row in found]

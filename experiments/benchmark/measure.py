@@ -27,7 +27,7 @@ _NUM_BATCHES = 16
 _TOLERANCES = {"float32": 5e-5, "bfloat16": 5e-2}
 
 
-class Options(NamedTuple):
+class Settings(NamedTuple):
   """How to measure.
 
   Attributes:
@@ -46,14 +46,14 @@ class Options(NamedTuple):
 
 
 def measure(
-  config: Config, cell: Cell, options: Options, say: Callable[[str], None]
+  config: Config, cell: Cell, settings: Settings, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
   """Measures one shape.
 
   Args:
     config: the experiment, `seeds.block` included.
     cell: its cell.
-    options: what to measure and how long.
+    settings: what to measure and how long.
     say: is told what is going on.
 
   Returns:
@@ -68,14 +68,16 @@ def measure(
     arch, config.train.batch_size, config.task.context_length
   )
   with contextlib.ExitStack() as stack:
-    sides = _start(config, cell, options, stack, say)
+    sides = _start(config, cell, settings, stack, say)
     if not sides:
       return []
-    say(f"measuring, {options.rounds} rounds")
+    say(f"measuring, {settings.rounds} rounds")
     # In turns with the rest: a disturbance would lower what is measured once.
-    gemm = jax_sides.gemm(options.devices, config.train)
+    gemm = jax_sides.gemm(settings.devices, config.train)
     *found, gemm_rates = timing.in_turns(
-      [*(side.measure for side in sides), gemm], options.rounds, options.seconds
+      [*(side.measure for side in sides), gemm],
+      settings.rounds,
+      settings.seconds,
     )
   peak = float(gemm_rates.max())
   names = [side.name for side in sides]
@@ -149,21 +151,23 @@ def versions() -> dict[str, str]:
 def _start(
   config: Config,
   cell: Cell,
-  options: Options,
+  settings: Settings,
   stack: contextlib.ExitStack,
   say: Callable[[str], None],
 ) -> list[Side]:
   """Compiles all sides and compares the losses of PyTorch with ours."""
   sides = []
-  first = options.devices[0]
-  if "ours" in options.sides:
+  first = settings.devices[0]
+  if "ours" in settings.sides:
     say("compiling ours")
-    counts = options.seed_counts or [len(options.devices) * config.seeds.block]
-    sides += jax_sides.ours(config, cell, options.devices, counts)
-  if "jax" in options.sides:
+    counts = settings.seed_counts or [
+      len(settings.devices) * config.seeds.block
+    ]
+    sides += jax_sides.ours(config, cell, settings.devices, counts)
+  if "jax" in settings.sides:
     say("compiling jax")
     sides.append(jax_sides.one_seed(config, cell, first))
-  names = [name for name in options.sides if name.startswith("torch-")]
+  names = [name for name in settings.sides if name.startswith("torch-")]
   if not names:
     return sides
   say("training a few steps to compare losses")
@@ -174,7 +178,7 @@ def _start(
   data = jax_sides.draw_data(check, cell, num_seeds, _NUM_BATCHES)
   devices = [
     "cpu" if device.platform == "cpu" else f"cuda:{device.local_hardware_id}"
-    for device in options.devices
+    for device in settings.devices
   ]
   for name in names:
     say(f"compiling {name}")

@@ -60,11 +60,11 @@ def started(
       )
       for _ in devices
     ]
-    preparing = [
-      process.submit(_prepare, variant, arch, train, data, device)
+    starting = [
+      process.submit(_set_up, variant, arch, train, data, device)
       for process, device in zip(processes, devices, strict=True)
     ]
-    ready = [future.result() for future in preparing]
+    ready = [future.result() for future in starting]
     seeds, compile_seconds, losses = ready[0]
 
     def measure(seconds: float) -> float:
@@ -81,7 +81,7 @@ def started(
     yield side, losses
 
 
-def _prepare(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
+def _set_up(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
   """Makes a process ready; seeds of a step, time to compile, first losses."""
   global _measure
   try:

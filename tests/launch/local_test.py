@@ -267,7 +267,7 @@ def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
     ("--workdir=/x --num_workers=1 --status", "use experiments.sweep"),
     (
       "--workdir=/x --num_workers=1 --distributed",
-      "--distributed: what a launcher starts shares nothing but the work",
+      "--distributed: the processes of a launcher share only the work",
     ),
     ("--workdir=gs://x/y --num_workers=1", "use launch.tpu_vm, or experiments"),
   ],

@@ -129,7 +129,7 @@ def test_what_slurm_refuses_is_one_line(launch, commands, name, script, error):
 
 def test_without_slurm_it_is_said_where_to_go(launch, monkeypatch):
   monkeypatch.setenv("PATH", "/nowhere")
-  assert "no squeue here; run this on a machine of the" in launch(code=1)
+  assert "no squeue here; run this on a login node" in launch(code=1)
 
 
 @pytest.fixture(scope="module")

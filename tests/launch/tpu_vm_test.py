@@ -209,7 +209,7 @@ command.run(tpu_vm.main)
 """
 
 
-class Slice:
+class FakeSlice:
   """Four workers and a source tree, in a folder; a stand-in for gcloud."""
 
   def __init__(self, folder):
@@ -276,7 +276,7 @@ class Slice:
 
 @pytest.fixture
 def tpu(tmp_path):
-  tpu = Slice(tmp_path)
+  tpu = FakeSlice(tmp_path)
   yield tpu
   for worker in tpu.workers():
     if (worker / "pid").exists():
