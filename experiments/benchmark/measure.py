@@ -19,11 +19,10 @@ from experiments.benchmark.jax_sides import Side
 
 SIDES = ("ours", "jax", "torch-eager", "torch-compile", "torch-vmap-compile")
 
-# Batches that PyTorch finds in memory, and then starts over.
+# PyTorch gets this many batches in memory and repeats them.
 _NUM_BATCHES = 16
-# At width 64, where losses are a few nats. Rounding grows as the root of the
-# number of terms of a sum; an approximate GELU is to be noticed at any width.
-# bfloat16 has three digits.
+# Largest difference of losses (a few nats) at width 64. Rounding grows as the
+# square root of the number of terms. An approximate GELU exceeds it everywhere.
 _TOLERANCES = {"float32": 5e-5, "bfloat16": 5e-2}
 
 
@@ -31,9 +30,10 @@ class Settings(NamedTuple):
   """How to measure.
 
   Attributes:
-    sides: of `SIDES`, those that run here.
-    devices: of ours; JAX takes the first of them for one seed.
-    seed_counts: seeds of ours in a measurement; one block a device if empty.
+    sides: those of `SIDES` to measure.
+    devices: for `ours`; the side `jax` uses the first of them.
+    seed_counts: seeds of `ours` in a measurement; one block per device if
+      empty.
     rounds: measurements of each side.
     seconds: of each measurement.
   """
@@ -54,7 +54,7 @@ def measure(
     config: the experiment, `seeds.block` included.
     cell: its cell.
     settings: what to measure and how long.
-    say: is told what is going on.
+    say: called with each line of progress.
 
   Returns:
     Rows with the keys of the benchmark's README, apart from `shape` and
@@ -114,10 +114,10 @@ def check_agreement(
   compute_dtype: str,
   width: int,
 ) -> float:
-  """The largest difference of losses, [seeds, steps], of two sides.
+  """The largest difference between the losses, [seeds, steps], of two sides.
 
   Raises:
-    RuntimeError: it is more than rounding explains.
+    RuntimeError: the difference is more than rounding explains.
   """
   difference = float(np.abs(theirs - ours).max())
   allowed = _TOLERANCES[compute_dtype] * math.sqrt(width / 64)
@@ -132,7 +132,7 @@ def check_agreement(
 
 
 def torch_is_missing(devices: Sequence[Device]) -> str | None:
-  """Why PyTorch cannot be compared here; None where it can."""
+  """Why PyTorch cannot be compared here; None if it can."""
   if importlib.util.find_spec("torch") is None:
     return "PyTorch is not installed"
   if devices[0].platform not in ("cpu", "gpu"):
@@ -141,7 +141,7 @@ def torch_is_missing(devices: Sequence[Device]) -> str | None:
 
 
 def versions() -> dict[str, str]:
-  """Versions of the code and the libraries, PyTorch's where it is there."""
+  """Versions of the code and the libraries, PyTorch's if it is installed."""
   found = records.versions()
   with contextlib.suppress(importlib.metadata.PackageNotFoundError):
     found["torch_version"] = importlib.metadata.version("torch")

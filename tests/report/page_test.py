@@ -187,25 +187,20 @@ AAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==">
 %s</body></html>"""
 
 
-@pytest.mark.parametrize(
-  ("defect", "found"),
-  [
+def test_a_browser_finds_what_is_wrong_with_a_page(browser, tmp_path):
+  path = tmp_path / "page.html"
+  path.write_text(GOOD % "")
+  assert_reads_well(browser, path)
+  for defect, found in (
     ('<img src="data:image/png;base64,AAAA">', "naturalWidth"),
     ('<p style="width:2000px">x</p>', "scrollWidth"),
     ("<script>console.error('no')</script>", "'no'"),
     ('<img src="other.png" hidden>', "FILE_NOT_FOUND"),
     ("<style>body { color: #777; background: #777 }</style>", "light"),
-  ],
-)
-def test_a_browser_finds_what_is_wrong_with_a_page(
-  browser, tmp_path, defect, found
-):
-  path = tmp_path / "page.html"
-  path.write_text(GOOD % "")
-  assert_reads_well(browser, path)
-  path.write_text(GOOD % defect)
-  with pytest.raises(AssertionError, match=found):
-    assert_reads_well(browser, path)
+  ):
+    path.write_text(GOOD % defect)
+    with pytest.raises(AssertionError, match=found):
+      assert_reads_well(browser, path)
 
 
 def test_a_browser_shows_the_report_of_a_sweep(browser, finished_copy):
