@@ -73,7 +73,7 @@ def test_the_config_of_the_readme_can_be_trained():
   space = {}
   exec(code, space)
   request = pending.make_request(space["config"], epath.Path("unused"))
-  assert len(pending.find(request)) == 8
+  assert len(pending.find(request)) == 6
 
 
 def test_the_readme_names_every_column_of_the_records():

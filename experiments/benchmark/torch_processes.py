@@ -81,7 +81,7 @@ def started(
 
 
 def _set_up(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
-  """In a new process: compiles, and returns seeds per step, compile seconds and
+  """Compiles in a new process; returns seeds per step, compile seconds and
   the losses of the check."""
   global _measure
   try:
