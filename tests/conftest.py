@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import os
 import pathlib
+import shutil
 import signal
 
 import jax
@@ -170,7 +171,7 @@ def stop_after_each_step(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def trained(config, tmp_path_factory):
+def trained(config, programs, tmp_path_factory):
   """The work directory of a finished sweep, with all progress it reported."""
   from emergence.sweep.blocks import Saving
   from tests.sweeps import train
@@ -178,9 +179,29 @@ def trained(config, tmp_path_factory):
   workdir = epath.Path(tmp_path_factory.mktemp("trained"))
   progress = []
   train(
-    config, workdir, saving=Saving(params="all"), on_progress=progress.append
+    *(config, workdir, programs),
+    saving=Saving(params="all"),
+    on_progress=progress.append,
   )
   return workdir, progress
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, tmp_path_factory) -> epath.Path:
+  """The work directory of a finished sweep of `tiny`, all parameters kept."""
+  from emergence.sweep.blocks import Saving
+  from tests.sweeps import train
+
+  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
+  train(tiny, workdir, saving=Saving(params="all"))
+  return workdir
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path) -> epath.Path:
+  """A copy of `finished` that a test may change."""
+  shutil.copytree(finished, tmp_path / "finished")
+  return epath.Path(tmp_path / "finished")
 
 
 def make_score_table(
