@@ -1,6 +1,6 @@
 """What the statistics leave to their reader."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 # The paper calls a run successful from 20 % exact match on; a convention, so
 # every output names it.
@@ -37,7 +37,7 @@ class Options(NamedTuple):
   thresholds: tuple[tuple[str, float], ...] = ()
   chance: float | None = None
   chances: tuple[tuple[str, float], ...] = ()
-  correct_over: Literal["scales", "table"] = "scales"
+  correct_over: str = "scales"
   within_seed: bool = False
   log_scale: bool = False
   num_resamples: int = 1000
