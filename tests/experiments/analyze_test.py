@@ -109,7 +109,7 @@ def test_the_command_tells_its_findings_time_and_files(csv_run):
   assert shown <= sentences | audit
   assert audit <= shown
   assert "is taken as percent" in "".join(audit)
-  assert any("after Holm over 24 tests" in line for line in shown)
+  assert any("seeds are first shown to separate" in line for line in shown)
   assert (folder / "table.json").read_bytes() == (
     folder / "out" / "summary.json"
   ).read_bytes()
