@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _INTERNAL = ("given", "missing", "percent_sign", "training_step", "unit")
+# The column that a pattern read the seed from.
+_RENAMED = "name of the run"
 # More unused columns than this are counted.
 _MOST_NAMED = 8
 
@@ -123,7 +125,8 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     options.higher_is_better,
     scale_column=scale_column,
   )
-  unused = rows.drop(columns=used).map(parsing.cell_text)
+  unused = rows.drop(columns=[*used, _RENAMED], errors="ignore")
+  unused = unused.map(parsing.cell_text)
   if len(unused.columns):
     shown = ", ".join(map(quote, unused.columns[:_MOST_NAMED]))
     more = len(unused.columns) - _MOST_NAMED
@@ -182,7 +185,7 @@ def _settle_columns(
         f"--name_pattern finds nothing in {quote(lacking.iloc[0])}"
       )
     if "seed" in parts:
-      rows = rows.rename(columns={seed_column: f"{seed_column} (as it was)"})
+      rows = rows.rename(columns={seed_column: _RENAMED})
       seed_column = "seed"
     rows = rows.assign(**parts)
     scale_column = "scale" if "scale" in parts else scale_column

@@ -23,8 +23,8 @@ from tests.computed import (
   strict,
 )
 
-PROMISED = """n_seeds n_diverged mean median mode mode_stable success_threshold
-success_probability success_low success_high mean_given_success dip dip_p
+PROMISED = """n_seeds n_diverged n_missing mean median mode mode_stable
+success_threshold success_probability success_low success_high mean_given_success dip dip_p
 dip_p_adjusted modality composition antimode w2_to_previous w2_to_previous_null
 w2_to_previous_p w2_to_largest mean_low mean_high median_low median_high
 mean_given_success_low mean_given_success_high""".split()
