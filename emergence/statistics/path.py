@@ -476,12 +476,14 @@ def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
   # In runs rather than shares: level n of F is at the sample's nth score.
   level_BK = size * first_cdf_BK
   rise_BK = size * (last_cdf_BK - first_cdf_BK)
-  weight_B = rise_BK @ weight_K
-  start_B1 = size * np.arange(num)[:, None]
-  flat_score = samples_BS.ravel()
-  before_BS = np.zeros_like(samples_BS)
-  np.cumsum(samples_BS[:, :-1], axis=1, out=before_BS[:, 1:])
-  flat_before = (before_BS - np.arange(size) * samples_BS).ravel()
+  level_weight_B, rise_weight_B = level_BK @ weight_K, rise_BK @ weight_K
+  level_gap_BK, rise_gap_BK = level_BK * gap_K, rise_BK * gap_K
+  # One more column, for the level of all runs.
+  score_BS = np.pad(samples_BS, ((0, 0), (0, 1)), "edge")
+  before_BS = np.zeros_like(score_BS)
+  np.cumsum(samples_BS, axis=1, out=before_BS[:, 1:])
+  before_BS -= np.arange(size + 1) * score_BS
+  start_B1 = (size + 1) * np.arange(num)[:, None]
   end_B = ((samples_BS - support_K[-1]) ** 2).mean(axis=1)
 
   def cost(share_B):
@@ -489,15 +491,14 @@ def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
     at_BK += level_BK
     # A level that is whole but for rounding may fall on either side: C has the
     # same value, and the slope a kink.
-    index_BK = at_BK.astype(np.int32)
-    np.minimum(index_BK, size - 1, out=index_BK)
-    index_BK = index_BK + start_B1
-    score_BK = flat_score[index_BK]
-    integral_BK = at_BK * score_BK
-    integral_BK += flat_before[index_BK]
-    value_B = at_BK @ weight_K - 2 * (integral_BK @ gap_K)
-    score_BK *= rise_BK
-    slope_B = weight_B - 2 * (score_BK @ gap_K)
-    return end_B - value_B / size, -slope_B / size
+    index_BK = at_BK.astype(np.int64)
+    index_BK += start_B1
+    score_BK = np.take(score_BS, index_BK, mode="clip")
+    before_BK = np.take(before_BS, index_BK, mode="clip")
+    rise_B = np.einsum("bk,bk->b", score_BK, rise_gap_BK)
+    level_B = np.einsum("bk,bk->b", score_BK, level_gap_BK)
+    integral_B = level_B + share_B * rise_B + before_BK @ gap_K
+    value_B = level_weight_B + share_B * rise_weight_B - 2 * integral_B
+    return end_B - value_B / size, (2 * rise_B - rise_weight_B) / size
 
   return cost
