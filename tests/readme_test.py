@@ -15,7 +15,7 @@ import pytest
 from emergence import tables, tasks
 from emergence.analysis import output, questions
 from emergence.config import TaskConfig
-from emergence.statistics import dip, modality, success, trends
+from emergence.statistics import dip, modality, options, success, trajectories
 from emergence.statistics import path as path_lib
 from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
@@ -241,12 +241,12 @@ def test_the_definitions_have_the_numbers_of_the_code():
   )
   for phrase in (
     f"t is {success.DEFAULT_THRESHOLD:g} unless",
-    f"below {success.MIN_SUCCESSES} of them",
+    f"below {options.MIN_RUNS} of them",
     f"mean over {dip.NUM_JITTERS} such jitters",
     f"`smallest_weight` ≤ {modality.MINOR_WEIGHT:g}: takes {enough} runs",
     f"fewer than {dip.MIN_RUNS} runs",
-    f"fewer than {path_lib.MIN_RUNS} runs at this scale",
-    f"fewer than {trends.MIN_SCALES} scales",
+    f"fewer than {path_lib.MIN_RUNS_FOR_VERDICT} runs at this scale",
+    f"fewer than {trajectories.MIN_SCALES} scales",
   ):
     assert phrase in text
   label = lambda num: modality.label(Sample.of(np.zeros(num))).label

@@ -21,6 +21,11 @@ _MOST_ROWS = 60
 # Half of the time of an analysis goes into these tests. The p-values at which a
 # path is rejected, 0.01, then have a standard error of 0.005.
 _MOST_RESAMPLES = 400
+_MEANINGS = {
+  "mixture": "scores are a mixture of those at both ends",
+  "displacement": "all runs move along together",
+  "neither": "neither a mixture nor a common move",
+}
 
 
 def compute(several: Sequence[Series]) -> list[list[Path]]:
@@ -73,37 +78,28 @@ def findings(series: Series) -> Iterator[Finding]:
   verdicts: dict[str, list[Population]] = {}
   for population, found in _paired(series):
     verdicts.setdefault(found.verdict, []).append(population)
-  meanings = {
-    "mixture": "a mixture of both ends' distributions",
-    "displacement": "both ends' distributions joined quantile by quantile"
-    " (displacement)",
-    "neither": "neither path fits",
-    "undecided": "undecided",
-  }
-  between = len(series.populations) - 2
-  parts = []
-  for name, where in verdicts.items():
-    is_all = len(where) == between and between > 1
-    place = "all the way" if is_all else series.at(where)
-    parts.append(f"{meanings[name]} {place}")
-  text = (
-    f"on the way from {series.scale_name(series.populations[0])} to"
-    f" {series.populations[-1].name}: {'; '.join(parts)}"
-  )
-  # Likelihoods have an open end, and are what the others are compared with.
-  if math.isfinite(series.metric.high - series.metric.low):
-    text += (
-      ". A steep metric turns a smooth change into a mixture: compare with a"
-      " likelihood"
-      if "mixture" in verdicts
-      else ""
+  parts = [
+    f"{meaning} {_where(series, verdicts[name])}"
+    for name, meaning in _MEANINGS.items()
+    if name in verdicts
+  ]
+  if parts:
+    yield finding(
+      "path",
+      series,
+      f"from {series.scale_name(series.populations[0])} to"
+      f" {series.populations[-1].name}: {'; '.join(parts)}",
+      verdicts={name: len(where) for name, where in verdicts.items()},
     )
-  yield finding(
-    "path",
-    series,
-    text,
-    verdicts={name: len(where) for name, where in verdicts.items()},
-  )
+
+
+def _where(series: Series, populations: list[Population]) -> str:
+  between = len(series.populations) - 2
+  if len(populations) == between > 1:
+    return "all the way"
+  if len(populations) > words.MOST_LISTED:
+    return f"at {len(populations)} of {between} scales"
+  return f"at {words.listed([p.name for p in populations])}"
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

@@ -21,7 +21,7 @@ NAMES = (
   "distance",
   "path",
   "abruptness",
-  "trend",
+  "trajectories",
   "pairing",
   "small_studies",
   "best_of",

@@ -1,7 +1,7 @@
 """What an analysis is about: the runs of one metric of one group, by scale.
 
-Success, trends and trajectories are about better and worse: there the scores of
-a metric in which lower is better change their sign. Everything else is in the
+Success and trajectories are about better and worse: there the scores of a
+metric in which lower is better change their sign. Everything else is in the
 metric's own unit.
 """
 
@@ -150,7 +150,7 @@ class Series(NamedTuple):
 
   @property
   def better_samples(self) -> list[Sample]:
-    """The sample of each scale, of scores of which higher is better."""
+    """The sample of each scale, with the sign that makes higher better."""
     is_better = self.metric.higher_is_better
     return [x if is_better else x.negated() for x in self.samples]
 
@@ -159,12 +159,12 @@ class Series(NamedTuple):
     return f"{self.axis} {population.name}"
 
   def at(self, populations: "list[Population]") -> str:
-    """Where some of the scales are, such as `at 2, 4`."""
+    """Where some of the scales are, such as `at depth 2 and 4`."""
     if len(populations) == len(self.populations) > 1:
-      return f"at every {self.axis}"
+      return "at every scale"
     if len(populations) > words.MOST_LISTED:
       return f"at {len(populations)} of {len(self.populations)} scales"
-    return f"at {', '.join(p.name for p in populations)}"
+    return f"at {self.axis} {words.listed([p.name for p in populations])}"
 
 
 class Analysis(NamedTuple):

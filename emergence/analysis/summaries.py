@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 
 from emergence.analysis import scale_curve, words
 from emergence.analysis.question import (
+  Finding,
   Question,
   Section,
+  finding,
   interval_columns,
 )
 from emergence.analysis.series import Analysis, Population, Series
@@ -18,6 +20,7 @@ from emergence.plotting import drawing
 from emergence.plotting.drawing import Line
 from emergence.plotting.style import ramp
 from emergence.statistics import resampling
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.resampling import Bootstrap
 
 Value = tuple[float, float, float]
@@ -65,6 +68,31 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       "mode_share_below": shares and shares.below,
       "mode_share_above": shares and shares.above,
     }
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """The scores of the first and last scale with too few for an interval."""
+  few = [p for p in series.populations if 0 < p.finite_S.size < MIN_RUNS]
+  if not few:
+    return
+  ends = few[:1] + few[1:][-1:]
+  parts = [f"{_scores(p)} at {series.scale_name(p)}" for p in ends]
+  yield finding(
+    "summaries",
+    series,
+    f"the scores are {', and '.join(parts)}",
+    scales=[p.scale for p in ends],
+    scores=[np.sort(p.finite_S) for p in ends],
+  )
+
+
+def _scores(population: Population) -> str:
+  """Such as `0.2, 0.3 and 0.5`; `0.2 to 0.5 (9 runs)` of more than three."""
+  score_S = np.sort(population.finite_S)
+  if score_S.size > words.MOST_LISTED:
+    low, high = words.number(score_S[0]), words.number(score_S[-1])
+    return f"{low} to {high} ({score_S.size} runs)"
+  return words.listed([words.number(score) for score in score_S])
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:
@@ -207,16 +235,16 @@ def _two(value: float) -> str:
 
 QUESTION = Question(
   "summaries",
-  "What the summaries are",
+  "What the scores are",
   compute,
   columns={
     "n_seeds": "runs, diverged ones included",
     "n_diverged": "runs that diverged",
     "mean": "mean over runs with a score",
-    "mean_low": "lower end of its 95 % bootstrap interval",
+    "mean_low": "lower end of its 95 % interval; empty below 10 runs",
     "mean_high": "upper end",
     "median": "median over runs with a score",
-    "median_low": "lower end of its 95 % bootstrap interval",
+    "median_low": "lower end of its 95 % interval; empty below 10 runs",
     "median_high": "upper end",
     "mode": "where the density of scores is highest",
     "mode_stable": "false if another peak is within 20 % of the highest",
@@ -224,5 +252,6 @@ QUESTION = Question(
     "mode_share_above": "share of those whose mode is above it",
   },
   values=values,
+  findings=findings,
   sections=sections,
 )

@@ -18,13 +18,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from emergence.statistics import transport
-from emergence.statistics.options import CONFIDENCE, Options
+from emergence.statistics.options import CONFIDENCE, MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample, grid
 
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
 # Resamples of fewer runs lie too close to each other, in their tails above all.
-MIN_RUNS = 30
+MIN_RUNS_FOR_VERDICT = 30
 # Level at which a path is rejected; 5 % would call one in twenty exact mixtures
 # neither.
 REJECTION = 0.01
@@ -324,42 +324,49 @@ def _compare(sample_S, rng, observed, resampled, step):
     on_displacement_BD, resampled, _RESAMPLE_STEPS
   )
   (length,) = squared_distance(observed.first_BS, observed.last_BT)
-  tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+  num_runs = min(first_S.size, sample_S.size, last_S.size)
+
+  def interval(value_B):
+    if num_runs < MIN_RUNS:
+      return np.nan, np.nan
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    return map(float, np.quantile(value_B, tails))
+
   fits = []
   for share, share_B, squared, null_B in zip(
     shares, drawn_shares, squares, (mix_B, move_B), strict=True
   ):
-    share_low, share_high = np.quantile(share_B, tails)
+    share_low, share_high = interval(share_B)
     fits.append(
       Fit(
         share=float(share) if length > 0 else np.nan,
-        share_low=float(share_low) if length > 0 else np.nan,
-        share_high=float(share_high) if length > 0 else np.nan,
+        share_low=share_low if length > 0 else np.nan,
+        share_high=share_high if length > 0 else np.nan,
         distance=float(np.sqrt(squared)),
         null=float(np.sqrt(np.quantile(null_B, CONFIDENCE))),
         p=p_value(null_B, squared),
       )
     )
-  low, high = np.quantile(gain_B, tails)
+  low, high = interval(gain_B)
   result = Path(
     mixture=fits[0],
     displacement=fits[1],
     difference=float(difference),
-    low=float(low),
-    high=float(high),
+    low=low,
+    high=high,
     mixture_p=p_value(-on_mixture_B, -difference),
     displacement_p=p_value(on_displacement_B, difference),
     verdict="undecided",
     reason="",
   )
-  num_runs = min(first_S.size, sample_S.size, last_S.size)
   verdict, reason = _decide(result, num_runs)
   return result._replace(verdict=verdict, reason=reason)
 
 
 def _decide(path, num_runs) -> tuple[Verdict, str]:
-  if num_runs < MIN_RUNS:
-    return "undecided", f"{num_runs} runs at a scale, fewer than {MIN_RUNS}"
+  if num_runs < MIN_RUNS_FOR_VERDICT:
+    few = f"{num_runs} runs at a scale, fewer than {MIN_RUNS_FOR_VERDICT}"
+    return "undecided", few
   p = max(path.mixture.p, path.displacement.p)
   if p <= REJECTION:
     return "neither", f"far from both paths, p = {p:.2g}"

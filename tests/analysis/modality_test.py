@@ -83,7 +83,7 @@ def test_the_first_detectable_scale_comes_with_its_evidence(two_groups, pick):
     for k in range(n + 1, 7)
     if scales(series)[k].modality.label == "bimodal"
   ]
-  assert f"Two modes too at {', '.join(later)}." in text
+  assert f"Two modes too at size {' and '.join(later)}." in text
   assert "Before it a minor mode of any weight may have gone unseen" in text
 
 
@@ -112,9 +112,10 @@ def test_without_two_modes_all_labels_are_listed(make_table):
   p_T = [m.p for m in tested if not math.isnan(m.p)]
   lowest = min(p_T)
   assert found.sentence == (
-    "exact match: two modes are detected at no size; floor at 1; unimodal at 2;"
-    " undecided at 3; ceiling at 4. The lowest p of the dip test:"
-    f" {lowest:.2g}, {min(1, 4 * lowest):.2g} after Holm over 4 tests."
+    "exact match: two modes are detected at no size; floor at size 1;"
+    " unimodal at size 2; undecided at size 3; ceiling at size 4. The lowest p"
+    f" of the dip test: {lowest:.2g}, {min(1, 4 * lowest):.2g} after Holm over"
+    " 4 tests."
     " Undecided is not unimodal: the evidence of each says why."
   )
   assert found.numbers["labels"] == dict.fromkeys(
@@ -137,7 +138,7 @@ def test_many_scales_are_counted_not_listed(say):
   rng = np.random.default_rng(3)
   cells = [rng.random(8) for _ in range(20)]
   (text,) = say(cells, "modality")
-  assert "undecided at every size" in text
+  assert "undecided at every scale" in text
   cells += [np.ones(150)]
   (text,) = say(cells, "modality")
   assert "undecided at 20 of 21 scales" in text

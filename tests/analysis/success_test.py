@@ -30,10 +30,10 @@ def test_success_counts_diverged_runs_as_failures_and_shows_it_without(
       assert (found.low, found.high) == pytest.approx(
         (expected.low, expected.high), abs=1e-9
       )
-    where = scale.survival.threshold_T
+    where = scale.threshold_curve.threshold_T
     sign = 1 if series.metric.higher_is_better else -1
     share = ((sign * score_S >= where[:, None] - 1e-6) & ~diverged_S).mean(1)
-    np.testing.assert_allclose(scale.survival.probability_T, share)
+    np.testing.assert_allclose(scale.threshold_curve.probability_T, share)
 
 
 def test_the_score_of_a_diverged_run_counts_nowhere(make_table):
