@@ -1,0 +1,127 @@
+"""What is committed of the runs in experiments/reproduce.py."""
+
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from etils import epath
+
+from emergence.config import Cell, cells, identity_hash
+from emergence.population.population import Snapshot
+from emergence.storage import params, records
+from emergence.training.evaluate import Scores
+from experiments import collected, command, reproduce
+
+DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
+RUNS = {run.name: run for run in reproduce.RUNS}
+
+
+def config_of(run):
+  return command.load_config(run.config, run.overrides)
+
+
+def test_every_run_and_nothing_else_is_committed():
+  folders = {path.name for path in collected.FOLDER.glob("*") if path.is_dir()}
+  assert folders == set(RUNS)
+  files = [path for path in collected.FOLDER.rglob("*") if path.is_file()]
+  assert sum(path.stat().st_size for path in files) < 30e6
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_committed_records_are_whole_and_of_their_config(name):
+  run, workdir = RUNS[name], epath.Path(collected.FOLDER / name)
+  config = config_of(run)
+  content = json.loads((workdir / "config.json").read_text())
+  assert content["identity_hash"] == identity_hash(config)
+  for path in records.files(workdir):
+    found = records.read_file(path)
+    cell = records.cell_of_file(workdir, path)
+    records.require_cell(path, found.provenance, config, cell)
+    records.require_complete(path, found.table, cell, config)
+  more = dict(run.seeds_of_cells)
+  for cell in cells(config):
+    count = more.get(str(cell), config.seeds.count)
+    assert records.recorded_seeds(workdir, cell) == set(range(count)), cell
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_first_steps_come_out_again(name):
+  folder = collected.FOLDER / name
+  content = json.loads((folder / "first_steps.json").read_text())
+  cell = Cell.parse(content["cell"])
+  found = collected.first_steps(config_of(RUNS[name]), cell, range(2))
+  assert found["data_sha256"] == content["data_sha256"][:2]
+  # Another compiler and another processor add up in another order.
+  np.testing.assert_allclose(found["losses"], content["losses"][:2], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_committed_parameters_are_those_of_the_rule(name):
+  workdir = epath.Path(collected.FOLDER / name)
+  config = config_of(RUNS[name])
+  keep = collected.seeds_to_keep(config, workdir)
+  for cell in cells(config):
+    assert set(params.kept_files(workdir, cell)) == keep.get(cell, set())
+
+
+@pytest.mark.slow
+def test_a_run_is_trained_and_collected(write_config, tmp_path):
+  sizes = {"steps": 6, "num_points": 3, "block": 4, "count": 8}
+  config = str(write_config(**sizes, depths=(1, 2)))
+  cell = "count/width-8/depth-2"
+  run = reproduce.Run("tiny", config, (), ((cell, 10),))
+  reproduce.train([run], tmp_path)
+  workdir, folder = tmp_path / "tiny", tmp_path / "collected"
+  collected.collect(workdir, folder)
+  table = records.read(folder)
+  assert table.equals(records.read(workdir))
+  seeds = table.groupby("depth")["seed"].unique().map(set).to_dict()
+  assert seeds == {1: set(range(8)), 2: set(range(10))}
+  # Too few scales to rank a seed, so no parameters are kept.
+  names = {path.name for path in folder.iterdir()}
+  assert names == {"config.json", "records", "first_steps.json"}
+  # The recorded losses are means over the steps since the last evaluation.
+  steps = json.loads((folder / "first_steps.json").read_text())
+  first = table[(table["depth"] == 1) & (table["test_length"] == 4)]
+  for seed, losses in enumerate(steps["losses"]):
+    recorded = first[first["seed"] == seed].set_index("step")["train_loss"]
+    means = {0: np.nan} | {
+      step: np.mean(losses[step - 2 : step]) for step in (2, 4, 6)
+    }
+    np.testing.assert_allclose(recorded, pd.Series(means), rtol=1e-5)
+
+
+def test_the_extreme_seeds_and_some_of_either_kind_are_kept(tiny, workdir):
+  """Six depths: seed 0 jumps, seed 1 rises evenly, the others do nothing."""
+  grid = dataclasses.replace(tiny.grid, depths=(1, 2, 3, 4, 5, 6))
+  seeds = dataclasses.replace(tiny.seeds, count=16)
+  config = dataclasses.replace(tiny, grid=grid, seeds=seeds)
+  for depth, cell in enumerate(cells(config)):
+    score_S = np.zeros(16)
+    score_S[0] = [0, 0.01, 0.03, 0.04, 0.99, 1][depth]
+    score_S[1] = depth / 5
+    if depth == 2:  # The critical cell: seeds 1 and 8 to 15 succeed.
+      score_S[8:] = 0.9
+    write_scores(config, workdir, cell, score_S)
+  keep = collected.seeds_to_keep(config, workdir)
+  extreme = {0, 1}
+  critical = extreme | {1, 8, 9, 10, 11} | {0, 2, 3, 4, 5}
+  expected = [extreme, extreme, critical, extreme, extreme, extreme]
+  assert list(keep.values()) == expected
+
+
+def write_scores(config, workdir, cell, score_S):
+  """Records whose exact match at the last step and length is as given."""
+  snapshots = []
+  for step in config.eval_steps:
+    base = np.broadcast_to(score_S[:, None], (len(score_S), 2))
+    scores = Scores(*(np.float32(base) for _ in Scores._fields))
+    zeros = np.zeros(len(score_S))
+    snapshots.append(Snapshot(step, scores, np.float32(zeros), zeros > 0))
+  seeds = range(len(score_S))
+  table = records.to_table(config, cell, 77, seeds, snapshots)
+  provenance = records.make_provenance(config, cell, [DEVICE])
+  records.write(workdir, cell, table, provenance)

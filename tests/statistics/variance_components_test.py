@@ -1,0 +1,93 @@
+import math
+
+import numpy as np
+import pytest
+
+from emergence.statistics.options import Options
+from emergence.statistics.variance_components import variance_components
+
+
+def crossed(seed, init, data, rest, num_init=16, num_data=16):
+  """Normal scores with the given standard deviations."""
+  rng = np.random.default_rng(seed)
+  return (
+    init * rng.standard_normal((num_init, 1))
+    + data * rng.standard_normal(num_data)
+    + rest * rng.standard_normal((num_init, num_data))
+  )
+
+
+def anova(scores_ID):
+  """Shares by the mean squares of a textbook's table."""
+  num_init, num_data = scores_ID.shape
+  mean = scores_ID.mean()
+  row_I1 = scores_ID.mean(axis=1, keepdims=True)
+  column_D = scores_ID.mean(axis=0)
+  rest = ((scores_ID - row_I1 - column_D + mean) ** 2).sum()
+  rest /= (num_init - 1) * (num_data - 1)
+  init = num_data * ((row_I1 - mean) ** 2).sum() / (num_init - 1)
+  data = num_init * ((column_D - mean) ** 2).sum() / (num_data - 1)
+  parts = [(init - rest) / num_data, (data - rest) / num_init, rest]
+  parts = np.maximum(parts, 0)
+  return parts / parts.sum()
+
+
+@pytest.mark.parametrize("sizes", [(16, 16), (2, 3), (7, 4)])
+@pytest.mark.parametrize("scales", [(1, 1, 1), (3, 0.2, 1), (0, 0, 1)])
+def test_the_shares_are_those_of_the_analysis_of_variance(sizes, scales):
+  scores_ID = crossed(0, *scales, *sizes)
+  found = variance_components(scores_ID, Options(num_resamples=10))
+  expected = anova(scores_ID)
+  assert [x.value for x in found[:3]] == pytest.approx(expected, abs=1e-9)
+
+
+def test_rows_and_columns_change_places_with_the_table():
+  scores_ID = crossed(1, 1, 0.5, 1)
+  left = variance_components(scores_ID)
+  right = variance_components(scores_ID.T)
+  assert left.init.value == pytest.approx(right.data.value)
+  assert left.rest.value == pytest.approx(right.rest.value)
+  assert (left.init_p, left.data_p) == pytest.approx(
+    (right.data_p, right.init_p), abs=0.02
+  )
+
+
+def test_the_p_value_of_no_effect_is_uniform():
+  options = Options(num_permutations=99, num_resamples=1)
+  p = [
+    variance_components(crossed(i, 0, 2, 1, 6, 5), options).init_p
+    for i in range(400)
+  ]
+  # Within three standard errors of the level.
+  for level in (0.05, 0.2, 0.5):
+    error = 3 * math.sqrt(level * (1 - level) / len(p))
+    assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=error)
+
+
+def test_the_intervals_cover_shares_that_are_known():
+  hits = []
+  for i in range(200):
+    options = Options(num_permutations=1, num_resamples=400)
+    found = variance_components(crossed(i, 1, 0.5, 1), options)
+    truth = np.array([1, 0.25, 1]) / 2.25
+    hits.append(
+      [x.low <= t <= x.high for x, t in zip(found[:3], truth, strict=True)]
+    )
+  assert (np.mean(hits, axis=0) > 0.85).all(), np.mean(hits, axis=0)
+
+
+def test_equal_scores_have_no_shares_and_small_tables_no_intervals():
+  found = variance_components(np.full((6, 6), 0.1))
+  assert all(math.isnan(x.value) for x in found[:3])
+  assert (found.init_p, found.data_p) == (1, 1)
+  found = variance_components(crossed(0, 1, 1, 1, 4, 16))
+  assert not math.isnan(found.init.value)
+  assert math.isnan(found.init.low)
+
+
+@pytest.mark.parametrize(
+  "bad", [[[1.0, 2.0]], [1.0, 2.0], [[1, 2], [3, np.nan]]]
+)
+def test_what_is_no_crossed_table_is_refused(bad):
+  with pytest.raises(ValueError, match="finite"):
+    variance_components(bad)
