@@ -12,6 +12,7 @@ The statistics are defined in emergence/statistics/README.md.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Iterable
 
@@ -77,7 +78,7 @@ _SCORE_UNIT = _define_list(
   "auto, percent, fraction or raw for all metrics, or METRIC=UNIT for one.",
 )
 _LOWER_IS_BETTER = _define_list(
-  "lower_is_better", "Metrics in which less is better."
+  "lower_is_better", "Metrics in which lower is better."
 )
 _ITEMS = flags.DEFINE_integer(
   "items",
@@ -131,6 +132,9 @@ _LOG_SCALE = flags.DEFINE_bool(
   "Fit the curve of the success probability on the logarithm of the scale"
   " instead of its rank.",
 )
+_ALL_FIGURES = flags.DEFINE_bool(
+  "all_figures", False, "Draw all groups, and not only the first 12."
+)
 _RESAMPLES = flags.DEFINE_integer(
   "resamples", 1000, "Bootstrap samples and permutations.", lower_bound=100
 )
@@ -168,6 +172,8 @@ def main() -> None:
   output.require_distinct_columns(table)
   was_read = time.monotonic()
   analysis = questions.analyze(table, _options())
+  if _ALL_FIGURES.value:
+    analysis = analysis._replace(most_groups=math.inf)
   was_analyzed = time.monotonic()
   out = epath.Path(_OUT.value)
   files = output.files(analysis)
@@ -180,8 +186,8 @@ def main() -> None:
     f"\n\n{analysis_sections.condition(analysis)}",
     [*analysis_sections.sections(analysis), analysis_sections.audit(analysis)],
   )
-  for issue in table.issues:
-    print(f"- {issue.sentence}")
+  for _, sentence, _ in analysis_sections.by_kind(table.issues):
+    print(f"- {sentence}")
   for _, finding in analysis_sections.main_findings(analysis):
     print(f"- {finding.sentence}")
   print(

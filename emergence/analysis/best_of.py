@@ -27,7 +27,7 @@ _TYPICAL = 5
 
 
 def compute(several: Sequence[Series]) -> list[list[list[BestOf]]]:
-  """For each scale, of scores of which higher is better."""
+  """For each scale and number of seeds."""
   return [
     [
       best_of.best_of(sample, series.options)

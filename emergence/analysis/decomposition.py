@@ -77,8 +77,9 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
       "n_from": found.num_from,
       "n_to": found.num_to,
       "threshold": series.threshold,
-      "share_from": found.share_from,
-      "share_to": found.share_to,
+      # A single run has no share.
+      "share_from": found.share_from if found.num_from > 1 else None,
+      "share_to": found.share_to if found.num_to > 1 else None,
       **_columns(series, found),
     }
 

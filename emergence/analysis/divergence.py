@@ -1,4 +1,4 @@
-"""Which runs diverged, and what they do to the success probability."""
+"""Which runs diverged, and how they change the success probability."""
 
 from collections.abc import Iterator, Sequence
 

@@ -85,7 +85,8 @@ def _scale(series: Series, position: Any) -> Any:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   curve: ScaleCurve | None = series.answers["curve"]
-  if curve is None:
+  # A single run has no share, and so no curve of shares.
+  if curve is None or min(x.num_runs for x in _successes(series)) == 1:
     for _ in series.populations:
       yield dict.fromkeys(COLUMNS)
     return

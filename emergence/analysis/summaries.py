@@ -72,7 +72,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 def findings(series: Series) -> Iterator[Finding]:
   """The scores of the first and last scale with too few for an interval."""
-  few = [p for p in series.populations if 0 < p.finite_S.size < MIN_RUNS]
+  few = _few(series)
   if not few:
     return
   ends = few[:1] + few[1:][-1:]
@@ -84,6 +84,11 @@ def findings(series: Series) -> Iterator[Finding]:
     scales=[p.scale for p in ends],
     scores=[np.sort(p.finite_S) for p in ends],
   )
+
+
+def _few(series: Series) -> list[Population]:
+  """The scales with runs, but too few for an interval."""
+  return [p for p in series.populations if 0 < p.finite_S.size < MIN_RUNS]
 
 
 def _scores(population: Population) -> str:
@@ -121,7 +126,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     " outgrows that of the other, however slowly their share changes: the jump"
     " itself is arithmetic. Bars are 95 % intervals over seeds; a mode has"
     " none, and one that two peaks compete for is marked unstable in the table"
-    f" of labels.{_caption(several[0])}",
+    f" of labels.{_caption(several)}",
     figure=draw(several),
   )
 
@@ -129,9 +134,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 def draw(several: Sequence[Series]) -> Figure:
   """Mode, mean, success probability and mean of successes, by scale.
 
-  Bars are 95 % intervals; a mode has none. Through the success probabilities go
-  a logistic curve, if there is one, and dotted the closest values that never
-  turn back. Without a threshold: mode, mean and median.
+  Bars are 95 % intervals; a mode has none. Where runs are too few for an
+  interval of the mean or median, they are drawn themselves. Through the success
+  probabilities go a logistic curve, if there is one, and dotted the closest
+  values that never turn back. Without a threshold: mode, mean and median.
 
   Args:
     several: the series of one metric.
@@ -149,7 +155,7 @@ def draw(several: Sequence[Series]) -> Figure:
     panels[f"mean of seeds {name}"] = lambda series: _intervals(
       series, "mean_given_success"
     )
-  return drawing.by_scale(
+  figure = drawing.by_scale(
     {
       title: [
         Line(
@@ -166,6 +172,13 @@ def draw(several: Sequence[Series]) -> Figure:
     scale_names(several),
     (0.0, 1.0) if first.is_share else None,
   )
+  for axes, title in zip(figure.axes, panels, strict=False):
+    if title in ("mean", "median"):
+      for series, color in zip(several, ramp(len(several)), strict=True):
+        for p in _few(series):
+          x_S = np.full(p.finite_S.size, p.scale)
+          axes.plot(x_S, p.finite_S, ".", color=color, markersize=3)
+  return figure
 
 
 def scale_names(several: Sequence[Series]) -> dict[float, str]:
@@ -210,16 +223,26 @@ def _intervals(series: Series, name: str) -> list[Value]:
 
 def _probabilities(series: Series) -> list[Value]:
   found = [x.success.diverged_fail for x in series.answers["success"]]
-  return [(x.probability, x.low, x.high) for x in found]
+  # A single run has no share.
+  return [
+    (x.probability if x.num_runs > 1 else math.nan, x.low, x.high)
+    for x in found
+  ]
 
 
-def _caption(series: Series) -> str:
-  if series.threshold is None or len(series.populations) == 1:
-    return ""
-  return (
-    " Through the success probabilities go a logistic curve (thin), where one"
-    " fits, and the closest values that never turn back (dotted)."
-  )
+def _caption(several: Sequence[Series]) -> str:
+  caption = ""
+  if any(_few(series) for series in several):
+    caption += (
+      f" Fewer than {MIN_RUNS} runs have no interval of mean and median: dots"
+      " are the runs themselves."
+    )
+  if several[0].threshold is not None and len(several[0].populations) > 1:
+    caption += (
+      " Through the success probabilities go a logistic curve (thin), where one"
+      " fits, and the closest values that never turn back (dotted)."
+    )
+  return caption
 
 
 def _fits(series: Series) -> dict[str, Any]:

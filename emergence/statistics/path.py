@@ -7,9 +7,9 @@ Two ways lead from the first distribution P₀ on an ordered axis to the last, P
   a share α of its way. It is the Wasserstein-2 geodesic (McCann 1997, "A
   convexity principle for interacting gases").
 
-A steep metric turns a smooth change of what runs can do into a mixture, or
-into neither, since it shows most runs at one end or the other: repeat the test
-under the log-likelihood of the answer.
+A steep metric puts most runs at one end or the other, and so turns a smooth
+change of ability into a mixture, or into neither: repeat the test with the
+log-likelihood of the answer.
 """
 
 from collections.abc import Sequence

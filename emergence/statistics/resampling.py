@@ -51,17 +51,15 @@ def bootstrap(
 ) -> list[Bootstrap]:
   """Intervals of mean, median, success probability and mean given success.
 
-  All populations are resampled with the same draws; each interval by itself is
-  what it would be alone. They are those of `intervals.percentile_interval`,
-  that of the success probability is `intervals.bca_interval`. For the latter
-  Wilson's interval, `success.success_probability`, needs no resampling; this
-  one is there to go with the others.
+  The intervals are `intervals.percentile_interval`, that of the success
+  probability `intervals.bca_interval`. All populations share their draws, which
+  changes no interval by itself.
 
-  Where all scores are equal, S runs are still compatible with other values of
-  a weight up to q = 1 − 0.025^(1/S) (Clopper and Pearson 1934, no success among
-  S), so the mean gets what such a weight at the ends of the support would do to
-  it, or no interval where these are infinite. The success probability gets
-  Wilson's interval where it is 0 or 1.
+  Where all S scores are equal, up to q = 1 − 0.025^(1/S) of all runs may still
+  score differently (Clopper and Pearson 1934, no success among S). The interval
+  of the mean then holds all means that such a share at the ends of the support
+  could make; there is none where the support is infinite. Where the success
+  probability is 0 or 1 its interval is Wilson's.
 
   Args:
     samples: populations of as many runs each, diverged ones included.
@@ -214,7 +212,7 @@ def _mean_interval(
 def _probability_interval(
   sample: Sample, value_R: np.ndarray, threshold: float
 ) -> Interval:
-  """Interval of a share of runs, of which the coverage is in steps."""
+  """BCa interval of a share of runs; Wilson's where there is none."""
   found = success.success_probability(sample, threshold)
   size, share = found.num_runs, found.probability
   if 0 < share < 1:

@@ -140,8 +140,8 @@ def success_and_divergence(
 ) -> SuccessAndDivergence:
   """Success probability with diverged runs as failures, and without them.
 
-  The first is what a study gets that starts a run; the second is conditional
-  on training having ended well. Arguments are those of `success_probability`.
+  The first is the chance that a run succeeds, the second that of a run that
+  does not diverge. Arguments are those of `success_probability`.
   """
   finite = sample._replace(scores_S=sample.finite_S)
   return SuccessAndDivergence(

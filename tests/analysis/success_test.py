@@ -9,6 +9,7 @@ from tests.computed import (
   analyze_one,
   each_scale,
   low_high,
+  read_csv,
   scales,
 )
 
@@ -64,3 +65,14 @@ def test_few_runs_have_the_exact_interval_and_one_run_no_share(
     assert row["n_successes"] == num
     assert row["success_probability"] == (None if num == 1 else 1)
     assert row["success_low"] == pytest.approx(expected.low)
+
+
+def test_a_single_run_has_no_share_anywhere(make_table):
+  table = make_table({("g", ACCURACY): [[0.1], [0.9], [0.4]]})
+  files = output.files(questions.analyze(table, FEW))
+  summary = read_csv(files["summary.csv"])
+  assert summary["n_successes"].tolist() == [0, 1, 1]
+  for name in ("probability", "probability_finite", "logistic", "isotonic"):
+    assert summary[f"success_{name}"].isna().all()
+  parts = read_csv(files["decomposition.csv"])
+  assert parts[["share_from", "share_to"]].isna().all(axis=None)
