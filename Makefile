@@ -1,5 +1,5 @@
 # make demo    a small sweep from nothing to records and a report
-# make test    the tests
+# make test    the tests; make TESTS="tests/config_test.py" test runs some
 # make slow    the tests that take minutes
 # make reference  the model, its export and its training step against
 #                 transformers and PyTorch
@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m experiments.report --workdir=$(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow or bits" $(PARALLEL)

@@ -1,15 +1,12 @@
 """The configuration of an experiment: typed and validated.
 
-A `Config` has two parts. The *identity* (task, model, train, eval, the seed
-design, the root seed) says what is trained; together with the axes of a cell
-its hash is stored with every record. The *request* (the grid and how many
-seeds) says how much of it is wanted and may grow in the same work directory.
-`seeds.block` says how the work is cut and `eval.headline_metric` what the
-analysis shows first: both may change too.
+A `Config` has two parts. The *identity* (task, model, train, eval, seed design,
+root seed) defines what is trained; its hash, with the axes of a cell, is in
+every record. The *request* (the grid and the number of seeds) may grow in the
+same work directory. `seeds.block` and `eval.headline_metric` may change too.
 
-A config key at its default does not enter the hash. So a key that is added
-later leaves the hashes of old work directories as they are, and the defaults of
-identity keys must never change.
+Keys at their defaults do not enter the hash, so a new key leaves old hashes as
+they are. For that, the defaults of identity keys must never change.
 """
 
 import ast
@@ -71,10 +68,10 @@ class TaskConfig(_Section):
     context_length: tokens of a training context.
     packed: fill each context with examples one after another (attention is not
       reset between them), else one example a context, padded.
-    independent_operands: of `reverse_addition`: the digits of both operands are
-      drawn alike, leading zeros allowed, with independent uniform lengths in
-      training and exactly the test length in the test. Else one of the two has
-      exactly the length of the example, without a leading zero.
+    independent_operands: for `reverse_addition`: both operands may have leading
+      zeros; their lengths are independent and uniform in training, and the test
+      length in tests. Otherwise one operand has exactly the length of the
+      example, without a leading zero.
   """
 
   _name = "task"
@@ -138,7 +135,7 @@ class TrainConfig(_Section):
 
   Attributes:
     steps: training steps per seed.
-    batch_size: contexts per update.
+    batch_size: contexts per step.
     learning_rate: peak, for widths that `learning_rate_by_width` leaves out.
     learning_rate_by_width: peak by width, written `{16: 0.003, 32: 0.002}`.
     warmup_fraction: share of the steps with a linear warm-up, in [0, 1).
@@ -191,11 +188,11 @@ class EvalConfig(_Section):
   Attributes:
     num_points: evaluations after the one at step 0, evenly spaced, the last
       one at the end of training.
-    items: items a test length, for tasks that draw them; `count` enumerates
-      all its items instead.
-    train_distribution_items: examples of the training distribution that are
-      tested too, as the test set `train_distribution`: one a context, drawn by
-      `root_seed`, the same for all seeds. 0 for no such test set.
+    items: items per test length, for tasks that draw them; `count` uses all
+      its items.
+    train_distribution_items: size of a further test set,
+      `train_distribution`, of examples as in training, one per context, the
+      same for all seeds (drawn with `root_seed`). 0 for none.
     headline_metric: the score that an analysis shows first: `exact_match`, or
       `exact_match_without_end`, which leaves out the end symbol. Both are
       recorded whatever it is, and it may change in the same work directory.
@@ -228,13 +225,13 @@ class SeedsConfig(_Section):
     design: `paired` varies initialization and data together, `fixed_init` and
       `fixed_data` hold one of them at seed 0, `crossed` trains every
       combination: seed = init_seed · num_data + data_seed.
-    block: seeds that one device trains at a time, and that share a file. It
-      may change in the same work directory.
+    block: seeds that a device trains together and that share a file. It may
+      change in the same work directory.
     count: how many seeds.
     first: the first of them.
     num_init: initializations of a crossed design.
-    num_data: data streams of a crossed design. It gives a seed index its
-      meaning, so in a crossed design it is part of the identity.
+    num_data: data streams of a crossed design; part of the identity there, as
+      the meaning of a seed index depends on it.
   """
 
   _name = "seeds"
@@ -276,7 +273,7 @@ class SeedsConfig(_Section):
     return range(self.first, self.first + self.count)
 
   def require_seeds(self, seeds: Iterable[int]) -> None:
-    """Raises ValueError where a seed index has no meaning in this design."""
+    """Raises ValueError for a seed index that this design does not have."""
     crossed = self.design == "crossed"
     limit = self.num_init * self.num_data if crossed else 2**31
     for seed in seeds:
@@ -284,7 +281,7 @@ class SeedsConfig(_Section):
         raise ValueError(f"--seeds: {seed} is not in 0..{limit - 1}")
 
   def init_and_data_seed(self, seed: int) -> tuple[int, int]:
-    """The two seeds that a seed index stands for under this design."""
+    """The seeds of initialization and data of a seed index in this design."""
     match self.design:
       case "paired":
         return seed, seed
@@ -413,7 +410,7 @@ class Cell(NamedTuple):
 
   @classmethod
   def parse(cls, text: str) -> "Cell":
-    """The cell of such a text; ValueError where it is none."""
+    """Inverse of `str`; ValueError if the text is no cell."""
     task, *parts = text.strip().split("/")
     matches = [re.fullmatch(r"([a-z0-9_.]+)-(.+)", part) for part in parts]
     axes = [(m[1], _parse_axis(m[1], m[2])) for m in matches if m]
@@ -465,11 +462,10 @@ def cell_config(config: Config, cell: Cell) -> Config:
 
 @functools.cache
 def axis_kinds() -> Mapping[str, type]:
-  """Type of each config key that can be an axis: those of a single value.
+  """Type of each config key that can be an axis.
 
-  Not the task, which is one a config, not the headline metric, which changes no
-  run, and not what `GridConfig` and `SeedsConfig` say, which defines seeds and
-  cells.
+  These are all single-valued keys of task, model, train and eval, and the root
+  seed, but not `task.name` and `eval.headline_metric`.
   """
   sections = {
     section: typing.get_type_hints(kind)
@@ -547,7 +543,7 @@ def _coerce_axes(value: Any) -> Axes:
 
 
 def _coerce(key: str, value: Any, kind: Any) -> Any:
-  """`value` as `kind`, where that loses nothing; else ValueError."""
+  """`value` as `kind` if nothing is lost by it, else ValueError."""
   if kind == Axes:
     return _coerce_axes(value)
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -695,8 +691,8 @@ def _literal(text: str) -> Any:
   return text  # If that does not fit the key, its type check says so.
 
 
-# Keys outside of the identity: what concerns the analysis alone, the request,
-# the block size, and what differs from cell to cell.
+# Keys outside of the identity: of the analysis, the request, the block size,
+# and those that differ between cells.
 _NOT_IDENTITY = (
   "eval.headline_metric",
   "seeds.count",
@@ -710,10 +706,10 @@ _NOT_IDENTITY = (
 
 
 def identity(config: Config) -> dict[str, Any]:
-  """The config keys that say what is trained, not how much of it, by name.
+  """The values of the keys that define what is trained.
 
-  A key that is an axis appears only by name, under `grid.axes`. Learning rates
-  by width belong to the cells, see `cell_hash`.
+  Keys that are axes appear by name only, under `grid.axes`. Learning rates by
+  width are in `cell_hash`.
   """
   plain = to_dict(config)
   axes = [name for name, _ in config.grid.axes]
@@ -735,8 +731,7 @@ def identity_hash(config: Config) -> str:
 
 
 def cell_hash(config: Config, cell: Cell) -> str:
-  """Hash of what defines one cell: the identity of its config, with its width
-  and depth. What a config says of other widths does not count."""
+  """Hash of one cell: the identity of its config, its width and depth."""
   config = cell_config(config, cell)
   found = identity(config)
   found["train.learning_rate"] = config.train.learning_rate_at(cell.width)
@@ -744,13 +739,13 @@ def cell_hash(config: Config, cell: Cell) -> str:
 
 
 def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
-  """The first key in which two configs are not the same experiment.
+  """The first identity key in which two configs differ.
 
   Returns:
-    The key and both values; None where they are the same.
+    The key and both values; None if the experiments are the same.
   """
   of_a, of_b = identity(a), identity(b)
-  # Axes first: they say which other keys count.
+  # Axes first: they decide which other keys count.
   for key in ["grid.axes", *config_keys()]:
     if of_a.get(key) != of_b.get(key):
       return key, of_a.get(key), of_b.get(key)

@@ -63,8 +63,8 @@ def export(
     workdir: a work directory written with `--keep_params=final` or `all`.
     cell: the cell.
     seed: the seed index.
-    folder: where to write; made if it is not there. An export of the same seed
-      is written over, any other content is not.
+    folder: where to write; created if missing. An export of the same seed is
+      overwritten, anything else is not.
     step: steps done, `train.steps` for a finished seed.
 
   Raises:
@@ -151,21 +151,20 @@ def to_gpt_neox(params: Params) -> dict[str, np.ndarray]:
 
 
 def rotary_share(rotary_dim: int, head_dim: int) -> float:
-  """The share of a head that is rotated, as GPT-NeoX takes it: rounding down
-  its product with the head dimension gives `rotary_dim`."""
+  """GPT-NeoX's `rotary_pct`: int(head_dim * share) is exactly rotary_dim."""
   share = rotary_dim / head_dim
   return share if int(head_dim * share) == rotary_dim else share + 1e-12
 
 
 def special_symbols(task: Task, length: int) -> dict[str, str]:
-  """The symbols that begin, end and pad every example, where there are such.
+  """The symbols that begin, end and pad every example.
 
   Args:
     task: the task.
-    length: a test length, whose items are looked at.
+    length: a test length whose items are inspected.
 
   Returns:
-    A subset of bos_token, eos_token, pad_token.
+    `pad_token`, and `bos_token` and `eos_token` if all items share them.
   """
   items = jax.device_get(task.evaluation(length))
   last_B = np.asarray(items.length) - 1
@@ -179,7 +178,7 @@ def special_symbols(task: Task, length: int) -> dict[str, str]:
 
 
 def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
-  """Raises ValueError where a folder holds something but this very export."""
+  """Raises ValueError if a folder holds anything but an export of this seed."""
   if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
     return
   try:
@@ -196,8 +195,8 @@ def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
 def _recorded(
   workdir: epath.PathLike, cell: Cell, seed: int, step: int, metric: str
 ) -> tuple[dict[int, float], bool | None]:
-  """Scores by test length and whether the seed had diverged; empty and None
-  where its records are not there."""
+  """Scores by test length, and whether the seed had diverged; empty and None
+  without records."""
   rows = records.read_seed(workdir, cell, seed)
   if rows is None or step not in set(rows["step"]):
     return {}, None

@@ -1,7 +1,6 @@
 """How a main starts and ends: one line for a mistake, never a traceback."""
 
 import difflib
-import errno
 import faulthandler
 import importlib
 import json
@@ -22,26 +21,23 @@ from emergence.config import Config, override
 from emergence.storage.files import is_refusal
 from experiments import configs
 
-# What a user or a machine can get wrong; anything else is a defect of ours.
-_EXPECTED = (
-  *(ValueError, OSError, RuntimeError, ImportError, MemoryError),
-  SystemError,  # Of native code, as JAX's where an allocation is refused.
-)
+# Errors of the user or the machine; any other is a defect of ours.
+_EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 
 
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags and runs a main, which takes them from `flags.FLAGS`.
 
-  What the user got wrong ends in one line on stderr and exit code 2; a machine
-  that refuses (a file system, a device, a library that is not there), in one
-  line and exit code 1. A traceback is a defect of ours.
+  A mistake of the user ends in one line on stderr and exit code 2; a failure of
+  the machine (file system, device, missing library), in one line and exit code
+  1. A traceback means a defect of ours.
   """
 
   def guarded(argv: Sequence[str]) -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Where the runtime aborts, out of memory for one, its own line says why;
-    # absl would add the stack of every thread.
+    # If the runtime aborts, its own line says why; absl would add the stack of
+    # every thread.
     faulthandler.disable()
     try:
       if len(argv) > 1:
@@ -50,8 +46,6 @@ def run(main: Callable[[], int | None]) -> None:
         )
       code = main()
     except Exception as error:
-      if _is_lack_of_memory(error):
-        fail_at_once(error)  # What runs at exit would be refused memory too.
       if not _is_expected(error):
         raise
       fail(*_describe(error))
@@ -64,7 +58,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def fail_at_once(error: Exception) -> NoReturn:
-  """Ends the process as `run` does, without anything that runs at exit."""
+  """Ends the process with the message of `run`, without exit handlers."""
   code = 1
   try:
     if _is_expected(error):
@@ -74,7 +68,7 @@ def fail_at_once(error: Exception) -> NoReturn:
       traceback.print_exception(error)
     sys.stdout.flush()
     sys.stderr.flush()
-  finally:  # Also where nothing can be written, for one.
+  finally:  # Also if stderr cannot be written to.
     os._exit(code)
 
 
@@ -88,12 +82,12 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
   """The config of a name in `experiments/configs` or of a Python file.
 
   Args:
-    name: NAME, or the path of a file ending in .py that defines `config`. Such
-      a file is code and is run.
+    name: NAME, or the path of a file ending in .py that defines `config`. The
+      file is executed.
     overrides: `KEY=VALUE` texts.
 
   Raises:
-    ValueError: there is no such config, or it is not one.
+    ValueError: there is no such config, or the file does not define one.
   """
   if name.endswith(".py"):
     if not pathlib.Path(name).is_file():
@@ -139,7 +133,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def require_writable(path: str | None) -> None:
-  """Raises OSError where `write_json` would not be able to write."""
+  """Raises OSError if `write_json` could not write to a path."""
   if path:
     file = pathlib.Path(path)
     place = file if file.exists() else file.absolute().parent
@@ -148,7 +142,7 @@ def require_writable(path: str | None) -> None:
 
 
 def write_json(path: str | None, result: Any) -> None:
-  """Writes the result of a main where `--json` asks for it."""
+  """Writes the result of a main to the file of `--json`, if there is one."""
   if path:
     pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n")
 
@@ -168,23 +162,12 @@ def _is_expected(error: Exception) -> bool:
   return isinstance(error, _EXPECTED) or is_refusal(error)
 
 
-def _is_lack_of_memory(error: Exception) -> bool:
-  if isinstance(error, OSError):
-    return error.errno == errno.ENOMEM
-  if isinstance(error, RuntimeError):  # JAX's and Python's own.
-    words = ("RESOURCE_EXHAUSTED", "can't start new thread")
-    return any(word in str(error) for word in words)
-  return isinstance(error, MemoryError | SystemError)
-
-
 def _describe(error: Exception) -> tuple[str, int]:
   """The message and the exit code of an error."""
   if isinstance(error, ValueError):
     return str(error), 2
   if isinstance(error, MemoryError):
     return f"out of memory: {error}".rstrip(": "), 1
-  if isinstance(error, SystemError):
-    return f"a library failed, maybe for lack of memory: {error}", 1
   if not isinstance(error, OSError):
     return f"{type(error).__name__}: {error}", 1
   where = f": {error.filename}" if error.filename else ""

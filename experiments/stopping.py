@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a request to stop, which training asks for."""
+"""SIGTERM and Ctrl-C as a request to stop, which training polls."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ EXIT_CODE = 75
 class StopRequest:
   """Records SIGTERM and SIGINT, while entered, instead of ending the process.
 
-  Call it to ask whether one has arrived. If nobody asks within a few seconds of
-  the signal, because a program is being compiled or a file system hangs, the
-  process exits at once, as it does at a second Ctrl-C. A sweep may be killed at
-  any moment.
+  Calling it tells whether a signal has arrived. If it is not called within some
+  seconds of the signal, because a program compiles or a file system hangs, the
+  process exits at once, as at a second Ctrl-C. That is safe: a sweep may be
+  killed at any moment.
   """
 
   def __init__(self, patience_seconds: float = 7.0):
@@ -36,8 +36,8 @@ class StopRequest:
       number: signal.signal(number, self._handle)
       for number in (signal.SIGTERM, signal.SIGINT)
     }
-    # Python calls a handler between two of its own instructions, and there are
-    # none while XLA is at work; what is written to this socket gets through.
+    # Python runs signal handlers between bytecode instructions, so not while
+    # XLA compiles; the wake-up socket is written to at once.
     self._reader, self._writer = socket.socketpair()
     self._writer.setblocking(False)
     self._wakeup = signal.set_wakeup_fd(

@@ -65,8 +65,8 @@ _DEVICES = flags.DEFINE_integer(
   "devices",
   None,
   "Devices to use, one block of seeds on each; default all. CPU cores count as"
-  " devices. With --distributed those of each process, which has one CPU if"
-  " neither this nor srun's --cpus-per-task says more.",
+  " devices. With --distributed the devices of each process, which has one CPU"
+  " unless this or srun's --cpus-per-task gives more.",
   lower_bound=1,
 )
 _CHECKPOINT_MINUTES = flags.DEFINE_float(
@@ -78,14 +78,14 @@ _CHECKPOINT_MINUTES = flags.DEFINE_float(
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
   "checkpoint_steps",
   None,
-  "Save them after so many steps too, at the end of the chunk.",
+  "Save them also every so many steps, at the end of a chunk.",
   lower_bound=1,
 )
 _CHECKPOINTS_KEPT = flags.DEFINE_integer(
   "checkpoints_kept",
   2,
-  "Checkpoints of a block to keep, the last ones; all go when the block has"
-  " its records.",
+  "How many of the last checkpoints of a block to keep; all are deleted when"
+  " the block has its records.",
   lower_bound=1,
 )
 _DISTRIBUTED = flags.DEFINE_bool(
@@ -132,13 +132,17 @@ def main() -> int:
     except Exception as error:
       if not _DISTRIBUTED.value:
         raise
-      # Not by the way of a shutdown that waits for the other processes.
+      # A normal exit would wait for the other processes.
       command.fail_at_once(error)
   return 0
 
 
 def read_request() -> Request:
-  """What the flags ask for; ValueError where that makes no sense."""
+  """The cells and seeds that the flags ask for.
+
+  Raises:
+    ValueError: the flags contradict each other or do not fit the config.
+  """
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
   if _SHARD.value is not None and _DISTRIBUTED.value:
@@ -161,8 +165,7 @@ def show_table(request: Request) -> None:
   Raises:
     ValueError: there are no records, or they cannot be read.
   """
-  # Only here: SciPy, which it needs, takes longer to import than a small cell
-  # to start from the cache.
+  # Imported late: SciPy takes seconds, and a worker may never get here.
   from emergence.statistics import summary
 
   frame = records.read(request.workdir)
@@ -196,7 +199,7 @@ def _sweep(should_stop: StopRequest) -> None:
     )
     return
   sweep_log.warn_on_stderr()
-  # One process looks for all, lest others read what it is moving.
+  # Only the first process reads the directory: it quarantines corrupt files.
   left = []
   if processes.is_first():
     left = pending.prepare(request, len(devices), _KEEP_PARAMS.value)
@@ -229,7 +232,7 @@ def _train(
   saving: Saving,
   should_stop: StopRequest,
 ) -> None:
-  """Trains what is pending, and says so."""
+  """Compiles and trains the pending blocks, and prints what it does."""
   config, workdir = request.config, request.workdir
   _print(
     f"{sum(item.num_seeds for item in work)} seeds in {len(work)} cells to"
@@ -263,24 +266,24 @@ def _train(
       watch=watch,
     )
   if processes.is_first():
-    # Those of blocks that were cut otherwise, too.
+    # Including checkpoints of blocks of another `seeds.block`.
     block_checkpoint.remove_left_behind(config, workdir)
   spent = console.format_budget(watch.seconds())
   _print(f"trained {seeds} seeds in {spent}")
 
 
 def _warn_without_locks(workdir: epath.Path) -> None:
-  """Says so where nothing keeps two processes from training the same block."""
+  """Warns if nothing keeps two processes from training the same block."""
   if not locks.are_available(workdir):
     logging.getLogger("emergence").warning(
-      "there are no locks in %s: make sure that no two processes get the same"
-      " blocks, by one N and another I of --shard=I/N for each",
+      "%s has no locks: give each process the same N and its own I in"
+      " --shard=I/N, or two may train the same block",
       workdir,
     )
 
 
 def _show_status(request: Request) -> None:
-  """Prints how far a sweep is, which some process may be training."""
+  """Prints how far a sweep is; other processes may be training it."""
   config, workdir = request.config, request.workdir
   records.require_same_experiment(config, workdir)
   rows = pending.status(request)
@@ -299,14 +302,14 @@ def _show_status(request: Request) -> None:
 
 
 def _tell_missing(request: Request) -> None:
-  """Says how much of a request other shards still have to train."""
+  """Prints how many seeds other shards still have to train."""
   rows = pending.status(request)
   if left := sum(row.training + row.missing for row in rows):
     print(f"{left} seeds of other shards have no records yet; see --status")
 
 
 def _print(line: str) -> None:
-  """Says something once, however many processes there are."""
+  """Prints a line, in the first process only."""
   if processes.is_first():
     print(line, flush=True)
 

@@ -1,4 +1,4 @@
-"""What a sweep says while it runs: its log, warnings, and lines of progress."""
+"""The log of a sweep, its warnings, and its lines of progress."""
 
 import contextlib
 import io
@@ -23,12 +23,12 @@ from emergence.sweep.sweep import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_UPLOADS = 60.0
-# When a run began whose log is in a bucket, and what tells it from others.
+# The start and the random part in the name of a log in a bucket.
 _IN_BUCKET = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{8}-")
 
 
 def warn_on_stderr() -> None:
-  """Shows warnings, and keeps what is logged until there is a file for it."""
+  """Prints warnings to stderr, and buffers the log until its file is open."""
   log = logging.getLogger("emergence")
   to_stderr = logging.StreamHandler()
   to_stderr.setLevel(logging.WARNING)
@@ -62,9 +62,9 @@ def opened(workdir: epath.Path, shard: str | None) -> Iterator[IO[str]]:
 
 @contextlib.contextmanager
 def written_to(file: IO[str]) -> Iterator[None]:
-  """Sends our log to a file, what there was before included.
+  """Writes our log to a file, including what was buffered before.
 
-  To be called once, after `warn_on_stderr`. It ends with how the run ended.
+  To be called once, after `warn_on_stderr`. The last line is how the run ended.
 
   Args:
     file: the log, to be written until the end of the context.
@@ -92,7 +92,7 @@ def written_to(file: IO[str]) -> Iterator[None]:
 
 
 class ProgressLine:
-  """One line a cell: rewritten on a terminal, now and then a line elsewhere."""
+  """Progress of a cell: one line, rewritten on a terminal, else every 10 s."""
 
   def __init__(self, cells: Sequence[Cell]):
     self._cells = list(cells)
@@ -137,12 +137,12 @@ def last_lines(workdir: epath.Path) -> dict[str, str]:
 
 
 def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
-  """Opens the log to append to; in a bucket, a new one for each run."""
+  """Opens the log to append to; in a bucket, a new log for each run."""
   if not processes.is_first():
     return open(os.devnull, "w", encoding="utf-8")
   name = "log" if shard is None else f"shard-{shard.replace('/', '-of-')}.log"
   if is_remote(workdir):
-    # Several may begin in one second, and one overwrites what is there.
+    # Runs that begin in the same second need different names.
     start = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
     path = workdir / "logs" / f"{start}-{name.removesuffix('.log')}.log"
     return _BucketLog(path)
@@ -152,7 +152,7 @@ def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
 
 
 class _BucketLog(io.StringIO):
-  """A log in a bucket, which cannot append: written anew once a minute."""
+  """A log in a bucket, which cannot append: uploaded again once a minute."""
 
   def __init__(self, path: epath.Path):
     super().__init__()

@@ -10,7 +10,7 @@ from experiments import stopping
 
 
 class Resources(NamedTuple):
-  """What Slurm is asked for, for each task; None leaves it to Slurm.
+  """Resources of each task; None leaves one to Slurm's default.
 
   Attributes:
     partition: one or several, with commas.
@@ -19,7 +19,7 @@ class Resources(NamedTuple):
     cpus: cores.
     mem: memory, such as `16G`.
     throttle: how many tasks run at once.
-    stop_seconds: how long before the limit a task is told to stop.
+    stop_seconds: a task is told to stop so long before its time limit.
     options: further options of sbatch, each like `--account=lab`.
     setup: lines of bash to run first.
   """
@@ -35,18 +35,18 @@ class Resources(NamedTuple):
   setup: Sequence[str] = ()
 
 
-# Options that the rest of this package relies on.
+# Options that this script sets itself.
 _OURS = (
   *("array", "job-name", "output", "open-mode", "signal", "wrap"),
   *("nodes", "ntasks", "ntasks-per-node", "requeue", "no-requeue"),
-  "clusters",  # The queue of which is not the one that is asked.
+  "clusters",  # Its queue is not the one that we look at.
 )
-# Options that we have to know.
+# Options that have a flag of their own, because we need their value.
 _FLAGS = {"cpus-per-task": "--cpus", "time": "--time"}
 
 
 def num_devices(resources: Resources) -> int | None:
-  """GPUs of a task, or its cores; None where options of sbatch ask for GPUs."""
+  """GPUs of a task, else its cores; None if `options` ask for GPUs."""
   if resources.gpus:
     return int(resources.gpus.rpartition(":")[2])
   asks_for_gpus = any(
@@ -59,15 +59,13 @@ def num_devices(resources: Resources) -> int | None:
 
 
 def check(resources: Resources) -> None:
-  """Raises ValueError for what no Slurm would understand."""
-  _check(
-    "partition",
-    resources.partition,
-    r"[^\s]+",
-    "a name, or several with commas",
-  )
-  _check("gpus", resources.gpus, r"([^\s:,]+:)?[1-9][0-9]*", "2 or a100:2")
-  _check("mem", resources.mem, r"[0-9]+[KMGT]?", "16G")
+  """Raises ValueError for values that a task would fail with.
+
+  What sbatch itself refuses is left to it.
+  """
+  gpus = resources.gpus
+  if gpus and not re.fullmatch(r"([^\s:,]+:)?[1-9][0-9]*", gpus):
+    raise ValueError(f"--gpus reads like 2 or a100:2, got {gpus!r}")
   for option in resources.options:
     match = re.fullmatch(r"--([a-z][a-z0-9-]*)(=[^\n]*)?", option)
     if not match:
@@ -76,10 +74,10 @@ def check(resources: Resources) -> None:
       )
     # sbatch takes the start of a name for the whole.
     if any(ours.startswith(match[1]) for ours in _OURS):
-      raise ValueError(f"--sbatch: --{match[1]} is not for you to choose")
+      raise ValueError(f"--sbatch: --{match[1]} is set by launch.slurm")
     for theirs, flag in _FLAGS.items():
       if theirs.startswith(match[1]):
-        raise ValueError(f"--sbatch: say {flag} instead of --{match[1]}")
+        raise ValueError(f"--sbatch: use {flag} instead of --{match[1]}")
   if resources.time is not None:
     seconds = seconds_of(resources.time)
     if seconds <= resources.stop_seconds:
@@ -87,11 +85,6 @@ def check(resources: Resources) -> None:
         f"--time={resources.time} leaves no time to train: a task stops"
         f" {resources.stop_seconds} s before its limit; see --stop_seconds"
       )
-
-
-def _check(name: str, value: str | None, pattern: str, example: str) -> None:
-  if value is not None and not re.fullmatch(pattern, value):
-    raise ValueError(f"--{name} reads like {example}, got {value!r}")
 
 
 def seconds_of(time: str) -> int:
@@ -128,14 +121,14 @@ def script(
 
   Args:
     name: of the job.
-    shards: to train, increasing; a task of the array each.
+    shards: the shards to train, increasing; each is a task of the array.
     num_shards: how many shards there are.
     arguments: the sweep, without its shard.
     log: the start of the name of a task's log, to which `-3.log` is added.
-    resources: that each task asks for.
+    resources: of each task.
 
   Raises:
-    ValueError: Slurm could not write to such a log.
+    ValueError: Slurm cannot write to a log of such a name.
   """
   if re.search(r"[\\\n]", log):
     raise ValueError(f"Slurm cannot write a log to {log!r}; use another name")
@@ -154,14 +147,14 @@ def script(
     "--nodes=1",
     "--ntasks=1",
   ]
-  asked = {
+  requested = {
     "partition": resources.partition,
     "time": resources.time,
     "gpus": resources.gpus,
     "cpus-per-task": resources.cpus,
     "mem": resources.mem,
   }
-  options += [f"--{key}={value}" for key, value in asked.items() if value]
+  options += [f"--{key}={value}" for key, value in requested.items() if value]
   options += resources.options
   return _SCRIPT.format(
     options="\n".join(f"#SBATCH {_quote(option)}" for option in options),
@@ -179,7 +172,7 @@ def _separate(word: str) -> str:
 
 
 def _quote(option: str) -> str:
-  """An option as sbatch reads it from a script, which is not as bash does."""
+  """An option, quoted as sbatch (not bash) reads it from a script."""
   if re.fullmatch(r"[\w%@:=,./+-]+", option):
     return option
   escaped = option.replace("\\", "\\\\").replace('"', '\\"')

@@ -28,8 +28,8 @@ flags.adopt_module_key_flags(sweep)
 _NUM_WORKERS = flags.DEFINE_integer(
   "num_workers",
   None,
-  "Processes to start. GPUs, or cores where there is none, are divided between"
-  " them.",
+  "Processes to start. They divide the GPUs of this machine, or its cores if it"
+  " has no GPU.",
   lower_bound=1,
   required=True,
 )
@@ -83,18 +83,18 @@ def main() -> int:
 
 
 class Worker:
-  """The process of one shard, started again when a signal kills it.
+  """The process of one shard, restarted when a signal kills it.
 
   Attributes:
-    command: that it runs.
-    process: the last one started.
-    num_starts: how many were started.
+    command: the command of the process.
+    process: the latest process.
+    num_starts: how often it was started.
   """
 
   process: subprocess.Popen
 
   def __init__(self, shard: str, place: placement.Place, logs: pathlib.Path):
-    """Starts nothing yet.
+    """Prepares the command; `start` starts it.
 
     Args:
       shard: such as `0/2`.
@@ -117,7 +117,7 @@ class Worker:
       self.command[:0] = ["taskset", "-c", cores]
 
   def start(self) -> None:
-    """Starts the process; OSError if that cannot be done."""
+    """Starts the process; OSError if that fails."""
     with self._output.open("ab") as file:
       self._output_start = file.tell()
       self.process = subprocess.Popen(
@@ -125,13 +125,13 @@ class Worker:
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=subprocess.STDOUT,
-        # Ctrl-C reaches a whole session; we pass it on ourselves.
+        # Keeps Ctrl-C from the workers: we pass it on ourselves.
         start_new_session=True,
       )
     self.num_starts += 1
 
   def say(self, what: str) -> None:
-    """Says on stderr what became of it, and the last line that it wrote."""
+    """Prints on stderr what became of it, and the last line of its output."""
     said = _last_line(self._output, self._output_start) or "it wrote nothing"
     line = f"{self._name} {what}: {said} ({self._output})"
     print(line, file=sys.stderr, flush=True)
@@ -177,14 +177,14 @@ def _run(workers: Sequence[Worker]) -> tuple[int, signal.Signals | None]:
 
 
 def _is_well(code: int, is_stopping: bool) -> bool:
-  """Whether this is how a worker should end."""
+  """Whether a worker has ended as it should."""
   # Until a sweep handles signals, they end it as they end any process.
   stopped = (stopping.EXIT_CODE, -signal.SIGTERM, -signal.SIGINT)
   return code == 0 or (is_stopping and code in stopped)
 
 
 def _restart(worker: Worker, code: int, is_stopping: bool) -> bool:
-  """Starts a worker again that a signal has killed; says how it failed."""
+  """Restarts a worker that a signal has killed; prints how it failed."""
   if _is_well(code, is_stopping):
     return False
   if code > 0:
@@ -202,7 +202,7 @@ def _restart(worker: Worker, code: int, is_stopping: bool) -> bool:
 
 
 def _last_line(output: pathlib.Path, start: int) -> str:
-  """The last line from a byte on that is not empty; '' if there is none."""
+  """The last line that is not empty, from byte `start` on; '' if none."""
   with contextlib.suppress(OSError), output.open("rb") as file:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(start, size - 4096))
@@ -214,11 +214,11 @@ def _last_line(output: pathlib.Path, start: int) -> str:
 
 @contextlib.contextmanager
 def _noting_signals() -> Iterator[list[int]]:
-  """Collects the signals that ask us to stop, instead of ending at them."""
+  """Collects the signals that ask us to stop, instead of dying of them."""
   received: list[int] = []
   earlier = {}
   for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    # What nohup and its like have us ignore stays ignored.
+    # Signals that nohup ignores for us stay ignored.
     if signal.getsignal(number) is not signal.SIG_IGN:
       earlier[number] = signal.signal(
         number, lambda number, frame: received.append(number)

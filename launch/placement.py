@@ -1,4 +1,4 @@
-"""Which GPUs or cores of this machine each of several processes gets."""
+"""Divides the GPUs or cores of this machine between processes."""
 
 import importlib.metadata
 import os
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-  """What a worker has to itself.
+  """The part of the machine that one worker uses.
 
   Attributes:
-    gpus: as CUDA_VISIBLE_DEVICES names them; None where it gets cores.
-    cores: it may run on these; None where that is left to the system.
-    devices: what JAX is to make of the cores; None where it gets GPUs.
+    gpus: as CUDA_VISIBLE_DEVICES names them; None without GPUs.
+    cores: the cores that it is bound to; None with GPUs.
+    devices: how many JAX devices the cores become; None with GPUs.
   """
 
   gpus: tuple[str, ...] | None
@@ -26,13 +26,13 @@ def divide(
 ) -> list[Place]:
   """Divides a machine between workers.
 
-  Every worker gets as many devices of JAX as any other, for a seed's bits
-  depend on that number; cores that are over are for whoever needs threads.
+  Every worker gets the same number of JAX devices, because the bits of a seed
+  depend on it; leftover cores go to the first workers.
 
   Args:
     num_workers: how many.
-    gpus: GPUs that JAX would use; empty where it would use the cores.
-    cores: cores that we may use.
+    gpus: GPUs that JAX would use; empty if it would use the cores.
+    cores: cores that this process may use.
 
   Raises:
     ValueError: there are fewer GPUs or cores than workers.
@@ -43,7 +43,7 @@ def divide(
       f"--num_workers={num_workers}: each needs a {name} of its own, and we may"
       f" use {len(units)} here"
     )
-  each, over = divmod(len(units), num_workers)
+  each, leftover = divmod(len(units), num_workers)
   if gpus:
     return [
       Place(tuple(gpus[i * each : (i + 1) * each]), None, None)
@@ -51,14 +51,14 @@ def divide(
     ]
   places, first = [], 0
   for i in range(num_workers):
-    last = first + each + (i < over)
+    last = first + each + (i < leftover)
     places.append(Place(None, frozenset(cores[first:last]), each))
     first = last
   return places
 
 
 def visible_gpus() -> list[str]:
-  """The NVIDIA GPUs that JAX would use, without waking one."""
+  """The NVIDIA GPUs that JAX would use, found without initializing JAX."""
   platforms = os.environ.get("JAX_PLATFORMS", "")
   if platforms and not {"cuda", "gpu"} & set(platforms.split(",")):
     return []

@@ -92,7 +92,7 @@ def main() -> None:
   num_devices = _num_devices(resources)
   request = sweep_command.read_request()
   name = _job_name(request.workdir)
-  # Before the records are read, so that no task ends in between.
+  # Asked before the records are read, so that no task ends in between.
   queue = {} if _DRY_RUN.value else _count_queued(name)
   if queue:
     for job, count in queue.items():
@@ -110,7 +110,7 @@ def main() -> None:
     return
   arguments = sweep_command.make()
   if not flags.FLAGS["devices"].present:
-    # Also where a node has more of them: a shard is cut by their number.
+    # Even if a node has more: shards are cut by the number of devices.
     arguments.append(f"--devices={num_devices}")
   folder = pathlib.Path(os.path.abspath(request.workdir), "slurm")
   script = array.script(
@@ -127,12 +127,12 @@ def main() -> None:
 
 
 def _num_devices(resources: array.Resources) -> int:
-  """How many devices a task trains on; ValueError if the flags do not say."""
+  """How many devices a task trains on; ValueError if that is not known."""
   found = flags.FLAGS["devices"].value or array.num_devices(resources)
   if found is None:
     raise ValueError(
-      "--sbatch asks for GPUs: use --gpus instead, or say with --devices how"
-      " many a task gets"
+      "--sbatch asks for GPUs: use --gpus instead, or give their number with"
+      " --devices"
     )
   return found
 
@@ -154,7 +154,7 @@ def _count_queued(name: str) -> dict[str, int]:
 
 
 def _submit(script: str, path: pathlib.Path) -> str:
-  """Writes a script and hands it to sbatch; the number of the job."""
+  """Writes a script and submits it; returns the number of the job."""
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(script)
   try:
@@ -170,7 +170,7 @@ def _submit(script: str, path: pathlib.Path) -> str:
 
 
 def _call(arguments: Sequence[str]) -> str:
-  """What a command of Slurm prints; OSError if it fails or is not there."""
+  """The output of a command of Slurm; OSError if it fails or is missing."""
   name = arguments[0]
   try:
     done = subprocess.run(
@@ -178,8 +178,7 @@ def _call(arguments: Sequence[str]) -> str:
     )
   except FileNotFoundError:
     raise OSError(
-      f"there is no {name} here; run this on a machine of the cluster from"
-      " which jobs are submitted"
+      f"there is no {name} here; run this on a login node of the cluster"
     ) from None
   except subprocess.TimeoutExpired:
     raise OSError(

@@ -1,8 +1,8 @@
-"""The command of a sweep that other machines or processes are to run."""
+"""The command line of a sweep for other processes or machines."""
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from absl import flags
 
@@ -11,7 +11,7 @@ from emergence.storage.files import is_remote
 from emergence.sweep.pending import Request
 from experiments import sweep
 
-# What a launcher decides or does itself.
+# Flags that a launcher does not pass on: it sets or does these itself.
 _NOT_PASSED = ("dry_run", "json", "shard", "status")
 _OF_ONE_POPULATION = (
   "distributed",
@@ -22,11 +22,11 @@ _OF_ONE_POPULATION = (
 
 
 def read_request() -> Request:
-  """What the flags ask for, where several processes can share it.
+  """The request of the flags, if several processes can share its work.
 
   Raises:
-    ValueError: it makes no sense, the work directory is in no file system, or
-      it holds another experiment.
+    ValueError: the flags do not fit together, or the work directory is in a
+      bucket or holds another experiment.
   """
   values = flags.FLAGS
   if values["shard"].present:
@@ -36,9 +36,8 @@ def read_request() -> Request:
   for name in _OF_ONE_POPULATION:
     if values[name].present and values[name].value is not False:
       raise ValueError(
-        f"--{name}: what a launcher starts shares nothing but the work"
-        " directory; launch/README.md says how one population is started over"
-        " many processes"
+        f"--{name}: the processes of a launcher share only the work directory;"
+        " launch/README.md says how to train one population on many processes"
       )
   request = sweep.read_request()
   if is_remote(request.workdir):
@@ -55,29 +54,20 @@ def read_request() -> Request:
 
 
 def make() -> list[str]:
-  """The command of a sweep with the flags given to us, paths made absolute."""
+  """The command of a sweep with our flags, paths made absolute."""
   return [sys.executable, "-m", sweep.__name__, *given_flags()]
 
 
-def given_flags(
-  without: Collection[str] = (), locate: Callable[[str], str] = os.path.abspath
-) -> list[str]:
-  """The flags of a sweep that were given to us, as its command takes them.
-
-  What a launcher decides or does itself, such as `--dry_run`, is left out.
+def given_flags(locate: Callable[[str], str] = os.path.abspath) -> list[str]:
+  """Those of our flags that go to the sweep, as `--name=value`.
 
   Args:
-    without: names of further flags to leave out.
-    locate: where a path of this machine, of a config file or a work directory,
-      is for whoever runs the command.
-
-  Returns:
-    `--name=value` for each, in the order of their definition; a flag that may
-    be repeated is, and a list has commas.
+    locate: maps a local path (config file or work directory) to the path that
+      the sweep will use.
   """
   arguments = []
   for flag in flags.FLAGS.flags_by_module_dict()[sweep.__name__]:
-    if not flag.present or flag.name in (*_NOT_PASSED, *without):
+    if not flag.present or flag.name in _NOT_PASSED:
       continue
     if _is_path(flag):
       arguments.append(f"--{flag.name}={locate(str(flag.value))}")
@@ -89,7 +79,7 @@ def given_flags(
 
 
 def _is_path(flag: flags.Flag) -> bool:
-  """Whether a flag names a place on this machine."""
+  """Whether the value of a flag is a path on this machine."""
   value = str(flag.value)
   return (flag.name == "workdir" and not is_remote(value)) or (
     flag.name == "config" and value.endswith(".py")

@@ -3,11 +3,10 @@
   python -m launch.tpu_vm --do=create --config=count_width
     --workdir=gs://BUCKET/DIR --zone=us-west4-a --accelerator_type=v5litepod-16
 
---do=create asks for a slice, run installs this source tree on its workers and
-starts each on its shard, logs follows a worker, fetch copies the
-results here and reports them, delete gives the slice back. All take the same
-flags; those of experiments.sweep go to the workers. --dry_run prints the
-commands, which can be run by hand as well.
+--do=create asks for a slice; run installs this source tree on its workers and
+starts a shard on each; logs follows a worker; fetch copies the results here and
+reports them; delete gives the slice back. All take the same flags; those of
+experiments.sweep go to the workers. --dry_run only prints the commands.
 """
 
 import pathlib
@@ -82,13 +81,13 @@ _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print the commands.", allow_override=True
 )
 
-# Flags of the sweep that have no meaning here, or that a worker gets from us.
+# Flags of the sweep that have no meaning here, or that we set.
 _NOT_FOR_SLICES = (
   *("json", "shard", "status"),
   *("coordinator", "num_processes", "process_id"),
 )
 TREE = pathlib.Path(__file__).parents[1]
-# What of it runs on the workers.
+# The part of it that runs on the workers.
 _SOURCE = "emergence experiments/*.py launch/*.py setup.py requirements.lock"
 _BUNDLE = "emergence.bundle"
 # A fixed name without spaces, which scp and the worker's shell quote
@@ -101,8 +100,8 @@ _RUNTIME_VERSIONS = {
   "v5litepod": "v2-alpha-tpuv5-lite",
   **dict.fromkeys(("v2", "v3", "v4"), "tpu-ubuntu2204-base"),
 }
-# libtpu takes a slice of several hosts for one machine and waits for all of
-# them. This makes each host, which has 4 chips there, a machine of its own.
+# By default libtpu waits for all hosts of a slice. With these variables each
+# host, of 4 chips, is a machine of its own.
 _ALONE = (
   "env CLOUD_TPU_TASK_ID=0 TPU_PROCESS_BOUNDS=1,1,1"
   " TPU_CHIPS_PER_PROCESS_BOUNDS=2,2,1 TPU_VISIBLE_CHIPS=0,1,2,3"
@@ -130,7 +129,7 @@ class Slice(NamedTuple):
     return [*f"gcloud compute tpus {command}".split(), *arguments, *where]
 
   def ssh(self, script: str, worker: int | str = "all") -> list[str]:
-    """Has workers run a script of their shell."""
+    """Runs a shell script on workers."""
     options = [*self.ssh_options, f"--command={script}"]
     return self.gcloud("tpu-vm ssh", self.name, f"--worker={worker}", *options)
 
@@ -148,10 +147,10 @@ def main() -> None:
     case "create":
       commands = [_create(tpu)]
       state = tpu.gcloud("queued-resources describe", tpu.name)
-      done = f"asked for; whether it is ACTIVE says {shlex.join(state)}"
+      done = f"requested; to see whether it is ACTIVE: {shlex.join(state)}"
     case "run":
       commands = _run(tpu)
-      done = "--do=logs shows what they do; --do=run starts what has ended"
+      done = "--do=logs shows their output; --do=run restarts those that ended"
     case "logs":
       commands = [tpu.ssh("tail -n 100 -F ~/emergence/log", _WORKER.value)]
       done = ""
@@ -173,7 +172,7 @@ def main() -> None:
 
 
 def _check_flags() -> None:
-  """ValueError for flags that would fail only where it costs."""
+  """Raises ValueError for flags that would fail only on a paid slice."""
   values = flags.FLAGS
   if not values.workdir.startswith("gs://"):
     raise ValueError(
@@ -184,7 +183,7 @@ def _check_flags() -> None:
     if name in values and values[name].present:
       raise ValueError(f"--{name} has no meaning for a slice of TPUs")
   num_hosts(_ACCELERATOR_TYPE.value)
-  sweep_main.read_request()  # ValueError for what a worker would refuse.
+  sweep_main.read_request()  # Raises what each worker would raise.
 
 
 def num_hosts(accelerator_type: str) -> int:
@@ -195,7 +194,7 @@ def num_hosts(accelerator_type: str) -> int:
       chips for v5litepod and v6e, and of cores, two a chip, for the others.
 
   Raises:
-    ValueError: it does not read so.
+    ValueError: the type does not read like that.
   """
   match = re.fullmatch(r"(v[0-9]+[a-z]*)-([1-9][0-9]{0,5})", accelerator_type)
   if not match:
@@ -270,7 +269,7 @@ def _install_script(python: str) -> str:
       "git init -q",
       f"git fetch -q ~/{_BUNDLE} HEAD",
       "git checkout -q --force --detach FETCH_HEAD",
-      # The images come with older Pythons; uv brings the one that is asked for.
+      # The images have older Pythons; uv downloads the requested one.
       "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv",
       "python3 -m uv venv -q --allow-existing --python"
       f" {shlex.quote(python)} .venv",
@@ -290,11 +289,11 @@ def _start_script(sweep: Sequence[str]) -> str:
 
 
 def _require_committed() -> None:
-  """ValueError where the workers would not get what is here."""
+  """Raises ValueError if the workers would get another source than this."""
   if _git("rev-parse --is-shallow-repository") != "false":
     raise ValueError(
       f"{TREE} has to be a full clone, as workers get it by git; run git fetch"
-      " --unshallow, or clone it anew"
+      " --unshallow"
     )
   changed = _git(f"status --porcelain --untracked-files=all -- {_SOURCE}")
   if changed:
@@ -311,7 +310,7 @@ def _git(words: str) -> str:
 
 
 def _call(words: Sequence[str]) -> None:
-  """Runs a command on this terminal; OSError where it fails."""
+  """Runs a command on this terminal; OSError if it fails."""
   try:
     code = subprocess.run(words).returncode
   except FileNotFoundError as error:

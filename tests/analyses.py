@@ -1,23 +1,16 @@
 """The command that analyzes, run on a file, and small files for it."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 
+from tests.mains import Result, run_main
 
-def run(*flags) -> subprocess.CompletedProcess:
-  return subprocess.run(
-    [sys.executable, "-m", "experiments.analyze", *map(str, flags)],
-    capture_output=True,
-    text=True,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    timeout=300,
-  )
+
+def run(*flags) -> Result:
+  return run_main("experiments.analyze", *flags)
 
 
 def analyze(source, out, *flags) -> dict:

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import os
 import pathlib
+import shutil
 import signal
 
 import jax
@@ -181,6 +182,24 @@ def trained(config, tmp_path_factory):
     config, workdir, saving=Saving(params="all"), on_progress=progress.append
   )
   return workdir, progress
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, tmp_path_factory) -> epath.Path:
+  """The work directory of a finished sweep of `tiny`, all parameters kept."""
+  from emergence.sweep.blocks import Saving
+  from tests.sweeps import train
+
+  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
+  train(tiny, workdir, saving=Saving(params="all"))
+  return workdir
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path) -> epath.Path:
+  """A copy of `finished` that a test may change."""
+  shutil.copytree(finished, tmp_path / "finished")
+  return epath.Path(tmp_path / "finished")
 
 
 def make_score_table(

@@ -6,33 +6,17 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
-from etils import epath
 
 from emergence import export, tasks
 from emergence.config import Cell, TaskConfig
-from emergence.population import hardware
 from emergence.storage.params import load_params
-from emergence.sweep import pending, sweep
-from emergence.sweep.blocks import Saving
 
 CELL = Cell.parse("count/width-8/depth-2")
 
 
-@pytest.fixture(scope="module")
-def finished(tiny, tmp_path_factory):
-  """Seeds 0 to 3 of the deeper cell, parameters kept at every evaluation."""
-  workdir = epath.Path(tmp_path_factory.mktemp("kept"))
-  devices = hardware.local_devices(2)[:1]
-  sweep.prepare(tiny, workdir, devices)
-  work = [pending.Work(CELL, [[0, 1, 2, 3]])]
-  sweep.run(tiny, workdir, work, devices, saving=Saving(params="all"))
-  return workdir
-
-
 @pytest.fixture
-def workdir(finished, tmp_path):
-  shutil.copytree(finished, tmp_path / "run")
-  return epath.Path(tmp_path / "run")
+def workdir(finished_copy):
+  return finished_copy
 
 
 def test_weights_are_those_of_the_seed_under_the_names_of_gpt_neox(
@@ -129,7 +113,7 @@ def test_the_rotated_share_gives_back_the_rotated_dimensions():
 
 def test_what_was_not_kept_is_an_error(workdir, tmp_path):
   with pytest.raises(ValueError, match="no parameters of count/width-8/depth"):
-    export.export(workdir, CELL, 5, tmp_path / "out", 6)
+    export.export(workdir, CELL, 9, tmp_path / "out", 6)
   with pytest.raises(ValueError, match="after 5 steps"):
     export.export(workdir, CELL, 1, tmp_path / "out", 5)
   assert not (tmp_path / "out").exists()

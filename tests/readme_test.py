@@ -11,6 +11,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
 from emergence import tables, tasks
 from emergence.analysis import output, questions
@@ -19,6 +20,8 @@ from emergence.statistics import dip, modality, options, success, trajectories
 from emergence.statistics import path as path_lib
 from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
+from emergence.storage import records
+from emergence.sweep import pending
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,6 +68,21 @@ def test_what_readme_links_to_is_there():
     assert (ROOT / link).is_file(), link
 
 
+def test_the_config_of_the_readme_can_be_trained():
+  (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+  space = {}
+  exec(code, space)
+  request = pending.make_request(space["config"], epath.Path("unused"))
+  assert len(pending.find(request)) == 6
+
+
+def test_the_readme_names_every_column_of_the_records():
+  assert set(records.schema().names) <= set(re.findall(r"`(\w+)`", README))
+  assert (
+    f"at least {success.DEFAULT_THRESHOLD:.0%}".replace("%", " %") in README
+  )
+
+
 def test_the_map_of_the_house_is_the_tree():
   section = README.split("## Extend")[1].split("\nData flows")[0]
   named = set(re.findall(r"\b(\w+(?:\.py|/))", section))
@@ -75,7 +93,7 @@ def test_the_map_of_the_house_is_the_tree():
       tree |= {
         f"{path.parent.name}/" for path in (ROOT / folder).rglob("*/*.py")
       }
-  assert tree - {"__init__.py"} == named - {"setup.py", "ci/"}
+  assert tree - {"__init__.py"} == named
 
 
 # Rooms in the order of the data.
@@ -112,21 +130,8 @@ def test_every_module_has_its_tests():
       assert tests.is_file(), path
 
 
-def test_the_notebook_runs_on_a_finished_sweep(
-  tiny, tmp_path, monkeypatch, capsys
-):
-  from etils import epath
-
-  from emergence.config import Cell
-  from emergence.population import hardware
-  from emergence.sweep import pending, sweep
-
-  workdir = epath.Path(tmp_path)
-  devices = hardware.local_devices(2)
-  sweep.prepare(tiny, workdir, devices)
-  work = [pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1, 2, 3]])]
-  sweep.run(tiny, workdir, work, devices)
-  monkeypatch.setenv("WORKDIR", str(tmp_path))
+def test_the_notebook_runs_on_a_finished_sweep(finished, monkeypatch, capsys):
+  monkeypatch.setenv("WORKDIR", str(finished))
   notebook = json.loads((ROOT / "notebooks" / "records.ipynb").read_text())
   space = {}
   for cell in notebook["cells"]:
@@ -134,7 +139,7 @@ def test_the_notebook_runs_on_a_finished_sweep(
       assert not cell["outputs"]
       exec("".join(cell["source"]), space)
   assert "exact match at test length 6" in capsys.readouterr().out
-  assert space["table"].shape == (4, 2)
+  assert space["table"].shape == (8, 2)
 
 
 def public_functions():

@@ -24,22 +24,21 @@ from emergence.plotting.style import (
 )
 
 MOST_COLUMNS = 6
-# Beyond so many points, lines and dots go into a figure's SVG as a picture.
+# With more points, the lines and dots of an SVG are one bitmap.
 _MOST_VECTOR_POINTS = 20_000
 
 
 class Line(NamedTuple):
-  """One line over N scales in a panel; NaN where there is nothing to draw.
+  """One line over N scales in a panel; NaN values are not drawn.
 
   Attributes:
     name: of the line in the legend.
     scales: the scales, [N].
     value_N: the values.
-    low_N: lower ends of their intervals, None without.
+    low_N: lower ends of their intervals; None for no intervals.
     high_N: upper ends.
-    fit: places and values of a smooth curve through the values, which is drawn
-      instead of a line from value to value.
-    monotone_N: values that never turn back, drawn dotted, likewise.
+    fit: x and y of a smooth curve, drawn instead of a line through the values.
+    monotone_N: a monotone fit, drawn dotted instead of that line.
   """
 
   name: str
@@ -58,13 +57,13 @@ def by_scale(
   tick_names: Mapping[float, str],
   y_limits: tuple[float, float] | None = (0.0, 1.0),
 ) -> Figure:
-  """Panels of lines over scales, two in a row.
+  """Panels of lines over scales, two panels in a row.
 
   Args:
     panels: lines by title.
     x_label: what the scale is.
     tick_names: the text of each scale, by its number.
-    y_limits: of all panels; each its own where None.
+    y_limits: of all panels; None gives each panel its own.
   """
   num_rows = math.ceil(len(panels) / 2)
   figure = Figure(figsize=(COLUMN_WIDTH, 0.1 + 1.5 * num_rows))
@@ -90,7 +89,7 @@ def by_scale(
     axes.set_xlabel(literal(x_label))
     axes.tick_params(labelbottom=True)
   if max(len(lines) for lines in panels.values()) > 1:
-    # Beyond some names a legend covers more than it explains.
+    # A longer legend would cover the figure.
     names = [line.name for line in next(iter(panels.values()))]
     if len(names) <= 8:
       figure.legend(
@@ -102,11 +101,11 @@ def by_scale(
   return figure
 
 
-def grid(num_panels: int, is_grouped: bool) -> int:
-  """Columns of small multiples: one line of a group, or what fills a column."""
+def num_columns_of(num_panels: int, is_grouped: bool) -> int:
+  """Columns of small multiples: a row per group, or an even block of panels."""
   num_columns = min(num_panels, MOST_COLUMNS)
   if not is_grouped and num_panels > 3:
-    # Two lines or three look better in a column than one across the text.
+    # Two or three rows in a column look better than one across the text.
     num_columns = {4: 2}.get(num_panels, 3 if num_panels <= 9 else MOST_COLUMNS)
   return num_columns
 
@@ -118,16 +117,16 @@ def small_multiples(
   x_label: str,
   y_label: str,
 ) -> Figure:
-  """One panel a cell, all on the same axes; a group begins a new line.
+  """One panel per cell, with shared axes; each group begins a new row.
 
   Args:
     groups: the cells of each group.
     draw: draws a cell.
     name: the title of a cell's panel.
-    x_label: what all have below.
-    y_label: what all have on the left.
+    x_label: of the whole figure.
+    y_label: of the whole figure.
   """
-  num_columns = grid(max(map(len, groups)), len(groups) > 1)
+  num_columns = num_columns_of(max(map(len, groups)), len(groups) > 1)
   lines = [
     group[first : first + num_columns]
     for group in groups
@@ -163,17 +162,17 @@ def seed_lines(
   colors: Sequence[Any],
   num_points: int | None = None,
 ) -> None:
-  """One line a seed; a value that is not finite is a gap.
+  """One line per seed; a value that is not finite is a gap.
 
   Args:
     axes: where to draw.
-    x_N: places, [N].
-    y_SN: the values of each seed there, [S, N].
-    colors: one a seed.
-    num_points: in the whole figure, which is drawn as a picture if they are
-      many; those of this panel if None.
+    x_N: positions, [N].
+    y_SN: the values of each seed, [S, N].
+    colors: one per seed.
+    num_points: points of the whole figure, to decide whether it is drawn as a
+      bitmap; None for those of this panel.
   """
-  # A column without any value, such as the loss at step 0, has no place.
+  # Drop columns without any value, such as the loss at step 0.
   seen_N = np.isfinite(y_SN).any(axis=0)
   x_N, y_SN = x_N[seen_N], y_SN[:, seen_N]
   lines = [np.column_stack([x_N, y_N]) for y_N in y_SN]
@@ -196,12 +195,12 @@ def seed_lines(
 
 
 def is_many(num_points: int) -> bool:
-  """Whether so many points of a figure are drawn as a picture, to be small."""
+  """Whether a figure of `num_points` points is drawn as a bitmap."""
   return num_points > _MOST_VECTOR_POINTS
 
 
 def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
-  """Makes `x` or `y` logarithmic with few labels, if it has values for that."""
+  """Makes axis `x` or `y` logarithmic if there are positive values."""
   values = values[np.isfinite(values) & (values > 0)]
   axis = axes.xaxis if which == "x" else axes.yaxis
   if not values.size:
@@ -212,7 +211,7 @@ def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
   if high >= 10 * low:
     axis.set_minor_formatter(NullFormatter())
     return
-  # Less than a decade has no two labels of its own.
+  # Within a decade matplotlib draws fewer than two labels.
   axis.set_minor_locator(NullLocator())
   middle = math.sqrt(low * high)
   axis.set_ticks(
@@ -222,7 +221,7 @@ def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
 
 
 def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
-  """A legend above the figure: what its colours mean."""
+  """Adds a legend of colours above the figure."""
   figure.legend(
     [Line2D([], [], color=color, linewidth=2) for color in names.values()],
     [literal(name) for name in names],
@@ -235,15 +234,15 @@ def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
 
 
 def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
-  """Ticks at the scales, at most eight, on a log axis where they spread."""
+  """Sets at most eight ticks at scales; widely spread scales get a log axis."""
   scales = sorted(tick_names)
   place = float
-  # Beyond these ends the margins of a log axis overflow.
+  # Outside of these limits the margins of a log axis overflow.
   is_spread = scales[0] > 1e-99 and 8 * scales[0] <= scales[-1] < 1e99
   if is_spread:
     axes.set_xscale("log", base=2)
     place = math.log2
-  # The last, and before it those that are far enough from the one after.
+  # The last scale, then downwards each that is far enough from the one above.
   least = (place(scales[-1]) - place(scales[0])) / 7
   shown = [scales[-1]]
   for scale in reversed(scales[:-1]):
@@ -274,7 +273,7 @@ def _lines(axes: Axes, lines: Iterable[Line]) -> None:
     if line.low_N is None or line.high_N is None:
       axes.plot(line.scales, y_N, **style)
       continue
-    # An end that is not known, or without end, is no bar.
+    # A NaN or infinite end has no bar.
     bars = np.array([y_N - line.low_N, line.high_N - y_N], float)
     bars = np.where(np.isfinite(bars), np.maximum(bars, 0), 0)
     axes.errorbar(line.scales, y_N, bars, capsize=2, elinewidth=0.8, **style)

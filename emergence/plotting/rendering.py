@@ -1,4 +1,4 @@
-"""A figure as bytes and as files: the same figure is the same bytes."""
+"""Renders figures to bytes and files, reproducibly."""
 
 import io
 
@@ -11,9 +11,9 @@ from emergence.storage.files import write_atomically
 
 
 def save(figure: Figure, path: epath.Path) -> None:
-  """Writes a figure as PNG at 200 dots an inch, and as SVG beside it.
+  """Writes a figure as PNG at 200 dpi, and as SVG beside it.
 
-  A file that holds the same bytes already is not written again.
+  Unchanged files are not written again.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   for suffix in (".png", ".svg"):
@@ -27,13 +27,13 @@ def render(
 ) -> bytes:
   """A figure as `png` or as `svg`.
 
-  Without date and random names: the same records draw the same bytes.
+  Without date and random ids, so that equal records give equal bytes.
 
   Args:
     figure: the figure.
     kind: `png` or `svg`.
-    transparent: leave out the white paper.
-    dpi: dots an inch, also of pictures inside an SVG.
+    transparent: without the white background.
+    dpi: dots per inch, also of bitmaps inside an SVG.
   """
   buffer = io.BytesIO()
   metadata = {"Date": None} if kind == "svg" else {}

@@ -1,4 +1,4 @@
-"""Ridgelines: one density a population, in one style."""
+"""Ridgelines: one density for each distribution over seeds."""
 
 import itertools
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from emergence.plotting.style import (
 from emergence.statistics import density, success
 from emergence.statistics.sample import UNIT, Sample
 
-# Steps of the golden ratio spread points evenly, and the same way every time.
+# Steps of the golden ratio spread points evenly and without randomness.
 _GOLDEN = 0.6180339887498949
 
 
 class Ridge(NamedTuple):
-  """One population of a ridgeline: its name and finite scores, [S]."""
+  """One row of a ridgeline: its name and finite scores, [S]."""
 
   name: str
   scores_S: np.ndarray
@@ -40,23 +40,23 @@ def draw(
   threshold: float | None = None,
   higher_is_better: bool = True,
 ) -> Figure:
-  """Distributions over seeds, one ridge a population, from the top down.
+  """Distributions over seeds, one row each, from the top down.
 
-  Each ridge is its density, scaled to its own peak; the points under it are the
-  seeds, and the number beside it is the share of them beyond the threshold.
+  A ridge is a density, scaled to its own peak. The points under it are the
+  seeds; the number beside it is the share of seeds beyond the threshold.
 
   Args:
-    columns: title and ridges of each column; no title where there is one.
+    columns: title and ridges of each column; a single title is not shown.
     x_label: what the scores are.
-    support: the least and the largest score that are possible.
-    threshold: the least score of a success (the greatest, where less is
-      better); none where None.
-    higher_is_better: which side of the threshold is a success.
+    support: the smallest and the largest possible score.
+    threshold: of a success; None for no shares.
+    higher_is_better: whether scores of at least the threshold are successes,
+      or scores of at most the threshold.
   """
   lines = [
     columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)
   ]
-  # A dot is drawn as a curve of its own.
+  # In an SVG each dot is a curve of about eight points.
   as_picture = is_many(
     8 * sum(r.scores_S.size for _, ridges in columns for r in ridges)
   )

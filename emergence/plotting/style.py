@@ -1,9 +1,9 @@
-"""The one style of all figures: sizes, colours, type, and text in that type.
+"""The style of all figures: sizes, colours, fonts.
 
-A figure is as wide as a paper's column (3.5 inches), or as its text (7 inches)
-where it has many panels, with type of 6 to 8 points at that size. What differs
-in kind differs in lightness and not in hue alone, so that it survives gray
-print and colour blindness. Seeds that succeed are dark, the others light.
+A figure is as wide as a column of a paper (3.5 inches), or with many panels as
+its text (7 inches), in type of 6 to 8 points. Kinds of things differ in
+lightness, not in hue alone, so that figures work in gray and for the colour
+blind. Seeds that succeed are dark, the others light.
 """
 
 import functools
@@ -16,7 +16,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 COLUMN_WIDTH, TEXT_WIDTH = 3.5, 7.0
-# Of the type that figures are labelled with.
+# Of labels.
 LETTERS_PER_INCH = 18
 FILL, LINE = "#9ecae1", "#08519c"
 SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-  """Draws in the one style, whatever the user's settings are."""
+  """Makes a function draw in this style, whatever the user's settings."""
 
   @functools.wraps(draw)
   def in_style(*args, **kwargs) -> Figure:
@@ -59,21 +59,20 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def ramp(count: int) -> list[Any]:
-  """Colours from dark to light, for what has an order."""
+  """Colours from dark to light, for ordered things."""
   if count == 1:
     return [LINE]
   return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.75, count)))
 
 
 def literal(text: str, most: int = 40) -> str:
-  """Text that is drawn as it stands, whatever dollar signs are in it.
+  """Text that matplotlib draws literally, without TeX.
 
-  Characters that the font lacks are boxes. Lines that would push the panels
-  out of the figure lose their middle.
+  Characters that the font lacks become boxes; long lines lose their middle.
 
   Args:
-    text: one line or more.
-    most: characters of a line.
+    text: one or more lines.
+    most: the longest line, in characters.
   """
   known = _characters()
   lines = []
@@ -86,7 +85,7 @@ def literal(text: str, most: int = 40) -> str:
 
 @functools.cache
 def _characters() -> frozenset[int]:
-  """Code points of the font that figures are in."""
+  """Code points of the font of figures."""
   with matplotlib.rc_context():
     matplotlib.rcdefaults()
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))

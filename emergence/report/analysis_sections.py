@@ -1,4 +1,4 @@
-"""The sections that an analysis adds to a report."""
+"""The sections of a report that show an analysis."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def sections(analysis: Analysis) -> list[Section]:
 
 
 def main_findings(analysis: Analysis) -> list[tuple[Question, Finding]]:
-  """Those about the first metric, and the modality of the others."""
+  """The findings about the first metric, and the modality of the others."""
   found = questions.findings(analysis)
   first = next(iter(analysis.table.metrics))
   return [x for x in found if x[1].metric in ("", first)] + [
@@ -32,7 +32,7 @@ def main_findings(analysis: Analysis) -> list[tuple[Question, Finding]]:
 
 
 def condition(analysis: Analysis) -> str:
-  """What all scores have in common, as a sentence; empty if nothing is."""
+  """The condition that all scores share, as a sentence, or ''."""
   table = analysis.table
   columns = zip(*(s.group for s in analysis.series), strict=True)
   constant = [
@@ -41,11 +41,11 @@ def condition(analysis: Analysis) -> str:
     if len(set(values)) == 1
   ]
   parts = [*constant, *([table.condition] if table.condition else [])]
-  return f"All of it is of {', '.join(parts)}." if parts else ""
+  return f"All scores are of {', '.join(parts)}." if parts else ""
 
 
 def audit(analysis: Analysis) -> Section:
-  """What was odd about the scores, with the first rows of each."""
+  """The anomalies of the scores, with the first rows of each."""
   found = analysis.table.issues
   rows = [list(row) for row in by_kind(found)]
   details = {
@@ -55,10 +55,9 @@ def audit(analysis: Analysis) -> Section:
   }
   return Section(
     "audit",
-    "What was read, and what is odd about it",
+    "The data, and its anomalies",
     f"{len(analysis.table.frame):,} scores. {condition(analysis)}".strip(),
-    "What is odd stands in summary.json with all its rows; nothing was left out"
-    " without being named.",
+    "summary.json has all rows of each anomaly. Nothing was left out silently.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
   )

@@ -1,8 +1,7 @@
-"""Figures of records: each a function of them.
+"""Figures of records, in the style of `emergence.plotting.style`.
 
-The style is that of `emergence.plotting.style`. Each function takes records as
-`emergence.storage.records.read` returns them, a test length to look at, and a
-threshold from which on a seed is drawn dark.
+Each function takes records as `emergence.storage.records.read` returns them, a
+test length, and the success threshold: seeds that reach it are drawn dark.
 """
 
 import itertools
@@ -31,11 +30,9 @@ def ridgeline(
   threshold: float = success.DEFAULT_THRESHOLD,
   score: str = "exact_match",
 ) -> Figure:
-  """Distribution over seeds of the final exact match, one ridge a cell.
+  """Distribution over seeds of the final exact match, one ridge per cell.
 
-  Each ridge is the density of `density.density`, scaled to its own peak; the
-  points under it are the seeds, and the number beside it is the share of them
-  that reach the threshold.
+  See `ridges.draw`.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
@@ -47,7 +44,7 @@ def ridgeline(
     (group[0].group_name, [Ridge(c.scale_name, c.scores_S) for c in group])
     for group in _by_group(_final_cells(frame, test_length, score))
   ]
-  x_label = f"{_named(score)} at length {test_length}, one point a seed"
+  x_label = f"{_named(score)} at length {test_length}, one point per seed"
   return ridges.draw(columns, x_label, threshold=threshold)
 
 
@@ -59,13 +56,13 @@ def length_curves(
   max_train_length: int | None = None,
   score: str = "exact_match",
 ) -> Figure:
-  """Final exact match by test length, one line a seed, one panel a cell.
+  """Final exact match by test length: a line per seed, a panel per cell.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: seeds that reach the threshold here are drawn dark.
     threshold: the least score of a success.
-    max_train_length: marked where given: the longest length in training.
+    max_train_length: longest length in training, marked if given.
     score: the column of the score.
   """
   final = records.final_rows(frame)
@@ -95,7 +92,7 @@ def training_curves(
   threshold: float = success.DEFAULT_THRESHOLD,
   score: str = "exact_match",
 ) -> Figure:
-  """A metric over training steps, one line a seed, one panel a cell.
+  """A metric over training steps: a line per seed, a panel per cell.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
@@ -138,11 +135,11 @@ def exact_match_against_nll(
   threshold: float = success.DEFAULT_THRESHOLD,
   score: str = "exact_match",
 ) -> Figure:
-  """Final exact match against the likelihood of the answer, a point a seed.
+  """Final exact match against the likelihood of the answer, a point per seed.
 
-  One panel a cell; the seeds of all other cells stand in gray behind. Seeds
-  without a finite likelihood are counted in the panel, and so are those of
-  likelihood 1, which are drawn at the smallest other value.
+  One panel per cell, with the seeds of all other cells in gray. It counts the
+  seeds without a finite likelihood, and those of likelihood 1, which are drawn
+  at the smallest other value.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
@@ -194,9 +191,9 @@ class _FinalCell(NamedTuple):
 
   Attributes:
     columns: the columns that name it.
-    axis: the one along which cells are compared.
-    others: the other axes by which groups are told apart.
-    rows: its records, one a seed.
+    axis: the axis along which cells are compared.
+    others: the other axes, which name its group.
+    rows: its records, one per seed.
     score: the column of the score.
   """
 
@@ -290,5 +287,5 @@ def _explain_colors(
 
 
 def _short(number: int) -> str:
-  """50000 as 50k, where nothing is lost by it."""
+  """50000 as 50k, but 1234 as it is."""
   return f"{number // 1000}k" if number % 1000 == 0 else str(number)

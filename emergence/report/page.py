@@ -1,7 +1,6 @@
-"""The report: one HTML page that needs nothing but itself.
+"""The report: one self-contained HTML page.
 
-A page is a title, an introduction and a list of sections. New results are new
-sections; the page itself does not change with them.
+A page is a title, an introduction and a list of sections.
 """
 
 import base64
@@ -16,7 +15,7 @@ from emergence.analysis.question import Section
 from emergence.plotting import rendering, style
 from emergence.storage.files import write_atomically
 
-# In bytes. A page has a dozen figures and is to stay below 3 MB.
+# In bytes: a page has a dozen figures and stays below 3 MB.
 _LARGEST_SVG = 250_000
 _PAGE_DPI = 130
 
@@ -24,12 +23,12 @@ _PAGE_DPI = 130
 def render_page(
   title: str, introduction: str, sections: Sequence[Section]
 ) -> str:
-  """The page as HTML, with its figures inside as SVG.
+  """The page as HTML, with its figures embedded.
 
   Args:
     title: the heading of the page, plain text.
-    introduction: the question, plain text; an empty line ends a paragraph.
-    sections: in the order of the page; their names differ.
+    introduction: plain text; an empty line ends a paragraph.
+    sections: in the order of the page; with different names.
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader("emergence.report", "."),
@@ -51,9 +50,9 @@ def write_page(
   introduction: str,
   sections: Sequence[Section],
 ) -> epath.Path:
-  """Writes `report.html` and the figures, as PNG and SVG under `figures/`.
+  """Writes `report.html`, and the figures as PNG and SVG under `figures/`.
 
-  A file that holds the same bytes already is not written again.
+  Unchanged files are not written again.
 
   Returns:
     The path of the page.
@@ -69,7 +68,7 @@ def write_page(
 
 
 def _shown(section: Section) -> dict[str, Any]:
-  """What the template needs of a section."""
+  """The fields of a section for the template."""
   figure = section.figure
   shown = section._asdict() | {"is_wide": False}
   if figure is not None:
@@ -79,7 +78,7 @@ def _shown(section: Section) -> dict[str, Any]:
 
 
 def _data_uri(figure: Figure) -> str:
-  """A figure inside the page: as SVG, or as PNG where that would be large."""
+  """A figure as a data URI: SVG, or PNG if the SVG is large."""
   content = rendering.render(figure, "svg", transparent=True)
   kind = "svg+xml"
   if len(content) > _LARGEST_SVG:

@@ -1,7 +1,4 @@
-"""What the report of a work directory says of its training.
-
-Every number in a sentence is computed from the records it stands next to.
-"""
+"""The sections of a report that show how a sweep was trained."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,19 +21,19 @@ from emergence.sweep import console, time_budget
 if TYPE_CHECKING:
   import pandas as pd
 
-# Of fewer seeds a rank correlation is mostly chance.
+# With fewer seeds a rank correlation is mostly chance.
 _LEAST_FOR_RANKS = 5
 
 
-class Sweep(NamedTuple):
-  """A sweep, finished or not: what a report tells of its training.
+class SweepData(NamedTuple):
+  """A sweep, finished or not, as read from its work directory.
 
   Attributes:
     config: the experiment.
     frame: its records, as `emergence.storage.records.read` returns them.
-    rows: a row a cell, as `summarize` returns them.
-    provenances: where the records come from, each once.
-    runs: the runs that made them.
+    rows: a row per cell, from `summary.summarize`.
+    provenances: the distinct provenances of the records.
+    runs: the time budgets of the processes that trained them.
   """
 
   config: Config
@@ -46,11 +43,11 @@ class Sweep(NamedTuple):
   runs: list[time_budget.Run]
 
 
-def read(workdir: epath.PathLike) -> Sweep:
-  """Reads a work directory; ValueError where it holds nothing to report."""
+def read(workdir: epath.PathLike) -> SweepData:
+  """Reads a work directory; ValueError if it has nothing to report."""
   config = records.read_config(workdir)
   frame = records.read(workdir)
-  return Sweep(
+  return SweepData(
     config,
     frame,
     summary.summarize(
@@ -61,13 +58,13 @@ def read(workdir: epath.PathLike) -> Sweep:
   )
 
 
-def title(sweep: Sweep) -> str:
+def title(sweep: SweepData) -> str:
   """The heading of the page."""
   return f"{sweep.config.task.name}: outcomes over seeds and scale"
 
 
-def introduction(sweep: Sweep) -> str:
-  """The question, and how much of the experiment is there."""
+def introduction(sweep: SweepData) -> str:
+  """The question, and how much of the experiment is finished."""
   config, rows = sweep.config, sweep.rows
   length = config.headline_length
   num_seeds = sum(row["n_seeds"] for row in rows)
@@ -82,7 +79,7 @@ def introduction(sweep: Sweep) -> str:
   were = "model was" if num_seeds == 1 else "models were"
   text = (
     "When a larger model does what a smaller one does not, has every model"
-    " become a little better, or do more of them break through? One run a"
+    " become a little better, or do more of them break through? One run per"
     f" scale cannot tell. Here {num_seeds} {were} trained at"
     f" {count(len(rows), 'scale')}; at one scale they differ {varies}."
     f" Training had lengths up to {_longest_trained(config)}; the question"
@@ -118,14 +115,14 @@ def introduction(sweep: Sweep) -> str:
   return f"{text}\n\n{status}."
 
 
-def opening(sweep: Sweep) -> list[Section]:
-  """What comes before the analysis of the final scores."""
+def opening(sweep: SweepData) -> list[Section]:
+  """The sections before the analysis of the final scores."""
   return [_cells(sweep)]
 
 
-def closing(sweep: Sweep) -> list[Section]:
-  """What comes after it: lengths, training, and how it was done."""
-  writers: list[Callable[[Sweep], Section]] = [
+def closing(sweep: SweepData) -> list[Section]:
+  """The sections after it: lengths, training, time, machine, config."""
+  writers: list[Callable[[SweepData], Section]] = [
     _length_curves,
     _training_curves,
     _training_loss,
@@ -139,7 +136,7 @@ def closing(sweep: Sweep) -> list[Section]:
   ]
 
 
-def _cells(sweep: Sweep) -> Section:
+def _cells(sweep: SweepData) -> Section:
   config, rows = sweep.config, sweep.rows
   threshold = rows[0]["success_threshold"]
   axes = axes_of(rows[0])
@@ -164,7 +161,7 @@ def _cells(sweep: Sweep) -> Section:
   return Section(
     "cells",
     "Scales",
-    "One row a scale: exact match over its seeds at length"
+    "One row per scale: exact match over its seeds at length"
     f" {config.headline_length} after its last training step. A seed succeeds"
     f" from {threshold:.0%} on.",
     f"{threshold:.0%} is a convention, another threshold gives other"
@@ -177,7 +174,7 @@ def _cells(sweep: Sweep) -> Section:
   )
 
 
-def _length_curves(sweep: Sweep) -> Section:
+def _length_curves(sweep: SweepData) -> Section:
   config, frame = sweep.config, sweep.frame
   split = _most_split(sweep.rows)
   final = records.final_rows(frame)
@@ -212,7 +209,7 @@ def _length_curves(sweep: Sweep) -> Section:
   )
 
 
-def _training_curves(sweep: Sweep) -> Section:
+def _training_curves(sweep: SweepData) -> Section:
   config = sweep.config
   threshold = sweep.rows[0]["success_threshold"]
   length = config.headline_length
@@ -255,7 +252,7 @@ def _training_curves(sweep: Sweep) -> Section:
   )
 
 
-def _training_loss(sweep: Sweep) -> Section:
+def _training_loss(sweep: SweepData) -> Section:
   rows, length = sweep.rows, sweep.config.headline_length
   final = records.final_rows(sweep.frame)
   final = final[final["test_length"] == length]
@@ -307,7 +304,7 @@ def _training_loss(sweep: Sweep) -> Section:
   )
 
 
-def _likelihood(sweep: Sweep) -> Section:
+def _likelihood(sweep: SweepData) -> Section:
   length = sweep.config.headline_length
   parts = []
   for columns, cell in summary.final_cells(sweep.frame, length):

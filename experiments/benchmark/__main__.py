@@ -1,9 +1,8 @@
-"""Measures seed-steps per second of ours, of JAX and of PyTorch, in turns.
+"""Measures seed-steps per second of our code, plain JAX and PyTorch, in turns.
 
   python -m experiments.benchmark --shape=16/3/8x64,64/4/32x64 --json=FILE
 
-What the sides are and what the columns say stands in the README beside this
-file.
+The README beside this file explains the sides and the columns.
 """
 
 import os
@@ -27,10 +26,10 @@ _SIDES = flags.DEFINE_list(
 _CONFIG = flags.DEFINE_string(
   "config",
   "quickstart",
-  "Config that says what a shape does not: a name or a Python file.",
+  "Config of everything that a shape leaves open: a name or a Python file.",
 )
 _OVERRIDE = flags.DEFINE_multi_string(
-  "override", [], "KEY=VALUE of a config field; goes before the shape."
+  "override", [], "KEY=VALUE of a config field; wins over the shape."
 )
 _SEEDS = flags.DEFINE_list(
   "seeds",
@@ -66,8 +65,8 @@ def main() -> None:
     compilation.make_setup(config, cell)
   seed_counts = [_seed_count(text) for text in _SEEDS.value]
   command.require_writable(_JSON.value)
-  # Compiling is measured, so nothing is taken from a cache; and PyTorch needs
-  # some of a GPU's memory.
+  # No cache, because compile time is measured; no preallocation, because
+  # PyTorch shares the GPU.
   jax.config.update("jax_enable_compilation_cache", False)
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   devices = hardware.local_devices()
@@ -76,17 +75,17 @@ def main() -> None:
   if skipped and (reason := measure.torch_is_missing(devices)):
     print(f"skipping {', '.join(skipped)}: {reason}")
     sides = [side for side in sides if side not in skipped]
-  options = measure.Options(
+  settings = measure.Settings(
     sides, devices, seed_counts, _ROUNDS.value, _SECONDS.value
   )
   rows, versions = [], measure.versions()
   for shape, (config, cell) in zip(shapes, cells, strict=True):
     say = lambda text, shape=shape: print(f"{shape}: {text}", flush=True)
-    found = measure.measure(config, cell, options, say)
+    found = measure.measure(config, cell, settings, say)
     found = [{"shape": shape} | row for row in found]
     print(f"\n{table.format_tables(found)}\n", flush=True)
     rows += [row | {"versions": versions} for row in found]
-    # Shapes take minutes each, and a long run may be stopped.
+    # After each shape, as one takes minutes and the run may be stopped.
     command.write_json(_JSON.value, rows)
 
 

@@ -1,7 +1,7 @@
-"""What runs in JAX: our own population, and one seed at a time.
+"""The sides in JAX: the program of a sweep, and one seed at a time.
 
-Nothing here is another implementation: the population is that of the sweep,
-and one seed at a time is its training step without the population.
+Both are the code of a sweep, not other implementations: one seed at a time is
+its training step without the population.
 """
 
 import dataclasses
@@ -33,11 +33,10 @@ class Side(NamedTuple):
   Attributes:
     name: of the side.
     seeds: how many it trains in a measurement.
-    measure: seconds -> seed-steps per second.
-    compile_seconds: until it is ready to train; None where nothing is
-      compiled.
-    devices: what it runs on, for people.
-    loss_difference: the largest to a loss of ours, where they are compared.
+    measure: function of seconds to measure: seed-steps per second.
+    compile_seconds: until it is ready to train; None without a compiler.
+    devices: a description of the devices.
+    loss_difference: largest difference to our losses; None if not compared.
   """
 
   name: str
@@ -49,12 +48,12 @@ class Side(NamedTuple):
 
 
 class Data(NamedTuple):
-  """S seeds to train, in numpy, as our own side draws them.
+  """Parameters and batches of S seeds in numpy, as `ours` draws them.
 
   Attributes:
     params: of each seed, a nested dict with a leading axis S.
     tokens_SNBL: N batches of contexts for each seed, used in turn.
-    is_answer_SNBL: the tokens to predict.
+    is_answer_SNBL: which tokens are predicted.
   """
 
   params: dict[str, Any]
@@ -129,11 +128,11 @@ def one_seed(config: Config, cell: Cell, device: Device) -> Side:
 
 
 def for_check(config: Config, width: int) -> Config:
-  """The same experiment over `CHECK_STEPS` steps in which every part matters.
+  """The experiment shortened to `CHECK_STEPS` steps, to compare losses.
 
-  The learning rate rises to its peak and comes down again, so that the losses
-  depend on schedule, decay and clip, and parameters begin at a scale at which
-  attention is sharp and the MLP far from linear.
+  The learning rate goes up and down again, so that the losses depend on
+  schedule, decay and clip. Initial parameters are large: attention is sharp and
+  the MLP far from linear.
   """
   return dataclasses.replace(
     config,
@@ -180,14 +179,14 @@ def draw_data(
 def gemm(
   devices: Sequence[Device], config: TrainConfig
 ) -> Callable[[float], float]:
-  """A product of two square matrices on each device at a time.
+  """Measures a product of two square matrices on all devices at once.
 
   Args:
     devices: all of one kind.
-    config: has the compute type and the precision.
+    config: the compute type and the precision.
 
   Returns:
-    seconds -> the best rate within so many, in FLOP/s.
+    Function of seconds: the best rate within that time, in FLOP/s.
   """
   mesh, spec = Mesh(np.array(devices), ("seeds",)), PartitionSpec("seeds")
   a = jax.device_put(
@@ -223,7 +222,7 @@ def _init(program: compilation.Program, seeds: np.ndarray) -> train.TrainState:
 def _advance(
   program: compilation.Program, state: train.TrainState, steps: np.ndarray
 ) -> tuple[train.TrainState, Array]:
-  """Makes so many steps of each seed; also returns the sum of their losses."""
+  """Takes steps[s] steps of each seed s; returns states and summed losses."""
   no_loss_S = np.zeros(len(steps), np.float32)
   return program.advance(
     state,

@@ -19,21 +19,21 @@ from experiments.benchmark.jax_sides import Side
 
 SIDES = ("ours", "jax", "torch-eager", "torch-compile", "torch-vmap-compile")
 
-# Batches that PyTorch finds in memory, and then starts over.
+# PyTorch gets this many batches in memory and repeats them.
 _NUM_BATCHES = 16
-# At width 64, where losses are a few nats. Rounding grows as the root of the
-# number of terms of a sum; an approximate GELU is to be noticed at any width.
-# bfloat16 has three digits.
+# Largest difference of losses (a few nats) at width 64. Rounding grows as the
+# square root of the number of terms. An approximate GELU exceeds it everywhere.
 _TOLERANCES = {"float32": 5e-5, "bfloat16": 5e-2}
 
 
-class Options(NamedTuple):
+class Settings(NamedTuple):
   """How to measure.
 
   Attributes:
-    sides: of `SIDES`, those that run here.
-    devices: of ours; JAX takes the first of them for one seed.
-    seed_counts: seeds of ours in a measurement; one block a device if empty.
+    sides: those of `SIDES` to measure.
+    devices: for `ours`; the side `jax` uses the first of them.
+    seed_counts: seeds of `ours` in a measurement; one block per device if
+      empty.
     rounds: measurements of each side.
     seconds: of each measurement.
   """
@@ -46,15 +46,15 @@ class Options(NamedTuple):
 
 
 def measure(
-  config: Config, cell: Cell, options: Options, say: Callable[[str], None]
+  config: Config, cell: Cell, settings: Settings, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
   """Measures one shape.
 
   Args:
     config: the experiment, `seeds.block` included.
     cell: its cell.
-    options: what to measure and how long.
-    say: is told what is going on.
+    settings: what to measure and how long.
+    say: called with each line of progress.
 
   Returns:
     Rows with the keys of the benchmark's README, apart from `shape` and
@@ -68,14 +68,16 @@ def measure(
     arch, config.train.batch_size, config.task.context_length
   )
   with contextlib.ExitStack() as stack:
-    sides = _start(config, cell, options, stack, say)
+    sides = _start(config, cell, settings, stack, say)
     if not sides:
       return []
-    say(f"measuring, {options.rounds} rounds")
+    say(f"measuring, {settings.rounds} rounds")
     # In turns with the rest: a disturbance would lower what is measured once.
-    gemm = jax_sides.gemm(options.devices, config.train)
+    gemm = jax_sides.gemm(settings.devices, config.train)
     *found, gemm_rates = timing.in_turns(
-      [*(side.measure for side in sides), gemm], options.rounds, options.seconds
+      [*(side.measure for side in sides), gemm],
+      settings.rounds,
+      settings.seconds,
     )
   peak = float(gemm_rates.max())
   names = [side.name for side in sides]
@@ -112,10 +114,10 @@ def check_agreement(
   compute_dtype: str,
   width: int,
 ) -> float:
-  """The largest difference of losses, [seeds, steps], of two sides.
+  """The largest difference between the losses, [seeds, steps], of two sides.
 
   Raises:
-    RuntimeError: it is more than rounding explains.
+    RuntimeError: the difference is more than rounding explains.
   """
   difference = float(np.abs(theirs - ours).max())
   allowed = _TOLERANCES[compute_dtype] * math.sqrt(width / 64)
@@ -130,7 +132,7 @@ def check_agreement(
 
 
 def torch_is_missing(devices: Sequence[Device]) -> str | None:
-  """Why PyTorch cannot be compared here; None where it can."""
+  """Why PyTorch cannot be compared here; None if it can."""
   if importlib.util.find_spec("torch") is None:
     return "PyTorch is not installed"
   if devices[0].platform not in ("cpu", "gpu"):
@@ -139,7 +141,7 @@ def torch_is_missing(devices: Sequence[Device]) -> str | None:
 
 
 def versions() -> dict[str, str]:
-  """Versions of the code and the libraries, PyTorch's where it is there."""
+  """Versions of the code and the libraries, PyTorch's if it is installed."""
   found = records.versions()
   with contextlib.suppress(importlib.metadata.PackageNotFoundError):
     found["torch_version"] = importlib.metadata.version("torch")
@@ -149,21 +151,23 @@ def versions() -> dict[str, str]:
 def _start(
   config: Config,
   cell: Cell,
-  options: Options,
+  settings: Settings,
   stack: contextlib.ExitStack,
   say: Callable[[str], None],
 ) -> list[Side]:
   """Compiles all sides and compares the losses of PyTorch with ours."""
   sides = []
-  first = options.devices[0]
-  if "ours" in options.sides:
+  first = settings.devices[0]
+  if "ours" in settings.sides:
     say("compiling ours")
-    counts = options.seed_counts or [len(options.devices) * config.seeds.block]
-    sides += jax_sides.ours(config, cell, options.devices, counts)
-  if "jax" in options.sides:
+    counts = settings.seed_counts or [
+      len(settings.devices) * config.seeds.block
+    ]
+    sides += jax_sides.ours(config, cell, settings.devices, counts)
+  if "jax" in settings.sides:
     say("compiling jax")
     sides.append(jax_sides.one_seed(config, cell, first))
-  names = [name for name in options.sides if name.startswith("torch-")]
+  names = [name for name in settings.sides if name.startswith("torch-")]
   if not names:
     return sides
   say("training a few steps to compare losses")
@@ -174,7 +178,7 @@ def _start(
   data = jax_sides.draw_data(check, cell, num_seeds, _NUM_BATCHES)
   devices = [
     "cpu" if device.platform == "cpu" else f"cuda:{device.local_hardware_id}"
-    for device in options.devices
+    for device in settings.devices
   ]
   for name in names:
     say(f"compiling {name}")

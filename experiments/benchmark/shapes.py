@@ -1,4 +1,4 @@
-"""A shape of the benchmark, such as 16/3/8x64, and what it stands for."""
+"""The config of a shape of the benchmark, such as 16/3/8x64."""
 
 import re
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ def make_config(
   Args:
     shape: width/depth/batch x tokens.
     name: a config as `command.load_config` takes it.
-    overrides: `KEY=VALUE` texts; they go before the shape.
+    overrides: `KEY=VALUE` texts; they win over the shape.
 
   Raises:
-    ValueError: no shape, no such config, or sizes that do not fit together.
+    ValueError: not a shape, no such config, or sizes that do not fit together.
   """
   match = re.fullmatch(r"(\d+)/(\d+)/(\d+)[x×](\d+)", shape)
   if not match:

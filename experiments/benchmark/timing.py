@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# A loop that takes less than this is too short to tell the time of a step.
+# A shorter loop does not tell the time of a step.
 _SHORTEST_SECONDS = 0.1
 
 
@@ -14,15 +14,15 @@ def rate_of(
 ) -> Callable[[float], float]:
   """Makes the measurement of one side.
 
-  Two lengths of the loop are subtracted, so that what does not depend on the
-  number of steps, such as start and dispatch, cancels.
+  The times of a short and a long loop are subtracted, so that costs that do not
+  depend on the number of steps, such as start and dispatch, cancel.
 
   Args:
-    loop: number of steps -> wall time of so many, seconds; compiled already.
+    loop: function of the number of steps: wall time in seconds; compiled.
     seeds: seeds that advance in each step.
 
   Returns:
-    seconds -> seed-steps per second, from about so many seconds of the loop.
+    Function of the seconds to measure: seed-steps per second.
   """
   loop(1)
   steps, elapsed = 2, loop(2)
@@ -45,12 +45,12 @@ def rate_of(
 def in_turns(
   sides: Sequence[Callable[[float], float]], num_rounds: int, seconds: float
 ) -> np.ndarray:
-  """Measures every side once a round, so that all see the same disturbances.
+  """Measures every side once per round, so that all see the same disturbances.
 
   Args:
     sides: what `rate_of` returns for each.
-    num_rounds: how often.
-    seconds: of each measurement.
+    num_rounds: number of rounds.
+    seconds: length of each measurement.
 
   Returns:
     Rates, [sides, rounds].

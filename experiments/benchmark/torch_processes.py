@@ -1,8 +1,7 @@
-"""PyTorch in processes of its own, one for each device.
+"""PyTorch in processes of its own, one per device.
 
-JAX and PyTorch would share threads and memory in one process; and where models
-are small, PyTorch uses several cores best with one process of one thread on
-each, which trains seeds of its own.
+In one process JAX and PyTorch would compete for threads and memory. And small
+models train fastest with one process of one thread on each core.
 """
 
 import concurrent.futures
@@ -20,7 +19,7 @@ from emergence.training.model import Architecture
 from experiments.benchmark import timing
 from experiments.benchmark.jax_sides import CHECK_SEEDS, Data, Side
 
-# In a process of PyTorch, what it measures.
+# The measurement of this process, if it is one of PyTorch.
 _measure: Callable[[float], float] | None = None
 
 
@@ -32,7 +31,7 @@ def started(
   train: TrainConfig,
   data: Data,
 ) -> Iterator[tuple[Side, np.ndarray]]:
-  """Starts the processes of a side and ends them with the block.
+  """Starts the processes of a side; they end with the context.
 
   Args:
     name: of the side, `torch-` and a variant of `torch_sides.Trainer`.
@@ -45,11 +44,11 @@ def started(
     The side, and the losses of the check, [seeds, steps].
 
   Raises:
-    RuntimeError: PyTorch refuses.
+    RuntimeError: PyTorch fails.
   """
   variant = name.removeprefix("torch-")
   context = multiprocessing.get_context("spawn")
-  # Ctrl-C reaches all processes; these end without a traceback.
+  # On Ctrl-C these processes end without a traceback.
   end_at_once = (signal.SIGINT, signal.SIG_DFL)
   with contextlib.ExitStack() as stack:
     processes = [
@@ -60,11 +59,11 @@ def started(
       )
       for _ in devices
     ]
-    preparing = [
-      process.submit(_prepare, variant, arch, train, data, device)
+    starting = [
+      process.submit(_set_up, variant, arch, train, data, device)
       for process, device in zip(processes, devices, strict=True)
     ]
-    ready = [future.result() for future in preparing]
+    ready = [future.result() for future in starting]
     seeds, compile_seconds, losses = ready[0]
 
     def measure(seconds: float) -> float:
@@ -81,8 +80,9 @@ def started(
     yield side, losses
 
 
-def _prepare(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
-  """Makes a process ready; seeds of a step, time to compile, first losses."""
+def _set_up(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
+  """Compiles in a new process; returns seeds per step, compile seconds and
+  the losses of the check."""
   global _measure
   try:
     from experiments.benchmark import torch_sides

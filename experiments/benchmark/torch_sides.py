@@ -23,7 +23,7 @@ from experiments.benchmark import timing
 from experiments.benchmark.jax_sides import Data
 from experiments.benchmark.torch_model import Transformer, to_state_dict
 
-_NO_TARGET = -100  # What cross_entropy leaves out.
+_NO_TARGET = -100  # Ignored by cross_entropy.
 
 
 class Trainer:
@@ -65,8 +65,8 @@ class Trainer:
       name: value.to(device)
       for name, value in to_state_dict(data.params).items()
     }
-    # The last token goes in too, although nothing follows it: as in ours,
-    # because products of 64 rows are faster than those of 63.
+    # The last token goes in too although it predicts nothing, as in our code:
+    # products of 64 rows are faster than those of 63.
     self._inputs = torch.tensor(data.tokens_SNBL, device=device).long()
     is_answer = torch.tensor(data.is_answer_SNBL, device=device)
     targets = torch.where(is_answer, self._inputs, _NO_TARGET)
@@ -78,7 +78,7 @@ class Trainer:
     if self._is_vmap:
       self._loss = torch.func.vmap(torch.func.grad_and_value(self._batch_loss))
     if variant.endswith("compile"):
-      # Compiles from nothing, as ours does: a cache would hide the time.
+      # No cache, as for our code: compile time is measured.
       torch.compiler.config.force_disable_caches = True
       # Kernels of small models are short; CUDA graphs launch them at once.
       mode = "default" if device == "cpu" else "reduce-overhead"
@@ -96,7 +96,7 @@ class Trainer:
     return np.concatenate(found)[:num_seeds]
 
   def seconds(self, num_steps: int) -> float:
-    """Wall time of so many steps, the first of a training run left out."""
+    """Wall time of `num_steps` steps after the first of a training run."""
     self._reset(0)
     self._step(0, 0)  # Makes the state of the optimizer.
     self._wait()
@@ -114,7 +114,7 @@ class Trainer:
   ) -> torch.Tensor:
     """Mean cross-entropy over the answer tokens, in nats.
 
-    Of the network with other parameters, where there are some.
+    With `params` instead of the network's own, if given.
     """
     is_low_precision = self._train.compute_dtype != "float32"
     with torch.autocast(

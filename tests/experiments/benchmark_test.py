@@ -7,11 +7,8 @@ import dataclasses
 import importlib.util
 import json
 import math
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -23,20 +20,11 @@ from emergence.population import compilation
 from emergence.training import train
 from experiments.benchmark import jax_sides, measure, table, timing
 from experiments.benchmark.shapes import make_config
+from tests.mains import run_main
 
 README = pathlib.Path(measure.__file__).with_name("README.md")
 RECORDED = json.loads(README.with_name("two_cores.json").read_text())
 VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
-
-
-def run_benchmark(*flags) -> subprocess.CompletedProcess:
-  return subprocess.run(
-    [sys.executable, "-m", "experiments.benchmark", *flags],
-    capture_output=True,
-    text=True,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    timeout=300,
-  )
 
 
 @pytest.mark.parametrize("text", ["", "64", "64/4", "64/4/32", "a/4/32x64"])
@@ -182,7 +170,8 @@ def test_the_check_notices_another_gelu(checked, monkeypatch):
 def run(tmp_path_factory):
   """Of a short run without overhead; with PyTorch where it is installed."""
   path = tmp_path_factory.mktemp("benchmark") / "rows.json"
-  result = run_benchmark(
+  result = run_main(
+    "experiments.benchmark",
     "--shape=8/1/2x24",
     *("--override=model.head_dim=4", "--override=task.test_lengths=[10,11]"),
     *("--override=seeds.block=2", "--sides=ours,jax,torch-eager"),
@@ -257,19 +246,3 @@ def test_the_pages_tell_how_far_the_rivals_are_behind():
     f" as PyTorch eager and {min(best):.1f} to {max(best):.1f} times those of"
     " the best of PyTorch"
   ) in front_page
-
-
-@pytest.mark.parametrize(
-  ("flag", "part"),
-  [
-    ("--shape=17/3/8x64", "nearest valid widths"),
-    ("--sides=ours,theirs", "--sides: no side 'theirs'"),
-    ("--seeds=0", "--seeds reads like 16 or 16,512, got '0'"),
-  ],
-)
-def test_a_mistake_is_one_line_and_code_two(flag, part):
-  result = run_benchmark(flag)
-  assert result.returncode == 2
-  (line,) = result.stderr.strip().splitlines()
-  assert line.startswith("error: ")
-  assert part in line

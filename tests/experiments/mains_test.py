@@ -1,49 +1,60 @@
-"""Sweep, report and export as commands, on a sweep that trains."""
+"""Sweep, report and export as commands, and what they refuse."""
 
 import json
+import os
 import pathlib
 import signal
+import subprocess
 
 import pandas as pd
 import pytest
 
-from tests.mains import assert_one_line_error, run_sweep
+from tests.mains import (
+  assert_one_line_error,
+  run_main,
+  run_sweep,
+  sweep_command,
+)
 from tests.sweep_processes import is_saved, resumed_steps, starting
 
 
 @pytest.fixture(scope="module")
-def tiny_file(write_config) -> pathlib.Path:
+def tiny_file(write_config):
   return write_config(steps=4, num_points=2, block=2, count=4)
+
+
+def times(folder):
+  """When each file of a folder was written."""
+  return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def test_the_command_trains_tells_and_does_nothing_the_second_time(
   tiny_file, tmp_path
 ):
-  flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}"]
+  workdir = tmp_path / "run"
+  flags = [f"--config={tiny_file}", f"--workdir={workdir}"]
+  dry = run_sweep(*flags, "--dry_run")
+  for part in ("count/width-8/depth-1", "MiB", "all cells", "params"):
+    assert part in dry.stdout
+  assert not workdir.exists()
+
   first = run_sweep(*flags, f"--json={tmp_path / 'table.json'}", "--devices=2")
-  assert first.returncode == 0, first.stderr
-  assert "step 4/4" in first.stdout
-  assert "seed-steps/s" in first.stdout
-  assert "share ≥ 20%" in first.stdout
-  assert first.stderr == ""
+  assert (first.returncode, first.stderr) == (0, "")
+  for part in ("step 4/4", "seed-steps/s", "share ≥ 20%", "4 seeds in"):
+    assert part in first.stdout
   (row,) = json.loads((tmp_path / "table.json").read_text())
   assert (row["width"], row["depth"], row["n_seeds"]) == (8, 1, 4)
-  assert "4 seeds in" in first.stdout
-  assert "train " in first.stdout
   for name in ("config.json", "log"):
-    assert (tmp_path / "run" / name).stat().st_size > 0
-  assert len(list((tmp_path / "run" / "runs").iterdir())) == 1
-  frame = pd.read_parquet(tmp_path / "run" / "records")
+    assert (workdir / name).stat().st_size > 0
+  assert len(list((workdir / "runs").iterdir())) == 1
+  frame = pd.read_parquet(workdir / "records")
   assert set(frame["seed"]) == {0, 1, 2, 3}
 
-  written = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+  written = times(workdir)
   second = run_sweep(*flags, "--devices=1")
-  assert written == {
-    p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")
-  }
   assert second.returncode == 0
   assert "nothing left to train" in second.stdout
-  assert "step" not in second.stdout.split("after 4 steps")[0]
+  assert times(workdir) == written
 
   other = run_sweep(*flags, "--override=train.learning_rate=0.5")
   assert_one_line_error(
@@ -70,34 +81,28 @@ def test_sigterm_saves_and_the_same_command_finishes(write_config, tmp_path):
   assert set(pd.read_parquet(workdir / "records")["seed"]) == {0, 1}
 
 
-def test_a_report_is_written_once_and_a_seed_is_exported(tiny_file, tmp_path):
-  workdir = tmp_path / "run"
-  run_sweep(
-    f"--config={tiny_file}", f"--workdir={workdir}", "--keep_params=final"
-  )
-  table = tmp_path / "table.json"
+def test_a_report_is_written_once_and_a_seed_is_exported(
+  finished_copy, tmp_path
+):
+  workdir, table = pathlib.Path(finished_copy), tmp_path / "table.json"
   first = run_sweep(f"--workdir={workdir}", f"--json={table}", main="report")
-  assert first.returncode == 0, first.stderr
-  assert first.stderr == ""
+  assert (first.returncode, first.stderr) == (0, "")
   assert first.stdout.endswith(f"report  {workdir}/report.html\n")
   rows = json.loads(table.read_text())
-  assert [row["metric"] for row in rows][:2] == [
-    "exact_match",
-    "token_accuracy",
-  ]
-  assert {row["n_seeds"] for row in rows} == {4}
+  assert [row["metric"] for row in rows][:2] == ["exact_match"] * 2
+  assert {row["n_seeds"] for row in rows} == {8}
   for name in ("summary.csv", "summary.json", "trajectories.csv"):
     assert (workdir / name).stat().st_size > 0
   names = {path.stem for path in (workdir / "figures").glob("*.png")}
   assert {"distribution-exact-match", "summaries", "length-curves"} <= names
-  written = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+  written = times(workdir)
   run_sweep(f"--workdir={workdir}", main="report")
-  assert written == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+  assert times(workdir) == written
 
   flags = [f"--workdir={workdir}", "--cell=count/width-8/depth-1", "--seed=3"]
   result = run_sweep(*flags, f"--json={table}", main="export")
   assert result.returncode == 0, result.stderr
-  folder = workdir / "exports/count/width-8/depth-1/seed-000003-step-00000004"
+  folder = workdir / "exports/count/width-8/depth-1/seed-000003-step-00000006"
   assert json.loads(table.read_text())["folder"] == str(folder)
   assert "at length 6" in result.stdout
   assert {p.name for p in folder.iterdir()} == {
@@ -122,17 +127,57 @@ def test_a_directory_that_cannot_be_written_is_one_line(tiny_file, tmp_path):
 
 
 def test_a_platform_that_is_not_there_is_one_line(tiny_file, tmp_path):
-  result = run_sweep(
-    f"--config={tiny_file}", f"--workdir={tmp_path}", JAX_PLATFORMS="bogus"
+  result = subprocess.run(
+    sweep_command(f"--config={tiny_file}", f"--workdir={tmp_path}"),
+    capture_output=True,
+    text=True,
+    env=os.environ | {"JAX_PLATFORMS": "bogus"},
   )
   assert_one_line_error(result, 1, "bogus")
 
 
-def test_a_dry_run_prints_and_writes_nothing(tiny_file, tmp_path):
-  result = run_sweep(
-    f"--config={tiny_file}", f"--workdir={tmp_path / 'run'}", "--dry_run"
-  )
-  assert result.returncode == 0, result.stderr
-  for part in ("count/width-8/depth-1", "MiB", "all cells", "params"):
-    assert part in result.stdout
-  assert not (tmp_path / "run").exists()
+# The main, its flags, and what its line of stderr says.
+SWEEP, EXPORT = "--config=quickstart --workdir=/x", "--workdir=/no/such"
+CELL = "--cell=count/width-8/depth-1 --seed=1"
+REFUSALS = [
+  ("sweep", "--confg=quickstart", "Did you mean: config ?"),
+  ("sweep", "--config=quickstart", "--workdir"),
+  ("sweep", "--config=quickstart --workdir=", "--workdir is empty"),
+  ("sweep", "--config=quickstrat --workdir=/x", "did you mean quickstart"),
+  ("sweep", "--config=/no/such.py --workdir=/x", "no file /no/such.py"),
+  ("sweep", f"{SWEEP} oops", "unexpected argument 'oops'"),
+  ("sweep", f"{SWEEP} --override=train.step=5", "did you mean train.steps"),
+  ("sweep", f"{SWEEP} --override=grid.widths=[17]", "nearest valid widths"),
+  ("sweep", f"{SWEEP} --keep_params=some", "none|final|all"),
+  ("sweep", f"{SWEEP} --devices=0", "--devices"),
+  ("sweep", f"{SWEEP} --seeds=a-b", "--seeds reads like 7 or 0-31"),
+  ("sweep", f"{SWEEP} --cells=count/width-16/depth-9", "is not in the grid"),
+  ("sweep", f"{SWEEP} --cells=depth-9", "like count/width-32/depth-4"),
+  (
+    "sweep",
+    f"{SWEEP} --shard=4/4",
+    "--shard reads like 0/4, from 0/N to N−1/N",
+  ),
+  ("sweep", f"{SWEEP} --shard=0/4 --distributed", "give one of the two"),
+  ("report", "", "--workdir"),
+  ("report", EXPORT, "there is no /no/such/config.json"),
+  ("export", f"{EXPORT} --cell=count/width-8/depth-1", "--seed"),
+  ("export", f"{EXPORT} --cell=8/1 --seed=1", "--cell: a cell reads like"),
+  ("export", f"{EXPORT} {CELL}", "there is no /no/such/config.json"),
+  ("benchmark", "--shape=17/3/8x64", "nearest valid widths"),
+  ("benchmark", "--sides=ours,theirs", "--sides: no side 'theirs'"),
+  ("benchmark", "--seeds=0", "--seeds reads like 16 or 16,512, got '0'"),
+]
+
+
+@pytest.mark.parametrize(("main", "flags", "part"), REFUSALS)
+def test_a_mistake_is_one_line_and_code_two(main, flags, part):
+  result = run_main(f"experiments.{main}", *flags.split())
+  assert_one_line_error(result, 2, part)
+
+
+def test_help_explains_each_flag():
+  result = run_sweep("--help")
+  assert result.returncode == 0
+  for flag in ("config", "workdir", "override", "[no]dry_run", "json"):
+    assert f"--{flag}:" in result.stdout

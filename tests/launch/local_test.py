@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -13,56 +12,33 @@ import pandas as pd
 import pytest
 
 from launch import placement
+from tests.mains import (
+  ROOT,
+  Main,
+  assert_one_line_error,
+  run_main,
+  run_sweep,
+)
 
-ROOT = pathlib.Path(__file__).parents[2]
-
-# The launcher on a machine with cores 0 and 1, or with two GPUs, on which a
-# script runs instead of Python.
-PATCHED = """
+# A machine with cores 0 and 1, or with two GPUs, on which workers run a script
+# instead of Python.
+MACHINE = """
 import os, sys
-from experiments import command
-from launch import local, placement
+from launch import placement
 placement.visible_gpus = lambda: os.environ.get("GPUS", "").split()
 placement.usable_cores = lambda: [0, 1]
 sys.executable = os.environ["SCRIPT"]
-command.run(local.main)
 """
-
-needs_two_cores = pytest.mark.skipif(
-  len(placement.usable_cores()) < 2,
-  reason="one core is enough for one worker only",
-)
 
 
 @pytest.fixture(scope="module")
 def tiny_file(write_config) -> pathlib.Path:
-  return write_config(steps=3000, num_points=2, block=2, count=8)
+  return write_config(steps=4, num_points=2, block=2, count=8)
 
 
-def start(*command, **environment) -> subprocess.Popen:
-  # Tests that nohup has started ignore it, and their children would too.
-  handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-  process = subprocess.Popen(
-    [sys.executable, *map(str, command)],
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    cwd=ROOT,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
-  )
-  signal.signal(signal.SIGHUP, handler)
-  return process
-
-
-def run(module: str, *flags) -> tuple[int, str, str]:
-  process = start("-m", module, *flags)
-  stdout, stderr = process.communicate(timeout=300)
-  return process.returncode, stdout, stderr
-
-
-def wait_until(condition, process: subprocess.Popen) -> None:
+def wait_until(condition, launcher: Main) -> None:
   while not condition():
-    assert process.poll() is None, process.communicate()
+    assert launcher.is_running(), launcher.end()
     time.sleep(0.02)
 
 
@@ -70,15 +46,15 @@ def count_lines(output: pathlib.Path) -> int:
   return output.read_text().count("\n") if output.exists() else 0
 
 
-def pids_of(text: str) -> list[int]:
-  """The processes whose command contains a text."""
+def pids_of(*parts: str) -> list[int]:
+  """The processes whose command contains some texts."""
   found = []
   for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
     try:
       command = path.read_bytes().replace(b"\0", b" ").decode()
     except (OSError, ValueError):
       continue
-    if text in command:
+    if all(part in command for part in parts):
       found.append(int(path.parent.name))
   return found
 
@@ -89,55 +65,42 @@ def read_sorted(workdir: pathlib.Path) -> pd.DataFrame:
   )
 
 
-@needs_two_cores
-def test_a_worker_that_is_killed_is_restarted_and_all_seeds_are_trained(
-  tiny_file, tmp_path
+@pytest.mark.slow
+@pytest.mark.skipif(
+  len(placement.usable_cores()) < 2, reason="each worker needs a core"
+)
+def test_a_killed_worker_is_restarted_and_a_stopped_launcher_continues(
+  write_config, tmp_path
 ):
-  alone = tmp_path / "alone"
-  # What it compiles, the workers find.
-  code, _, stderr = run(
-    "experiments.sweep",
-    *(f"--config={tiny_file}", f"--workdir={alone}", "--devices=1"),
-  )
-  assert code == 0, stderr
-  workdir = tmp_path / "the runs"
-  flags = [f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=2"]
-  launcher = start("-m", "launch.local", *flags)
-  output = workdir / "logs" / "shard-1-of-2.out"
-  wait_until(lambda: count_lines(output), launcher)
-  (worker,) = pids_of(f"--workdir={workdir} --shard=1/2")
+  config = write_config(steps=8000, num_points=2, block=2, count=8)
+  alone, workdir = tmp_path / "alone", tmp_path / "the runs"
+  done = run_sweep(f"--config={config}", f"--workdir={alone}", "--devices=1")
+  assert done.returncode == 0, done.stderr
+  flags = [f"--config={config}", f"--workdir={workdir}", "--num_workers=2"]
+  flags.append("--checkpoint_steps=100")
+  launcher = Main("launch.local", *flags)
+  saved, output = workdir / "checkpoints", workdir / "logs/shard-1-of-2.out"
+  wait_until(lambda: len(list(saved.glob("*/*/*/seeds-*"))) == 2, launcher)
+  (worker,) = pids_of(f"--workdir={workdir} ", "--shard=1/2")
   os.kill(worker, signal.SIGKILL)
-  stdout, stderr = launcher.communicate(timeout=300)
-  assert launcher.returncode == 0, stderr
+  begins = lambda: output.read_text().count("to train, in blocks of 2")
+  wait_until(lambda: begins() == 2, launcher)
+  launcher.send_signal(signal.SIGTERM)
+  code, stdout, stderr = launcher.end()
+  assert code == 75
+  killed, stopped = stderr.splitlines()
   assert re.fullmatch(
     r"worker 1 was killed by SIGKILL and is started again: .*"
-    r" \(.*/shard-1-of-2\.out\)\n",
-    stderr,
+    r" \(.*/shard-1-of-2\.out\)",
+    killed,
   )
+  assert stopped == "stopped by SIGTERM; the same command continues"
   assert "8 seeds to train by 2 workers" in stdout
-  assert "share ≥ 20%" in stdout
-  assert output.read_text().count("to train, in blocks of 2") == 2
-  assert read_sorted(workdir).equals(read_sorted(alone))
-
-
-@pytest.mark.slow
-@needs_two_cores
-def test_a_launcher_that_is_stopped_has_its_workers_save(tiny_file, tmp_path):
-  flags = [f"--config={tiny_file}", f"--workdir={tmp_path}", "--num_workers=2"]
-  flags += ["--override=train.steps=50000", "--checkpoint_steps=100"]
-  launcher = start("-m", "launch.local", *flags)
-  saved = tmp_path / "checkpoints"
-  wait_until(lambda: len(list(saved.glob("*/*/*/seeds-*"))) == 2, launcher)
-  launcher.send_signal(signal.SIGTERM)
-  _, stderr = launcher.communicate(timeout=120)
-  assert launcher.returncode == 75
-  assert stderr == "stopped by SIGTERM; the same command continues\n"
-  for output in (tmp_path / "logs").glob("*.out"):
-    last = output.read_text().splitlines()[-1]
-    assert last == "stopped by SIGTERM; the same command continues"
-  code, _, stderr = run("launch.local", *flags)
+  assert output.read_text().splitlines()[-1] == stopped
+  code, stdout, stderr = run_main("launch.local", *flags)
   assert (code, stderr) == (0, "")
-  assert set(read_sorted(tmp_path)["seed"]) == set(range(8))
+  assert "share ≥ 20%" in stdout
+  assert read_sorted(workdir).equals(read_sorted(alone))
 
 
 @pytest.fixture
@@ -151,19 +114,20 @@ def launch(tiny_file, tmp_path):
     )
     script.write_text(f"#!/bin/bash\n. {tmp_path}/set_shard\n{bash}\n")
     script.chmod(0o755)
-    return start(
-      *("-c", PATCHED, f"--config={tiny_file}", f"--workdir={tmp_path}"),
+    return Main(
+      *("launch.local", f"--config={tiny_file}", f"--workdir={tmp_path}"),
       *(f"--num_workers={num_workers}", *flags),
+      patch=MACHINE,
       **({"SCRIPT": str(script)} | environment),
     )
 
   return launch
 
 
-def outcome(process: subprocess.Popen) -> tuple[int, str]:
+def outcome(launcher: Main) -> tuple[int, str]:
   """The exit code of a launcher, and what it wrote to stderr."""
-  _, stderr = process.communicate(timeout=120)
-  return process.returncode, stderr
+  code, _, stderr = launcher.end()
+  return code, stderr
 
 
 def test_a_failure_is_told_by_its_last_line_and_the_others_end(
@@ -232,14 +196,14 @@ def test_a_second_ctrl_c_reaches_workers_that_are_saving(launch, tmp_path):
   not hasattr(os, "sched_setaffinity"), reason="no affinity on this system"
 )
 def test_each_worker_has_cores_of_its_own(launch, tmp_path):
-  launch("grep Cpus_allowed_list /proc/self/status").communicate(timeout=120)
+  launch("grep Cpus_allowed_list /proc/self/status").end()
   for i in range(2):
     output = tmp_path / "logs" / f"shard-{i}-of-2.out"
     assert output.read_text().split()[-1] == str(i)
 
 
 def test_each_worker_has_gpus_of_its_own(launch, tmp_path):
-  launch("echo $CUDA_VISIBLE_DEVICES $*", GPUS="0 1").communicate(timeout=120)
+  launch("echo $CUDA_VISIBLE_DEVICES $*", GPUS="0 1").end()
   for i in range(2):
     gpu, *arguments = (
       (tmp_path / "logs" / f"shard-{i}-of-2.out").read_text().split()
@@ -253,19 +217,19 @@ def test_readme_shows_the_workers_of_the_paper():
   transcript = re.search(
     r"^    \$ python -m launch\.local (.*)\n((?:    .*\n)+)", text, re.MULTILINE
   )
-  launcher = start(
-    *("-c", PATCHED, *transcript[1].split()),
+  _, stdout, stderr = run_main(
+    *("launch.local", *transcript[1].split()),
+    patch=MACHINE,
     GPUS="0 1",
     SCRIPT="/home/ada/emergence/.venv/bin/python",
   )
-  stdout, stderr = launcher.communicate(timeout=120)
   assert stderr == ""
   assert stdout == textwrap.dedent(transcript[2])
 
 
 def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
   workdir = tmp_path / "the runs"
-  code, stdout, stderr = run(
+  code, stdout, stderr = run_main(
     "launch.local",
     *(f"--config={tiny_file}", f"--workdir={workdir}", "--num_workers=1"),
     *("--seeds=0-3", "--override=train.steps=9", "--keep_params=final"),
@@ -283,22 +247,16 @@ def test_a_dry_run_prints_the_workers_and_starts_nothing(tiny_file, tmp_path):
 @pytest.mark.parametrize(
   ("flags", "message"),
   [
-    (["--workdir=/x", "--num_workers=999"], "--num_workers=999: each needs a"),
-    (["--workdir=/x", "--num_workers=1", "--shard=0/2"], "--shard: a launch"),
-    (["--workdir=/x", "--num_workers=1", "--status"], "use experiments.sweep"),
+    ("--workdir=/x --num_workers=999", "--num_workers=999: each needs a"),
+    ("--workdir=/x --num_workers=1 --shard=0/2", "--shard: a launch"),
+    ("--workdir=/x --num_workers=1 --status", "use experiments.sweep"),
     (
-      ["--workdir=/x", "--num_workers=1", "--distributed"],
-      "--distributed: what a launcher starts shares nothing but the work",
+      "--workdir=/x --num_workers=1 --distributed",
+      "--distributed: the processes of a launcher share only the work",
     ),
-    (
-      ["--workdir=gs://x/y", "--num_workers=1"],
-      "not gs://x/y; use launch.tpu_vm, or experiments.sweep with --shard=I/N",
-    ),
+    ("--workdir=gs://x/y --num_workers=1", "use launch.tpu_vm, or experiments"),
   ],
 )
-def test_a_mistake_is_one_line_and_code_two(tiny_file, flags, message):
-  code, stdout, stderr = run("launch.local", f"--config={tiny_file}", *flags)
-  assert (code, stdout) == (2, "")
-  assert message in stderr
-  assert stderr.startswith("error: ")
-  assert stderr.count("\n") == 1
+def test_a_mistake_is_one_line_and_code_two(flags, message):
+  result = run_main("launch.local", "--config=quickstart", *flags.split())
+  assert_one_line_error(result, 2, message)

@@ -72,14 +72,11 @@ def test_the_gpus_are_those_that_jax_may_use(environment, gpus, monkeypatch):
 
 
 @pytest.mark.usefixtures("gpu_machine")
-def test_gpus_count_for_nothing_where_jax_cannot_use_them(monkeypatch):
+def test_without_a_driver_or_a_plugin_there_are_no_gpus(monkeypatch):
+  with monkeypatch.context() as patch:
+    patch.setenv("PATH", "/nowhere")
+    assert placement.visible_gpus() == []
   monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
-  assert placement.visible_gpus() == []
-
-
-@pytest.mark.usefixtures("gpu_machine")
-def test_without_a_driver_there_are_no_gpus(monkeypatch):
-  monkeypatch.setenv("PATH", "/nowhere")
   assert placement.visible_gpus() == []
 
 

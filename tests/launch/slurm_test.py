@@ -21,8 +21,8 @@ import pandas as pd
 import pytest
 
 from emergence.population import processes
+from tests.mains import ROOT, assert_one_line_error, run_main
 
-ROOT = pathlib.Path(__file__).parents[2]
 NODE = ROOT / "tests" / "slurm_node.sh"
 
 WIDTHS = (4, 8, 12, 16)
@@ -40,40 +40,25 @@ def launch(tiny_file, tmp_path):
   flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'my run'}"]
 
   def run(*more, code=0, module="launch.slurm") -> str:
-    done = subprocess.run(
-      [sys.executable, "-m", module, *flags, *more],
-      capture_output=True,
-      text=True,
-      cwd=ROOT,
-      env=os.environ | {"JAX_PLATFORMS": "cpu"},
-      timeout=300,
-    )
-    assert done.returncode == code, done.stderr
+    done = run_main(module, *flags, *more)
     if code:
-      assert done.stderr.startswith("error: ")
-      assert done.stderr.count("\n") == 1
+      assert_one_line_error(done, code)
       return done.stderr
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
   run.workdir = tmp_path / "my run"
   return run
 
 
-def test_readme_shows_the_script_of_the_paper(tmp_path):
+def test_readme_shows_the_script_of_the_paper():
   text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
   transcript = re.search(
     r"^    \$ python -m launch\.slurm (.*)\n((?:    .*\n|\n)+)",
     text,
     re.MULTILINE,
   )
-  done = subprocess.run(
-    [sys.executable, "-m", "launch.slurm", *transcript[1].split()],
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
-  )
+  done = run_main("launch.slurm", *transcript[1].split())
   assert done.returncode == 0, done.stderr
   shown = re.sub(r"^    ", "", transcript[2], flags=re.MULTILINE).strip()
   assert (
@@ -130,6 +115,11 @@ def test_gpus_whose_number_is_unknown_are_refused(launch):
   [
     ("squeue", "echo 'cannot reach' >&2; exit 1", "squeue: cannot reach"),
     ("sbatch", "exit 4", "sbatch: exit code 4"),
+    (
+      "sbatch",
+      "echo 'sbatch: Invalid job array' >&2; exit 1",
+      "sbatch: Invalid job array; a smaller --num_shards makes a smaller array",
+    ),
   ],
 )
 def test_what_slurm_refuses_is_one_line(launch, commands, name, script, error):
@@ -139,7 +129,7 @@ def test_what_slurm_refuses_is_one_line(launch, commands, name, script, error):
 
 def test_without_slurm_it_is_said_where_to_go(launch, monkeypatch):
   monkeypatch.setenv("PATH", "/nowhere")
-  assert "no squeue here; run this on a machine of the" in launch(code=1)
+  assert "no squeue here; run this on a login node" in launch(code=1)
 
 
 @pytest.fixture(scope="module")
@@ -259,43 +249,24 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("node")
-def test_nothing_is_submitted_while_tasks_are_queued(launch):
-  job = job_of(launch("--sbatch=--hold"))
-  assert launch() == (
-    f"job {job} has 8 tasks queued or running\n"
-    "nothing submitted; wait for their end, or scancel them\n"
-  )
-  slurm("scancel", job)
-  wait_until(lambda: not queued(job), "the end of the cancelled job")
-  again = job_of(launch("--sbatch=--hold"))
-  assert again != job
-  slurm("scancel", again)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("node")
 def test_a_task_saves_before_its_time_limit_and_is_queued_again(launch):
-  told = launch(
+  flags = (
     *(f"--cells={CELLS[0]}", "--num_shards=1", "--cpus=1"),
     *("--override=train.steps=100000000", "--time=2", "--stop_seconds=30"),
+  )
+  job = job_of(launch(*flags))
+  assert launch(*flags) == (
+    f"job {job} has 1 tasks queued or running\n"
+    "nothing submitted; wait for their end, or scancel them\n"
   )
   log = launch.workdir / "slurm" / "task-0.log"
   wait_until(
     lambda: log.exists() and "start 2" in log.read_text(), "the second start"
   )
   assert "stopped by SIGTERM; the same command continues" in log.read_text()
-  job = job_of(told)
   slurm("scancel", job)
   wait_until(lambda: not queued(job), "the end of the cancelled job")
   assert log.read_text().count("start ") == 2
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("node")
-def test_too_large_an_array_is_refused_with_what_to_do(launch):
-  error = launch("--override=seeds.count=2100", code=1)
-  assert "array" in error
-  assert "a smaller --num_shards makes a smaller array" in error
 
 
 @pytest.mark.slow
@@ -323,23 +294,21 @@ def test_srun_starts_one_population(tiny_file, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("node")
-@pytest.mark.parametrize(
-  ("flags", "gpus"),
-  [
-    (["--ntasks=1", "--gres=gpu:4"], [[]]),
-    (["--ntasks=2", "--gpus-per-task=1"], [[], []]),
-    (["--ntasks=2", "--gpus-per-task=2"], [[], []]),
-    (["--ntasks=2", "--gres=gpu:2"], [[0], [1]]),
-    (["--ntasks=2", "--gres=gpu:4"], [[0, 1], [2, 3]]),
-  ],
-)
-def test_srun_says_which_gpus_are_for_a_task(flags, gpus):
+def test_srun_says_which_gpus_are_for_a_task():
   # Short, as srun may cut long lines of one task by those of another.
   tell = (
     "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if"
     " k.startswith(('SLURM_STEP_T', 'SLURM_NODEID', 'SLURM_LOCALID',"
     " 'SLURM_PROCID', 'SLURM_GPUS_ON', 'CUDA_'))}))"
   )
-  lines = slurm("srun", *flags, sys.executable, "-c", tell).splitlines()
-  tasks = sorted(map(json.loads, lines), key=lambda x: x["SLURM_PROCID"])
-  assert [processes.gpus_of_task(task) for task in tasks] == gpus
+  for flags, gpus in (
+    ("--ntasks=1 --gres=gpu:4", [[]]),
+    ("--ntasks=2 --gpus-per-task=1", [[], []]),
+    ("--ntasks=2 --gres=gpu:2", [[0], [1]]),
+    ("--ntasks=2 --gres=gpu:4", [[0, 1], [2, 3]]),
+  ):
+    told = slurm("srun", *flags.split(), sys.executable, "-c", tell)
+    tasks = sorted(
+      map(json.loads, told.splitlines()), key=lambda x: x["SLURM_PROCID"]
+    )
+    assert [processes.gpus_of_task(task) for task in tasks] == gpus

@@ -1,22 +1,18 @@
 """`launch.tpu_vm`: the commands that it prints, and what workers do of them."""
 
-import json
 import os
-import pathlib
 import re
 import shlex
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 
 import pytest
 
 from tests.gcloud_reference import require_in_reference
-from tests.mains import assert_one_line_error
+from tests.mains import ROOT, assert_one_line_error, run_main
 
-ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
 README_FLAGS = re.search(r'^    TPU="(.*)"\n', README, re.MULTILINE)
 README_RUN = re.search(
@@ -53,46 +49,21 @@ HOSTS = {
   **{"v5litepod-1": 1, "v5litepod-8": 1, "v5litepod-16": 4, "v6e-256": 64},
   **{"v4-8": 1, "v4-32": 4, "v3-8": 1, "v5p-128": 16},
 }
-# In a process of its own, as absl's flags are those of a process.
-RUN_ALL = """
-import contextlib, io, json, sys
-from absl import flags
-from absl.testing import flagsaver
-from launch import tpu_vm
-
-runs, hosts = json.loads(sys.argv[1])
-flags.FLAGS(["x", *runs[0]])
-for words in runs:
-  out = io.StringIO()
-  with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
-    flags.FLAGS(["x", *words, "--dry_run"])
-    try:
-      tpu_vm.main()
-    except ValueError as error:
-      print("refused:", error)
-  print(json.dumps(out.getvalue()))
-print(json.dumps([tpu_vm.num_hosts(kind) for kind in hosts]))
-"""
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
-  """What a dry run prints, for each of RUNS, and the numbers of HOSTS."""
+  """What a dry run prints, for each of RUNS; where it is refused, why."""
   folder = tmp_path_factory.mktemp("printed")
   config = folder / "some where" / "mine.py"
   config.parent.mkdir()
   config.write_text("from experiments.configs.count_width import config")
-  runs = [[*GIVEN, *words] for words in RUNS.values()]
-  done = subprocess.run(
-    [sys.executable, "-c", RUN_ALL, json.dumps([runs, list(HOSTS)])],
-    capture_output=True,
-    text=True,
-    cwd=folder,
-    env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-  )
-  assert done.returncode == 0, done.stderr
-  lines = map(json.loads, done.stdout.splitlines())
-  return dict(zip([*RUNS, "hosts"], lines, strict=True))
+
+  def run(words):
+    done = run_main("launch.tpu_vm", *GIVEN, *words, "--dry_run", cwd=folder)
+    return done.stderr or done.stdout
+
+  return {name: run(words) for name, words in RUNS.items()}
 
 
 def commands(text):
@@ -161,8 +132,11 @@ def test_one_population_has_no_shares_and_the_whole_slice(printed):
   assert "TPU_" not in script
 
 
-def test_hosts_are_counted(printed):
-  assert printed["hosts"] == list(HOSTS.values())
+@pytest.mark.parametrize("kind", HOSTS)
+def test_hosts_are_counted(kind):
+  flags = ["--do=run", f"--accelerator_type={kind}", "--dry_run"]
+  found = sweeps(run_main("launch.tpu_vm", *GIVEN, *flags).stdout)
+  assert len(found) == HOSTS[kind]
 
 
 def test_the_readme_shows_what_is_printed(printed):
@@ -189,7 +163,7 @@ def test_the_readmes_have_the_same_flags():
   ],
 )
 def test_a_mistake_costs_no_slice(name, part, printed):
-  assert printed[name].startswith("refused: ")
+  assert printed[name].startswith("error: ")
   assert part in printed[name]
 
 
@@ -227,16 +201,15 @@ echo $$ > ~/pid
 exec sleep 600
 """
 MAIN = """
-import pathlib, sys
+import pathlib
 from experiments import command
 from launch import tpu_vm
-
-tpu_vm.TREE = pathlib.Path(sys.argv.pop(1))
+tpu_vm.TREE = pathlib.Path({tree!r})
 command.run(tpu_vm.main)
 """
 
 
-class Slice:
+class FakeSlice:
   """Four workers and a source tree, in a folder; a stand-in for gcloud."""
 
   def __init__(self, folder):
@@ -266,13 +239,10 @@ class Slice:
     self.git("commit", "-q", "-m", text)
 
   def call(self, *words, path=None):
-    path = path or f"{self.folder / 'bin'}:{os.environ['PATH']}"
-    environment = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-      [sys.executable, "-c", MAIN, str(self.tree), *GIVEN, *words],
-      capture_output=True,
-      text=True,
-      env=os.environ | environment | {"PATH": path},
+    return run_main(
+      *("launch.tpu_vm", *GIVEN, *words),
+      patch=MAIN.format(tree=str(self.tree)),
+      PATH=path or f"{self.folder / 'bin'}:{os.environ['PATH']}",
     )
 
   def run(self):
@@ -306,7 +276,7 @@ class Slice:
 
 @pytest.fixture
 def tpu(tmp_path):
-  tpu = Slice(tmp_path)
+  tpu = FakeSlice(tmp_path)
   yield tpu
   for worker in tpu.workers():
     if (worker / "pid").exists():

@@ -99,8 +99,8 @@ def test_a_seed_without_a_score_somewhere_is_a_gap():
   [(1, False, 1), (3, False, 3), (4, False, 2), (9, False, 3), (24, False, 6)]
   + [(4, True, 4), (9, True, 6)],
 )
-def test_the_grid_of_small_multiples(num, grouped, columns):
-  assert drawing.grid(num, grouped) == columns
+def test_the_columns_of_small_multiples(num, grouped, columns):
+  assert drawing.num_columns_of(num, grouped) == columns
 
 
 def test_every_cell_has_its_panel():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from emergence.analysis.question import Section, Table
 from emergence.report.page import render_page, write_page
+from tests.mains import run_sweep
 
 HOSTILE = '<script>alert("x")</script> & \'"><img src=x onerror=alert(1)>'
 
@@ -186,53 +187,26 @@ AAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==">
 %s</body></html>"""
 
 
-@pytest.mark.parametrize(
-  ("defect", "found"),
-  [
+def test_a_browser_finds_what_is_wrong_with_a_page(browser, tmp_path):
+  path = tmp_path / "page.html"
+  path.write_text(GOOD % "")
+  assert_reads_well(browser, path)
+  for defect, found in (
     ('<img src="data:image/png;base64,AAAA">', "naturalWidth"),
     ('<p style="width:2000px">x</p>', "scrollWidth"),
     ("<script>console.error('no')</script>", "'no'"),
     ('<img src="other.png" hidden>', "FILE_NOT_FOUND"),
     ("<style>body { color: #777; background: #777 }</style>", "light"),
-  ],
-)
-def test_a_browser_finds_what_is_wrong_with_a_page(
-  browser, tmp_path, defect, found
-):
-  path = tmp_path / "page.html"
-  path.write_text(GOOD % "")
-  assert_reads_well(browser, path)
-  path.write_text(GOOD % defect)
-  with pytest.raises(AssertionError, match=found):
-    assert_reads_well(browser, path)
+  ):
+    path.write_text(GOOD % defect)
+    with pytest.raises(AssertionError, match=found):
+      assert_reads_well(browser, path)
 
 
-def test_a_browser_shows_the_report_of_a_sweep(browser, tiny, tmp_path):
-  from emergence import tables
-  from emergence.analysis import questions
-  from emergence.population import hardware
-  from emergence.report import analysis_sections, sweep_sections
-  from emergence.sweep import pending, sweep
-
-  workdir = epath.Path(tmp_path)
-  devices = hardware.local_devices(2)
-  sweep.prepare(tiny, workdir, devices)
-  work = pending.find(pending.make_request(tiny, workdir))
-  sweep.run(tiny, workdir, work, devices)
-  found = sweep_sections.read(workdir)
-  analysis = questions.analyze(tables.read(workdir))
-  page = write_page(
-    workdir,
-    sweep_sections.title(found),
-    sweep_sections.introduction(found),
-    [
-      *sweep_sections.opening(found),
-      *analysis_sections.sections(analysis),
-      *sweep_sections.closing(found),
-      analysis_sections.audit(analysis),
-    ],
-  )
-  assert_reads_well(browser, tmp_path / page.name)
+def test_a_browser_shows_the_report_of_a_sweep(browser, finished_copy):
+  done = run_sweep(f"--workdir={finished_copy}", main="report")
+  assert done.returncode == 0, done.stderr
+  assert_reads_well(browser, pathlib.Path(finished_copy) / "report.html")
 
 
 def test_a_large_figure_is_put_into_the_page_as_a_picture():

@@ -9,32 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence.config import Cell, to_dict
+from emergence.config import Cell, from_dict, to_dict
 from emergence.population import hardware
 from emergence.population.population import Snapshot
 from emergence.report import sweep_sections
 from emergence.report.page import render_page
 from emergence.statistics import summary
 from emergence.storage import records
-from emergence.sweep import pending, sweep
+from emergence.sweep.time_budget import Run
 from emergence.training.evaluate import Scores
 
 
-@pytest.fixture(scope="module")
-def finished(tiny, tmp_path_factory):
-  """A work directory as a sweep leaves it: two cells of eight seeds."""
-  workdir = epath.Path(tmp_path_factory.mktemp("finished"))
-  devices = hardware.local_devices(2)
-  sweep.prepare(tiny, workdir, devices)
-  work = pending.find(pending.make_request(tiny, workdir))
-  sweep.run(tiny, workdir, work, devices)
-  return workdir
-
-
 @pytest.fixture
-def workdir(finished, tmp_path):
-  shutil.copytree(finished, tmp_path / "run")
-  return epath.Path(tmp_path / "run")
+def workdir(finished_copy):
+  return finished_copy
 
 
 def write_scores(tiny, workdir, scores_by_depth, diverged=()):
@@ -114,15 +102,6 @@ def test_sentences_carry_the_numbers_of_the_records(tiny, workdir):
   assert "−1.00 at depth 2" in found["exact-match-against-nll"]
 
 
-def test_half_of_two_seeds_is_the_first(tiny, workdir):
-  # 0.9 reaches 0.2 by step 2, 0.25 by step 6.
-  write_scores(tiny, workdir, {1: [0.9, 0.25]})
-  found = texts(workdir)["training-curves"]
-  assert "half of them were first seen there by step 2, all by step 6" in (
-    found
-  )
-
-
 def test_a_sweep_that_is_not_finished_says_so(tiny, workdir):
   shutil.rmtree(workdir / "records" / "count" / "width-8" / "depth-2")
   found = texts(workdir)
@@ -197,18 +176,17 @@ def test_the_time_budget_is_that_of_the_runs(workdir):
   assert "No run has left its time budget" in texts(workdir)["time"]
 
 
-def test_a_foreign_device_name_is_data(tiny, workdir):
-  """What a records file says of itself reaches the page as text."""
+def test_a_foreign_device_name_is_text(workdir):
   name = "<script>alert(1)</script>"
   for path in (workdir / "records").glob("*/*/depth-1/*.parquet"):
     table = pq.read_table(path)
     provenance = json.loads(table.schema.metadata[b"emergence"])
-    provenance["device_kind"] = name
-    content = json.dumps(provenance).encode()
+    content = json.dumps(provenance | {"device_kind": name}).encode()
     pq.write_table(table.replace_schema_metadata({b"emergence": content}), path)
   page = render(workdir)
   assert name not in page
   assert "&lt;script&gt;alert(1)" in page
+  assert page == render(workdir)
   assert "different settings of: device." in texts(workdir)["machine"]
 
 
@@ -245,5 +223,49 @@ def render(workdir) -> str:
   )
 
 
-def test_the_page_is_the_same_each_time(workdir):
-  assert render(workdir) == render(workdir)
+def run(seeds, train, other=0.0) -> Run:
+  seconds = {"compile": 0.0, "train": train, "evaluate": 0.0, "write": 0.0}
+  return Run("", seeds, 100 * seeds, seconds | {"other": other}, {}, {})
+
+
+def test_the_time_of_all_runs_is_added_up_by_phase():
+  section = sweep_sections.time([run(4, 30.0), run(2, 30.0, 20.0)], 6)
+  assert section.sentence == (
+    "2 runs add up to 1:20 min. 10 seed-steps per second of training, of seeds"
+    " that were finished."
+  )
+  shares = {row[0]: row[1:] for row in section.table.rows}
+  assert shares["training, data included"] == ["1:00 min", "75.0%"]
+  assert shares["everything else"] == ["20 s", "25.0%"]
+
+
+@pytest.mark.parametrize(
+  ("recorded", "words"),
+  [
+    (6, "account for 4 of 6 models; the time of the others is not known"),
+    (3, "trained 4 models, of which 3 are recorded: some were trained twice"),
+  ],
+)
+def test_models_that_no_run_accounts_for_are_told(recorded, words):
+  assert words in sweep_sections.time([run(4, 30.0)], recorded).sentence
+  assert words not in sweep_sections.time([run(4, 30.0)], 4).sentence
+
+
+def test_settings_in_which_records_differ_are_named():
+  here = {"device_kind": "cpu", "git_commit": f"{'0' * 40}-dirty"}
+  there = here | {"device_kind": "H100"}
+  one, two = (
+    sweep_sections.machine([here, here]),
+    sweep_sections.machine([here, there]),
+  )
+  assert one.sentence.startswith("All records come from one kind of device")
+  assert two.sentence == "The records come from different settings of: device."
+  values = dict(two.table.rows)
+  assert values["device"] == "H100, cpu"
+  assert values["commit"] == f"{'0' * 12}-dirty"
+  assert values["jax"] == "unknown"
+
+
+def test_the_config_is_shown_whole(tiny):
+  shown = json.loads(sweep_sections.setting(tiny).code)
+  assert from_dict(shown) == tiny
