@@ -117,8 +117,20 @@ _CONFLICTING_LABELS = flags.DEFINE_enum(
 )
 _THRESHOLD = _define_list(
   "threshold",
-  "Least score of a success for metrics in [0, 1], default 0.2; or"
+  "Least score of a success for metrics in [0, 1], default 0.2 of the way from"
+  " chance to 1; or METRIC=VALUE for one metric, in its unit.",
+)
+_CHANCE = _define_list(
+  "chance",
+  "Score of guessing for metrics in [0, 1], such as 0.25, default 0; or"
   " METRIC=VALUE for one metric, in its unit.",
+)
+_CORRECT_OVER = flags.DEFINE_enum(
+  "correct_over",
+  "scales",
+  ["scales", "table"],
+  "Tests of modality are corrected over the scales of a series, and over all of"
+  " the metrics after the first; or over the whole table.",
 )
 _WITHIN_SEED = flags.DEFINE_bool(
   "within_seed",
@@ -204,29 +216,42 @@ def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
 
 
 def _options() -> Options:
-  options = Options(
+  threshold, thresholds = _by_metric(_THRESHOLD)
+  chance, chances = _by_metric(_CHANCE)
+  return Options(
+    threshold=threshold,
+    thresholds=thresholds,
+    chance=chance,
+    chances=chances,
+    correct_over=_CORRECT_OVER.value,
     within_seed=_WITHIN_SEED.value,
     log_scale=_LOG_SCALE.value,
     num_resamples=_RESAMPLES.value,
     num_permutations=_RESAMPLES.value,
     seed=_SEED.value,
   )
-  named = []
-  for text in _flat(_THRESHOLD.value):
+
+
+def _by_metric(
+  flag: flags.FlagHolder,
+) -> tuple[float | None, tuple[tuple[str, float], ...]]:
+  """The value for all metrics, None if not given, and those for single ones."""
+  of_all, named = None, []
+  for text in _flat(flag.value):
     metric, equals, value = text.rpartition("=")
     try:
       number = float(value)
     except ValueError:
       raise ValueError(
-        f"--threshold reads like 0.2 or METRIC=0.2, got {text!r}"
+        f"--{flag.name} reads like 0.2 or METRIC=0.2, got {text!r}"
       ) from None
     if number != number or abs(number) == float("inf"):
-      raise ValueError(f"--threshold must be a finite number, got {value!r}")
+      raise ValueError(f"--{flag.name} must be a finite number, got {value!r}")
     if equals:
       named.append((metric, number))
     else:
-      options = options._replace(threshold=number)
-  return options._replace(thresholds=tuple(named))
+      of_all = number
+  return of_all, tuple(named)
 
 
 if __name__ == "__main__":

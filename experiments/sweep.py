@@ -81,13 +81,6 @@ _CHECKPOINT_STEPS = flags.DEFINE_integer(
   "Save them also every so many steps, at the end of a chunk.",
   lower_bound=1,
 )
-_CHECKPOINTS_KEPT = flags.DEFINE_integer(
-  "checkpoints_kept",
-  2,
-  "How many of the last checkpoints of a block to keep; all are deleted when"
-  " the block has its records.",
-  lower_bound=1,
-)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
@@ -202,13 +195,12 @@ def _sweep(should_stop: StopRequest) -> None:
   # Only the first process reads the directory: it quarantines corrupt files.
   left = []
   if processes.is_first():
-    left = pending.prepare(request, len(devices), _KEEP_PARAMS.value)
+    left = pending.clean_and_find(request, len(devices), _KEEP_PARAMS.value)
   found = processes.agree([(str(item.cell), item.blocks) for item in left])
   work = [pending.Work(Cell.parse(cell), cut) for cell, cut in found]
   saving = Saving(
     _CHECKPOINT_STEPS.value,
     60 * _CHECKPOINT_MINUTES.value,
-    _CHECKPOINTS_KEPT.value,
     _KEEP_PARAMS.value,
   )
   if work:

@@ -171,7 +171,7 @@ def stop_after_each_step(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def trained(config, tmp_path_factory):
+def trained(config, programs, tmp_path_factory):
   """The work directory of a finished sweep, with all progress it reported."""
   from emergence.sweep.blocks import Saving
   from tests.sweeps import train
@@ -179,7 +179,9 @@ def trained(config, tmp_path_factory):
   workdir = epath.Path(tmp_path_factory.mktemp("trained"))
   progress = []
   train(
-    config, workdir, saving=Saving(params="all"), on_progress=progress.append
+    *(config, workdir, programs),
+    saving=Saving(params="all"),
+    on_progress=progress.append,
   )
   return workdir, progress
 

@@ -16,10 +16,18 @@ from etils import epath
 from emergence import tables, tasks
 from emergence.analysis import output, questions
 from emergence.config import TaskConfig
-from emergence.statistics import dip, modality, options, success, trajectories
+from emergence.statistics import (
+  breakout,
+  composition,
+  dip,
+  modality,
+  options,
+  sample,
+  success,
+  trajectories,
+)
 from emergence.statistics import path as path_lib
 from emergence.statistics.options import Options
-from emergence.statistics.sample import Sample
 from emergence.storage import records
 from emergence.sweep import pending
 
@@ -239,22 +247,17 @@ def test_what_the_definitions_name_exists(columns, files):
 
 def test_the_definitions_have_the_numbers_of_the_code():
   text = " ".join(DEFINITIONS.split())
-  enough = next(
-    num
-    for num in range(dip.MIN_RUNS, 1000)
-    if dip.detectable_weight(num, 0.05) <= modality.MINOR_WEIGHT
-  )
   for phrase in (
     f"t is {success.DEFAULT_THRESHOLD:g} unless",
     f"below {options.MIN_RUNS} of them",
-    f"mean over {dip.NUM_JITTERS} such jitters",
-    f"`smallest_weight` ≤ {modality.MINOR_WEIGHT:g}: takes {enough} runs",
+    f"mean over {sample.NUM_JITTERS} such jitters",
+    f"the dip counts from {modality.MIN_RUNS} runs on",
+    f"at least {breakout.MIN_OUTSIDE} runs are outside",
+    f"share inside is at least {breakout.LEAST_INSIDE:g}",
+    f"up to {100 * composition.ZONE:g} % of the support's width",
+    f"lower end is at least {composition.NAMED_SHARE:g}",
     f"fewer than {dip.MIN_RUNS} runs",
     f"fewer than {path_lib.MIN_RUNS_FOR_VERDICT} runs at this scale",
     f"fewer than {trajectories.MIN_SCALES} scales",
   ):
     assert phrase in text
-  label = lambda num: modality.label(Sample.of(np.zeros(num))).label
-  (least,) = re.findall(r"Pearson 1934\): takes (\d+) runs", text)
-  assert label(int(least)) == "floor"
-  assert label(int(least) - 1) == "undecided"

@@ -31,7 +31,7 @@ class Pair(NamedTuple):
     other: the second metric.
     antimode: of the first metric.
     other_antimode: of the second; NaN without one.
-    is_shown: whether either shows more than one mode, by its corrected p.
+    is_shown: whether the seeds are shown to separate in either.
     found: the table of the seeds that have a score in both; None unless both
       metrics have an antimode.
   """
@@ -78,7 +78,7 @@ def _pairs(series: Series, other: Series) -> Iterator[Pair]:
       other,
       label.antimode,
       other_label.antimode,
-      any(x.p_adjusted <= series.options.alpha for x in (label, other_label)),
+      any(x.label != "not_shown" for x in (label, other_label)),
       found,
     )
 

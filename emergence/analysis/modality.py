@@ -1,4 +1,4 @@
-"""Whether the runs of a scale fall into two groups."""
+"""Whether the seeds of a scale are shown to separate."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from emergence.analysis.question import (
   Table,
   finding,
 )
-from emergence.analysis.series import Analysis, Population, Series
+from emergence.analysis.series import Analysis, Series
 from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
 from emergence.statistics import modality, modes, success
@@ -31,13 +31,15 @@ class Modalities(NamedTuple):
   """Of one series.
 
   Attributes:
+    family: what its tests are corrected over.
     labels: of each scale.
     mode_shares: on which side of the antimode the mode of resamples is; None
       for scales without a score.
-    beyond: success beyond the antimode; None for scales that are not bimodal.
-    first: index of the first scale with two detectable modes, None without.
+    beyond: success beyond the antimode; None for scales without two modes.
+    first: index of the first scale that is shown to separate, None without.
   """
 
+  family: str
   labels: list[Modality]
   mode_shares: list[ModeShares | None]
   beyond: list[Interval | None]
@@ -45,16 +47,53 @@ class Modalities(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[Modalities]:
-  """Labels of all scales of all series, corrected for their number."""
+  """Labels of all scales of all series, each family corrected by itself."""
+  return [
+    modalities
+    for _, modalities in sorted(
+      (
+        (position, found)
+        for name, positions in _families(several)
+        for position, found in _of_family(several, name, positions)
+      ),
+      key=lambda pair: pair[0],
+    )
+  ]
+
+
+def _families(several: Sequence[Series]) -> list[tuple[str, list[int]]]:
+  """Name of each family of tests, and which series are in it."""
   if not several:
     return []
-  samples = [sample for series in several for sample in series.samples]
-  labels = iter(modality.label_family(samples, several[0].options))
-  return [_of_series(s, [next(labels) for _ in s.populations]) for s in several]
+  if several[0].options.correct_over == "table":
+    return [("the whole table", list(range(len(several))))]
+  headline = next(iter(several[0].table.metrics))
+  own = [i for i, s in enumerate(several) if s.metric.name == headline]
+  others = [i for i in range(len(several)) if i not in own]
+  found = [("the scales of one series", [i]) for i in own]
+  return found + [("the other metrics", others)] * bool(others)
 
 
-def _of_series(series: Series, labels: list[Modality]) -> Modalities:
+def _of_family(
+  several: Sequence[Series], name: str, positions: list[int]
+) -> Iterator[tuple[int, Modalities]]:
+  members = [several[i] for i in positions]
+  labels = iter(
+    modality.label_family(
+      [sample for series in members for sample in series.samples],
+      members[0].options,
+      [series.flipped_threshold for series in members for _ in series.samples],
+    )
+  )
+  for i, series in zip(positions, members, strict=True):
+    yield i, _of_series(series, name, [next(labels) for _ in series.samples])
+
+
+def _of_series(
+  series: Series, family: str, labels: list[Modality]
+) -> Modalities:
   return Modalities(
+    family,
     labels,
     [
       modes.mode_shares(sample, label.antimode, series.options)
@@ -64,12 +103,32 @@ def _of_series(series: Series, labels: list[Modality]) -> Modalities:
     ],
     [
       success.success_beyond_antimode(sample, series.options)
-      if label.label == "bimodal"
+      if label.label == "two_modes"
       else None
       for sample, label in zip(series.better_samples, labels, strict=True)
     ],
-    modality.first_detectable(labels),
+    modality.first_separated(labels),
   )
+
+
+def test_families(analysis: Analysis) -> list[dict[str, Any]]:
+  """What the tests are corrected over: each family once."""
+  found: dict[tuple, dict[str, Any]] = {}
+  for series in analysis.series:
+    answer: Modalities = series.answers["modality"]
+    is_own = answer.family == "the scales of one series"
+    entry = found.setdefault(
+      (answer.family, series.group if is_own else ()),
+      {
+        "family": answer.family,
+        "group": series.group if is_own else (),
+        "metrics": [],
+        "tests": answer.labels[0].family_size,
+      },
+    )
+    if series.metric.name not in entry["metrics"]:
+      entry["metrics"].append(series.metric.name)
+  return list(found.values())
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
@@ -77,8 +136,13 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
   for label, beyond in zip(found.labels, found.beyond, strict=True):
     yield {
       "dip": label.dip,
-      "dip_p": label.p,
-      "dip_p_adjusted": label.p_adjusted,
+      "dip_p": label.dip_p,
+      "dip_p_adjusted": label.dip_p_adjusted,
+      "breakout_p": label.breakout and label.breakout.p,
+      "falloff_p": label.falloff and label.falloff.p,
+      "modality_p": label.p,
+      "modality_p_adjusted": label.p_adjusted,
+      "test_family": found.family,
       "modality": label.label,
       "antimode": label.antimode,
       "smallest_weight": label.smallest_weight,
@@ -92,77 +156,69 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 def entry(series: Series) -> dict[str, Any]:
   first = series.answers["modality"].first
   return {
-    "first_detectable_bimodal_scale": None
+    "first_separated_scale": None
     if first is None
     else series.populations[first].scale
   }
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The first scale with two detectable modes, or the labels there are."""
-  found = series.answers["modality"]
-  if found.first is not None:
-    yield _first_detectable(series, found)
+  """The first scale at which seeds separate, or what would have been seen."""
+  found: Modalities = series.answers["modality"]
+  labels: dict[str, int] = {}
+  for label in found.labels:
+    labels[label.label] = labels.get(label.label, 0) + 1
+  if found.first is None:
+    yield finding("modality", series, _nothing_shown(series), labels=labels)
     return
-  scales: dict[str, list[Population]] = {}
-  for population, label in zip(series.populations, found.labels, strict=True):
-    scales.setdefault(label.label, []).append(population)
-  parts = [f"{name} {series.at(where)}" for name, where in scales.items()]
-  text = f"two modes are detected at no {series.axis}; {'; '.join(parts)}"
-  tested = [label for label in found.labels if not math.isnan(label.p)]
-  if tested:
-    lowest = min(tested, key=lambda label: label.p)
-    p = words.p_value(lowest.p, lowest.p_adjusted, lowest.family_size, "tests")
-    text += f". The lowest p of the dip test: {p.removeprefix('p = ')}"
-  if "undecided" in scales:
-    text += ". Undecided is not unimodal: the evidence of each says why"
+  population, label = series.populations[found.first], found.labels[found.first]
+  text = f"seeds are first shown to separate at {series.axis}"
+  text += f" {population.name}: {_how(series, label)}"
+  others = sum(labels.values()) - labels.get("not_shown", 0) - 1
+  if others:
+    text += f"; likewise at {others} more"
   yield finding(
     "modality",
     series,
     text,
-    labels={name: len(where) for name, where in scales.items()},
-  )
-
-
-def _first_detectable(series: Series, found: Modalities) -> Finding:
-  first = found.first
-  assert first is not None
-  population, label = series.populations[first], found.labels[first]
-  beyond, share = found.beyond[first], math.nan
-  text = (
-    f"the first {series.axis} with two detectable modes is"
-    f" {population.name}, {label.evidence.removeprefix('two modes, ')}"
-  )
-  others = [
-    p
-    for p, x in zip(series.populations, found.labels, strict=True)
-    if x.label == "bimodal" and p is not population
-  ]
-  if others:
-    text += f". Two modes too {series.at(others)}"
-  if beyond is not None and not math.isnan(beyond.value):
-    share = beyond.value
-    text += (
-      f". On the better side of the antimode of {population.name} are"
-      f" {share:.2f}{words.interval(beyond.low, beyond.high)} of all its seeds,"
-      " whatever the threshold"
-    )
-  if first:
-    missed = [x.smallest_weight_adjusted for x in found.labels[:first]]
-    lighter = " of any weight"
-    if not np.isnan(missed).any():
-      lighter = f" lighter than {max(missed):.2g}"
-    text += f". Before it a minor mode{lighter} may have gone unseen"
-  return finding(
-    "modality",
-    series,
-    text,
     scale=population.scale,
-    dip=label.dip,
     p=label.p,
     p_adjusted=label.p_adjusted,
     antimode=label.antimode,
-    beyond_antimode=share,
+    labels=labels,
+  )
+
+
+def _how(series: Series, label: Modality) -> str:
+  """How the seeds of one scale separate."""
+  if label.label == "two_modes":
+    assert label.shape
+    above = label.shape.weight_above
+    better = above if series.metric.higher_is_better else 1 - above
+    return (
+      f"two modes, {words.percent(better)} of {label.num_runs} on the better"
+      f" side of {words.number(label.antimode)}"
+    )
+  name = "floor" if label.label == "breakout" else "ceiling"
+  test = label.breakout if name == "floor" else label.falloff
+  assert test
+  return (
+    f"{test.num_inside} of {label.num_runs} are at the {name}, the others do"
+    " not thin out away from it"
+  )
+
+
+def _nothing_shown(series: Series) -> str:
+  labels = series.answers["modality"].labels
+  text = f"seeds are not shown to separate at any {series.axis}"
+  weights = [x.smallest_weight_adjusted for x in labels if not math.isnan(x.p)]
+  if not weights:
+    return f"{text}: they are too few or too equal to test"
+  if np.isnan(weights).any():
+    return f"{text}; so few seeds would often not show two modes"
+  return (
+    f"{text}; a second mode of weight ≥ {max(weights):.2g}, 5 sd away, would"
+    " have been"
   )
 
 
@@ -185,7 +241,8 @@ def _distribution(several: list[Series]) -> Section:
   labels: dict[str, int] = {}
   for series in several:
     for label in series.answers["modality"].labels:
-      labels[label.label] = labels.get(label.label, 0) + 1
+      name = _words(label)
+      labels[name] = labels.get(name, 0) + 1
   parts = ", ".join(f"{number} {label}" for label, number in labels.items())
   sentence = (
     f"One ridge for each {first.axis}, with its label: {parts}. Points are"
@@ -214,7 +271,7 @@ def draw(several: Sequence[Series]) -> Figure:
     (
       series.group_name,
       [
-        Ridge(f"{series.scale_name(p)}\n{label.label}", p.finite_S)
+        Ridge(f"{series.scale_name(p)}\n{_words(label)}", p.finite_S)
         for p, label in zip(
           series.populations, series.answers["modality"].labels, strict=True
         )
@@ -240,7 +297,7 @@ def _labels(analysis: Analysis) -> Section:
       series.metric_name,
       population.name,
       str(population.sample.size),
-      label.label,
+      _words(label),
       words.number(label.p, 2),
       words.number(label.p_adjusted, 2),
       _mode(label),
@@ -253,11 +310,19 @@ def _labels(analysis: Analysis) -> Section:
       series.populations, series.answers["modality"].labels, strict=True
     )
   ]
-  family = analysis.series[0].answers["modality"].labels[0].family_size
+  families = "; ".join(
+    f"{family}: {words.count(size, 'cell')}"
+    for family, size in sorted(
+      {
+        (found.family, found.labels[0].family_size)
+        for found in (s.answers["modality"] for s in analysis.series)
+      }
+    )
+  )
   sentence = (
-    "One label for each cell and metric. p is that of the dip test, then"
-    f" corrected after Holm over {words.count(family, 'test')}: all cells ×"
-    " metrics of this table."
+    "One label for each cell and metric. p is that of its tests of two modes,"
+    " of a breakout from the floor and of a fall from the ceiling together,"
+    f" then after Holm over the cells that could be tested ({families})."
   )
   if len(rows) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
@@ -265,15 +330,20 @@ def _labels(analysis: Analysis) -> Section:
     header, rows = header[1:], [row[1:] for row in rows]
   return Section(
     "modality",
-    "One mode or two",
+    "Whether seeds separate",
     sentence,
-    "“Unimodal” is said only where so many seeds would have shown a minor mode"
-    " of 30 %, five standard deviations away, with power 0.8; else the label is"
-    " “undecided”. “Lightest seen” is the weight of the lightest such mode that"
-    " a test of the cell alone would have shown; the correction for many tests"
-    " asks for more. The first bimodal scale is the first detectable one.",
+    "“Not shown” is no proof of one mode: the evidence says which second mode"
+    " would have been seen with power 0.8. A breakout is a share of seeds above"
+    " the floor that does not thin out away from it; a falloff is its mirror"
+    " image at the ceiling. “Lightest seen” is the weight of the lightest"
+    " second mode, 5 sd away, that the cell alone would have shown.",
     table=Table(header, rows[:_MOST_ROWS]),
   )
+
+
+def _words(label: Modality) -> str:
+  """Its label, such as `two modes`."""
+  return label.label.replace("_", " ")
 
 
 def _mode(label: Modality) -> str:
@@ -295,19 +365,24 @@ def _slug(name: str) -> str:
 
 QUESTION = Question(
   "modality",
-  "Whether there are two modes",
+  "Whether seeds separate",
   compute,
   columns={
     "dip": "Hartigan's dip",
     "dip_p": "its p-value",
-    "dip_p_adjusted": "the same after Holm over all cells × metrics",
-    "modality": "floor, ceiling, unimodal, bimodal or undecided",
+    "dip_p_adjusted": "the same after Holm over its family",
+    "breakout_p": "p-value of runs that only thin out above the floor",
+    "falloff_p": "p-value of runs that only thin out below the ceiling",
+    "modality_p": "p-value of the tests of the cell together",
+    "modality_p_adjusted": "the same after Holm over its family",
+    "test_family": "what the tests are corrected over",
+    "modality": "two_modes, breakout, falloff or not_shown",
     "antimode": "score between the two highest peaks, if a valley separates"
     " them",
-    "smallest_weight": "lightest minor mode that a test of this cell alone"
-    " finds",
+    "smallest_weight": "lightest minor mode that the tests of this cell alone"
+    " find",
     "evidence": "the reason for the label",
-    "success_beyond_antimode": "share of runs beyond the antimode, if bimodal",
+    "success_beyond_antimode": "share of runs beyond it, if two_modes",
     "success_beyond_antimode_low": "lower end of its 95 % bootstrap interval",
     "success_beyond_antimode_high": "upper end",
   },

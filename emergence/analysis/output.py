@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from emergence.analysis import modality
 from emergence.analysis.question import Rows
 from emergence.analysis.questions import QUESTIONS, findings
 from emergence.analysis.series import Analysis, Series
@@ -35,7 +36,6 @@ def files(analysis: Analysis) -> dict[str, bytes]:
   for question in QUESTIONS:
     for name, (columns, rows) in question.files.items():
       tables[name] = (columns, _rows(analysis, rows))
-  num_tests = sum(len(series.populations) for series in analysis.series)
   content = {
     "condition": table.condition,
     "scale_name": table.scale_name,
@@ -43,8 +43,7 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     "metrics": [metric._asdict() for metric in table.metrics.values()],
     "seed_meaning": table.seed_meaning,
     "options": analysis.options._asdict(),
-    "family": f"all {num_tests} cells × metrics of this table",
-    "family_size": num_tests,
+    "test_families": modality.test_families(analysis),
     "columns": SUMMARY_COLUMNS,
     "findings": [statement._asdict() for _, statement in findings(analysis)],
     "series": [_entry(series) for series in analysis.series],

@@ -14,6 +14,7 @@ from emergence.tables.score_table import ScoreTable
 NAMES = (
   "summaries",
   "success",
+  "composition",
   "scale_curve",
   "decomposition",
   "modality",

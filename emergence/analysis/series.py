@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emergence.analysis import words
-from emergence.statistics.options import Options
+from emergence.statistics.options import DEFAULT_THRESHOLD, Options
 from emergence.statistics.sample import UNIT, Sample
 from emergence.tables.score_table import Metric, ScoreTable, quote
 
@@ -152,8 +152,7 @@ class Series(NamedTuple):
   @property
   def better_samples(self) -> list[Sample]:
     """The sample of each scale, with the sign that makes higher better."""
-    is_better = self.metric.higher_is_better
-    return [x if is_better else x.negated() for x in self.samples]
+    return [sample.oriented() for sample in self.samples]
 
   def scale_name(self, population: Population) -> str:
     """Such as `depth 2`."""
@@ -206,7 +205,7 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
     ValueError: a threshold for a metric that the table lacks, or one outside
       of the metric's range.
   """
-  _check_thresholds(table, options)
+  _check_options(table, options)
   columns = list(table.group_columns)
   frame: Any = table.frame
   found = [
@@ -234,7 +233,7 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
       metric=metric,
       threshold=threshold_of(metric, options),
       populations=[
-        _population(metric, float(scale), cell)
+        _population(metric, float(scale), cell, options)
         for scale, cell in rows.groupby("scale")
       ],
       table=table,
@@ -252,36 +251,59 @@ def threshold_of(metric: Metric, options: Options) -> float | None:
   named = dict(options.thresholds)
   if metric.name in named:
     return named[metric.name]
-  # The threshold is one for whole answers; most of their tokens are easy.
-  if (
-    is_share(metric) and metric.higher_is_better and "token" not in metric.unit
-  ):
+  if not _is_of_answers(metric):
+    return None
+  if options.threshold is not None:
     return options.threshold
-  return None
+  chance = chance_of(metric, options) or 0.0
+  return chance + DEFAULT_THRESHOLD * (1 - chance)
+
+
+def chance_of(metric: Metric, options: Options) -> float | None:
+  """The score of guessing, None where there is none."""
+  named = dict(options.chances)
+  return named.get(
+    metric.name, options.chance if _is_of_answers(metric) else None
+  )
+
+
+def _is_of_answers(metric: Metric) -> bool:
+  """Whether it has the thresholds of whole answers.
+
+  Those of shares of tokens are others: most tokens are easy.
+  """
+  return (
+    is_share(metric) and metric.higher_is_better and "token" not in metric.unit
+  )
 
 
 def is_share(metric: Metric) -> bool:
   return (metric.low, metric.high) == UNIT
 
 
-def _check_thresholds(table: ScoreTable, options: Options) -> None:
-  unknown = {name for name, _ in options.thresholds} - set(table.metrics)
-  if unknown:
-    raise ValueError(
-      f"--threshold: there is no metric {quote(sorted(unknown)[0])}; there are"
-      f" {', '.join(map(quote, table.metrics))}"
-    )
-  for metric in table.metrics.values():
-    threshold = threshold_of(metric, options)
-    if threshold is not None and not metric.low <= threshold <= metric.high:
+def _check_options(table: ScoreTable, options: Options) -> None:
+  for flag, named, value_of in (
+    ("--chance", options.chances, chance_of),
+    ("--threshold", options.thresholds, threshold_of),
+  ):
+    unknown = {name for name, _ in named} - set(table.metrics)
+    if unknown:
       raise ValueError(
-        f"--threshold: {threshold:g} is outside of [{metric.low:g},"
-        f" {metric.high:g}], where {quote(metric.name)} is once percents are"
-        " divided by 100"
+        f"{flag}: there is no metric {quote(sorted(unknown)[0])}; there are"
+        f" {', '.join(map(quote, table.metrics))}"
       )
+    for metric in table.metrics.values():
+      value = value_of(metric, options)
+      if value is not None and not metric.low <= value <= metric.high:
+        raise ValueError(
+          f"{flag}: {value:g} is outside of [{metric.low:g}, {metric.high:g}],"
+          f" where {quote(metric.name)} is once percents are divided by 100"
+        )
 
 
-def _population(metric: Metric, scale: float, cell: Any) -> Population:
+def _population(
+  metric: Metric, scale: float, cell: Any, options: Options
+) -> Population:
   diverged_S = cell["diverged"].to_numpy(bool)
   scores_S = np.where(diverged_S, math.nan, cell["score"].to_numpy(float))
   item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
@@ -294,6 +316,8 @@ def _population(metric: Metric, scale: float, cell: Any) -> Population:
       scores_S,
       (metric.low, metric.high),
       _grid_step(metric, scores_S, num_items),
+      chance_of(metric, options),
+      metric.higher_is_better,
     ),
     diverged_S=diverged_S,
     num_items=num_items,

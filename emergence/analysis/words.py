@@ -57,13 +57,6 @@ def listed(names: Sequence[str]) -> str:
   return f"{', '.join(first)} and {last}" if first else last
 
 
-def p_value(p: float, adjusted: float, num: int, what: str) -> str:
-  """Such as `p = 0.01, 0.06 after Holm over 6 steps`."""
-  if num == 1:
-    return f"p = {p:.2g}"
-  return f"p = {p:.2g}, {adjusted:.2g} after Holm over {num} {what}"
-
-
 def count(number: int, noun: str) -> str:
   """Such as `1 run` and `2 runs`."""
   return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,8 +3,8 @@
 The only module that maps over seeds: with vmap, except on CPU, where the seeds
 of a block are mapped over one after another, which computes the same and is
 faster there. One compiled program advances `seeds.block` seeds on each device
-of a mesh with the single axis `seeds`; the devices never talk to each other.
-Compiled programs are kept on disk, so that a sweep that goes on starts at once.
+of a mesh with the single axis `seeds`; the devices never communicate.
+Compiled programs are cached on disk, so that a resumed sweep starts at once.
 """
 
 import concurrent.futures
@@ -37,18 +37,18 @@ Array = jax.Array
 _AXIS = "seeds"
 _SHARDED = PartitionSpec(_AXIS)
 
-# Batches drawn at a time: generating random bits is many small operations,
-# which an accelerator would wait for in each step.
+# Batches drawn at a time: random bits take many small operations, whose latency
+# an accelerator would pay in each step.
 STEPS_DRAWN = 16
 
 _CACHE_OPTION = "jax_compilation_cache_dir"
 
 
 class DoesNotFitError(ValueError):
-  """A block of seeds needs more memory than a device has.
+  """Blocks of seeds need more memory than their devices have.
 
   Attributes:
-    bytes_per_block: what it needs.
+    bytes_per_block: what one block needs.
   """
 
   def __init__(self, message: str, bytes_per_block: int):
@@ -57,7 +57,7 @@ class DoesNotFitError(ValueError):
 
 
 class Setup(NamedTuple):
-  """What it takes to train one seed of a cell.
+  """The task and the architecture of a cell.
 
   Attributes:
     cell: the cell.
@@ -135,7 +135,7 @@ def make_setup(config: Config, cell: Cell) -> Setup:
 def compile_cell(
   config: Config, cell: Cell, devices: Sequence[Device]
 ) -> Program:
-  """Compiles a cell for as many of the devices as memory allows.
+  """Compiles a cell for some devices.
 
   Args:
     config: the experiment.
@@ -144,51 +144,25 @@ def compile_cell(
 
   Raises:
     ValueError: the cell is invalid.
-    DoesNotFitError: one block does not fit in memory.
+    DoesNotFitError: the blocks do not fit in memory.
   """
   setup = make_setup(config, cell)
   program = _compile(setup, devices)
   own = [d for d in devices if d.process_index == jax.process_index()]
-  fit = plan_blocks(
-    program.bytes_per_device, len(own), hardware.memory_budget(own)
-  )
-  if len(own) < len(devices):
-    # Either every process uses all of its devices, or all of them fail.
-    (is_scarce,) = processes.any_of(fit < len(own))
-    fit = 0 if is_scarce else len(devices)
-  if not fit:
+  usable, is_shared = hardware.memory_budget(own)
+  needed = program.bytes_per_device * (len(own) if is_shared else 1)
+  if any(processes.any_of(needed > usable)):
     raise DoesNotFitError(
-      f"a block of {setup.config.seeds.block} seeds of {cell} needs"
-      f" {program.bytes_per_device / 2**30:.2f} GiB and"
-      f" {hardware.memory_budget(devices)[0] / 2**30:.2f} GiB are usable; lower"
-      " seeds.block",
+      f"{len(devices)} blocks of {setup.config.seeds.block} seeds of {cell}"
+      f" need {program.bytes_per_device / 2**30:.2f} GiB each and"
+      f" {usable / 2**30:.2f} GiB are usable; lower seeds.block or --devices",
       program.bytes_per_device,
     )
-  if fit < len(devices):
-    program = _compile(setup, devices[:fit])
   return program
 
 
-def plan_blocks(
-  bytes_per_block: int, num_devices: int, budget: tuple[int, bool]
-) -> int:
-  """How many blocks run together, one a device.
-
-  Args:
-    bytes_per_block: memory of one block.
-    num_devices: devices at hand.
-    budget: usable bytes, and whether all devices share them.
-
-  Returns:
-    A number of blocks, 0 where not even one fits.
-  """
-  usable, is_shared = budget
-  fit = usable // max(bytes_per_block, 1)
-  return min(num_devices, fit) if is_shared else num_devices * (fit > 0)
-
-
 class SeedFunctions(NamedTuple):
-  """What a program does, written for one seed; see `Program`."""
+  """The functions of a `Program`, for one seed."""
 
   init: Callable[[Array, Array], TrainState]
   advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
@@ -196,7 +170,7 @@ class SeedFunctions(NamedTuple):
 
 
 def seed_functions(setup: Setup) -> SeedFunctions:
-  """Builds what a program does with each of its seeds."""
+  """Builds the functions of a program, for one seed."""
   _, config, task, arch = setup
   init_state, train_step = train.make_train(config, arch)
   sample = train.make_sampler(config, task)
@@ -330,13 +304,13 @@ def _work_bytes(compiled) -> int:
 
 
 def enable_cache() -> pathlib.Path | None:
-  """Keeps compiled programs on disk from now on, unless JAX was told where.
+  """Turns on JAX's cache of compiled programs, unless it is configured already.
 
-  JAX writes and reads the files; one that is corrupt is compiled again.
+  A corrupt entry is compiled again.
 
   Returns:
-    The folder, `emergence/xla-…` in the user's cache directory; None where
-    JAX's own settings are in force, and where the user has no home.
+    The folder, `emergence/xla-…` in the user's cache directory; None if JAX's
+    own settings apply or the user has no home.
   """
   if getattr(jax.config, _CACHE_OPTION):
     return None
@@ -351,15 +325,15 @@ def enable_cache() -> pathlib.Path | None:
   # The small programs are worth keeping too.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-  # A cache that cannot be written or read costs time and nothing else.
+  # Without a usable cache, programs are compiled at each start.
   warnings.filterwarnings("ignore", ".*persistent compilation cache.*")
   return folder
 
 
 def _processor() -> str:
-  """A short name for what the processor of this machine can do.
+  """A hash of the processor's model and features.
 
-  A home directory may be shared by machines of several kinds.
+  Machines of several kinds may share a home directory.
   """
   facts = [platform.machine(), platform.processor(), platform.system()]
   try:

@@ -13,7 +13,7 @@ import psutil
 # A jax.Device, which type checkers do not accept as a type.
 Device = Any
 
-# Left to everything that the compiled programs do not account for: the runtime,
+# The rest is for what the compiled programs do not account for: the runtime,
 # the other programs of the sweep, fragmentation.
 _USABLE_SHARE = 0.8
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -67,7 +67,7 @@ def all_devices(limit: int | None = None) -> list[Device]:
 
 
 def describe(devices: Sequence[Device]) -> dict[str, str | int]:
-  """What files say of devices: platform, kind and count."""
+  """Platform, kind and count of devices, as files record them."""
   return {
     "platform": devices[0].platform,
     "kind": devices[0].device_kind,
@@ -98,10 +98,10 @@ def num_cores() -> int:
 
 
 def host_memory() -> int:
-  """Bytes that the machine has left, or that a limit leaves, if that is less.
+  """Free bytes of the machine, or of the tightest limit on this process.
 
-  Batch systems and containers limit a group of processes by a control group,
-  and `ulimit -v` a single one by its address space.
+  Batch systems and containers limit a group of processes by a control group;
+  `ulimit -v` limits the address space of a single process.
   """
   left = [psutil.virtual_memory().available]
   for limit, used in _control_groups():
@@ -119,8 +119,8 @@ def _control_groups(
   """Limit and usage, in bytes, of each group that this process is in.
 
   Of version 2 (memory.max) and of version 1 (memory.limit_in_bytes), up to the
-  root: a group inherits the limits of those around it. What files occupy in the
-  page cache can be had back and is not counted as used.
+  root, as a group inherits the limits of its parents. The page cache can be
+  reclaimed and does not count as used.
   """
   try:
     lines = own.read_text().splitlines()

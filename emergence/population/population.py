@@ -49,7 +49,7 @@ class Snapshot(NamedTuple):
 
 
 class BlockState(NamedTuple):
-  """What a block of S seeds needs to go on, as numpy arrays.
+  """What a block of S seeds needs to continue, as numpy arrays.
 
   Attributes:
     step: training steps done; seeds that have diverged made fewer.
@@ -99,7 +99,7 @@ class Training(NamedTuple):
 
 
 class Chunk(NamedTuple):
-  """What one call of the compiled program gave.
+  """The results of one call of the compiled program.
 
   Attributes:
     snapshots: of each block that came to an evaluation step, by its index;
@@ -124,7 +124,7 @@ def start(
     program: the compiled cell.
     blocks: at most num_blocks groups of at most seeds.block seed indices, one
       group a device.
-    states: where each block goes on; at the beginning where None.
+    states: where each block continues; None for step 0.
 
   Raises:
     ValueError: an empty block, one that is too large, or too many.
@@ -152,9 +152,9 @@ def train_chunk(
 ) -> tuple[Training, Chunk]:
   """Trains up to the next evaluation, or for about a second.
 
-  Which seeds are trained together, how the steps are cut into chunks and
-  whether another process goes on from one has no effect on any seed. Blocks
-  that are behind the others catch up first.
+  No seed depends on which seeds are trained together, how the steps are cut
+  into chunks, or whether another process continues. Blocks that are behind the
+  others catch up first.
 
   Args:
     training: blocks that are not done. Its arrays are donated: it cannot be
@@ -165,10 +165,10 @@ def train_chunk(
     The blocks after the chunk, and what it gave.
 
   Raises:
-    RuntimeError: these blocks have gone on already.
+    RuntimeError: another call has already advanced these blocks.
   """
   if training.state.step.is_deleted():  # The compiled program would crash.
-    raise RuntimeError("these blocks have gone on: use what that call returned")
+    raise RuntimeError("the state was donated: use what that call returned")
   eval_steps = training.program.config.eval_steps
   goals = {
     i: eval_steps[num]
@@ -193,10 +193,7 @@ def train_chunk(
 
 
 def capture(training: Training) -> list[BlockState]:
-  """Copies what each block needs to go on.
-
-  Of no use for blocks of other processes.
-  """
+  """Copies what each block of this process needs to continue."""
   state, loss_sum_N = _to_host(training)
   all_N = state, loss_sum_N, training.diverged
   return [
@@ -223,8 +220,7 @@ def fetch_params(training: Training, index: int) -> Params:
 def seconds_per_step(program: Program) -> float:
   """Wall time of one step of all blocks together, the best of a few.
 
-  Of fast models, whose batches are drawn for many steps at once, so many
-  steps are timed together.
+  For fast models, as many steps are timed together as batches are drawn.
   """
   size = program.num_blocks * program.config.seeds.block
   state = _init(program, range(size))
@@ -249,7 +245,7 @@ def seconds_per_step(program: Program) -> float:
 def pad_blocks(
   blocks: Sequence[Sequence[int]], block: int, num_blocks: int
 ) -> list[int]:
-  """Fills up short and missing blocks with repeated seeds.
+  """Pads short and missing blocks with repeated seeds.
 
   Returns:
     num_blocks · block seed indices.
@@ -272,7 +268,7 @@ def pad_blocks(
 def _resume(
   training: Training, states: Sequence[BlockState | None]
 ) -> Training:
-  """Puts the states of blocks in the place of those of the beginning."""
+  """Replaces initial states by those of blocks that continue."""
   program, diverged_N = training.program, training.diverged.copy()
   host_state, loss_sum_N = _to_host(training)
   all_N = host_state, loss_sum_N, diverged_N
@@ -304,7 +300,7 @@ def _to_host(training: Training) -> tuple[TrainState, np.ndarray]:
 def _advance(
   training: Training, blocks: Sequence[int], goal: int
 ) -> tuple[Training, int]:
-  """Makes some steps of some blocks; and the most that one has made."""
+  """Trains some blocks; also returns the most steps that one of them made."""
   steps = list(training.steps)
   counts_N = np.zeros(len(training.diverged), np.int32)
   for i in blocks:
@@ -326,7 +322,7 @@ def _advance(
 def _evaluate(
   training: Training, blocks: Sequence[int], step: int
 ) -> tuple[Training, dict[int, Snapshot]]:
-  """Snapshots of blocks that have come to an evaluation step."""
+  """Snapshots of blocks that have reached an evaluation step."""
   program, eval_steps = training.program, training.program.config.eval_steps
   (scores, finite_N), loss_N = processes.fetch(
     (program.evaluate(training.state.params), training.loss_sum)

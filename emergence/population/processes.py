@@ -1,8 +1,8 @@
 """Several processes that train one population, each with devices of its own.
 
-`jax.distributed` joins them; every one runs the same program on the same blocks
-and calls the same functions here in the same order. The first one decides, and
-writes the shared files. With one process all functions return at once.
+`jax.distributed` connects them. All run the same program on the same blocks and
+call the functions here in the same order. Process 0 decides, and writes the
+shared files. With one process all functions return at once.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import numpy as np
 
 Array = jax.Array
 
-# How long the processes wait for one another at the start.
+# How long the processes wait for each other at the start.
 _START_SECONDS = 300
 _LOST = (
   "another process of this population has ended or cannot be reached; the same"
@@ -34,16 +34,16 @@ def join(
   """Joins the processes, before anything touches a device.
 
   Args:
-    coordinator: HOST:PORT of the first process; where None, what Slurm, a TPU
-      slice or another system that JAX knows says of all three.
+    coordinator: HOST:PORT of process 0; if None, JAX detects all three from
+      Slurm, a TPU slice or another system that it knows.
     num_processes: how many there are.
     process_id: which one this is, from 0.
-    num_cpu_devices: devices of this process where they are CPUs; where None, as
-      many as srun gives cores to a task, or one.
+    num_cpu_devices: CPU devices of this process; if None, the cores that srun
+      gives to a task, or one.
 
   Raises:
-    ValueError: nothing says what the processes are, or something impossible.
-    RuntimeError: they do not come together.
+    ValueError: the processes are not known, or the arguments are invalid.
+    RuntimeError: they do not connect.
   """
   cores = int(os.environ.get("SLURM_CPUS_PER_TASK", 1))
   jax.config.update("jax_num_cpu_devices", num_cpu_devices or cores)
@@ -110,7 +110,7 @@ def is_first() -> bool:
 
 
 def agree(value: Any) -> Any:
-  """What the first process has given here, in all of them; plain JSON."""
+  """The value that process 0 passes, in every process; plain JSON."""
   if jax.process_count() == 1:
     return value
   content = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -161,7 +161,7 @@ def _broadcast(value: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _with_others() -> Iterator[None]:
-  """Turns a failed collective operation into a RuntimeError that says so."""
+  """Raises a failed collective operation as a RuntimeError."""
   try:
     yield
   except Exception as error:

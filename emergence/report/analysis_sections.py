@@ -82,7 +82,7 @@ def _findings(analysis: Analysis) -> Section:
   found: Sequence[tuple[Question, Finding]] = main_findings(analysis)
   sentence = f"{len(found)} statements about {analysis.series[0].metric_name}"
   if len(analysis.table.metrics) > 1:
-    sentence += ", and whether the other metrics have two modes"
+    sentence += ", and whether seeds separate in the other metrics"
   sentence += "; each is computed from the scores."
   if len(found) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} are shown."

@@ -40,7 +40,7 @@ class SweepData(NamedTuple):
   frame: "pd.DataFrame"
   rows: list[dict[str, Any]]
   provenances: list[dict]
-  runs: list[time_budget.Run]
+  runs: list[time_budget.SweepRun]
 
 
 def read(workdir: epath.PathLike) -> SweepData:
@@ -370,7 +370,7 @@ _PHASES = {
 }
 
 
-def time(runs: Sequence[time_budget.Run], num_seeds: int) -> Section:
+def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
   """Where the time of the runs went.
 
   Args:

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from emergence.statistics.sample import SAME_SCORE, Sample
 
-# Of the support's width. Below the first no structure is resolved: scores sit
-# on a grid of test items. Above the second, two clusters far apart, whose
-# distance Silverman's rule takes for spread, would be smeared into each other
-# and into the ends.
-_SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH = 0.02, 0.05
+# Below this share of the range that holds most of the runs, no structure is
+# resolved. Above the second, of the support's width, two clusters far apart,
+# whose distance Silverman's rule takes for spread, would be smeared into each
+# other and into the ends.
+_SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH, _MOST = 0.02, 0.05, 0.95
 # For an infinite support, instead of its width: the length of the shortest
 # interval with this share of the runs, which outliers do not affect.
 _SMALLEST_OF_BULK, _LARGEST_OF_BULK, _BULK = 0.03, 0.15, 0.75
@@ -22,20 +22,25 @@ _MODE_SHARE, _MODE_SDS = 0.4, 1.0488
 _GRID_POINTS = 501
 # Further from all scores, in bandwidths, a density is next to nothing.
 _REACH = 5
+# Further from an end, in bandwidths, a score's mirror image adds nothing.
+_NO_IMAGE = 12
+# Products of numbers near the smallest ones that floats can hold are slow.
+_SMALLEST = 1e-30
 
 
 def bandwidth(sample: Sample) -> float:
   """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
 
   Silverman (1986), "Density estimation for statistics and data analysis",
-  equation 3.31; the standard deviation alone where the IQR is 0. Held within
-  0.02 and 0.05 of the support's width, because the rule is for one mode, where
-  these populations may have two. Where the support is infinite, within 0.03 and
-  0.15 of the shortest interval that holds three quarters of the runs, and with
-  the shortest that holds two fifths (over 1.05, as of a normal law) as a third
-  spread beside sd and IQR, so that neither the scores of the runs farthest out
-  nor the distance of two modes matter. At least half a grid step, so that no
-  grid point is a mode of its own.
+  equation 3.31; the standard deviation alone where the IQR is 0. The rule is
+  for one mode, where these populations may have two, so it is held within
+  limits: at least 0.02 of the shortest interval that holds 95 % of the runs,
+  at most 0.05 of the support's width. Where the support is infinite: within
+  0.03 and 0.15 of the shortest interval that holds three quarters of the runs,
+  and with the shortest that holds two fifths (over 1.05, as of a normal law) as
+  a third spread beside sd and IQR, so that neither the scores of the runs
+  farthest out nor the distance of two modes matter. At least half a grid step,
+  so that no grid point is a mode of its own.
 
   Returns:
     Standard deviation of the kernel, in the unit of the scores.
@@ -48,14 +53,17 @@ def bandwidth(sample: Sample) -> float:
   deviation = np.std(scores_S, ddof=1) if scores_S.size > 1 else 0.0
   spreads = [deviation, (high - low) / 1.34]
   width = sample.support[1] - sample.support[0]
-  smallest, largest = _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH
-  if math.isinf(width):
-    width = _bulk(scores_S)
-    smallest, largest = _SMALLEST_OF_BULK, _LARGEST_OF_BULK
+  if math.isfinite(width):
+    most = _shortest(np.sort(scores_S), _MOST) or float(np.ptp(scores_S))
+    smallest = _SMALLEST_BANDWIDTH * (most or width)
+    largest = _LARGEST_BANDWIDTH * width
+  else:
+    bulk = _bulk(scores_S)
+    smallest, largest = _SMALLEST_OF_BULK * bulk, _LARGEST_OF_BULK * bulk
     spreads.append(_shortest(np.sort(scores_S), _MODE_SHARE) / _MODE_SDS)
   spread = min((s for s in spreads if s > 0), default=0.0)
   rule = 0.9 * spread * scores_S.size**-0.2
-  rule = np.clip(rule, smallest * width, largest * width)
+  rule = np.clip(rule, smallest, largest)
   return float(max(rule, sample.grid_step / 2))
 
 
@@ -96,12 +104,13 @@ def points(sample: Sample, width: float) -> np.ndarray:
     width: standard deviation of the kernel, in the unit of the scores.
 
   Returns:
-    Increasing points, [G]: 501 even ones over the support; without two finite
-    ends, over all that is within five bandwidths of a score, and up to 501 of
-    the scores themselves.
+    Increasing points, [G]: 501 even ones over the support. Where it has no two
+    ends, or they would be further apart than half a bandwidth: even ones over
+    all that is within five bandwidths of a score, and up to 501 of the scores
+    themselves.
   """
   low, high = sample.support
-  if math.isfinite(high - low):
+  if high - low <= width / 2 * (_GRID_POINTS - 1):
     return np.linspace(low, high, _GRID_POINTS)
   score_D = np.unique(sample.finite_S)
   low_D = np.maximum(score_D - _REACH * width, low)
@@ -115,7 +124,8 @@ def points(sample: Sample, width: float) -> np.ndarray:
   even_G = high[which_G] - (end[which_G] - along_G)
   # They may miss a narrow cluster when many runs are far out.
   scores_S = np.sort(sample.finite_S)
-  some = scores_S[:: math.ceil(scores_S.size / _GRID_POINTS)]
+  num = min(scores_S.size, _GRID_POINTS)
+  some = scores_S[np.rint(np.linspace(0, scores_S.size - 1, num)).astype(int)]
   middle = (high[:-1] + low[1:]) / 2
   return np.unique(np.concatenate([even_G, low, high, middle, some]))
 
@@ -138,12 +148,15 @@ def kernel(
   """
   half = sample.grid_step / 2
   ends = (sample.support[0] - half, sample.support[1] + half)
-  images = [score_D, *(2 * end - score_D for end in ends if np.isfinite(end))]
-  total_GD = sum(
-    np.exp(-0.5 * ((at_G[:, None] - image_D) / width) ** 2)
-    for image_D in images
-  )
-  return np.asarray(total_GD) / (width * math.sqrt(2 * math.pi))
+  total_GD = np.exp(-0.5 * ((at_G[:, None] - score_D) / width) ** 2)
+  for end in filter(np.isfinite, ends):
+    near_D = np.abs(score_D - end) < _NO_IMAGE * width
+    image_D = 2 * end - score_D[near_D]
+    total_GD[:, near_D] += np.exp(
+      -0.5 * ((at_G[:, None] - image_D) / width) ** 2
+    )
+  total_GD[total_GD < _SMALLEST] = 0
+  return total_GD / (width * math.sqrt(2 * math.pi))
 
 
 def _bulk(scores_S: np.ndarray) -> float:

@@ -1,9 +1,9 @@
 """Hartigan's dip test of unimodality, for scores with ties and on grids.
 
-The test is against the uniform law, the unimodal law of (asymptotically) the
-largest dip: Hartigan & Hartigan (1985), "The dip test of unimodality", Annals
-of Statistics 13. The dip and its null distribution are those of the package
-`diptest`.
+The test is against the uniform law: Hartigan & Hartigan (1985), "The dip test
+of unimodality", Annals of Statistics 13. The dip and its null distribution are
+those of the package `diptest`. Laws with one narrow peak at an end and an even
+rest have larger dips, as the peak says where the one mode is; see `end_factor`.
 """
 
 import functools
@@ -14,12 +14,12 @@ from typing import NamedTuple
 import diptest.consts
 import numpy as np
 
+from emergence.statistics.composition import ZONE, end_zones
 from emergence.statistics.options import Options
-from emergence.statistics.sample import Sample, grid
+from emergence.statistics.sample import Sample
 
 POWER_TABLE = pathlib.Path(__file__).parent / "data" / "dip_power.csv"
 MIN_RUNS = 4  # Any three points are unimodal.
-NUM_JITTERS = 16
 # What a test must find to be powerful: two modes so many standard deviations
 # apart, so often.
 MODE_DISTANCE, POWER = 5.0, 0.8
@@ -33,7 +33,8 @@ class DipTest(NamedTuple):
 
   Attributes:
     dip: the dip, averaged over jitters; in [0, 1/4].
-    p: share of uniform samples with at least this dip, never 0.
+    p: share of uniform samples with at least this dip over `end_factor`, never
+      0.
   """
 
   dip: float
@@ -44,11 +45,10 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
   """Dip test of unimodality.
 
   The test is for continuous laws, and on a grid the plain dip takes grid points
-  for modes. So a uniform number of up to half a grid step is added to or taken
-  from each score, which leaves a histogram of the scores on their own grid: the
-  jittered law is unimodal if the probabilities of the grid points are. An atom
-  in otherwise continuous scores is spread over a typical gap between them.
-  The dip is averaged over 16 jitters, because one alone adds noise to p.
+  for modes. So equal scores are spread over the cells of their grid, see
+  `Sample.jittered`, an atom in otherwise continuous scores over a typical gap
+  between them. The dip is averaged over the jitters, because one alone adds
+  noise to p.
 
   Args:
     sample: the runs; diverged ones are left out.
@@ -63,18 +63,34 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
     raise ValueError(
       f"the dip test needs at least {MIN_RUNS} scores, got {scores_S.size}"
     )
-  if not grid(sample).step:
+  if sample.is_constant:
     raise ValueError(
       f"all {scores_S.size} scores are {scores_S[0]:g}: nothing to test"
     )
-  step = sample.grid_step
-  if step >= sample.support[1] - sample.support[0]:
+  if sample.grid_step >= sample.support[1] - sample.support[0]:
     raise ValueError("a score of one item has no modes")
-  rng = np.random.default_rng(options.seed)
-  noise_JS = rng.uniform(-0.5, 0.5, (NUM_JITTERS if step else 1, scores_S.size))
-  # Sorted, so that the order of the runs makes no difference.
-  dip = float(dips(np.sort(scores_S) + step * noise_JS).mean())
-  return DipTest(dip, p_value(dip, scores_S.size))
+  dip = float(dips(sample.jittered(options.seed)).mean())
+  corrected = dip / end_factor(sample)
+  return DipTest(dip, p_value(corrected, scores_S.size))
+
+
+def end_factor(sample: Sample) -> float:
+  """How much larger a dip is where one mode at an end is known to be there.
+
+  Of a law with an atom of weight w at an end and a uniform rest, the dip is
+  √(2 (1 − w)) times as large as that of a uniform law, at most: in simulations
+  of 32 to 1000 runs and w from 0.1 to 0.5 its quantiles were 0.8 to 1.05 times
+  that. So dips are divided by it where the runs within the floor zone or within
+  the ceiling zone are at least twice as many as the zone is wide.
+
+  Args:
+    sample: the runs; of an infinite support the factor is 1.
+  """
+  if not math.isfinite(sample.support[1] - sample.support[0]):
+    return 1.0
+  shares = [zone_S.mean() for zone_S in end_zones(sample.oriented())]
+  factors = [math.sqrt(2 * (1 - w)) for w in shares if w >= 2 * ZONE]
+  return max([1.0, *factors])
 
 
 def dips(samples_RS: np.ndarray) -> np.ndarray:

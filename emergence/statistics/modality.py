@@ -1,4 +1,4 @@
-"""How many modes a distribution of scores has, and how sure that is."""
+"""Whether the runs of a scale separate, and how sure that is."""
 
 import math
 from collections.abc import Sequence
@@ -6,47 +6,52 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from emergence.statistics import breakout as breakout_lib
 from emergence.statistics import dip as dip_lib
 from emergence.statistics import modes
+from emergence.statistics.breakout import Breakout
 from emergence.statistics.options import Options
-from emergence.statistics.sample import SAME_SCORE, Sample, grid
+from emergence.statistics.sample import Sample, grid
 
-# "Unimodal" is said where a minor mode of this weight would have been found.
-MINOR_WEIGHT = 0.3
-# A floor or ceiling: so many of the runs within so much of the support's width
-# from its end, and fewer than `MINOR_WEIGHT` elsewhere with this confidence.
-END_SHARE, END_WIDTH, END_CONFIDENCE = 0.95, 0.05, 0.95
-# Fewer runs are never called bimodal: half of them are too few to describe a
-# mode.
+# Fewer runs are never said to have two modes: half of them are too few to
+# describe a mode.
 MIN_RUNS = 20
 
 
 class Modality(NamedTuple):
-  """What a population's scores say about its modes.
+  """What a population's scores say about a separation of its runs.
 
   Attributes:
-    label: floor, ceiling, unimodal, bimodal or undecided.
+    label: two_modes, breakout, falloff or not_shown.
     num_runs: runs with a finite score; all else is about these.
     dip: Hartigan's dip, averaged over jitters; NaN where not tested.
-    p: its p-value; NaN where not tested.
-    p_adjusted: p after Holm's correction over the family; NaN where not tested.
-    family_size: tests that were corrected for.
+    dip_p: its p-value; NaN where not tested.
+    dip_p_adjusted: the same after Holm's correction over the family.
+    breakout: the test of the floor; None where there is none.
+    falloff: the test of the ceiling; None where there is none.
+    p: of all tests of the cell together; NaN where none was made.
+    p_adjusted: p after Holm's correction over the family.
+    family_size: tested cells that were corrected for.
     antimode: the score that separates two peaks of the density, NaN where none
       does. It stands beside every label and is no evidence by itself.
     smallest_weight: the least weight of a minor mode, 5 standard deviations
-      from the other, that the test at level alpha finds with power 0.8 among so
-      many runs; NaN where even two equal modes are found less often.
-    smallest_weight_adjusted: the same at level alpha / family_size, the
-      strictest that Holm's correction asks for.
-    shape: mode, antimode and their sensitivity; None without a finite score.
+      from the other, that the cell's tests, with no other cell beside it, find
+      with power 0.8 among so many runs; NaN where even two equal modes are
+      found less often.
+    smallest_weight_adjusted: the same at the strictest level that Holm's
+      correction asks for.
+    shape: mode and antimode; None without a finite score.
     evidence: the label's reason in a sentence.
   """
 
   label: str
   num_runs: int
   dip: float
+  dip_p: float
+  dip_p_adjusted: float
+  breakout: Breakout | None
+  falloff: Breakout | None
   p: float
   p_adjusted: float
   family_size: int
@@ -57,54 +62,85 @@ class Modality(NamedTuple):
   evidence: str
 
 
-def label(sample: Sample, options: Options = Options()) -> Modality:
+class _Tests(NamedTuple):
+  """The tests of one cell; each p is NaN where it was not made."""
+
+  dip: dip_lib.DipTest
+  floor: Breakout | None
+  ceiling: Breakout | None
+  reason: str  # Why there is no dip.
+  p_T: np.ndarray  # Of two modes, of a breakout, of a falloff.
+  p: float
+
+
+def label(
+  sample: Sample,
+  options: Options = Options(),
+  threshold: float | None = None,
+) -> Modality:
   """Labels one population that is looked at alone; see `label_family`."""
-  return label_family([sample], options)[0]
+  return label_family([sample], options, [threshold])[0]
 
 
 def label_family(
-  samples: Sequence[Sample], options: Options = Options()
+  samples: Sequence[Sample],
+  options: Options = Options(),
+  thresholds: Sequence[float | None] | None = None,
 ) -> list[Modality]:
   """Labels populations with one correction for all of them.
 
-  The label of each is the first of these that holds:
+  Each is tested for two modes (the dip, from 20 runs on), for a breakout from
+  its floor and for a fall from its ceiling. The p of a cell is three times the
+  least of these, at most 1; where the support is infinite there is only the
+  dip, and its p is the cell's. Where that is at most the level alpha after
+  Holm's correction, the label is the first of these that holds:
 
-  - bimodal: the dip test rejects one mode at level alpha after Holm's
-    correction, and the density has an antimode. So an atom at an end counts as
-    a mode only if an antimode separates it from the rest. Bimodal means two
-    modes or more. It is not said of fewer than 20 runs; of scores of one item;
-    nor, where the grid is not known, if two scores hold so many of the runs
-    that they may be neighbours on it, or if most runs share their scores with
+  - two_modes: the dip alone is small enough, and the density has an antimode.
+    So an atom at an end counts as a mode only if an antimode separates it from
+    the rest. It means two modes or more. It is not said of scores of one item,
+    nor, where the grid is not known, if most runs share their scores with
     others and no antimode is left at a bandwidth of the coarser step, so that
     it may be a gap between the points of two grids at once;
-  - floor, ceiling: at least 95 % of the runs lie within 5 % of the support's
-    width from its lower or upper end, and with 95 % confidence (Clopper &
-    Pearson 1934) fewer than 30 % of all seeds lie elsewhere;
-  - unimodal: the uncorrected test does not reject at level alpha, and among so
-    many runs it would have found two normal modes of 70 % and 30 % that are 5
-    standard deviations apart with power 0.8. Scores that are all equal count as
-    one mode without a test;
-  - undecided.
+  - breakout, falloff: the test of the floor, or of the ceiling, is small
+    enough; of both the smaller.
+
+  All else is not_shown. Where the grid is not known and two scores hold so many
+  runs that they may be neighbours on it, nothing is shown.
 
   Args:
     samples: the runs of each population. Diverged ones are left out. Infinite
       supports have no floor or ceiling.
-    options: level of the test and seed of the jitter.
+    options: level of the tests and seed of the jitter.
+    thresholds: least score of a success in each, oriented so that higher is
+      better: see `composition.floor_edge`.
 
   Returns:
-    One label each, in the same order. Populations that cannot be tested count
-    as tests of the family all the same.
+    One label each, in the same order. Populations that cannot be tested do not
+    count in the correction.
   """
-  tests: list[dip_lib.DipTest | str] = []
-  for sample in samples:
-    try:
-      tests.append(dip_lib.dip_test(sample, options))
-    except ValueError as error:
-      tests.append(f"not tested: {error}")
-  adjusted = holm([math.nan if isinstance(t, str) else t.p for t in tests])
+  tests = [
+    _test(sample, threshold, options)
+    for sample, threshold in zip(
+      samples, thresholds or [None] * len(samples), strict=True
+    )
+  ]
+  p_C = np.array([test.p for test in tests])
+  adjusted_C = holm(p_C)
+  dip_adjusted_C = holm([test.dip.p for test in tests])
+  size = int(np.isfinite(p_C).sum())
   return [
-    _label(sample, test, float(p_adjusted), len(tests), options.alpha)
-    for sample, test, p_adjusted in zip(samples, tests, adjusted, strict=True)
+    _label(
+      sample,
+      test,
+      (p_adjusted, dip_p_adjusted),
+      # What Holm multiplies this p with.
+      factor=int((p_C >= test.p).sum()),
+      family_size=size,
+      alpha=options.alpha,
+    )
+    for sample, test, p_adjusted, dip_p_adjusted in zip(
+      samples, tests, adjusted_C, dip_adjusted_C, strict=True
+    )
   ]
 
 
@@ -116,11 +152,11 @@ def holm(p_T: npt.ArrayLike) -> np.ndarray:
   T − k + 1, made monotone and cut at 1.
 
   Args:
-    p_T: one p-value a test of the declared family, [T]. NaN stands for a test
-      that could not be made: it stays NaN and counts in T.
+    p_T: one p-value a test of the declared family. NaN stands for a test that
+      could not be made: it stays NaN and is none of the T tests.
 
   Returns:
-    The corrected p-values in the same order, [T].
+    The corrected p-values in the same order.
 
   Raises:
     ValueError: a p-value outside of [0, 1].
@@ -129,15 +165,16 @@ def holm(p_T: npt.ArrayLike) -> np.ndarray:
   if ((p_T < 0) | (p_T > 1)).any():
     raise ValueError("p-values are in [0, 1]")
   order = np.argsort(p_T)  # NaN last.
-  factor_T = np.arange(p_T.size, 0, -1)
+  num = int(np.isfinite(p_T).sum())
+  factor_T = np.maximum(num - np.arange(p_T.size), 1)
   adjusted_T = np.empty_like(p_T)
   stepped_T = np.maximum.accumulate(p_T[order] * factor_T)
   adjusted_T[order] = np.minimum(stepped_T, 1.0)
   return adjusted_T
 
 
-def first_detectable(modalities: Sequence[Modality]) -> int | None:
-  """Index of the first scale at which two modes are detectable.
+def first_separated(modalities: Sequence[Modality]) -> int | None:
+  """Index of the first scale at which the runs are shown to separate.
 
   It says nothing about the scales before: there a minor mode may be too light
   or too close for so many runs, see `smallest_weight_adjusted`.
@@ -146,107 +183,132 @@ def first_detectable(modalities: Sequence[Modality]) -> int | None:
     modalities: labels in the order of scales.
 
   Returns:
-    The index of the first one that is bimodal, None if none is.
+    The index of the first one with another label than not_shown, None if none.
   """
   for i, found in enumerate(modalities):
-    if found.label == "bimodal":
+    if found.label != "not_shown":
       return i
   return None
 
 
+def _test(sample: Sample, threshold: float | None, options: Options) -> _Tests:
+  dip, reason = dip_lib.DipTest(math.nan, math.nan), ""
+  try:
+    dip = dip_lib.dip_test(sample, options)
+  except ValueError as error:
+    reason = str(error)
+  better = sample.oriented()
+  floor = breakout_lib.breakout(better, threshold, options)
+  ceiling = breakout_lib.falloff(better, options)
+  enough = sample.finite_S.size >= MIN_RUNS
+  p_T = np.array(
+    [
+      dip.p if enough else math.nan,
+      floor.p if floor else math.nan,
+      ceiling.p if ceiling else math.nan,
+    ]
+  )
+  p_T *= _num_tests(sample)
+  least = math.nan if np.isnan(p_T).all() else min(1.0, float(np.nanmin(p_T)))
+  return _Tests(dip, floor, ceiling, reason, p_T, least)
+
+
+def _num_tests(sample: Sample) -> int:
+  """Tests that the p of a cell is corrected for."""
+  return 3 if math.isfinite(sample.support[1] - sample.support[0]) else 1
+
+
 def _label(
   sample: Sample,
-  test: dip_lib.DipTest | str,
-  p_adjusted: float,
+  tests: _Tests,
+  adjusted: tuple[float, float],
+  factor: int,
   family_size: int,
   alpha: float,
 ) -> Modality:
-  """The label, given the test or the reason why there is none."""
+  """The label, given the tests of the cell and their corrected p."""
   num_runs = sample.finite_S.size
   shape = modes.shape(sample) if num_runs else None
-  reason = test if isinstance(test, str) else ""
-  dip, p = (math.nan, math.nan) if isinstance(test, str) else test
+  level = alpha / _num_tests(sample)
   found = Modality(
-    label="undecided",
+    label="not_shown",
     num_runs=num_runs,
-    dip=dip,
-    p=p,
-    p_adjusted=p_adjusted,
+    dip=tests.dip.dip,
+    dip_p=tests.dip.p,
+    dip_p_adjusted=float(adjusted[1]),
+    breakout=tests.floor,
+    falloff=tests.ceiling,
+    p=tests.p,
+    p_adjusted=float(adjusted[0]),
     family_size=family_size,
     antimode=shape.antimode if shape else math.nan,
-    smallest_weight=dip_lib.detectable_weight(num_runs, alpha),
+    smallest_weight=dip_lib.detectable_weight(num_runs, level),
     smallest_weight_adjusted=dip_lib.detectable_weight(
-      num_runs, alpha / family_size
+      num_runs, level / max(family_size, 1)
     ),
     shape=shape,
     evidence="",
   )
-  name, evidence = _decide(found, sample, reason, alpha)
+  name, evidence = _decide(found, sample, tests, factor, alpha)
   if sample.num_diverged:
     evidence += f"; {sample.num_diverged} diverged runs are left out"
   return found._replace(label=name, evidence=evidence)
 
 
 def _decide(
-  found: Modality, sample: Sample, reason: str, alpha: float
+  found: Modality,
+  sample: Sample,
+  tests: _Tests,
+  factor: int,
+  alpha: float,
 ) -> tuple[str, str]:
   """Label and evidence."""
-  if found.num_runs < dip_lib.MIN_RUNS:
-    return "undecided", reason
-  tested = f"dip {found.dip:.3f}, p = {found.p:.2g}"
+  if math.isnan(found.p):
+    few = f"{found.num_runs} runs are too few to test"
+    return "not_shown", tests.reason or few
+  shown_T = factor * tests.p_T <= alpha  # False for NaN.
+  tested = f"p = {found.p:.2g}"
   if found.family_size > 1:
     tested += (
-      f", {found.p_adjusted:.2g} after Holm over {found.family_size} tests"
+      f", {found.p_adjusted:.2g} after Holm over {found.family_size} cells"
     )
-  rejected = found.p_adjusted <= alpha  # False for NaN.
-  apart = rejected and not math.isnan(found.antimode)
-  if apart:
-    if doubt := _doubt(found, sample):
-      return "undecided", f"{tested} speaks against one mode, but {doubt}"
-    assert found.shape
-    above = found.shape.weight_above
-    return "bimodal", (
-      f"two modes, with {100 * above:.3g}% of {found.num_runs} runs at or "
-      f"above the antimode at {found.antimode:.3g}: {tested}"
+  if not found.p_adjusted <= alpha:
+    return "not_shown", f"{_what_could_be_seen(found)} ({tested})"
+  if sample.step is None and grid(sample).is_open:
+    return "not_shown", (
+      "most runs are at two scores, which may be neighbours on a grid: the "
+      "number of test items would tell"
     )
-  end, evidence = _at_an_end(sample)
-  if end:
-    return end, f"{evidence}; {reason or tested}"
-  if rejected:
-    return "undecided", (
-      f"{tested} speaks against one mode, but no antimode separates two"
+  doubt = ""
+  if shown_T[0]:
+    doubt = _doubt(found, sample)
+    if not doubt:
+      assert found.shape
+      return "two_modes", (
+        f"two modes, with {100 * found.shape.weight_above:.3g}% of "
+        f"{found.num_runs} runs at or above the antimode at "
+        f"{found.antimode:.3g} ({tested})"
+      )
+  if shown_T[1:].any():
+    at_floor = np.nanargmin(tests.p_T[1:]) == 0
+    name, end = ("breakout", "floor") if at_floor else ("falloff", "ceiling")
+    test = tests.floor if at_floor else tests.ceiling
+    assert test
+    return name, (
+      f"{test.num_inside} of {found.num_runs} runs are at the {end}, and the "
+      f"{test.num_outside} others do not thin out away from it ({tested})"
     )
-  if found.p <= alpha:
-    return "undecided", f"{tested}: not enough for two modes, too low for one"
-  seen = _what_could_be_seen(found, alpha)
-  powerful = found.smallest_weight <= MINOR_WEIGHT  # False for NaN.
-  if reason:
-    same = powerful and not np.ptp(sample.finite_S)
-    return "unimodal" if same else "undecided", f"{reason}; {seen}"
-  if powerful:
-    return "unimodal", f"no sign of a second mode: {tested}; {seen}"
-  return (
-    "undecided",
-    f"no sign of a second mode, but few runs: {tested}; {seen}",
-  )
+  return "not_shown", f"not one mode ({tested}), but {doubt}"
 
 
 def _doubt(found: Modality, sample: Sample) -> str:
   """Why what looks like two modes may be none, or an empty string."""
-  if found.num_runs < MIN_RUNS:
-    return (
-      f"two modes take at least {MIN_RUNS} runs, these are {found.num_runs}"
-    )
+  if math.isnan(found.antimode):
+    return "no antimode separates two"
   if sample.step is not None:
     return ""
-  found_grid = grid(sample)
-  if found_grid.is_open:
-    return (
-      "most runs are at two scores, which may be neighbours on a grid: the "
-      "number of test items would tell"
-    )
   # At a bandwidth of the coarser step.
-  coarse = found_grid.coarse_step
+  coarse = grid(sample).coarse_step
   if coarse and math.isnan(
     modes.shape(sample._replace(step=2 * coarse)).antimode
   ):
@@ -257,47 +319,13 @@ def _doubt(found: Modality, sample: Sample) -> str:
   return ""
 
 
-def _what_could_be_seen(found: Modality, alpha: float) -> str:
-  distance, power = f"{dip_lib.MODE_DISTANCE:g} sd", f"{dip_lib.POWER:g}"
-  if math.isnan(found.smallest_weight):
+def _what_could_be_seen(found: Modality) -> str:
+  weight = found.smallest_weight_adjusted
+  if math.isnan(weight):
     return (
-      f"{found.num_runs} runs would show even two equal modes {distance} apart "
-      f"with power below {power}"
+      f"no second mode seen; {found.num_runs} runs would often not show one"
     )
-  levels = [(f"at level {alpha:g}", found.smallest_weight)]
-  if found.family_size > 1:
-    levels.append(
-      (
-        f"at {alpha / found.family_size:.2g}, the strictest after Holm",
-        found.smallest_weight_adjusted,
-      )
-    )
-  weights = ", ".join(
-    f"{'none' if math.isnan(weight) else f'{weight:.3g} of them'} {level}"
-    for level, weight in levels
-  )
   return (
-    f"the lightest minor mode, {distance} away, that {found.num_runs} runs "
-    f"would show with power {power} holds {weights}"
+    f"no second mode seen; one of weight ≥ {weight:.2g}, "
+    f"{dip_lib.MODE_DISTANCE:g} sd away, would have been"
   )
-
-
-def _at_an_end(sample: Sample) -> tuple[str, str]:
-  """`floor` or `ceiling` and its evidence, or two empty strings."""
-  scores_S, support = sample.finite_S, sample.support
-  zone = END_WIDTH * (support[1] - support[0])
-  if not math.isfinite(zone):
-    return "", ""
-  zone += SAME_SCORE
-  for name, end in zip(("floor", "ceiling"), support, strict=True):
-    num_inside = int((np.abs(scores_S - end) <= zone).sum())
-    num_outside = scores_S.size - num_inside
-    # Upper end of Clopper and Pearson's one-sided interval.
-    bound = stats.beta.ppf(END_CONFIDENCE, num_outside + 1, num_inside)
-    if num_inside >= END_SHARE * scores_S.size and bound < MINOR_WEIGHT:
-      return name, (
-        f"{num_inside} of {scores_S.size} runs are within {zone:.2g} of "
-        f"{end:g}, {100 * num_outside / scores_S.size:.2g}% elsewhere; at most "
-        f"{bound:.0%} of seeds are elsewhere ({END_CONFIDENCE:.0%} bound)"
-      )
-  return "", ""

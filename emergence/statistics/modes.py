@@ -1,5 +1,6 @@
 """Mode and antimode: where most runs are, what parts them, how sure that is."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -15,14 +16,19 @@ from emergence.statistics.sample import Sample
 # share falls with the root of their number, as the weights that a dip test
 # detects do.
 _LEAST_DEPTH, _LEAST_WEIGHT, _LEAST_WEIGHT_RUNS = 0.2, 0.05, 100
+_LEAST_RUNS = 2  # One run is no mode, however far it is from the others.
+_ROUNDING = 1e-9
 # The bottom of a valley is where the density is this close to its lowest.
 _FLAT = 0.01
 # A mode is stable if the next highest peak is lower than this share of it.
 _CLOSE_PEAK = 0.8
+# Where only the highest peak of resamples is asked for, the density is looked
+# at every so many bandwidths.
+_PEAK_POINTS = 0.25
 
 
 class Shape(NamedTuple):
-  """Mode and antimode of a population, and how they hang on the bandwidth.
+  """Mode and antimode of a population.
 
   Attributes:
     mode: the score at which the density is highest.
@@ -30,16 +36,12 @@ class Shape(NamedTuple):
       True without a second one.
     antimode: the score that separates two peaks, NaN where none does.
     weight_above: share of runs at or above the antimode, NaN without one.
-    mode_range: least and greatest mode at half, once and twice the bandwidth.
-    antimode_range: likewise of the antimode, NaN if one of them has none.
   """
 
   mode: float
   mode_stable: bool
   antimode: float
   weight_above: float
-  mode_range: tuple[float, float]
-  antimode_range: tuple[float, float]
 
 
 class ModeShares(NamedTuple):
@@ -56,16 +58,16 @@ class ModeShares(NamedTuple):
 
 
 def shape(sample: Sample) -> Shape:
-  """Mode and antimode of `density`, and how both change with the bandwidth.
+  """Mode and antimode of `density`.
 
   The antimode is the bottom of the deepest valley. How deep a valley is: how
   far it lies below the lower of the highest peaks on its two sides. It is an
-  antimode if that is at least a fifth of that peak, and each side has at least
-  a twentieth of the runs, or a half over the root of their number where there
-  are more than 100. So an atom at an end of the support has an antimode beside
-  it only if the density rises again beyond. The valley's middle is taken where
-  its bottom is flat. Whether two modes are more than chance is for the dip test
-  to say.
+  antimode if that is above zero and at least a fifth of that peak, and each
+  side has at least two runs and a twentieth of all, or a half over the root of
+  their number where there are more than 100. So an atom at an end of the
+  support has an antimode beside it only if the density rises again beyond. The
+  valley's middle is taken where its bottom is flat. Whether two modes are more
+  than chance is for the dip test to say.
 
   Args:
     sample: the runs; diverged ones are left out.
@@ -75,28 +77,19 @@ def shape(sample: Sample) -> Shape:
   """
   scores_S = sample.require_finite_S()
   sample = sample._replace(step=sample.grid_step)  # Inferred once.
-  width = bandwidth(sample)
-  at_G = points(sample, width)
-  score_D, count_D = np.unique(scores_S, return_counts=True)
-  share_D = count_D / scores_S.size
-  density_WG = np.stack(
-    [
-      kernel(at_G, score_D, factor * width, sample) @ share_D
-      for factor in (1.0, 0.5, 2.0)
-    ]
+  share_RD, score_D, at_G, kernel_GD = _resampled_kernels(
+    sample, np.arange(scores_S.size)[None]
   )
-  below_G = np.searchsorted(np.sort(scores_S), at_G) / scores_S.size
-  mode_W = at_G[density_WG.argmax(axis=1)]
-  antimode_W = _antimodes(at_G, density_WG, below_G[None], scores_S.size)
-  antimode = float(antimode_W[0])
+  density_RG = share_RD @ kernel_GD.T
+  antimode = float(
+    _antimodes(at_G, density_RG, score_D, share_RD, scores_S.size)[0]
+  )
   above = float((scores_S >= antimode).mean())
   return Shape(
-    mode=float(mode_W[0]),
-    mode_stable=_second_peak(density_WG[0]) < _CLOSE_PEAK,
+    mode=float(at_G[density_RG[0].argmax()]),
+    mode_stable=_second_peak(density_RG[0]) < _CLOSE_PEAK,
     antimode=antimode,
     weight_above=math.nan if math.isnan(antimode) else above,
-    mode_range=(float(mode_W.min()), float(mode_W.max())),
-    antimode_range=(float(antimode_W.min()), float(antimode_W.max())),
   )
 
 
@@ -113,8 +106,8 @@ def resampled_modes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
   Raises:
     ValueError: no run has a finite score.
   """
-  at_G, density_RG, _, _ = _resampled_density(sample, index_RS)
-  return at_G[density_RG.argmax(axis=1)]
+  share_RD, _, at_G, kernel_GD = _resampled_kernels(sample, index_RS)
+  return at_G[(share_RD @ kernel_GD.T).argmax(axis=1)]
 
 
 def resampled_antimodes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
@@ -122,10 +115,10 @@ def resampled_antimodes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
 
   Arguments and errors are those of `resampled_modes`.
   """
-  at_G, density_RG, score_D, share_RD = _resampled_density(sample, index_RS)
-  below_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
-  below_RG = below_RD[:, np.searchsorted(score_D, at_G)]
-  return _antimodes(at_G, density_RG, below_RG, index_RS.shape[1])
+  share_RD, score_D, at_G, kernel_GD = _resampled_kernels(sample, index_RS)
+  return _antimodes(
+    at_G, share_RD @ kernel_GD.T, score_D, share_RD, index_RS.shape[1]
+  )
 
 
 def mode_shares(
@@ -147,21 +140,37 @@ def mode_shares(
   num_runs = sample.require_finite_S().size
   if math.isnan(antimode):
     return ModeShares(1.0, math.nan)
-  index_RS = intervals.resample_indices(
+  width = bandwidth(sample)
+  at_G = points(sample, width)
+  # Peaks are wider than the distances between points, and single precision
+  # tells them apart.
+  every = max(1, int(_PEAK_POINTS * width * at_G.size / np.ptp(at_G)))
+  at_G = at_G[(at_G.size - 1) % every // 2 :: every]
+  kernel_SG = kernel(at_G, sample.finite_S, width, sample).T
+  density_RG = _counts(
     num_runs, options.num_resamples, options.seed
-  )
-  above = float((resampled_modes(sample, index_RS) >= antimode).mean())
+  ) @ kernel_SG.astype(np.float32)
+  above = float((at_G[density_RG.argmax(axis=1)] >= antimode).mean())
   return ModeShares(1 - above, above)
 
 
-def _resampled_density(
+@functools.lru_cache(maxsize=4)
+def _counts(num_runs: int, num_resamples: int, seed: int) -> np.ndarray:
+  """How often each bootstrap sample holds each run, [R, S]."""
+  index_RS = intervals.resample_indices(num_runs, num_resamples, seed)
+  flat = index_RS + num_runs * np.arange(num_resamples)[:, None]
+  count = np.bincount(flat.ravel(), minlength=num_resamples * num_runs)
+  return count.reshape(num_resamples, num_runs).astype(np.float32)
+
+
+def _resampled_kernels(
   sample: Sample, index_RS: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Densities of bootstrap samples.
+  """What densities of bootstrap samples are made of.
 
   Returns:
-    Points [G], densities there [R, G], distinct scores [D], and the share of
-    each sample's runs at each of them [R, D].
+    The share of each sample's runs at each distinct score [R, D], these scores
+    [D], points [G], and the density there of a run at each score [G, D].
   """
   width = bandwidth(sample)
   at_G = points(sample, width)
@@ -170,37 +179,43 @@ def _resampled_density(
   flat = which_S[index_RS] + distinct * np.arange(num)[:, None]
   count_RD = np.bincount(flat.ravel(), minlength=num * distinct)
   share_RD = count_RD.reshape(num, distinct) / index_RS.shape[1]
-  kernel_GD = kernel(at_G, score_D, width, sample)
-  return at_G, share_RD @ kernel_GD.T, score_D, share_RD
+  return share_RD, score_D, at_G, kernel(at_G, score_D, width, sample)
 
 
 def _antimodes(
   at_G: np.ndarray,
   density_RG: np.ndarray,
-  below_RG: np.ndarray,
+  score_D: np.ndarray,
+  share_RD: np.ndarray,
   num_runs: int,
 ) -> np.ndarray:
-  """Antimode of each density, given the share of runs below each point, [R]."""
+  """Antimode of each density, given the share of runs at each score, [R]."""
   weight = _LEAST_WEIGHT * min(1, math.sqrt(_LEAST_WEIGHT_RUNS / num_runs))
+  weight = max(weight, _LEAST_RUNS / num_runs)
+  upto_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
+  below_RG = upto_RD[:, np.searchsorted(score_D, at_G)]
+  above_RG = 1 - upto_RD[:, np.searchsorted(score_D, at_G, side="right")]
   left_RG = np.maximum.accumulate(density_RG, axis=1)
   right_RG = np.maximum.accumulate(density_RG[:, ::-1], axis=1)[:, ::-1]
   lower_RG = np.minimum(left_RG, right_RG)
-  allowed_RG = (below_RG >= weight) & (below_RG <= 1 - weight)
+  least = weight - _ROUNDING
+  allowed_RG = (below_RG >= least) & (above_RG >= least)
   depth_RG = np.where(allowed_RG, lower_RG - density_RG, 0.0)
   bottom_R = depth_RG.argmax(axis=1)
   row_R = np.arange(len(density_RG))
   lower_R = lower_RG[row_R, bottom_R]
   limit_R = density_RG[row_R, bottom_R] + _FLAT * lower_R
   index_G = np.arange(at_G.size)
-  above_RG = density_RG > limit_R[:, None]
-  first_R = np.where(above_RG & (index_G < bottom_R[:, None]), index_G, -1)
+  is_higher_RG = density_RG > limit_R[:, None]
+  first_R = np.where(is_higher_RG & (index_G < bottom_R[:, None]), index_G, -1)
   last_R = np.where(
-    above_RG & (index_G > bottom_R[:, None]), index_G, at_G.size
+    is_higher_RG & (index_G > bottom_R[:, None]), index_G, at_G.size
   )
   first_R = np.minimum(first_R.max(axis=1) + 1, at_G.size - 1)
   last_R = np.maximum(last_R.min(axis=1) - 1, 0)
   middle_R = (at_G[first_R] + at_G[last_R]) / 2
-  is_deep_R = depth_RG[row_R, bottom_R] >= _LEAST_DEPTH * lower_R
+  depth_R = depth_RG[row_R, bottom_R]
+  is_deep_R = (depth_R > 0) & (depth_R >= _LEAST_DEPTH * lower_R)
   return np.where(is_deep_R, middle_R, np.nan)
 
 

@@ -18,8 +18,14 @@ class Options(NamedTuple):
   Attributes:
     threshold: the least score of a success, for metrics in [0, 1] in which
       higher is better and which are no share of tokens. Other metrics have no
-      success probability unless `thresholds` names them.
+      success probability unless `thresholds` names them. None is 0.2 of
+      the way from the chance level to 1.
     thresholds: thresholds of single metrics, in their own unit.
+    chance: the score of guessing, for the same metrics; None where it is 0.
+    chances: chance levels of single metrics, in their own unit.
+    correct_over: whether tests of modality are corrected over the `scales` of
+      one series of the first metric, and over all of the other metrics, or over
+      the whole `table`.
     within_seed: permute scales within a seed, where both scales have the same
       seeds, instead of all runs of both scales.
     log_scale: fit the curve of the success probability on the logarithm of the
@@ -30,8 +36,11 @@ class Options(NamedTuple):
     seed: of all resampling.
   """
 
-  threshold: float = DEFAULT_THRESHOLD
+  threshold: float | None = None
   thresholds: tuple[tuple[str, float], ...] = ()
+  chance: float | None = None
+  chances: tuple[tuple[str, float], ...] = ()
+  correct_over: str = "scales"
   within_seed: bool = False
   log_scale: bool = False
   num_resamples: int = 1000

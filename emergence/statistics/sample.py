@@ -15,6 +15,12 @@ _COARSEST_GUESS = 0.1
 # this quantile of the gaps between them: neither the gap between two modes nor
 # one between two grids decides.
 _ON_GRID, _TYPICAL_GAP = 0.8, 0.75
+# Scores of so many of the runs are on the coarser of two grids at once.
+_OFTEN = 0.1
+# Two scores are neighbours on a grid only if the support is so nearly a whole
+# number of their distances.
+_WHOLE = 0.02
+NUM_JITTERS = 16
 
 
 class Sample(NamedTuple):
@@ -25,11 +31,15 @@ class Sample(NamedTuple):
     support: the least and the largest possible score; either may be infinite.
     step: step of the grid of scores, such as 1 / items; 0 where there is no
       grid, None where it is not known.
+    chance: the score of guessing, which is the floor; None: the worst score.
+    higher_is_better: which end of the support is the floor.
   """
 
   scores_S: np.ndarray
   support: tuple[float, float]
   step: float | None
+  chance: float | None = None
+  higher_is_better: bool = True
 
   @classmethod
   def of(
@@ -37,6 +47,8 @@ class Sample(NamedTuple):
     scores_S: npt.ArrayLike,
     support: tuple[float, float] = UNIT,
     step: float | None = None,
+    chance: float | None = None,
+    higher_is_better: bool = True,
   ) -> "Sample":
     """Checks the scores of a population.
 
@@ -44,6 +56,8 @@ class Sample(NamedTuple):
       scores_S: one score a run, [S]; not finite where the run diverged.
       support: the least and the largest possible score; either may be infinite.
       step: step of the grid of scores, 0 for none, None where unknown.
+      chance: the score of guessing, None where there is none.
+      higher_is_better: False where the floor is the greatest score.
 
     Raises:
       ValueError: another shape, no runs, a finite score outside of the support,
@@ -62,7 +76,7 @@ class Sample(NamedTuple):
       )
     if step is not None and not 0 <= step < math.inf:
       raise ValueError(f"the step of a grid is a number ≥ 0, got {step}")
-    return cls(scores_S, support, step)
+    return cls(scores_S, support, step, chance, higher_is_better)
 
   @property
   def size(self) -> int:
@@ -80,8 +94,26 @@ class Sample(NamedTuple):
 
   @property
   def grid_step(self) -> float:
-    """The step, inferred by `grid` where it is not known."""
+    """The step; where it is not known, that of `grid`, 0 without ties."""
     return grid(self).step if self.step is None else self.step
+
+  @property
+  def is_tied(self) -> bool:
+    """Whether two runs have the same score."""
+    return bool((_distinct(np.sort(self.finite_S))[1] > 1).any())
+
+  @property
+  def is_constant(self) -> bool:
+    """Whether all runs have the same score."""
+    return _distinct(np.sort(self.finite_S))[0].size <= 1
+
+  @property
+  def cell(self) -> float:
+    """Width of a cell of the score grid; 0 where none is known or shown."""
+    if self.step is not None:
+      return self.step
+    found = grid(self)
+    return found.step if found.is_shared else 0.0
 
   def require_finite_S(self) -> np.ndarray:
     """`finite_S`, or ValueError where all runs diverged."""
@@ -91,24 +123,62 @@ class Sample(NamedTuple):
     return finite_S
 
   def negated(self) -> "Sample":
-    """With scores of the other sign, for metrics of which less is better."""
+    """With scores of the other sign: what was better is worse in number."""
     low, high = self.support
-    return Sample(-self.scores_S, (-high, -low), self.step)
+    return Sample(
+      -self.scores_S,
+      (-high, -low),
+      self.step,
+      None if self.chance is None else -self.chance,
+      not self.higher_is_better,
+    )
+
+  def oriented(self) -> "Sample":
+    """With the sign that makes higher scores better."""
+    return self if self.higher_is_better else self.negated()
+
+  def jittered(self, seed: int = 0) -> np.ndarray:
+    """Sorted scores, each moved at random within its cell of the grid.
+
+    Uniform noise of up to half a step makes a histogram of scores on a grid,
+    which has one mode if the probabilities of the grid points have one. Without
+    ties there is nothing to spread, and one row: the scores. Noise comes with
+    its mirror image, so that mirrored scores have the mirrored jitters.
+
+    Args:
+      seed: of the noise.
+
+    Returns:
+      A row a jitter, [J, S]; before the noise each is increasing.
+
+    Raises:
+      ValueError: no run has a finite score.
+    """
+    scores_S = np.sort(self.require_finite_S())
+    if not self.is_tied:
+      return scores_S[None]
+    rng = np.random.default_rng(seed)
+    noise_JS = rng.uniform(-0.5, 0.5, (NUM_JITTERS // 2, scores_S.size))
+    noise_JS = np.concatenate([noise_JS, -noise_JS[:, ::-1]])
+    return scores_S + self.grid_step * noise_JS
 
 
 class Grid(NamedTuple):
   """The grid that scores suggest they are on.
 
   Attributes:
-    step: its step in the unit of the scores; 0 if all are equal.
+    step: its step in the unit of the scores; 0 if all or no two are equal.
+    is_shared: whether most runs share their scores with others.
     coarse_step: a step at which two grids at once would look like one: the
-      larger neighbour of the quartile, a tenth of the support at most; 0 unless
-      most runs share their scores with others.
+      larger neighbour of the quartile, if scores are shared, or the least gap
+      between scores that a tenth of the runs have; a tenth of the support at
+      most.
     is_open: whether two scores hold so many of the runs that these may as well
       be neighbours on a grid as two modes.
   """
 
   step: float
+  is_shared: bool
   coarse_step: float
   is_open: bool
 
@@ -125,38 +195,58 @@ def grid(sample: Sample) -> Grid:
   (all runs at 0 or 1: one item a run, or a hundred?). With no third one the
   step is at most a tenth of the support, or of the scores' range where that is
   infinite. Whoever knows the number of items should give `Sample.step` instead.
+  Scores of which no two are equal show no grid.
 
   Raises:
     ValueError: no run has a finite score.
   """
   scores_S = np.sort(sample.require_finite_S())
-  tolerance_S = SAME_SCORE * np.maximum(1.0, np.abs(scores_S))
-  is_new = np.diff(scores_S) > np.minimum(tolerance_S[1:], tolerance_S[:-1])
-  first = np.flatnonzero(np.append(True, is_new))
-  score_D = scores_S[first]
-  count_D = np.diff(np.append(first, scores_S.size))
+  score_D, count_D = _distinct(scores_S)
   width = sample.support[1] - sample.support[0]
   guess = _COARSEST_GUESS * float(
     width if math.isfinite(width) else np.ptp(scores_S)
   )
-  if score_D.size < 2:
-    return Grid(0.0, 0.0, False)
+  if score_D.size in (1, scores_S.size):
+    return Grid(0.0, False, 0.0, False)
   if score_D.size == 2:
     step = min(float(score_D[1] - score_D[0]), guess)
-    return Grid(step, step, True)
+    return Grid(
+      step, True, step, _may_be_a_step(float(score_D[1] - score_D[0]), width)
+    )
   order = np.argsort(-count_D, kind="stable")
   held = count_D[order].cumsum()
   last = max(2, int(np.searchsorted(held, _ON_GRID * scores_S.size)))
   least = count_D[order[last]]
   gap = np.sort(np.diff(score_D[count_D >= least]))
   typical = _TYPICAL_GAP * (gap.size - 1)
-  coarse = min(float(gap[math.ceil(typical)]), guess) if least > 1 else 0.0
+  coarse = float(gap[math.ceil(typical)]) if least > 1 else 0.0
+  often_D = score_D[count_D >= max(2, _OFTEN * scores_S.size)]
+  if often_D.size > 1:
+    coarse = max(coarse, float(np.diff(often_D).min()))
   # The second score outweighs all that is elsewhere, which also shows that
   # scores between the ends are possible.
   elsewhere = scores_S.size - held[1]
+  apart = float(abs(score_D[order[1]] - score_D[order[0]]))
   is_open = (
     held[1] >= _ON_GRID * scores_S.size
-    and count_D[order[1]] >= max(2, elsewhere)
-    and abs(score_D[order[1]] - score_D[order[0]]) < width - SAME_SCORE
+    and count_D[order[1]] >= 2
+    and count_D[order[1]] > elsewhere
+    and apart < width - SAME_SCORE
+    and _may_be_a_step(apart, width)
   )
-  return Grid(float(gap[int(typical)]), coarse, bool(is_open))
+  step = float(gap[int(typical)])
+  return Grid(step, bool(least > 1), min(coarse, guess), bool(is_open))
+
+
+def _may_be_a_step(distance: float, width: float) -> bool:
+  """Whether a support of that width is a whole number of such steps."""
+  num = width / distance
+  return not math.isfinite(num) or abs(num - round(num)) <= _WHOLE * round(num)
+
+
+def _distinct(scores_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Distinct ones of increasing scores, [D], and how many runs have each."""
+  tolerance_S = SAME_SCORE * np.maximum(1.0, np.abs(scores_S))
+  is_new = np.diff(scores_S) > np.minimum(tolerance_S[1:], tolerance_S[:-1])
+  first = np.flatnonzero(np.append(True, is_new))
+  return scores_S[first], np.diff(np.append(first, scores_S.size))

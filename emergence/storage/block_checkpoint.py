@@ -1,4 +1,4 @@
-"""What is saved of a block in training, where, and whether it can go on."""
+"""Checkpoints of blocks in training: their contents, place and restoring."""
 
 import contextlib
 import hashlib
@@ -30,19 +30,19 @@ def save(
   snapshots: Sequence[Snapshot],
   checkpointer: Checkpointer,
 ) -> None:
-  """Begins to save a block, as `checkpointer.save` does.
+  """Starts saving a block in the background.
 
   Args:
     config: the experiment.
     workdir: the work directory.
     cell: the cell.
     seeds: of the block, S of them.
-    state: what it needs to go on.
+    state: what it needs to continue.
     snapshots: its evaluations so far.
     checkpointer: saves it.
 
   Raises:
-    OSError: the save before this one failed, and this one has not begun.
+    OSError: the previous save failed, and this one was not started.
   """
   checkpointer.save(
     _folder(workdir, cell, seeds),
@@ -60,22 +60,22 @@ def restore(
   program: Program,
   keep_params: str,
 ) -> tuple[BlockState | None, list[Snapshot]]:
-  """Where a block was left, and its evaluations by then.
+  """The state of a block at its last usable checkpoint, and its evaluations.
 
   Args:
     config: the experiment.
     workdir: the work directory.
     cell: the cell.
     seeds: of the block, S of them.
-    program: the compiled cell that is to go on.
-    keep_params: as in `blocks.Saving`; where parameters that the block would
-      have kept by then are missing, it begins again.
+    program: the compiled cell.
+    keep_params: as in `blocks.Saving`; a block that lacks parameters that it
+      should have kept by then starts again.
 
   Returns:
-    None and no snapshots where it begins.
+    None and no snapshots where the block starts from step 0.
 
   Raises:
-    OSError: the machine refuses to read, to rename or to remove.
+    OSError: a checkpoint cannot be read, renamed or removed.
   """
   folder = _folder(workdir, cell, seeds)
   block = f"{cell}: seeds {seeds[0]} to {seeds[-1]}"
@@ -83,14 +83,6 @@ def restore(
   found = checkpoint.restore(folder, target, _meta(config, cell, seeds))
   if found is None:
     _LOG.info("%s begin", block)
-    for other in sorted(folder.parent.glob("seeds-*")):
-      shared = set(seeds).intersection(_seeds_of(other))
-      if shared and other.name != folder.name:
-        _LOG.warning(
-          "%s start from step 0: the checkpoint %s is of other seeds or another"
-          " seeds.block",
-          *(block, other),
-        )
     return None, []
   step, tree, meta = found
   wanted = {
@@ -122,15 +114,15 @@ def restore(
 
 
 def remove(workdir: epath.Path, cell: Cell, seeds: Sequence[int]) -> None:
-  """Removes all checkpoints of a block, which nobody is saving any more."""
+  """Removes the checkpoints of a block whose saves have ended."""
   checkpoint.remove(_folder(workdir, cell, seeds))
 
 
 def remove_left_behind(config: Config, workdir: epath.Path) -> None:
   """Removes checkpoints whose seeds all have their records.
 
-  Whoever wrote the records was killed before it came to that, or they were
-  trained in blocks of another size. What another process trains stays.
+  The process that wrote the records was killed before it removed them, or the
+  blocks had another size. Blocks that another process trains are left alone.
   """
   for cell in cells(config):
     done = records.recorded_seeds(workdir, cell)
@@ -147,10 +139,10 @@ def remove_left_behind(config: Config, workdir: epath.Path) -> None:
 def _folder(
   workdir: epath.Path, cell: Cell, seeds: Sequence[int]
 ) -> epath.Path:
-  """Where the checkpoints of exactly these seeds of a block are."""
+  """The folder of the checkpoints of exactly these seeds of a block."""
   name = seeds_name(seeds[0], seeds[-1])
   if len(seeds) <= seeds[-1] - seeds[0]:
-    # Some in between are finished: which ones is part of the name.
+    # Seeds in between are finished; the name tells which are left.
     listed = ",".join(map(str, seeds)).encode()
     name += f"-{hashlib.sha256(listed).hexdigest()[:8]}"
   return workdir / "checkpoints" / str(cell) / name
@@ -162,8 +154,8 @@ def _seeds_of(folder: epath.Path) -> range:
 
 
 def _meta(config: Config, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
-  """What a checkpoint has to agree with."""
-  # Seeds are bit-equal within one block width alone, which records name.
+  """What a checkpoint must match."""
+  # Records name one block width, and seeds are bit-equal only within it.
   return {
     "cell_hash": cell_hash(config, cell),
     "seeds": list(seeds),

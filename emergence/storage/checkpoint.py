@@ -56,8 +56,8 @@ _CORRUPT = (
   *(FileNotFoundError, NotADirectoryError, IsADirectoryError),
   *(ValueError, AttributeError, KeyError, TypeError, RecursionError),
 )
-# What one save opens at a time, and some.
-_MAX_OPEN_FILES = 16
+# Checkpoints of a block to keep: the last one, and one to fall back to.
+_KEEP = 2
 
 
 class Checkpointer:
@@ -67,12 +67,7 @@ class Checkpointer:
   nothing. Use it in a `with` block: everything is on disk when the block ends.
   """
 
-  def __init__(self, keep: int = 2):
-    """Args:
-    keep: how many steps of each block to keep, the last ones. With one,
-      nothing is left to fall back to.
-    """
-    self._keep = keep
+  def __init__(self):
     self._thread = futures.ThreadPoolExecutor(1, "checkpoint")
     self._saves: dict[str, futures.Future[None]] = {}  # Last of each folder.
 
@@ -96,7 +91,7 @@ class Checkpointer:
     if before := self._saves.pop(str(folder), None):
       before.result()
     self._saves[str(folder)] = self._thread.submit(
-      _save, folder, step, tree, meta, self._keep
+      _save, folder, step, tree, meta
     )
 
   def wait(self) -> None:
@@ -127,24 +122,23 @@ class Checkpointer:
 def restore(
   folder: epath.Path, target: Tree, meta: dict
 ) -> tuple[int, Tree, dict] | None:
-  """The newest checkpoint of a block that is whole and the right one.
+  """The newest checkpoint of a block that is intact and matches.
 
-  Newer ones whose save was cut off are removed; those that are corrupt or of
-  something else are renamed within the folder, `damaged-00000450`. Each is a
-  warning.
+  Newer ones whose save was cut off are removed; those that are corrupt or do
+  not match are renamed to `damaged-00000450`. Each is a warning.
 
   Args:
     folder: of the block.
-    target: what has the shape and dtype of each array that is expected.
-    meta: entries that the checkpoint's `meta` must have, with these values.
+    target: a tree with the shape and dtype of each array.
+    meta: entries that the checkpoint's `meta` must have.
 
   Returns:
     The step, numpy arrays in the structure of the target, and its `meta`; None
     where there is no such checkpoint.
 
   Raises:
-    OSError: the machine refuses to read, to rename or to remove. Nothing has
-      been changed if it refuses to read.
+    OSError: a checkpoint cannot be read, renamed or removed. If it cannot be
+      read, nothing has been changed.
   """
   unusable: list[tuple[int, epath.Path, str]] = []
   found = None
@@ -159,7 +153,7 @@ def restore(
   for step, path, reason in unusable:
     if _is_finished(path):
       place = quarantine(path, folder / f"damaged-{step:08d}")
-      what = f"renamed to {place.name}" if place else "already gone"
+      what = f"renamed to {place.name}"
     else:
       path.rmtree(missing_ok=True)
       what = "removed"
@@ -171,13 +165,13 @@ def restore(
 
 
 def remove(folder: epath.Path) -> None:
-  """Removes all there is of a block, which nobody saves to any more."""
+  """Removes the folder of a block whose saves have ended."""
   with contextlib.suppress(FileNotFoundError):  # Another process does so, too.
     folder.rmtree()
 
 
 def _steps(folder: epath.Path) -> list[tuple[int, epath.Path]]:
-  """Steps that are there, finished or not, in their order."""
+  """The steps in a folder and their paths, finished or not, in order."""
   if not folder.exists():
     return []
   return sorted(
@@ -193,9 +187,7 @@ def _is_finished(path: epath.Path) -> bool:
   )
 
 
-def _save(
-  folder: epath.Path, step: int, tree: Tree, meta: dict, keep: int
-) -> None:
+def _save(folder: epath.Path, step: int, tree: Tree, meta: dict) -> None:
   path = folder / f"{step:08d}"
   with _naming("checkpoint cannot be saved", path):
     arrays = {
@@ -211,18 +203,10 @@ def _save(
     }
     # Orbax's `force` would need another library for buckets than ours.
     path.rmtree(missing_ok=True)
-    try:
-      _orbax().save(path, args=_Bytes(content), custom_metadata=record)
-    except Exception:
-      # On a full disk, what was written of it takes the room of the next one.
-      with contextlib.suppress(OSError):
-        for half in folder.glob(f"{path.name}.orbax-checkpoint-tmp*"):
-          half.rmtree(missing_ok=True)
-      raise
+    _orbax().save(path, args=_Bytes(content), custom_metadata=record)
     finished = [old for _, old in _steps(folder) if _is_finished(old)]
-    for old in finished[:-keep]:
-      if old != path:  # A stray folder may be of a later step.
-        old.rmtree(missing_ok=True)
+    for old in finished[:-_KEEP]:
+      old.rmtree(missing_ok=True)
 
 
 def _read(
@@ -245,7 +229,7 @@ def _read(
 
 
 def _unflatten(content: bytes, target: Tree) -> Tree:
-  """Arrays by name as a tree; ValueError where they are not the target's."""
+  """The saved arrays as a tree; ValueError if they do not match the target."""
   arrays = safetensors.numpy.load(content)
   leaves, structure = jax.tree.flatten_with_path(target)
   wanted = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
@@ -268,12 +252,9 @@ def _digest(step: int, meta: dict, content: bytes) -> str:
 
 @contextlib.contextmanager
 def _naming(text: str, path: epath.Path) -> Iterator[None]:
-  """Says in an OSError, and for a lack of memory, what it was about."""
+  """Adds to an OSError what failed, and the path."""
   try:
     yield
-  except MemoryError as error:
-    message = f"{text}: out of memory"
-    raise OSError(errno.ENOMEM, message, str(path)) from error
   except OSError as error:
     message = f"{text}: {error.strerror or error}"
     raise OSError(error.errno or errno.EIO, message, str(path)) from error
@@ -296,11 +277,6 @@ class _Bytes(ocp.args.CheckpointArgs):
 
 
 def _orbax() -> ocp.Checkpointer:
-  # Check for enough file handles first: if Orbax runs out of them, coroutines
-  # that are never awaited print warnings.
-  with contextlib.ExitStack() as stack:
-    for _ in range(_MAX_OPEN_FILES):
-      stack.enter_context(open(os.devnull))
   # Each process saves its own blocks at its own times, and waits for no other.
   me = jax.process_index()
   return ocp.Checkpointer(

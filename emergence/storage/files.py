@@ -1,9 +1,8 @@
-"""Files on a disk or in a bucket, `gs://…`: written whole, listed, named.
+"""Files on a disk or in a bucket, `gs://…`: atomic writes, listings, names.
 
 All paths are `etils.epath`, which reaches buckets through gcsfs. A bucket holds
-objects, not files: one appears whole when its upload ends, none can be appended
-to or renamed, and a folder is the beginning of names. There are no locks in a
-bucket, see `locks`.
+objects: an object appears complete when its upload ends and cannot be appended
+to or renamed; a folder is a prefix of names. A bucket has no locks.
 """
 
 import contextlib
@@ -14,11 +13,8 @@ import uuid
 
 from etils import epath
 
-# Libraries whose exceptions, where they are no OSError, mean that the bucket
-# or the network refused.
+# Libraries whose exceptions mean that a bucket or the network refused.
 _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
-# The temporary names of `write_atomically`.
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.writing")
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -27,10 +23,9 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def look_anew(folder: str | os.PathLike[str]) -> None:
-  """Makes the next listing of a folder show what other machines did to it.
+  """Makes an NFS client list a folder again, which it caches for a minute.
 
-  An NFS client caches for up to a minute which files a folder has. Setting the
-  folder's time makes the client ask.
+  Setting the folder's time makes the client ask the server.
   """
   if not is_remote(folder):
     with contextlib.suppress(OSError):
@@ -38,10 +33,9 @@ def look_anew(folder: str | os.PathLike[str]) -> None:
 
 
 def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
-  """The files of a folder and all below it whose names match, sorted.
+  """The files in a folder and below it whose names match, sorted.
 
-  `epath` has no pattern for any depth, because it would be slow in a bucket of
-  many folders; ours are few.
+  `epath` has no recursive pattern, which would be slow in large buckets.
 
   Args:
     folder: need not exist.
@@ -55,14 +49,12 @@ def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
 
 
 def see_others(path: str | os.PathLike[str]) -> None:
-  """Has this process see what others write to a bucket while it runs.
+  """Turns off gcsfs's cache of listings, to see what other processes write.
 
-  gcsfs caches listings until this process changes them itself. To be called
-  before the first look at the bucket; other paths need nothing.
+  Call it before the first access to the bucket; other paths need nothing.
   """
   if is_remote(path):
-    # Only here, as it takes a while.
-    import fsspec.config
+    import fsspec.config  # Slow.
 
     for scheme in ("gcs", "gs"):
       settings = fsspec.config.conf.setdefault(scheme, {})
@@ -91,7 +83,7 @@ def seeds_in_name(name: str, suffix: str = "") -> range:
 
 
 def write_atomically(path: epath.Path, content: bytes) -> None:
-  """Writes a file so that it is there whole or not at all.
+  """Writes a file that appears complete or not at all.
 
   Raises:
     OSError: the machine refuses, and says which path.
@@ -119,38 +111,34 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
 def remove_unfinished(
   workdir: epath.Path, older_than_seconds: float = 3600.0
 ) -> None:
-  """Deletes temporary files that killed processes left in a work directory.
+  """Deletes the temporary files of killed processes in a work directory.
 
-  Young ones stay: another process may be writing them right now.
+  Recent ones stay: another process may be writing them.
   """
   found = [*workdir.glob(".*.writing")]
   for name in ("runs", "records", "params"):
     found += glob_below(workdir / name, ".*.writing")
   for path in found:
-    if not _TEMPORARY.fullmatch(path.name) or path.is_dir():
-      continue
     with contextlib.suppress(FileNotFoundError):
       if time.time() - path.stat().mtime >= older_than_seconds:
         path.unlink()
 
 
-def quarantine(path: epath.Path, place: epath.Path) -> epath.Path | None:
-  """Renames a corrupt file or folder, and replaces nothing.
+def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:
+  """Renames a corrupt file or folder, unless another process already has.
 
   Args:
-    path: the file or folder; another process may have renamed it already.
+    path: the file or folder.
     place: its new path; where that is taken, a number is appended.
 
   Returns:
-    Its new path; None where it is gone.
+    Its new path.
   """
   free, number = place, 1
   while free.exists():
     number += 1
     free = place.parent / f"{place.name}-{number}"
   free.parent.mkdir(parents=True, exist_ok=True)
-  try:
+  with contextlib.suppress(FileNotFoundError):
     path.rename(free)
-  except FileNotFoundError:
-    return None
   return free

@@ -1,13 +1,12 @@
 """Locks that keep two processes from training the same seeds of a cell.
 
-The kernel holds a lock for the process that took it, and releases it when that
-process ends, however it ends; so nothing is ever left to clean up. Lock files
-stay. What a process writes into one (host, process id) is for people only.
+The kernel releases a lock when its process ends, however it ends, so nothing
+has to be cleaned up. Lock files stay; their contents (host, process id) serve
+messages only.
 
 `locks/count/width-32/depth-4/seeds-000000-000015.lock` in the work directory
-stands for the seeds 0 to 15. A process gets it only if no process holds a lock
-whose seeds overlap with these. It looks at the others and takes its own under
-the lock `cell.lock`, so in one step.
+covers the seeds 0 to 15. A process gets it only if no lock of overlapping seeds
+is held. It checks and takes under `cell.lock`, so that both are one step.
 """
 
 import contextlib
@@ -26,8 +25,8 @@ from etils import epath
 from emergence.config import Cell
 from emergence.storage.files import is_remote, seeds_in_name, seeds_name
 
-# How long a sweep waits for the blocks of other processes, once it has trained
-# all others.
+# How long a sweep waits for a block of another process, after all free blocks
+# are trained.
 WAIT_SECONDS = 120.0
 
 # Errors by which a file system says that it has no locks.
@@ -36,13 +35,13 @@ _POLL_SECONDS = 0.2
 
 
 class Holder(NamedTuple):
-  """A process that holds a lock, as it wrote it down.
+  """The process that holds a lock, from the lock file.
 
   Attributes:
     first: the first seed of the lock.
     last: the last seed of the lock.
-    host: the machine; empty where that cannot be read.
-    pid: the process id there; 0 where that cannot be read.
+    host: the machine; empty if unreadable.
+    pid: the process id there; 0 if unreadable.
   """
 
   first: int
@@ -70,7 +69,7 @@ def held(
 ) -> Iterator[None]:
   """Holds the lock of some seeds of a cell while the context lasts.
 
-  In a bucket, and where the file system has no locks, it holds nothing.
+  Does nothing in a bucket or on a file system without locks.
 
   Args:
     workdir: the work directory.
@@ -81,7 +80,7 @@ def held(
 
   Raises:
     InUseError: another process holds a lock of some of these seeds.
-    OSError: the file system refuses.
+    OSError: the lock files cannot be written.
   """
   if not are_available(workdir):
     yield
@@ -144,7 +143,7 @@ def holders(workdir: epath.PathLike, cell: Cell) -> list[Holder]:
 def _try_to_take(
   folder: pathlib.Path, seeds: Sequence[int]
 ) -> filelock.BaseFileLock | Holder:
-  """Takes a lock, or tells who holds one of the same seeds."""
+  """Takes a lock, or returns who holds a lock of overlapping seeds."""
   path = folder / f"{seeds_name(seeds[0], seeds[-1])}.lock"
   with _lock(folder / "cell.lock"):
     for holder in _holders(folder, seeds[0], seeds[-1]):
@@ -152,7 +151,7 @@ def _try_to_take(
     lock = _lock(path)
     lock.acquire()
   content = {"host": socket.gethostname(), "pid": os.getpid()}
-  with contextlib.suppress(OSError):  # It is of no use but to people.
+  with contextlib.suppress(OSError):  # Only for messages.
     path.write_text(json.dumps(content))
   return lock
 

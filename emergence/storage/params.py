@@ -1,10 +1,9 @@
 """Parameters of trained seeds, kept for interpretability.
 
-One file per step and range of consecutive seeds, in the same ranges as the
-records:
-`params/count/width-32/depth-4/seeds-000000-000015/step-00002000.npz`. Its
-arrays are named by their path in the parameters, `layers.0.qkv.kernel`, with a
-leading axis over the seeds of the file.
+One file per step and range of consecutive seeds, as for records:
+`params/count/width-32/depth-4/seeds-000000-000015/step-00002000.npz`. Arrays
+are named by their path in the parameters, `layers.0.qkv.kernel`, and have a
+leading axis over seeds.
 """
 
 import io
@@ -30,7 +29,7 @@ _FILE = re.compile(r"step-(\d{8,})\.npz")
 
 
 def steps_to_keep(config: Config, keep_params: str) -> set[int]:
-  """After how many steps the parameters of a seed are kept.
+  """The steps at which the parameters of a seed are kept.
 
   Args:
     config: the experiment.
@@ -109,7 +108,7 @@ def load_params(
   try:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
       rows = {name: arrays[name][row] for name in arrays.files}
-  # What numpy and zipfile raise depends on which of the bytes are wrong.
+  # Which error numpy or zipfile raises depends on the corrupt bytes.
   except Exception as error:
     raise ValueError(f"{path} is corrupt: {error}") from error
   return _unflatten(rows)

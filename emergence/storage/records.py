@@ -1,14 +1,14 @@
-"""Per-seed records: a Parquet data set, one file per finished run of seeds.
+"""Per-seed records: a Parquet data set, one file per run of finished seeds.
 
 The layout is `records/count/width-32/depth-4/seeds-000000-000031.parquet`, with
-a further folder for each further axis of the grid. A file is written once,
-under a hidden name and then renamed, and never changed: that it is there means
-that its seeds are finished. Folder names carry no `=`, the columns are in the
-files, so `pandas.read_parquet("DIR/records")` and its like read everything.
+a further folder for each further axis of the grid. A file is written under a
+hidden name, renamed, and never changed: if it exists, its seeds are finished.
+Folder names carry no `=` and the columns are in the files, so that
+`pandas.read_parquet("DIR/records")` reads everything.
 
-A file has page checksums. Its metadata hold the provenance of the rows as JSON,
-the SHA-256 of that JSON and that of the rows. The provenance names the columns
-and counts the rows. So a flipped bit in Parquet's footer is detected too.
+Files have page checksums. Their metadata hold the provenance of the rows as
+JSON, which names the columns and counts the rows, and the SHA-256 of that JSON
+and of the rows: these also detect flipped bits in Parquet's footer.
 """
 
 import functools
@@ -198,7 +198,7 @@ def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
 
 
 class CorruptError(ValueError):
-  """A file is not what was once written under its name.
+  """A file differs from what was written.
 
   Attributes:
     path: the file.
@@ -327,7 +327,7 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
     elif (workdir / "config.json").exists():
       config = read_config(workdir)
     else:
-      config = None  # Another program wrote it: nothing says which rows.
+      config = None  # Another program wrote it.
     cell = cell_of_file(workdir, path)
     if config:
       require_complete(path, table, cell, config)
@@ -362,9 +362,10 @@ def read_seed(
     ValueError: its file is corrupt.
   """
   folder = epath.Path(workdir) / "records" / str(cell)
-  for path in _files_by_seed(folder).get(seed, []):
-    frame = to_frame(read_file(path).table)
-    return frame.loc[frame["seed"] == seed]
+  for path in sorted(folder.glob("seeds-*.parquet")):
+    if seed in seeds_of_file(path):
+      frame = to_frame(read_file(path).table)
+      return frame.loc[frame["seed"] == seed]
   return None
 
 
@@ -467,8 +468,7 @@ def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
     table.replace_schema_metadata(metadata),
     sink,
     write_page_checksum=True,
-    # They would be one more thing in the file that could be wrong.
-    write_statistics=False,
+    write_statistics=False,  # No checksum covers them.
   )
   return sink.getvalue().to_pybytes()
 
@@ -495,7 +495,7 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
     file = pq.ParquetFile(
       pa.BufferReader(content), page_checksum_verification=True
     )
-    # With threads, a machine that refuses one would look like corruption.
+    # If the machine refused a thread, that would look like corruption.
     table = file.read(use_threads=False)
     table.validate(full=True)
   except MemoryError:
@@ -514,10 +514,10 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
 
 
 def _rows_digest(table: pa.Table) -> bytes:
-  """SHA-256 of the values, whatever Parquet makes of their layout.
+  """SHA-256 of the values, independent of their layout in Parquet.
 
-  Page checksums do not tell when a flipped bit in the footer makes a column
-  begin at another column's page.
+  Page checksums do not detect a flipped bit in the footer that makes a column
+  start at another column's page.
   """
   digest = hashlib.sha256()
   for column in table.columns:
@@ -555,7 +555,7 @@ def read_provenances(workdir: epath.PathLike) -> list[dict]:
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":
-  """The rows for pandas, without threads, which a machine may refuse."""
+  """The rows for pandas, converted without threads."""
   return table.to_pandas(use_threads=False)
 
 
@@ -622,13 +622,7 @@ def read_config(workdir: epath.PathLike) -> Config:
       f"there is no {path}; name the --workdir of a sweep, or run the sweep's"
       " command again, which writes it anew beside records"
     ) from error
-  except (
-    AttributeError,
-    KeyError,
-    RecursionError,
-    TypeError,
-    ValueError,
-  ) as error:
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise CorruptError(path, _one_line(error)) from error
 
 
@@ -648,77 +642,44 @@ def require_same_experiment(config: Config, workdir: epath.Path) -> None:
 def quarantine_corrupt(workdir: epath.Path, config: Config) -> list[epath.Path]:
   """Moves corrupt records, and a corrupt config.json, out of the way.
 
-  They go to `damaged/` in the work directory, where no tool that reads records
-  finds them, each with a warning; their seeds are trained again. All files are
-  judged before the first one is moved, so that a directory of another
-  experiment stays as it is.
+  Each is moved to `damaged/` in the work directory, with a warning, and its
+  seeds are trained again. All files are read before the first one is moved, so
+  that the directory of another experiment is left unchanged.
 
   Args:
     workdir: the work directory, which need not exist.
-    config: the experiment that is to go on there.
+    config: the experiment that continues there.
 
   Returns:
-    Where the corrupt files are now.
+    The new paths of the corrupt files.
 
   Raises:
-    ValueError: a whole file belongs to another experiment; so does the
-      directory where its config.json is whole.
-    OSError: the machine cannot read or move a file.
+    ValueError: an intact file belongs to another experiment.
+    OSError: a file cannot be read or moved.
   """
-  paths = [workdir / "config.json", *files(workdir)]
-  corrupt = [path for path in paths if _corruption(workdir, config, path)]
-  moved = []
-  for path in corrupt:
-    # Not named like Parquet, for readers of everything below the directory.
-    name = f"{path.relative_to(workdir)}.damaged"
-    # Another process may have moved it, or written it anew, meanwhile.
-    if (error := _corruption(workdir, config, path)) and (
-      place := quarantine(path, workdir / "damaged" / name)
-    ):
-      moved.append(place)
-      _LOG.warning(
-        "%s is corrupt (%s); moved to %s, and made again by this sweep",
-        *(path, error.reason, place),
-      )
-  return moved
-
-
-def _corruption(
-  workdir: epath.Path, config: Config, path: epath.Path
-) -> CorruptError | None:
-  """What is wrong with config.json or records; None if whole, or gone."""
-  try:
-    if path == workdir / "config.json":
-      require_same_experiment(config, workdir)
-    else:
-      table, provenance = read_file(path)
-      cell = cell_of_file(workdir, path)
-      require_cell(path, provenance, config, cell)
-      require_complete(path, table, cell, config)
-  except CorruptError as error:
-    return error
-  except FileNotFoundError:  # Another process has moved it.
-    pass
-  return None
-
-
-def finished_seeds(workdir: epath.Path, config: Config, cell: Cell) -> set[int]:
-  """The seeds of a cell that have records.
-
-  Raises:
-    ValueError: a file is corrupt or belongs to another experiment.
-    OSError: the machine cannot read a file.
-  """
-  found = _files_by_seed(workdir / "records" / str(cell))
-  gone = set()
-  for path in {path for paths in found.values() for path in paths}:
+  corrupt, moved = [], []
+  for path in [workdir / "config.json", *files(workdir)]:
     try:
-      provenance = read_provenance(path)
+      if path == workdir / "config.json":
+        require_same_experiment(config, workdir)
+      else:
+        table, provenance = read_file(path)
+        cell = cell_of_file(workdir, path)
+        require_cell(path, provenance, config, cell)
+        require_complete(path, table, cell, config)
+    except CorruptError as error:
+      corrupt.append(error)
     except FileNotFoundError:  # Another process has moved it.
-      gone.add(path)
-    else:
-      require_cell(path, provenance, config, cell)
-  return {seed for seed, paths in found.items() if not gone.issuperset(paths)}
+      pass
+  for error in corrupt:
+    # Without the suffix of Parquet, so that no table tool reads it.
+    name = f"{error.path.relative_to(workdir)}.damaged"
+    moved.append(quarantine(error.path, workdir / "damaged" / name))
+    _LOG.warning(
+      "%s is corrupt (%s); moved to %s, and made again by this sweep",
+      *(error.path, error.reason, moved[-1]),
+    )
+  return moved
 
 
 def require_cell(
@@ -734,15 +695,17 @@ def require_cell(
 
 
 def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
-  """The seeds of a cell that have records, going by the names of the files."""
-  return set(_files_by_seed(workdir / "records" / str(cell)))
+  """The seeds of a cell that have records, from the names of the files."""
+  folder = workdir / "records" / str(cell)
+  paths = folder.glob("seeds-*.parquet")
+  return {seed for path in paths for seed in seeds_of_file(path)}
 
 
 def make_provenance(
   config: Config, cell: Cell, devices: Sequence[object]
 ) -> dict:
-  """What a reader needs to know where rows come from. No time and no host, so
-  that the same run writes the same bytes."""
+  """Where rows come from: experiment, versions and devices. No time and no
+  host, so that the same run writes the same bytes."""
   device = devices[0]
   return {
     "identity_hash": identity_hash(config),
@@ -782,23 +745,12 @@ def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
   return runs
 
 
-def _files_by_seed(folder: epath.Path) -> dict[int, list[epath.Path]]:
-  """The records files of a cell's folder that hold each seed."""
-  found: dict[int, list[epath.Path]] = {}
-  for path in sorted(folder.glob("seeds-*.parquet")):
-    for seed in seeds_of_file(path):
-      found.setdefault(seed, []).append(path)
-  return found
-
-
 def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
   """The columns of `schema`, once their types are checked."""
   names = table.schema.names
   wanted = schema(axes_of(names))
   if len(set(names)) < len(names):
     raise CorruptError(path, "two of its columns have the same name")
-  if not table.num_rows:
-    raise CorruptError(path, "it has no rows")
   recorded = [*(metric.name for metric in METRICS), *ERROR_COUNTS]
   newer = set(recorded).difference(names)
   if required := set(wanted.names) - newer - set(names):
@@ -810,11 +762,7 @@ def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
       table = table.append_column(field, pa.nulls(table.num_rows, field.type))
       continue
     column = table[field.name]
-    # Some table tools write texts with large offsets.
-    same = column.type == field.type or (
-      pa.types.is_string(field.type) and pa.types.is_large_string(column.type)
-    )
-    if not same:
+    if column.type != field.type:
       raise CorruptError(
         path, f"its column {field.name} is {column.type}, not {field.type}"
       )
@@ -836,7 +784,7 @@ def _provenance(
     version = provenance.get("schema_version", 0)
     if version > SCHEMA_VERSION:
       raise ValueError("a newer version of this program wrote it")
-  except (AttributeError, RecursionError, TypeError, ValueError) as error:
+  except (AttributeError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} does not say where its rows come from: {_one_line(error)}; move"
       " it away"

@@ -1,8 +1,7 @@
-"""One group of blocks: trained, saved on the way, and recorded.
+"""Trains one group of blocks, with checkpoints, and writes its records.
 
-A block is what is locked, checkpointed and recorded as a whole. It depends
-neither on the devices nor on the blocks that train beside it, so whoever finds
-it half trained can go on with it.
+A block is locked, checkpointed and recorded as a whole. It depends neither on
+the devices nor on the blocks beside it, so any process can continue it.
 """
 
 import logging
@@ -26,23 +25,21 @@ _LOG = logging.getLogger("emergence")
 
 
 class Interrupted(Exception):
-  """Training was asked to stop; what it had reached is saved."""
+  """Training was asked to stop; its state is saved."""
 
 
 class Saving(NamedTuple):
-  """When a block in training is saved, and what of it is kept.
+  """When blocks in training are saved, and which parameters are kept.
 
   Attributes:
-    steps: save once this many steps were made since the last time.
-    seconds: save once this much time has passed since the last time.
-    keep: checkpoints of a block to keep, the last ones.
+    steps: save after this many steps.
+    seconds: save after this much time.
     params: parameters to keep for good: `none`, `final` (after the last
       step) or `all` (at each evaluation).
   """
 
   steps: int | None = None
   seconds: float = 120.0
-  keep: int = 2
   params: str = "none"
 
 
@@ -136,7 +133,7 @@ def train(
     if is_stopped:
       raise Interrupted
   with job.watch.phase("write"):
-    # Its checkpoints are removed next, so nobody may be saving any more.
+    # The checkpoints are removed next: all saves must have ended.
     job.checkpointer.wait()
     processes.agree(None)
     if processes.is_first():
@@ -146,7 +143,7 @@ def train(
 
 
 def _keep_params(job: Job, training: Training, index: int) -> None:
-  """Writes the parameters of a block that is here, if they are to be kept."""
+  """Writes the parameters of a block of this process, if they are kept."""
   program, step = training.program, training.steps[index]
   kept_steps = params.steps_to_keep(program.config, job.saving.params)
   if program.is_here(index) and step in kept_steps:
@@ -166,9 +163,9 @@ def _save(
   snapshots: Sequence[Sequence[Snapshot]],
   saved_steps: Sequence[int],
 ) -> None:
-  """Saves the blocks that are here and have made steps since `saved_steps`."""
+  """Saves this process's blocks that have made steps since `saved_steps`."""
   for i, state in enumerate(population.capture(training)):
-    # A block that waits for others is saved already.
+    # A block that waits for the others is saved already.
     if training.program.is_here(i) and state.step > saved_steps[i]:
       block_checkpoint.save(
         config=training.program.config,
@@ -193,7 +190,7 @@ def _write_records(
   devices = program.mesh.devices.ravel().tolist()
   provenance = records.make_provenance(job.config, cell, devices)
   records.write(job.workdir, cell, table, provenance)
-  # Only now that the records are there.
+  # After the records, in case the process is killed in between.
   block_checkpoint.remove(job.workdir, cell, seeds)
   num_diverged = int(snapshots[-1].diverged.sum())
   if num_diverged:

@@ -1,4 +1,4 @@
-"""What a sweep will cost on this machine, before it is started."""
+"""Memory and time of a sweep on this machine, measured before it starts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,7 +59,7 @@ def estimate(
   for setup, item in cheapest_first:
     flops = _step_flops(setup)
     seconds = seconds_per_flop and flops * seconds_per_flop
-    bytes_per_block, num_blocks = None, len(devices)
+    bytes_per_block = None
     is_measured = False
     if seconds is None or seconds <= _LONGEST_PROBE_SECONDS:
       try:
@@ -68,11 +68,10 @@ def estimate(
         bytes_per_block, seconds = error.bytes_per_block, None
       else:
         bytes_per_block = program.bytes_per_device
-        num_blocks = program.num_blocks
         seconds = population.seconds_per_step(program)
         seconds_per_flop = seconds / flops
         is_measured = True
-    num_groups = -(-len(item.blocks) // num_blocks)
+    num_groups = -(-len(item.blocks) // len(devices))
     estimates[item.cell] = Estimate(
       item.cell,
       model.num_params(setup.arch),

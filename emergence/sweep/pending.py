@@ -1,10 +1,9 @@
-"""Cells × blocks of seeds that a sweep is asked for, and what is still pending.
+"""The cells × blocks of seeds of a sweep that are still pending.
 
 `--shard=I/N` divides the work: consecutive blocks of a cell form groups of one
-block a device, so that no device idles, and shard I trains the groups I, I + N,
-I + 2N, … Which shard a block belongs to depends on the seeds that were asked
-for, not on those that are finished: it stays the same while other processes
-finish theirs.
+block per device, so that no device idles, and shard I trains the groups I,
+I + N, I + 2N, … The shard of a block depends on the requested seeds and not on
+the finished ones, so it stays the same while other processes finish theirs.
 """
 
 from collections.abc import Sequence
@@ -74,7 +73,7 @@ def make_request(
   seeds: Sequence[int] | None = None,
   shard: tuple[int, int] = (0, 1),
 ) -> Request:
-  """Checks what a sweep is asked for.
+  """Validates the cells, seeds and shard of a sweep.
 
   Args:
     config: the experiment.
@@ -103,8 +102,10 @@ def make_request(
   return Request(config, workdir, grid, seeds, shard)
 
 
-def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
-  """What is pending, once corrupt files are quarantined.
+def clean_and_find(
+  request: Request, num_devices: int, keep_params: str
+) -> list[Work]:
+  """Quarantines corrupt files, removes leftovers, and finds what is pending.
 
   Args:
     request: what is asked for.
@@ -118,7 +119,6 @@ def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
   config, workdir = request.config, request.workdir
   records.quarantine_corrupt(workdir, config)
   remove_unfinished(workdir)
-  records.require_same_experiment(config, workdir)
   block_checkpoint.remove_left_behind(config, workdir)
   if missing := num_without_params(request, keep_params):
     raise ValueError(
@@ -130,12 +130,16 @@ def prepare(request: Request, num_devices: int, keep_params: str) -> list[Work]:
 
 
 def find(request: Request, num_devices: int = 1) -> list[Work]:
-  """What of a request has no records yet, in the order of the cells.
+  """The part of a request that has no records yet, in the order of the cells.
 
   Args:
     request: what is asked for.
     num_devices: devices of the process that trains it.
+
+  Raises:
+    ValueError: the work directory holds another experiment.
   """
+  records.require_same_experiment(request.config, request.workdir)
   return _of_shard(request, _without_records(request), num_devices)
 
 
@@ -160,7 +164,7 @@ def status(request: Request) -> list[CellStatus]:
   """How far each cell is, going by the names of records files and by locks."""
   found, seeds = [], set(request.seeds)
   for cell in request.cells:
-    # First the locks: a block that is finished meanwhile is done.
+    # Locks first: a block that is finished in between counts as done.
     holders = locks.holders(request.workdir, cell)
     done = records.recorded_seeds(request.workdir, cell) & seeds
     left = seeds - done
@@ -183,9 +187,8 @@ def num_without_params(request: Request, keep_params: str) -> int:
     wanted = params.steps_to_keep(own_config, keep_params)
     if not wanted:
       continue
-    # First the records: of a block that another process finishes meanwhile, the
-    # parameters are there before them.
-    finished = records.finished_seeds(workdir, config, cell) & set(seeds)
+    # Records first: parameters are written before them.
+    finished = records.recorded_seeds(workdir, cell) & set(seeds)
     look_anew(workdir / "params" / str(cell))
     kept = params.kept_files(workdir, cell)
     count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
@@ -201,11 +204,11 @@ def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
 
 
 def _without_records(request: Request) -> list[Work]:
-  """What of a request is pending, of all shards."""
+  """What is pending in all shards of a request."""
   config, workdir, cells, seeds, _ = request
   found = []
   for cell in cells:
-    done = records.finished_seeds(workdir, config, cell)
+    done = records.recorded_seeds(workdir, cell)
     missing = [seed for seed in seeds if seed not in done]
     if missing:
       found.append(Work(cell, cut_blocks(missing, config.seeds.block)))

@@ -1,4 +1,4 @@
-"""Trains what is pending of a sweep, one group of blocks after another."""
+"""Trains the pending blocks of a sweep, one group after another."""
 
 import contextlib
 import json
@@ -97,7 +97,7 @@ def compile_largest(
   """
 
   def activations(cell: Cell) -> int:
-    """Numbers that a training step keeps, which govern the memory."""
+    """Numbers that a training step stores, which dominate the memory."""
     own = cell_config(config, cell)
     tokens = own.train.batch_size * own.task.context_length
     return tokens * cell.width * cell.depth
@@ -117,18 +117,18 @@ def run(
   should_stop: Callable[[], bool] = lambda: False,
   watch: Stopwatch | None = None,
 ) -> int:
-  """Trains what is pending and writes its records, a group of blocks at a time.
+  """Trains pending blocks and writes their records, one group at a time.
 
   A block is locked while it is trained. Blocks that another process has locked
-  come last; this one waits for them, and trains what of them has no records
-  then.
+  come last: this process waits for them, and trains the seeds that then have no
+  records.
 
   Args:
     config: the experiment.
     workdir: the work directory, after `prepare`.
     work: what to train, as `pending.find` returns it.
-    devices: local devices of one kind; each takes one block at a time.
-    programs: cells that are compiled already, for these devices.
+    devices: of one kind; each takes one block at a time.
+    programs: cells already compiled for these devices.
     saving: when blocks in training are saved, and which parameters are kept.
     on_progress: called after each evaluation.
     should_stop: polled about once a second; once true, everything is saved
@@ -162,7 +162,7 @@ def run(
 
   write_run_file()
   try:
-    with Checkpointer(saving.keep) as checkpointer:
+    with Checkpointer() as checkpointer:
       job = Job(config, workdir, saving, checkpointer, should_stop, watch)
       for is_patient in (False, True):
         work = _train(
@@ -176,7 +176,7 @@ def run(
             locks.WAIT_SECONDS,
           )
   except BaseException:
-    # Lost time counts too. If this write fails, the first error says more.
+    # Record the lost time too; the first error matters more than this one.
     with contextlib.suppress(OSError):
       write_run_file()
     raise

@@ -1,27 +1,26 @@
-"""How often populations of known shape are called bimodal.
+"""How often populations of known shape are said to separate.
 
   python -m experiments.calibration.labels
 
-prints, for each family, the share of populations with each label, tested alone,
-and the share that would be bimodal as one of 96 tests, at the strictest factor
-of Holm's correction.
+writes labels.csv beside this file: for each family of laws and number of runs,
+the share of populations with each label of `modality.label`, each tested alone
+at level 0.05. Families of kind `level` have one mode, or a floor above which
+runs only thin out, or the mirror image of that; the share `separated` is the
+level. Those of kind `power` separate. Three minutes on one core.
 
-Why there is no second test beside the dip: Silverman's (1981, "Using kernel
-density estimates to investigate multimodality") sees far lighter modes, but
-takes edges, atoms and long tails for modes. Of 1000 populations of 100 runs it
-rejected one mode at 5 % in 0.269 of uniform, 0.477 of lognormal (sigma 1) and
-0.596 of U(0, .6) with 0.7 at 0, and the likelihood ratio of two normal
-components against one in 0.98 of uniform samples. The dip's level is 5 % for
-uniform scores, the least favourable ones, so their share scatters about 0.05
-from seed to seed; its price is its power.
-
-A limit: where half of the runs have 10 test items and half 1000, and nothing
-says so, the coarse half stands out as peaks, and up to all of such populations
-are called bimodal. With a fifth of 1000 items none of 240 was.
+Why there is no other test of two modes beside the dip: Silverman's (1981,
+"Using kernel density estimates to investigate multimodality") sees far lighter
+modes, but takes edges, atoms and long tails for modes. Of 1000 populations of
+100 runs it rejected one mode at 5 % in 0.269 of uniform, 0.477 of lognormal
+(sigma 1) and 0.596 of U(0, .6) with 0.7 at 0, and the likelihood ratio of two
+normal components against one in 0.98 of uniform samples.
 """
 
 import collections
-from collections.abc import Callable
+import csv
+import importlib.metadata
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,176 +32,200 @@ from emergence.statistics.sample import REAL, UNIT, Sample
 from experiments import command
 from experiments.calibration.dip_power import minor_mode
 
-FAMILY_SIZE = 96
+TABLE = pathlib.Path(__file__).with_name("labels.csv")
+LABELS = "two_modes", "breakout", "falloff", "not_shown"
+LEVEL_SIZES, POWER_SIZES = (32, 128), (16, 32, 64, 128, 250)
 _POSITIVE = (0.0, np.inf)
-LABELS = "bimodal", "bimodal of 96", "unimodal", "undecided", "floor", "ceiling"
+Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
 
 class Family(NamedTuple):
   """Populations of one law.
 
   Attributes:
-    sample: (rng, number of populations R, runs S) -> scores [R, S].
-    target: `one` (called bimodal in at most 5 %), `two` (in at least 95 %), or
-      empty: no target.
+    draw: (rng, shape) -> scores [R, S].
     support: the least and the largest score that are possible.
     step: step of the grid of scores; inferred where None.
   """
 
-  sample: Callable[[np.random.Generator, int, int], np.ndarray]
-  target: str
+  draw: Draw
   support: tuple[float, float] = UNIT
   step: float | None = None
 
 
-def families() -> dict[str, Family]:
-  """All families, by name."""
+def level_families() -> dict[str, Family]:
+  """Laws that do not separate, by name."""
   found = {
-    "normal": Family(lambda rng, *s: rng.normal(0, 1, s), "one", REAL),
-    "N(.5, .1)": Family(lambda rng, *s: _cut(rng.normal(0.5, 0.1, s)), "one"),
-    "clipped N(.05, .15)": Family(
-      lambda rng, *s: _cut(rng.normal(0.05, 0.15, s)), "one"
+    "normal": Family(lambda rng, s: rng.normal(0, 1, s), REAL),
+    "lognormal, sigma 1": Family(
+      lambda rng, s: rng.lognormal(0, 1, s), _POSITIVE
     ),
-    "clipped N(.95, .15)": Family(
-      lambda rng, *s: _cut(rng.normal(0.95, 0.15, s)), "one"
+    "exponential, mean .08": Family(
+      lambda rng, s: _cut(rng.exponential(0.08, s))
     ),
-    "0.7 at 0 + U(0, .6)": Family(
-      lambda rng, *s: _atom_at_0(rng, rng.uniform(0, 0.6, s), 0.7), "one"
+    "exponential, mean .08, from 1 down": Family(
+      lambda rng, s: 1 - _cut(rng.exponential(0.08, s))
     ),
-    "0.7 at 0 + U(0, .6), on 1/20": Family(
-      lambda rng, *s: _atom_at_0(
-        rng, np.rint(20 * rng.uniform(0, 0.6, s)) / 20, 0.7
-      ),
-      "one",
+    "half at 0, half U(0, 1)": Family(_atom_and_uniform),
+    ".3 at 0, .7 U(0, 1)": Family(
+      lambda rng, s: np.where(rng.random(s) < 0.3, 0.0, rng.random(s))
+    ),
+    "half at 1, half U(0, 1)": Family(
+      lambda rng, s: 1 - _atom_and_uniform(rng, s)
+    ),
+    "N(.05, .15), cut": Family(lambda rng, s: _cut(rng.normal(0.05, 0.15, s))),
+    "N(.2, .4), cut at both ends": Family(
+      lambda rng, s: _cut(rng.normal(0.2, 0.4, s))
+    ),
+    "N(.5, .3), cut at both ends": Family(
+      lambda rng, s: _cut(rng.normal(0.5, 0.3, s))
     ),
   }
-  for sigma in (0.25, 0.5, 1.0):
-    found[f"lognormal, sigma {sigma:g}"] = Family(
-      lambda rng, *s, sigma=sigma: rng.lognormal(0, sigma, s), "one", _POSITIVE
-    )
-  for a, b in ((1, 1), (1, 5), (2, 2), (8, 1.5), (30, 1)):
+  for a, b in ((1, 1), (1, 5), (2, 2), (8, 1.5)):
     found[f"beta({a}, {b})"] = Family(
-      lambda rng, *s, a=a, b=b: rng.beta(a, b, s), "one"
+      lambda rng, s, a=a, b=b: rng.beta(a, b, s)
     )
-  for num in (11, 20):
-    for p in (0.03, 0.1, 0.5, 0.9, 0.97):
-      found[f"binomial({num}, {p:g})/{num}"] = Family(
-        lambda rng, *s, num=num, p=p: rng.binomial(num, p, s) / num, "one"
-      )
-  for num, p in ((1, 0.5), (2, 0.05), (3, 0.05), (3, 0.5), (5, 0.05), (5, 0.2)):
-    found[f"binomial({num}, {p:g})/{num}"] = Family(
-      lambda rng, *s, num=num, p=p: rng.binomial(num, p, s) / num, "one"
-    )
-  for num, p, off in (
-    *((11, 0.05, 1), (11, 0.05, 5), (11, 0.5, 1), (5, 0.05, 3), (20, 0.9, 5)),
-  ):
-    found[f"binomial({num}, {p:g})/{num}, {off}% off"] = Family(
-      lambda rng, *s, num=num, p=p, off=off: _mixed(
-        rng.binomial(num, p, s) / num, rng.random(s), off / 100
+  for items in (10, 20, 100, 1000):
+    found[f"half at 0, half U(0, 1), {items} items"] = Family(
+      lambda rng, s, items=items: _cut(
+        np.rint(_atom_and_uniform(rng, s) * items) / items
       ),
-      "one",
+      step=1 / items,
     )
-  for num, other, share in (
-    *((11, 22, 0.1), (10, 12, 0.1), (11, 22, 0.5), (10, 12, 0.5)),
+  for items, p in ((10, 0.05), (20, 0.9), (100, 0.5), (1000, 0.03)):
+    found[f"binomial({items}, {p:g})"] = Family(
+      lambda rng, s, items=items, p=p: rng.binomial(items, p, s) / items,
+      step=1 / items,
+    )
+  for items, p in ((11, 0.1), (20, 0.97)):
+    found[f"binomial({items}, {p:g}), items unknown"] = Family(
+      lambda rng, s, items=items, p=p: rng.binomial(items, p, s) / items
+    )
+  for few, many, p in (
+    (20, 500, 0.97),
+    (20, 500, 0.03),
+    (11, 22, 0.3),
+    (10, 1000, 0.3),
   ):
-    for p in (0.05, 0.3, 0.9):
-      found[f"{share:.0%} of {other} items, else {num}, {p:g}"] = Family(
-        lambda rng, *s, num=num, other=other, share=share, p=p: _mixed(
-          rng.binomial(num, p, s) / num,
-          rng.binomial(other, p, s) / other,
-          share,
-        ),
-        "one",
+    found[f"half of {few}, half of {many} items, {p:g}"] = Family(
+      lambda rng, s, few=few, many=many, p=p: np.where(
+        np.arange(s[1]) % 2,
+        rng.binomial(few, p, s) / few,
+        rng.binomial(many, p, s) / many,
       )
-  upper = lambda rng, shape: _atom_at_0(
-    rng, _cut(rng.normal(0.6, 0.1, shape)), 0.5
-  )
-  found["0.5 at 0 + N(.6, .1)"] = Family(lambda rng, *s: upper(rng, s), "two")
-  found["0.5 at 0 + N(.6, .1), on 1/11"] = Family(
-    lambda rng, *s: np.rint(11 * upper(rng, s)) / 11, "two"
-  )
-  found["0.5/0.5, 5 sd of .05, on 1/100"] = Family(
-    lambda rng, *s: (
-      np.rint(100 * (0.4 + 0.05 * minor_mode(rng, *s, weight=0.5, distance=5)))
-      / 100
+    )
+  return found
+
+
+def power_families() -> dict[str, Family]:
+  """Laws that separate, by name."""
+
+  def atom(weight: float, other: Draw) -> Draw:
+    return lambda rng, s: np.where(
+      rng.random(s) < weight, 0.0, _cut(other(rng, s))
+    )
+
+  def mirrored(draw: Draw) -> Draw:
+    return lambda rng, s: 1 - draw(rng, s)
+
+  high = atom(0.9, lambda rng, s: np.full(s, 0.9))
+  weak = atom(0.9, lambda rng, s: rng.normal(0.5, 0.15, s))
+  broad = atom(0.5, lambda rng, s: rng.normal(0.6, 0.2, s))
+  found = {
+    ".9 at 0, .1 at .9": Family(high),
+    ".9 at 1, .1 at .1": Family(mirrored(high)),
+    ".9 at 0, .1 at N(.5, .15)": Family(weak),
+    ".9 at 1, .1 at N(.5, .15)": Family(mirrored(weak)),
+    ".5 at 0, .5 at N(.6, .2)": Family(broad),
+    ".5 at 1, .5 at N(.4, .2)": Family(mirrored(broad)),
+    ".9 at 0, .1 at .9, 20 items": Family(
+      lambda rng, s: np.rint(20 * high(rng, s)) / 20, step=1 / 20
     ),
-    "two",
-  )
-  # Without the number of items these may as well be coin flips.
-  found["0.5 at 0, 0.5 at 1, of 20"] = Family(
-    lambda rng, *s: _atom_at_0(rng, np.ones(s), 0.5), "two", step=1 / 20
-  )
-  for weight, distance in (
-    *((0.5, 5), (0.3, 5), (0.3, 4), (0.2, 4), (0.2, 5), (0.2, 6), (0.2, 8)),
-  ):
-    found[f"{1 - weight:g}/{weight:g}, {distance} sd"] = Family(
-      lambda rng, num, size, w=weight, d=distance: minor_mode(
-        rng, num, size, w, d
+    ".5 at 0, .5 at N(.6, .1), 11 items": Family(
+      lambda rng, s: (
+        np.rint(11 * atom(0.5, lambda r, t: r.normal(0.6, 0.1, t))(rng, s)) / 11
       ),
-      "two" if weight == 0.5 else "",
-      REAL,
+      step=1 / 11,
+    ),
+  }
+  for weight in (0.5, 0.3, 0.2):
+    found[f"{1 - weight:g}/{weight:g}, 5 sd"] = Family(
+      lambda rng, s, weight=weight: _cut(
+        0.3 + 0.07 * minor_mode(rng, *s, weight=weight, distance=5)
+      )
     )
   return found
 
 
 def shares(family: Family, num: int, size: int, seed: int) -> dict[str, float]:
-  """Share of `num` populations of `size` runs with each label.
-
-  `bimodal of 96` are those that would be called bimodal at the strictest level
-  among 96 tests.
-  """
+  """Share of `num` populations of `size` runs with each label."""
   rng = np.random.default_rng(seed)
   options = Options(seed=seed)
-  count = collections.Counter()
-  for scores_S in family.sample(rng, num, size):
-    sample = Sample.of(scores_S, family.support, family.step)
-    found = modality.label(sample, options)
-    count[found.label] += 1
-    if found.label == "bimodal":
-      count["bimodal of 96"] += found.p * FAMILY_SIZE <= options.alpha
+  count = collections.Counter(
+    modality.label(
+      Sample.of(scores_S, family.support, family.step), options
+    ).label
+    for scores_S in family.draw(rng, (num, size))
+  )
   return {name: count[name] / num for name in LABELS}
 
 
-def _atom_at_0(
-  rng: np.random.Generator, scores_RS: np.ndarray, weight: float
-) -> np.ndarray:
-  return np.where(rng.random(scores_RS.shape) < weight, 0.0, scores_RS)
+def rows(
+  families: dict[str, Family],
+  kind: str,
+  sizes: Sequence[int],
+  num: int,
+  seed: int,
+) -> list[dict[str, str]]:
+  """A row a family and number of runs."""
+  found = []
+  for name, family in families.items():
+    for size in sizes:
+      share = shares(family, num, size, seed)
+      row = {
+        "family": name,
+        "kind": kind,
+        "runs": str(size),
+        "populations": str(num),
+        "separated": f"{1 - share['not_shown']:.3f}",
+      } | {label: f"{share[label]:.3f}" for label in LABELS[:-1]}
+      print(",".join(row.values()), flush=True)
+      found.append(row)
+  return found
 
 
-def _mixed(
-  scores_RS: np.ndarray, other_RS: np.ndarray, share: float
+def _atom_and_uniform(
+  rng: np.random.Generator, shape: tuple[int, int]
 ) -> np.ndarray:
-  """Scores whose first runs, so many of each population, are the others."""
-  num = round(share * scores_RS.shape[1])
-  return np.concatenate([other_RS[:, :num], scores_RS[:, num:]], axis=1)
+  return np.where(rng.random(shape) < 0.5, 0.0, rng.random(shape))
 
 
 def _cut(scores_RS: np.ndarray) -> np.ndarray:
   return np.clip(scores_RS, 0.0, 1.0)
 
 
-def main(num: int, size: int, seed: int) -> None:
-  """Prints a row for each family, of `num` populations of `size` runs."""
-  print(f"{size} runs, {num} populations a family")
-  print(f"{'family':36}{'target':>8}" + "".join(f"{n:>14}" for n in LABELS))
-  for name, family in families().items():
-    row = shares(family, num, size, seed)
-    target = {"one": "≤ 0.05", "two": "≥ 0.95", "": ""}[family.target]
-    # Beyond two standard errors, for the uniform law lies on the limit.
-    margin = 2 * np.sqrt(0.05 * 0.95 / num)
-    missed = (family.target == "one" and row["bimodal"] > 0.05 + margin) or (
-      family.target == "two" and row["bimodal"] < 0.95 - margin
-    )
-    cells = "".join(f"{value:14.3f}" for value in row.values())
-    print(f"{name:36}{target:>8}{cells}{'  missed' if missed else ''}")
+def main(file: pathlib.Path, num: int, seed: int) -> None:
+  """Writes the table: `num` populations a level row, half of it a power row."""
+  found = rows(level_families(), "level", LEVEL_SIZES, num, seed)
+  half = max(num // 2, 1)
+  found += rows(power_families(), "power", POWER_SIZES, half, seed)
+  versions = ", ".join(
+    f"{name} {importlib.metadata.version(name)}"
+    for name in ("numpy", "diptest")
+  )
+  with file.open("w", encoding="utf-8", newline="") as stream:
+    stream.write(f"# python -m experiments.calibration.labels, {versions}\n")
+    writer = csv.DictWriter(stream, found[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
 
 
 if __name__ == "__main__":
+  OUT = flags.DEFINE_string("out", str(TABLE), "File to write.")
   POPULATIONS = flags.DEFINE_integer(
-    "populations", 1000, "Populations of each family.", lower_bound=1
-  )
-  RUNS = flags.DEFINE_integer(
-    "runs", 100, "Runs in each population.", lower_bound=1
+    "populations", 1000, "Populations of each row of kind level.", lower_bound=1
   )
   SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
-  command.run(lambda: main(POPULATIONS.value, RUNS.value, SEED.value))
+  command.run(
+    lambda: main(pathlib.Path(OUT.value), POPULATIONS.value, SEED.value)
+  )

@@ -1,11 +1,10 @@
-import math
-
 import diptest
 import numpy as np
 import pytest
 
-from emergence.analysis import modality, questions
-from tests.computed import ACCURACY, FEW, panels, scales, statements
+from emergence.analysis import modality
+from emergence.statistics import dip
+from tests.computed import ACCURACY, FEW, NLL, ask, panels, scales
 
 
 def test_ridges_have_each_seed_at_its_score(two_groups):
@@ -18,29 +17,56 @@ def test_ridges_have_each_seed_at_its_score(two_groups):
     np.testing.assert_array_equal(line.get_xdata(), scale.population.finite_S)
   names = [text.get_text() for text in left.get_yticklabels()]
   assert names == [
-    f"size {n + 1}\n{s.modality.label}" for n, s in enumerate(scales(series))
+    f"size {n + 1}\n{s.modality.label.replace('_', ' ')}"
+    for n, s in enumerate(scales(series))
   ]
 
 
-def test_one_correction_covers_all_cells_and_metrics(two_groups):
-  labels = [s.modality for one in two_groups.series for s in scales(one)]
-  p_T = np.array([label.p for label in labels])
-  order = np.argsort(p_T, kind="stable")  # NaN last, and they count.
-  running, expected_T = 0.0, np.full(p_T.size, np.nan)
-  for rank, t in enumerate(order):
-    if not math.isnan(p_T[t]):
-      running = max(running, min(1.0, p_T[t] * (p_T.size - rank)))
-      expected_T[t] = running
-  found_T = [label.p_adjusted for label in labels]
-  np.testing.assert_allclose(found_T, expected_T)
-  assert {label.family_size for label in labels} == {28}
+def holm(p_T):
+  p_T = np.asarray(p_T)
+  tested = np.flatnonzero(~np.isnan(p_T))
+  adjusted_T, running = np.full(p_T.size, np.nan), 0.0
+  for rank, t in enumerate(sorted(tested, key=lambda t: p_T[t])):
+    running = max(running, min(1.0, p_T[t] * (tested.size - rank)))
+    adjusted_T[t] = running
+  return adjusted_T
+
+
+def test_families_are_the_scales_of_a_series_and_all_other_metrics(two_groups):
+  by_metric = two_groups.by_metric
+  families = [[series] for series in by_metric["exact_match"]]
+  families.append(by_metric["nll"])
+  for family in families:
+    labels = [s.modality for series in family for s in scales(series)]
+    expected_T = holm([label.p for label in labels])
+    np.testing.assert_allclose([x.p_adjusted for x in labels], expected_T)
+    dips_T = holm([label.dip_p for label in labels])
+    np.testing.assert_allclose([x.dip_p_adjusted for x in labels], dips_T)
+    assert {x.family_size for x in labels} == {7 * len(family)}
+
+
+def test_one_correction_over_the_whole_table_is_an_option(make_table):
+  rng = np.random.default_rng(0)
+  cells = [rng.random(30) for _ in range(3)]
+  scores = {("g", ACCURACY): cells, ("h", ACCURACY): cells}
+  scores["g", NLL] = [np.full(30, 1.0), *cells[1:]]
+  table = make_table(scores)
+  whole = ask(table, "modality", options=FEW._replace(correct_over="table"))
+  # One cell of equal scores cannot be tested, and does not count.
+  (family,) = modality.test_families(whole)
+  assert family["tests"] == 8
+  assert family["metrics"] == ["exact_match", "nll"]
+  sizes = [f["tests"] for f in modality.test_families(ask(table, "modality"))]
+  assert sizes == [3, 3, 2]
+  row = next(iter(modality.values(whole.series[0])))
+  assert row["test_family"] == "the whole table"
 
 
 def test_labels_rest_on_the_dip_of_the_scores(two_groups):
   split, smooth = two_groups.series[0], two_groups.series[2]
   first = split.answers["modality"].first
-  assert scales(split)[first].modality.label == "bimodal"
-  assert [s.modality.label for s in scales(split)[2:5]] == ["bimodal"] * 3
+  assert scales(split)[first].modality.label != "not_shown"
+  assert [s.modality.label for s in scales(split)[2:5]] == ["two_modes"] * 3
   assert smooth.answers["modality"].first is None
   for scale in scales(split)[2:5]:
     scores_S = scale.population.finite_S
@@ -52,93 +78,57 @@ def test_labels_rest_on_the_dip_of_the_scores(two_groups):
   assert all(
     scale.beyond is None
     for scale in scales(split)
-    if scale.modality.label != "bimodal"
+    if scale.modality.label != "two_modes"
   )
 
 
-def test_the_first_detectable_scale_comes_with_its_evidence(two_groups, pick):
+def test_the_first_separated_scale_is_said_with_its_seeds(two_groups, pick):
   (finding,) = pick("modality")
   series = two_groups.series[0]
   n = series.answers["modality"].first
-  scale = scales(series)[n]
-  score_S = scale.population.finite_S
-  numbers = finding.numbers
-  above = (score_S >= numbers["antimode"]).mean()
-  text = finding.sentence
-  assert f"the first size with two detectable modes is {n + 1}, with" in text
-  assert (
-    f"with {100 * above:.3g}% of {score_S.size} runs at or above the antimode"
-  ) in text
-  assert f"p = {numbers['p']:.2g}, {numbers['p_adjusted']:.2g} after" in text
-  assert "after Holm over 28 tests" in text
-  assert numbers["scale"] == n + 1
-  low, high = scale.beyond.low, scale.beyond.high
-  share = (score_S > numbers["antimode"]).sum() / 40
-  assert (
-    f"On the better side of the antimode of {n + 1} are {share:.2f}"
-    f" ({low:.2f}–{high:.2f}) of all its seeds"
-  ) in text
-  later = [
-    str(k + 1)
-    for k in range(n + 1, 7)
-    if scales(series)[k].modality.label == "bimodal"
-  ]
-  assert f"Two modes too at size {' and '.join(later)}." in text
-  assert "Before it a minor mode of any weight may have gone unseen" in text
+  scale, text = scales(series)[n], finding.sentence
+  labels = [s.modality.label for s in scales(series)]
+  assert f"seeds are first shown to separate at size {n + 1}: " in text
+  more = len(labels) - labels.count("not_shown") - 1
+  assert text.endswith(f"; likewise at {more} more.")
+  assert finding.numbers["scale"] == n + 1
+  assert finding.numbers["p"] == scale.modality.p
 
 
-def test_the_better_side_is_the_lower_one_where_less_is_better(
-  two_groups, pick
-):
-  (finding,) = pick("modality", metric="nll")
-  series = two_groups.series[1]
-  scale = scales(series)[series.answers["modality"].first]
-  better = (scale.population.finite_S < finding.numbers["antimode"]).sum() / 40
-  assert finding.numbers["beyond_antimode"] == better
-  assert f"are {better:.2f} (" in finding.sentence
+def test_the_better_side_is_the_lower_one_where_less_is_better(say):
+  low = np.random.default_rng(0).normal(1, 0.1, 30)
+  cells = [np.append(low, low[:10] + 4)]
+  (text,) = say({("g", NLL): cells}, "modality")
+  assert "two modes, 75% of 40 on the better side of " in text
 
 
-def test_without_two_modes_all_labels_are_listed(make_table):
+@pytest.mark.parametrize(("high", "name"), [(0.9, "floor"), (0.1, "ceiling")])
+def test_a_breakout_and_a_falloff_are_said_with_their_counts(say, high, name):
+  end = 0.0 if name == "floor" else 1.0
+  cells = [np.append(np.full(60, end), [high, high - 0.001, high + 0.001])]
+  (text,) = say(cells, "modality")
+  assert text == (
+    f"seeds are first shown to separate at size 1: 60 of 63 are at the {name},"
+    " the others do not thin out away from it."
+  )
+
+
+def test_without_a_separation_what_would_have_been_seen_is_said(say):
   rng = np.random.default_rng(1)
-  cells = [
-    np.zeros(150),
-    np.clip(rng.normal(0.5, 0.1, 400), 0, 1),
-    rng.random(9),
-    np.ones(150),
-  ]
-  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
-  (found,) = [f for f in statements(analysis) if f.kind == "modality"]
-  tested = [s.modality for s in scales(analysis.series[0])]
-  p_T = [m.p for m in tested if not math.isnan(m.p)]
-  lowest = min(p_T)
-  assert found.sentence == (
-    "exact match: two modes are detected at no size; floor at size 1;"
-    " unimodal at size 2; undecided at size 3; ceiling at size 4. The lowest p"
-    f" of the dip test: {lowest:.2g}, {min(1, 4 * lowest):.2g} after Holm over"
-    " 4 tests."
-    " Undecided is not unimodal: the evidence of each says why."
+  cells = [np.clip(rng.normal(0.5, 0.1, 250), 0, 1) for _ in range(2)]
+  (text,) = say(cells, "modality")
+  weight = dip.detectable_weight(250, 0.05 / 6)
+  assert text == (
+    "seeds are not shown to separate at any size; a second mode of weight ≥"
+    f" {weight:.2g}, 5 sd away, would have been."
   )
-  assert found.numbers["labels"] == dict.fromkeys(
-    ["floor", "unimodal", "undecided", "ceiling"], 1
-  )
+  (text,) = say([rng.random(25), np.zeros(25)], "modality")
+  assert text.endswith("; so few seeds would often not show two modes.")
+  (text,) = say([np.zeros(25), np.ones(3)], "modality")
+  assert text.endswith(": they are too few or too equal to test.")
 
 
-def test_the_lowest_p_is_the_lowest_even_where_holm_makes_all_of_them_one(
-  make_table, say
-):
-  rng = np.random.default_rng(2)
-  cells = [rng.normal(0.5, 0.08, 40) for _ in range(6)]
-  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
-  p_T = [s.modality.p for s in scales(analysis.series[0])]
-  (text,) = say(cells, "modality")
-  assert f"dip test: {min(p_T):.2g}, 1 after Holm" in text
-
-
-def test_many_scales_are_counted_not_listed(say):
-  rng = np.random.default_rng(3)
-  cells = [rng.random(8) for _ in range(20)]
-  (text,) = say(cells, "modality")
-  assert "undecided at every scale" in text
-  cells += [np.ones(150)]
-  (text,) = say(cells, "modality")
-  assert "undecided at 20 of 21 scales" in text
+def test_sentences_are_short(said):
+  for finding in said:
+    if finding.kind in ("modality", "composition"):
+      assert len(finding.sentence.split()) <= 35, finding.sentence

@@ -25,7 +25,7 @@ from tests.computed import (
 
 PROMISED = """n_seeds n_diverged mean median mode mode_stable success_threshold
 success_probability success_low success_high mean_given_success dip dip_p
-dip_p_adjusted modality antimode w2_to_previous w2_to_previous_null
+dip_p_adjusted modality composition antimode w2_to_previous w2_to_previous_null
 w2_to_previous_p w2_to_largest mean_low mean_high median_low median_high
 mean_given_success_low mean_given_success_high""".split()
 
@@ -56,7 +56,17 @@ def test_every_file_is_there_and_the_summary_has_its_columns(written):
 
 def test_json_is_strict_and_has_each_series(written, two_groups):
   content = strict(written["summary.json"])
-  assert content["family_size"] == 28
+  own = {"family": "the scales of one series", "metrics": ["exact_match"]}
+  assert content["test_families"] == [
+    own | {"group": ["split"], "tests": 7},
+    {
+      "family": "the other metrics",
+      "group": [],
+      "metrics": ["nll"],
+      "tests": 14,
+    },
+    own | {"group": ["smooth"], "tests": 7},
+  ]
   assert content["group_columns"] == ["group"]
   assert content["scale_name"] == "size"
   assert content["metrics"][1]["high"] == "Infinity"
@@ -65,7 +75,7 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   assert (split["group"], split["metric"]) == ("split", "exact_match")
   assert split["higher_is_better"] is True
   first = two_groups.series[0].answers["modality"].first
-  assert split["first_detectable_bimodal_scale"] == first + 1
+  assert split["first_separated_scale"] == first + 1
   curve = split["threshold_curve"][3]
   score_S = scales(two_groups.series[0])[3].population.sample.scores_S
   for threshold, share in zip(curve["threshold"], curve["probability"]):
@@ -81,7 +91,7 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   }
   assert len(steps) == 4 * 6 * 4
   kinds = {finding["kind"] for finding in content["findings"]}
-  assert {"curve", "modality", "path", "divergence"} <= kinds
+  assert {"composition", "curve", "modality", "path", "divergence"} <= kinds
 
 
 def odd_tables(make_table):
@@ -178,7 +188,7 @@ def test_the_summary_is_what_the_raw_scores_say(written, two_groups):
     else:
       assert math.isnan(row.mean_given_success)
       assert "needs 10" in row.mean_given_success_reason
-    if row.modality == "bimodal":
+    if row.modality == "two_modes":
       shares = row.mode_share_below + row.mode_share_above
       assert shares == pytest.approx(1)
       assert finite_S.min() < row.antimode < finite_S.max()

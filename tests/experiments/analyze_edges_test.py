@@ -15,7 +15,9 @@ def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
   (row,) = content["summary"].itertuples()
   assert row.mean == pytest.approx(scores.mean())
   kinds = {finding["kind"] for finding in content["findings"]}
-  assert kinds <= {"curve", "modality", "best_of", "threshold"}
+  assert kinds <= {
+    *("composition", "curve", "modality", "best_of", "threshold"),
+  }
   told = " ".join(finding["sentence"] for finding in content["audit"])
   assert "nothing can be said about scaling" in told
   assert pd.read_csv(tmp_path / "out" / "distances.csv").empty
@@ -28,7 +30,7 @@ def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
   frame = content["summary"]
   np.testing.assert_allclose(frame["mean"], 0.1 * frame["scale"])
   assert frame["mean_low"].isna().all()
-  assert set(frame["modality"]) == {"undecided"}
+  assert set(frame["modality"]) == {"not_shown"}
   told = " ".join(finding["sentence"] for finding in content["audit"])
   assert "hold one seed only" in told
   kinds = {finding["kind"] for finding in content["findings"]}

@@ -19,6 +19,7 @@ MISTAKES = [
   (["--group_columns=score"], ["'score'"]),
   (["--threshold=high"], ["--threshold reads like 0.2"]),
   (["--threshold=score=nan"], ["finite number", "'nan'"]),
+  (["--chance=half"], ["--chance reads like 0.2"]),
   (["--threshold=20"], ["--threshold: 20 is outside of [0, 1]"]),
   (["--threshold=acc=0.5"], ["there is no metric 'acc'"]),
   (["--where=scale=9"], ["leaves no row"]),

@@ -18,7 +18,7 @@ import jax
 from emergence.population import compilation
 warnings.simplefilter("error")
 folder = compilation.enable_cache()
-f = lambda x: [x := jax.numpy.sin(x @ x) for _ in range(300)][-1]
+f = lambda x: [x := jax.numpy.sin(x @ x) for _ in range(3)][-1]
 jax.jit(f).lower(jax.ShapeDtypeStruct((8, 8), "float32")).compile()
 print(folder)
 """
@@ -70,35 +70,25 @@ def test_the_state_is_donated_and_the_chunk_moves_nothing(program):
 
 
 @pytest.mark.parametrize(
-  ("need", "devices", "budget", "blocks"),
-  [
-    (10, 4, (100, True), 4),
-    (30, 4, (100, True), 3),
-    (101, 4, (100, True), 0),
-    (100, 4, (100, False), 4),
-    (101, 4, (100, False), 0),
-    (0, 2, (100, True), 2),
-  ],
+  ("room", "is_shared", "fits"),
+  [(2, True, True), (1.9, True, False), (1, False, True), (0.9, False, False)],
 )
-def test_blocks_together_are_planned_from_memory(need, devices, budget, blocks):
-  assert compilation.plan_blocks(need, devices, budget) == blocks
-
-
-def test_scarce_memory_takes_fewer_devices_or_says_what_to_do(
-  tiny, program, monkeypatch
+def test_blocks_that_do_not_fit_are_refused(
+  tiny, program, monkeypatch, room, is_shared, fits
 ):
+  """On CPU two devices share the memory, on accelerators each has its own."""
   devices = hardware.local_devices(2)
-  assert hardware.memory_budget(devices)[0] > program.bytes_per_device > 0
-  room = lambda blocks: lambda _: (int(blocks * program.bytes_per_device), True)
-  on_mesh = lambda setup, devices: program._replace(
-    mesh=jax.sharding.Mesh(devices, "seeds")
-  )
-  monkeypatch.setattr(compilation, "_compile", on_mesh)
-  monkeypatch.setattr(hardware, "memory_budget", room(1.5))
-  assert compilation.compile_cell(tiny, CELL, devices).num_blocks == 1
-  monkeypatch.setattr(hardware, "memory_budget", room(0.5))
-  with pytest.raises(ValueError, match=r"lower\s+seeds\.block"):
-    compilation.compile_cell(tiny, CELL, devices)
+  assert hardware.memory_budget(devices)[0] > 2 * program.bytes_per_device > 0
+  budget = int(room * program.bytes_per_device), is_shared
+  monkeypatch.setattr(compilation, "_compile", lambda *given: program)
+  monkeypatch.setattr(hardware, "memory_budget", lambda devices: budget)
+  if fits:
+    assert compilation.compile_cell(tiny, CELL, devices) == program
+  else:
+    with pytest.raises(
+      compilation.DoesNotFitError, match=r"lower seeds\.block"
+    ):
+      compilation.compile_cell(tiny, CELL, devices)
 
 
 def run(home, **settings):
@@ -136,12 +126,6 @@ def test_what_is_compiled_is_kept_and_a_damaged_entry_is_no_error(tmp_path):
 def test_where_nothing_can_be_kept_compiling_goes_on(tmp_path):
   (tmp_path / "emergence").write_text("no folder")
   run(tmp_path)
-
-
-def test_what_jax_was_told_is_left_as_it_is(tmp_path):
-  folder = run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
-  assert str(folder) == "None"
-  assert not (tmp_path / "emergence").exists()
 
 
 @pytest.mark.skipif(

@@ -42,16 +42,6 @@ def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
     )
 
 
-def test_divergence_is_reported_by_the_run(tiny):
-  hot = override(
-    tiny, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
-  )
-  program = compilation.compile_cell(hot, CELL, hardware.local_devices(2))
-  snapshots, _ = train_seeds(program, [0, 1])
-  assert snapshots[0].diverged.tolist() == [False, False]
-  assert snapshots[-1].diverged.tolist() == [True, True]
-
-
 def test_likelihoods_that_overflow_are_divergence_from_the_last_step_on(
   tiny,
 ):

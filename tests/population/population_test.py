@@ -1,5 +1,7 @@
 """Each seed of a population is the same whatever seeds train beside it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,9 +32,9 @@ def test_members_differ_in_initialization_and_in_data(eight):
 def test_a_member_equals_its_seed_trained_without_vmap(tiny, eight):
   _, _, task, arch = compilation.make_setup(tiny, CELL)
   init_state, train_step = make_drawing_train(tiny, arch)
-  score = evaluate.make_evaluate(task, arch, tiny.task.test_lengths)
+  score = jax.jit(evaluate.make_evaluate(task, arch, tiny.task.test_lengths))
   step = jax.jit(train_step)
-  state = init_state(*train.seed_keys(tiny.root_seed, 5, 5))
+  state = jax.jit(init_state)(*train.seed_keys(tiny.root_seed, 5, 5))
   losses = []
   for _ in range(tiny.train.steps):
     state, loss = step(state)
@@ -75,8 +77,8 @@ def test_the_same_run_twice_is_the_same_bits(program, eight):
     assert_bit_equal(member(again, row), member(eight, row))
 
 
-def test_another_mesh_gives_the_same_data_and_close_losses(tiny, eight):
-  alone = compilation.compile_cell(tiny, CELL, hardware.local_devices(2)[:1])
+def test_another_mesh_gives_the_same_data_and_close_losses(programs, eight):
+  alone = programs[1][CELL]
   assert alone.num_blocks == 1
   found = member(train_seeds(alone, [4, 5, 6, 7]), 2)
   jax.tree.map(
@@ -100,6 +102,7 @@ def test_another_block_width_gives_close_losses(tiny, eight):
 def at_once():
   """Compiles a config as on an accelerator: the seeds of a block at once."""
 
+  @functools.cache
   def compile_at_once(config):
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(compilation, "over_seeds", lambda f, _: jax.vmap(f))

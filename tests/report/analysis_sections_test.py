@@ -47,6 +47,7 @@ def test_sections_come_in_the_order_of_questions(found):
   assert list(found) == [
     "findings",
     "summaries",
+    "composition",
     "more-or-better",
     "distribution-exact-match",
     "distribution-nll",
@@ -87,8 +88,8 @@ def test_findings_are_those_of_the_first_metric_and_the_modality_of_others(
   shown = [text for _, text in found["findings"].points]
   assert sorted(shown) == sorted(expected)
   assert found["findings"].sentence == (
-    f"{len(expected)} statements about exact match, and whether the other"
-    " metrics have two modes; each is computed from the scores."
+    f"{len(expected)} statements about exact match, and whether seeds"
+    " separate in the other metrics; each is computed from the scores."
   )
   assert "All scores are of scores.csv." in found["findings"].caveat
 
@@ -97,7 +98,9 @@ def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
   found, two_groups
 ):
   table = found["modality"].table
-  assert "Holm over 28 tests" in found["modality"].sentence
+  assert (
+    "(the other metrics: 14 cells; the scales of one series: 7 cells)"
+  ) in found["modality"].sentence
   assert table.header[:5] == ["group", "metric", "size", "seeds", "label"]
   assert len(table.rows) == 28
   rows = iter(table.rows)
@@ -108,7 +111,7 @@ def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
       assert row["group"] == f"group {series.group[0]}"
       assert row["size"] == str(n + 1)
       assert row["seeds"] == "40"
-      assert row["label"] == label.label
+      assert row["label"] == label.label.replace("_", " ")
       assert row["evidence"] == label.evidence
       for column, value in (
         ("p", label.p),
@@ -177,13 +180,14 @@ def test_one_scale_has_no_section_about_scaling(make_table):
   assert list(found) == [
     "findings",
     "summaries",
+    "composition",
     "distribution-exact-match",
     "modality",
     "best-of",
     "thresholds",
     "audit",
   ]
-  assert "Holm over 1 test:" in found["modality"].sentence
+  assert "one series: 0 cells)" in found["modality"].sentence
   assert found["summaries"].sentence == "Summaries of the same seeds."
 
 

@@ -16,7 +16,7 @@ from emergence.report import sweep_sections
 from emergence.report.page import render_page
 from emergence.statistics import summary
 from emergence.storage import records
-from emergence.sweep.time_budget import Run
+from emergence.sweep.time_budget import SweepRun
 from emergence.training.evaluate import Scores
 
 
@@ -223,9 +223,9 @@ def render(workdir) -> str:
   )
 
 
-def run(seeds, train, other=0.0) -> Run:
+def run(seeds, train, other=0.0) -> SweepRun:
   seconds = {"compile": 0.0, "train": train, "evaluate": 0.0, "write": 0.0}
-  return Run("", seeds, 100 * seeds, seconds | {"other": other}, {}, {})
+  return SweepRun("", seeds, 100 * seeds, seconds | {"other": other}, {}, {})
 
 
 def test_the_time_of_all_runs_is_added_up_by_phase():

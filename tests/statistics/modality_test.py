@@ -8,8 +8,8 @@ from emergence.statistics import dip, modality
 from emergence.statistics.sample import REAL, UNIT, Sample
 
 
-def label(scores_S, support=UNIT, step=None):
-  return modality.label(Sample.of(scores_S, support, step))
+def label(scores_S, support=UNIT, step=None, **fields):
+  return modality.label(Sample.of(scores_S, support, step, **fields))
 
 
 def label_family(scores, support=UNIT):
@@ -31,84 +31,178 @@ def two_modes(num, weight=0.5, distance=8.0):
   )
 
 
-def test_two_clear_modes_are_bimodal():
+def floor_and(*others):
+  return np.concatenate([np.zeros(96 - len(others) + 4), others])
+
+
+def test_two_clear_modes():
   found = label(two_modes(100, 0.4), REAL)
-  assert found.label == "bimodal"
-  assert found.p == found.p_adjusted < 1e-4
+  assert found.label == "two_modes"
+  # Of an infinite support there is only the dip.
+  assert found.p == found.p_adjusted == found.dip_p < 1e-4
+  assert found.breakout is found.falloff is None
   assert found.antimode == pytest.approx(4, abs=1)
   assert found.shape.weight_above == 0.4
   assert "40% of 100 runs at or above the antimode at 4" in found.evidence
-  assert f"dip {found.dip:.3f}, p = {found.p:.2g}" in found.evidence
+  assert f"p = {found.p:.2g}" in found.evidence
 
 
-@pytest.mark.parametrize(
-  ("num", "expected"), [(100, "undecided"), (250, "uni")]
-)
-def test_unimodal_is_said_only_where_two_modes_would_have_been_seen(
-  num, expected
-):
-  found = label(quantiles(stats.norm(0.5, 0.1), num))
-  assert found.label.startswith(expected)
-  assert found.p > 0.5
-  assert found.smallest_weight == dip.detectable_weight(num, 0.05)
-  assert (found.smallest_weight <= 0.3) == (num == 250)
-  assert f"{found.smallest_weight:.3g} of them" in found.evidence
+def test_the_p_of_a_cell_is_three_times_the_least_of_its_tests():
+  scores_S = 0.3 + two_modes(100, 0.4, 6) / 20
+  found = label(scores_S)
+  assert found.p == pytest.approx(3 * found.dip_p)
+  found = label(floor_and(0.9, 0.92, 0.95, 0.97, 0.99))
+  assert found.p == pytest.approx(3 * found.breakout.p)
+  assert found.p < 0.01
+  assert np.isnan(found.falloff.p)
+  flat = label(quantiles(stats.uniform(), 100))
+  assert flat.p == 1
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_few_runs_that_break_out_of_a_floor(mirrored):
+  scores_S = floor_and(0.95, 0.95, 0.95, 0.95)
+  assert (scores_S == 0).sum() == 96
+  found = label(1 - scores_S if mirrored else scores_S)
+  assert found.label == ("falloff" if mirrored else "breakout")
+  name = "ceiling" if mirrored else "floor"
+  assert f"96 of 100 runs are at the {name}, and the 4 others" in found.evidence
+
+
+def test_a_breakout_needs_no_twenty_runs():
+  assert label(np.repeat([0.0, 1.0], [10, 5]), step=0.05).label == "breakout"
+
+
+def test_a_tail_that_thins_out_is_no_breakout():
+  scores_S = quantiles(stats.expon(scale=0.08), 200).clip(0, 1)
+  for scores in (scores_S, 1 - scores_S):
+    assert label(scores).label == "not_shown"
+
+
+def test_two_modes_are_said_before_a_breakout():
+  scores_S = np.append(np.zeros(60), quantiles(stats.norm(0.8, 0.05), 40))
+  found = label(scores_S)
+  assert found.breakout.p < 1e-6
+  assert found.label == "two_modes"
+
+
+def test_where_less_is_better_the_floor_is_the_upper_end():
+  found = label(1 - floor_and(*[0.9] * 6), higher_is_better=False)
+  assert found.label == "breakout"
+  assert found.breakout.num_inside == 94
+
+
+def test_not_shown_says_what_would_have_been_seen():
+  found = label(quantiles(stats.norm(0.5, 0.1), 250))
+  assert found.label == "not_shown"
+  weight = dip.detectable_weight(250, 0.05 / 3)
+  assert found.smallest_weight == found.smallest_weight_adjusted == weight
+  assert found.evidence.startswith(
+    f"no second mode seen; one of weight ≥ {weight:.2g}, 5 sd away, would have"
+    " been"
+  )
+  few = label(quantiles(stats.norm(0.5, 0.1), 25))
+  assert "25 runs would often not show one" in few.evidence
 
 
 def test_an_atom_at_an_end_is_a_mode_only_beyond_an_antimode():
   falling_S = np.maximum(quantiles(stats.norm(0.05, 0.15), 250), 0)
   assert (falling_S == 0).sum() > 80
-  assert label(falling_S).label == "unimodal"
-  assert label(1 - falling_S).label == "unimodal"
+  assert label(falling_S).label == "not_shown"
+  assert label(1 - falling_S).label == "not_shown"
   apart_S = np.append(np.zeros(125), quantiles(stats.norm(0.6, 0.1), 125))
-  assert label(apart_S).label == "bimodal"
-  assert label(np.rint(11 * apart_S) / 11).label == "bimodal"
+  assert label(apart_S).label == "two_modes"
+  assert label(np.rint(11 * apart_S) / 11).label == "two_modes"
 
 
-def test_a_rejected_dip_without_an_antimode_is_undecided():
-  # Both modes within one bandwidth: 0.02 of the support is its least.
-  scores_S = 0.5 + 0.001 * two_modes(200)
-  found = label(scores_S, (-10.0, 10.0))
-  assert found.p_adjusted < 1e-4
-  assert found.label == "undecided"
-  assert "no antimode" in found.evidence
+def test_near_clusters_are_two_modes_however_wide_the_support():
+  scores_S = 0.0675 + 0.0175 / 4 * (two_modes(200) - 4)
+  assert label(scores_S).label == "two_modes"
+  assert label(scores_S).antimode == pytest.approx(0.0675, abs=0.005)
+  assert label(scores_S, (-10.0, 10.0)).label == "two_modes"
 
 
 @pytest.mark.parametrize(
-  ("scores", "expected"),
+  "scores",
+  [np.zeros(32), np.ones(32), np.full(250, 0.5), np.full(3, 0.5)],
+)
+def test_equal_scores_are_not_tested(scores):
+  found = label(scores)
+  assert found.label == "not_shown"
+  assert np.isnan(found.p)
+  assert found.family_size == 0
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+@pytest.mark.parametrize("few", [20, 500])
+def test_mixed_numbers_of_items_at_an_end_are_no_modes(end, few):
+  """Half of the runs on 20 items, half on 500, p = .97 or .03."""
+  rng = np.random.default_rng(0)
+  said = 0
+  for _ in range(40):
+    x = np.append(
+      rng.binomial(20, 0.97, 50) / 20, rng.binomial(few, 0.97, 50) / few
+    )
+    said += label(np.abs(x - 1 + end)).label != "not_shown"
+  assert said <= 3
+
+
+@pytest.mark.parametrize(
+  "law",
   [
-    (np.zeros(32), "floor"),
-    (np.ones(32), "ceiling"),
-    (np.append(np.zeros(96), np.ones(4)), "floor"),
-    (np.append(np.zeros(94), np.ones(6)), "undecided"),
-    (np.zeros(5), "undecided"),  # Half of all seeds may well be elsewhere.
-    (np.linspace(0.95, 1, 40, dtype=np.float32), "ceiling"),
-    (np.full(250, 0.5), "unimodal"),
-    (np.full(50, 0.5), "undecided"),
+    lambda rng: np.where(rng.random(60) < 0.4, 0, rng.random(60)),
+    lambda rng: rng.binomial(20, rng.beta(0.5, 0.5, 60)) / 20,
+    lambda rng: rng.normal(np.repeat([0.3, 0.7], 30), 0.05),
+    lambda rng: rng.beta(2, 5, 60),
   ],
 )
-def test_ends_and_constants(scores, expected):
-  assert label(scores).label == expected
+@pytest.mark.parametrize("step", [None, 1 / 20])
+def test_mirrored_scores_have_mirrored_labels_and_shifted_ones_the_same(
+  law, step
+):
+  x = law(np.random.default_rng(5))
+  if step:
+    x = np.rint(x / step) * step
+  here = label(x, UNIT, step)
+  there = label(1 - x, UNIT, step)
+  moved = label(x - 5, (-5, -4), step)
+  mirror = {"breakout": "falloff", "falloff": "breakout"}
+  assert there.label == mirror.get(here.label, here.label)
+  assert moved.label == here.label
+  for other in (there, moved):
+    assert other.dip == pytest.approx(here.dip)
+    assert other.dip_p == pytest.approx(here.dip_p)
+    assert other.p == pytest.approx(here.p)
+  for first, second in (
+    (here.breakout, there.falloff),
+    (here.falloff, there.breakout),
+    (here.breakout, moved.breakout),
+  ):
+    assert first.num_inside == second.num_inside
+    assert first.p == pytest.approx(second.p, nan_ok=True)
+  approx = lambda value: pytest.approx(value, abs=1e-6, nan_ok=True)
+  assert there.antimode == approx(1 - here.antimode)
+  assert moved.antimode == approx(here.antimode - 5)
+  assert there.shape.mode_stable == here.shape.mode_stable
 
 
-def test_the_bound_on_runs_elsewhere_is_that_of_clopper_and_pearson():
-  evidence = label(np.append(np.zeros(97), np.ones(3))).evidence
-  bound = stats.binomtest(3, 100, alternative="less").proportion_ci(0.95).high
-  assert f"at most {bound:.0%} of seeds" in evidence
-  assert "97 of 100 runs" in evidence
+def test_the_same_scores_of_which_less_is_better_change_places():
+  x = np.random.default_rng(6).binomial(20, 0.05, 60) / 20
+  first, second = label(x), label(x, higher_is_better=False)
+  assert first.dip == pytest.approx(second.dip)
+  assert first.breakout.num_inside == second.falloff.num_inside
 
 
 @pytest.mark.parametrize("at_the_end", [0.0, 1.0])
-def test_a_significant_minority_is_a_mode_and_no_part_of_a_floor(at_the_end):
+def test_a_significant_minority_separates(at_the_end):
   rng = np.random.default_rng(1)
   scores_S = np.append(np.zeros(9510), rng.normal(0.8, 0.05, 490).clip(0, 1))
   found = label(np.abs(at_the_end - scores_S))
-  assert found.label == "bimodal"
+  assert found.label == "two_modes"
   share = "4.9%" if at_the_end == 0 else "95.1%"
   assert f"{share} of 10000 runs at or above the antimode" in found.evidence
   few = label(np.abs(at_the_end - scores_S[9310:9520]))
-  assert few.label == ("floor" if at_the_end == 0 else "ceiling")
-  assert "4.8% elsewhere" in few.evidence
+  assert few.label == ("breakout" if at_the_end == 0 else "falloff")
 
 
 @pytest.mark.parametrize(
@@ -124,56 +218,42 @@ def test_runs_far_out_do_not_hide_two_modes(num_low, num_high, num_far):
     ]
   )
   found = label(scores_S, (0.0, np.inf))
-  assert found.label == "bimodal"
+  assert found.label == "two_modes"
   assert found.antimode == pytest.approx(1, abs=0.3)
   assert found.shape.weight_above == (num_high + num_far) / scores_S.size
   assert np.abs(scores_S - found.shape.mode).min() < 0.05
 
 
 @pytest.mark.parametrize(
-  ("num", "step", "reason"),
+  ("num", "step", "expected", "reason"),
   [
-    (2, 0.05, "at least 20 runs, these are 4"),
-    (9, 0.05, "at least 20 runs, these are 18"),
-    (10, 0.05, ""),
-    (50, 0.05, ""),
-    (50, None, "number of test items would tell"),
-    (50, 1, "one item"),
-    (500, 1, "one item"),
+    (2, 0.05, "not_shown", "4 runs are too few to test"),
+    (9, 0.05, "not_shown", "18 runs are too few to test"),
+    (10, 0.05, "two_modes", ""),
+    (50, 0.05, "two_modes", ""),
+    (50, None, "not_shown", "number of test items would tell"),
+    (50, 1, "not_shown", ""),
+    (500, 1, "not_shown", ""),
   ],
 )
 def test_half_at_zero_and_half_at_one_are_two_modes_of_enough_runs_and_items(
-  num, step, reason
+  num, step, expected, reason
 ):
   found = label(np.repeat([0.0, 1.0], num), step=step)
-  assert found.label == ("undecided" if reason else "bimodal")
+  assert found.label == expected
   assert reason in found.evidence
 
 
 def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
   # At 0 and 1, the others in between exclude scores of one item.
   scores_S = np.repeat([0, 0.9, 0.95, 1], [50, 4, 6, 40])
-  assert label(scores_S).label == "bimodal"
+  assert label(scores_S).label == "two_modes"
   # At 0 and 1/3 they may be one mode of three items.
   scores_S = np.repeat([0, 1 / 3, 0.4], [60, 38, 2])
-  assert label(scores_S).label == "undecided"
-  assert label(scores_S, step=0.01).label == "bimodal"
-
-
-def test_the_sentence_names_the_levels_at_which_a_mode_would_be_seen():
-  flat_S = quantiles(stats.norm(0, 1), 250)
-  found = label_family([flat_S] * 96, REAL)[0]
-  assert (
-    f"{found.smallest_weight:.3g} of them at level 0.05, "
-    f"{found.smallest_weight_adjusted:.3g} of them at 0.00052, the strictest"
-  ) in found.evidence
-  few = label_family([flat_S[::3]] * 96, REAL)[0]
-  assert "none at 0.00052" in few.evidence
-
-
-def test_an_infinite_support_has_no_floor():
-  scores_S = np.append(np.zeros(99), 30.0)
-  assert label(scores_S, REAL).label == "undecided"
+  assert label(scores_S).label == "not_shown"
+  assert label(scores_S, step=0.01).label == "two_modes"
+  # No grid from 0 to 1 has 0 and 0.9 as neighbours.
+  assert label(np.repeat([0, 0.9], 50)).label == "two_modes"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +266,7 @@ def test_an_infinite_support_has_no_floor():
 )
 def test_what_cannot_be_tested_still_has_a_label_and_a_reason(scores, reason):
   found = label(scores)
-  assert found.label == "undecided"
+  assert found.label == "not_shown"
   assert np.isnan(found.p)
   assert np.isnan(found.dip)
   assert reason in found.evidence
@@ -201,21 +281,22 @@ def test_diverged_runs_are_counted_named_and_left_out():
   assert (found.dip, found.p) == (plain.dip, plain.p)
 
 
-def test_the_correction_is_over_the_whole_family():
+def test_the_correction_is_over_the_cells_that_can_be_tested():
   weak_S = two_modes(80, 0.45, 5)
   alone = label(weak_S, REAL)
   flat_S = quantiles(stats.norm(0, 1), 80)
   family = [weak_S] + [flat_S] * 94 + [np.zeros(80)]
   found = label_family(family, REAL)
   assert len(found) == 96
-  assert alone.label == "bimodal"
+  assert alone.label == "two_modes"
   assert found[0].p == alone.p
-  # The constant one cannot be tested and counts.
-  assert found[0].p_adjusted == pytest.approx(96 * alone.p)
-  assert found[0].label == "undecided"
-  assert "after Holm over 96 tests" in found[0].evidence
+  # The constant one cannot be tested and does not count.
+  assert found[0].family_size == 95
+  assert found[0].p_adjusted == pytest.approx(95 * alone.p)
+  assert found[0].label == "not_shown"
+  assert "after Holm over 95 cells" in found[0].evidence
   assert found[0].smallest_weight_adjusted == pytest.approx(
-    dip.detectable_weight(80, 0.05 / 96), nan_ok=True
+    dip.detectable_weight(80, 0.05 / 95), nan_ok=True
   )
 
 
@@ -233,17 +314,19 @@ def test_holm_is_the_sequentially_rejective_procedure():
       assert set(np.flatnonzero(adjusted_T <= level)) == rejected
 
 
-def test_holm_keeps_missing_tests_in_the_family():
+def test_missing_tests_do_not_count_in_the_family():
   adjusted_T = modality.holm([0.01, np.nan, 0.4, 0.02])
-  np.testing.assert_allclose(adjusted_T, [0.04, np.nan, 0.8, 0.06])
+  np.testing.assert_allclose(adjusted_T, [0.03, np.nan, 0.4, 0.04])
   with pytest.raises(ValueError, match=r"in \[0, 1\]"):
     modality.holm([0.5, 1.5])
 
 
-def test_the_first_detectable_scale_is_the_first_bimodal_one():
-  family = [np.zeros(100), two_modes(100) / 30 + 0.3, two_modes(100) / 30 + 0.3]
-  assert modality.first_detectable(label_family(family)) == 1
-  assert modality.first_detectable(label_family(family[:1])) is None
+def test_the_first_separated_scale():
+  high_S = floor_and(*[0.9] * 30)
+  family = label_family([np.zeros(100), high_S, two_modes(100) / 30 + 0.3])
+  assert [x.label for x in family] == ["not_shown", "two_modes", "two_modes"]
+  assert modality.first_separated(family) == 1
+  assert modality.first_separated(family[:1]) is None
 
 
 def test_ninety_six_cells_take_seconds():

@@ -136,12 +136,26 @@ def test_one_mode_has_no_antimode(scores):
   assert np.isnan([found.antimode, found.weight_above]).all()
 
 
-def test_the_ranges_are_those_of_other_bandwidths():
-  scores_S = two_clusters(RNG, 60, 40)
-  found = shape(scores_S)
-  assert found.weight_above == 0.4
-  assert found.mode_range[0] <= found.mode <= found.mode_range[1]
-  assert found.antimode_range[0] <= found.antimode <= found.antimode_range[1]
+@pytest.mark.parametrize("far", [0.3, 0.7, 1.0])
+def test_an_antimode_lies_between_runs_or_is_none(far):
+  """Populations far from 0 with a narrow kernel."""
+  rng = np.random.default_rng(7)
+  for scale in (0.001, 0.01, 0.05):
+    for _ in range(20):
+      x = np.clip(far - scale * rng.exponential(size=40), 0, 1)
+      found = shape(x)
+      assert np.isnan(found.antimode) or x.min() < found.antimode < x.max()
+      mirrored = shape(1 - x).antimode
+      assert mirrored == pytest.approx(1 - found.antimode, nan_ok=True)
+
+
+def test_two_near_clusters_have_an_antimode_whatever_the_support():
+  rng = np.random.default_rng(8)
+  scores_S = rng.normal(np.repeat([0.05, 0.085], 60), 0.004)
+  assert shape(scores_S).antimode == pytest.approx(0.0675, abs=0.01)
+  # One run far out changes nothing.
+  far = shape(np.append(scores_S, 1.0)).antimode
+  assert far == pytest.approx(0.0675, abs=0.01)
 
 
 @pytest.mark.parametrize(("num_high", "stable"), [(30, True), (46, False)])

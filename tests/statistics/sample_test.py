@@ -8,11 +8,13 @@ from emergence.statistics.sample import REAL, UNIT, Sample, grid
   ("scores", "support", "expected"),
   [
     ([0.3, 0.3], UNIT, 0),
-    (np.arange(12) / 11, UNIT, 1 / 11),
-    (np.float32([0, 0.1, 0.3, 0.4]), UNIT, 0.1),
+    (np.repeat(np.arange(12), 2) / 11, UNIT, 1 / 11),
+    (np.repeat(np.float32([0, 0.1, 0.3, 0.4]), 2), UNIT, 0.1),
     ([0, 0, 1, 1], UNIT, 0.1),
-    ([10 / 11, 1], UNIT, 1 / 11),
-    ([0, 0.5, 1, np.nan], UNIT, 0.5),
+    ([10 / 11, 1, 1], UNIT, 1 / 11),
+    ([0, 0.5, 1, 1, np.nan], UNIT, 0.5),
+    # Without equal scores nothing shows a grid.
+    (np.arange(12) / 11, UNIT, 0),
     ([2, 2, 6], REAL, 0.4),
     ([100.0, 100.00001, 101.0, 103.0], REAL, 1),
     # One run off the grid, far out, or with another number of items.
@@ -45,7 +47,37 @@ def test_less_is_better_of_the_negated_sample():
   sample = Sample.of([0.5, np.nan, 3], (0, np.inf), 0.25)
   found = sample.negated()
   np.testing.assert_array_equal(found.scores_S, [-0.5, np.nan, -3])
-  assert found[1:] == ((-np.inf, 0), 0.25)
+  assert found[1:] == ((-np.inf, 0), 0.25, None, False)
+  assert found.oriented().scores_S[0] == 0.5
+  assert sample.oriented() is sample
+  assert Sample.of([0.5], chance=0.25).negated().chance == -0.25
+
+
+def test_only_ties_are_jittered_within_their_cell():
+  untied = Sample.of([0.3, 0.1, 0.25], step=0.05)
+  np.testing.assert_array_equal(untied.jittered(), [[0.1, 0.25, 0.3]])
+  tied = Sample.of([0.3, 0.1, 0.1], step=0.05)
+  found_JS = tied.jittered(3)
+  assert found_JS.shape == (16, 3)
+  assert np.abs(found_JS - [0.1, 0.1, 0.3]).max() < 0.025
+  assert (np.diff(np.sort(found_JS.ravel())) > 0).all()
+  mirrored_JS = 1 - Sample.of([0.7, 0.9, 0.9], step=0.05).jittered(3)[:, ::-1]
+  first, second = (x[np.lexsort(x.T)] for x in (found_JS, mirrored_JS))
+  np.testing.assert_allclose(first, second)
+
+
+def test_a_cell_is_one_of_the_grid_that_is_known_or_that_most_runs_show():
+  rng = np.random.default_rng(0)
+  assert Sample.of([0.1, 0.2], step=0.1).cell == 0.1
+  assert Sample.of(rng.binomial(20, 0.5, 60) / 20).cell == (pytest.approx(0.05))
+  atom = Sample.of(np.append(np.zeros(20), rng.random(20)))
+  assert atom.cell == 0 < atom.grid_step
+
+
+def test_two_scores_are_neighbours_on_no_grid_that_does_not_fit_the_support():
+  assert grid(Sample.of(np.repeat([0, 1 / 3], 9))).is_open
+  assert not grid(Sample.of(np.repeat([0, 0.9], 9))).is_open
+  assert grid(Sample.of(np.repeat([0, 0.9], 9), REAL)).is_open
 
 
 @pytest.mark.parametrize(

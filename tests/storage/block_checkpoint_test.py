@@ -30,14 +30,6 @@ def test_a_sweep_goes_on_where_it_was_stopped(
   assert [[state.step for state in group] for group in starts] == [[3, 3]]
 
 
-def test_the_last_few_checkpoints_are_kept(config, programs, workdir):
-  interrupt(config, workdir, programs, asked=6, saving=Saving(steps=1, keep=3))
-  folder = workdir / CHECKPOINTS / "seeds-000000-000003"
-  assert sorted(path.name for path in folder.iterdir()) == [
-    *("00000003", "00000004", "00000005"),
-  ]
-
-
 def test_a_corrupt_checkpoint_falls_back_to_the_one_before(
   config, programs, trained, workdir, caplog
 ):
@@ -86,18 +78,6 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
   assert len(list((workdir / CHECKPOINTS).iterdir())) == 3
   train(config, workdir, programs)
   assert records.read(workdir).equals(records.read(trained[0]))
-
-
-def test_seeds_that_begin_again_with_others_are_warned_of(
-  config, programs, workdir, caplog
-):
-  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
-  (left,) = (workdir / CHECKPOINTS).iterdir()
-  interrupt(config, workdir, programs, asked=2, seeds=[0, 1])
-  interrupt(config, workdir, programs, asked=2, seeds=[2, 3])
-  assert "start from step 0" not in caplog.text
-  train(config, workdir, programs, seeds=[0, 1, 2])
-  assert f"start from step 0: the checkpoint {left} is of other" in caplog.text
 
 
 def test_a_checkpoint_of_other_versions_is_gone_on_with_and_warned_of(

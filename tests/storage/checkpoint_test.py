@@ -6,11 +6,9 @@ refuses to save or to read is an error, and no corruption.
 
 import contextlib
 import errno
-import itertools
 import os
 import random
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -57,8 +55,8 @@ def shapes_of(tree):
 TARGET = shapes_of(make_tree(0))
 
 
-def save(folder, *steps, keep=2, tree=None, meta=META):
-  with checkpoint.Checkpointer(keep) as checkpointer:
+def save(folder, *steps, tree=None, meta=META):
+  with checkpoint.Checkpointer() as checkpointer:
     for step in steps:
       checkpointer.save(folder, step, tree or make_tree(step), meta)
 
@@ -84,42 +82,27 @@ def restored_step(folder):
 
 @pytest.fixture
 def block(tmp_path):
-  """The folder of a block with checkpoints of the steps 1, 2 and 3."""
+  """The folder of a block with checkpoints of the steps 2 and 3."""
   folder = epath.Path(tmp_path) / "count" / "width-8" / "seeds-000004-000007"
-  save(folder, 1, 2, 3, keep=3)
+  save(folder, 1, 2, 3)
   return folder
 
 
 def test_what_is_restored_is_what_was_saved(block):
   assert restored_step(block) == 3
-  assert names_in(block) == ["00000001", "00000002", "00000003"]
+  assert names_in(block) == ["00000002", "00000003"]
   assert ocp.path.step.is_path_finalized(block / "00000003")
-  assert sorted(ocp.utils.checkpoint_steps(block)) == [1, 2, 3]
-
-
-def test_a_block_without_checkpoints_starts_at_the_beginning(tmp_path):
-  assert restored_step(epath.Path(tmp_path) / "none") is None
-
-
-def test_the_last_few_steps_are_kept(block):
-  save(block, 4, 10**8)
-  assert names_in(block) == ["00000004", "100000000"]
-  assert restored_step(block) == 10**8
-
-
-def test_a_stray_folder_of_a_later_step_does_not_cost_the_step_just_saved(
-  block,
-):
-  (block / "00099999").mkdir()
-  save(block, 4, keep=1)
-  assert names_in(block) == ["00000004", "00099999"]
-  assert restored_step(block) == 4
+  assert sorted(ocp.utils.checkpoint_steps(block)) == [2, 3]
+  assert restored_step(block / "none") is None
 
 
 def test_a_step_that_is_saved_again_is_replaced(block):
   meta = META | {"seeds": [4]}
   save(block, 3, meta=meta)
   assert checkpoint.restore(block, TARGET, {})[2] == meta
+  save(block, 10**8)
+  assert names_in(block) == ["00000003", "100000000"]
+  assert restored_step(block) == 10**8
 
 
 def test_a_save_does_not_wait_for_the_disk(block, monkeypatch):
@@ -141,20 +124,7 @@ def test_a_save_does_not_wait_for_the_disk(block, monkeypatch):
     assert restored_step(block / "other") == 5
 
 
-def test_there_is_no_pickle(block):
-  for path in (block / "00000003").iterdir():
-    # Any pickle of today begins so.
-    assert not path.read_bytes().startswith(b"\x80")
-
-
-def test_remove_leaves_nothing_and_may_be_late(block, monkeypatch):
-  rmtree = type(block).rmtree
-
-  def overtaken(self, *args, **kwargs):
-    rmtree(self)
-    raise FileNotFoundError(self)
-
-  monkeypatch.setattr(type(block), "rmtree", overtaken)
+def test_remove_leaves_nothing_and_may_be_late(block):
   checkpoint.remove(block)
   assert not block.exists()
   checkpoint.remove(block)
@@ -208,7 +178,7 @@ def be_another_step(path):
 
 def hold(meta=META, **arrays):
   tree = make_tree(3) | arrays
-  return lambda path: save(path.parent, 3, keep=9, tree=tree, meta=meta)
+  return lambda path: save(path.parent, 3, tree=tree, meta=meta)
 
 
 CORRUPTIONS = {
@@ -218,15 +188,8 @@ CORRUPTIONS = {
   "a missing record": (lambda path: (path / METADATA).unlink(), "No such file"),
   "half a record": (truncate(METADATA, 60), "Unterminated"),
   "an edited record": (edit(b"[4, 5", b"[5, 5"), "its seeds is"),
-  "another digest": (edit(b'"sha256": "', b'"sha256": "0'), "does not match"),
-  "a record that is a list": (write("[]"), ""),
   "no record": (write("{}"), "custom_metadata"),
   "a record of lists": (write('{"custom_metadata": [1]}'), ""),
-  "a meta of lists": (
-    write('{"custom_metadata": {"step": 3, "meta": []}}'),
-    "",
-  ),
-  "deep nesting": (edit(b"[4", b"[" * 200_000 + b"4"), ""),
   "a stray empty folder": (be_empty, "No such file"),
   "a file for a folder": (be_a_file, "Not a directory"),
   "another step": (be_another_step, "it is of step 2"),
@@ -234,17 +197,11 @@ CORRUPTIONS = {
     hold(META | {"cell_hash": "beef"}),
     "its cell_hash is beef, not c0ffee",
   ),
-  "no seeds": (hold({"cell_hash": "c0ffee"}), "seeds is None"),
   "other shapes": (
     hold(key=np.zeros((2, 3), np.uint32)),
     r"\['key'\] is uint32\[2, 3\], not uint32\[2, 2\]",
   ),
-  "other types": (
-    hold(step=np.array(3.0)),
-    r"\['step'\] is float64\[\], not int32\[\]",
-  ),
   "an array more": (hold(z=np.ones(1)), r"\['z'\]"),
-  "an array less": (hold(key=()), r"\['key'\]"),
 }
 
 
@@ -259,7 +216,7 @@ def test_corruption_is_named_and_the_step_before_taken(block, caplog, name):
   assert line.endswith(
     "renamed to damaged-00000003, the block continues from step 2"
   )
-  assert names_in(block) == ["00000001", "00000002", "damaged-00000003"]
+  assert names_in(block) == ["00000002", "damaged-00000003"]
   # The step is saved anew, and what was corrupt is still there.
   caplog.clear()
   save(block, 3)
@@ -269,16 +226,16 @@ def test_corruption_is_named_and_the_step_before_taken(block, caplog, name):
 
 
 def test_corruption_of_every_step_starts_the_block_again(block, caplog):
-  for step in (1, 2, 3):
+  for step in (2, 3):
     flip_a_bit(block / f"{step:08d}")
   assert restored_step(block) is None
-  assert len(caplog.messages) == 3
+  assert len(caplog.messages) == 2
   assert all(line.endswith("starts again") for line in caplog.messages)
-  assert names_in(block) == [f"damaged-{step:08d}" for step in (1, 2, 3)]
-  save(block, 1)
-  flip_a_bit(block / "00000001")
+  assert names_in(block) == [f"damaged-{step:08d}" for step in (2, 3)]
+  save(block, 2)
+  flip_a_bit(block / "00000002")
   assert restored_step(block) is None
-  assert "damaged-00000001-2" in names_in(block)
+  assert "damaged-00000002-2" in names_in(block)
 
 
 def test_every_flipped_bit_is_found_or_does_no_harm(block, caplog):
@@ -313,7 +270,7 @@ def test_a_save_that_was_cut_off_leaves_the_step_before(
     assert restored_step(block) == 3
     (line,) = caplog.messages
     assert re.search("save was cut off; removed, the block continues", line)
-    assert names_in(block) == ["00000001", "00000002", "00000003"]
+    assert names_in(block) == ["00000002", "00000003"]
     caplog.clear()
   save(block, 4)
   assert restored_step(block) == 4
@@ -354,13 +311,13 @@ def kill_while_saving(folder, step, delay):
     return int((first + process.stdout.read()).split()[-1])
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_killed_save_loses_at_most_itself(tmp_path, kills):
+@pytest.mark.slow
+def test_a_killed_save_loses_at_most_itself(tmp_path):
   folder = epath.Path(tmp_path)
   target = {"x": jax.ShapeDtypeStruct((8, 20_000), np.float32)}
-  rng = random.Random(kills)
+  rng = random.Random(3)
   step = 0
-  for _ in range(kills):
+  for _ in range(8):
     saved = kill_while_saving(folder, step, 0.1 + 0.02 * rng.random())
     step, tree, _ = checkpoint.restore(folder, target, {})
     assert saved <= step <= saved + 1
@@ -368,37 +325,6 @@ def test_a_killed_save_loses_at_most_itself(tmp_path, kills):
   save(folder, step + 1)
   assert not list(folder.glob("damaged-*"))
   assert len(names_in(folder)) == 2
-
-
-@contextlib.contextmanager
-def limit(kind, value):
-  before = resource.getrlimit(kind)
-  resource.setrlimit(kind, (value, before[1]))
-  try:
-    yield
-  finally:
-    resource.setrlimit(kind, before)
-
-
-def few_files(spare=3):
-  """As many files may be opened, and no more."""
-  # A new file gets the lowest number that is free; the limit is of numbers.
-  free = (number for number in itertools.count() if not is_open(number))
-  return limit(
-    resource.RLIMIT_NOFILE, next(itertools.islice(free, spare, None))
-  )
-
-
-def is_open(number):
-  try:
-    os.fstat(number)
-  except OSError:
-    return False
-  return True
-
-
-def small_files():
-  return limit(resource.RLIMIT_FSIZE, 300)
 
 
 @contextlib.contextmanager
@@ -427,75 +353,39 @@ def public_folder(block):
     yield epath.Path(path) / "block"
 
 
-@pytest.mark.parametrize(
-  ("fault", "number"),
-  [
-    (few_files, errno.EMFILE),
-    (small_files, errno.EFBIG),
-    (without_rights, errno.EACCES),
-  ],
-)
 def test_a_machine_that_refuses_to_save_is_an_error_and_no_loss(
-  public_folder, fault, number, capfd
+  public_folder, capfd
 ):
   folder = public_folder
   with checkpoint.Checkpointer() as checkpointer:
-    with fault():
+    with without_rights():
       checkpointer.save(folder, 4, make_tree(4), META)
       with pytest.raises(OSError, match="cannot be saved: ") as caught:
         checkpointer.wait()
-    assert caught.value.errno == number
+    assert caught.value.errno == errno.EACCES
     assert caught.value.filename == str(folder / "00000004")
     checkpointer.wait()  # It was reported.
-    assert names_in(folder) == ["00000001", "00000002", "00000003"]
+    assert names_in(folder) == ["00000002", "00000003"]
     assert restored_step(folder) == 3
     checkpointer.save(folder, 4, make_tree(4), META)
   assert restored_step(folder) == 4
   assert capfd.readouterr() == ("", "")
 
 
-def fail(error):
-  def failing(*args, **kwargs):
-    raise error
-
-  return failing
+def fail():
+  raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize(
-  ("error", "reason"),
-  [
-    (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
-    (MemoryError(), "out of memory"),
-  ],
-)
-def test_a_failed_save_surfaces_at_the_next_one(
-  block, monkeypatch, error, reason
-):
+def test_a_failed_save_surfaces_at_the_next_one(block, monkeypatch):
   with checkpoint.Checkpointer() as checkpointer:
     with monkeypatch.context() as patch:
-      patch.setattr(checkpoint, "_orbax", fail(error))
+      patch.setattr(checkpoint, "_orbax", fail)
       checkpointer.save(block, 4, make_tree(4), META)
-      with pytest.raises(OSError, match=f"saved: {reason}"):
+      with pytest.raises(OSError, match="saved: No space left"):
         checkpointer.save(block, 5, make_tree(5), META)
     assert restored_step(block) == 3
     checkpointer.save(block, 5, make_tree(5), META)
   assert restored_step(block) == 5
-
-
-def test_a_failed_save_is_told_where_another_error_ends_the_run(
-  block, monkeypatch, caplog
-):
-  full = OSError(errno.ENOSPC, "No space left on device")
-  monkeypatch.setattr(checkpoint, "_orbax", fail(full))
-  with (
-    contextlib.suppress(KeyError),
-    checkpoint.Checkpointer() as checkpointer,
-  ):
-    checkpointer.save(block, 4, make_tree(4), META)
-    raise KeyError
-  (line,) = caplog.messages
-  assert "cannot be saved: No space left" in line
-  assert "00000004" in line
 
 
 @pytest.mark.parametrize("name", [".", "00000003", f"00000003/{ARRAYS}"])
@@ -511,16 +401,3 @@ def test_what_may_not_be_read_is_not_taken_for_corruption(public_folder, name):
   assert str(folder) in str(caught.value.filename)
   os.chmod(folder / name, 0o700)
   assert names_in(folder) == before
-
-
-def test_a_lack_of_files_is_not_taken_for_corruption(block, capfd):
-  outcomes = []
-  for spare in range(26):
-    with few_files(spare):
-      try:
-        outcomes.append(checkpoint.restore(block, TARGET, META)[0])
-      except OSError as error:
-        outcomes.append(error.strerror.split(": ")[-1])
-  assert set(outcomes) == {"Too many open files", 3}
-  assert restored_step(block) == 3
-  assert capfd.readouterr() == ("", "")

@@ -3,7 +3,6 @@ import io
 import itertools
 import os
 import sys
-import types
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,6 @@ from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from emergence.storage import block_checkpoint, checkpoint, records
 from emergence.storage.files import (
-  is_remote,
   remove_unfinished,
   see_others,
   write_atomically,
@@ -152,16 +150,10 @@ def test_only_old_temporary_files_are_removed(tmp_path):
     folder / ".config.json.0123abcd.writing",
   ]
   young = folder / "records" / str(CELL) / ".seeds-0-1.parquet.89abcdef.writing"
-  others = [
-    *(folder / ".hidden", folder / "records" / "log"),
-    *(folder / ".notes.writing", folder / "runs" / ".01ab.writing"),
-  ]
+  others = [folder / ".hidden", folder / "records" / "log"]
   for place in (*old, young, *others):
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("")
-  stray = folder / ".x.0123abcd.writing"
-  stray.mkdir()
-  others.append(stray)
   for place in (*old, *others):
     os.utime(place, (0, 0))
   remove_unfinished(folder)
@@ -240,25 +232,6 @@ def test_what_a_bucket_refuses_is_one_line(capsys):
   assert capsys.readouterr().err == (
     "error: HttpError: Anonymous caller does not have access, 401\n"
   )
-
-
-def test_a_defect_is_no_refusal():
-  def main():
-    raise LookupError("ours")
-
-  with pytest.raises(LookupError):
-    run_main(main)
-
-
-def test_what_is_remote():
-  assert is_remote("gs://bucket/folder")
-  assert not is_remote(epath.Path("/tmp/gs:/folder"))
-
-
-def test_other_paths_ask_nothing_of_fsspec(monkeypatch):
-  monkeypatch.setitem(sys.modules, "fsspec", types.ModuleType("fsspec"))
-  monkeypatch.setitem(sys.modules, "fsspec.config", None)
-  see_others("/tmp/folder")
 
 
 def test_shards_that_begin_at_once_have_logs_of_their_own(workdir):

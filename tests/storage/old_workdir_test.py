@@ -101,6 +101,7 @@ def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
   assert records.read(workdir)["nll_mean"].notna().any()
 
 
+@pytest.mark.slow
 def test_sweep_and_report_take_an_old_directory(workdir, tmp_path):
   make_older(workdir, "train.grad_clip", "min_token_log_prob")
   file = tmp_path / "config.py"

@@ -8,7 +8,7 @@ from emergence.config import Cell
 from emergence.storage import block_checkpoint, locks
 from emergence.sweep import blocks
 from emergence.sweep.blocks import Saving
-from tests.sweeps import files, interrupt, stop_after, train
+from tests.sweeps import files, interrupt, train
 
 CELL = Cell.parse("count/width-8/depth-1")
 CHECKPOINTS = "checkpoints/count/width-8/depth-1"
@@ -16,7 +16,7 @@ CHECKPOINTS = "checkpoints/count/width-8/depth-1"
 pytestmark = pytest.mark.usefixtures("stop_after_each_step")
 
 
-@pytest.mark.parametrize("asked", range(1, 7))
+@pytest.mark.parametrize("asked", [1, 3, 6])
 def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(
   config, programs, trained, workdir, asked
 ):
@@ -27,26 +27,9 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(
   assert not list((workdir / CHECKPOINTS).glob("*"))
 
 
-def test_a_sweep_may_be_stopped_again_and_again(
-  config, programs, trained, workdir
-):
-  for _ in range(3):
-    interrupt(config, workdir, programs, asked=2)
-  train(config, workdir, programs)
-  assert files(workdir) == files(trained[0])
-
-
 def test_nothing_begins_once_a_stop_is_asked_for(config, programs, workdir):
   interrupt(config, workdir, programs, asked=0)
   assert not (workdir / "checkpoints").exists()
-
-
-def test_a_stop_that_comes_when_all_is_done_changes_nothing(
-  config, programs, trained, workdir
-):
-  never_asked = stop_after(7)
-  train(config, workdir, programs, should_stop=never_asked)
-  assert files(workdir) == files(trained[0])
 
 
 def test_blocks_are_saved_every_so_many_steps(

@@ -1,7 +1,6 @@
 import pytest
 
 from emergence.config import Cell
-from emergence.population import compilation
 from emergence.population.hardware import local_devices
 from emergence.sweep import console
 from emergence.sweep.estimate import Estimate
@@ -90,13 +89,11 @@ def test_estimates_mark_what_does_not_fit(tiny):
   assert "compiling not included" not in alone
 
 
-def test_the_plan_says_what_runs_together_and_what_it_needs(tiny):
-  cell = Cell.parse("count/width-8/depth-2")
-  program = compilation.compile_cell(tiny, cell, local_devices(2))
+def test_the_plan_says_what_runs_together_and_what_it_needs(program):
   program = program._replace(bytes_per_device=300 * 2**20)
   assert console.format_plan(program, 3 * 2**30) == (
     "memory: 2 × 4 seeds at a time; at most 300 MiB for each block"
-    " (count/width-8/depth-2), of 3.0 GiB that may be used"
+    " (count/width-8/depth-1), of 3.0 GiB that may be used"
   )
 
 

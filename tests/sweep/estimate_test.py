@@ -81,7 +81,8 @@ def test_a_cell_that_does_not_fit_is_reported_and_the_others_are_timed(
   assert not deep.is_measured
 
 
-def test_a_cell_is_really_timed(tiny):
+def test_a_cell_is_really_timed(tiny, program, monkeypatch):
+  monkeypatch.setattr(compilation, "compile_cell", lambda *given: program)
   item = pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1]])
   (found,) = estimate.estimate(tiny, [item], hardware.local_devices(2))
   assert found.is_measured

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 from scipy import stats
@@ -10,9 +12,10 @@ CONFIG = TaskConfig(
 )
 
 
-def samples(num):
+@functools.cache
+def samples():
   task = make_task(CONFIG)
-  keys = jax.random.split(jax.random.key(0), num)
+  keys = jax.random.split(jax.random.key(0), 4000)
   return task, jax.tree.map(np.asarray, jax.jit(jax.vmap(task.sample))(keys))
 
 
@@ -23,7 +26,7 @@ def test_the_example_of_the_paper():
 
 
 def test_thousands_of_samples_agree_with_the_solver():
-  task, batch = samples(4000)
+  task, batch = samples()
   seen = set()
   for tokens_L, is_answer_L, length in zip(*batch):
     symbols = task.render(tokens_L).split()
@@ -38,7 +41,7 @@ def test_thousands_of_samples_agree_with_the_solver():
 
 
 def test_lengths_and_starts_are_uniform():
-  _, batch = samples(4000)
+  _, batch = samples()
   lengths = batch.length - 5
   counts = np.bincount(lengths, minlength=7)[1:]
   assert stats.chisquare(counts).pvalue > 1e-3

@@ -1,6 +1,7 @@
 """The tasks on a list of tokens: copy, sort, mode, parity."""
 
 import collections
+import functools
 import itertools
 
 import jax
@@ -45,9 +46,10 @@ def parse(task, batch) -> list[list[int]]:
   return lists
 
 
-def samples(name, num=4000):
+@functools.cache
+def samples(name):
   task = make_task(config_of(name))
-  keys = jax.random.split(jax.random.key(0), num)
+  keys = jax.random.split(jax.random.key(0), 4000)
   return parse(task, jax.jit(jax.vmap(task.sample))(keys))
 
 

@@ -1,44 +1,114 @@
 import collections
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from emergence import config as config_lib
 from emergence.config import TaskConfig, override
 from emergence.population import compilation
-from emergence.tasks import make_task
+from emergence.tasks import Example, Task, make_task
 from emergence.tasks.errors import KINDS
 from emergence.training import evaluate, model, train
-from tests.sweeps import make_drawing_train
 
 TASKS = {
-  "count": ["train.steps=150", "train.batch_size=8"],
+  "count": [],
   "reverse_addition": [
     "task.name=reverse_addition",
     "task.max_train_length=2",
     "task.test_lengths=[1,2]",
     "task.vocab_size=5",
     "task.context_length=28",
-    "train.steps=600",
-    "train.batch_size=16",
   ],
 }
+apply = jax.jit(model.apply, static_argnums=1)
+
+
+class Trained(NamedTuple):
+  """A model that has learned some of the items of its test sets.
+
+  Attributes:
+    items: of all test lengths, one after another, padded to one length.
+    of_length: the indices of each test length's items.
+    evaluate: compiled, for the test lengths.
+  """
+
+  config: config_lib.Config
+  task: Task
+  arch: model.Architecture
+  params: model.Params
+  items: Example
+  of_length: list[np.ndarray]
+  evaluate: Callable[[model.Params], evaluate.Scores]
+
+
+def prompts_of(name, length, rng) -> list[str]:
+  """All of `count`, or twelve sums of numbers of `length` digits."""
+  if name == "count":
+    return [f"$ {a} {a + length - 1} >" for a in range(12 - length + 1)]
+  found = []
+  for _ in range(12):
+    first = rng.integers(5 - length)
+    digits = rng.integers(10, size=(2, length))
+    left, right = (
+      " ".join(f"i{first + i} {digit}" for i, digit in enumerate([0, *number]))
+      for number in digits
+    )
+    found.append(f"S {left} + {right} =")
+  return found
+
+
+def write(task, prompts) -> Example:
+  """Prompts and what the task's solver answers, padded."""
+  tokens_BL = np.full((len(prompts), 22), task.pad, np.int32)
+  is_answer_BL = np.zeros(tokens_BL.shape, bool)
+  for row, prompt in enumerate(map(str.split, prompts)):
+    symbols = prompt + task.solve(prompt)
+    tokens_BL[row, : len(symbols)] = [task.symbols.index(s) for s in symbols]
+    is_answer_BL[row, len(prompt) : len(symbols)] = True
+  return Example(tokens_BL, is_answer_BL, np.full(len(prompts), 22))
 
 
 @pytest.fixture(scope="module", params=sorted(TASKS))
-def trained(request, tiny):
-  """A model in the middle of training, so that it gets some items right."""
-  config = override(tiny, [*TASKS[request.param], "train.learning_rate=0.01"])
-  task = make_task(config.task, items=24)
+def trained(request, tiny) -> Trained:
+  config = override(tiny, TASKS[request.param])
+  lengths, rng = config.task.test_lengths, np.random.default_rng(0)
+  task = make_task(config.task)
   arch = compilation.make_setup(config, config_lib.cells(config)[0]).arch
-  init_state, train_step = make_drawing_train(config, arch)
-  steps = config.train.steps
-  state, _ = jax.jit(
-    lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=steps)
-  )(init_state(*train.seed_keys(0, 0, 0)))
-  return config, task, arch, state.params
+  sets = {n: write(task, prompts_of(config.task.name, n, rng)) for n in lengths}
+  items = jax.tree.map(lambda *x: np.concatenate(x), *sets.values())
+  some = jax.tree.map(lambda x: jnp.asarray(x[::3]), items)
+  optimizer = optax.adam(0.02)
+
+  def step(carry, _):
+    params, state = carry
+    gradient = jax.grad(train.answer_loss)(params, arch, some)
+    changes, state = optimizer.update(gradient, state)
+    return (optax.apply_updates(params, changes), state), None
+
+  @jax.jit
+  def learn(params):
+    carry = params, optimizer.init(params)
+    return jax.lax.scan(step, carry, None, length=60)[0][0]
+
+  params = jax.tree.map(
+    lambda x: rng.normal(x.ndim == 1, 0.2, x.shape).astype(np.float32),
+    jax.eval_shape(lambda: model.init(jax.random.key(0), arch)),
+  )
+  sizes = [len(x.length) for x in sets.values()]
+  task = task._replace(evaluation=sets.__getitem__)
+  return Trained(
+    *(config, task, arch, learn(params), items),
+    np.split(np.arange(sum(sizes)), sizes[:1]),
+    jax.jit(evaluate.make_evaluate(task, arch, lengths)),
+  )
+
+
+only_count = pytest.mark.parametrize("trained", ["count"], indirect=True)
 
 
 def plain_kind(name, task, tokens, is_answer, place, predicted):
@@ -62,51 +132,28 @@ def plain_kind(name, task, tokens, is_answer, place, predicted):
   )
 
 
-apply = jax.jit(model.apply, static_argnums=1)
-score_tokens = jax.jit(evaluate.score_tokens, static_argnums=1)
-
-
 def score(params, task, arch, lengths):
   return jax.jit(evaluate.make_evaluate(task, arch, lengths))(params)
 
 
-def greedy_answers(params, arch, prompts_BL, num_tokens):
-  """Decodes token by token, each one fed back, without any answer in sight."""
-  first = prompts_BL.shape[1]
-  tokens_BL = np.pad(prompts_BL, ((0, 0), (0, num_tokens)))
-  for position in range(first, first + num_tokens):
-    logits_BLV = np.asarray(apply(params, arch, tokens_BL))
-    tokens_BL[:, position] = logits_BLV[:, position - 1].argmax(axis=-1)
-  return tokens_BL[:, first:].tolist()
-
-
 def test_exact_match_equals_greedy_decoding(trained):
-  config, task, arch, params = trained
-  scores = score(params, task, arch, config.task.test_lengths)
-  shares = []
-  for p, length in enumerate(config.task.test_lengths):
-    items = task.evaluation(length)
-    tokens_BL = np.asarray(items.tokens_L)
-    # All items of one length have a prompt and an answer of the same size.
-    num_answer = int(items.is_answer_L[0].sum())
-    prompts_BL = tokens_BL[:, : tokens_BL.shape[1] - num_answer]
-    assert not np.asarray(items.is_answer_L)[:, : prompts_BL.shape[1]].any()
-    _, predicted_BL = score_tokens(params, arch, items.tokens_L)
-    correct_BL = predicted_BL == items.tokens_L[:, 1:]
-    forced_BL = np.asarray(correct_BL)[:, -num_answer:]
-    answers = greedy_answers(params, arch, prompts_BL, num_answer)
-    right = 0
-    for prompt, answer, forced_L in zip(
-      prompts_BL, answers, forced_BL, strict=True
-    ):
-      solved = task.solve([task.symbols[t] for t in prompt])
-      hits = [task.symbols[t] == s for t, s in zip(answer, solved, strict=True)]
-      right += all(hits)
-      # Up to the first wrong token the two see the same input.
-      same = hits.index(False) + 1 if False in hits else len(hits)
-      assert hits[:same] == forced_L[:same].tolist()
-    shares.append(right / len(tokens_BL))
-    assert float(scores.exact_match[p]) == pytest.approx(shares[-1])
+  """Token by token, each one fed back, without any right answer in sight."""
+  tokens_BL, is_answer_BL, _ = trained.items
+  decoded_BL = np.where(is_answer_BL, 0, tokens_BL)
+  for l in range(1, decoded_BL.shape[1]):
+    logits_BLV = np.asarray(apply(trained.params, trained.arch, decoded_BL))
+    fed_back_B = np.where(
+      is_answer_BL[:, l], logits_BLV[:, l - 1].argmax(axis=-1), decoded_BL[:, l]
+    )
+    decoded_BL[:, l] = fed_back_B
+  symbols, right = trained.task.symbols, []
+  for tokens, is_answer in zip(decoded_BL, is_answer_BL, strict=True):
+    prompt_end = int(np.flatnonzero(is_answer)[0])
+    solved = trained.task.solve([symbols[t] for t in tokens[:prompt_end]])
+    right.append([symbols[t] for t in tokens[is_answer]] == solved)
+  shares = [np.mean(np.array(right)[rows]) for rows in trained.of_length]
+  found = trained.evaluate(trained.params).exact_match
+  np.testing.assert_allclose(found, shares, rtol=1e-6)
   # Neither all wrong nor all right, or the comparison would be empty.
   assert max(shares) > 0
   assert min(shares) < 1
@@ -159,19 +206,16 @@ def test_all_right_is_one_whatever_the_numbers(monkeypatch):
 
 
 def test_scores_are_those_of_a_plain_loop(trained):
-  config, task, arch, params = trained
-  lengths = config.task.test_lengths
-  scores = score(params, task, arch, lengths)
-  for p, length in enumerate(lengths):
-    items = task.evaluation(length)
-    logits_BLV = np.asarray(apply(params, arch, items.tokens_L), np.float64)
+  config, task, arch, params, items, of_length, _ = trained
+  scores = trained.evaluate(params)
+  logits_BLV = np.asarray(apply(params, arch, items.tokens_L), np.float64)
+  for p, rows_B in enumerate(of_length):
     rows, kinds = [], collections.Counter()
-    for tokens, is_answer, logits in zip(
-      np.asarray(items.tokens_L), np.asarray(items.is_answer_L), logits_BLV
-    ):
+    for row in rows_B:
+      tokens, is_answer = items.tokens_L[row], items.is_answer_L[row]
       log_probs, hits, wrong = [], [], []
       for i in np.flatnonzero(is_answer):
-        z = logits[i - 1]
+        z = logits_BLV[row, i - 1]
         log_probs.append(z[tokens[i]] - np.log(np.exp(z).sum()))
         hits.append(z.argmax() == tokens[i])
         wrong += [] if hits[-1] else [(i, z.argmax())]
@@ -199,23 +243,18 @@ def test_scores_are_those_of_a_plain_loop(trained):
     }
 
 
-def test_a_length_scores_the_same_beside_other_lengths(trained):
-  _, task, arch, params = trained
-  together = score(params, task, arch, (1, 2))
-  alone = score(params, task, arch, (1,))
-  for a, b in zip(together, alone):
-    np.testing.assert_allclose(a[0], b[0], rtol=1e-5)
-
-
+@only_count
 def test_the_training_distribution_is_a_test_set_of_its_own(trained):
-  config, task, arch, params = trained
+  config, task, arch, params, *_ = trained
   config = override(config, ["eval.train_distribution_items=300"])
   items = train.train_distribution(config, task)
   assert len(items.length) == 300
-  evaluated = jax.jit(evaluate.make_evaluate(task, arch, (1,), items))(params)
-  alone = score(params, task, arch, (1,))
-  for both, one in zip(evaluated, alone):
-    np.testing.assert_allclose(both[:1], one, rtol=1e-5)
+  length = config.task.test_lengths[0]
+  evaluated = jax.jit(evaluate.make_evaluate(task, arch, (length,), items))
+  scores = evaluated(params)
+  # A test set has the same scores whatever is evaluated beside it.
+  for found, other in zip(scores, trained.evaluate(params)):
+    np.testing.assert_allclose(found[0], other[0], rtol=1e-5)
   # The mean over items of what training minimizes, one item at a time.
   one_by_one = jax.vmap(
     lambda item: train.answer_loss(
@@ -223,25 +262,18 @@ def test_the_training_distribution_is_a_test_set_of_its_own(trained):
     )
   )
   losses = jax.jit(one_by_one)(items)
-  np.testing.assert_allclose(evaluated.nll_mean[1], losses.mean(), rtol=1e-5)
+  np.testing.assert_allclose(scores.nll_mean[1], losses.mean(), rtol=1e-5)
   # As training draws them, by the root seed alone.
   assert len({tuple(x) for x in np.asarray(items.tokens_L).tolist()}) > 30
   other = train.train_distribution(override(config, ["root_seed=1"]), task)
   assert not np.array_equal(other.tokens_L, items.tokens_L)
 
 
-def test_parameters_that_are_not_finite_get_nothing_right():
-  task = make_task(
-    TaskConfig(max_train_length=4, test_lengths=(4,), vocab_size=8)
-  )
-  arch = model.Architecture(
-    config_lib.ModelConfig(head_dim=4), 8, 1, len(task.symbols)
-  )
-  params = jax.tree.map(
-    lambda x: jnp.full_like(x, jnp.nan), model.init(jax.random.key(0), arch)
-  )
-  scores = score(params, task, arch, (4,))
-  assert scores.exact_match.tolist() == [0.0]
-  assert scores.token_accuracy.tolist() == [0.0]
+@only_count
+def test_parameters_that_are_not_finite_get_nothing_right(trained):
+  nan = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), trained.params)
+  scores = trained.evaluate(nan)
+  assert scores.exact_match.tolist() == [0.0, 0.0]
+  assert scores.token_accuracy.tolist() == [0.0, 0.0]
   assert np.isnan(scores.nll_mean).all()
   assert np.isnan(scores.min_token_log_prob).all()

@@ -1,5 +1,6 @@
 """The model agrees with transformers' GPT-NeoX, see gpt_neox_reference.py."""
 
+import functools
 import importlib.util
 import json
 import pathlib
@@ -35,22 +36,27 @@ def stored():
     return dict(arrays)
 
 
-@pytest.fixture(scope="module", params=REFERENCE.CASES)
+@functools.partial(jax.jit, static_argnums=1)
+def compute(params, case):
+  """Our logits, loss and gradient of the loss."""
+  tokens_BL, is_answer_BL = map(jnp.asarray, REFERENCE.draw_batch(case))
+  batch = Example(tokens_BL, is_answer_BL, jnp.full(len(tokens_BL), 0))
+  loss_of = lambda p: train.answer_loss(p, case.arch, batch)
+  loss, gradient = jax.value_and_grad(loss_of)(params)
+  return model.apply(params, case.arch, tokens_BL), loss, gradient
+
+
+@pytest.fixture(
+  scope="module",
+  params=[
+    pytest.param(name, marks=pytest.mark.slow if name == "large" else ())
+    for name in REFERENCE.CASES
+  ],
+)
 def computed(request):
   """Name of a case, our logits, loss and gradients under their names."""
   case = REFERENCE.CASES[request.param]
-  params = jax.tree.map(jnp.asarray, REFERENCE.draw_params(case))
-  tokens_BL, is_answer_BL = map(jnp.asarray, REFERENCE.draw_batch(case))
-  batch = Example(tokens_BL, is_answer_BL, jnp.full(len(tokens_BL), 0))
-
-  @jax.jit
-  def run(params):
-    loss = lambda p: train.answer_loss(p, case.arch, batch)
-    return model.apply(params, case.arch, tokens_BL), jax.value_and_grad(loss)(
-      params
-    )
-
-  logits, (loss, gradient) = run(params)
+  logits, loss, gradient = compute(REFERENCE.draw_params(case), case)
   return request.param, logits, loss, export.to_gpt_neox(gradient)
 
 
@@ -93,10 +99,7 @@ def test_the_check_notices_a_wrong_model(stored):
   case = REFERENCE.CASES["small"]
   params = REFERENCE.draw_params(case)
   params["layers"][1]["mlp_norm"]["scale"][5] += 0.01
-  tokens_BL, _ = REFERENCE.draw_batch(case)
-  logits = jax.jit(model.apply, static_argnums=1)(
-    jax.tree.map(jnp.asarray, params), case.arch, jnp.asarray(tokens_BL)
-  )
+  logits, *_ = compute(params, case)
   expected = stored["small/logits"]
   error = np.abs(logits - expected).max() / np.abs(expected).max()
   assert error > 3 * TOLERANCE

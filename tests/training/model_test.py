@@ -29,19 +29,24 @@ def arch(request) -> Architecture:
   return request.param
 
 
-def random_params(arch, seed=0, std=0.3):
+init = jax.jit(model.init, static_argnums=1)
+apply = jax.jit(model.apply, static_argnums=1)
+
+
+def random_params(arch, std=0.3):
   """Parameters at a scale at which every part of the model matters."""
-  loud = dataclasses.replace(arch.config, init_std=std)
-  params = model.init(
-    jax.random.key(seed), dataclasses.replace(arch, config=loud)
-  )
-  leaves, structure = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-  moved = [
-    x + 0.1 * jax.random.normal(k, x.shape)
-    for x, k in zip(leaves, keys, strict=True)
-  ]
-  return jax.tree.unflatten(structure, moved)
+  rng = np.random.default_rng(0)
+
+  def draw(path, leaf):
+    mean = float("scale" in jax.tree_util.keystr(path))
+    return rng.normal(mean, std, leaf.shape).astype(np.float32)
+
+  shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), arch))
+  return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def random_tokens(*shape):
+  return np.random.default_rng(1).integers(11, size=shape, dtype=np.int32)
 
 
 def numpy_logits(params, arch, tokens_L):
@@ -100,15 +105,15 @@ def numpy_logits(params, arch, tokens_L):
 
 def test_logits_agree_with_plain_numpy(arch):
   params = random_params(arch)
-  tokens_BL = jax.random.randint(jax.random.key(5), (3, 9), 0, 11)
-  logits_BLV = jax.jit(model.apply, static_argnums=1)(params, arch, tokens_BL)
+  tokens_BL = random_tokens(3, 9)
+  logits_BLV = apply(params, arch, tokens_BL)
   expected = [numpy_logits(params, arch, row) for row in tokens_BL]
   np.testing.assert_allclose(logits_BLV, expected, rtol=2e-4, atol=2e-5)
 
 
 def test_a_loss_cannot_see_the_future(arch):
   params = random_params(arch)
-  tokens_BL = jax.random.randint(jax.random.key(1), (1, 7), 0, 11)
+  tokens_BL = random_tokens(1, 7)
 
   def loss(table_LV, position):
     """Loss at a position, with every input token on a table of its own."""
@@ -116,9 +121,7 @@ def test_a_loss_cannot_see_the_future(arch):
     # gradient can be taken of.
     with_rows = dict(params, embed={"embedding": table_LV})
     positions_BL = jnp.arange(7)[None]
-    logits_BLV = model.apply(
-      with_rows, dataclasses.replace(arch, vocab_size=11), positions_BL
-    )
+    logits_BLV = model.apply(with_rows, arch, positions_BL)
     return jax.nn.log_softmax(logits_BLV)[0, position, 3]
 
   table_LV = params["embed"]["embedding"][tokens_BL[0]]
@@ -131,19 +134,20 @@ def test_a_loss_cannot_see_the_future(arch):
 
 def test_rotary_positions_are_relative():
   arch = VARIANTS["full rotary"]
-  x = jax.random.normal(jax.random.key(0), (1, 12, 1, 8))
-  same = jnp.broadcast_to(x[:, :1], x.shape)
-  rotated = model._rotate(same, arch.rotary_dim)[0, :, 0]
+  x_K = np.random.default_rng(0).normal(size=8).astype(np.float32)
+  same = np.broadcast_to(x_K, (1, 12, 1, 8))
+  rotate = jax.jit(model._rotate, static_argnums=1)
+  rotated = np.asarray(rotate(same, arch.rotary_dim))[0, :, 0]
   scores = rotated @ rotated.T
   for offset in range(12):
-    diagonal = jnp.diagonal(scores, offset)
+    diagonal = np.diagonal(scores, offset)
     np.testing.assert_allclose(diagonal, diagonal[0], rtol=1e-4, atol=1e-5)
   assert not np.allclose(scores[0, 0], scores[0, 5])
 
 
 def test_initialization_has_the_standard_deviation_of_the_config():
   arch = dataclasses.replace(ARCH, width=64, vocab_size=200)
-  params = model.init(jax.random.key(0), arch)
+  params = jax.device_get(init(jax.random.key(0), arch))
   for path, leaf in jax.tree.leaves_with_path(params):
     name = jax.tree_util.keystr(path)
     if leaf.ndim == 2:
@@ -154,7 +158,7 @@ def test_initialization_has_the_standard_deviation_of_the_config():
 
 
 def test_no_two_matrices_share_their_draws():
-  params = model.init(jax.random.key(0), ARCH)
+  params = jax.device_get(init(jax.random.key(0), ARCH))
   firsts = [
     float(leaf.ravel()[0]) for leaf in jax.tree.leaves(params) if leaf.ndim == 2
   ]
@@ -162,8 +166,8 @@ def test_no_two_matrices_share_their_draws():
 
 
 def test_depths_share_embeddings_and_common_layers():
-  shallow = model.init(jax.random.key(0), dataclasses.replace(ARCH, depth=1))
-  deep = model.init(jax.random.key(0), dataclasses.replace(ARCH, depth=3))
+  shallow = init(jax.random.key(0), dataclasses.replace(ARCH, depth=1))
+  deep = init(jax.random.key(0), dataclasses.replace(ARCH, depth=3))
   del deep["layers"][1], deep["layers"][2]
   assert jax.tree.all(jax.tree.map(np.array_equal, shallow, deep))
 
@@ -187,7 +191,7 @@ def test_an_invalid_width_names_valid_ones(width, valid):
 def test_the_flop_count_is_that_of_the_compiler():
   arch = dataclasses.replace(ARCH, width=64, depth=3, vocab_size=32)
   tokens_BL = jnp.zeros((4, 32), jnp.int32)
-  params = model.init(jax.random.key(0), arch)
+  params = random_params(arch)
   cost = jax.jit(lambda p: model.apply(p, arch, tokens_BL)).lower(params)
   counted = cost.compile().cost_analysis()["flops"]
   forward = model.train_flops(arch, 4, 32) / 3
@@ -197,8 +201,7 @@ def test_the_flop_count_is_that_of_the_compiler():
 
 def test_bfloat16_products_stay_near_float32():
   params = random_params(ARCH, std=0.1)
-  tokens_BL = jax.random.randint(jax.random.key(5), (2, 9), 0, 11)
-  apply = jax.jit(model.apply, static_argnums=1)
+  tokens_BL = random_tokens(2, 9)
   exact = apply(params, ARCH, tokens_BL)
   rough = apply(
     params, dataclasses.replace(ARCH, compute_dtype="bfloat16"), tokens_BL

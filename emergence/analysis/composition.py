@@ -1,0 +1,234 @@
+"""Which seeds are at the floor, which succeed, and which are between."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.analysis import words
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  Table,
+  finding,
+)
+from emergence.analysis.series import Analysis, Series
+from emergence.analysis.summaries import scale_names
+from emergence.plotting import drawing
+from emergence.plotting.style import (
+  FAILED,
+  FILL,
+  OTHERS,
+  SUCCEEDED,
+  literal,
+  styled,
+)
+from emergence.statistics import composition
+from emergence.statistics.composition import CLASSES, Composition
+
+_MOST_ROWS = 120
+_MOST_TICKS = 8
+_COLORS: dict[str, str] = dict(
+  zip(CLASSES, (FAILED, OTHERS, FILL, SUCCEEDED), strict=True)
+)
+# How a sentence names the runs of each class, in its order.
+_PHRASES = (
+  "at the floor",
+  "between",
+  "successful below the ceiling",
+  "at the ceiling",
+)
+
+
+def compute(several: Sequence[Series]) -> list[list[Composition | None]]:
+  """The composition of each scale; None where no seed has a score."""
+  return [
+    [
+      composition.composition(sample, series.flipped_threshold)
+      for sample in series.better_samples
+    ]
+    for series in several
+  ]
+
+
+def values(series: Series) -> Iterator[dict[str, Any]]:
+  for found in series.answers["composition"]:
+    if found is None:
+      yield dict.fromkeys(COLUMNS)
+      continue
+    row: dict[str, Any] = {"composition": found.name}
+    for c, name in enumerate(CLASSES):
+      row[f"share_{name}"] = found.share_C[c]
+      row[f"share_{name}_low"] = found.low_C[c]
+      row[f"share_{name}_high"] = found.high_C[c]
+    yield row
+
+
+def findings(series: Series) -> Iterator[Finding]:
+  """The scale that has most of both, floor and successes."""
+  found = series.answers["composition"]
+  i = max(range(len(found)), key=lambda i: (_both(found[i]), i))
+  if (at := found[i]) is None or math.isnan(at.count_C[0]):
+    return
+  parts = [
+    f"{int(count)} {phrase}"
+    for count, phrase in zip(at.count_C, _PHRASES, strict=True)
+    if not math.isnan(count)
+  ]
+  seeds = words.count(at.num_runs, "seed")
+  if at.num_runs < series.populations[i].sample.size:
+    seeds += " with a score"
+  where = series.scale_name(series.populations[i])
+  text = f"{seeds} at {where}: {', '.join(parts)}"
+  if " and " in at.name:
+    text += f"; {at.name.split(', few')[0]} are shown to hold 10% each"
+  yield finding(
+    "composition",
+    series,
+    text,
+    scale=series.populations[i].scale,
+    **dict(zip(CLASSES, at.share_C, strict=True)),
+  )
+
+
+def _both(found: Composition | None) -> float:
+  """Seeds at the floor or seeds that succeed, whichever are fewer."""
+  if found is None:
+    return -1
+  at_floor, _, *better = np.nan_to_num(found.count_C)
+  return min(at_floor, sum(better))
+
+
+def sections(analysis: Analysis) -> Iterator[Section]:
+  first = analysis.series[0]
+  shown = [
+    (series, population, found)
+    for series in analysis.series
+    for population, found in zip(
+      series.populations, series.answers["composition"], strict=True
+    )
+    if found is not None and not math.isnan(found.count_C[0])
+  ]
+  header = ["group", "metric", first.axis, "seeds", *CLASSES, "composition"]
+  rows = [
+    [
+      series.group_name,
+      series.metric_name,
+      population.name,
+      str(found.num_runs),
+      *(
+        "–" if math.isnan(share) else f"{share:.2f}{words.interval(low, high)}"
+        for share, low, high in zip(
+          found.share_C, found.low_C, found.high_C, strict=True
+        )
+      ),
+      found.name,
+    ]
+    for series, population, found in shown
+  ]
+  if not rows:
+    return
+  if not any(series.group_name for series in analysis.series):
+    header, rows = header[1:], [row[1:] for row in rows]
+  sentence = (
+    "The share of seeds at the floor, between, successful below the ceiling and"
+    " at the ceiling, with exact 95 % intervals."
+  )
+  if len(rows) > _MOST_ROWS:
+    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
+  drawn = [
+    several
+    for several in analysis.by_metric.values()
+    if math.isfinite(several[0].metric.high - several[0].metric.low)
+  ]
+  yield Section(
+    "composition",
+    "Floor, successes, and what is between",
+    sentence,
+    "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
+    " above the chance level if one is given. A class is named where it is"
+    " shown to hold at least 10 %. It says nothing about groups: scores that"
+    " thin out evenly have a share in each class too.",
+    figure=draw(drawn[0]),
+    table=Table(header, rows[:_MOST_ROWS]),
+  )
+
+
+@styled
+def draw(several: Sequence[Series]) -> Figure:
+  """Stacked shares of the four classes by scale, a panel a group.
+
+  Args:
+    several: the series of one metric.
+  """
+  names = scale_names(several)
+  place = {scale: i for i, scale in enumerate(sorted(names))}
+  every = math.ceil(len(place) / _MOST_TICKS)
+
+  def panel(axes: Axes, series: Series) -> None:
+    x_N = [place[p.scale] for p in series.populations]
+    shares_NC = np.array(
+      [
+        np.zeros(len(CLASSES)) if found is None else found.share_C
+        for found in series.answers["composition"]
+      ]
+    )
+    shares_NC = np.nan_to_num(shares_NC)
+    bottom_NC = np.cumsum(shares_NC, axis=1) - shares_NC
+    for c, name in enumerate(CLASSES):
+      axes.bar(
+        x_N, shares_NC[:, c], 0.8, bottom=bottom_NC[:, c], color=_COLORS[name]
+      )
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    ticks = sorted(names)[::every]
+    axes.set_xticks(
+      [place[scale] for scale in ticks],
+      [literal(names[scale], 12) for scale in ticks],
+    )
+
+  figure = drawing.small_multiples(
+    [list(several)],
+    panel,
+    lambda series: series.group_name,
+    several[0].axis,
+    "share of seeds",
+  )
+  return drawing.explain_colors(figure, _COLORS)
+
+
+COLUMNS = {
+  "composition": "classes shown to hold 10 % of seeds, and the others that hold"
+  " any"
+} | {
+  f"share_{name}{end}": text
+  for name, what in zip(
+    CLASSES,
+    (
+      "in the floor zone",
+      "in no other class",
+      "that succeed below the ceiling zone",
+      "in the ceiling zone",
+    ),
+    strict=True,
+  )
+  for end, text in (
+    ("", f"share of the runs with a score {what}"),
+    ("_low", "lower end of its exact 95 % interval"),
+    ("_high", "upper end"),
+  )
+}
+
+QUESTION = Question(
+  "composition",
+  "What the seeds are",
+  compute,
+  columns=COLUMNS,
+  values=values,
+  findings=findings,
+  sections=sections,
+)

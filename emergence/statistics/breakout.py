@@ -1,0 +1,95 @@
+"""Whether a few runs break out of a floor, or fall from a ceiling.
+
+Higher scores are better here: take `Sample.oriented`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from emergence.statistics.composition import clopper_pearson, floor_edge
+from emergence.statistics.options import Options
+from emergence.statistics.sample import SAME_SCORE, Sample
+
+# Of fewer runs outside of the zone nothing is said.
+MIN_OUTSIDE = 3
+# At least this share of all seeds is in the zone, with one-sided confidence of
+# 0.95, or it is no floor.
+LEAST_INSIDE, CONFIDENCE = 0.3, 0.95
+
+
+class Breakout(NamedTuple):
+  """Result of the test of one end.
+
+  Attributes:
+    num_inside: runs in the zone at that end.
+    num_outside: the other runs with a score.
+    edge: the score at which the zone ends.
+    p: p-value of runs that only thin out away from the end; NaN where not
+      tested.
+  """
+
+  num_inside: int
+  num_outside: int
+  edge: float
+  p: float
+
+
+def breakout(
+  sample: Sample,
+  threshold: float | None = None,
+  options: Options = Options(),
+) -> Breakout | None:
+  """Tests whether runs outside of the floor zone do more than thin out.
+
+  Tested where at least 3 runs are outside of the zone of
+  `composition.floor_edge`, and where the one-sided lower 95 % bound of Clopper
+  and Pearson on the share inside is at least 0.3. The hypothesis is that the
+  density of the others does not rise anywhere from the zone's edge on. Among
+  such laws the uniform one, from the edge to the support's end plus half a grid
+  cell, is the least favourable for the one-sided distance of Smirnov: the
+  largest excess of its distribution function over that of the runs, whose law
+  is exact: Birnbaum and Tingey (1951), "One-sided confidence contours for
+  probability distribution functions", Annals of Mathematical Statistics 22.
+  Equal scores are first spread over their cells, see `Sample.jittered`; the
+  distance is the mean over the jitters.
+
+  Args:
+    sample: oriented so that higher is better; diverged runs are left out.
+    threshold: the least score of a success; the zone ends below it.
+    options: seed of the jitter.
+
+  Returns:
+    None for an infinite support or without a score.
+  """
+  low, high = sample.support
+  scores_S = np.sort(sample.finite_S)
+  if not scores_S.size or not math.isfinite(high - low):
+    return None
+  edge = floor_edge(sample, threshold)
+  num_inside = int((scores_S <= edge + SAME_SCORE / 2).sum())
+  found = Breakout(num_inside, scores_S.size - num_inside, edge, math.nan)
+  inside, _ = clopper_pearson(num_inside, scores_S.size, 2 * CONFIDENCE - 1)
+  if found.num_outside < MIN_OUTSIDE or inside < LEAST_INSIDE:
+    return found
+  end = high + sample.cell / 2
+  above_JM = sample.jittered(options.seed)[:, num_inside:]
+  uniform_JM = np.clip((np.sort(above_JM) - edge) / (end - edge), 0, 1)
+  # Just before a run, the runs' distribution function is that of those below.
+  below_M = np.arange(found.num_outside) / found.num_outside
+  distance = (uniform_JM - below_M).max(axis=1).mean()
+  p = special.smirnov(found.num_outside, distance)
+  return found._replace(p=float(p))
+
+
+def falloff(sample: Sample, options: Options = Options()) -> Breakout | None:
+  """The same of the ceiling: `breakout` of the mirror image.
+
+  Args:
+    sample: oriented so that higher is better; diverged runs are left out.
+    options: seed of the jitter.
+  """
+  found = breakout(sample.negated()._replace(chance=None), options=options)
+  return found and found._replace(edge=-found.edge)

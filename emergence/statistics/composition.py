@@ -1,0 +1,172 @@
+"""Which share of the runs is at the floor, between, successful, at the ceiling.
+
+Higher scores are better here: take `Sample.oriented`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from emergence.statistics.options import CONFIDENCE
+from emergence.statistics.sample import SAME_SCORE, Sample
+
+CLASSES = ("floor", "between", "successes", "ceiling")
+# So much of the support above its floor still counts as the floor.
+ZONE = 0.05
+# A class is named where its share is shown to be at least this.
+NAMED_SHARE = 0.1
+
+
+class Composition(NamedTuple):
+  """Runs with a score, in four classes that exclude each other.
+
+  Attributes:
+    num_runs: runs with a finite score; the shares are of these.
+    count_C: runs in each of `CLASSES`; NaN where there is no such class: floor
+      and ceiling of an infinite support, successes without a threshold.
+    share_C: their shares.
+    low_C: lower ends of their two-sided 95 % intervals.
+    high_C: upper ends.
+    name: such as `floor and successes, few between`.
+  """
+
+  num_runs: int
+  count_C: np.ndarray
+  share_C: np.ndarray
+  low_C: np.ndarray
+  high_C: np.ndarray
+  name: str
+
+
+def clopper_pearson(
+  count: npt.ArrayLike, total: npt.ArrayLike, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
+  """Exact two-sided interval of a share.
+
+  Clopper and Pearson (1934), "The use of confidence or fiducial limits",
+  Biometrika 26. Each end by itself is a one-sided bound with confidence
+  (1 + confidence) / 2.
+
+  Args:
+    count: how many of the total, of any shape; NaN gives NaN.
+    total: above 0, of a shape that fits.
+    confidence: that the interval holds the share, at least.
+
+  Returns:
+    Lower and upper ends.
+  """
+  count, total = np.asarray(count, float), np.asarray(total, float)
+  tail = (1 - confidence) / 2
+  low = special.betaincinv(np.maximum(count, 1), total - count + 1, tail)
+  high = special.betaincinv(count + 1, np.maximum(total - count, 1), 1 - tail)
+  return np.where(count == 0, 0.0, low), np.where(count == total, 1.0, high)
+
+
+def floor_edge(sample: Sample, threshold: float | None = None) -> float:
+  """The score up to which runs are at the floor.
+
+  That is 5 % of the support's width above its lower end, or above the chance
+  level, moved to the nearest edge between cells of the score grid, the lower
+  of two that are equally near. If successes begin below that, the zone ends
+  where they do.
+
+  Args:
+    sample: oriented, with a finite support.
+    threshold: the least score of a success, None for none.
+  """
+  low, high = sample.support
+  step = sample.cell
+  floor = low if sample.chance is None else max(sample.chance, low)
+  edge = floor + ZONE * (high - low)
+  if step:
+    cells = math.ceil((edge - low) / step - 1 - SAME_SCORE)
+    edge = low + step * (max(cells, 0) + 0.5)
+  if threshold is not None and step:
+    least = math.ceil(
+      (threshold - low) / step - SAME_SCORE
+    )  # Success, in steps.
+    edge = min(edge, low + step * (least - 0.5))
+  elif threshold is not None:
+    edge = min(edge, threshold - SAME_SCORE)
+  return edge
+
+
+def end_zones(
+  sample: Sample, threshold: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which of the runs with a score are in the floor and the ceiling zone, [S].
+
+  Arguments are those of `floor_edge`; the ceiling zone is the mirror image of
+  the floor zone without chance or threshold, and has no run of the floor.
+  """
+  scores_S = sample.finite_S
+  floor_S = scores_S <= floor_edge(sample, threshold) + SAME_SCORE / 2
+  mirrored = sample.negated()._replace(chance=None)
+  ceiling_S = scores_S >= -floor_edge(mirrored) - SAME_SCORE / 2
+  return floor_S, ceiling_S & ~floor_S
+
+
+def composition(
+  sample: Sample, threshold: float | None = None
+) -> Composition | None:
+  """Counts the four classes, with exact intervals of their shares.
+
+  Floor: up to `floor_edge`. Ceiling: within the mirror image of that zone, and
+  a success. Successes: the others from the threshold on. Between: all else. A
+  class is named where the lower end of its interval is at least 0.1, so two
+  are named together only if both are shown to be that large; where some other
+  runs are, the name says so.
+
+  Args:
+    sample: oriented so that higher is better; diverged runs are left out.
+    threshold: the least score of a success, None where the metric has none.
+
+  Returns:
+    None if no run has a score.
+  """
+  scores_S = sample.finite_S
+  if not scores_S.size:
+    return None
+  success_S = scores_S >= (math.inf if threshold is None else threshold) - (
+    SAME_SCORE
+  )
+  floor_S = ceiling_S = np.zeros(scores_S.size, bool)
+  is_bounded = math.isfinite(sample.support[1] - sample.support[0])
+  if is_bounded:
+    floor_S, ceiling_S = end_zones(sample, threshold)
+    ceiling_S &= success_S | (threshold is None)
+  success_S &= ~ceiling_S
+  between_S = ~(floor_S | success_S | ceiling_S)
+  is_class = (is_bounded, True, threshold is not None, is_bounded)
+  count_C = np.array(
+    [
+      class_S.sum() if is_there else math.nan
+      for class_S, is_there in zip(
+        (floor_S, between_S, success_S, ceiling_S), is_class, strict=True
+      )
+    ]
+  )
+  low_C, high_C = clopper_pearson(count_C, scores_S.size)
+  share_C = count_C / scores_S.size
+  return Composition(
+    scores_S.size, count_C, share_C, low_C, high_C, _name(count_C, low_C)
+  )
+
+
+def _name(count_C: np.ndarray, low_C: np.ndarray) -> str:
+  named = [
+    name for name, low in zip(CLASSES, low_C, strict=True) if low >= NAMED_SHARE
+  ]
+  others = [
+    f"few {name}"
+    for name, count in zip(CLASSES, count_C, strict=True)
+    if count > 0 and name not in named
+  ]
+  if not named:
+    return "too few runs"
+  *first, last = named
+  text = f"{', '.join(first)} and {last}" if first else last
+  return ", ".join([text, *others])

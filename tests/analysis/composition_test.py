@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from emergence.analysis import composition, output, questions
+from emergence.plotting.style import FAILED
+from tests.computed import ACCURACY, FEW, NLL, ask, of, panels
+
+CLASSES = ("floor", "between", "successes", "ceiling")
+
+
+def cells(*counts):
+  """Scores with so many at 0, 0.1, 0.5 and 1 at each scale."""
+  return [np.repeat([0, 0.1, 0.5, 1], num) for num in counts]
+
+
+def said(table):
+  (series,) = ask(table, "composition").series
+  return [f.sentence for f in composition.findings(series)]
+
+
+def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
+  scores = cells((30, 1, 1, 0), (13, 4, 15, 0), (1, 0, 20, 11))
+  table = make_table({("g", ACCURACY): scores})
+  assert said(table) == [
+    "exact match: 32 seeds at size 2: 13 at the floor, 4 between, 15 successful"
+    " below the ceiling, 0 at the ceiling; floor and successes are shown to"
+    " hold 10% each."
+  ]
+  # Diverged seeds are in no class, and in no share.
+  table = make_table({("g", ACCURACY): scores}, diverged={("g", 2, 0)})
+  assert "31 seeds with a score at size 2: 12 at the floor" in said(table)[0]
+
+
+def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):
+  scores = [of([0, 0.95], low=96, high=4)]
+  table = make_table({("g", ACCURACY): scores})
+  (text,) = said(table)
+  assert "96 at the floor, 0 between, 0 successful" in text
+  assert "4 at the ceiling" in text
+  (row,) = output.summary(questions.analyze(table, FEW))
+  assert row["composition"] == "floor, few ceiling"
+  assert row["modality"] == "breakout"
+
+
+def test_shares_have_the_exact_interval_of_scipy(make_table):
+  scores = cells((13, 4, 15, 0))
+  table = make_table({("g", ACCURACY): scores})
+  (series,) = ask(table, "composition").series
+  (row,) = composition.values(series)
+  for name, count in zip(CLASSES, (13, 4, 15, 0)):
+    expected = stats.binomtest(count, 32).proportion_ci(0.95, "exact")
+    assert row[f"share_{name}"] == count / 32
+    assert row[f"share_{name}_low"] == pytest.approx(expected.low)
+    assert row[f"share_{name}_high"] == pytest.approx(expected.high)
+
+
+def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):
+  scores = [np.repeat([0.2, 0.27, 0.35, 0.5], 10)]
+  table = make_table({("g", ACCURACY): scores}, num_items=100)
+  options = FEW._replace(chance=0.25)
+  (series,) = ask(table, "composition", options=options).series
+  assert series.threshold == pytest.approx(0.25 + 0.2 * 0.75)
+  (row,) = composition.values(series)
+  assert [row[f"share_{name}"] for name in CLASSES] == [0.5, 0.25, 0.25, 0]
+  named = options._replace(threshold=0.3)
+  assert ask(table, options=named).series[0].threshold == 0.3
+  for wrong in ({"chance": 1.5}, {"chances": (("other", 0.1),)}):
+    with pytest.raises(ValueError, match="--chance"):
+      ask(table, options=FEW._replace(**wrong))
+
+
+def test_nothing_is_said_of_ends_that_a_metric_has_not(make_table):
+  table = make_table({("g", NLL): [[1.0, 2.0, 3.0]]})
+  assert said(table) == []
+  (series,) = ask(table, "composition").series
+  assert not list(composition.sections(ask(table, "composition")))
+  (row,) = composition.values(series)
+  assert row["share_between"] == 1
+  lost = make_table({("g", ACCURACY): [[np.nan] * 3]})
+  assert said(lost) == []
+
+
+def test_the_bars_of_each_scale_sum_to_one_from_the_floor_up(make_table):
+  counts = (30, 1, 1, 0), (13, 4, 15, 0)
+  scores = {("a", ACCURACY): cells(*counts), ("b", ACCURACY): cells(counts[1])}
+  analysis = ask(make_table(scores), "composition")
+  (section,) = composition.sections(analysis)
+  left, right = panels(section.figure)
+  bars = left.patches
+  assert len(bars) == 4 * 2
+  assert [b.get_height() for b in bars[:2]] == [30 / 32, 13 / 32]
+  assert bars[0].get_facecolor() == pytest.approx(_rgb(FAILED))
+  assert sum(b.get_height() for b in bars[1::2]) == pytest.approx(1)
+  assert len(right.patches) == 4
+  assert [t.get_text() for t in left.get_xticklabels()] == ["1", "2"]
+  assert section.table.rows[1][-1] == "floor and successes, few between"
+
+
+def _rgb(color):
+  return (*(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1)
