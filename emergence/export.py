@@ -39,13 +39,15 @@ class Exported(NamedTuple):
   Attributes:
     folder: path of the exported folder.
     num_params: number of parameters.
-    exact_match: by test length, as recorded after the same step; empty where
-      the seed was not evaluated then.
+    metric: the headline metric of the config, such as `exact_match`.
+    scores: by test length, as recorded after the same step; empty where the
+      seed was not evaluated then.
   """
 
   folder: str
   num_params: int
-  exact_match: dict[int, float]
+  metric: str
+  scores: dict[int, float]
 
 
 def export(
@@ -77,7 +79,8 @@ def export(
     )
   _, config, task, arch = compilation.make_setup(experiment, cell)
   params = load_params(workdir, cell, seed, step)
-  exact_match, diverged = _recorded(workdir, cell, seed, step)
+  metric = experiment.eval.headline_metric
+  scores, diverged = _recorded(workdir, cell, seed, step, metric)
   init_seed, data_seed = config.seeds.init_and_data_seed(seed)
   origin = {
     **cell.columns,
@@ -89,7 +92,7 @@ def export(
     "identity_hash": identity_hash(experiment),
     "compute_dtype": config.train.compute_dtype,
     "diverged": diverged,
-    "exact_match": {str(n): score for n, score in exact_match.items()},
+    metric: {str(n): score for n, score in scores.items()},
   }
   folder = epath.Path(folder)
   _require_free(folder, origin)
@@ -117,7 +120,7 @@ def export(
   for name, content in files.items():
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / name, text.encode())
-  return Exported(str(folder), model.num_params(arch), exact_match)
+  return Exported(str(folder), model.num_params(arch), metric, scores)
 
 
 def to_gpt_neox(params: Params) -> dict[str, np.ndarray]:
@@ -195,15 +198,15 @@ def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
 
 
 def _recorded(
-  workdir: epath.PathLike, cell: Cell, seed: int, step: int
+  workdir: epath.PathLike, cell: Cell, seed: int, step: int, metric: str
 ) -> tuple[dict[int, float], bool | None]:
-  """Exact match by test length, and whether the seed had diverged; empty and
-  None without records."""
+  """Scores by test length, and whether the seed had diverged; empty and None
+  without records."""
   rows = records.read_seed(workdir, cell, seed)
   if rows is None or step not in set(rows["step"]):
     return {}, None
   rows = rows[(rows["step"] == step) & rows["test_length"].notna()]
-  pairs = zip(rows["test_length"], rows["exact_match"], strict=True)
+  pairs = zip(rows["test_length"], rows[metric], strict=True)
   scores = {int(length): float(score) for length, score in pairs}
   return scores, bool(rows["diverged"].any())
 

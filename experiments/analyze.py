@@ -13,6 +13,7 @@ The statistics are defined in emergence/statistics/README.md.
 """
 
 import itertools
+import math
 import time
 from typing import Any
 
@@ -112,10 +113,10 @@ flags.DEFINE_multi_string(
   " COLUMN=VALUE=UNIT for some rows.",
 )
 flags.DEFINE_multi_string(
-  "lower_is_better", [], "Metric in which less is better."
+  "lower_is_better", [], "Metric in which lower is better."
 )
 flags.DEFINE_multi_string(
-  "higher_is_better", [], "Metric in which more is better."
+  "higher_is_better", [], "Metric in which higher is better."
 )
 flags.DEFINE_integer(
   "items",
@@ -193,6 +194,9 @@ _LOG_SCALE = flags.DEFINE_bool(
   "Fit the curve of the success probability on the logarithm of the scale"
   " instead of its rank.",
 )
+_ALL_FIGURES = flags.DEFINE_bool(
+  "all_figures", False, "Draw all groups, and not only the first 12."
+)
 _RESAMPLES = flags.DEFINE_integer(
   "resamples", 1000, "Bootstrap samples and permutations.", lower_bound=100
 )
@@ -212,6 +216,8 @@ def main() -> None:
   output.require_distinct_columns(table)
   was_read = time.monotonic()
   analysis = questions.analyze(table, _options())
+  if _ALL_FIGURES.value:
+    analysis = analysis._replace(most_groups=math.inf)
   was_analyzed = time.monotonic()
   out = epath.Path(_OUT.value)
   files = output.files(analysis)
@@ -224,8 +230,8 @@ def main() -> None:
     f"\n\n{analysis_sections.condition(analysis)}",
     [*analysis_sections.sections(analysis), analysis_sections.audit(analysis)],
   )
-  for issue in table.issues:
-    print(f"- {issue.sentence}")
+  for _, sentence, _ in analysis_sections.by_kind(table.issues):
+    print(f"- {sentence}")
   found = analysis_sections.main_findings(analysis)
   for _, finding in found[:_MOST_LINES]:
     print(f"- {finding.sentence}")

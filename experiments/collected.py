@@ -19,7 +19,7 @@ from etils import epath
 from emergence import config as config_lib
 from emergence.config import Cell, Config
 from emergence.population.compilation import make_setup
-from emergence.statistics import trends
+from emergence.statistics import trajectories
 from emergence.statistics.options import DEFAULT_THRESHOLD
 from emergence.storage import params, records
 from emergence.training import train
@@ -75,7 +75,7 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   the first five that fail. Of other runs none.
   """
   cells = config_lib.cells(config)
-  if len(cells) < trends.MIN_SCALES:
+  if len(cells) < trajectories.MIN_SCALES:
     return {}
   metric = config.eval.headline_metric
   frame = records.final_rows(records.read(workdir))
@@ -86,7 +86,7 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   }
   # Seeds that every cell has, in rows; scales, in columns.
   scores_SN = pd.concat(score_of.values(), axis=1, join="inner").sort_index()
-  found = trends.trajectories(scores_SN.to_numpy())
+  found = trajectories.trajectories(scores_SN.to_numpy())
   ranks = found.breakthroughness_rank_S, found.linearity_rank_S
   extreme = {int(scores_SN.index[rank_S == 1][0]) for rank_S in ranks}
   keep = {cell: set(extreme) for cell in cells}

@@ -61,10 +61,10 @@ def main() -> None:
   folder = _OUT.value or workdir / "exports" / str(cell) / name
   result = export.export(workdir, cell, _SEED.value, folder, step)
   scores = ", ".join(
-    f"{score:.4f} at length {length}"
-    for length, score in result.exact_match.items()
+    f"{score:.4f} at length {length}" for length, score in result.scores.items()
   )
-  print(f"exact match {scores or 'not recorded after this step'}")
+  name = result.metric.replace("_", " ")
+  print(f"{name} {scores or 'not recorded after this step'}")
   print(f"exported {result.folder}")
   command.write_json(_JSON.value, result._asdict())
 

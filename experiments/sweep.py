@@ -163,7 +163,10 @@ def show_table(request: Request) -> None:
   from emergence.statistics import summary
 
   frame = records.read(request.workdir)
-  rows = summary.summarize(frame, request.config.headline_length)
+  config = request.config
+  rows = summary.summarize(
+    frame, config.headline_length, config.eval.headline_metric
+  )
   print(console.format_summary(rows))
   print(f"records {request.workdir / 'records'}")
   where = shlex.quote(str(request.workdir))

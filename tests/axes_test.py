@@ -148,7 +148,7 @@ def test_a_finished_grid_is_not_trained_again_and_may_grow(by_steps):
 
 def test_a_summary_has_a_row_a_cell_at_its_own_last_step(by_steps):
   config, workdir = by_steps
-  rows = summary.summarize(records.read(workdir), 6)
+  rows = summary.summarize(records.read(workdir), 6, "exact_match")
   cells = config_lib.cells(config)
   assert [{k: row[k] for k in c.columns} for row, c in zip(rows, cells)] == [
     cell.columns for cell in cells

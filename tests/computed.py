@@ -45,7 +45,7 @@ def scales(series):
     "bootstrap": answers["summaries"],
     "success": [x.success for x in successes * (num // len(successes))],
     "given": [x.given for x in successes * (num // len(successes))],
-    "survival": answers["threshold"] or [None] * num,
+    "threshold_curve": answers["threshold"] or [None] * num,
     "item_noise": answers["items"],
   }
   return [

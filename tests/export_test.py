@@ -64,8 +64,8 @@ def test_the_config_says_what_the_model_is_and_where_it_comes_from(
     assert task.symbols[config[f"{name}_token_id"]] == symbol
   origin = config["emergence"]
   assert (origin["seed"], origin["depth"], origin["step"]) == (1, 2, 6)
-  assert set(result.exact_match) == {4, 6}
-  for length, score in result.exact_match.items():
+  assert set(result.scores) == {4, 6}
+  for length, score in result.scores.items():
     assert origin["exact_match"][str(length)] == score
 
 
@@ -142,4 +142,4 @@ def test_only_an_export_of_the_same_seed_is_written_over(workdir, tmp_path):
 
 def test_a_seed_without_records_is_exported_without_scores(workdir, tmp_path):
   shutil.rmtree(workdir / "records")
-  assert export.export(workdir, CELL, 1, tmp_path / "out", 6).exact_match == {}
+  assert export.export(workdir, CELL, 1, tmp_path / "out", 6).scores == {}

@@ -21,9 +21,10 @@ from emergence.statistics import (
   composition,
   dip,
   modality,
+  options,
   sample,
   success,
-  trends,
+  trajectories,
 )
 from emergence.statistics import path as path_lib
 from emergence.statistics.options import Options
@@ -248,7 +249,7 @@ def test_the_definitions_have_the_numbers_of_the_code():
   text = " ".join(DEFINITIONS.split())
   for phrase in (
     f"t is {success.DEFAULT_THRESHOLD:g} unless",
-    f"below {success.MIN_SUCCESSES} of them",
+    f"below {options.MIN_RUNS} of them",
     f"mean over {sample.NUM_JITTERS} such jitters",
     f"the dip counts from {modality.MIN_RUNS} runs on",
     f"at least {breakout.MIN_OUTSIDE} runs are outside",
@@ -256,7 +257,7 @@ def test_the_definitions_have_the_numbers_of_the_code():
     f"up to {100 * composition.ZONE:g} % of the support's width",
     f"lower end is at least {composition.NAMED_SHARE:g}",
     f"fewer than {dip.MIN_RUNS} runs",
-    f"fewer than {path_lib.MIN_RUNS} runs at this scale",
-    f"fewer than {trends.MIN_SCALES} scales",
+    f"fewer than {path_lib.MIN_RUNS_FOR_VERDICT} runs at this scale",
+    f"fewer than {trajectories.MIN_SCALES} scales",
   ):
     assert phrase in text

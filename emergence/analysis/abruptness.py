@@ -12,6 +12,7 @@ from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
 from emergence.statistics import abruptness
 from emergence.statistics.abruptness import Abruptness
+from emergence.statistics.options import MIN_RUNS
 
 
 def compute(several: Sequence[Series]) -> list[Abruptness | None]:
@@ -37,32 +38,18 @@ def entry(series: Series) -> dict[str, Any]:
 
 def findings(series: Series) -> Iterator[Finding]:
   found: Abruptness | None = series.answers["abruptness"]
-  if found is None or math.isnan(found.difference) or found.num_scales < 3:
-    return
-  known = {
-    "mode": found.mode,
-    "mean": found.mean,
-    "success probability": found.success_probability,
-    "mean of successes": found.mean_given_success,
-  }
   # Of two scales the largest step is the whole range.
-  few = {"mean of successes"} if found.num_scales_given_success < 3 else set()
-  parts = [
-    f"{name} {value:.2f}"
-    for name, value in known.items()
-    if not math.isnan(value) and name not in few
-  ]
-  interval = words.interval(found.difference_low, found.difference_high)
-  if interval:
-    interval = f", in resamples{interval}, a range that covers less than 95 %"
+  if found is None or found.num_scales < 3 or math.isnan(found.difference):
+    return
+  if min(p.finite_S.size for p in series.populations) < MIN_RUNS:
+    return
   yield finding(
     "abruptness",
     series,
-    f"largest step as a share of the range over scales: {', '.join(parts)};"
-    f" mode less success probability {words.signed(found.difference)}"
-    f"{interval}. For"
-    " two clusters a jump of the mode is arithmetic where their peaks are"
-    " equal, near P = ½, and no evidence of an abrupt change",
+    "the largest step between neighbours makes up"
+    f" {words.percent(found.mean)} of the whole change of the mean,"
+    f" {words.percent(found.success_probability)} for the share of successes"
+    f" and {words.percent(found.mode)} for the mode",
     **found._asdict(),
   )
 

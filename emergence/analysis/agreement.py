@@ -18,6 +18,7 @@ from emergence.analysis.series import Analysis, Population, Series
 from emergence.statistics import agreement, success
 from emergence.statistics.agreement import Agreement
 from emergence.statistics.modality import Modality
+from emergence.statistics.options import MIN_RUNS
 
 _MOST_ROWS = 60
 
@@ -135,7 +136,7 @@ def findings(series: Series) -> Iterator[Finding]:
   pairs = [
     pair
     for pair in series.answers["agreement"]
-    if pair.is_shown and pair.population.finite_S.size >= agreement.MIN_RUNS
+    if pair.is_shown and pair.population.finite_S.size >= MIN_RUNS
   ]
   if not pairs:
     return

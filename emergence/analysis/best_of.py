@@ -27,7 +27,7 @@ _TYPICAL = 5
 
 
 def compute(several: Sequence[Series]) -> list[list[list[BestOf]]]:
-  """For each scale, of scores of which higher is better."""
+  """For each scale and number of seeds."""
   return [
     [
       best_of.best_of(sample, series.options)
@@ -80,12 +80,7 @@ def findings(series: Series) -> Iterator[Finding]:
     series,
     f"at {series.scale_name(population)} the best of {_TYPICAL} seeds is"
     f" expected at {words.number(columns['expected_best'])}{interval}, where"
-    f" the mean is {words.number(series.sign * one.best.value)}"
-    + (
-      f"; of {len(pairs)} scales the one at which they differ most"
-      if len(pairs) > 1
-      else ""
-    ),
+    f" the mean is {words.number(series.sign * one.best.value)}",
     scale=population.scale,
     num_seeds=_TYPICAL,
     mean=series.sign * one.best.value,
@@ -106,7 +101,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "The score that a study with k seeds is expected to report if it reports"
       " the best of them. At k = 1 it is the mean.",
       "Curves end at half of the runs, and bars, which are 95 % intervals over"
-      " seeds, at a tenth, where they may cover as little as 85 %. Best runs"
+      " seeds, at a quarter, where they may cover as little as 77 %. Best runs"
       " that are too rare to be among these seeds are not foreseen. Diverged"
       " runs are left out. best_of.csv has the numbers.",
       figure=draw(several),

@@ -23,6 +23,7 @@ from emergence.plotting.style import FILL, OTHERS, SUCCEEDED, literal, styled
 from emergence.statistics import decomposition
 from emergence.statistics.decomposition import Decomposition
 from emergence.statistics.intervals import Interval
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import SAME_SCORE
 
 # The parts of a change, with the colour of each.
@@ -76,8 +77,9 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
       "n_from": found.num_from,
       "n_to": found.num_to,
       "threshold": series.threshold,
-      "share_from": found.share_from,
-      "share_to": found.share_to,
+      # A single run has no share.
+      "share_from": found.share_from if found.num_from > 1 else None,
+      "share_to": found.share_to if found.num_to > 1 else None,
       **_columns(series, found),
     }
 
@@ -87,7 +89,7 @@ def findings(series: Series) -> Iterator[Finding]:
   steps = [
     (a, b, x)
     for a, b, x in _steps(series)
-    if min(x.num_from, x.num_to) >= decomposition.MIN_RUNS
+    if min(x.num_from, x.num_to) >= MIN_RUNS
     and abs(x.change.value) > SAME_SCORE
     # Where all scores of each scale are equal there is no interval.
     and not x.change.low <= 0 <= x.change.high
@@ -132,7 +134,7 @@ def _reasons(series: Series, found: Decomposition) -> dict[str, str]:
   return {
     "by_share": f"{more} seeds succeed",
     "by_successes": f"successes score {higher(found.by_successes)}",
-    "by_others": f"failing seeds score {higher(found.by_others)}",
+    "by_others": f"failures score {higher(found.by_others)}",
   }
 
 
@@ -144,7 +146,7 @@ def _undefined(a: Population, b: Population, found: Decomposition) -> str:
     lacking = [(at, other) for at, other, x in sides if x == share]
     if len(lacking) == 1:
       at, other = lacking[0]
-      parts.append(f"no {kind} at {at}: mean taken from {other}")
+      parts.append(f"no {kind} at {at}: mean of {other}")
   return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, Section, finding
 from emergence.analysis.series import Analysis, Series
 from emergence.plotting import drawing
 from emergence.plotting.style import LINE, OTHERS, literal, styled
 from emergence.statistics import transport
 from emergence.statistics.modality import holm
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
 
 _MOST_TICKS = 12
 
@@ -27,6 +28,9 @@ class Distances(NamedTuple):
     w1_NN: Wasserstein-1 distances, [N, N].
     w2_NN: Wasserstein-2 distances, [N, N].
     test: permutation test of the latter.
+    adjusted_N: its p-value between neighbours, after Holm's correction over
+      those of this series that so many runs could show to differ; NaN for the
+      others, [N - 1].
     parts: of the squared Wasserstein-2 distance, by pair of indices.
     within_seed: whether scales were permuted within seeds.
   """
@@ -34,6 +38,7 @@ class Distances(NamedTuple):
   w1_NN: np.ndarray
   w2_NN: np.ndarray
   test: transport.PermutationTest
+  adjusted_N: np.ndarray
   parts: dict[tuple[int, int], transport.Parts]
   within_seed: bool
 
@@ -53,13 +58,30 @@ def _distances(series: Series) -> Distances:
     and not any(sample.num_diverged for sample in samples)
   )
   pairs = itertools.combinations(range(len(samples)), 2)
+  test = transport.permutation_test(samples, within_seed, series.options)
   return Distances(
     transport.distances(samples, order=1),
     transport.distances(samples, order=2),
-    transport.permutation_test(samples, within_seed, series.options),
+    test,
+    _adjusted(samples, np.diag(test.p_KK, 1), within_seed, series.options),
     {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
     within_seed,
   )
+
+
+def _adjusted(
+  samples: Sequence[Sample],
+  p_N: np.ndarray,
+  within_seed: bool,
+  options: Options,
+) -> np.ndarray:
+  sizes = [sample.finite_S.size for sample in samples]
+  least_N = np.array(
+    [transport.least_p(a, b, within_seed) for a, b in itertools.pairwise(sizes)]
+  )
+  adjusted_N, tested_N = np.full(p_N.size, math.nan), least_N <= options.alpha
+  adjusted_N[tested_N] = holm(p_N[tested_N])
+  return adjusted_N
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
@@ -72,6 +94,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       row["w2_to_previous"] = found.w2_NN[i - 1, i]
       row["w2_to_previous_null"] = found.test.null_KK[i - 1, i]
       row["w2_to_previous_p"] = found.test.p_KK[i - 1, i]
+      row["w2_to_previous_p_adjusted"] = found.adjusted_N[i - 1]
     yield row
 
 
@@ -93,7 +116,7 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
       "w2": found.w2_NN[i, j],
       "w2_null": found.test.null_KK[i, j],
       "w2_p": found.test.p_KK[i, j],
-      "permuted": "within seeds" if found.within_seed else "all runs",
+      "permuted": _permuted(found),
       **parts._asdict(),
     }
 
@@ -101,71 +124,50 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 def findings(series: Series) -> Iterator[Finding]:
   """Between which neighbours the distributions differ."""
   found: Distances | None = series.answers["distance"]
-  scales = series.populations
-  if found is None or len(scales) < 2:
+  if found is None or len(series.populations) < 2:
     return
-  num = len(scales) - 1
-  p_N = [float(found.test.p_KK[k, k + 1]) for k in range(num)]
-  adjusted_N = holm(p_N)
-  w2_N = [float(found.w2_NN[k, k + 1]) for k in range(num)]
-  i = int(np.argmax(w2_N))
-  a, b = scales[i], scales[i + 1]
-  null = float(found.test.null_KK[i, i + 1])
-  alpha = series.options.alpha
-  text = "the scores of neighbouring scales are the same"
-  if w2_N[i]:
-    p = words.p_value(p_N[i], adjusted_N[i], num, "steps")
-    text = (
-      f"between {series.scale_name(a)} and {b.name} the distributions are"
-      f" {w2_N[i]:.3g} apart in Wasserstein-2"
-      f"{', more than any other neighbours' if num > 1 else ''}; 95 % of"
-      f" permutations{' within seeds' if found.within_seed else ''} do not pass"
-      f" {null:.3g}, {p}"
-    )
-    if num > 1:
-      text += _which_differ(series, adjusted_N <= alpha)
-    if num / (1 + series.options.num_permutations) > alpha:
-      text += (
-        f". So many steps need more than {series.options.num_permutations}"
-        " permutations to be told apart"
+  w2_N = np.diag(found.w2_NN, 1)
+  is_different_N = found.adjusted_N <= series.options.alpha
+  names = [
+    f"{a.name} and {b.name}" for a, b in itertools.pairwise(series.populations)
+  ]
+  i = int(np.argmax(np.where(is_different_N, w2_N, w2_N - w2_N.max())))
+  num = int(is_different_N.sum())
+  if not w2_N.any():
+    text = "the scores of neighbouring scales are the same"
+  elif np.isnan(found.adjusted_N).all():
+    text = "so few runs could not show that neighbouring scales differ"
+  elif not num:
+    text = "no two neighbouring scales are shown to differ in their scores"
+    if len(names) == 1:
+      text = f"{series.axis} {names[0]} are not shown to differ in their scores"
+  else:
+    where = f"{series.axis} {names[i]}"
+    if num == len(names) > 1:
+      where = f"all neighbouring scales, most between {names[i]}"
+    elif num > 1:
+      where = (
+        f"{num} of {len(names)} neighbouring scales, most between {names[i]}"
       )
-    num_lost = int(a.diverged_S.sum() + b.diverged_S.sum())
-    if num_lost:
-      text += f". {words.count(num_lost, 'run')} that diverged left out"
-    if series.options.within_seed and not found.within_seed:
-      text += (
-        ". All runs were permuted and not the scales within each seed, as these"
-        " scales have different seeds"
-      )
-    text += (
-      ". That two distributions differ says nothing about the number of modes"
-    )
+    text = f"the distributions of scores differ between {where}"
   yield finding(
-    "difference",
+    "distance",
     series,
     text,
-    scale_from=a.scale,
-    scale_to=b.scale,
+    scale_from=series.populations[i].scale,
+    scale_to=series.populations[i + 1].scale,
     w2=w2_N[i],
-    null=null,
-    p=p_N[i],
-    p_adjusted=float(adjusted_N[i]),
+    null=found.test.null_KK[i, i + 1],
+    p=found.test.p_KK[i, i + 1],
+    p_adjusted=found.adjusted_N[i],
+    num_steps=len(names),
+    num_different=num,
+    permuted=_permuted(found),
   )
 
 
-def _which_differ(series: Series, differ_N: np.ndarray) -> str:
-  names = [
-    f"{a.name} and {b.name}"
-    for (a, b), differ in zip(
-      itertools.pairwise(series.populations), differ_N, strict=True
-    )
-    if differ
-  ]
-  shown = "; ".join(names) or "none"
-  if len(names) > words.MOST_LISTED:
-    shown = f"{len(names)} of {len(differ_N)} pairs"
-  level = f"{series.options.alpha:.0%}"
-  return f". Neighbours that differ at the {level} level: {shown}"
+def _permuted(found: Distances) -> str:
+  return "within seeds" if found.within_seed else "all runs"
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:
@@ -185,7 +187,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       " and shape.",
       "A distance above its bar is evidence that the two distributions differ,"
       " not of how many modes they have; a second mode may hardly change"
-      " “shape”. Bars are not corrected for the number of pairs.",
+      " “shape”. Bars are not corrected for the number of pairs. Diverged runs"
+      " are left out.",
       figure=draw(several),
     )
 
@@ -232,6 +235,8 @@ COLUMNS = {
   "w2_to_previous": "Wasserstein-2 distance to the scale before",
   "w2_to_previous_null": "its 95 % quantile under permutation",
   "w2_to_previous_p": "its permutation p-value",
+  "w2_to_previous_p_adjusted": "the same after Holm over the scales of this"
+  " metric and group; empty where so few runs could not differ",
   "w2_to_largest": "Wasserstein-2 distance to the largest scale",
 }
 

@@ -1,10 +1,11 @@
-"""Which runs diverged, and what they do to the success probability."""
+"""Which runs diverged, and how they change the success probability."""
 
 from collections.abc import Iterator, Sequence
 
 from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
+from emergence.statistics.options import MIN_RUNS
 
 
 def compute(several: Sequence[Series]) -> list[None]:
@@ -16,28 +17,25 @@ def findings(series: Series) -> Iterator[Finding]:
   hit = [p for p in series.populations if p.diverged_S.any()]
   if not hit:
     return
-  total = sum(int(p.diverged_S.sum()) for p in hit)
-  text = f"{words.count(total, 'run')} diverged, {series.at(hit)}"
-  if series.answers["success"] is not None:
-    worst = max(hit, key=lambda p: p.diverged_S.mean())
-    successes = series.answers["success"]
-    found = next(
-      found.success
-      for population, found in zip(series.populations, successes, strict=True)
-      if population is worst
-    )
-    without = found.diverged_left_out
+  num = sum(int(p.diverged_S.sum()) for p in hit)
+  text = (
+    f"{num} of {words.count(sum(p.sample.size for p in hit), 'run')} diverged"
+    f" {series.at(hit)}"
+  )
+  found = series.answers["success"]
+  if found is None:
+    text += f" and {'is' if num == 1 else 'are'} left out"
+  else:
+    text += " and counts as a failure" if num == 1 else " and count as failures"
+  worst = max(hit, key=lambda p: p.diverged_S.mean())
+  if found is not None and worst.finite_S.size >= MIN_RUNS:
+    at_worst = found[series.populations.index(worst)].success
     text += (
-      ". In the success probability they are failures; that of"
-      f" {worst.name} is {found.diverged_fail.probability:.2f} with them and"
+      f"; without them the share of successes at {worst.name} would be"
+      f" {at_worst.diverged_left_out.probability:.2f} instead of"
+      f" {at_worst.diverged_fail.probability:.2f}"
     )
-    text += (
-      " undefined without, as all diverged"
-      if without is None
-      else f" {without.probability:.2f} without"
-    )
-  text += ". All else is about the runs that did not"
-  yield finding("divergence", series, text, num_diverged=total)
+  yield finding("divergence", series, text, num_diverged=num)
 
 
 QUESTION = Question("divergence", "Diverged runs", compute, findings=findings)

@@ -1,4 +1,4 @@
-"""How much of what seeds differ in comes from the choice of test items."""
+"""How much of the variance between seeds the choice of test items makes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Population, Series
 from emergence.statistics import item_noise
 from emergence.statistics.item_noise import ItemNoise
+from emergence.statistics.options import MIN_RUNS
 
 
 def compute(several: Sequence[Series]) -> list[list[ItemNoise | None]]:
@@ -41,8 +42,12 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 def findings(series: Series) -> Iterator[Finding]:
   shares = [
     found.share
-    for found in series.answers["items"]
-    if found is not None and not math.isnan(found.share)
+    for population, found in zip(
+      series.populations, series.answers["items"], strict=True
+    )
+    if found is not None
+    and not math.isnan(found.share)
+    and population.finite_S.size >= MIN_RUNS
   ]
   if shares:
     # An estimate of the part may pass the whole by chance.
@@ -51,8 +56,7 @@ def findings(series: Series) -> Iterator[Finding]:
       "items",
       series,
       f"the choice of test items accounts for {words.percent(middle)} of the"
-      " variance between seeds (median over scales); intervals over seeds treat"
-      " the items as fixed",
+      " variance between seeds",
       median_share=middle,
     )
 
@@ -62,7 +66,8 @@ QUESTION = Question(
   "What the test items decide",
   compute,
   columns={
-    "item_noise_share": "share of the variance over seeds that drawn items make"
+    "item_noise_share": "share of the variance over seeds that the choice of"
+    " test items makes"
   },
   values=values,
   findings=findings,

@@ -115,7 +115,7 @@ def require_distinct_columns(table: ScoreTable) -> None:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-  """Rows as CSV in UTF-8; what is not there is an empty field."""
+  """Rows as CSV in UTF-8; a missing value is an empty field."""
   import pandas as pd
 
   frame = pd.DataFrame(list(rows), columns=pd.Index(columns))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from emergence.analysis import words
@@ -17,6 +18,14 @@ from emergence.statistics import path
 from emergence.statistics.path import Path
 
 _MOST_ROWS = 60
+# Half of the time of an analysis goes into these tests. The p-values at which a
+# path is rejected, 0.01, then have a standard error of 0.005.
+_MOST_RESAMPLES = 400
+_MEANINGS = {
+  "mixture": "scores are a mixture of those at both ends",
+  "displacement": "all runs move along together",
+  "neither": "neither a mixture nor a common move",
+}
 
 
 def compute(several: Sequence[Series]) -> list[list[Path]]:
@@ -24,12 +33,16 @@ def compute(several: Sequence[Series]) -> list[list[Path]]:
 
   Empty where there are none, or where a scale has no run with a score.
   """
-  return [
-    path.compare_paths(series.samples, series.options)
-    if len(series.populations) > 2 and series.has_scores
-    else []
-    for series in several
-  ]
+  with ThreadPoolExecutor(max_workers=2) as pool:
+    return list(pool.map(_paths, several))
+
+
+def _paths(series: Series) -> list[Path]:
+  if len(series.populations) < 3 or not series.has_scores:
+    return []
+  num_resamples = min(series.options.num_resamples, _MOST_RESAMPLES)
+  options = series.options._replace(num_resamples=num_resamples)
+  return path.compare_paths(series.samples, options)
 
 
 def _paired(series: Series) -> list[tuple[Population, Path]]:
@@ -65,37 +78,28 @@ def findings(series: Series) -> Iterator[Finding]:
   verdicts: dict[str, list[Population]] = {}
   for population, found in _paired(series):
     verdicts.setdefault(found.verdict, []).append(population)
-  meanings = {
-    "mixture": "a mixture of both ends' distributions",
-    "displacement": "both ends' distributions joined quantile by quantile"
-    " (displacement)",
-    "neither": "neither path fits",
-    "undecided": "undecided",
-  }
-  between = len(series.populations) - 2
-  parts = []
-  for name, where in verdicts.items():
-    is_all = len(where) == between and between > 1
-    place = "all the way" if is_all else series.at(where)
-    parts.append(f"{meanings[name]} {place}")
-  text = (
-    f"on the way from {series.scale_name(series.populations[0])} to"
-    f" {series.populations[-1].name}: {'; '.join(parts)}"
-  )
-  # Likelihoods have an open end, and are what the others are compared with.
-  if math.isfinite(series.metric.high - series.metric.low):
-    text += (
-      ". A steep metric turns a smooth change into a mixture: compare with a"
-      " likelihood"
-      if "mixture" in verdicts
-      else ""
+  parts = [
+    f"{meaning} {_where(series, verdicts[name])}"
+    for name, meaning in _MEANINGS.items()
+    if name in verdicts
+  ]
+  if parts:
+    yield finding(
+      "path",
+      series,
+      f"from {series.scale_name(series.populations[0])} to"
+      f" {series.populations[-1].name}: {'; '.join(parts)}",
+      verdicts={name: len(where) for name, where in verdicts.items()},
     )
-  yield finding(
-    "path",
-    series,
-    text,
-    verdicts={name: len(where) for name, where in verdicts.items()},
-  )
+
+
+def _where(series: Series, populations: list[Population]) -> str:
+  between = len(series.populations) - 2
+  if len(populations) == between > 1:
+    return "all the way"
+  if len(populations) > words.MOST_LISTED:
+    return f"at {len(populations)} of {between} scales"
+  return f"at {words.listed([p.name for p in populations])}"
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

@@ -22,7 +22,7 @@ NAMES = (
   "distance",
   "path",
   "abruptness",
-  "trend",
+  "trajectories",
   "pairing",
   "small_studies",
   "best_of",

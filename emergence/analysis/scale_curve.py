@@ -10,8 +10,9 @@ from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
 from emergence.statistics import scale_curve
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.scale_curve import LEVEL, ScaleCurve
-from emergence.statistics.success import MIN_RUNS_FOR_WILSON, Success
+from emergence.statistics.success import Success
 
 # Points of a drawn curve between two scales.
 _POINTS = 20
@@ -84,7 +85,8 @@ def _scale(series: Series, position: Any) -> Any:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   curve: ScaleCurve | None = series.answers["curve"]
-  if curve is None:
+  # A single run has no share, and so no curve of shares.
+  if curve is None or min(x.num_runs for x in _successes(series)) == 1:
     for _ in series.populations:
       yield dict.fromkeys(COLUMNS)
     return
@@ -143,12 +145,18 @@ def findings(series: Series) -> Iterator[Finding]:
     fewest = min(found, key=lambda x: x.num_runs)
     where = f"at {series.scale_name(scales[0])}"
     if len(found) > 1:
-      where = f"at every {series.axis}"
+      where = "at every scale"
+    if len({x.num_runs for x in found}) == 1:
+      seeds = f"{first.num_successes} of {words.count(first.num_runs, 'seed')}"
+    elif fewest.probability in (0, 1):
+      seeds = "every seed" if fewest.probability else "no seed"
+    else:
+      seeds = f"a share of {fewest.probability:.2f} of the seeds"
     yield finding(
       "curve",
       series,
-      f"{where} {what} is {_share(fewest)}"
-      f"{words.interval(fewest.low, fewest.high)}",
+      f"{seeds} reached {series.threshold_name}"
+      f"{words.interval(fewest.low, fewest.high)} {where}",
       **fewest._asdict(),
     )
     return
@@ -214,7 +222,7 @@ def _farthest(found: Sequence[Success]) -> int:
 
 def _share(found: Success) -> str:
   """Such as `0.47`; of fewer than 10 runs `3 of 7`."""
-  if found.num_runs < MIN_RUNS_FOR_WILSON:
+  if found.num_runs < MIN_RUNS:
     return f"{found.num_successes} of {found.num_runs}"
   return f"{found.probability:.2f}"
 
@@ -236,9 +244,9 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
     low = high = math.nan
   if curve.brackets:
     ((i, j),) = curve.brackets
-    text = f"crosses one half between {series.axis} {names[i]} and {names[j]}"
+    text = f"crosses one half between {names[i]} and {names[j]}"
     if i <= low < high <= j and high - low < j - i:
-      text += f", probably between {names[int(low)]} and {names[int(high)]}"
+      text += f", probably {names[int(low)]} and {names[int(high)]}"
     return text
   if math.isnan(low):
     return ""
@@ -252,7 +260,7 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
   elif math.isinf(low):
     where = f"before {series.axis} {names[int(high)]}, if at all"
   else:
-    where = f"between {series.axis} {names[int(low)]} and {names[int(high)]}"
+    where = f"between {names[int(low)]} and {names[int(high)]}"
   return f"probably crosses one half {where}"
 
 

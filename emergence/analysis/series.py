@@ -1,7 +1,7 @@
 """What an analysis is about: the runs of one metric of one group, by scale.
 
-Success, trends and trajectories are about better and worse: there the scores of
-a metric in which lower is better change their sign. Everything else is in the
+Success and trajectories are about better and worse: there the scores of a
+metric in which lower is better change their sign. Everything else is in the
 metric's own unit.
 """
 
@@ -29,9 +29,10 @@ class Population(NamedTuple):
     scale: its number.
     label: its text in the table.
     seeds: the seed of each run, S of them.
-    sample: their scores, NaN where a run diverged, whatever score it has. Such
-      runs fail, and are left out of all but the success probability. The step
-      of their grid is 1 / items where all scores are shares of that many.
+    sample: their scores; NaN for a diverged run, even if it has a score. The
+      step of the score grid is 1 / num_items where all scores are on it. A
+      diverged run counts as a failure in the success probability and is left
+      out of everything else.
     diverged_S: whether they diverged, [S].
     num_items: test items that a score is the mean of; NaN where unknown.
     item_variance: mean variance of a score over test items; NaN where unknown.
@@ -79,7 +80,7 @@ class Series(NamedTuple):
     group_name: those that differ between groups, such as `width 16`; empty
       where none do.
     group_columns: names of the table's group columns.
-    axis: what the scales are of, such as `depth`.
+    axis: what is scaled, such as `depth`.
     metric: the metric.
     threshold: of a success, in the metric's unit; None where it has none.
     populations: the runs of each of its N scales, in order.
@@ -153,7 +154,7 @@ class Series(NamedTuple):
 
   @property
   def better_samples(self) -> list[Sample]:
-    """The sample of each scale, of scores of which higher is better."""
+    """The sample of each scale, with the sign that makes higher better."""
     return [sample.oriented() for sample in self.samples]
 
   def scale_name(self, population: Population) -> str:
@@ -161,12 +162,12 @@ class Series(NamedTuple):
     return f"{self.axis} {population.name}"
 
   def at(self, populations: "list[Population]") -> str:
-    """Where some of the scales are, such as `at 2, 4`."""
+    """Where some of the scales are, such as `at depth 2 and 4`."""
     if len(populations) == len(self.populations) > 1:
-      return f"at every {self.axis}"
+      return "at every scale"
     if len(populations) > words.MOST_LISTED:
       return f"at {len(populations)} of {len(self.populations)} scales"
-    return f"at {', '.join(p.name for p in populations)}"
+    return f"at {self.axis} {words.listed([p.name for p in populations])}"
 
 
 class Analysis(NamedTuple):
@@ -176,18 +177,23 @@ class Analysis(NamedTuple):
     table: the scores.
     options: what was asked for.
     series: by group, then metric; each with its answers.
+    most_groups: as many groups are drawn, the first ones.
   """
 
   table: ScoreTable
   options: Options
   series: list[Series]
+  most_groups: float = 12
 
   @property
   def by_metric(self) -> dict[str, list[Series]]:
-    """The series of each metric, the first of the table first."""
+    """The series that are drawn, by metric, the first of the table first."""
+    drawn = list(dict.fromkeys(series.group for series in self.series))
+    drawn = {g for i, g in enumerate(drawn) if i < self.most_groups}
     found: dict[str, list[Series]] = {}
     for series in self.series:
-      found.setdefault(series.metric.name, []).append(series)
+      if series.group in drawn:
+        found.setdefault(series.metric.name, []).append(series)
     return found
 
   @property

@@ -9,13 +9,8 @@ from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
 from emergence.statistics import small_studies
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.small_studies import SmallStudy
-
-# Studies of up to ten seeds are drawn from the runs at hand: from fewer than
-# that they would say more about these runs than about such studies.
-_MIN_RUNS = 10
-
-_NAMES = {"mean": "mean", "success_probability": "success probability"}
 
 
 def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
@@ -61,28 +56,25 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   a, b = series.populations[i], series.populations[i + 1]
   studies: list[SmallStudy] = series.answers["small_studies"][i]
-  parts = []
-  for statistic, name in _NAMES.items():
-    of_statistic = [s for s in studies if s.statistic == statistic]
-    seen = [
-      f"{words.percent(s.reversed)} of studies with"
-      f" {words.count(s.num_seeds, 'seed')} a scale reverse it and"
-      f" {words.percent(s.missed)} miss it by {s.margin:g} or more"
-      for s in of_statistic
-      if s.num_seeds in (1, 3) and not math.isnan(s.reversed)
-    ]
-    if seen:
-      step = words.signed(_difference(series, of_statistic[0]))
-      parts.append(f"the {name} changes by {step}: {', '.join(seen)}")
-  if parts:
-    yield finding(
-      "small_studies",
-      series,
-      f"between {series.scale_name(a)} and {b.name} {'; '.join(parts)}",
-      scale_from=a.scale,
-      scale_to=b.scale,
-      studies=[study._asdict() for study in studies],
-    )
+  one, three = (
+    next(s for s in studies if (s.statistic, s.num_seeds) == ("mean", num))
+    for num in (1, 3)
+  )
+  if math.isnan(one.reversed):
+    return
+  change = _difference(series, one)
+  verb, opposite = ("rises", "fall") if change > 0 else ("falls", "rise")
+  yield finding(
+    "small_studies",
+    series,
+    f"between {series.scale_name(a)} and {b.name} the mean {verb} by"
+    f" {words.number(abs(change), 2)}, but {words.percent(one.reversed)} of"
+    f" studies with one seed a scale and {words.percent(three.reversed)} of"
+    f" those with three would see it {opposite}",
+    scale_from=a.scale,
+    scale_to=b.scale,
+    studies=[study._asdict() for study in studies],
+  )
 
 
 def _largest_step(series: Series) -> int | None:
@@ -92,7 +84,7 @@ def _largest_step(series: Series) -> int | None:
     # Success probabilities first: means may be in another unit.
     steps = {s.statistic: abs(s.difference) for s in studies}
     step = steps["success_probability"] or 1e-9 * steps.get("mean", 0.0)
-    if step > largest and min(sizes[i : i + 2]) >= _MIN_RUNS:
+    if step > largest and min(sizes[i : i + 2]) >= MIN_RUNS:
       largest, found = step, i
   return found
 

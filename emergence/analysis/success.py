@@ -67,7 +67,7 @@ def _probability(found: Success) -> float | None:
 
 
 COLUMNS = {
-  "success_threshold": "least score of a success; greatest if less is better",
+  "success_threshold": "least score of a success; greatest if lower is better",
   "n_successes": "runs that succeed; diverged ones fail",
   "success_probability": "their share of all runs; empty for a single run",
   "success_low": "lower end of its 95 % interval: Wilson's from 10 runs on,"

@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 
 from emergence.analysis import scale_curve, words
 from emergence.analysis.question import (
+  Finding,
   Question,
   Section,
+  finding,
   interval_columns,
 )
 from emergence.analysis.series import Analysis, Population, Series
@@ -18,6 +20,7 @@ from emergence.plotting import drawing
 from emergence.plotting.drawing import Line
 from emergence.plotting.style import ramp
 from emergence.statistics import resampling
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.resampling import Bootstrap
 
 Value = tuple[float, float, float]
@@ -70,6 +73,36 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
     }
 
 
+def findings(series: Series) -> Iterator[Finding]:
+  """The scores of the first and last scale with too few for an interval."""
+  few = _few(series)
+  if not few:
+    return
+  ends = few[:1] + few[1:][-1:]
+  parts = [f"{_scores(p)} at {series.scale_name(p)}" for p in ends]
+  yield finding(
+    "summaries",
+    series,
+    f"the scores are {', and '.join(parts)}",
+    scales=[p.scale for p in ends],
+    scores=[np.sort(p.finite_S) for p in ends],
+  )
+
+
+def _few(series: Series) -> list[Population]:
+  """The scales with runs, but too few for an interval."""
+  return [p for p in series.populations if 0 < p.finite_S.size < MIN_RUNS]
+
+
+def _scores(population: Population) -> str:
+  """Such as `0.2, 0.3 and 0.5`; `0.2 to 0.5 (9 runs)` of more than three."""
+  score_S = np.sort(population.finite_S)
+  if score_S.size > words.MOST_LISTED:
+    low, high = words.number(score_S[0]), words.number(score_S[-1])
+    return f"{low} to {high} ({score_S.size} runs)"
+  return words.listed([words.number(score) for score in score_S])
+
+
 def sections(analysis: Analysis) -> Iterator[Section]:
   several = analysis.of_first_metric
   jumps = [
@@ -96,7 +129,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     " outgrows that of the other, however slowly their share changes: the jump"
     " itself is arithmetic. Bars are 95 % intervals over seeds; a mode has"
     " none, and one that two peaks compete for is marked unstable in the table"
-    f" of labels.{_caption(several[0])}",
+    f" of labels.{_caption(several)}",
     figure=draw(several),
   )
 
@@ -104,9 +137,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 def draw(several: Sequence[Series]) -> Figure:
   """Mode, mean, success probability and mean of successes, by scale.
 
-  Bars are 95 % intervals; a mode has none. Through the success probabilities go
-  a logistic curve, if there is one, and dotted the closest values that never
-  turn back. Without a threshold: mode, mean and median.
+  Bars are 95 % intervals; a mode has none. Where runs are too few for an
+  interval of the mean or median, they are drawn themselves. Through the success
+  probabilities go a logistic curve, if there is one, and dotted the closest
+  values that never turn back. Without a threshold: mode, mean and median.
 
   Args:
     several: the series of one metric.
@@ -124,7 +158,7 @@ def draw(several: Sequence[Series]) -> Figure:
     panels[f"mean of seeds {name}"] = lambda series: _intervals(
       series, "mean_given_success"
     )
-  return drawing.by_scale(
+  figure = drawing.by_scale(
     {
       title: [
         Line(
@@ -141,6 +175,13 @@ def draw(several: Sequence[Series]) -> Figure:
     scale_names(several),
     (0.0, 1.0) if first.is_share else None,
   )
+  for axes, title in zip(figure.axes, panels, strict=False):
+    if title in ("mean", "median"):
+      for series, color in zip(several, ramp(len(several)), strict=True):
+        for p in _few(series):
+          x_S = np.full(p.finite_S.size, p.scale)
+          axes.plot(x_S, p.finite_S, ".", color=color, markersize=3)
+  return figure
 
 
 def scale_names(several: Sequence[Series]) -> dict[float, str]:
@@ -185,16 +226,26 @@ def _intervals(series: Series, name: str) -> list[Value]:
 
 def _probabilities(series: Series) -> list[Value]:
   found = [x.success.diverged_fail for x in series.answers["success"]]
-  return [(x.probability, x.low, x.high) for x in found]
+  # A single run has no share.
+  return [
+    (x.probability if x.num_runs > 1 else math.nan, x.low, x.high)
+    for x in found
+  ]
 
 
-def _caption(series: Series) -> str:
-  if series.threshold is None or len(series.populations) == 1:
-    return ""
-  return (
-    " Through the success probabilities go a logistic curve (thin), where one"
-    " fits, and the closest values that never turn back (dotted)."
-  )
+def _caption(several: Sequence[Series]) -> str:
+  caption = ""
+  if any(_few(series) for series in several):
+    caption += (
+      f" Fewer than {MIN_RUNS} runs have no interval of mean and median: dots"
+      " are the runs themselves."
+    )
+  if several[0].threshold is not None and len(several[0].populations) > 1:
+    caption += (
+      " Through the success probabilities go a logistic curve (thin), where one"
+      " fits, and the closest values that never turn back (dotted)."
+    )
+  return caption
 
 
 def _fits(series: Series) -> dict[str, Any]:
@@ -210,17 +261,17 @@ def _two(value: float) -> str:
 
 QUESTION = Question(
   "summaries",
-  "What the summaries are",
+  "What the scores are",
   compute,
   columns={
     "n_seeds": "runs, diverged ones included",
     "n_diverged": "runs that diverged",
     "n_missing": "seeds without a score, which count nowhere",
     "mean": "mean over runs with a score",
-    "mean_low": "lower end of its 95 % bootstrap interval",
+    "mean_low": "lower end of its 95 % interval; empty below 10 runs",
     "mean_high": "upper end",
     "median": "median over runs with a score",
-    "median_low": "lower end of its 95 % bootstrap interval",
+    "median_low": "lower end of its 95 % interval; empty below 10 runs",
     "median_high": "upper end",
     "mode": "where the density of scores is highest",
     "mode_stable": "false if another peak is within 20 % of the highest",
@@ -228,5 +279,6 @@ QUESTION = Question(
     "mode_share_above": "share of those whose mode is above it",
   },
   values=values,
+  findings=findings,
   sections=sections,
 )

@@ -13,22 +13,24 @@ from emergence.analysis.summaries import explain_scales, scale_colors
 from emergence.plotting import drawing
 from emergence.plotting.style import OTHERS, styled
 from emergence.statistics import success
-from emergence.statistics.success import Survival
+from emergence.statistics.options import MIN_RUNS
+from emergence.statistics.success import ThresholdCurve
 
 
-def compute(several: Sequence[Series]) -> list[list[Survival]]:
+def compute(several: Sequence[Series]) -> list[list[ThresholdCurve]]:
   """Success probability over all thresholds; empty without a threshold."""
   return [
     []
     if (threshold := series.flipped_threshold) is None
     else [
-      success.survival(sample, threshold) for sample in series.better_samples
+      success.threshold_curve(sample, threshold)
+      for sample in series.better_samples
     ]
     for series in several
   ]
 
 
-def _nearest_to_half(found: Sequence[Survival]) -> int:
+def _nearest_to_half(found: Sequence[ThresholdCurve]) -> int:
   """The index of the scale nearest to an even split."""
   return min(
     range(len(found)), key=lambda i: abs(found[i].reference.probability - 0.5)
@@ -36,9 +38,9 @@ def _nearest_to_half(found: Sequence[Survival]) -> int:
 
 
 def entry(series: Series) -> dict[str, Any]:
-  found: list[Survival] = series.answers["threshold"]
+  found: list[ThresholdCurve] = series.answers["threshold"]
   return {
-    "survival": [
+    "threshold_curve": [
       {
         "scale": population.scale,
         "threshold": series.sign * curve.threshold_T,
@@ -53,22 +55,23 @@ def entry(series: Series) -> dict[str, Any]:
 
 def findings(series: Series) -> Iterator[Finding]:
   """The thresholds that keep the success probability within its interval."""
-  found: list[Survival] = series.answers["threshold"]
+  found: list[ThresholdCurve] = series.answers["threshold"]
   if not found:
     return
   i = _nearest_to_half(found)
   curve = found[i]
   if not 0.05 <= curve.reference.probability <= 0.95:
     return
+  if curve.reference.num_runs < MIN_RUNS:
+    return
   ends = sorted((series.sign * curve.same_from, series.sign * curve.same_to))
   yield finding(
     "threshold",
     series,
     f"at {series.scale_name(series.populations[i])} every threshold from"
-    f" {words.number(ends[0])} to {words.number(ends[1])} gives a success"
-    " probability within"
-    f"{words.interval(curve.reference.low, curve.reference.high)}, the"
-    f" interval at {series.threshold_name}; others change the statement",
+    f" {words.number(ends[0])} to {words.number(ends[1])} gives a share of"
+    f" successes between {curve.reference.low:.2f} and"
+    f" {curve.reference.high:.2f}",
     scale=series.populations[i].scale,
     same_from=ends[0],
     same_to=ends[1],
@@ -108,7 +111,7 @@ def draw(several: Sequence[Series]) -> Figure:
   color_of = scale_colors(several)
 
   def panel(axes: Axes, series: Series) -> None:
-    found: list[Survival] = series.answers["threshold"]
+    found: list[ThresholdCurve] = series.answers["threshold"]
     split = found[_nearest_to_half(found)]
     axes.fill_between(
       series.sign * split.threshold_T,

@@ -21,6 +21,7 @@ from emergence.plotting import drawing
 from emergence.plotting.style import styled
 from emergence.statistics import time_to_success
 from emergence.statistics.modality import holm
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.time_to_success import Times, TimeToSuccess
 
 # With more scales in a panel their bands hide one another.
@@ -70,7 +71,7 @@ def _scales(series: Series) -> list[Scale] | None:
     found.append(times)
   tests = [(math.nan, math.nan)]
   for a, b in itertools.pairwise(found):
-    is_few = min(a.time_S.size, b.time_S.size) < time_to_success.MIN_RUNS
+    is_few = min(a.time_S.size, b.time_S.size) < MIN_RUNS
     tests.append(
       (math.nan, math.nan) if is_few else time_to_success.log_rank(a, b)
     )
@@ -180,7 +181,7 @@ def _fell_back(
     (int(x.times.succeeded_S.sum()), x.times.num_fell_back, population)
     for population, x in found
   ]
-  several = [x for x in columns if x[0] >= time_to_success.MIN_RUNS]
+  several = [x for x in columns if x[0] >= MIN_RUNS]
   if not several:
     return
   succeeded, fell_back, population = max(several, key=lambda x: x[1] / x[0])

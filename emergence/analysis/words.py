@@ -1,6 +1,7 @@
 """Numbers and foreign names, as sentences and figures show them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from emergence.tables.score_table import visible
@@ -8,7 +9,7 @@ from emergence.tables.score_table import visible
 # Longer names of a foreign table are cut in sentences.
 _MOST_LETTERS = 60
 # More scales than this are counted, not listed.
-MOST_LISTED = 12
+MOST_LISTED = 3
 
 
 def short(text: Any) -> str:
@@ -23,11 +24,6 @@ def signed(value: float) -> str:
   """With two decimals, a minus sign, and no minus before zero."""
   text = f"{value:.2f}"
   return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
-
-
-def with_interval(found: Any) -> str:
-  """Such as `0.47 (0.30–0.64)`, of a probability."""
-  return f"{found.probability:.2f}{interval(found.low, found.high)}"
 
 
 def interval(low: float, high: float) -> str:
@@ -55,11 +51,10 @@ def percent(share: float) -> str:
   return f"{share:.0%}"
 
 
-def p_value(p: float, adjusted: float, num: int, what: str) -> str:
-  """Such as `p = 0.01, 0.06 after Holm over 6 steps`."""
-  if num == 1:
-    return f"p = {p:.2g}"
-  return f"p = {p:.2g}, {adjusted:.2g} after Holm over {num} {what}"
+def listed(names: Sequence[str]) -> str:
+  """Such as `1`, `1 and 2` or `1, 2 and 4`."""
+  *first, last = names
+  return f"{', '.join(first)} and {last}" if first else last
 
 
 def count(number: int, noun: str) -> str:

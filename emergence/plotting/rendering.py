@@ -41,6 +41,10 @@ def render(
     matplotlib.rcdefaults()
     matplotlib.rcParams.update(STYLE)
     matplotlib.rcParams["svg.hashsalt"] = "emergence"
+    if figure.get_layout_engine() is not None:
+      # The layout takes longer than the drawing and is the same for all files.
+      figure.draw_without_rendering()
+      figure.set_layout_engine("none")
     figure.savefig(
       buffer, format=kind, dpi=dpi, metadata=metadata, transparent=transparent
     )

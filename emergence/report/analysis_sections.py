@@ -7,6 +7,7 @@ from emergence.analysis import questions, words
 from emergence.analysis.output import plain
 from emergence.analysis.question import Finding, Question, Section, Table
 from emergence.analysis.series import Analysis
+from emergence.tables.score_table import Issue
 
 _MOST_ROWS = 60
 
@@ -46,9 +47,7 @@ def condition(analysis: Analysis) -> str:
 def audit(analysis: Analysis) -> Section:
   """The anomalies of the scores, with the first rows of each."""
   found = analysis.table.issues
-  rows = [
-    [f.kind.replace("_", " "), f.sentence, str(len(f.rows))] for f in found
-  ]
+  rows = [list(row) for row in by_kind(found)]
   details = {
     f"{i + 1} {f.kind}": f.rows[:_MOST_ROWS]
     for i, f in enumerate(found)
@@ -64,6 +63,21 @@ def audit(analysis: Analysis) -> Section:
   )
 
 
+def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
+  """Kind, sentence and number of rows: the first of each kind for all of it."""
+  kinds: dict[str, list[Issue]] = {}
+  for issue in issues:
+    kinds.setdefault(issue.kind, []).append(issue)
+  rows = []
+  for kind, (first, *others) in kinds.items():
+    sentence = first.sentence
+    if others:
+      sentence += f" {len(others)} more of this kind in summary.json."
+    num_rows = sum(len(issue.rows) for issue in (first, *others))
+    rows.append((kind.replace("_", " "), sentence, str(num_rows)))
+  return rows
+
+
 def _findings(analysis: Analysis) -> Section:
   found: Sequence[tuple[Question, Finding]] = main_findings(analysis)
   sentence = f"{len(found)} statements about {analysis.series[0].metric_name}"
@@ -72,6 +86,12 @@ def _findings(analysis: Analysis) -> Section:
   sentence += "; each is computed from the scores."
   if len(found) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} are shown."
+  num_groups = len({series.group for series in analysis.series})
+  if num_groups > analysis.most_groups:
+    sentence += (
+      f" Figures show the first {analysis.most_groups} of {num_groups} groups;"
+      " --all_figures draws all."
+    )
   return Section(
     "findings",
     "Findings",

@@ -28,6 +28,7 @@ def ridgeline(
   frame: "pd.DataFrame",
   test_length: int,
   threshold: float = success.DEFAULT_THRESHOLD,
+  score: str = "exact_match",
 ) -> Figure:
   """Distribution over seeds of the final exact match, one ridge per cell.
 
@@ -37,12 +38,13 @@ def ridgeline(
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
     threshold: the least score of a success.
+    score: the column of the score.
   """
   columns = [
     (group[0].group_name, [Ridge(c.scale_name, c.scores_S) for c in group])
-    for group in _by_group(_final_cells(frame, test_length))
+    for group in _by_group(_final_cells(frame, test_length, score))
   ]
-  x_label = f"exact match at length {test_length}, one point per seed"
+  x_label = f"{_named(score)} at length {test_length}, one point per seed"
   return ridges.draw(columns, x_label, threshold=threshold)
 
 
@@ -52,6 +54,7 @@ def length_curves(
   test_length: int,
   threshold: float = success.DEFAULT_THRESHOLD,
   max_train_length: int | None = None,
+  score: str = "exact_match",
 ) -> Figure:
   """Final exact match by test length: a line per seed, a panel per cell.
 
@@ -60,13 +63,14 @@ def length_curves(
     test_length: seeds that reach the threshold here are drawn dark.
     threshold: the least score of a success.
     max_train_length: longest length in training, marked if given.
+    score: the column of the score.
   """
   final = records.final_rows(frame)
   final = final[final["test_length"].notna()]
   lengths = sorted(set(final["test_length"]))
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
-    curves = _curves(final, cell, "test_length", "exact_match")
+    curves = _curves(final, cell, "test_length", score)
     seed_lines(axes, *curves, _seed_colors(cell, threshold), len(final))
     longest = cell.columns.get("task.max_train_length", max_train_length)
     if longest is not None:
@@ -75,8 +79,8 @@ def length_curves(
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_xticks([lengths[0], lengths[-1]])
 
-  cells = _final_cells(frame, test_length)
-  figure = _small_multiples(cells, draw, "test length", "exact match")
+  cells = _final_cells(frame, test_length, score)
+  figure = _small_multiples(cells, draw, "test length", _named(score))
   return _explain_colors(figure, test_length, threshold)
 
 
@@ -86,6 +90,7 @@ def training_curves(
   test_length: int,
   metric: str = "exact_match",
   threshold: float = success.DEFAULT_THRESHOLD,
+  score: str = "exact_match",
 ) -> Figure:
   """A metric over training steps: a line per seed, a panel per cell.
 
@@ -96,9 +101,10 @@ def training_curves(
     metric: a column of the records; all but exact match and token accuracy are
       drawn on a logarithmic axis.
     threshold: the least score of a success.
+    score: the column of the score.
   """
   rows = cast(Any, frame[frame["test_length"] == test_length])
-  is_share = metric in ("exact_match", "token_accuracy")
+  is_share = metric in (score, "exact_match", "token_accuracy")
   last = int(rows["step"].to_numpy().max())
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
@@ -116,8 +122,8 @@ def training_curves(
     axes.set_xlim(0, last)
     axes.set_xticks([0, last], ["0", _short(last)])
 
-  name = metric.replace("_", " ") + (" (nats)" if not is_share else "")
-  cells = _final_cells(frame, test_length)
+  name = _named(metric) + (" (nats)" if not is_share else "")
+  cells = _final_cells(frame, test_length, score)
   figure = _small_multiples(cells, draw, "steps", name)
   return _explain_colors(figure, test_length, threshold)
 
@@ -127,6 +133,7 @@ def exact_match_against_nll(
   frame: "pd.DataFrame",
   test_length: int,
   threshold: float = success.DEFAULT_THRESHOLD,
+  score: str = "exact_match",
 ) -> Figure:
   """Final exact match against the likelihood of the answer, a point per seed.
 
@@ -138,8 +145,9 @@ def exact_match_against_nll(
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
     threshold: the least score of a success.
+    score: the column of the score.
   """
-  cells = _final_cells(frame, test_length)
+  cells = _final_cells(frame, test_length, score)
   all_x = np.concatenate([c.rows["nll_mean"].to_numpy(float) for c in cells])
   smallest = np.min(all_x, where=all_x > 0, initial=np.inf)
   all_x = np.maximum(all_x, smallest)
@@ -170,8 +178,12 @@ def exact_match_against_nll(
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 
   x_label = f"nats per answer token at length {test_length}"
-  figure = _small_multiples(cells, draw, x_label, "exact match")
+  figure = _small_multiples(cells, draw, x_label, _named(score))
   return _explain_colors(figure, test_length, threshold)
+
+
+def _named(column: str) -> str:
+  return column.replace("_", " ")
 
 
 class _FinalCell(NamedTuple):
@@ -182,16 +194,18 @@ class _FinalCell(NamedTuple):
     axis: the axis along which cells are compared.
     others: the other axes, which name its group.
     rows: its records, one per seed.
+    score: the column of the score.
   """
 
   columns: dict[str, Any]
   axis: str
   others: tuple[str, ...]
   rows: Any
+  score: str
 
   @property
   def scores_S(self) -> np.ndarray:
-    return self.rows["exact_match"].to_numpy(float)
+    return self.rows[self.score].to_numpy(float)
 
   @property
   def group(self) -> tuple:
@@ -211,14 +225,18 @@ class _FinalCell(NamedTuple):
     return ", ".join(f"{short[a]} {axis_text(self.columns[a])}" for a in axes)
 
 
-def _final_cells(frame: "pd.DataFrame", test_length: int) -> list[_FinalCell]:
+def _final_cells(
+  frame: "pd.DataFrame", test_length: int, score: str
+) -> list[_FinalCell]:
   found = summary.final_cells(frame, test_length)
   rows = [columns for columns, _ in found]
   axis = records.scale_axis(rows)
   others = [name for name in axes_of(frame.columns) if name != axis]
   varying = [name for name in others if len({row[name] for row in rows}) > 1]
   names = tuple(varying or others[:1])
-  cells = [_FinalCell(columns, axis, names, rows) for columns, rows in found]
+  cells = [
+    _FinalCell(columns, axis, names, rows, score) for columns, rows in found
+  ]
   return sorted(cells, key=lambda c: (c.group, c.columns[axis]))
 
 

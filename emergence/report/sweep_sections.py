@@ -14,6 +14,7 @@ from emergence.analysis.words import count
 from emergence.config import Config, axes_of, axis_text, to_dict
 from emergence.report import figures
 from emergence.statistics import success, summary
+from emergence.statistics.options import MIN_RUNS
 from emergence.storage import records
 from emergence.sweep import console, time_budget
 
@@ -49,7 +50,9 @@ def read(workdir: epath.PathLike) -> SweepData:
   return SweepData(
     config,
     frame,
-    summary.summarize(frame, config.headline_length),
+    summary.summarize(
+      frame, config.headline_length, config.eval.headline_metric
+    ),
     records.read_provenances(workdir),
     time_budget.read_runs(workdir),
   )
@@ -148,7 +151,7 @@ def _cells(sweep: SweepData) -> Section:
       str(row["n_diverged"]),
       console.format_score(row["mean"]),
       console.format_score(row["mode"]),
-      f"{row['success_probability']:.2f}",
+      row["success_text"],
       f"{row['success_low']:.2f}–{row['success_high']:.2f}",
       console.format_score(row["mean_given_success"]),
       " ".join(map(str, row["seeds_by_tenth"])),
@@ -165,7 +168,7 @@ def _cells(sweep: SweepData) -> Section:
     " probabilities. The interval is of 95 %, over seeds of this very setting."
     " The mode is the peak of a smoothed density and moves with the smoothing."
     " Diverged seeds count as failed and are left out of the rest."
-    f" A mean of fewer than {success.MIN_SUCCESSES} successes is not given."
+    f" A mean of fewer than {MIN_RUNS} successes is not given."
     " Seeds by tenth: [0, .1), [.1, .2), … [.9, 1].",
     table=Table(header, body),
   )
@@ -175,7 +178,9 @@ def _length_curves(sweep: SweepData) -> Section:
   config, frame = sweep.config, sweep.frame
   split = _most_split(sweep.rows)
   final = records.final_rows(frame)
-  own = records.rows_of_cell(final, split).groupby("test_length")["exact_match"]
+  own = records.rows_of_cell(final, split).groupby("test_length")[
+    config.eval.headline_metric
+  ]
   ranges = [
     f"{scores.min():.2f} to {scores.max():.2f} at length {length:.0f}"
     for length, scores in own
@@ -199,6 +204,7 @@ def _length_curves(sweep: SweepData) -> Section:
       frame,
       config.headline_length,
       max_train_length=config.task.max_train_length,
+      score=config.eval.headline_metric,
     ),
   )
 
@@ -210,7 +216,9 @@ def _training_curves(sweep: SweepData) -> Section:
   frame = cast(Any, sweep.frame)
   rows = frame[frame["test_length"] == length].sort_values("step")
   rows = rows.assign(
-    reached=success.is_success(rows["exact_match"].to_numpy(), threshold)
+    reached=success.is_success(
+      rows[config.eval.headline_metric].to_numpy(), threshold
+    )
   )
   seed = [*records.cell_columns(rows), "seed"]
   reached_S = rows.groupby(seed)["reached"]
@@ -238,7 +246,9 @@ def _training_curves(sweep: SweepData) -> Section:
     " start; what happens between is not seen. The learning rate falls to zero"
     " at the end, so that a curve which has become flat there says nothing"
     " about longer training.",
-    figure=figures.training_curves(sweep.frame, length),
+    figure=figures.training_curves(
+      sweep.frame, length, config.eval.headline_metric
+    ),
   )
 
 
@@ -265,7 +275,7 @@ def _training_loss(sweep: SweepData) -> Section:
   split = _most_split(rows)
   own = records.rows_of_cell(finite, split)
   succeeded_S = success.is_success(
-    own["exact_match"], split["success_threshold"]
+    own[split["metric"]], split["success_threshold"]
   )
   if min(succeeded_S.sum(), (~succeeded_S).sum()) >= 5:
     loss_S = own["train_loss"].to_numpy()
@@ -285,7 +295,12 @@ def _training_loss(sweep: SweepData) -> Section:
     "The loss is over the lengths in training, averaged between evaluations."
     " Seeds with similar loss may differ at longer lengths, and vice versa; a"
     " difference in loss between the two kinds of seeds does not show a cause.",
-    figure=figures.training_curves(sweep.frame, length, "train_loss"),
+    figure=figures.training_curves(
+      sweep.frame,
+      length,
+      "train_loss",
+      score=sweep.config.eval.headline_metric,
+    ),
   )
 
 
@@ -294,7 +309,8 @@ def _likelihood(sweep: SweepData) -> Section:
   parts = []
   for columns, cell in summary.final_cells(sweep.frame, length):
     x = cell["nll_mean"].to_numpy(float)
-    y = cell["exact_match"].to_numpy(float)[np.isfinite(x)]
+    y = cell[sweep.config.eval.headline_metric].to_numpy(float)
+    y = y[np.isfinite(x)]
     x = x[np.isfinite(x)]
     if len(x) >= _LEAST_FOR_RANKS and np.ptp(x) and np.ptp(y):
       rank, _ = stats.spearmanr(x, y)
@@ -316,7 +332,9 @@ def _likelihood(sweep: SweepData) -> Section:
     "Exact match asks for a whole answer and does not tell the seeds at 0"
     " apart; likelihood does. A gap between clusters along one axis alone"
     " may come from the metric. Gray: the seeds of the other scales.",
-    figure=figures.exact_match_against_nll(sweep.frame, length),
+    figure=figures.exact_match_against_nll(
+      sweep.frame, length, score=sweep.config.eval.headline_metric
+    ),
   )
 
 

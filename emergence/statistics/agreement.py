@@ -8,10 +8,7 @@ import numpy.typing as npt
 
 from emergence.statistics import intervals
 from emergence.statistics.intervals import Interval
-from emergence.statistics.options import Options
-
-# With fewer runs an interval says more about these runs than about others.
-MIN_RUNS = 10
+from emergence.statistics.options import MIN_RUNS, Options
 
 
 class Agreement(NamedTuple):

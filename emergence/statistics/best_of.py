@@ -13,7 +13,7 @@ from emergence.statistics.sample import Sample
 # Numbers of seeds of the studies, as far as there are runs for them.
 NUM_SEEDS = (1, 2, 3, 5, 10, 20, 50, 100)
 # So many runs for each seed of a study: with fewer, intervals are too short.
-RUNS_FOR_INTERVAL = 10
+RUNS_FOR_INTERVAL = 4
 
 
 class BestOf(NamedTuple):
@@ -38,12 +38,12 @@ def best_of(sample: Sample, options: Options = Options()) -> list[BestOf]:
   too low. Runs that diverged are left out, of the resamples too.
 
   The interval is the expanded percentile bootstrap over runs, given up to a
-  tenth of the runs: up to there it covers the truth in 85 to 95 % of samples,
-  and in fewer where the best runs are so rare that most samples have none; at a
-  quarter of the runs it covers 77 to 94 % (`experiments.calibration.coverage`).
+  quarter of the runs. Up to a tenth it covers the truth in 85 to 95 % of
+  samples, at a quarter in 77 to 94 %, and in fewer where the best runs are so
+  rare that most samples have none (`experiments.calibration.coverage`).
 
   Args:
-    sample: the runs of one cell, of scores of which higher is better.
+    sample: the runs of one cell, higher scores being better.
     options: number and seed of the resamples.
 
   Returns:

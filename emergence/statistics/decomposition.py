@@ -12,11 +12,8 @@ import numpy as np
 
 from emergence.statistics import intervals, success
 from emergence.statistics.intervals import Interval
-from emergence.statistics.options import DEFAULT_THRESHOLD, Options
+from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
 from emergence.statistics.sample import SAME_SCORE, Sample
-
-# With fewer runs at either scale, intervals of a mean are too short.
-MIN_RUNS = 10
 
 
 class Decomposition(NamedTuple):

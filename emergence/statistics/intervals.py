@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from emergence.statistics.options import CONFIDENCE
+from emergence.statistics.options import CONFIDENCE, MIN_RUNS
 
 _TAIL = (1 - CONFIDENCE) / 2
 
@@ -53,9 +53,9 @@ def percentile_interval(
   sqrt((S − 1) / S) as far as samples do, and normal quantiles stand where
   Student's should. Levels further out make up for both, Hesterberg (2015),
   "What teachers should know about the bootstrap", The American Statistician
-  69, section 5.3: Φ(t · sqrt(S / (S − 1))), t the quantile of Student's law
-  with S − 1 degrees of freedom. `experiments.calibration.coverage` measures
-  what that covers.
+  69, section 5.3: Φ(t · sqrt(S / (S − 1))), t the quantile of Student's
+  distribution with S − 1 degrees of freedom. What that covers is measured by
+  `experiments.calibration.coverage`.
 
   Args:
     value_R: the statistic in each resample, [R]; NaN where it is undefined,
@@ -63,11 +63,11 @@ def percentile_interval(
     num_runs: runs that the statistic is of, S.
 
   Returns:
-    Lower and upper end; NaN for fewer than two runs or no value.
+    Lower and upper end; NaN for fewer than `MIN_RUNS` runs or no value.
   """
   value_R = np.asarray(value_R, float)
   value_R = value_R[~np.isnan(value_R)]
-  if num_runs < 2 or not value_R.size:
+  if num_runs < MIN_RUNS or not value_R.size:
     return math.nan, math.nan
   z = special.stdtrit(num_runs - 1, _TAIL)
   level = special.ndtr(z * math.sqrt(num_runs / (num_runs - 1)))

@@ -7,16 +7,19 @@ from typing import NamedTuple
 DEFAULT_THRESHOLD = 0.2
 # Coverage of every interval and band, and the quantile of every null.
 CONFIDENCE = 0.95
+# Fewer runs have no interval of a mean or median: it would cover too rarely or
+# be as wide as the scale. Shares of fewer are said as "k of n".
+MIN_RUNS = 10
 
 
 class Options(NamedTuple):
   """What the statistics leave to their reader.
 
   Attributes:
-    threshold: the least score of a success, for metrics in [0, 1] of which more
-      is better and which are no share of tokens; the others have no success
-      probability unless `thresholds` names them. None is 0.2 of the way from
-      the chance level to 1.
+    threshold: the least score of a success, for metrics in [0, 1] in which
+      higher is better and which are no share of tokens. Other metrics have no
+      success probability unless `thresholds` names them. None is 0.2 of
+      the way from the chance level to 1.
     thresholds: thresholds of single metrics, in their own unit.
     chance: the score of guessing, for the same metrics; None where it is 0.
     chances: chance levels of single metrics, in their own unit.

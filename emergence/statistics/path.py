@@ -7,9 +7,9 @@ Two ways lead from the first distribution P₀ on an ordered axis to the last, P
   a share α of its way. It is the Wasserstein-2 geodesic (McCann 1997, "A
   convexity principle for interacting gases").
 
-A steep metric turns a smooth change of what runs can do into a mixture, or
-into neither, since it shows most runs at one end or the other: repeat the test
-under the log-likelihood of the answer.
+A steep metric puts most runs at one end or the other, and so turns a smooth
+change of ability into a mixture, or into neither: repeat the test with the
+log-likelihood of the answer.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from emergence.statistics import transport
-from emergence.statistics.options import CONFIDENCE, Options
+from emergence.statistics.options import CONFIDENCE, MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample, grid
 
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
 # Resamples of fewer runs lie too close to each other, in their tails above all.
-MIN_RUNS = 30
+MIN_RUNS_FOR_VERDICT = 30
 # Level at which a path is rejected; 5 % would call one in twenty exact mixtures
 # neither.
 REJECTION = 0.01
@@ -324,42 +324,49 @@ def _compare(sample_S, rng, observed, resampled, step):
     on_displacement_BD, resampled, _RESAMPLE_STEPS
   )
   (length,) = squared_distance(observed.first_BS, observed.last_BT)
-  tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+  num_runs = min(first_S.size, sample_S.size, last_S.size)
+
+  def interval(value_B):
+    if num_runs < MIN_RUNS:
+      return np.nan, np.nan
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    return map(float, np.quantile(value_B, tails))
+
   fits = []
   for share, share_B, squared, null_B in zip(
     shares, drawn_shares, squares, (mix_B, move_B), strict=True
   ):
-    share_low, share_high = np.quantile(share_B, tails)
+    share_low, share_high = interval(share_B)
     fits.append(
       Fit(
         share=float(share) if length > 0 else np.nan,
-        share_low=float(share_low) if length > 0 else np.nan,
-        share_high=float(share_high) if length > 0 else np.nan,
+        share_low=share_low if length > 0 else np.nan,
+        share_high=share_high if length > 0 else np.nan,
         distance=float(np.sqrt(squared)),
         null=float(np.sqrt(np.quantile(null_B, CONFIDENCE))),
         p=p_value(null_B, squared),
       )
     )
-  low, high = np.quantile(gain_B, tails)
+  low, high = interval(gain_B)
   result = Path(
     mixture=fits[0],
     displacement=fits[1],
     difference=float(difference),
-    low=float(low),
-    high=float(high),
+    low=low,
+    high=high,
     mixture_p=p_value(-on_mixture_B, -difference),
     displacement_p=p_value(on_displacement_B, difference),
     verdict="undecided",
     reason="",
   )
-  num_runs = min(first_S.size, sample_S.size, last_S.size)
   verdict, reason = _decide(result, num_runs)
   return result._replace(verdict=verdict, reason=reason)
 
 
 def _decide(path, num_runs) -> tuple[Verdict, str]:
-  if num_runs < MIN_RUNS:
-    return "undecided", f"{num_runs} runs at a scale, fewer than {MIN_RUNS}"
+  if num_runs < MIN_RUNS_FOR_VERDICT:
+    few = f"{num_runs} runs at a scale, fewer than {MIN_RUNS_FOR_VERDICT}"
+    return "undecided", few
   p = max(path.mixture.p, path.displacement.p)
   if p <= REJECTION:
     return "neither", f"far from both paths, p = {p:.2g}"
@@ -476,12 +483,14 @@ def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
   # In runs rather than shares: level n of F is at the sample's nth score.
   level_BK = size * first_cdf_BK
   rise_BK = size * (last_cdf_BK - first_cdf_BK)
-  weight_B = rise_BK @ weight_K
-  start_B1 = size * np.arange(num)[:, None]
-  flat_score = samples_BS.ravel()
-  before_BS = np.zeros_like(samples_BS)
-  np.cumsum(samples_BS[:, :-1], axis=1, out=before_BS[:, 1:])
-  flat_before = (before_BS - np.arange(size) * samples_BS).ravel()
+  level_weight_B, rise_weight_B = level_BK @ weight_K, rise_BK @ weight_K
+  level_gap_BK, rise_gap_BK = level_BK * gap_K, rise_BK * gap_K
+  # One more column, for the level of all runs.
+  score_BS = np.pad(samples_BS, ((0, 0), (0, 1)), "edge")
+  before_BS = np.zeros_like(score_BS)
+  np.cumsum(samples_BS, axis=1, out=before_BS[:, 1:])
+  before_BS -= np.arange(size + 1) * score_BS
+  start_B1 = (size + 1) * np.arange(num)[:, None]
   end_B = ((samples_BS - support_K[-1]) ** 2).mean(axis=1)
 
   def cost(share_B):
@@ -489,15 +498,14 @@ def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
     at_BK += level_BK
     # A level that is whole but for rounding may fall on either side: C has the
     # same value, and the slope a kink.
-    index_BK = at_BK.astype(np.int32)
-    np.minimum(index_BK, size - 1, out=index_BK)
-    index_BK = index_BK + start_B1
-    score_BK = flat_score[index_BK]
-    integral_BK = at_BK * score_BK
-    integral_BK += flat_before[index_BK]
-    value_B = at_BK @ weight_K - 2 * (integral_BK @ gap_K)
-    score_BK *= rise_BK
-    slope_B = weight_B - 2 * (score_BK @ gap_K)
-    return end_B - value_B / size, -slope_B / size
+    index_BK = at_BK.astype(np.int64)
+    index_BK += start_B1
+    score_BK = np.take(score_BS, index_BK, mode="clip")
+    before_BK = np.take(before_BS, index_BK, mode="clip")
+    rise_B = np.einsum("bk,bk->b", score_BK, rise_gap_BK)
+    level_B = np.einsum("bk,bk->b", score_BK, level_gap_BK)
+    integral_B = level_B + share_B * rise_B + before_BK @ gap_K
+    value_B = level_weight_B + share_B * rise_weight_B - 2 * integral_B
+    return end_B - value_B / size, (2 * rise_B - rise_weight_B) / size
 
   return cost

@@ -1,11 +1,12 @@
 """Bootstrap over seeds, and over seeds and items.
 
 Resamples of the runs say how far a statistic would move with other seeds of
-the same law. They cannot say what no run has shown: a cluster of weight w is
-missed by S runs with probability (1 − w)^S, and then no interval of these runs
-covers its part of the mean. Where all scores are equal a bootstrap interval has
-no width at all; the intervals here are then wider. Measured: with fewer than 20
-runs some 95 % intervals cover less than 90 %.
+the same distribution. They cannot say what no run has shown: a cluster of
+weight w is missed by S runs with probability (1 − w)^S, and then no interval of
+these runs covers its part of the mean. Where all scores are equal a bootstrap
+interval has no width; the interval of the mean is then wider. With fewer than
+20 runs some 95 % intervals cover less than 90 % (measured); with fewer than
+`MIN_RUNS` there is none of a mean or median.
 """
 
 import math
@@ -21,6 +22,7 @@ from emergence.statistics.intervals import Interval
 from emergence.statistics.options import (
   CONFIDENCE,
   DEFAULT_THRESHOLD,
+  MIN_RUNS,
   Options,
 )
 from emergence.statistics.sample import UNIT, Sample
@@ -49,17 +51,15 @@ def bootstrap(
 ) -> list[Bootstrap]:
   """Intervals of mean, median, success probability and mean given success.
 
-  All populations are resampled with the same draws; each interval by itself is
-  what it would be alone. They are those of `intervals.percentile_interval`,
-  that of the success probability is `intervals.bca_interval`. For the latter
-  Wilson's interval, `success.success_probability`, needs no resampling; this
-  one is there to go with the others.
+  The intervals are `intervals.percentile_interval`, that of the success
+  probability `intervals.bca_interval`. All populations share their draws, which
+  changes no interval by itself.
 
-  Where all scores are equal, S runs are still compatible with other values of
-  a weight up to q = 1 − 0.025^(1/S) (Clopper and Pearson 1934, no success among
-  S), so the mean gets what such a weight at the ends of the support would do to
-  it, or no interval where these are infinite. The success probability gets
-  Wilson's interval where it is 0 or 1.
+  Where all S scores are equal, up to q = 1 − 0.025^(1/S) of all runs may still
+  score differently (Clopper and Pearson 1934, no success among S). The interval
+  of the mean then holds all means that such a share at the ends of the support
+  could make; there is none where the support is infinite. Where the success
+  probability is 0 or 1 its interval is Wilson's.
 
   Args:
     samples: populations of as many runs each, diverged ones included.
@@ -182,7 +182,7 @@ def _intervals(
     mean, median = float(finite_S.mean()), float(np.median(finite_S))
   return Bootstrap(
     _mean_interval(mean, mean_R, finite_S, low, high),
-    _median_interval(median, median_R, finite_S, sample.support),
+    Interval(median, *intervals.percentile_interval(median_R, finite_S.size)),
     _probability_interval(sample, probability_R, threshold),
     given_interval,
   )
@@ -197,7 +197,7 @@ def _mean_interval(
 ) -> Interval:
   """Interval of a mean, wider than nothing where all scores are equal."""
   size = scores_S.size
-  if size < 2:
+  if size < MIN_RUNS:
     return Interval(value, math.nan, math.nan)
   if np.ptp(scores_S) > 0:
     return Interval(value, *intervals.percentile_interval(value_R, size))
@@ -209,24 +209,10 @@ def _mean_interval(
   )
 
 
-def _median_interval(
-  value: float,
-  value_R: np.ndarray,
-  scores_S: np.ndarray,
-  support: tuple[float, float],
-) -> Interval:
-  """Interval of a median, which may have no width and be right."""
-  size = scores_S.size
-  # Least and largest of S scores enclose the median unless all are on one side.
-  if size > 1 and np.ptp(scores_S) == 0 and 2 * 0.5**size > 1 - CONFIDENCE:
-    return Interval(value, *support)
-  return Interval(value, *intervals.percentile_interval(value_R, size))
-
-
 def _probability_interval(
   sample: Sample, value_R: np.ndarray, threshold: float
 ) -> Interval:
-  """Interval of a share of runs, of which the coverage is in steps."""
+  """BCa interval of a share of runs; Wilson's where there is none."""
   found = success.success_probability(sample, threshold)
   size, share = found.num_runs, found.probability
   if 0 < share < 1:

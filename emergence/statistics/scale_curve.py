@@ -15,8 +15,7 @@ import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from emergence.statistics.modality import holm
-from emergence.statistics.options import CONFIDENCE
-from emergence.statistics.success import MIN_RUNS_FOR_WILSON
+from emergence.statistics.options import CONFIDENCE, MIN_RUNS
 
 # Fewer scales can hardly show that a logistic curve does not fit.
 MIN_SCALES_FOR_CROSSING = 5
@@ -265,7 +264,7 @@ def trend(
   share = hits / total
   deviation = math.sqrt(share * (1 - share) * float(n_N @ centred_N**2))
   z = float(k_N @ centred_N) / deviation
-  if n_N.min() >= MIN_RUNS_FOR_WILSON:
+  if n_N.min() >= MIN_RUNS:
     return Trend(z, float(2 * stats.norm.sf(abs(z))), can_show)
   permuted_RN = np.random.default_rng(seed).multivariate_hypergeometric(
     n_N, hits, size=_NUM_PERMUTATIONS, method="marginals"

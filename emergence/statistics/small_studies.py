@@ -60,8 +60,8 @@ def small_studies(
 ) -> list[SmallStudy]:
   """What studies with 1, 3, 5 or 10 of these seeds would have said of a step.
 
-  The runs at hand stand for the law of all runs: a study draws its seeds from
-  them with replacement, at each scale by itself. Success probabilities are two
+  The runs at hand stand for all runs: a study draws its seeds from them with
+  replacement, at each scale by itself. Success probabilities are two
   independent binomials, so their row is exact, and so is the mean of one seed,
   over all pairs of runs. The mean of more seeds is from 10,000 drawn studies.
 

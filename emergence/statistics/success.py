@@ -1,7 +1,8 @@
 """How many runs succeed, and how sure that is.
 
-Higher scores are better throughout. For a metric of which less is better, such
-as a negative log-likelihood, take `Sample.negated` and minus the threshold.
+Higher scores are better throughout. For a metric in which lower is
+better, such as a negative log-likelihood, take `Sample.negated` and minus the
+threshold.
 """
 
 import math
@@ -15,14 +16,10 @@ from emergence.statistics import intervals, modes
 from emergence.statistics.options import (
   CONFIDENCE,
   DEFAULT_THRESHOLD,
+  MIN_RUNS,
   Options,
 )
 from emergence.statistics.sample import SAME_SCORE, UNIT, Sample
-
-# The mean of fewer successes says more about these runs than about the scale.
-MIN_SUCCESSES = 10
-# Wilson's interval of fewer runs can leave out the truth too often.
-MIN_RUNS_FOR_WILSON = 10
 
 
 class Success(NamedTuple):
@@ -70,7 +67,7 @@ class MeanGivenSuccess(NamedTuple):
   reason: str
 
 
-class Survival(NamedTuple):
+class ThresholdCurve(NamedTuple):
   """Success probability at every threshold.
 
   Attributes:
@@ -124,7 +121,7 @@ def success_probability(
     threshold: the least score of a success, in the unit of the scores.
   """
   num_successes = int(is_success(sample.scores_S, threshold).sum())
-  method = "wilson" if sample.size >= MIN_RUNS_FOR_WILSON else "exact"
+  method = "wilson" if sample.size >= MIN_RUNS else "exact"
   interval = stats.binomtest(num_successes, sample.size).proportion_ci(
     CONFIDENCE, method=method
   )
@@ -143,8 +140,8 @@ def success_and_divergence(
 ) -> SuccessAndDivergence:
   """Success probability with diverged runs as failures, and without them.
 
-  The first is what a study gets that starts a run; the second is conditional
-  on training having ended well. Arguments are those of `success_probability`.
+  The first is the chance that a run succeeds, the second that of a run that
+  does not diverge. Arguments are those of `success_probability`.
   """
   finite = sample._replace(scores_S=sample.finite_S)
   return SuccessAndDivergence(
@@ -164,22 +161,24 @@ def mean_given_success(
   """
   success_S = is_success(sample.scores_S, threshold)
   num_successes = int(success_S.sum())
-  if num_successes < MIN_SUCCESSES:
+  if num_successes < MIN_RUNS:
     reason = (
       f"{num_successes} of {sample.size} runs reach {threshold:g}; a mean of "
-      f"successes needs {MIN_SUCCESSES}"
+      f"successes needs {MIN_RUNS}"
     )
     return MeanGivenSuccess(math.nan, reason)
   return MeanGivenSuccess(float(sample.scores_S[success_S].mean()), "")
 
 
-def survival(sample: Sample, threshold: float = DEFAULT_THRESHOLD) -> Survival:
+def threshold_curve(
+  sample: Sample, threshold: float = DEFAULT_THRESHOLD
+) -> ThresholdCurve:
   """Success probability as a function of the threshold, with its band.
 
-  The band holds the whole curve with 95 % confidence, whatever the law of the
-  scores: half width sqrt(ln(2 / 0.05) / (2 S)), after Dvoretzky, Kiefer and
-  Wolfowitz (1956) with the constant of Massart (1990), "The tight constant in
-  the Dvoretzky–Kiefer–Wolfowitz inequality", Annals of Probability 18. On a
+  The band holds the whole curve with 95 % confidence, however the scores are
+  distributed: half width sqrt(ln(2 / 0.05) / (2 S)), after Dvoretzky, Kiefer
+  and Wolfowitz (1956) with the constant of Massart (1990), "The tight constant
+  in the Dvoretzky–Kiefer–Wolfowitz inequality", Annals of Probability 18. On a
   grid of scores it holds more often than that.
 
   Args:
@@ -203,7 +202,7 @@ def survival(sample: Sample, threshold: float = DEFAULT_THRESHOLD) -> Survival:
   same_T = (probability_T >= reference.low) & (probability_T <= reference.high)
   # The curve falls, so thresholds that change nothing are neighbours.
   same = np.append(threshold_T[same_T], threshold)
-  return Survival(
+  return ThresholdCurve(
     threshold_T,
     probability_T,
     np.maximum(probability_T - half, 0),

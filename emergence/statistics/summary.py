@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from emergence.statistics import modes, success
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import Sample
 from emergence.storage import records
 
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 def summarize(
   frame: "pd.DataFrame",
   test_length: int,
+  metric: str,
   threshold: float = success.DEFAULT_THRESHOLD,
 ) -> list[dict[str, Any]]:
-  """Describes exact match over the seeds of each cell at its last step.
+  """Describes a score over the seeds of each cell at its last step.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to describe.
+    metric: the column of the score, a share such as `exact_match`.
     threshold: the least score of a success.
 
   Returns:
@@ -30,9 +33,10 @@ def summarize(
     n_seeds, of which n_diverged diverged: they are failures in the success
     probability and left out of the other statistics; mean and mode of the
     score, None if all diverged; seeds_by_tenth of the score's range;
-    success_threshold, num_successes, success_probability and its 95 %
-    interval success_low, success_high; mean_given_success, None where fewer
-    than `success.MIN_SUCCESSES` runs succeed.
+    success_threshold, num_successes, success_probability, with
+    its text, `3 of 7` where runs are few, and its 95 % interval success_low,
+    success_high; mean_given_success, None where fewer
+    than `options.MIN_RUNS` runs succeed.
 
   Raises:
     ValueError: no record of that test length.
@@ -40,7 +44,7 @@ def summarize(
   rows = []
   for columns, cell in final_cells(frame, test_length):
     diverged_S = cell["diverged"].to_numpy(bool)
-    scores_S = np.where(diverged_S, np.nan, cell["exact_match"].to_numpy(float))
+    scores_S = np.where(diverged_S, np.nan, cell[metric].to_numpy(float))
     sample = Sample.of(scores_S)
     kept_S = sample.finite_S
     result = success.success_probability(sample, threshold)
@@ -51,7 +55,7 @@ def summarize(
         "num_params": int(cell["num_params"].to_numpy().max()),
         "step": int(cell["step"].to_numpy().max()),
         "test_length": test_length,
-        "metric": "exact_match",
+        "metric": metric,
         "n_seeds": len(cell),
         "n_diverged": int(diverged_S.sum()),
         "mean": float(kept_S.mean()) if kept_S.size else None,
@@ -60,6 +64,9 @@ def summarize(
         "success_threshold": threshold,
         "num_successes": result.num_successes,
         "success_probability": result.probability,
+        "success_text": f"{result.num_successes} of {result.num_runs}"
+        if result.num_runs < MIN_RUNS
+        else f"{result.probability:.2f}",
         "success_low": result.low,
         "success_high": result.high,
         "mean_given_success": None if given.reason else given.value,

@@ -15,10 +15,7 @@ from scipy import stats
 
 from emergence.statistics import success
 from emergence.statistics.intervals import Interval
-from emergence.statistics.options import CONFIDENCE
-
-# With fewer runs neither the band nor the log-rank test holds its level.
-MIN_RUNS = 10
+from emergence.statistics.options import CONFIDENCE, MIN_RUNS
 
 
 class Times(NamedTuple):

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,12 +28,13 @@ class Parts(NamedTuple):
 
 
 class PermutationTest(NamedTuple):
-  """Distances between all pairs of K scales beside those of one law.
+  """Distances between all pairs of K scales beside those of one distribution.
 
   Attributes:
     distance_KK: Wasserstein-2 distance, in units of the score.
-    null_KK: its 95 % quantile if both scales had one law.
-    p_KK: p-value of one law at both scales; at least 1 / (permutations + 1).
+    null_KK: its 95 % quantile if both scales had one distribution.
+    p_KK: p-value of one distribution at both scales; at least
+      1 / (permutations + 1).
   """
 
   distance_KK: np.ndarray
@@ -47,8 +49,8 @@ def distances(samples: Sequence[Sample], order: float = 2) -> np.ndarray:
   empirical quantile functions F⁻¹ and G⁻¹, in double precision. Shorter samples
   are padded with points without mass, so that all pairs are one program.
 
-  Of two samples of one law it is above zero, by about 1/√S: read it beside
-  `permutation_test`.
+  It is above zero for two samples of one distribution too, by about 1/√S: read
+  it beside `permutation_test`.
 
   Peyré and Cuturi (2019), "Computational optimal transport", section 2.6.
 
@@ -132,10 +134,10 @@ def permutation_test(
 ) -> PermutationTest:
   """Tests for each pair of scales that both distributions are one.
 
-  Both scales' scores are pooled and dealt out again at random; the
-  Wasserstein-2 distance of two samples of one law is above zero, and this is
-  how far. The test concerns the two laws, in whatever way they differ: it says
-  nothing about the number of modes. Pitman (1937), "Significance tests which
+  Both scales' scores are pooled and dealt out again at random, which shows how
+  far apart two samples of one distribution are by chance. The test is for any
+  difference of the two distributions and says nothing about the number of
+  modes. Pitman (1937), "Significance tests which
   may be applied to samples from any populations"; the p-value is
   (1 + #{null ≥ observed}) / (1 + permutations) of Phipson and Smyth (2010),
   "Permutation p-values should never be zero".
@@ -197,6 +199,18 @@ def permutation_test(
       null_KK[row, column] = np.quantile(null_R, CONFIDENCE)
       p_KK[row, column] = (1 + num_above) / (1 + num_permutations)
   return PermutationTest(distance_KK, null_KK, p_KK)
+
+
+def least_p(first_runs: int, second_runs: int, within_seed: bool) -> float:
+  """The least p-value that any scores of so many runs could have.
+
+  That of the clearest deal, which has a mirror image among deals of equal sizes
+  and among swaps: 3 runs against 3 cannot go below 2/20.
+  """
+  if within_seed:
+    return 0.5 ** (first_runs - 1)
+  num_deals = math.comb(first_runs + second_runs, first_runs)
+  return (2 if first_runs == second_runs else 1) / num_deals
 
 
 def couple(sizes: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:

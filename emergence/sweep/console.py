@@ -39,7 +39,7 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
         str(row["n_seeds"]),
         format_score(row["mean"]),
         format_score(row["mode"]),
-        f"{row['success_probability']:.2f}",
+        row["success_text"],
         f"{row['success_low']:.2f}–{row['success_high']:.2f}",
         " ".join(f"{count:3d}" for count in row["seeds_by_tenth"]),
       ]

@@ -193,14 +193,14 @@ def wilson_coverage(num_seeds: int) -> Row:
 
 
 def band_coverage(name: str, num_seeds: int, samples: int) -> Row:
-  """How often the band of `success.survival` holds the whole curve."""
+  """How often the band of `success.threshold_curve` holds the whole curve."""
   population = POPULATIONS[name]
   many = population.draw(np.random.default_rng(0), (_TRUTH_DRAWS,))
-  law_T = success.survival(Sample.of(many)).probability_T
+  law_T = success.threshold_curve(Sample.of(many)).probability_T
   rng = np.random.default_rng(num_seeds)
   ends = []
   for scores_S in population.draw(rng, (samples, num_seeds)):
-    found = success.survival(Sample.of(scores_S))
+    found = success.threshold_curve(Sample.of(scores_S))
     held = ((found.low_T <= law_T) & (law_T <= found.high_T)).all()
     # As an interval of 0 that has the band's width.
     ends.append((0.0 if held else 0.1, (found.high_T - found.low_T).max()))

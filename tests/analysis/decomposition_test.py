@@ -60,8 +60,8 @@ def test_parts_sum_to_the_change_of_the_mean_in_the_unit_of_the_metric(
       [of([0.1, 0.5], low=30, high=10), of([0.0, 0.9], low=20, high=20)],
       # .25 · (.4 + .9) / 2, .375 · .4 and .625 · −.1
       "from size 1 to 2 the mean rises by 0.25: 0.16 because more seeds"
-      " succeed, 0.15 because successes score higher, −0.06 because failing"
-      " seeds score lower.",
+      " succeed, 0.15 because successes score higher, −0.06 because"
+      " failures score lower.",
     ),
     (
       [of([0.0, 0.8], low=5, high=35), of([0.0, 0.9], low=29, high=11)],
@@ -71,18 +71,18 @@ def test_parts_sum_to_the_change_of_the_mean_in_the_unit_of_the_metric(
     (
       [low_high(40, 0), of([0.1, 0.9], low=20, high=20)],
       "from size 1 to 2 the mean rises by 0.45: 0.41 because more seeds"
-      " succeed, 0.04 because failing seeds score higher (no success at 1: mean"
-      " taken from 2).",
+      " succeed, 0.04 because failures score higher (no success at 1: mean of"
+      " 2).",
     ),
     (
       [low_high(0, 40), low_high(10, 30)],
       "from size 1 to 2 the mean falls by 0.20, because fewer seeds succeed"
-      " (no failure at 1: mean taken from 2).",
+      " (no failure at 1: mean of 2).",
     ),
     (
       [low_high(40, 0), low_high(0, 40)],
       "from size 1 to 2 the mean rises by 0.80, because more seeds succeed (no"
-      " success at 1: mean taken from 2, no failure at 2: mean taken from 1).",
+      " success at 1: mean of 2, no failure at 2: mean of 1).",
     ),
   ],
 )
@@ -99,7 +99,7 @@ def test_a_metric_in_which_lower_is_better_falls(answer):
   # .5 · (2.5 + 2.3) / 2 and (1 − .5) · .2
   assert text == (
     "nll: from size 1 to 2 the mean falls by 1.3: 1.2 because more seeds"
-    " succeed, 0.1 because failing seeds score lower."
+    " succeed, 0.1 because failures score lower."
   )
   row = frame.iloc[0]
   assert row["by_share"] == pytest.approx(-1.2)

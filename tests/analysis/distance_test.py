@@ -10,6 +10,7 @@ from emergence.analysis import distance, questions
 from tests.computed import (
   ACCURACY,
   FEW,
+  NLL,
   analyze_one,
   panels,
   raw,
@@ -82,56 +83,59 @@ def test_scales_are_permuted_within_seeds_only_where_they_have_the_same(
     assert not found.answers["distance"].within_seed
 
 
-def test_differences_carry_distance_null_p_and_correction(two_groups, pick):
-  for group in ("split", "smooth"):
-    (finding,) = pick("difference", group)
-    frame = two_groups.table.frame.query(
-      f"group == '{group}' and metric == 'exact_match'"
-    )
-    cells = [cell.dropna() for _, cell in frame.groupby("scale")["score"]]
-    level_U = (np.arange(400_000) + 0.5) / 400_000
-    quantiles = [
-      np.quantile(cell, level_U, method="inverted_cdf") for cell in cells
-    ]
-    steps = np.sqrt(np.mean(np.diff(quantiles, axis=0) ** 2, axis=1))
-    numbers = finding.numbers
-    n = int(steps.argmax())
-    assert numbers["scale_from"] == n + 1
-    assert numbers["w2"] == pytest.approx(steps.max(), rel=1e-4)
-    assert numbers["p"] >= 1 / 301
-    differ = finding.sentence.split("5% level: ")[1].split(". That")[0]
-    assert finding.sentence.startswith(
-      f"group {group}, exact match: between size {n + 1} and {n + 2} the"
-      f" distributions are {steps.max():.3g} apart in Wasserstein-2, more than"
-      f" any other neighbours; 95 % of permutations do not pass"
-      f" {numbers['null']:.3g}, p = {numbers['p']:.2g},"
-      f" {numbers['p_adjusted']:.2g} after Holm over 6 steps."
-    )
-    series = next(
-      s
-      for s in two_groups.series
-      if (s.group, s.metric.name) == ((group,), "exact_match")
-    )
-    p_N = [series.answers["distance"].test.p_KK[k, k + 1] for k in range(6)]
-    # Holm: the smallest k p-values pass as long as each is below 5 % / rest.
+def test_the_sentence_counts_the_steps_that_pass_holms_correction(
+  two_groups, pick
+):
+  for series in two_groups.series:
+    p_N = np.diag(series.answers["distance"].test.p_KK, 1)
+    # Holm: the smallest p-values pass as long as each is below 5 % / rest.
     order = np.argsort(p_N, kind="stable")
     passed = []
     for rank, k in enumerate(order):
       if p_N[k] > 0.05 / (6 - rank):
         break
       passed.append(k)
-    assert differ == "; ".join(f"{k + 1} and {k + 2}" for k in sorted(passed))
+    (finding,) = pick("distance", series.group[0], series.metric.name)
+    frame = two_groups.table.frame.query(
+      f"group == '{series.group[0]}' and metric == '{series.metric.name}'"
+    )
+    cells = [
+      cell.dropna().to_numpy() for _, cell in frame.groupby("scale")["score"]
+    ]
+    w2_N = np.array(
+      [
+        math.sqrt(ot.wasserstein_1d(*ab, p=2))
+        for ab in itertools.pairwise(cells)
+      ]
+    )
+    numbers = finding.numbers
+    assert numbers["num_different"] == len(passed)
+    n = max(passed, key=lambda k: w2_N[k])
+    assert numbers["scale_from"] == n + 1
+    assert numbers["w2"] == pytest.approx(w2_N[n], rel=1e-6)
+    where = f"{n + 1} and {n + 2}."
+    if len(passed) == 1:
+      where = f"differ between size {where}"
+    elif len(passed) == 6:
+      where = f"all neighbouring scales, most between {where}"
+    else:
+      where = f"{len(passed)} of 6 neighbouring scales, most between {where}"
+    assert finding.sentence.endswith(where)
 
 
-def test_differences_of_two_scales_are_not_corrected(say):
+def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
+  few = "so few runs could not show that neighbouring scales differ."
+  assert say([[0.1, 0.2, 0.3], [0.7, 0.8, 0.9]], "distance") == [few]
+  # 4 against 4 can go to p = 2/70.
+  assert say([[0.1] * 4, [0.1, 0.1, 0.1, 0.2]], "distance") == [
+    "size 1 and 2 are not shown to differ in their scores."
+  ]
   rng = np.random.default_rng(0)
-  cells = [rng.random(12), rng.random(12)]
-  (found,) = say(cells, "difference")
-  assert "Holm" not in found
-  assert "any other" not in found
-  (found,) = say(cells, "difference", FEW._replace(within_seed=True))
-  assert "95 % of permutations within seeds do not pass" in found
-  assert say([np.full(9, 0.5)] * 3, "difference") == [
+  # Of four steps, three are too small to be tested and none counts for Holm.
+  cells = [rng.random(1), rng.random(2), rng.random(9), 1 + rng.random(9)]
+  (text,) = say({("g", NLL): cells}, "distance")
+  assert text.endswith("differ between size 3 and 4.")
+  assert say([np.full(9, 0.5)] * 3, "distance") == [
     "the scores of neighbouring scales are the same."
   ]
 

@@ -15,7 +15,7 @@ def test_a_scale_at_which_every_seed_diverged_is_a_failure_and_no_more(
   assert scales(found)[1].mode_shares is None
   assert found.answers["distance"] is found.answers["abruptness"] is None
   assert found.answers["path"] == []
-  assert found.answers["trend"].trajectories.num_incomplete == 12
+  assert found.answers["trajectories"].shape.num_incomplete == 12
 
 
 def test_divergence_is_told_with_and_without(pick, say):
@@ -23,24 +23,18 @@ def test_divergence_is_told_with_and_without(pick, say):
   # Of scale 2 one seed has no score; the one of scale 7 has a high one.
   assert finding.numbers == {"num_diverged": 2}
   assert finding.sentence.startswith(
-    "group split, exact match: 2 runs diverged, at 2, 7. In the success"
-    " probability they are failures; that of 2 is"
+    "group split, exact match: 2 of 80 runs diverged at size 2 and 7 and count"
+    " as failures; without them the share of successes at 2 would be"
   )
-  assert finding.sentence.endswith("All else is about the runs that did not.")
   assert not pick("divergence", "smooth")
-  cells = [[0.9] * 6 + [np.nan] * 2, [0.9] * 8]
+  cells = [[0.9] * 12 + [np.nan] * 4, [0.9] * 8]
   assert say(cells, "divergence") == [
-    "2 runs diverged, at 1. In the success probability they are failures; that"
-    " of 1 is 0.75 with them and 1.00 without. All else is about the runs that"
-    " did not."
+    "4 of 16 runs diverged at size 1 and count as failures; without them the"
+    " share of successes at 1 would be 1.00 instead of 0.75."
   ]
-  cells = [[np.nan], [0.9]]
-  assert say(cells, "divergence") == [
-    "1 run diverged, at 1. In the success probability they are failures; that"
-    " of 1 is 0.00 with them and undefined without, as all diverged. All"
-    " else is about the runs that did not."
+  # No share of few runs.
+  assert say([[np.nan], [0.9]], "divergence") == [
+    "1 of 1 run diverged at size 1 and counts as a failure."
   ]
   (text,) = say({("g", NLL): [[np.nan, 1.0], [1.0, 2.0]]}, "divergence")
-  assert text == (
-    "1 run diverged, at 1. All else is about the runs that did not."
-  )
+  assert text == "1 of 2 runs diverged at size 1 and is left out."

@@ -24,7 +24,8 @@ from tests.computed import (
 )
 
 PROMISED = """n_seeds n_diverged n_missing mean median mode mode_stable
-success_threshold success_probability success_low success_high mean_given_success dip dip_p
+success_threshold success_probability success_low success_high
+mean_given_success dip dip_p
 dip_p_adjusted modality composition antimode w2_to_previous w2_to_previous_null
 w2_to_previous_p w2_to_largest mean_low mean_high median_low median_high
 mean_given_success_low mean_given_success_high""".split()
@@ -76,7 +77,7 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   assert split["higher_is_better"] is True
   first = two_groups.series[0].answers["modality"].first
   assert split["first_separated_scale"] == first + 1
-  curve = split["survival"][3]
+  curve = split["threshold_curve"][3]
   score_S = scales(two_groups.series[0])[3].population.sample.scores_S
   for threshold, share in zip(curve["threshold"], curve["probability"]):
     assert share == pytest.approx((score_S >= threshold - 1e-6).mean())
@@ -268,7 +269,7 @@ def test_all_that_is_written_is_in_the_unit_of_the_metric(written, two_groups):
   assert len(nll) == 2
   for entry in nll:
     assert entry["abruptness"]["threshold"] == 1.0
-    for curve in entry["survival"]:
+    for curve in entry["threshold_curve"]:
       assert min(curve["threshold"]) >= 0
   studies = [s for s in content["small_studies"] if s["metric"] == "nll"]
   frame = two_groups.table.frame.query("metric == 'nll'")

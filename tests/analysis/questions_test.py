@@ -2,6 +2,7 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emergence.analysis import questions
@@ -100,11 +101,11 @@ def test_less_is_better_is_the_mirror_image_of_more(make_table):
   a, b = down.answers, up.answers
   np.testing.assert_allclose(a["distance"].w2_NN, b["distance"].w2_NN)
   np.testing.assert_array_equal(
-    a["trend"].trajectories.linearity_S,
-    b["trend"].trajectories.linearity_S,
+    a["trajectories"].shape.linearity_S,
+    b["trajectories"].shape.linearity_S,
   )
   # Falling is improving.
-  assert a["trend"].trajectories.improvement_S.max() > 3
+  assert a["trajectories"].shape.improvement_S.max() > 3
   assert a["pairing"] == b["pairing"]
   assert a["abruptness"]._replace(note="") == (
     b["abruptness"]._replace(note="")
@@ -116,7 +117,7 @@ def test_less_is_better_is_the_mirror_image_of_more(make_table):
 def test_one_scale_and_one_seed_give_what_can_be_said(make_table):
   rng = np.random.default_rng(4)
   one = analyze_one(make_table, ACCURACY, [rng.random(30)])
-  for kind in ("trend", "pairing", "abruptness"):
+  for kind in ("trajectories", "pairing", "abruptness"):
     assert one.answers[kind] is None
   assert one.answers["path"] == one.answers["small_studies"] == []
   assert one.answers["distance"].parts == {}
@@ -159,9 +160,9 @@ def test_the_order_of_the_rows_does_not_matter(make_table):
   assert [s.population.label for s in scales(other)] == ["1", "2", "3"]
 
 
-KINDS = """composition curve decomposition difference modality agreement path
-abruptness pairing trajectories small_studies best_of time_to_success threshold
-items divergence""".split()
+KINDS = """summaries composition curve decomposition distance modality agreement
+path abruptness pairing trajectories small_studies best_of time_to_success
+threshold items divergence""".split()
 
 
 def test_every_sentence_reads_as_one(said):
@@ -212,3 +213,72 @@ def test_foreign_names_are_one_line_and_cut(make_table):
     assert finding.sentence.isprintable()
     assert "<script>$x$\\n\\x1b[31m: " in finding.sentence
     assert finding.group in ((long,), ("$x$",))
+
+
+def tables_to_read():
+  """Tables of many kinds; two group columns each but for the last."""
+  rng = np.random.default_rng(0)
+  split = lambda num, n: np.clip(
+    np.where(rng.random(num) < n / 6, 0.85, 0.03) + rng.normal(0, 0.02, num),
+    0,
+    1,
+  )
+  nll = lambda cells: [0.1 - np.log(cell + 0.01) for cell in cells]
+  many = [split(60, n) for n in range(7)]
+  yield "many", {(g, ACCURACY): many for g in "ab"}
+  yield (
+    "smooth",
+    {("a", ACCURACY): [rng.normal(n + 3, 0.5, 40) / 12 for n in range(7)]},
+  )
+  yield (
+    "turning back",
+    {("a", ACCURACY): [split(40, n) for n in (0, 5, 6, 3, 0)]},
+  )
+  yield "loss", {("a", NLL): nll(many), ("a", ACCURACY): many}
+  yield "24 scales", {("a", ACCURACY): [split(32, n / 4) for n in range(24)]}
+  yield "one scale", {("a", ACCURACY): [split(40, 3)]}
+  yield "three seeds", {("a", ACCURACY): [split(3, n) for n in range(7)]}
+  yield "one seed", {("a", ACCURACY): [split(1, n) for n in range(7)]}
+  yield "nine seeds", {("a", NLL): nll([split(9, n) for n in range(3)])}
+  lost = [np.where(rng.random(60) < 0.2, np.nan, cell) for cell in many]
+  yield "diverged", {("a", ACCURACY): lost, ("a", NLL): nll(lost)}
+  yield "few diverged", {("a", ACCURACY): [[0.1, np.nan], [np.nan, 0.4]]}
+  yield "all diverged", {("a", ACCURACY): [[np.nan] * 3, [0.1, 0.4, 0.5]]}
+
+
+# One word too long where runs diverged in one of several groups.
+LONG = ("composition",)
+
+
+@pytest.mark.parametrize(
+  "scores", [pytest.param(s, id=name) for name, s in tables_to_read()]
+)
+def test_every_sentence_is_short_and_needs_no_dictionary(make_table, scores):
+  table = make_table(scores)
+  table = table._replace(
+    frame=table.frame.assign(family="x"),
+    group_columns=("group", "family"),
+  )
+  other = table.frame.assign(family="y", seed=table.frame["seed"] + 1000)
+  table = table._replace(frame=pd.concat([table.frame, other]))
+  options = FEW._replace(
+    thresholds=(("nll", 1.0),)
+    if NLL.name in {metric.name for _, metric in scores}
+    else ()
+  )
+  said = [
+    f
+    for f in statements(questions.analyze(table, options))
+    if f.kind not in LONG
+  ]
+  assert said
+  for found in said:
+    text = found.sentence
+    assert len(text.split()) <= 35, text
+    assert text.count(". ") == 0, text
+    assert not re.search(
+      r"Holm|DKW|Wilson|Clopper|Wasserstein|p =|bootstrap|permut|null", text
+    ), text
+    assert not re.search(r"every \w+s\b|\b1 (runs|seeds)\b|nan|None", text), (
+      text
+    )

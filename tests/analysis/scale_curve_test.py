@@ -59,28 +59,28 @@ def entry(series):
     (
       RISE,
       "from size 1 to 6 {} rises from 0.00 to 0.97; it crosses one half between"
-      " size 3 and 5",
+      " 3 and 5",
     ),
     # The interval of the logistic curve is within one of these gaps.
     (
       [0, 3, 6, 13, 19, 24, 29, 31],
       "from size 1 to 8 {} rises from 0.00 to 0.97; it crosses one half between"
-      " size 3 and 7, probably between 4 and 5",
+      " 3 and 7, probably 4 and 5",
     ),
     (
       [6, 9, 12, 15, 18, 20, 22],
       "from size 1 to 7 {} rises from 0.19 to 0.69; it probably crosses"
-      " one half between size 3 and 6",
+      " one half between 3 and 6",
     ),
     (
       [0, 0, 0, 32, 32, 32],
       "from size 1 to 6 {} rises from 0.00 to 1.00; it crosses one half between"
-      " size 3 and 4",
+      " 3 and 4",
     ),
     (
       [32, 30, 3, 0],
       "from size 1 to 4 {} falls from 1.00 to 0.00; it crosses one half between"
-      " size 2 and 3",
+      " 2 and 3",
     ),
     (
       [0, 1, 2, 3, 5],
@@ -109,8 +109,8 @@ def entry(series):
       [0, 0, 15, 16, 17, 15],
       "from size 1 to 6 {} rises from 0.00 to 0.47",
     ),
-    ([0, 0, 0], "at every size {} is 0.00 (0.00–0.11)"),
-    ([16], "at size 1 {} is 0.50 (0.34–0.66)"),
+    ([0, 0, 0], "0 of 32 seeds reached ≥ 20% (0.00–0.11) at every scale"),
+    ([16], "16 of 32 seeds reached ≥ 20% (0.34–0.66) at size 1"),
   ],
 )
 def test_a_curve_is_one_sentence(successes, expected, tell):
@@ -162,7 +162,7 @@ def test_neighbours_that_fall_are_told_beside_the_rise(tell):
       "from size 1 to 5 {} rises from 0 of 8 to 3 of 8; it probably crosses"
       " one half after size 4, if at all",
     ),
-    ([3, 3], 3, "at every size {} is 3 of 3 (0.29–1.00)"),
+    ([3, 3], 3, "3 of 3 seeds reached ≥ 20% (0.29–1.00) at every scale"),
   ],
 )
 def test_fewer_than_ten_runs_are_counted(successes, num, expected, tell):
@@ -181,7 +181,7 @@ def test_where_less_is_better_successes_are_below_the_threshold(say):
   (found,) = say(scores, "curve", options)
   assert found == (
     "from size 1 to 2 the share of seeds at ≤ 1 rises from 0.00 to 1.00; it"
-    " crosses one half between size 1 and 2."
+    " crosses one half between 1 and 2."
   )
   assert say(scores, "curve") == []
 

@@ -89,15 +89,16 @@ def test_a_group_has_the_name_of_what_differs_cut_where_it_is_long(make_table):
   assert analysis.series[0].group_name == ""
 
 
-def test_places_are_listed_up_to_a_dozen_and_counted_beyond(make_table):
+def test_few_places_are_listed_and_more_counted(make_table):
   cells = [[0.1]] * 20
   analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
   (series,) = analysis.series
   for num, text in (
-    (1, "at 1"),
-    (12, f"at {', '.join(map(str, range(1, 13)))}"),
-    (13, "at 13 of 20 scales"),
-    (20, "at every size"),
+    (1, "at size 1"),
+    (2, "at size 1 and 2"),
+    (3, "at size 1, 2 and 3"),
+    (4, "at 4 of 20 scales"),
+    (20, "at every scale"),
   ):
     assert series.at(series.populations[:num]) == text
 
@@ -105,4 +106,4 @@ def test_places_are_listed_up_to_a_dozen_and_counted_beyond(make_table):
 def test_places_of_a_single_scale_are_not_all_of_them(make_table):
   analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
   (series,) = analysis.series
-  assert series.at(series.populations) == "at 1"
+  assert series.at(series.populations) == "at size 1"

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import stats
 
 from tests.computed import FEW, NLL, low_high, raw
 
@@ -40,23 +39,11 @@ def test_small_studies_of_one_seed_are_all_pairs(say):
   (text,) = say(cells, "small_studies")
   seen = cells[1] - cells[0][:, None]
   truth = cells[1].mean() - cells[0].mean()
-  assert (
-    f"the mean changes by {truth:.2f}: {(seen < 0).mean():.0%} of studies with"
-    f" 1 seed a scale reverse it and {(abs(seen - truth) >= 0.2).mean():.0%}"
-    " miss it by 0.2 or more,"
-  ) in text
-  # From 0.3 to 0.6: reversed where the first succeeds and the second fails.
-  assert (
-    "the success probability changes by 0.30: 12% of studies with 1 seed a"
-    " scale reverse it"
-  ) in text
-  num = np.arange(4)
-  weight = np.outer(stats.binom.pmf(num, 3, 0.6), stats.binom.pmf(num, 3, 0.3))
-  reversed_ = weight[num[:, None] < num].sum()
-  assert (
-    f"{reversed_:.0%} of studies with 3 seeds a scale reverse it"
-    in (text.split("success probability")[1])
+  assert text.startswith(
+    f"between size 1 and 2 the mean rises by {truth:.2g}, but"
+    f" {(seen < 0).mean():.0%} of studies with one seed a scale and "
   )
+  assert text.endswith("% of those with three would see it fall.")
 
 
 def test_a_falling_loss_falls_in_its_own_unit(say):
@@ -65,8 +52,7 @@ def test_a_falling_loss_falls_in_its_own_unit(say):
   options = FEW._replace(thresholds=(("nll", 2.0),))
   (text,) = say({("g", NLL): cells}, "small_studies", options)
   step = cells[1].mean() - cells[0].mean()
-  assert f"the mean changes by −{-step:.2f}: 0% of" in text
-  assert "the success probability changes by 1.00" in text
+  assert f"the mean falls by {-step:.2g}, but 0% of studies with one" in text
 
 
 def test_small_studies_are_not_drawn_from_small_studies(say):

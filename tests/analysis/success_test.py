@@ -9,6 +9,7 @@ from tests.computed import (
   analyze_one,
   each_scale,
   low_high,
+  read_csv,
   scales,
 )
 
@@ -30,10 +31,10 @@ def test_success_counts_diverged_runs_as_failures_and_shows_it_without(
       assert (found.low, found.high) == pytest.approx(
         (expected.low, expected.high), abs=1e-9
       )
-    where = scale.survival.threshold_T
+    where = scale.threshold_curve.threshold_T
     sign = 1 if series.metric.higher_is_better else -1
     share = ((sign * score_S >= where[:, None] - 1e-6) & ~diverged_S).mean(1)
-    np.testing.assert_allclose(scale.survival.probability_T, share)
+    np.testing.assert_allclose(scale.threshold_curve.probability_T, share)
 
 
 def test_the_score_of_a_diverged_run_counts_nowhere(make_table):
@@ -64,3 +65,14 @@ def test_few_runs_have_the_exact_interval_and_one_run_no_share(
     assert row["n_successes"] == num
     assert row["success_probability"] == (None if num == 1 else 1)
     assert row["success_low"] == pytest.approx(expected.low)
+
+
+def test_a_single_run_has_no_share_anywhere(make_table):
+  table = make_table({("g", ACCURACY): [[0.1], [0.9], [0.4]]})
+  files = output.files(questions.analyze(table, FEW))
+  summary = read_csv(files["summary.csv"])
+  assert summary["n_successes"].tolist() == [0, 1, 1]
+  for name in ("probability", "probability_finite", "logistic", "isotonic"):
+    assert summary[f"success_{name}"].isna().all()
+  parts = read_csv(files["decomposition.csv"])
+  assert parts[["share_from", "share_to"]].isna().all(axis=None)

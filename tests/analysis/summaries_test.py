@@ -7,7 +7,7 @@ from scipy import stats
 
 from emergence.analysis import questions, summaries
 from emergence.plotting import rendering
-from tests.computed import FEW, NLL, each_scale, panels, scales
+from tests.computed import ACCURACY, FEW, NLL, each_scale, panels, scales
 
 
 def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
@@ -76,3 +76,23 @@ def test_intervals_are_those_that_scipy_resamples(two_groups):
   width = expected.high - expected.low
   assert found.low == pytest.approx(expected.low, abs=0.1 * width)
   assert found.high == pytest.approx(expected.high, abs=0.1 * width)
+
+
+def test_few_runs_are_drawn_and_said_instead_of_an_interval(make_table, say):
+  cells = [[0.1, 0.4, 0.2], [0.5] * 9, np.linspace(0.2, 0.9, 10)]
+  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
+  figure = summaries.draw(analysis.series)
+  (mean,) = [a for a in panels(figure) if a.get_title(loc="left") == "mean"]
+  drawn = [line.get_ydata().tolist() for line in mean.lines]
+  assert cells[0] in drawn
+  assert cells[1] in drawn
+  assert cells[2].tolist() not in drawn
+  (bars,) = mean.containers[0].lines[2]
+  lengths = [np.ptp(segment[:, 1]) for segment in bars.get_segments()]
+  assert lengths[:2] == [0, 0]
+  assert lengths[2] > 0
+  assert say(cells, "summaries") == [
+    "the scores are 0.1, 0.2 and 0.4 at size 1, and 0.5 to 0.5 (9 runs) at size"
+    " 2."
+  ]
+  assert not say(cells[2:], "summaries")

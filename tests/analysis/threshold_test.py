@@ -6,7 +6,7 @@ from emergence.analysis import threshold
 from tests.computed import low_high, panels, scales
 
 
-def test_survival_curves_are_shares_at_or_beyond_each_threshold(two_groups):
+def test_threshold_curves_are_shares_at_or_beyond_each_threshold(two_groups):
   left, _ = panels(threshold.draw(two_groups.of_first_metric))
   lines = [line for line in left.lines if line.get_label().startswith("size")]
   assert len(lines) == 7
@@ -25,8 +25,8 @@ def test_thresholds_that_say_the_same_are_named(say):
   low, high = stats.binomtest(15, 30).proportion_ci(method="wilson")
   # Half of the seeds are at 0.05, the others at 0.85.
   assert text == (
-    "at size 1 every threshold from 0.06 to 0.85 gives a success probability"
-    f" within ({low:.2f}–{high:.2f}), the interval at ≥ 20%; others change the"
-    " statement."
+    "at size 1 every threshold from 0.06 to 0.85 gives a share of successes"
+    f" between {low:.2f} and {high:.2f}."
   )
   assert not say([low_high(0, 30)], "threshold")
+  assert not say([low_high(4, 5)], "threshold")

@@ -39,10 +39,3 @@ def test_an_interval_below_zero_is_written_out_and_none_is_left_out(
   low, high, text
 ):
   assert words.interval(low, high) == text
-
-
-def test_one_test_is_not_corrected():
-  assert words.p_value(0.0123, 0.0123, 1, "tests") == "p = 0.012"
-  assert words.p_value(0.0123, 0.05, 4, "tests") == (
-    "p = 0.012, 0.05 after Holm over 4 tests"
-  )

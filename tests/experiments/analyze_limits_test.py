@@ -96,8 +96,8 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   assert seconds / 2 < told <= seconds
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
-  # A minute on one core, however many processes share it; longer where the core
-  # is slow: with 0.45 s in `cpu_seconds_of_this_machine`, it took 54 s.
-  assert used < max(60, 200 * cpu_seconds_of_this_machine())
+  # CPU time, however many processes share the core. It took 23 s; a slow core
+  # may take longer.
+  assert used < max(40, 130 * cpu_seconds_of_this_machine())
   frame = pd.read_csv(tmp_path / "out" / "summary.csv")
   assert len(frame) == 24 * 4

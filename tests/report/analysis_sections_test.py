@@ -252,3 +252,15 @@ def test_foreign_text_is_escaped_on_the_page(make_table):
   page = render_page("t", "i", sections_of(questions.analyze(table, FEW)))
   assert "<script" not in page
   assert "&lt;script&gt;" in page
+
+
+def test_what_is_odd_is_told_once_a_kind_with_its_count():
+  issues = [
+    Issue("score_unit", "a is a share.", [{"a": 1}]),
+    Issue("missing", "b is missing.", []),
+    Issue("score_unit", "c is a share.", [{"c": 1}, {"c": 2}]),
+  ]
+  assert analysis_sections.by_kind(issues) == [
+    ("score unit", "a is a share. 1 more of this kind in summary.json.", "3"),
+    ("missing", "b is missing.", "0"),
+  ]

@@ -198,7 +198,8 @@ def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
     ]
   )
   found = sweep_sections.read(workdir)
-  found = found._replace(frame=frame, rows=summary.summarize(frame, 6))
+  rows = summary.summarize(frame, 6, "exact_match")
+  found = found._replace(frame=frame, rows=rows)
   parts = {s.name: s.sentence for s in all_sections(found)}
   assert "the seeds of width 8, depth 1" in parts["length-curves"]
 

@@ -87,11 +87,11 @@ def test_without_a_way_from_first_to_last_nothing_is_decided():
 
 
 def test_a_few_runs_decide_nothing():
-  for size in (1, 2, 3, path.MIN_RUNS - 1):
+  for size in (1, 2, 3, path.MIN_RUNS_FOR_VERDICT - 1):
     (result,) = compare_paths(scales("mixture", size))
     assert result.verdict == "undecided"
     assert f"{size} runs" in result.reason
-    assert np.isfinite(result[2:7]).all()
+    assert np.isnan([result.low, result.mixture.share_low]).all() == (size < 10)
   unequal = scales("mixture", 100)
   unequal[2] = unequal[2][:7]
   assert "7 runs" in compare_paths(unequal)[0].reason

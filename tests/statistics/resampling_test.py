@@ -148,10 +148,13 @@ def test_equal_scores_without_bounds_have_no_interval():
   np.testing.assert_equal(found.mean, (-2, np.nan, np.nan))
 
 
-def test_five_equal_scores_say_nothing_about_the_median():
-  assert bootstrap(np.zeros(5)).median == (0, 0, 1)
-  # Six are on one side of the median with probability 2 / 64 < 0.05.
-  assert bootstrap(np.zeros(6)).median == (0, 0, 0)
+def test_below_ten_runs_a_mean_and_a_median_have_no_interval():
+  rng = np.random.default_rng(0)
+  for scores_S in (rng.random(9), np.zeros(9)):
+    found = bootstrap(np.append(scores_S, np.nan))
+    ends = [(x.low, x.high) for x in (found.mean, found.median)]
+    assert np.isnan(ends).all()
+  assert np.isfinite([*bootstrap(rng.random(10))[:2]]).all()
 
 
 def test_without_enough_runs_or_successes_there_is_no_interval():

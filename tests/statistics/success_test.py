@@ -83,10 +83,10 @@ def test_the_mean_of_few_successes_is_blank_and_says_why():
 
 
 @pytest.mark.parametrize("support", [(0, 1), REAL])
-def test_the_survival_function_counts_runs_at_each_threshold(support):
+def test_the_threshold_curve_counts_runs_at_each_threshold(support):
   scores_S = np.append(RNG.integers(0, 12, 60) / 11, [np.nan, np.nan])
   sample = Sample.of(scores_S, support)
-  found = success.survival(sample, 0.5)
+  found = success.threshold_curve(sample, 0.5)
   assert (found.threshold_T[0], found.threshold_T[-1]) == (0, 1)
   expected = [
     success.success_probability(sample, t).probability
@@ -97,14 +97,22 @@ def test_the_survival_function_counts_runs_at_each_threshold(support):
 
 def test_thresholds_span_the_scores_where_the_support_does_not_end():
   sample = Sample.of([-3, 2, np.nan], REAL)
-  assert success.survival(sample, 0).threshold_T[[0, -1]].tolist() == [-3, 2]
-  assert success.survival(sample, 5).threshold_T[[0, -1]].tolist() == [-3, 5]
-  assert len(success.survival(Sample.of([1, 1], REAL), 1).threshold_T) == 101
+  assert success.threshold_curve(sample, 0).threshold_T[[0, -1]].tolist() == [
+    -3,
+    2,
+  ]
+  assert success.threshold_curve(sample, 5).threshold_T[[0, -1]].tolist() == [
+    -3,
+    5,
+  ]
+  assert (
+    len(success.threshold_curve(Sample.of([1, 1], REAL), 1).threshold_T) == 101
+  )
 
 
-def test_survival_is_one_minus_scipys_empirical_distribution_function():
+def test_the_threshold_curve_is_one_minus_scipys_distribution_function():
   scores_S = RNG.uniform(size=80)
-  found = success.survival(Sample.of(scores_S))
+  found = success.threshold_curve(Sample.of(scores_S))
   expected = stats.ecdf(scores_S).sf.evaluate(found.threshold_T)
   np.testing.assert_allclose(found.probability_T, expected, atol=1e-12)
 
@@ -114,7 +122,7 @@ def test_the_band_has_massarts_width_and_holds_the_law_as_often_as_it_says():
   half = np.sqrt(np.log(2 / 0.05) / (2 * num))
   held = 0
   for scores_S in RNG.uniform(size=(samples, num)):
-    found = success.survival(Sample.of(scores_S))
+    found = success.threshold_curve(Sample.of(scores_S))
     widths_T = found.high_T - found.probability_T
     assert widths_T.max() == pytest.approx(half)
     law_T = 1 - found.threshold_T
@@ -130,7 +138,7 @@ def test_the_band_has_massarts_width_and_holds_the_law_as_often_as_it_says():
 def test_the_statement_is_the_same_where_the_curve_is_in_the_interval():
   # 10 of 20 at 0.2 or more, of them 8 at 0.5 or more and 2 from 0.8 on.
   sample = Sample.of([0.0] * 9 + [0.1] + [0.3] * 2 + [0.6] * 6 + [0.9] * 2)
-  found = success.survival(sample)
+  found = success.threshold_curve(sample)
   assert found.reference == success.success_probability(sample)
   assert (found.reference.low, found.reference.high) == pytest.approx(
     (0.299, 0.701), abs=1e-3

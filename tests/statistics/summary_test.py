@@ -28,7 +28,7 @@ def make_frame():
 
 
 def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
-  shallow, deep = summary.summarize(make_frame(), 20)
+  shallow, deep = summary.summarize(make_frame(), 20, "exact_match")
   assert (shallow["depth"], deep["depth"]) == (1, 2)
   assert (shallow["n_seeds"], shallow["n_diverged"]) == (4, 1)
   # The diverged seed, a failure, is left out of the mean.
@@ -38,6 +38,7 @@ def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
   assert deep["mean"] == pytest.approx(0.35)
   assert deep["mode"] == pytest.approx(0, abs=0.02)
   assert deep["success_probability"] == 0.5
+  assert deep["success_text"] == "2 of 4"
   assert deep["success_low"] < 0.5 < deep["success_high"]
   assert deep["num_params"] == 200
   assert deep["seeds_by_tenth"] == [2, 0, 0, 0, 0, 1, 0, 0, 0, 1]
@@ -46,17 +47,18 @@ def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
 
 
 def test_the_threshold_is_an_argument():
-  rows = summary.summarize(make_frame(), 20, threshold=0.6)
+  rows = summary.summarize(make_frame(), 20, "exact_match", threshold=0.6)
   assert [row["success_probability"] for row in rows] == [0, 0.25]
 
 
 def test_a_length_that_was_not_tested_is_an_error():
   with pytest.raises(ValueError, match=r"only at \[10, 20\]"):
-    summary.summarize(make_frame(), 30)
+    summary.summarize(make_frame(), 30, "exact_match")
 
 
 def test_a_cell_of_diverged_seeds_has_no_mean():
-  row = summary.summarize(make_frame().assign(diverged=True), 20)[1]
+  frame = make_frame().assign(diverged=True)
+  _, row = summary.summarize(frame, 20, "exact_match")
   assert (row["mean"], row["mode"]) == (None, None)
   assert row["success_probability"] == 0
 

@@ -240,3 +240,20 @@ def test_unfit_orders_and_seeds_are_refused():
   for samples in (SAMPLES, [[0.1, np.nan], [0.2, np.nan]]):
     with pytest.raises(ValueError, match="same seeds at every scale"):
       permutation_test(samples, within_seed=True)
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 4), (1, 5), (4, 4)])
+def test_no_scores_have_a_p_value_below_the_least(sizes):
+  """Of all deals of the clearest scores, how many are as far apart."""
+  first, second = np.arange(sizes[0]), 100 + np.arange(sizes[1])
+  pooled = np.concatenate([first, second])
+  observed = stats.wasserstein_distance(first, second)
+  deals = list(itertools.combinations(range(pooled.size), sizes[0]))
+  far = [
+    stats.wasserstein_distance(pooled[list(deal)], np.delete(pooled, deal))
+    >= observed - 1e-9
+    for deal in deals
+  ]
+  least = transport.least_p(*sizes, within_seed=False)
+  assert least == pytest.approx(np.mean(far))
+  assert transport.least_p(5, 5, within_seed=True) == 2 / 2**5

@@ -19,6 +19,7 @@ ROW = {
   "mode": 0.0,
   "success_threshold": 0.2,
   "success_probability": 0.5,
+  "success_text": "0.50",
   "success_low": 0.336,
   "success_high": 0.664,
   "seeds_by_tenth": [16, 0, 0, 0, 0, 2, 4, 4, 6, 0],

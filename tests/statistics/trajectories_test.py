@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import trends
+from emergence.statistics import trajectories
 from emergence.statistics.options import Options
 
 RNG = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def plain(scores_N):
 @pytest.mark.parametrize("num_scales", [2, 6, 7, 24])
 def test_the_measures_are_those_of_the_formulas(num_scales):
   scores_SN = RNG.uniform(size=(20, num_scales))
-  found = trends.trajectories(scores_SN)
+  found = trajectories.trajectories(scores_SN)
   expected_S3 = np.array([plain(scores_N.tolist()) for scores_N in scores_SN])
   np.testing.assert_allclose(found.improvement_S, expected_S3[:, 0])
   np.testing.assert_allclose(found.linearity_S, expected_S3[:, 1])
@@ -36,7 +36,7 @@ def test_the_measures_are_those_of_the_formulas(num_scales):
 
 
 def test_a_jump_breaks_through_and_a_line_is_linear():
-  found = trends.trajectories([LINE, BREAKTHROUGH])
+  found = trajectories.trajectories([LINE, BREAKTHROUGH])
   assert found.breakthroughness_rank_S.tolist() == [2, 1]
   assert found.linearity_rank_S.tolist() == [1, 2]
   assert found.linearity_S[0] == pytest.approx(5)  # Range over one step.
@@ -45,7 +45,7 @@ def test_a_jump_breaks_through_and_a_line_is_linear():
 
 
 def test_most_steps_being_zero_is_infinite_counted_and_not_ranked():
-  found = trends.trajectories(
+  found = trajectories.trajectories(
     [FLOOR_THEN_JUMP, LINE, FLOOR_THEN_JUMP[:5] + [0.9], [0.5] + [0.0] * 5]
   )
   assert found.breakthroughness_S[[0, 2, 3]].tolist() == [
@@ -62,7 +62,7 @@ def test_equal_measures_are_ranked_by_the_size_of_the_improvement():
   # Halving every score changes neither linearity nor breakthroughness.
   scores_SN = np.array([LINE, BREAKTHROUGH])[[0, 1, 0, 1]]
   scores_SN *= np.array([[0.5], [0.5], [1], [1]])
-  found = trends.trajectories(scores_SN)
+  found = trajectories.trajectories(scores_SN)
   assert found.breakthroughness_S[1] == found.breakthroughness_S[3]
   assert found.breakthroughness_rank_S.tolist() == [4, 2, 3, 1]
   assert found.linearity_rank_S.tolist() == [2, 4, 1, 3]
@@ -72,18 +72,18 @@ def test_incomplete_and_constant_trajectories_are_counted_and_not_ranked():
   scores_SN = np.array([LINE, BREAKTHROUGH, [0.3] * 6, LINE])
   scores_SN[1, 2] = np.nan
   scores_SN[3, 0] = -np.inf
-  found = trends.trajectories(scores_SN)
+  found = trajectories.trajectories(scores_SN)
   assert (found.num_incomplete, found.num_constant) == (2, 1)
   assert found.num_infinite == 0
   assert np.isnan(found.breakthroughness_S).tolist() == [False] + [True] * 3
   assert np.isnan(found.improvement_S).tolist() == [False, True, False, True]
   assert found.improvement_S[2] == 0
   assert found.breakthroughness_rank_S.tolist() == [1, 0, 0, 0]
-  assert np.isnan(trends.trajectories([[np.nan] * 6]).linearity_S).all()
+  assert np.isnan(trajectories.trajectories([[np.nan] * 6]).linearity_S).all()
 
 
 def test_fewer_than_six_scales_are_shown_and_not_ranked():
-  found = trends.trajectories(RNG.uniform(size=(4, 5)))
+  found = trajectories.trajectories(RNG.uniform(size=(4, 5)))
   assert np.isfinite(found.breakthroughness_S).all()
   assert not found.breakthroughness_rank_S.any()
   assert not found.linearity_rank_S.any()
@@ -94,16 +94,16 @@ def test_single_precision_has_the_ties_of_double_precision():
   scores_SN = np.array([[0.1, 0.7, 0.7, 0.7, 0.7, 0.9]])
   low = scores_SN.astype(np.float32).astype(float)
   low[0, 2] = np.nextafter(np.float32(0.7), np.float32(1))
-  assert trends.trajectories(scores_SN).num_infinite == 1
-  assert trends.trajectories(low).num_infinite == 1
+  assert trajectories.trajectories(scores_SN).num_infinite == 1
+  assert trajectories.trajectories(low).num_infinite == 1
 
 
 @pytest.mark.parametrize("scores", [[0.1, 0.2], [[0.1]], np.zeros((0, 3))])
 def test_other_shapes_are_refused(scores):
   with pytest.raises(ValueError, match=r"shape \[S, N\]"):
-    trends.trajectories(scores)
+    trajectories.trajectories(scores)
   with pytest.raises(ValueError, match=r"shape \[S, N\]"):
-    trends.pairing(scores, "nothing")
+    trajectories.pairing(scores, "nothing")
 
 
 def spearman(scores_SN):
@@ -115,7 +115,7 @@ def spearman(scores_SN):
 def test_the_statistic_is_the_mean_of_scipys_tie_corrected_correlations():
   scores_SN = RNG.integers(0, 5, (30, 4)) / 4  # Many ties.
   constant_SN = np.insert(scores_SN, 2, 0.5, axis=1)
-  found = trends.pairing(constant_SN, "the data stream")
+  found = trajectories.pairing(constant_SN, "the data stream")
   assert found.correlation == pytest.approx(spearman(scores_SN))
   assert (found.num_scales, found.num_seeds) == (4, 30)
   assert found.shares == "the data stream"
@@ -135,7 +135,9 @@ def test_the_null_is_that_of_all_permutations():
   )
   observed = spearman(scores_SN)
   p = np.mean(exact >= observed - 1e-9)
-  found = trends.pairing(scores_SN, "nothing", Options(num_permutations=4000))
+  found = trajectories.pairing(
+    scores_SN, "nothing", Options(num_permutations=4000)
+  )
   assert found.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
   assert found.correlation_null == pytest.approx(
     np.quantile(exact, 0.95, method="higher"), abs=0.05
@@ -144,12 +146,14 @@ def test_the_null_is_that_of_all_permutations():
 
 def test_paired_seeds_are_found_and_others_are_not():
   ability_S = RNG.normal(size=(60, 1))
-  paired = trends.pairing(ability_S + RNG.normal(size=(60, 8)), "everything")
+  paired = trajectories.pairing(
+    ability_S + RNG.normal(size=(60, 8)), "everything"
+  )
   assert paired.p == 1 / 1001
   assert paired.correlation > paired.correlation_null > 0
   few = Options(num_permutations=99)
   p = [
-    trends.pairing(
+    trajectories.pairing(
       RNG.normal(size=(20, 6)), "nothing", few._replace(seed=seed)
     ).p
     for seed in range(300)
@@ -162,13 +166,16 @@ def test_paired_seeds_are_found_and_others_are_not():
 
 def test_the_best_of_many_seeds_by_chance_is_the_maximum_of_permuted_ones():
   scores_SN = RNG.uniform(size=(15, 7))
-  found = trends.pairing(scores_SN, "nothing", Options(num_permutations=2000))
-  observed = trends.trajectories(scores_SN)
+  found = trajectories.pairing(
+    scores_SN, "nothing", Options(num_permutations=2000)
+  )
+  observed = trajectories.trajectories(scores_SN)
   assert found.max_breakthroughness == observed.breakthroughness_S.max()
   assert found.max_linearity == observed.linearity_S.max()
   rng = np.random.default_rng(1)
   permuted = [
-    trends.trajectories(rng.permuted(scores_SN, axis=0)) for _ in range(2000)
+    trajectories.trajectories(rng.permuted(scores_SN, axis=0))
+    for _ in range(2000)
   ]
   for null, best in (
     (
@@ -184,25 +191,25 @@ def test_incomplete_seeds_are_left_out_of_the_pairing_and_counted():
   scores_SN = RNG.uniform(size=(12, 6))
   holes_SN = np.insert(scores_SN, [0, 5], np.nan, axis=0)
   holes_SN[6, 1:] = 0.5
-  found = trends.pairing(holes_SN, "nothing")
+  found = trajectories.pairing(holes_SN, "nothing")
   assert found.num_incomplete == 2
-  assert found._replace(num_incomplete=0) == trends.pairing(
+  assert found._replace(num_incomplete=0) == trajectories.pairing(
     scores_SN, "nothing"
   )
 
 
 def test_what_cannot_be_said_about_pairing_is_named():
-  found = trends.pairing(np.full((10, 6), 0.5), "nothing")
+  found = trajectories.pairing(np.full((10, 6), 0.5), "nothing")
   assert np.isnan([found.correlation, found.p, found.correlation_null]).all()
   assert "fewer than two scales" in found.note
   assert "no seed has a finite breakthroughness" in found.note
-  found = trends.pairing(RNG.uniform(size=(2, 6)), "nothing")
+  found = trajectories.pairing(RNG.uniform(size=(2, 6)), "nothing")
   assert np.isnan(found.p)
   assert "2 seeds at every scale" in found.note
 
 
 def test_batches_of_permutations_do_not_change_the_result(monkeypatch):
   scores_SN = RNG.uniform(size=(9, 6))
-  whole = trends.pairing(scores_SN, "nothing")
-  monkeypatch.setattr(trends, "_BATCH_VALUES", 9 * 6 * 7)
-  assert trends.pairing(scores_SN, "nothing") == whole
+  whole = trajectories.pairing(scores_SN, "nothing")
+  monkeypatch.setattr(trajectories, "_BATCH_VALUES", 9 * 6 * 7)
+  assert trajectories.pairing(scores_SN, "nothing") == whole

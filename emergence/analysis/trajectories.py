@@ -14,41 +14,44 @@ from emergence.analysis.summaries import mean, scale_names
 from emergence.plotting import drawing
 from emergence.plotting.drawing import seed_lines
 from emergence.plotting.style import LINE, OTHERS, styled
-from emergence.statistics import trends
-from emergence.statistics.trends import Pairing, Trajectories
+from emergence.statistics import trajectories
+from emergence.statistics.options import MIN_RUNS
+from emergence.statistics.trajectories import Pairing, Trajectories
 
 _HIGHEST, _STRAIGHTEST = LINE, "#e69f00"
 
 
-class Trend(NamedTuple):
+class SeedTrajectories(NamedTuple):
   """Seeds with a row at every scale, S of N scales.
 
   Attributes:
     seeds: these seeds, in order.
     scores_SN: their scores in the metric's unit, [S, N].
-    trajectories: shape of each of them, of scores of which higher is better.
+    shape: of each of them, higher scores being better.
   """
 
   seeds: tuple
   scores_SN: np.ndarray
-  trajectories: Trajectories
+  shape: Trajectories
 
 
-def compute(several: Sequence[Series]) -> list[Trend | None]:
+def compute(several: Sequence[Series]) -> list[SeedTrajectories | None]:
   """Each seed's trajectory over scales.
 
   None for a series with fewer than two scales, or in which no seed has a row at
   every scale.
   """
-  return [_trend(series) for series in several]
+  return [_of_series(series) for series in several]
 
 
-def _trend(series: Series) -> Trend | None:
+def _of_series(series: Series) -> SeedTrajectories | None:
   found = scores_of_seeds(series)
   if found is None:
     return None
   seeds, scores_SN = found
-  return Trend(seeds, scores_SN, trends.trajectories(series.sign * scores_SN))
+  return SeedTrajectories(
+    seeds, scores_SN, trajectories.trajectories(series.sign * scores_SN)
+  )
 
 
 def scores_of_seeds(series: Series) -> tuple[tuple, np.ndarray] | None:
@@ -67,77 +70,81 @@ def scores_of_seeds(series: Series) -> tuple[tuple, np.ndarray] | None:
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
   """A row for each seed; a rank of 0 is none, and positive is better."""
-  trend: Trend | None = series.answers["trend"]
-  if trend is None:
+  found: SeedTrajectories | None = series.answers["trajectories"]
+  if found is None:
     return
-  found = trend.trajectories
-  for s, seed in enumerate(trend.seeds):
+  shape = found.shape
+  for s, seed in enumerate(found.seeds):
     yield {
       "metric": series.metric.name,
       "seed": seed,
-      "improvement": found.improvement_S[s],
-      "linearity": found.linearity_S[s],
-      "linearity_rank": found.linearity_rank_S[s],
-      "breakthroughness": found.breakthroughness_S[s],
-      "breakthroughness_rank": found.breakthroughness_rank_S[s],
+      "improvement": shape.improvement_S[s],
+      "linearity": shape.linearity_S[s],
+      "linearity_rank": shape.linearity_rank_S[s],
+      "breakthroughness": shape.breakthroughness_S[s],
+      "breakthroughness_rank": shape.breakthroughness_rank_S[s],
     }
 
 
 def entry(series: Series) -> dict[str, Any]:
-  trend: Trend | None = series.answers["trend"]
+  found: SeedTrajectories | None = series.answers["trajectories"]
   names = ("num_infinite", "num_constant", "num_incomplete", "note")
   return {
-    "trajectories": trend
-    and {name: getattr(trend.trajectories, name) for name in names}
+    "trajectories": found
+    and {name: getattr(found.shape, name) for name in names}
   }
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The seeds that break through or rise evenly more than others."""
-  trend: Trend | None = series.answers["trend"]
-  if trend is None:
+  """Whether the best seeds are beyond what chance gives the best of so many."""
+  found: SeedTrajectories | None = series.answers["trajectories"]
+  pairing: Pairing | None = series.answers["pairing"]
+  # With few scales no seed is ranked.
+  if found is None or pairing is None or found.shape.note:
     return
-  found = trend.trajectories
-  parts = []
-  for name, rank_S, value_S in (
-    (
-      "finite breakthroughness",
-      found.breakthroughness_rank_S,
-      found.breakthroughness_S,
+  if pairing.num_seeds < MIN_RUNS:
+    return
+  measures = {
+    "abruptly": (
+      found.shape.breakthroughness_rank_S,
+      pairing.max_breakthroughness,
+      pairing.max_breakthroughness_null,
     ),
-    ("linearity", found.linearity_rank_S, found.linearity_S),
-  ):
-    first = np.flatnonzero(rank_S == 1)
-    if first.size:
-      s = int(first[0])
-      parts.append(
-        f"the highest {name} is {words.number(value_S[s])}, of seed"
-        f" {words.short(trend.seeds[s])}"
-      )
-  if found.note:
-    parts.append(
-      f"{len(series.populations)} scales are too few to rank seeds, which needs"
-      f" {trends.MIN_SCALES}"
-    )
-  num = len(trend.seeds)
-  counts = {
-    "infinite breakthroughness, as most steps are 0": found.num_infinite,
-    "no change at all": found.num_constant,
-    "no score at some scale": found.num_incomplete,
+    "evenly": (
+      found.shape.linearity_rank_S,
+      pairing.max_linearity,
+      pairing.max_linearity_null,
+    ),
   }
-  parts += [
-    f"{what}: {count} of {words.count(num, 'seed')}"
-    for what, count in counts.items()
-    if count
-  ]
+  best = {
+    how: found.seeds[int(np.flatnonzero(rank_S == 1)[0])]
+    for how, (rank_S, value, null) in measures.items()
+    if value > null
+  }
+  if best:
+    names = [
+      f"seed {words.short(seed)} rises more {how}" for how, seed in best.items()
+    ]
+    text = (
+      f"over the scales {words.listed(names)} than the best of"
+      f" {pairing.num_seeds} would by chance"
+    )
+  elif any(value <= null for _, value, null in measures.values()):
+    text = (
+      "no seed rises more abruptly or more evenly over the scales than the best"
+      f" of {pairing.num_seeds} would by chance"
+    )
+  else:
+    return
   yield finding(
     "trajectories",
     series,
-    "; ".join(parts),
-    num_seeds=num,
-    num_infinite=found.num_infinite,
-    num_constant=found.num_constant,
-    num_incomplete=found.num_incomplete,
+    text,
+    num_seeds=pairing.num_seeds,
+    max_breakthroughness=pairing.max_breakthroughness,
+    max_breakthroughness_null=pairing.max_breakthroughness_null,
+    max_linearity=pairing.max_linearity,
+    max_linearity_null=pairing.max_linearity_null,
   )
 
 
@@ -145,11 +152,11 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   several = [
     series
     for series in analysis.of_first_metric
-    if series.answers["trend"] is not None
+    if series.answers["trajectories"] is not None
   ]
   if not several:
     return
-  notes = {s.answers["trend"].trajectories.note for s in several} - {""}
+  notes = {s.answers["trajectories"].shape.note for s in several} - {""}
   sentence = "One line for each seed index; the dashed line is the mean."
   if notes:
     sentence += f" With {'; '.join(sorted(notes))}."
@@ -188,7 +195,7 @@ def draw(several: Sequence[Series]) -> Figure:
   is ranked, so none is highlighted.
 
   Args:
-    several: the series of one metric, with trends.
+    several: the series of one metric, with trajectories.
   """
   names = {
     "highest breakthroughness": (_HIGHEST, "breakthroughness_rank_S"),
@@ -196,14 +203,14 @@ def draw(several: Sequence[Series]) -> Figure:
   }
 
   def panel(axes: Axes, series: Series) -> None:
-    trend: Trend = series.answers["trend"]
+    found: SeedTrajectories = series.answers["trajectories"]
     x_N = np.array([p.scale for p in series.populations])
-    seed_lines(axes, x_N, trend.scores_SN, [OTHERS] * len(trend.seeds))
+    seed_lines(axes, x_N, found.scores_SN, [OTHERS] * len(found.seeds))
     means = [mean(p) for p in series.populations]
     axes.plot(x_N, means, "--", color="0.35", linewidth=1)
     for color, rank in names.values():
-      for s in np.flatnonzero(getattr(trend.trajectories, rank) == 1):
-        y_N = trend.scores_SN[s]
+      for s in np.flatnonzero(getattr(found.shape, rank) == 1):
+        y_N = found.scores_SN[s]
         axes.plot(x_N, y_N, color=color, marker="o", markersize=2.5)
     drawing.name_scales(axes, scale_names([series]))
 
@@ -214,11 +221,11 @@ def draw(several: Sequence[Series]) -> Figure:
     several[0].axis,
     several[0].axis_label,
   )
-  found = [series.answers["trend"].trajectories for series in several]
+  shapes = [series.answers["trajectories"].shape for series in several]
   shown = {
     name: color
     for name, (color, rank) in names.items()
-    if any((getattr(f, rank) == 1).any() for f in found)
+    if any((getattr(shape, rank) == 1).any() for shape in shapes)
   }
   return drawing.explain_colors(figure, shown) if shown else figure
 
@@ -234,7 +241,7 @@ ROWS = (
 )
 
 QUESTION = Question(
-  "trend",
+  "trajectories",
   "Single seeds over scales",
   compute,
   files={"trajectories.csv": (ROWS, rows)},

@@ -11,7 +11,7 @@ from scipy import stats
 from emergence.analysis import (
   output,
   questions,
-  trend,
+  trajectories,
 )
 from tests.computed import (
   ACCURACY,
@@ -25,7 +25,7 @@ from tests.computed import (
 
 
 def test_trajectories_join_the_scores_of_a_seed(two_groups):
-  figure = trend.draw(two_groups.of_first_metric)
+  figure = trajectories.draw(two_groups.of_first_metric)
   left, _ = panels(figure)
   (lines,) = [c for c in left.collections if isinstance(c, LineCollection)]
   frame = two_groups.table.frame.query(
@@ -50,17 +50,17 @@ def test_no_colour_is_explained_where_no_seed_is_ranked(make_table):
   rng = np.random.default_rng(1)
   table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
   analysis = questions.analyze(table, FEW)
-  assert not trend.draw(analysis.series).legends
+  assert not trajectories.draw(analysis.series).legends
 
 
 def test_trajectories_are_those_of_seeds_that_stand_at_every_scale(two_groups):
   for series in two_groups.series:
     cells = pd.DataFrame(raw(series, two_groups))
-    assert series.answers["trend"].seeds == tuple(cells.index)
+    assert series.answers["trajectories"].seeds == tuple(cells.index)
     sign = 1 if series.metric.higher_is_better else -1
-    for s, seed in enumerate(series.answers["trend"].seeds):
+    for s, seed in enumerate(series.answers["trajectories"].seeds):
       y = sign * cells.loc[seed].to_numpy()
-      found = series.answers["trend"].trajectories
+      found = series.answers["trajectories"].shape
       if np.isnan(y).any():
         assert math.isnan(found.linearity_S[s])
         continue
@@ -88,8 +88,8 @@ def test_a_seed_that_is_missing_somewhere_is_no_trajectory(make_table):
   rng = np.random.default_rng(1)
   cells = [rng.random(6), rng.random(9), rng.random(7)]
   found = analyze_one(make_table, ACCURACY, cells)
-  assert found.answers["trend"].seeds == tuple(range(6))
-  assert len(found.answers["trend"].trajectories.linearity_S) == 6
+  assert found.answers["trajectories"].seeds == tuple(range(6))
+  assert len(found.answers["trajectories"].shape.linearity_S) == 6
 
 
 def test_infinite_breakthroughness_is_told_and_not_ranked(make_table):
@@ -120,37 +120,17 @@ def test_trajectories_have_a_row_a_seed_and_its_ranks(written, two_groups):
   assert lost.tolist() == [3, 5]
 
 
-def test_the_best_seeds_and_those_without_rank_are_told(two_groups, pick):
-  for group in ("split", "smooth"):
-    (finding,) = pick("trajectories", group)
-    frame = two_groups.table.frame.query(
-      f"group == '{group}' and metric == 'exact_match'"
-    )
-    table = frame.pivot(index="seed", columns="scale", values="score").dropna()
-    y_SN = table.to_numpy()
-    step_SN = np.diff(y_SN, axis=1)
-    size_S = np.ptp(y_SN, axis=1) * np.sign(y_SN.argmax(1) - y_SN.argmin(1))
-    for name, measure_S in (
-      ("finite breakthroughness", size_S / np.sqrt(np.median(step_SN**2, 1))),
-      ("linearity", size_S / np.sqrt(np.mean(step_SN**2, 1))),
-    ):
-      s = int(measure_S.argmax())
-      assert (
-        f"the highest {name} is {measure_S[s]:.3g}, of seed {table.index[s]}"
-      ) in finding.sentence
-  (finding,) = pick("trajectories")
-  assert "no score at some scale: 2 of 40 seeds" in finding.sentence
-
-
-def test_infinite_and_constant_seeds_are_counted(say):
-  leap = [0.0] * 4 + [0.9] * 3
-  slow = np.linspace(0, 1, 7)
-  cells = np.stack([leap, leap, [0.3] * 7, slow], axis=1)
-  (text,) = say(list(cells), "trajectories")
-  assert text == (
-    "the highest finite breakthroughness is 6, of seed 3; the highest linearity"
-    " is 6, of seed 3; infinite breakthroughness, as most steps are 0: 2 of 4"
-    " seeds; no change at all: 1 of 4 seeds."
-  )
-  (text,) = say(list(cells[:5]), "trajectories")
-  assert text.startswith("5 scales are too few to rank seeds, which needs 6;")
+def test_the_best_seeds_are_told_where_they_are_beyond_chance(say):
+  rng = np.random.default_rng(0)
+  y_SN = rng.normal(0.5, 0.1, (20, 8))
+  assert say(list(y_SN.T), "trajectories") == [
+    "no seed rises more abruptly or more evenly over the scales than the best"
+    " of 20 would by chance."
+  ]
+  y_SN[7] = np.linspace(0.1, 0.9, 8)
+  (text,) = say(list(y_SN.T), "trajectories")
+  assert "seed 7 rises more evenly" in text
+  assert text.endswith("than the best of 20 would by chance.")
+  # Too few scales for a rank, and too few seeds for the best of them.
+  assert not say(list(y_SN.T)[:5], "trajectories")
+  assert not say(list(y_SN[:9].T), "trajectories")

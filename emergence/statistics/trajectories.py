@@ -79,6 +79,11 @@ class Pairing(NamedTuple):
   shares: str
   note: str
 
+  def can_show(self, alpha: float) -> bool:
+    """Whether any scores of so many seeds could have a p-value up to alpha."""
+    num_orders = math.factorial(self.num_seeds) ** (self.num_scales - 1)
+    return num_orders >= 1 / alpha
+
 
 def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
   """Breakthroughness and linearity of each seed over ordered scales.
