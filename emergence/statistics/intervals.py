@@ -45,7 +45,7 @@ def resample_indices(
 
 
 def percentile_interval(
-  value_R: npt.ArrayLike, num_runs: int
+  value_R: npt.ArrayLike, num_runs: int, min_runs: int = MIN_RUNS
 ) -> tuple[float, float]:
   """Expanded percentile interval of a statistic from its bootstrap values.
 
@@ -61,13 +61,14 @@ def percentile_interval(
     value_R: the statistic in each resample, [R]; NaN where it is undefined,
       which leaves that resample out.
     num_runs: runs that the statistic is of, S.
+    min_runs: of fewer there is no interval.
 
   Returns:
-    Lower and upper end; NaN for fewer than `MIN_RUNS` runs or no value.
+    Lower and upper end; NaN for fewer than `min_runs` runs or no value.
   """
   value_R = np.asarray(value_R, float)
   value_R = value_R[~np.isnan(value_R)]
-  if num_runs < MIN_RUNS or not value_R.size:
+  if num_runs < min_runs or not value_R.size:
     return math.nan, math.nan
   z = special.stdtrit(num_runs - 1, _TAIL)
   level = special.ndtr(z * math.sqrt(num_runs / (num_runs - 1)))

@@ -83,7 +83,8 @@ def variance_components(
     )
     share_R3 = _shares(scores_ID, weight_RI, weight_RD)
     ends = [
-      intervals.percentile_interval(x_R, min(sizes)) for x_R in share_R3.T
+      intervals.percentile_interval(x_R, min(sizes), MIN_LEVELS)
+      for x_R in share_R3.T
     ]
     low_3, high_3 = np.array(ends).T
   found = [

@@ -64,11 +64,13 @@ def test_the_p_value_of_no_effect_is_uniform():
     assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=error)
 
 
-def test_the_intervals_cover_shares_that_are_known():
+@pytest.mark.parametrize("size", [8, 16])
+def test_the_intervals_cover_shares_that_are_known(size):
   hits = []
   for i in range(200):
     options = Options(num_permutations=1, num_resamples=400)
-    found = variance_components(crossed(i, 1, 0.5, 1), options)
+    scores_ID = crossed(i, 1, 0.5, 1, size, size)
+    found = variance_components(scores_ID, options)
     truth = np.array([1, 0.25, 1]) / 2.25
     hits.append(
       [x.low <= t <= x.high for x, t in zip(found[:3], truth, strict=True)]
