@@ -23,6 +23,7 @@ from emergence.plotting.style import FILL, OTHERS, SUCCEEDED, literal, styled
 from emergence.statistics import decomposition
 from emergence.statistics.decomposition import Decomposition
 from emergence.statistics.intervals import Interval
+from emergence.statistics.modality import holm
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import SAME_SCORE
 
@@ -86,13 +87,20 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 def findings(series: Series) -> Iterator[Finding]:
   """The largest change of the mean, if it is more than chance."""
-  steps = [
+  tested = [
     (a, b, x)
     for a, b, x in _steps(series)
     if min(x.num_from, x.num_to) >= MIN_RUNS
+  ]
+  adjusted = holm([x.p for *_, x in tested])
+  steps = [
+    (a, b, x)
+    for (a, b, x), p in zip(tested, adjusted, strict=True)
+    if p <= series.options.alpha
     and abs(x.change.value) > SAME_SCORE
     # Where all scores of each scale are equal there is no interval.
     and not x.change.low <= 0 <= x.change.high
+    and not _is_reversed(a, b, x)
   ]
   if not steps:
     return
@@ -110,10 +118,13 @@ def findings(series: Series) -> Iterator[Finding]:
     reasons = f", because {parts[0][1]}"
   else:
     reasons = ": " + ", ".join(f"{text} because {why}" for text, why in parts)
+  whose = ""
+  if a.sample.num_diverged or b.sample.num_diverged:
+    whose = " among seeds that did not diverge"
   yield finding(
     "decomposition",
     series,
-    f"from {series.scale_name(a)} to {b.name} the mean"
+    f"from {series.scale_name(a)} to {b.name} the mean{whose}"
     f" {'rises' if change > 0 else 'falls'} by {abs(change):.{decimals}f}"
     f"{reasons}{_undefined(a, b, found)}",
     scale_from=a.scale,
@@ -122,6 +133,14 @@ def findings(series: Series) -> Iterator[Finding]:
     share_to=found.share_to,
     **columns,
   )
+
+
+def _is_reversed(a: Population, b: Population, found: Decomposition) -> bool:
+  """Whether the share changes the other way if diverged runs are failures."""
+  all_from = found.share_from * found.num_from / a.sample.size
+  all_to = found.share_to * found.num_to / b.sample.size
+  change = found.share_to - found.share_from
+  return change * (all_to - all_from) < -(SAME_SCORE**2)
 
 
 def _reasons(series: Series, found: Decomposition) -> dict[str, str]:

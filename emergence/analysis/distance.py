@@ -31,6 +31,8 @@ class Distances(NamedTuple):
     adjusted_N: its p-value between neighbours, after Holm's correction over
       those of this series that so many runs could show to differ; NaN for the
       others, [N - 1].
+    too_few: "runs" or "permutations" where so few of them could not pass that
+      correction, whatever the scores; else empty.
     parts: of the squared Wasserstein-2 distance, by pair of indices.
     within_seed: whether scales were permuted within seeds.
   """
@@ -39,6 +41,7 @@ class Distances(NamedTuple):
   w2_NN: np.ndarray
   test: transport.PermutationTest
   adjusted_N: np.ndarray
+  too_few: str
   parts: dict[tuple[int, int], transport.Parts]
   within_seed: bool
 
@@ -59,11 +62,15 @@ def _distances(series: Series) -> Distances:
   )
   pairs = itertools.combinations(range(len(samples)), 2)
   test = transport.permutation_test(samples, within_seed, series.options)
+  adjusted_N, too_few = _adjusted(
+    samples, np.diag(test.p_KK, 1), within_seed, series.options
+  )
   return Distances(
     transport.distances(samples, order=1),
     transport.distances(samples, order=2),
     test,
-    _adjusted(samples, np.diag(test.p_KK, 1), within_seed, series.options),
+    adjusted_N,
+    too_few,
     {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
     within_seed,
   )
@@ -74,14 +81,20 @@ def _adjusted(
   p_N: np.ndarray,
   within_seed: bool,
   options: Options,
-) -> np.ndarray:
+) -> tuple[np.ndarray, str]:
   sizes = [sample.finite_S.size for sample in samples]
   least_N = np.array(
     [transport.least_p(a, b, within_seed) for a, b in itertools.pairwise(sizes)]
   )
   adjusted_N, tested_N = np.full(p_N.size, math.nan), least_N <= options.alpha
   adjusted_N[tested_N] = holm(p_N[tested_N])
-  return adjusted_N
+  # Where no step is tested, the least p of one is above alpha.
+  num = max(int(tested_N.sum()), 1)
+  if num * least_N.min(initial=1) > options.alpha:
+    return adjusted_N, "runs"
+  if num / (1 + options.num_permutations) > options.alpha:
+    return adjusted_N, "permutations"
+  return adjusted_N, ""
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
@@ -135,8 +148,10 @@ def findings(series: Series) -> Iterator[Finding]:
   num = int(is_different_N.sum())
   if not w2_N.any():
     text = "the scores of neighbouring scales are the same"
-  elif np.isnan(found.adjusted_N).all():
-    text = "so few runs could not show that neighbouring scales differ"
+  elif not num and found.too_few:
+    text = (
+      f"so few {found.too_few} could not show that neighbouring scales differ"
+    )
   elif not num:
     text = "no two neighbouring scales are shown to differ in their scores"
     if len(names) == 1:

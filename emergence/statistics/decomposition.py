@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from emergence.statistics import intervals, success
 from emergence.statistics.intervals import Interval
@@ -28,6 +29,8 @@ class Decomposition(NamedTuple):
     by_share: because another share succeeds.
     by_successes: because successes have another mean.
     by_others: because the other runs have another mean.
+    p: two-sided p-value of no change; NaN where all scores are equal or a scale
+      has a single one.
   """
 
   num_from: int
@@ -38,6 +41,7 @@ class Decomposition(NamedTuple):
   by_share: Interval
   by_successes: Interval
   by_others: Interval
+  p: float
 
 
 def decompositions(
@@ -57,6 +61,10 @@ def decompositions(
   and takes the other scale's value; where it is 0 at both, m₁ is in no term.
   The same goes for m₀ where P is 1. So the parts sum to the change, in every
   bootstrap sample too.
+
+  The p-value is that of Welch (1947), "The generalization of 'Student's'
+  problem when several different population variances are involved", Biometrika
+  34.
 
   Runs that diverged are left out, as they are of every mean: P is the share
   among the runs with a finite score.
@@ -87,11 +95,9 @@ def decompositions(
       counts[key] = _counts(score_S.size, n % 2, options)
     summaries.append(_summaries(score_S, threshold, counts[key]))
   return [
-    _decomposition(a, b, size_a, size_b) if size_a and size_b else None
-    for (a, b), (size_a, size_b) in zip(
-      itertools.pairwise(summaries),
-      itertools.pairwise(score_S.size for score_S in scores),
-      strict=True,
+    _decomposition(a, b, from_S, to_S) if from_S.size and to_S.size else None
+    for (a, b), (from_S, to_S) in zip(
+      itertools.pairwise(summaries), itertools.pairwise(scores), strict=True
     )
   ]
 
@@ -139,9 +145,9 @@ def _summaries(
 
 
 def _decomposition(
-  from_R3: np.ndarray, to_R3: np.ndarray, num_from: int, num_to: int
+  from_R3: np.ndarray, to_R3: np.ndarray, from_S: np.ndarray, to_S: np.ndarray
 ) -> Decomposition:
-  fewest = min(num_from, num_to)
+  fewest = min(from_S.size, to_S.size)
   if fewest < MIN_RUNS:
     from_R3, to_R3 = from_R3[:1], to_R3[:1]
   parts_R3 = parts(from_R3, to_R3)
@@ -153,10 +159,22 @@ def _decomposition(
     return Interval(value, low, high)
 
   return Decomposition(
-    num_from,
-    num_to,
+    from_S.size,
+    to_S.size,
     float(from_R3[0, 0]),
     float(to_R3[0, 0]),
     interval(parts_R3.sum(axis=1)),
     *(interval(part_R) for part_R in parts_R3.T),
+    p=_welch(from_S, to_S),
   )
+
+
+def _welch(from_S: np.ndarray, to_S: np.ndarray) -> float:
+  if min(from_S.size, to_S.size) < 2:
+    return math.nan
+  first, second = (
+    (x_S.mean(), x_S.std(ddof=1) if np.ptp(x_S) > SAME_SCORE else 0.0, x_S.size)
+    for x_S in (from_S, to_S)
+  )
+  found = stats.ttest_ind_from_stats(*first, *second, equal_var=False)
+  return float(found.pvalue)

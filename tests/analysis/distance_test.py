@@ -130,6 +130,9 @@ def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
   assert say([[0.1] * 4, [0.1, 0.1, 0.1, 0.2]], "distance") == [
     "size 1 and 2 are not shown to differ in their scores."
   ]
+  # 4 against 4 go to 2/70, which times three steps is 0.086; twice, 0.057.
+  cells = [[0.1 * i + 0.01 * j for j in range(4)] for i in range(4)]
+  assert say(cells, "distance") == say(cells[:3], "distance") == [few]
   rng = np.random.default_rng(0)
   # Of four steps, three are too small to be tested and none counts for Holm.
   cells = [rng.random(1), rng.random(2), rng.random(9), 1 + rng.random(9)]
@@ -137,6 +140,11 @@ def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
   assert text.endswith("differ between size 3 and 4.")
   assert say([np.full(9, 0.5)] * 3, "distance") == [
     "the scores of neighbouring scales are the same."
+  ]
+  # FEW has 100 permutations: p is at least 1/101, times six steps 0.059.
+  cells = rng.random((7, 9)) + np.arange(7)[:, None]
+  assert say({("g", NLL): cells}, "distance") == [
+    few.replace("runs", "permutations")
   ]
 
 

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from emergence.statistics import intervals
 from emergence.statistics.decomposition import decompositions, parts
@@ -88,7 +89,7 @@ def test_intervals_are_those_of_a_plain_bootstrap():
       )
     )
   spread = np.std(draws, axis=0)
-  for part, draws_R, sd in zip(found[5:], np.transpose(draws), spread):
+  for part, draws_R, sd in zip(found[5:8], np.transpose(draws), spread):
     low, high = intervals.percentile_interval(draws_R, 40)
     # Shares move in steps of a fortieth, a quarter of a standard error.
     assert part.low == pytest.approx(low, abs=0.3 * sd)
@@ -107,8 +108,18 @@ def test_nine_runs_have_no_interval_and_ten_have():
   rng = np.random.default_rng(2)
   for size in (9, 10):
     found = one(rng.random(20), rng.random(size))
-    has = [not math.isnan(x.low) for x in found[4:]]
+    has = [not math.isnan(x.low) for x in found[4:8]]
     assert has == [size == 10] * 4
+
+
+def test_the_p_value_of_the_change_is_welchs():
+  rng = np.random.default_rng(5)
+  a_S, b_S = 0.5 * rng.random(30), rng.random(12)
+  expected = stats.ttest_ind(a_S, b_S, equal_var=False).pvalue
+  assert one(a_S, b_S).p == pytest.approx(expected)
+  assert one([0.1] * 3, [0.3] * 3).p == 0
+  assert math.isnan(one([0.1] * 3, [0.1] * 3).p)
+  assert math.isnan(one([0.1] * 3, [0.3]).p)
 
 
 def test_a_part_that_no_resample_moves_has_no_interval():
