@@ -73,7 +73,9 @@ def _scales(series: Series) -> list[Scale] | None:
   for a, b in itertools.pairwise(found):
     is_few = min(a.time_S.size, b.time_S.size) < MIN_RUNS
     tests.append(
-      (math.nan, math.nan) if is_few else time_to_success.log_rank(a, b)
+      (math.nan, math.nan)
+      if is_few
+      else time_to_success.log_rank(a, b, series.options.seed)
     )
   sooner_N, p_N = np.array(tests).T
   adjusted_N, tested_N = p_N.copy(), ~np.isnan(p_N)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from emergence.statistics.modality import holm
-from emergence.statistics.options import CONFIDENCE, MIN_RUNS
+from emergence.statistics.options import CONFIDENCE
+from emergence.statistics.success import is_nearly_normal
 
 # Fewer scales can hardly show that a logistic curve does not fit.
 MIN_SCALES_FOR_CROSSING = 5
@@ -243,8 +244,9 @@ def trend(
   Cochran (1954), "Some methods for strengthening the common χ² tests",
   Biometrics 10, and Armitage (1955), "Tests for linear trends in proportions
   and frequencies", Biometrics 11: the score test of the logistic slope. The
-  p-value is that of the normal distribution, or where a scale has fewer than 10
-  runs of 4999 permutations of the outcomes over all runs.
+  p-value is that of the normal distribution where `success.is_nearly_normal`
+  holds; else it is exact for two scales, and for more of 4999 permutations of
+  the outcomes over all runs.
 
   Args:
     successes_N: runs that succeed at each scale, [N].
@@ -264,14 +266,25 @@ def trend(
   share = hits / total
   deviation = math.sqrt(share * (1 - share) * float(n_N @ centred_N**2))
   z = float(k_N @ centred_N) / deviation
-  if n_N.min() >= MIN_RUNS:
+  if is_nearly_normal(hits, n_N):
     return Trend(z, float(2 * stats.norm.sf(abs(z))), can_show)
+  if len(k_N) == 2:
+    return Trend(z, _two_sided(k_N, n_N), can_show)
   permuted_RN = np.random.default_rng(seed).multivariate_hypergeometric(
     n_N, hits, size=_NUM_PERMUTATIONS, method="marginals"
   )
   null_R = np.abs(permuted_RN @ centred_N) / deviation
   as_large = int((null_R >= abs(z) - 1e-9).sum())
   return Trend(z, (1 + as_large) / (1 + _NUM_PERMUTATIONS), can_show)
+
+
+def _two_sided(k_2: np.ndarray, n_2: np.ndarray) -> float:
+  """Exact p-value of a |z| of two scales, given the number of successes."""
+  hits, total = int(k_2.sum()), int(n_2.sum())
+  possible_M = np.arange(hits + 1)
+  p_M = stats.hypergeom.pmf(possible_M, total, n_2[1], hits)
+  distance_M = np.abs(possible_M - hits * n_2[1] / total)
+  return min(1.0, float(p_M[distance_M >= distance_M[k_2[1]] - 1e-9].sum()))
 
 
 def crossing(

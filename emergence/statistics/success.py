@@ -91,6 +91,21 @@ class ThresholdCurve(NamedTuple):
   same_to: float
 
 
+def is_nearly_normal(num_successes: int, runs_N: npt.ArrayLike) -> bool:
+  """Whether numbers of successes are so large that normal p-values hold.
+
+  That is, whether 5 successes and 5 failures are expected at every scale if all
+  have one success probability (Cochran 1954).
+
+  Args:
+    num_successes: over all scales.
+    runs_N: runs at each scale, [N].
+  """
+  runs_N = np.asarray(runs_N)
+  fewer = min(num_successes, runs_N.sum() - num_successes)
+  return bool(fewer * runs_N.min() >= 5 * runs_N.sum())
+
+
 def is_success(scores: npt.ArrayLike, threshold: float) -> np.ndarray:
   """Whether each score is finite and at least the threshold, up to 1e-6.
 

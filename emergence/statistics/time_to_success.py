@@ -17,6 +17,8 @@ from emergence.statistics import success
 from emergence.statistics.intervals import Interval
 from emergence.statistics.options import CONFIDENCE, MIN_RUNS
 
+_NUM_PERMUTATIONS = 4999
+
 
 class Times(NamedTuple):
   """When each run of a population first succeeds.
@@ -129,11 +131,19 @@ def time_to_success(times: Times) -> TimeToSuccess:
   )
 
 
-def log_rank(first: Times, second: Times) -> tuple[float, float]:
+def log_rank(first: Times, second: Times, seed: int = 0) -> tuple[float, float]:
   """Mantel's log-rank test of two populations, as independent runs.
 
   Mantel (1966), "Evaluation of survival data and two new rank order statistics
-  arising in its consideration", Cancer Chemotherapy Reports 50.
+  arising in its consideration", Cancer Chemotherapy Reports 50. Its p-value is
+  that of the normal distribution where `success.is_nearly_normal` holds; else
+  it is of 4999 permutations of the runs over both populations, of observed less
+  expected successes.
+
+  Args:
+    first: one population.
+    second: the other.
+    seed: of the permutations.
 
   Returns:
     The statistic, positive where the second population succeeds sooner, and its
@@ -144,7 +154,26 @@ def log_rank(first: Times, second: Times) -> tuple[float, float]:
     return math.nan, math.nan
   with np.errstate(invalid="ignore", divide="ignore"):
     found = stats.logrank(_censored(second), _censored(first))
-  return float(found.statistic), float(found.pvalue)
+  statistic, p = float(found.statistic), float(found.pvalue)
+  sizes = first.time_S.size, second.time_S.size
+  succeeded_S = np.concatenate([first.succeeded_S, second.succeeded_S])
+  if math.isnan(p) or success.is_nearly_normal(succeeded_S.sum(), sizes):
+    return statistic, p
+  time_S = np.concatenate([first.time_S, second.time_S])
+  event_T, num_T = np.unique(time_S[succeeded_S], return_counts=True)
+  at_risk_T = (time_S >= event_T[:, None]).sum(axis=1)
+  # Nelson and Aalen's hazard up to the time of each run.
+  expected_S = (event_T <= time_S[:, None]) @ (num_T / at_risk_T)
+  excess_S = succeeded_S - expected_S
+  rng = np.random.default_rng(seed)
+  null_R = np.array(
+    [
+      abs(rng.permutation(excess_S)[: sizes[0]].sum())
+      for _ in range(_NUM_PERMUTATIONS)
+    ]
+  )
+  as_large = int((null_R >= abs(excess_S[: sizes[0]].sum()) - 1e-9).sum())
+  return statistic, (1 + as_large) / (1 + _NUM_PERMUTATIONS)
 
 
 def _censored(times: Times) -> stats.CensoredData:

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -61,6 +62,31 @@ def test_the_log_rank_test_of_a_textbook_case():
   back, _ = log_rank(PLACEBO, MERCAPTOPURINE)
   assert statistic == pytest.approx(-back)
   assert statistic > 0  # Placebo has its events sooner.
+
+
+def test_few_successes_of_unequal_populations_are_permuted():
+  """The normal p of 0 in 100 and 1 in 10 is 0.0016; it happens in 10 of 110."""
+  none, one = times([], [9] * 100), times([5], [9] * 9)
+  assert log_rank(none, one)[1] == pytest.approx(10 / 110, abs=0.015)
+  # All 330 ways to deal 11 runs out.
+  first, second = times([3, 5, 6], [9] * 4), times([1, 2, 3, 4])
+  time_S = np.concatenate([first.time_S, second.time_S])
+  succeeded_S = np.concatenate([first.succeeded_S, second.succeeded_S])
+
+  def excess(mask_S):
+    """Observed less expected successes, at each success of any run."""
+    total = 0.0
+    for t in np.unique(time_S[succeeded_S]):
+      at_risk_S, event_S = time_S >= t, (time_S == t) & succeeded_S
+      share = (at_risk_S & mask_S).sum() / at_risk_S.sum()
+      total += (event_S & mask_S).sum() - event_S.sum() * share
+    return abs(total)
+
+  deals = itertools.combinations(range(11), 4)
+  null = [excess(np.isin(np.arange(11), deal)) for deal in deals]
+  observed = excess(np.arange(11) >= 7)
+  expected = np.mean([x >= observed - 1e-9 for x in null])
+  assert log_rank(first, second)[1] == pytest.approx(expected, abs=0.01)
 
 
 def test_nothing_to_compare_is_no_test():
