@@ -2,8 +2,9 @@
 
 The test is against the uniform law: Hartigan & Hartigan (1985), "The dip test
 of unimodality", Annals of Statistics 13. The dip and its null distribution are
-those of the package `diptest`. Laws with one narrow peak at an end and an even
-rest have larger dips, as the peak says where the one mode is; see `end_factor`.
+those of the package `diptest`. Laws with one narrow peak near an end and an
+even rest have larger dips, as the peak says where the one mode is; see
+`end_factor`.
 """
 
 import functools
@@ -14,12 +15,13 @@ from typing import NamedTuple
 import diptest.consts
 import numpy as np
 
-from emergence.statistics.composition import ZONE, end_zones
 from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
 
 POWER_TABLE = pathlib.Path(__file__).parent / "data" / "dip_power.csv"
 MIN_RUNS = 4  # Any three points are unimodal.
+# So much of the range of the scores at each of its ends may hold a peak.
+END = 0.1
 # What a test must find to be powerful: two modes so many standard deviations
 # apart, so often.
 MODE_DISTANCE, POWER = 5.0, 0.8
@@ -69,28 +71,35 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
     )
   if sample.grid_step >= sample.support[1] - sample.support[0]:
     raise ValueError("a score of one item has no modes")
-  dip = float(dips(sample.jittered(options.seed)).mean())
-  corrected = dip / end_factor(sample)
+  rows_JS = sample.jittered(options.seed)
+  dip = float(dips(rows_JS).mean())
+  corrected = dip / end_factor(rows_JS)
   return DipTest(dip, p_value(corrected, scores_S.size))
 
 
-def end_factor(sample: Sample) -> float:
-  """How much larger a dip is where one mode at an end is known to be there.
+def end_factor(rows_JS: np.ndarray) -> float:
+  """How much larger a dip is where one mode near an end is known to be there.
 
-  Of a law with an atom of weight w at an end and a uniform rest, the dip is
-  √(2 (1 − w)) times as large as that of a uniform law, at most: in simulations
-  of 32 to 1000 runs and w from 0.1 to 0.5 its quantiles were 0.8 to 1.05 times
-  that. So dips are divided by it where the runs within the floor zone or within
-  the ceiling zone are at least twice as many as the zone is wide.
+  Of a law with a narrow peak of weight w at an end and a uniform rest, the dip
+  is √(2 (1 − w)) times as large as that of a uniform law, at most: in
+  simulations of 32 to 1000 runs and w from 0.1 to 0.5 its quantiles were 0.8 to
+  1.05 times that. So dips are divided by it where the tenth of the scores'
+  range at an end holds more than a tenth of the runs, by two standard
+  deviations. What it holds above a tenth is the peak.
 
   Args:
-    sample: the runs; of an infinite support the factor is 1.
+    rows_JS: the jittered scores, [J, S]; not all equal.
   """
-  if not math.isfinite(sample.support[1] - sample.support[0]):
-    return 1.0
-  shares = [zone_S.mean() for zone_S in end_zones(sample.oriented())]
-  factors = [math.sqrt(2 * (1 - w)) for w in shares if w >= 2 * ZONE]
-  return max([1.0, *factors])
+  reach_J1 = END * np.ptp(rows_JS, axis=1, keepdims=True)
+  low_J1 = rows_JS.min(axis=1, keepdims=True)
+  high_J1 = rows_JS.max(axis=1, keepdims=True)
+  shares = [
+    (rows_JS <= low_J1 + reach_J1).mean(),
+    (rows_JS >= high_J1 - reach_J1).mean(),
+  ]
+  noise = math.sqrt(END * (1 - END) / rows_JS.shape[1])
+  weights = [(x - END) / (1 - END) for x in shares if x > END + 2 * noise]
+  return max([1.0, *(math.sqrt(2 * (1 - w)) for w in weights)])
 
 
 def dips(samples_RS: np.ndarray) -> np.ndarray:

@@ -6,7 +6,9 @@ writes labels.csv beside this file: for each family of laws and number of runs,
 the share of populations with each label of `modality.label`, each tested alone
 at level 0.05. Families of kind `level` have one mode, or a floor above which
 runs only thin out, or the mirror image of that; the share `separated` is the
-level. Those of kind `power` separate. Three minutes on one core.
+level. Those of kind `weak` have one mode too, a narrow peak inside of an even
+rest, and the level is not kept. Those of kind `power` separate. Three minutes
+on one core.
 
 Why there is no other test of two modes beside the dip: Silverman's (1981,
 "Using kernel density estimates to investigate multimodality") sees far lighter
@@ -81,6 +83,10 @@ def level_families() -> dict[str, Family]:
       lambda rng, s: _cut(rng.normal(0.5, 0.3, s))
     ),
   }
+  found[".2 narrow at 0, .8 U(0, 1), no upper end"] = Family(
+    lambda rng, s: _peak(rng, s, 0.2, 0.0), _POSITIVE
+  )
+  found |= _peaks((0.08, 0.1))
   for a, b in ((1, 1), (1, 5), (2, 2), (8, 1.5)):
     found[f"beta({a}, {b})"] = Family(
       lambda rng, s, a=a, b=b: rng.beta(a, b, s)
@@ -115,6 +121,11 @@ def level_families() -> dict[str, Family]:
       )
     )
   return found
+
+
+def weak_families() -> dict[str, Family]:
+  """Laws of one mode that are said to separate too often, by name."""
+  return _peaks((0.15, 0.2))
 
 
 def power_families() -> dict[str, Family]:
@@ -200,13 +211,34 @@ def _atom_and_uniform(
   return np.where(rng.random(shape) < 0.5, 0.0, rng.random(shape))
 
 
+def _peaks(places: Sequence[float]) -> dict[str, Family]:
+  return {
+    f"0.15 narrow at {place:g}, the rest U(0, 1){suffix}": Family(
+      lambda rng, s, place=place: _peak(rng, s, 0.15, place), support
+    )
+    for place in places
+    for suffix, support in (("", UNIT), (", no ends", REAL))
+  }
+
+
+def _peak(
+  rng: np.random.Generator, shape: tuple[int, int], weight: float, place: float
+) -> np.ndarray:
+  return np.where(
+    rng.random(shape) < weight,
+    np.abs(rng.normal(place, 0.005, shape)),
+    rng.random(shape),
+  )
+
+
 def _cut(scores_RS: np.ndarray) -> np.ndarray:
   return np.clip(scores_RS, 0.0, 1.0)
 
 
 def main(file: pathlib.Path, num: int, seed: int) -> None:
-  """Writes the table: `num` populations a level row, half of it a power row."""
+  """Writes the table: `num` populations a row, half of it a power row."""
   found = rows(level_families(), "level", LEVEL_SIZES, num, seed)
+  found += rows(weak_families(), "weak", LEVEL_SIZES, num, seed)
   half = max(num // 2, 1)
   found += rows(power_families(), "power", POWER_SIZES, half, seed)
   versions = ", ".join(
@@ -223,7 +255,10 @@ def main(file: pathlib.Path, num: int, seed: int) -> None:
 if __name__ == "__main__":
   OUT = flags.DEFINE_string("out", str(TABLE), "File to write.")
   POPULATIONS = flags.DEFINE_integer(
-    "populations", 1000, "Populations of each row of kind level.", lower_bound=1
+    "populations",
+    1000,
+    "Populations of each row of kind level or weak.",
+    lower_bound=1,
   )
   SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
   command.run(

@@ -193,11 +193,26 @@ def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level(weight, mirrored):
   assert (np.array(p) <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
+@pytest.mark.parametrize("support", [REAL, (0.0, np.inf), (0.0, 1.0)])
+@pytest.mark.parametrize(
+  ("weight", "place", "num"), [(0.2, 0, 64), (0.15, 0.08, 128), (0.04, 0, 1000)]
+)
+def test_a_narrow_peak_near_an_end_keeps_the_level(support, weight, place, num):
+  """Without the factor, each is rejected at 5 % in 0.15 to 0.3 of samples."""
+  rng = np.random.default_rng(7)
+  p = []
+  for _ in range(300):
+    peak_S = np.abs(rng.normal(place, 0.005, num))
+    x = np.where(rng.random(num) < weight, peak_S, rng.random(num))
+    p.append(dip.dip_test(Sample.of(x, support)).p)
+  assert (np.array(p) <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
 def test_the_factor_is_that_of_the_fuller_end():
-  x = np.repeat([0, 0.5, 1], [20, 60, 20])
-  assert dip.end_factor(Sample.of(x, step=0.1)) == pytest.approx(1.6**0.5)
-  assert dip.end_factor(Sample.of(x, REAL)) == 1
-  assert dip.end_factor(Sample.of(np.linspace(0, 1, 101))) == 1
-  assert dip.end_factor(Sample.of(np.repeat([0, 1], [70, 30]), step=0.1)) == (
-    pytest.approx(1.4**0.5)
-  )
+  x = np.repeat([0, 0.5, 1], [28, 53, 19])[None]
+  # Beyond a tenth there are 0.2 and 0.1 of the other runs.
+  assert dip.end_factor(x) == pytest.approx(1.8**0.5)
+  assert dip.end_factor(-3 * x) == pytest.approx(1.8**0.5)
+  assert dip.end_factor(np.linspace(0, 1, 101)[None]) == 1
+  # Two standard deviations of a tenth of 100 runs are 0.06.
+  assert dip.end_factor(np.repeat([0, 0.5, 1], [16, 70, 14])[None]) == 1

@@ -20,6 +20,7 @@ def test_the_table_of_the_repository_is_that_of_this_program():
     (name, kind, str(size))
     for families, kind, sizes in (
       (labels.level_families(), "level", labels.LEVEL_SIZES),
+      (labels.weak_families(), "weak", labels.LEVEL_SIZES),
       (labels.power_families(), "power", labels.POWER_SIZES),
     )
     for name in families
@@ -39,6 +40,8 @@ def test_the_level_is_kept_and_few_runs_that_break_out_are_seen():
   levels = [float(r["separated"]) for r in rows if r["kind"] == "level"]
   assert len({r["family"] for r in rows if r["kind"] == "level"}) >= 15
   assert max(levels) <= 0.05
+  weak = [float(r["separated"]) for r in rows if r["kind"] == "weak"]
+  assert max(weak) <= 0.15
   power = {
     r["runs"]: float(r["separated"])
     for r in rows
