@@ -1,13 +1,13 @@
-"""Trains the runs behind the findings, and collects what of them is committed.
+"""Trains the studies behind the findings, and collects what is committed.
 
   python -m experiments.reproduce --train --workdir=DIR
   python -m experiments.reproduce --collect --workdir=DIR
 
-Each run is a sweep in DIR/NAME, with the records, checkpoints and final
-parameters of all of its seeds. The same command continues an interrupted one.
-`--runs=NAME,NAME` takes some of the runs alone. `--collect` copies into
-`experiments/records` the records of the runs and the parameters of a few seeds,
-see `experiments.collected`.
+Each study has the work directory DIR/NAME, with the records, checkpoints and
+final parameters of all of its seeds. The same command continues an interrupted
+one. `--runs=NAME,NAME` takes only some of the studies. `--collect` copies the
+records of the studies and the parameters of a few seeds into
+`experiments/records`, see `experiments.collected`.
 """
 
 import json
@@ -24,23 +24,23 @@ from experiments import collected, command
 
 _TRAIN = flags.DEFINE_bool("train", False, "Train what has no records yet.")
 _COLLECT = flags.DEFINE_bool(
-  "collect", False, "Copy finished runs into experiments/records."
+  "collect", False, "Copy finished studies into experiments/records."
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder of the work directories.", required=True
 )
-_RUNS = flags.DEFINE_list("runs", None, "Names of runs; default all.")
+_RUNS = flags.DEFINE_list("runs", None, "Names of studies; default all.")
 
 
-class Run(NamedTuple):
-  """One sweep.
+class Study(NamedTuple):
+  """One config, trained by one or more sweeps into one folder.
 
   Attributes:
     name: of its folder.
     config: its config, in experiments/configs.
     overrides: of config keys, `KEY=VALUE`.
-    seeds_of_cells: number of seeds of each cell that has more than the config
-      says, from seed 0.
+    seeds_of_cells: cells to train with more seeds than the config asks for:
+      (cell, count), for seeds 0 … count − 1.
   """
 
   name: str
@@ -49,7 +49,7 @@ class Run(NamedTuple):
   seeds_of_cells: tuple[tuple[str, int], ...] = ()
 
   def sweeps(self, folder: pathlib.Path) -> list[list[str]]:
-    """The arguments of each sweep that the run takes."""
+    """The arguments of each sweep of the study."""
     arguments = [f"--config={self.config}", f"--workdir={folder / self.name}"]
     arguments += [f"--override={text}" for text in self.overrides]
     more = [
@@ -60,39 +60,43 @@ class Run(NamedTuple):
 
 
 # In the order of training.
-RUNS: tuple[Run, ...] = ()
+STUDIES: tuple[Study, ...] = ()
 
 
 def main() -> None:
   if _TRAIN.value == _COLLECT.value:
     raise ValueError("give one of --train and --collect")
-  runs = {run.name: run for run in RUNS}
-  names = list(runs) if _RUNS.value is None else _RUNS.value
+  studies = {study.name: study for study in STUDIES}
+  names = list(studies) if _RUNS.value is None else _RUNS.value
   for name in names:
-    if name not in runs:
-      raise ValueError(f"--runs: no run {name!r}; there are {', '.join(runs)}")
+    if name not in studies:
+      raise ValueError(
+        f"--runs: no study {name!r}; there are {', '.join(studies)}"
+      )
   folder = pathlib.Path(_WORKDIR.value)
-  chosen = [runs[name] for name in names]
+  chosen = [studies[name] for name in names]
   if _TRAIN.value:
     train(chosen, folder)
   else:
-    for run in chosen:
-      collected.collect(folder / run.name, collected.FOLDER / run.name)
+    for study in chosen:
+      collected.collect(folder / study.name, collected.FOLDER / study.name)
 
 
-def train(runs: list[Run], folder: pathlib.Path) -> None:
-  """Says how long the runs will take, and trains them one after another.
+def train(studies: list[Study], folder: pathlib.Path) -> None:
+  """Says how long the studies will take, and trains them one after another.
 
   Raises:
     SystemExit: a sweep failed, with its exit code.
   """
-  sweeps = [arguments for run in runs for arguments in run.sweeps(folder)]
+  sweeps = [
+    arguments for study in studies for arguments in study.sweeps(folder)
+  ]
   seconds = 0.0
   for arguments in sweeps:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
       _sweep(*arguments, "--dry_run", f"--json={file.name}")
       seconds += sum(cell["seconds"] or 0 for cell in json.load(file))
-  print(f"all runs {format_seconds(seconds)}, compiling not included")
+  print(f"all studies {format_seconds(seconds)}, compiling not included")
   for arguments in sweeps:
     _sweep(*arguments, "--keep_params=final")
 

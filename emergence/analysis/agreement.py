@@ -45,7 +45,10 @@ class Pair(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[list[Pair]]:
-  """Of each series, at scales where it has an antimode, with later metrics."""
+  """For each series, its pairs with the metrics that come after its own.
+
+  There is a pair for each scale at which the series has an antimode.
+  """
   return [
     [
       pair
@@ -104,7 +107,7 @@ def _sides(
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a scale and pair of metrics that both have an antimode."""
+  """One row per scale and pair of metrics that both have an antimode."""
   for pair in series.answers["agreement"]:
     if pair.found is not None:
       yield {

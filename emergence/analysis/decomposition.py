@@ -68,7 +68,7 @@ def _columns(series: Series, found: Decomposition) -> dict[str, Any]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a step."""
+  """One row per pair of neighbouring scales."""
   for a, b, found in _steps(series):
     yield {
       "metric": series.metric.name,
@@ -176,7 +176,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Stacked parts of each step by its second scale, a panel a group.
+  """The stacked parts of each change, one panel per group.
+
+  A bar stands at the second of the two scales.
 
   Args:
     several: the series of one metric.

@@ -270,7 +270,7 @@ def _distribution(several: list[Series]) -> Section:
 
 
 def draw(several: Sequence[Series]) -> Figure:
-  """Ridgelines of all scales, a column a group.
+  """Ridgelines of all scales, one column per group.
 
   Args:
     several: the series of one metric.

@@ -90,7 +90,7 @@ def _found(series: Series) -> list[tuple[Population, Scale]]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a scale."""
+  """One row per scale."""
   for population, found in _found(series):
     succeeded = int(found.times.succeeded_S.sum())
     yield {
@@ -224,7 +224,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """The share not yet successful by step, a panel a group, a line a scale.
+  """The share not yet successful by training step.
+
+  There is one panel per group and one line per scale.
 
   Args:
     several: the series of one metric.

@@ -1,4 +1,4 @@
-"""What is committed of the runs in experiments/reproduce.py."""
+"""What is committed of the studies in experiments/reproduce.py."""
 
 import dataclasses
 import json
@@ -16,24 +16,24 @@ from emergence.training.evaluate import Scores
 from experiments import collected, command, reproduce
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
-RUNS = {run.name: run for run in reproduce.RUNS}
+STUDIES = {study.name: study for study in reproduce.STUDIES}
 
 
-def config_of(run):
-  return command.load_config(run.config, run.overrides)
+def config_of(study):
+  return command.load_config(study.config, study.overrides)
 
 
-def test_every_run_and_nothing_else_is_committed():
+def test_every_study_and_nothing_else_is_committed():
   folders = {path.name for path in collected.FOLDER.glob("*") if path.is_dir()}
-  assert folders == set(RUNS)
+  assert folders == set(STUDIES)
   files = [path for path in collected.FOLDER.rglob("*") if path.is_file()]
   assert sum(path.stat().st_size for path in files) < 30e6
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_committed_records_are_whole_and_of_their_config(name):
-  run, workdir = RUNS[name], epath.Path(collected.FOLDER / name)
-  config = config_of(run)
+  study, workdir = STUDIES[name], epath.Path(collected.FOLDER / name)
+  config = config_of(study)
   content = json.loads((workdir / "config.json").read_text())
   assert content["identity_hash"] == identity_hash(config)
   for path in records.files(workdir):
@@ -41,39 +41,39 @@ def test_committed_records_are_whole_and_of_their_config(name):
     cell = records.cell_of_file(workdir, path)
     records.require_cell(path, found.provenance, config, cell)
     records.require_complete(path, found.table, cell, config)
-  more = dict(run.seeds_of_cells)
+  more = dict(study.seeds_of_cells)
   for cell in cells(config):
     count = more.get(str(cell), config.seeds.count)
     assert records.recorded_seeds(workdir, cell) == set(range(count)), cell
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_the_first_steps_come_out_again(name):
   folder = collected.FOLDER / name
   content = json.loads((folder / "first_steps.json").read_text())
   cell = Cell.parse(content["cell"])
-  found = collected.first_steps(config_of(RUNS[name]), cell, range(2))
+  found = collected.first_steps(config_of(STUDIES[name]), cell, range(2))
   assert found["data_sha256"] == content["data_sha256"][:2]
   # Another compiler and another processor add up in another order.
   np.testing.assert_allclose(found["losses"], content["losses"][:2], rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_the_committed_parameters_are_those_of_the_rule(name):
   workdir = epath.Path(collected.FOLDER / name)
-  config = config_of(RUNS[name])
+  config = config_of(STUDIES[name])
   keep = collected.seeds_to_keep(config, workdir)
   for cell in cells(config):
     assert set(params.kept_files(workdir, cell)) == keep.get(cell, set())
 
 
 @pytest.mark.slow
-def test_a_run_is_trained_and_collected(write_config, tmp_path):
+def test_a_study_is_trained_and_collected(write_config, tmp_path):
   sizes = {"steps": 6, "num_points": 3, "block": 4, "count": 8}
   config = str(write_config(**sizes, depths=(1, 2)))
   cell = "count/width-8/depth-2"
-  run = reproduce.Run("tiny", config, (), ((cell, 10),))
-  reproduce.train([run], tmp_path)
+  study = reproduce.Study("tiny", config, (), ((cell, 10),))
+  reproduce.train([study], tmp_path)
   workdir, folder = tmp_path / "tiny", tmp_path / "collected"
   collected.collect(workdir, folder)
   table = records.read(folder)
