@@ -233,6 +233,9 @@ def _train(
     f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
     f" {devices[0].device_kind}; compiling"
   )
+  cores = hardware.num_cores()
+  if devices[0].platform == "cpu" and (_DEVICES.value or 0) > cores:
+    _print(f"{len(devices)} CPU devices share {cores} cores")
   watch = Stopwatch()
   with watch.phase("compile"):
     programs = sweep.compile_largest(config, work, devices)

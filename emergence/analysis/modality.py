@@ -254,8 +254,8 @@ def _distribution(several: list[Series]) -> Section:
       labels[name] = labels.get(name, 0) + 1
   parts = ", ".join(f"{number} {label}" for label, number in labels.items())
   sentence = (
-    f"One ridge for each {first.axis}, with its label: {parts}. Points are"
-    " seeds"
+    f"One ridge for each {first.axis}, with its label where a separation is"
+    f" shown: {parts}. Points are seeds"
   )
   if first.threshold is not None:
     sentence += "; the number on the right is the share beyond the threshold"
@@ -280,7 +280,11 @@ def draw(several: Sequence[Series]) -> Figure:
     (
       series.group_name,
       [
-        Ridge(f"{series.scale_name(p)}\n{_words(modality)}", p.finite_S)
+        Ridge(
+          series.scale_name(p),
+          p.finite_S,
+          "" if modality.label == "not_shown" else _words(modality),
+        )
         for p, modality in zip(
           series.populations, series.answers["modality"].by_scale, strict=True
         )

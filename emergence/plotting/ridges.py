@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence.plotting.drawing import MOST_COLUMNS, is_many
+from emergence.plotting.drawing import is_many
 from emergence.plotting.style import (
   COLUMN_WIDTH,
   FILL,
@@ -24,12 +24,22 @@ from emergence.statistics.sample import UNIT, Sample
 # Steps of the golden ratio spread points evenly and without randomness.
 _GOLDEN = 0.6180339887498949
 
+# More would leave no room for the texts at their sides.
+_MOST_COLUMNS = 4
+
 
 class Ridge(NamedTuple):
-  """One row of a ridgeline: its name and finite scores, [S]."""
+  """One row of a ridgeline.
+
+  Attributes:
+    name: its text on the left.
+    scores_S: its finite scores, [S].
+    note: its text on the right, under the share beyond the threshold.
+  """
 
   name: str
   scores_S: np.ndarray
+  note: str = ""
 
 
 @styled
@@ -54,7 +64,8 @@ def draw(
       or scores of at most the threshold.
   """
   lines = [
-    columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)
+    columns[i : i + _MOST_COLUMNS]
+    for i in range(0, len(columns), _MOST_COLUMNS)
   ]
   # In an SVG each dot is a curve of about eight points.
   as_picture = is_many(
@@ -77,6 +88,10 @@ def draw(
         axes.set_axis_off()
         continue
       title, ridges = column
+      # Names that are those of the first column stand there alone.
+      names = [ridge.name for ridge in ridges]
+      if column is not line[0] and names == [r.name for r in line[0][1]]:
+        ridges = [ridge._replace(name="") for ridge in ridges]
       _ridge_column(
         axes,
         ridges,
@@ -104,7 +119,7 @@ def _ridge_column(
   letters: int,
 ) -> None:
   is_unit = support == UNIT
-  for row, (_, scores_S) in enumerate(ridges):
+  for row, (_, scores_S, note) in enumerate(ridges):
     base = height - 1 - row
     if not scores_S.size:
       continue
@@ -124,15 +139,18 @@ def _ridge_column(
       clip_on=False,
       rasterized=as_picture,
     )
+    texts = [note]
     if threshold is not None:
       sign = 1 if higher_is_better else -1
       share = success.is_success(sign * scores_S, sign * threshold).mean()
-      axes.annotate(
-        f"{share:.0%}",
-        (1.04, base + 0.06),
-        xycoords=("axes fraction", "data"),
-        fontsize=7,
-      )
+      texts = [f"{share:.0%}", note]
+    axes.annotate(
+      "\n".join(filter(None, texts)),
+      (1.04, base + 0.06),
+      xycoords=("axes fraction", "data"),
+      fontsize=7,
+      va="center",
+    )
   if threshold is not None:
     axes.axvline(threshold, color="0.35", linestyle=":", linewidth=0.8)
     text = f"{100 * threshold:.4g}%" if is_unit else f"{threshold:g}"

@@ -1,4 +1,4 @@
-"""What is committed of the studies in experiments/reproduce.py."""
+"""What is committed of the studies in experiments/studies.py."""
 
 import dataclasses
 import json
@@ -13,10 +13,10 @@ from emergence.config import Cell, cells, identity_hash
 from emergence.population.population import Snapshot
 from emergence.storage import params, records
 from emergence.training.evaluate import Scores
-from experiments import collected, command, reproduce
+from experiments import collected, command, studies
 
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
-STUDIES = {study.name: study for study in reproduce.STUDIES}
+STUDIES = {study.name: study for study in studies.STUDIES}
 
 
 def config_of(study):
@@ -72,8 +72,8 @@ def test_a_study_is_trained_and_collected(write_config, tmp_path):
   sizes = {"steps": 6, "num_points": 3, "block": 4, "count": 8}
   config = str(write_config(**sizes, depths=(1, 2)))
   cell = "count/width-8/depth-2"
-  study = reproduce.Study("tiny", config, (), ((cell, 10),))
-  reproduce.train([study], tmp_path)
+  study = studies.Study("tiny", config, (), ((cell, 10),))
+  studies.train([study], tmp_path)
   workdir, folder = tmp_path / "tiny", tmp_path / "collected"
   collected.collect(workdir, folder)
   table = records.read(folder)

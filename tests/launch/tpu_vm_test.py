@@ -60,7 +60,9 @@ def printed(tmp_path_factory):
   config.write_text("from experiments.configs.count_width import config")
 
   def run(words):
-    done = run_main("launch.tpu_vm", *GIVEN, *words, "--dry_run", cwd=folder)
+    own = {word.partition("=")[0] for word in words}
+    given = [word for word in GIVEN if word.partition("=")[0] not in own]
+    done = run_main("launch.tpu_vm", *given, *words, "--dry_run", cwd=folder)
     return done.stderr or done.stdout
 
   return {name: run(words) for name, words in RUNS.items()}

@@ -1,15 +1,14 @@
 """What is advised about tables as other people make them works when typed."""
 
+import concurrent.futures
 import gzip
+import multiprocessing
 import re
 import shlex
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from emergence import tables
-from experiments import analyze
 from tests.harness_files import make_content, put
 
 _FLAG = r"--\w+(?:=(?:'[^']*'|[^\s;]*[^\s;.,?]))?"
@@ -101,13 +100,26 @@ def write(folder, text, name="t.csv"):
   return path
 
 
-def options(given):
+def read_flags(given):
+  """What `experiments.analyze` makes of its flags; in a process of its own."""
+  from absl import flags
+  from absl.testing import flagsaver
+
+  from experiments import analyze  # Two mains in a process share no flags.
+
   with flagsaver.flagsaver():
     flags.FLAGS(["analyze", *given])
     return analyze._read_options()
 
 
-def walk(path, given, depth=0):
+@pytest.fixture(scope="module")
+def options():
+  context = multiprocessing.get_context("forkserver")
+  with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+    yield lambda given: pool.submit(read_flags, given).result()
+
+
+def walk(options, path, given, depth=0):
   """Every way to follow the advice: the flags and the table at its end."""
   try:
     yield given, tables.read(path, **options(given))
@@ -123,7 +135,7 @@ def walk(path, given, depth=0):
     more = shlex.split(typed)
     names = {flag.partition("=")[0] for flag in more if "_column=" in flag}
     kept = [flag for flag in given if flag.partition("=")[0] not in names]
-    yield from walk(path, [*kept, *more], depth + 1)
+    yield from walk(options, path, [*kept, *more], depth + 1)
 
 
 def put_runs(folder, names):
@@ -142,9 +154,9 @@ def put_runs(folder, names):
   ],
 )
 def test_every_advice_about_result_files_leads_to_a_table(
-  tmp_path, names, sizes
+  options, tmp_path, names, sizes
 ):
-  ends = list(walk(put_runs(tmp_path, names), []))
+  ends = list(walk(options, put_runs(tmp_path, names), []))
   assert [
     table.frame.groupby("scale")["seed"].nunique().to_dict()
     for _, table in ends
@@ -152,9 +164,9 @@ def test_every_advice_about_result_files_leads_to_a_table(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_every_advice_leads_to_a_table(tmp_path, case):
+def test_every_advice_leads_to_a_table(options, tmp_path, case):
   _, text, given, sizes = case
-  ends = list(walk(write(tmp_path, text), given))
+  ends = list(walk(options, write(tmp_path, text), given))
   assert ends
   found = [
     table.frame.groupby("scale")["seed"].nunique().to_dict()
@@ -165,10 +177,12 @@ def test_every_advice_leads_to_a_table(tmp_path, case):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_last_step_does_not_depend_on_the_order_of_rows(tmp_path, order):
+def test_the_last_step_does_not_depend_on_the_order_of_rows(
+  options, tmp_path, order
+):
   given = ["--scale_column=params", "--score_column=acc"]
   path = write(tmp_path, steps(order))
-  ends = list(walk(path, given))
+  ends = list(walk(options, path, given))
   (table,) = [t for f, t in ends if "--step_column=step" in f]
   expected = {(10e6, n): 0.2 + n / 100 for n in range(3)} | {
     (40e6, n): 0.4 + n / 100 for n in range(3)
@@ -187,7 +201,9 @@ def test_the_last_step_does_not_depend_on_the_order_of_rows(tmp_path, order):
   assert set(early.curves["step"]) == {100}
 
 
-def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(tmp_path):
+def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(
+  options, tmp_path
+):
   text = steps(1).replace("40M,200,s2,0.420\n", "")
   given = ["--scale_column=params", "--score_column=acc", "--step_column=step"]
   path = write(tmp_path, text)
@@ -199,7 +215,7 @@ def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(tmp_path):
   assert table.num_missing[(40e6, "acc")] == 1
 
 
-def test_archives_and_folders_of_files_are_read(tmp_path):
+def test_archives_and_folders_of_files_are_read(options, tmp_path):
   (tmp_path / "t.csv.gz").write_bytes(gzip.compress(PLAIN.encode()))
   assert len(tables.read(tmp_path / "t.csv.gz").frame) == 8
   runs = tmp_path / "runs"
@@ -209,7 +225,9 @@ def test_archives_and_folders_of_files_are_read(tmp_path):
   given = ["--seed_column=file", "--score_column=Value", "--step_column=Step"]
   ends = [
     table
-    for flags_of, table in walk(runs, [*given, "--higher_is_better=Value"])
+    for flags_of, table in walk(
+      options, runs, [*given, "--higher_is_better=Value"]
+    )
     if "--scale_column=none" not in flags_of
   ]
   found = ends[0].frame
@@ -219,12 +237,12 @@ def test_archives_and_folders_of_files_are_read(tmp_path):
   }
 
 
-def test_mixed_units_are_told_apart_by_a_column(tmp_path):
+def test_mixed_units_are_told_apart_by_a_column(options, tmp_path):
   text = PARAMS + grid("10M") + "\n" + "40M,0,62\n40M,1,61\n40M,2,63"
   given = ["--scale_column=params", "--score_column=acc"]
   ends = [
     table
-    for flags_of, table in walk(write(tmp_path, text), given)
+    for flags_of, table in walk(options, write(tmp_path, text), given)
     if "--score_unit=params=10M=fraction" in flags_of
   ]
   assert ends[0].frame["score"].between(0.2, 0.7).all()

@@ -1,0 +1,67 @@
+"""The studies behind the findings, and their training."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from emergence.sweep.console import format_seconds
+from experiments import command
+
+
+class Study(NamedTuple):
+  """One config, trained by one or more sweeps into one folder.
+
+  Attributes:
+    name: of its folder.
+    config: its config, in experiments/configs.
+    overrides: of config keys, `KEY=VALUE`.
+    seeds_of_cells: cells to train with more seeds than the config asks for:
+      (cell, count), seeds 0 to count − 1.
+  """
+
+  name: str
+  config: str
+  overrides: tuple[str, ...] = ()
+  seeds_of_cells: tuple[tuple[str, int], ...] = ()
+
+  def sweeps(self, folder: pathlib.Path) -> list[list[str]]:
+    """The flags of each of its sweeps."""
+    arguments = [f"--config={self.config}", f"--workdir={folder / self.name}"]
+    arguments += [f"--override={text}" for text in self.overrides]
+    first = command.load_config(self.config, self.overrides).seeds.count
+    more = [
+      [f"--cells={cell}", f"--seeds={first}-{count - 1}"]
+      for cell, count in self.seeds_of_cells
+    ]
+    return [arguments, *([*arguments, *flags] for flags in more)]
+
+
+# In the order of training.
+STUDIES: tuple[Study, ...] = ()
+
+
+def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
+  """Says how long the studies will take, and trains them one after another.
+
+  Raises:
+    SystemExit: a sweep failed, with its exit code.
+  """
+  sweeps = [flags for study in studies for flags in study.sweeps(folder)]
+  seconds = 0.0
+  for flags in sweeps:
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+      _sweep(*flags, "--dry_run", f"--json={file.name}")
+      seconds += sum(cell["seconds"] or 0 for cell in json.load(file))
+  print(f"all studies {format_seconds(seconds)}, compiling not included")
+  for flags in sweeps:
+    _sweep(*flags, "--keep_params=final")
+
+
+def _sweep(*flags: str) -> None:
+  done = subprocess.run([sys.executable, "-m", "experiments.sweep", *flags])
+  if done.returncode:
+    sys.exit(done.returncode)
