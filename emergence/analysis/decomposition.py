@@ -38,7 +38,7 @@ _MOST_TICKS = 8
 def compute(
   several: Sequence[Series],
 ) -> list[list[Decomposition | None] | None]:
-  """For each step between neighbouring scales; None without a threshold."""
+  """For each series, one per pair of scales; None without a threshold."""
   return [
     None
     if (threshold := series.flipped_threshold) is None
@@ -52,7 +52,7 @@ def compute(
 def _steps(
   series: Series,
 ) -> list[tuple[Population, Population, Decomposition]]:
-  """The steps that are decomposed, with their two scales."""
+  """The changes that are decomposed, each with its two scales."""
   pairs = itertools.pairwise(series.populations)
   found = series.answers["decomposition"] or []
   return [

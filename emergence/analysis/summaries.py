@@ -110,7 +110,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     f" {_two(found.mean)}, success probability {found.success_probability:.2f}"
     for series in several
     if (found := series.answers["abruptness"]) is not None
-    # Of two scales the largest step is the whole range.
+    # With two scales the largest change is the whole range.
     and found.num_scales > 2
     and not math.isnan(found.difference)
   ]

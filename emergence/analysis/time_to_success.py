@@ -39,7 +39,7 @@ class Scale(NamedTuple):
     sooner: the log-rank statistic against the scale before, positive where
       this one succeeds sooner; NaN without a test.
     p: its p-value.
-    p_adjusted: the same after Holm over the tested steps of the series.
+    p_adjusted: the same after Holm over the tested pairs of the series.
   """
 
   times: Times
@@ -122,7 +122,7 @@ def findings(series: Series) -> Iterator[Finding]:
 def _sooner(
   series: Series, found: list[tuple[Population, Scale]]
 ) -> Iterator[Finding]:
-  """The clearest step between neighbours, or when half of a scale succeeds."""
+  """The clearest change of neighbours, or when half of a scale succeeds."""
   steps = [
     (a, b)
     for a, b in itertools.pairwise(found)

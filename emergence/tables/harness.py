@@ -1,11 +1,11 @@
 """Scores from a folder of lm-evaluation-harness result files.
 
-The harness writes `results_DATE.json` for each evaluated model: under `results`
-a dict a task, in it `METRIC,FILTER` and `METRIC_stderr,FILTER`, and beside it
-`model_name`, `config`, `n-shot`, `n-samples`, `higher_is_better` and
-`group_subtasks`. Files of versions before 0.4, with bare metric names, are read
-too. The harness has no notion of a training run, so which model, size and seed
-a file belongs to is told by names; `read` says by which rules.
+The harness writes `results_DATE.json` for each evaluated model. Under `results`
+it has one dict per task with `METRIC,FILTER` and `METRIC_stderr,FILTER`; beside
+`results` are `model_name`, `config`, `n-shot`, `n-samples`, `higher_is_better`
+and `group_subtasks`. Files of versions before 0.4, with bare metric names, are
+read too. The harness has no notion of a training run, so which model, size and
+seed a file belongs to is read from names; `read` states the rules.
 """
 
 import json
