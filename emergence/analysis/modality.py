@@ -18,7 +18,8 @@ from emergence.analysis.question import (
 from emergence.analysis.series import Analysis, Series
 from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
-from emergence.statistics import modality, modes, success
+from emergence.statistics import modality as modality_lib
+from emergence.statistics import modes, success
 from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
@@ -32,7 +33,7 @@ class Modalities(NamedTuple):
 
   Attributes:
     family: what its tests are corrected over.
-    labels: of each scale.
+    by_scale: label and tests of each scale.
     mode_shares: on which side of the antimode the mode of resamples is; None
       for scales without a score.
     beyond: success beyond the antimode; None for scales without two modes.
@@ -40,7 +41,7 @@ class Modalities(NamedTuple):
   """
 
   family: str
-  labels: list[Modality]
+  by_scale: list[Modality]
   mode_shares: list[ModeShares | None]
   beyond: list[Interval | None]
   first: int | None
@@ -78,36 +79,41 @@ def _of_family(
   several: Sequence[Series], name: str, positions: list[int]
 ) -> Iterator[tuple[int, Modalities]]:
   members = [several[i] for i in positions]
-  labels = iter(
-    modality.label_family(
+  modalities = iter(
+    modality_lib.label_family(
       [sample for series in members for sample in series.samples],
       members[0].options,
       [series.flipped_threshold for series in members for _ in series.samples],
     )
   )
   for i, series in zip(positions, members, strict=True):
-    yield i, _of_series(series, name, [next(labels) for _ in series.samples])
+    yield (
+      i,
+      _of_series(series, name, [next(modalities) for _ in series.samples]),
+    )
 
 
 def _of_series(
-  series: Series, family: str, labels: list[Modality]
+  series: Series, family: str, modalities: list[Modality]
 ) -> Modalities:
   return Modalities(
     family,
-    labels,
+    modalities,
     [
-      modes.mode_shares(sample, label.antimode, series.options)
+      modes.mode_shares(sample, modality.antimode, series.options)
       if sample.finite_S.size
       else None
-      for sample, label in zip(series.samples, labels, strict=True)
+      for sample, modality in zip(series.samples, modalities, strict=True)
     ],
     [
       success.success_beyond_antimode(sample, series.options)
-      if label.label == "two_modes"
+      if modality.label == "two_modes"
       else None
-      for sample, label in zip(series.better_samples, labels, strict=True)
+      for sample, modality in zip(
+        series.better_samples, modalities, strict=True
+      )
     ],
-    modality.first_separated(labels),
+    modality_lib.first_separated(modalities),
   )
 
 
@@ -123,7 +129,7 @@ def test_families(analysis: Analysis) -> list[dict[str, Any]]:
         "family": answer.family,
         "group": series.group if is_own else (),
         "metrics": [],
-        "tests": answer.labels[0].family_size,
+        "tests": answer.by_scale[0].family_size,
       },
     )
     if series.metric.name not in entry["metrics"]:
@@ -133,20 +139,20 @@ def test_families(analysis: Analysis) -> list[dict[str, Any]]:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["modality"]
-  for label, beyond in zip(found.labels, found.beyond, strict=True):
+  for modality, beyond in zip(found.by_scale, found.beyond, strict=True):
     yield {
-      "dip": label.dip,
-      "dip_p": label.dip_p,
-      "dip_p_adjusted": label.dip_p_adjusted,
-      "breakout_p": label.breakout and label.breakout.p,
-      "falloff_p": label.falloff and label.falloff.p,
-      "modality_p": label.p,
-      "modality_p_adjusted": label.p_adjusted,
+      "dip": modality.dip,
+      "dip_p": modality.dip_p,
+      "dip_p_adjusted": modality.dip_p_adjusted,
+      "breakout_p": modality.breakout and modality.breakout.p,
+      "falloff_p": modality.falloff and modality.falloff.p,
+      "modality_p": modality.p,
+      "modality_p_adjusted": modality.p_adjusted,
       "test_family": found.family,
-      "modality": label.label,
-      "antimode": label.antimode,
-      "smallest_weight": label.smallest_weight,
-      "evidence": label.evidence,
+      "modality": modality.label,
+      "antimode": modality.antimode,
+      "smallest_weight": modality.smallest_weight,
+      "evidence": modality.evidence,
       "success_beyond_antimode": beyond and beyond.value,
       "success_beyond_antimode_low": beyond and beyond.low,
       "success_beyond_antimode_high": beyond and beyond.high,
@@ -166,14 +172,15 @@ def findings(series: Series) -> Iterator[Finding]:
   """The first scale at which seeds separate, or what would have been seen."""
   found: Modalities = series.answers["modality"]
   labels: dict[str, int] = {}
-  for label in found.labels:
-    labels[label.label] = labels.get(label.label, 0) + 1
+  for modality in found.by_scale:
+    labels[modality.label] = labels.get(modality.label, 0) + 1
   if found.first is None:
     yield finding("modality", series, _nothing_shown(series), labels=labels)
     return
-  population, label = series.populations[found.first], found.labels[found.first]
+  population = series.populations[found.first]
+  modality = found.by_scale[found.first]
   text = f"seeds are first shown to separate at {series.axis}"
-  text += f" {population.name}: {_how(series, label)}"
+  text += f" {population.name}: {_how(series, modality)}"
   others = sum(labels.values()) - labels.get("not_shown", 0) - 1
   if others:
     text += f"; likewise at {others} more"
@@ -182,36 +189,38 @@ def findings(series: Series) -> Iterator[Finding]:
     series,
     text,
     scale=population.scale,
-    p=label.p,
-    p_adjusted=label.p_adjusted,
-    antimode=label.antimode,
+    p=modality.p,
+    p_adjusted=modality.p_adjusted,
+    antimode=modality.antimode,
     labels=labels,
   )
 
 
-def _how(series: Series, label: Modality) -> str:
+def _how(series: Series, modality: Modality) -> str:
   """How the seeds of one scale separate."""
-  if label.label == "two_modes":
-    assert label.shape
-    above = label.shape.weight_above
+  if modality.label == "two_modes":
+    assert modality.peaks
+    above = modality.peaks.weight_above
     better = above if series.metric.higher_is_better else 1 - above
     return (
-      f"two modes, {words.percent(better)} of {label.num_runs} on the better"
-      f" side of {words.number(label.antimode)}"
+      f"two modes, {words.percent(better)} of {modality.num_runs} on the better"
+      f" side of {words.number(modality.antimode)}"
     )
-  name = "floor" if label.label == "breakout" else "ceiling"
-  test = label.breakout if name == "floor" else label.falloff
+  name = "floor" if modality.label == "breakout" else "ceiling"
+  test = modality.breakout if name == "floor" else modality.falloff
   assert test
   return (
-    f"{test.num_inside} of {label.num_runs} are at the {name}, the others do"
+    f"{test.num_inside} of {modality.num_runs} are at the {name}, the others do"
     " not thin out away from it"
   )
 
 
 def _nothing_shown(series: Series) -> str:
-  labels = series.answers["modality"].labels
+  modalities = series.answers["modality"].by_scale
   text = f"seeds are not shown to separate at any {series.axis}"
-  weights = [x.smallest_weight_adjusted for x in labels if not math.isnan(x.p)]
+  weights = [
+    x.smallest_weight_adjusted for x in modalities if not math.isnan(x.p)
+  ]
   if not weights:
     return f"{text}: they are too few or too equal to test"
   if np.isnan(weights).any():
@@ -240,8 +249,8 @@ def _distribution(several: list[Series]) -> Section:
   first = several[0]
   labels: dict[str, int] = {}
   for series in several:
-    for label in series.answers["modality"].labels:
-      name = _words(label)
+    for modality in series.answers["modality"].by_scale:
+      name = _words(modality)
       labels[name] = labels.get(name, 0) + 1
   parts = ", ".join(f"{number} {label}" for label, number in labels.items())
   sentence = (
@@ -261,7 +270,7 @@ def _distribution(several: list[Series]) -> Section:
 
 
 def draw(several: Sequence[Series]) -> Figure:
-  """Ridgelines of all scales, a column a group.
+  """Ridgelines of all scales, one column per group.
 
   Args:
     several: the series of one metric.
@@ -274,10 +283,10 @@ def draw(several: Sequence[Series]) -> Figure:
         Ridge(
           series.scale_name(p),
           p.finite_S,
-          "" if label.label == "not_shown" else _words(label),
+          "" if modality.label == "not_shown" else _words(modality),
         )
-        for p, label in zip(
-          series.populations, series.answers["modality"].labels, strict=True
+        for p, modality in zip(
+          series.populations, series.answers["modality"].by_scale, strict=True
         )
       ],
     )
@@ -301,24 +310,24 @@ def _labels(analysis: Analysis) -> Section:
       series.metric_name,
       population.name,
       str(population.sample.size),
-      _words(label),
-      words.number(label.p, 2),
-      words.number(label.p_adjusted, 2),
-      _mode(label),
-      words.number(label.antimode, 2),
-      words.number(label.smallest_weight, 2),
-      label.evidence,
+      _words(modality),
+      words.number(modality.p, 2),
+      words.number(modality.p_adjusted, 2),
+      _mode(modality),
+      words.number(modality.antimode, 2),
+      words.number(modality.smallest_weight, 2),
+      modality.evidence,
     ]
     for series in analysis.series
-    for population, label in zip(
-      series.populations, series.answers["modality"].labels, strict=True
+    for population, modality in zip(
+      series.populations, series.answers["modality"].by_scale, strict=True
     )
   ]
   families = "; ".join(
     f"{family}: {words.count(size, 'cell')}"
     for family, size in sorted(
       {
-        (found.family, found.labels[0].family_size)
+        (found.family, found.by_scale[0].family_size)
         for found in (s.answers["modality"] for s in analysis.series)
       }
     )
@@ -345,16 +354,16 @@ def _labels(analysis: Analysis) -> Section:
   )
 
 
-def _words(label: Modality) -> str:
-  """Its label, such as `two modes`."""
-  return label.label.replace("_", " ")
+def _words(modality: Modality) -> str:
+  """The label in words, such as `two modes`."""
+  return modality.label.replace("_", " ")
 
 
-def _mode(label: Modality) -> str:
-  if label.shape is None:
+def _mode(modality: Modality) -> str:
+  if modality.peaks is None:
     return "–"
-  stable = "" if label.shape.mode_stable else " (unstable)"
-  return f"{words.number(label.shape.mode, 2)}{stable}"
+  stable = "" if modality.peaks.mode_stable else " (unstable)"
+  return f"{words.number(modality.peaks.mode, 2)}{stable}"
 
 
 def _width(series: Series) -> float:

@@ -1,4 +1,4 @@
-"""What studies with few seeds would have concluded about each scale step."""
+"""What studies with few seeds would have seen of each change between scales."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row for each step between neighbours, statistic and number of seeds."""
+  """One row per pair of neighbouring scales, statistic and number of seeds."""
   steps = itertools.pairwise(series.populations)
   for (a, b), studies in zip(
     steps, series.answers["small_studies"], strict=False
@@ -50,7 +50,7 @@ def _difference(series: Series, study: SmallStudy) -> float:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The largest step, as studies of 1 and 3 seeds see it."""
+  """The largest change, as studies of 1 and 3 seeds see it."""
   i = _largest_step(series)
   if i is None:
     return
@@ -69,7 +69,7 @@ def findings(series: Series) -> Iterator[Finding]:
     series,
     f"between {series.scale_name(a)} and {b.name} the mean {verb} by"
     f" {words.number(abs(change), 2)}, but {words.percent(one.reversed)} of"
-    f" studies with one seed a scale and {words.percent(three.reversed)} of"
+    f" studies with one seed per scale and {words.percent(three.reversed)} of"
     f" those with three would see it {opposite}",
     scale_from=a.scale,
     scale_to=b.scale,

@@ -41,7 +41,7 @@ def test_small_studies_of_one_seed_are_all_pairs(say):
   truth = cells[1].mean() - cells[0].mean()
   assert text.startswith(
     f"between size 1 and 2 the mean rises by {truth:.2g}, but"
-    f" {(seen < 0).mean():.0%} of studies with one seed a scale and "
+    f" {(seen < 0).mean():.0%} of studies with one seed per scale and "
   )
   assert text.endswith("% of those with three would see it fall.")
 
