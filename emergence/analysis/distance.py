@@ -31,8 +31,8 @@ class Distances(NamedTuple):
     adjusted_N: its p-value between neighbours, after Holm's correction over
       those of this series that so many runs could show to differ; NaN for the
       others, [N - 1].
-    too_few: "runs" or "permutations" where so few of them could not pass that
-      correction, whatever the scores; else empty.
+    too_few: "runs" or "reshuffles", which are the permutations, where so few of
+      them could not pass that correction, whatever the scores; else empty.
     parts: of the squared Wasserstein-2 distance, by pair of indices.
     within_seed: whether scales were permuted within seeds.
   """
@@ -93,7 +93,7 @@ def _adjusted(
   if num * least_N.min(initial=1) > options.alpha:
     return adjusted_N, "runs"
   if num / (1 + options.num_permutations) > options.alpha:
-    return adjusted_N, "permutations"
+    return adjusted_N, "reshuffles"
   return adjusted_N, ""
 
 

@@ -144,7 +144,7 @@ def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
   # FEW has 100 permutations: p is at least 1/101, times six steps 0.059.
   cells = rng.random((7, 9)) + np.arange(7)[:, None]
   assert say({("g", NLL): cells}, "distance") == [
-    few.replace("runs", "permutations")
+    few.replace("runs", "reshuffles")
   ]
 
 
