@@ -40,8 +40,8 @@ class Exported(NamedTuple):
     folder: path of the exported folder.
     num_params: number of parameters.
     metric: the headline metric of the config, such as `exact_match`.
-    scores: by test length, as recorded after the same step; empty where the
-      seed was not evaluated then.
+    scores: the recorded score of the same step, by test length; empty where the
+      seed was not evaluated at that step.
   """
 
   folder: str

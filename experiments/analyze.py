@@ -226,7 +226,7 @@ def main() -> None:
     out,
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
     "When scale grows, does every run become a little better, or do more of"
-    " them break through? What follows is computed from one score a run."
+    " them break through? What follows is computed from one score per run."
     f"\n\n{analysis_sections.condition(analysis)}",
     [*analysis_sections.sections(analysis), analysis_sections.audit(analysis)],
   )

@@ -133,8 +133,8 @@ def script(
   if re.search(r"[\\\n]", log):
     raise ValueError(f"Slurm cannot write a log to {log!r}; use another name")
   indices = ",".join(
-    f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0])
-    for run in records.consecutive_runs(shards)
+    f"{own[0]}-{own[-1]}" if len(own) > 1 else str(own[0])
+    for own in records.consecutive_ranges(shards)
   )
   limit = f"%{resources.throttle}" if resources.throttle else ""
   options = [

@@ -11,9 +11,10 @@ class Place(NamedTuple):
   """The part of the machine that one worker uses.
 
   Attributes:
-    gpus: as CUDA_VISIBLE_DEVICES names them; None without GPUs.
-    cores: the cores that it is bound to; None with GPUs.
-    devices: how many JAX devices the cores become; None with GPUs.
+    gpus: its GPUs, as CUDA_VISIBLE_DEVICES names them; None without GPUs.
+    cores: the cores that the worker is bound to; None with GPUs.
+    devices: number of JAX devices that the worker makes of its cores; None with
+      GPUs.
   """
 
   gpus: tuple[str, ...] | None
@@ -30,7 +31,7 @@ def divide(
   depend on it; leftover cores go to the first workers.
 
   Args:
-    num_workers: how many.
+    num_workers: number of workers.
     gpus: GPUs that JAX would use; empty if it would use the cores.
     cores: cores that this process may use.
 

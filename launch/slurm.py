@@ -48,7 +48,7 @@ _NUM_SHARDS = flags.DEFINE_integer(
   "num_shards",
   None,
   "Shards, each of which is a task of the array; default as many as there are"
-  " groups of blocks, with a block for each GPU or core of a task.",
+  " rounds of blocks, with a block for each GPU or core of a task.",
   lower_bound=1,
 )
 _STOP_SECONDS = flags.DEFINE_integer(

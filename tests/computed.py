@@ -39,7 +39,7 @@ def scales(series):
   successes = answers["success"] or [SimpleNamespace(success=None, given=None)]
   columns = {
     "population": series.populations,
-    "modality": answers["modality"].labels,
+    "modality": answers["modality"].by_scale,
     "mode_shares": answers["modality"].mode_shares,
     "beyond": answers["modality"].beyond,
     "bootstrap": answers["summaries"],

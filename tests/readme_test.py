@@ -249,7 +249,7 @@ def test_the_definitions_have_the_numbers_of_the_code():
   text = " ".join(DEFINITIONS.split())
   for phrase in (
     f"t is {success.DEFAULT_THRESHOLD:g} unless",
-    f"below {options.MIN_RUNS} of them",
+    f"fewer than {options.MIN_RUNS} of them",
     f"mean over {sample.NUM_JITTERS} such jitters",
     f"the dip counts from {modality.MIN_RUNS} runs on",
     f"at least {breakout.MIN_OUTSIDE} runs are outside",

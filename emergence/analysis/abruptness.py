@@ -39,7 +39,7 @@ def entry(series: Series) -> dict[str, Any]:
 
 def findings(series: Series) -> Iterator[Finding]:
   found: Abruptness | None = series.answers["abruptness"]
-  # Of two scales the largest step is the whole range.
+  # With two scales the largest change is the whole range.
   if found is None or found.num_scales < 3 or math.isnan(found.difference):
     return
   if min(p.finite_S.size for p in series.populations) < MIN_RUNS:

@@ -45,7 +45,10 @@ class Pair(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[list[Pair]]:
-  """Of each series, at scales where it has an antimode, with later metrics."""
+  """For each series, its pairs with the metrics that come after its own.
+
+  There is a pair for each scale at which the series has an antimode.
+  """
   return [
     [
       pair
@@ -58,15 +61,15 @@ def compute(several: Sequence[Series]) -> list[list[Pair]]:
 
 
 def _pairs(series: Series, other: Series) -> Iterator[Pair]:
-  others = {p.scale: (p, label) for p, label in _labels(other)}
-  for p, label in _labels(series):
-    if math.isnan(label.antimode) or p.scale not in others:
+  others = {p.scale: (p, modality) for p, modality in _modalities(other)}
+  for p, modality in _modalities(series):
+    if math.isnan(modality.antimode) or p.scale not in others:
       continue
-    q, other_label = others[p.scale]
+    q, other_modality = others[p.scale]
     found = None
-    if not math.isnan(other_label.antimode):
-      first = _sides(series, p, label.antimode)
-      second = _sides(other, q, other_label.antimode)
+    if not math.isnan(other_modality.antimode):
+      first = _sides(series, p, modality.antimode)
+      second = _sides(other, q, other_modality.antimode)
       seeds = [seed for seed in first if seed in second]
       found = agreement.agreement(
         [first[seed] for seed in seeds],
@@ -76,16 +79,16 @@ def _pairs(series: Series, other: Series) -> Iterator[Pair]:
     yield Pair(
       p,
       other,
-      label.antimode,
-      other_label.antimode,
-      any(x.label != "not_shown" for x in (label, other_label)),
+      modality.antimode,
+      other_modality.antimode,
+      any(x.label != "not_shown" for x in (modality, other_modality)),
       found,
     )
 
 
-def _labels(series: Series) -> list[tuple[Population, Modality]]:
-  labels = series.answers["modality"].labels
-  return list(zip(series.populations, labels, strict=True))
+def _modalities(series: Series) -> list[tuple[Population, Modality]]:
+  modalities = series.answers["modality"].by_scale
+  return list(zip(series.populations, modalities, strict=True))
 
 
 def _sides(
@@ -104,7 +107,7 @@ def _sides(
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a scale and pair of metrics that both have an antimode."""
+  """One row per scale and pair of metrics that both have an antimode."""
   for pair in series.answers["agreement"]:
     if pair.found is not None:
       yield {

@@ -110,7 +110,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """The expected best by number of seeds, a panel a group, a line a scale.
+  """The expected best by number of seeds: a panel per group, a line per scale.
 
   Args:
     several: the series of one metric.

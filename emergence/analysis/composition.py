@@ -169,7 +169,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Stacked shares of the four classes by scale, a panel a group.
+  """Stacked shares of the four classes by scale, one panel per group.
 
   Args:
     several: the series of one metric.

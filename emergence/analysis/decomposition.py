@@ -38,7 +38,7 @@ _MOST_TICKS = 8
 def compute(
   several: Sequence[Series],
 ) -> list[list[Decomposition | None] | None]:
-  """For each step between neighbouring scales; None without a threshold."""
+  """For each series, one per pair of scales; None without a threshold."""
   return [
     None
     if (threshold := series.flipped_threshold) is None
@@ -52,7 +52,7 @@ def compute(
 def _steps(
   series: Series,
 ) -> list[tuple[Population, Population, Decomposition]]:
-  """The steps that are decomposed, with their two scales."""
+  """The changes that are decomposed, each with its two scales."""
   pairs = itertools.pairwise(series.populations)
   found = series.answers["decomposition"] or []
   return [
@@ -68,7 +68,7 @@ def _columns(series: Series, found: Decomposition) -> dict[str, Any]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a step."""
+  """One row per pair of neighbouring scales."""
   for a, b, found in _steps(series):
     yield {
       "metric": series.metric.name,
@@ -188,7 +188,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Stacked parts of each step by its second scale, a panel a group.
+  """The stacked parts of each change, one panel per group.
+
+  A bar stands at the second of the two scales.
 
   Args:
     several: the series of one metric.

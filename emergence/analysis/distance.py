@@ -99,7 +99,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row for each pair of scales.
+  """One row per pair of scales.
 
   `w2_null` is the 95 % quantile under permutation; `location`, `spread` and
   `shape` add up to the square of `w2`.
@@ -195,7 +195,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Wasserstein-2 distance to the scale before, over its null, a panel a group.
+  """Wasserstein-2 distance to the scale before, over its null.
+
+  There is one panel per group.
 
   Args:
     several: the series of one metric, with distances, two scales or more.

@@ -18,7 +18,8 @@ from emergence.analysis.question import (
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
-from emergence.statistics import dip, modality, modes, success
+from emergence.statistics import dip, modes, success
+from emergence.statistics import modality as modality_lib
 from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
@@ -33,7 +34,7 @@ class Modalities(NamedTuple):
 
   Attributes:
     family: what its tests are corrected over.
-    labels: of each scale.
+    by_scale: label and tests of each scale.
     mode_shares: on which side of the antimode the mode of resamples is; None
       for scales without a score.
     beyond: success beyond the antimode; None for scales without two modes.
@@ -41,7 +42,7 @@ class Modalities(NamedTuple):
   """
 
   family: str
-  labels: list[Modality]
+  by_scale: list[Modality]
   mode_shares: list[ModeShares | None]
   beyond: list[Interval | None]
   first: int | None
@@ -79,36 +80,41 @@ def _of_family(
   several: Sequence[Series], name: str, positions: list[int]
 ) -> Iterator[tuple[int, Modalities]]:
   members = [several[i] for i in positions]
-  labels = iter(
-    modality.label_family(
+  modalities = iter(
+    modality_lib.label_family(
       [sample for series in members for sample in series.samples],
       members[0].options,
       [series.flipped_threshold for series in members for _ in series.samples],
     )
   )
   for i, series in zip(positions, members, strict=True):
-    yield i, _of_series(series, name, [next(labels) for _ in series.samples])
+    yield (
+      i,
+      _of_series(series, name, [next(modalities) for _ in series.samples]),
+    )
 
 
 def _of_series(
-  series: Series, family: str, labels: list[Modality]
+  series: Series, family: str, modalities: list[Modality]
 ) -> Modalities:
   return Modalities(
     family,
-    labels,
+    modalities,
     [
-      modes.mode_shares(sample, label.antimode, series.options)
+      modes.mode_shares(sample, modality.antimode, series.options)
       if sample.finite_S.size
       else None
-      for sample, label in zip(series.samples, labels, strict=True)
+      for sample, modality in zip(series.samples, modalities, strict=True)
     ],
     [
       success.success_beyond_antimode(sample, series.options)
-      if label.label == "two_modes"
+      if modality.label == "two_modes"
       else None
-      for sample, label in zip(series.better_samples, labels, strict=True)
+      for sample, modality in zip(
+        series.better_samples, modalities, strict=True
+      )
     ],
-    modality.first_separated(labels),
+    modality_lib.first_separated(modalities),
   )
 
 
@@ -124,7 +130,7 @@ def test_families(analysis: Analysis) -> list[dict[str, Any]]:
         "family": answer.family,
         "group": series.group if is_own else (),
         "metrics": [],
-        "tests": answer.labels[0].family_size,
+        "tests": answer.by_scale[0].family_size,
       },
     )
     if series.metric.name not in entry["metrics"]:
@@ -134,20 +140,20 @@ def test_families(analysis: Analysis) -> list[dict[str, Any]]:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["modality"]
-  for label, beyond in zip(found.labels, found.beyond, strict=True):
+  for modality, beyond in zip(found.by_scale, found.beyond, strict=True):
     yield {
-      "dip": label.dip,
-      "dip_p": label.dip_p,
-      "dip_p_adjusted": label.dip_p_adjusted,
-      "breakout_p": label.breakout and label.breakout.p,
-      "falloff_p": label.falloff and label.falloff.p,
-      "modality_p": label.p,
-      "modality_p_adjusted": label.p_adjusted,
+      "dip": modality.dip,
+      "dip_p": modality.dip_p,
+      "dip_p_adjusted": modality.dip_p_adjusted,
+      "breakout_p": modality.breakout and modality.breakout.p,
+      "falloff_p": modality.falloff and modality.falloff.p,
+      "modality_p": modality.p,
+      "modality_p_adjusted": modality.p_adjusted,
       "test_family": found.family,
-      "modality": label.label,
-      "antimode": label.antimode,
-      "smallest_weight": label.smallest_weight,
-      "evidence": label.evidence,
+      "modality": modality.label,
+      "antimode": modality.antimode,
+      "smallest_weight": modality.smallest_weight,
+      "evidence": modality.evidence,
       "success_beyond_antimode": beyond and beyond.value,
       "success_beyond_antimode_low": beyond and beyond.low,
       "success_beyond_antimode_high": beyond and beyond.high,
@@ -167,15 +173,16 @@ def findings(series: Series) -> Iterator[Finding]:
   """The first scale at which seeds separate, or what would have been seen."""
   found: Modalities = series.answers["modality"]
   labels: dict[str, int] = {}
-  for label in found.labels:
-    labels[label.label] = labels.get(label.label, 0) + 1
+  for modality in found.by_scale:
+    labels[modality.label] = labels.get(modality.label, 0) + 1
   if found.first is None:
     for text in _nothing_shown(series):
       yield finding("modality", series, text, labels=labels)
     return
-  population, label = series.populations[found.first], found.labels[found.first]
+  population = series.populations[found.first]
+  modality = found.by_scale[found.first]
   text = f"seeds are first shown to separate at {series.axis}"
-  text += f" {population.name}: {_how(series, label)}"
+  text += f" {population.name}: {_how(series, modality)}"
   others = sum(labels.values()) - labels.get("not_shown", 0) - 1
   if others:
     text += f"; seeds also separate at {words.count(others, 'more scale')}"
@@ -184,28 +191,28 @@ def findings(series: Series) -> Iterator[Finding]:
     series,
     text,
     scale=population.scale,
-    p=label.p,
-    p_adjusted=label.p_adjusted,
-    antimode=label.antimode,
+    p=modality.p,
+    p_adjusted=modality.p_adjusted,
+    antimode=modality.antimode,
     labels=labels,
   )
 
 
-def _how(series: Series, label: Modality) -> str:
+def _how(series: Series, modality: Modality) -> str:
   """How the seeds of one scale separate."""
-  if label.label == "two_modes":
-    assert label.shape
-    above = label.shape.weight_above
+  if modality.label == "two_modes":
+    assert modality.peaks
+    above = modality.peaks.weight_above
     better = above if series.metric.higher_is_better else 1 - above
     return (
-      f"two modes, {words.percent(better)} of {label.num_runs} on the better"
-      f" side of {words.number(label.antimode)}"
+      f"two modes, {words.percent(better)} of {modality.num_runs} on the better"
+      f" side of {words.number(modality.antimode)}"
     )
-  name = "floor" if label.label == "breakout" else "ceiling"
-  test = label.breakout if name == "floor" else label.falloff
+  name = "floor" if modality.label == "breakout" else "ceiling"
+  test = modality.breakout if name == "floor" else modality.falloff
   assert test
   return (
-    f"{test.num_inside} of {label.num_runs} are at the {name}, the others do"
+    f"{test.num_inside} of {modality.num_runs} are at the {name}, the others do"
     " not thin out away from it"
   )
 
@@ -215,16 +222,16 @@ def _nothing_shown(series: Series) -> Iterator[str]:
   judged: list[Population] = []
   weights: list[float] = []
   silent: dict[str, list[Population]] = {}
-  labels = series.answers["modality"].labels
-  for population, label in zip(series.populations, labels, strict=True):
-    if reason := _why_silent(population.sample, label, series.options.alpha):
+  modalities = series.answers["modality"].by_scale
+  for population, modality in zip(series.populations, modalities, strict=True):
+    if reason := _why_silent(population.sample, modality, series.options.alpha):
       silent.setdefault(reason, []).append(population)
       continue
     judged.append(population)
     # Of fewer runs only the floor and the ceiling were tested.
-    is_dip_tested = label.num_runs >= modality.MIN_RUNS
+    is_dip_tested = modality.num_runs >= modality_lib.MIN_RUNS
     weights.append(
-      label.smallest_weight_adjusted if is_dip_tested else math.nan
+      modality.smallest_weight_adjusted if is_dip_tested else math.nan
     )
   text, where = "seeds are not shown to separate", ""
   if silent and judged:
@@ -247,19 +254,19 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     yield f"{series.at(populations)} {reason}"
 
 
-def _why_silent(sample: Sample, label: Modality, alpha: float) -> str:
+def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
   """Why a cell without a label tells nothing of a second mode, if so."""
-  if label.num_runs < modality.MIN_RUNS:
+  if modality.num_runs < modality_lib.MIN_RUNS:
     few = "there are too few runs to test for a separation"
-    return few if math.isnan(label.p) else ""
-  if math.isnan(label.dip_p):
+    return few if math.isnan(modality.p) else ""
+  if math.isnan(modality.dip_p):
     if sample.is_constant:
       return "all scores are equal, so nothing could be tested"
     return "scores are of one item and can show no modes"
-  if label.p_adjusted > alpha:
+  if modality.p_adjusted > alpha:
     return ""
   is_open = sample.step is None and grid(sample).is_open
-  if math.isnan(label.antimode) and not is_open:
+  if math.isnan(modality.antimode) and not is_open:
     return "scores are not of one mode, but no valley parts them in two"
   return (
     "the two groups may be two points of the score grid; the number of test"
@@ -285,8 +292,8 @@ def _distribution(several: list[Series]) -> Section:
   first = several[0]
   labels: dict[str, int] = {}
   for series in several:
-    for label in series.answers["modality"].labels:
-      name = _words(label)
+    for modality in series.answers["modality"].by_scale:
+      name = _words(modality)
       labels[name] = labels.get(name, 0) + 1
   parts = ", ".join(f"{number} {label}" for label, number in labels.items())
   sentence = (
@@ -306,7 +313,7 @@ def _distribution(several: list[Series]) -> Section:
 
 
 def draw(several: Sequence[Series]) -> Figure:
-  """Ridgelines of all scales, a column a group.
+  """Ridgelines of all scales, one column per group.
 
   Args:
     several: the series of one metric.
@@ -319,10 +326,10 @@ def draw(several: Sequence[Series]) -> Figure:
         Ridge(
           series.scale_name(p),
           p.finite_S,
-          "" if label.label == "not_shown" else _words(label),
+          "" if modality.label == "not_shown" else _words(modality),
         )
-        for p, label in zip(
-          series.populations, series.answers["modality"].labels, strict=True
+        for p, modality in zip(
+          series.populations, series.answers["modality"].by_scale, strict=True
         )
       ],
     )
@@ -346,24 +353,24 @@ def _labels(analysis: Analysis) -> Section:
       series.metric_name,
       population.name,
       str(population.sample.size),
-      _words(label),
-      words.number(label.p, 2),
-      words.number(label.p_adjusted, 2),
-      _mode(label),
-      words.number(label.antimode, 2),
-      words.number(label.smallest_weight, 2),
-      label.evidence,
+      _words(modality),
+      words.number(modality.p, 2),
+      words.number(modality.p_adjusted, 2),
+      _mode(modality),
+      words.number(modality.antimode, 2),
+      words.number(modality.smallest_weight, 2),
+      modality.evidence,
     ]
     for series in analysis.series
-    for population, label in zip(
-      series.populations, series.answers["modality"].labels, strict=True
+    for population, modality in zip(
+      series.populations, series.answers["modality"].by_scale, strict=True
     )
   ]
   families = "; ".join(
     f"{family}: {words.count(size, 'cell')}"
     for family, size in sorted(
       {
-        (found.family, found.labels[0].family_size)
+        (found.family, found.by_scale[0].family_size)
         for found in (s.answers["modality"] for s in analysis.series)
       }
     )
@@ -390,16 +397,16 @@ def _labels(analysis: Analysis) -> Section:
   )
 
 
-def _words(label: Modality) -> str:
-  """Its label, such as `two modes`."""
-  return label.label.replace("_", " ")
+def _words(modality: Modality) -> str:
+  """The label in words, such as `two modes`."""
+  return modality.label.replace("_", " ")
 
 
-def _mode(label: Modality) -> str:
-  if label.shape is None:
+def _mode(modality: Modality) -> str:
+  if modality.peaks is None:
     return "–"
-  stable = "" if label.shape.mode_stable else " (unstable)"
-  return f"{words.number(label.shape.mode, 2)}{stable}"
+  stable = "" if modality.peaks.mode_stable else " (unstable)"
+  return f"{words.number(modality.peaks.mode, 2)}{stable}"
 
 
 def _width(series: Series) -> float:

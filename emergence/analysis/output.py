@@ -57,7 +57,7 @@ def files(analysis: Analysis) -> dict[str, bytes]:
 
 
 def summary(analysis: Analysis) -> list[dict[str, Any]]:
-  """A row a cell and metric, group columns first, then `SUMMARY_COLUMNS`."""
+  """One row per cell and metric: group columns, then `SUMMARY_COLUMNS`."""
   return _rows(analysis, _cells)
 
 

@@ -53,7 +53,7 @@ def _paired(series: Series) -> list[tuple[Population, Path]]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a scale between the first and the last: which path it lies on."""
+  """One row per scale between the first and the last: which path it is on."""
   for population, found in _paired(series):
     yield {
       "metric": series.metric.name,

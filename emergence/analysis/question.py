@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
   Attributes:
     header: the names of the columns.
-    rows: one text a column each.
+    rows: each has one text per column.
   """
 
   header: Sequence[str]

@@ -104,7 +104,7 @@ def entry(series: Series) -> dict[str, Any]:
   falls, position = curve.falls, curve.crossing
   is_fall = falls.first >= 0
   found = _successes(series)
-  # Rounded, so that of equal steps the first is the largest.
+  # Rounded, so that of equal changes the first is the largest.
   steps = np.round(np.diff([x.probability for x in found]), 12)
   largest = int(np.abs(steps).argmax()) if steps.size else None
   return {

@@ -30,7 +30,7 @@ class Population(NamedTuple):
     label: its text in the table.
     seeds: the seed of each run, S of them.
     sample: their scores; NaN for a diverged run, even if it has a score. The
-      step of the score grid is 1 / num_items where all scores are on it. A
+      spacing of the score grid is 1 / num_items where all scores are on it. A
       diverged run counts as a failure in the success probability and is left
       out of everything else.
     diverged_S: whether they diverged, [S].

@@ -1,4 +1,4 @@
-"""What studies with few seeds would have concluded about each scale step."""
+"""What studies with few seeds would have seen of each change between scales."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row for each step between neighbours, statistic and number of seeds."""
+  """One row per pair of neighbouring scales, statistic and number of seeds."""
   steps = itertools.pairwise(series.populations)
   for (a, b), studies in zip(
     steps, series.answers["small_studies"], strict=False
@@ -72,7 +72,7 @@ def findings(series: Series) -> Iterator[Finding]:
   texts = [words.percent(share).replace("under ", "<") for share in misled]
   text = (
     f"from {series.scale_name(a)} to {b.name} the mean {verb} by"
-    f" {words.number(abs(change), 2)}; {texts[0]} of studies with one seed a"
+    f" {words.number(abs(change), 2)}; {texts[0]} of studies with one seed per"
     f" scale see a {opposite}"
   )
   if one.unseen or three.unseen:

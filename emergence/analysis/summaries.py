@@ -49,15 +49,15 @@ def _bootstraps(series: Series) -> list[Bootstrap]:
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
-  modality = series.answers["modality"]
-  for population, boot, label, shares in zip(
+  modalities = series.answers["modality"]
+  for population, boot, modality, shares in zip(
     series.populations,
     series.answers["summaries"],
-    modality.labels,
-    modality.mode_shares,
+    modalities.by_scale,
+    modalities.mode_shares,
     strict=True,
   ):
-    shape = label.shape
+    peaks = modality.peaks
     yield {
       "n_seeds": population.sample.size,
       "n_diverged": int(population.diverged_S.sum()),
@@ -66,8 +66,8 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       ),
       **interval_columns("mean", boot.mean, series.sign),
       **interval_columns("median", boot.median, series.sign),
-      "mode": shape and shape.mode,
-      "mode_stable": shape and shape.mode_stable,
+      "mode": peaks and peaks.mode,
+      "mode_stable": peaks and peaks.mode_stable,
       "mode_share_below": shares and shares.below,
       "mode_share_above": shares and shares.above,
     }
@@ -110,7 +110,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     f" {_two(found.mean)}, success probability {found.success_probability:.2f}"
     for series in several
     if (found := series.answers["abruptness"]) is not None
-    # Of two scales the largest step is the whole range.
+    # With two scales the largest change is the whole range.
     and found.num_scales > 2
     and not math.isnan(found.difference)
   ]
@@ -212,9 +212,9 @@ def mean(population: Population) -> float:
 
 
 def _modes(series: Series) -> list[Value]:
-  shapes = [label.shape for label in series.answers["modality"].labels]
   return [
-    (shape.mode if shape else math.nan, math.nan, math.nan) for shape in shapes
+    (found.peaks.mode if found.peaks else math.nan, math.nan, math.nan)
+    for found in series.answers["modality"].by_scale
   ]
 
 

@@ -100,10 +100,11 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Success probability at every threshold, a panel a group, a line a scale.
+  """Success probability at every threshold.
 
-  The band of the scale nearest to an even split holds its whole curve with 95 %
-  confidence.
+  There is one panel per group and one line per scale. The band is
+  that of the scale nearest to an even split, and holds its whole curve with
+  95 % confidence.
 
   Args:
     several: the series of one metric, which has a threshold.

@@ -39,7 +39,7 @@ class Scale(NamedTuple):
     sooner: the log-rank statistic against the scale before, positive where
       this one succeeds sooner; NaN without a test.
     p: its p-value.
-    p_adjusted: the same after Holm over the tested steps of the series.
+    p_adjusted: the same after Holm over the tested pairs of the series.
   """
 
   times: Times
@@ -90,7 +90,7 @@ def _found(series: Series) -> list[tuple[Population, Scale]]:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row a scale."""
+  """One row per scale."""
   for population, found in _found(series):
     succeeded = int(found.times.succeeded_S.sum())
     yield {
@@ -122,7 +122,7 @@ def findings(series: Series) -> Iterator[Finding]:
 def _sooner(
   series: Series, found: list[tuple[Population, Scale]]
 ) -> Iterator[Finding]:
-  """The clearest step between neighbours, or when half of a scale succeeds."""
+  """The clearest change of neighbours, or when half of a scale succeeds."""
   steps = [
     (a, b)
     for a, b in itertools.pairwise(found)
@@ -226,7 +226,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """The share not yet successful by step, a panel a group, a line a scale.
+  """The share not yet successful by training step.
+
+  There is one panel per group and one line per scale.
 
   Args:
     several: the series of one metric.

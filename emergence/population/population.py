@@ -218,9 +218,10 @@ def fetch_params(training: Training, index: int) -> Params:
 
 
 def seconds_per_step(program: Program) -> float:
-  """Wall time of one step of all blocks together, the best of a few.
+  """Wall time of one step of all blocks together, the least of a few timings.
 
-  For fast models, as many steps are timed together as batches are drawn.
+  For fast models, one timing is over the `STEPS_DRAWN` steps whose batches are
+  drawn together.
   """
   size = program.num_blocks * program.config.seeds.block
   state = _init(program, range(size))

@@ -60,10 +60,11 @@ def length_curves(
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
-    test_length: seeds that reach the threshold here are drawn dark.
+    test_length: seeds whose `score` reaches the threshold at this length are
+      drawn dark.
     threshold: the least score of a success.
     max_train_length: longest length in training, marked if given.
-    score: the column of the score.
+    score: the column that is drawn, a share.
   """
   final = records.final_rows(frame)
   final = final[final["test_length"].notna()]
@@ -96,12 +97,12 @@ def training_curves(
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
-    test_length: the test length of the metric; seeds whose final exact match
-      reaches the threshold here are drawn dark.
-    metric: a column of the records; all but exact match and token accuracy are
-      drawn on a logarithmic axis.
+    test_length: the test length of `metric` and `score`.
+    metric: the column that is drawn; on a logarithmic axis unless it is a
+      share: `score`, exact match or token accuracy.
     threshold: the least score of a success.
-    score: the column of the score.
+    score: the column, a share, whose final value at `test_length` decides which
+      seeds are dark: those that reach the threshold.
   """
   rows = cast(Any, frame[frame["test_length"] == test_length])
   is_share = metric in (score, "exact_match", "token_accuracy")

@@ -20,10 +20,11 @@ JUMP_NOTE = (
 
 
 class Abruptness(NamedTuple):
-  """Largest step between neighbouring scales, as a share of the whole range.
+  """Largest change between neighbouring scales, as a share of the whole range.
 
   Attributes:
-    mode: of the mode of the scores; 1 is all in one step, NaN no change.
+    mode: of the mode of the scores; 1 if it changes only between two scales,
+      NaN if it never changes.
     mean: of the mean score.
     success_probability: of the success probability.
     mean_given_success: of the mean of successes, over scales that have one.
@@ -56,14 +57,15 @@ class Abruptness(NamedTuple):
 
 
 def jump(value_N: npt.ArrayLike) -> np.ndarray:
-  """Largest step between neighbouring scales over the range of all values.
+  """Largest change between neighbouring scales over the range of all values.
 
-  1 where everything happens in one step, 1 / (N − 1) on a straight line; the
-  number of scales decides what is small. Noise in the values raises it.
+  It is 1 where everything happens between two scales, and 1 / (N − 1) on a
+  straight line; the number of scales decides what is small. Noise in the values
+  raises it.
 
   Args:
     value_N: values over ordered scales, [..., N]; NaN where there is none.
-      Steps are then those between neighbours that both have a value.
+      Only changes between neighbours that both have a value count.
 
   Returns:
     The share, [...]; NaN where no value changes or no neighbours have values.

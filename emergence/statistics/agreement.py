@@ -44,9 +44,9 @@ def agreement(
   """How well two metrics agree on which runs are on the upper side.
 
   Cohen (1960), "A coefficient of agreement for nominal scales", Educational and
-  Psychological Measurement 20: kappa is (A − C) / (1 − C), A the share of runs
-  on the same side in both metrics, and C the share that would be if the metrics
-  had nothing to do with each other and each kept its number of runs a side.
+  Psychological Measurement 20: kappa is (A − C) / (1 − C), where A is the share
+  of runs on the same side in both metrics, and C is the expected value of A if
+  the metrics were independent and each kept its number of runs per side.
 
   The interval is that of `intervals.percentile_interval` over resamples of the
   runs. There is none with fewer than `MIN_RUNS` runs, nor where all runs agree:

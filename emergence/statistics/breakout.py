@@ -13,7 +13,7 @@ from emergence.statistics.composition import clopper_pearson, floor_edge
 from emergence.statistics.options import Options
 from emergence.statistics.sample import SAME_SCORE, Sample
 
-# Of fewer runs outside of the zone nothing is said.
+# With fewer runs outside of the zone there is no test.
 MIN_OUTSIDE = 3
 # At least this share of all seeds is in the zone, with one-sided confidence of
 # 0.95, or it is no floor.
@@ -27,8 +27,8 @@ class Breakout(NamedTuple):
     num_inside: runs in the zone at that end.
     num_outside: the other runs with a score.
     edge: the score at which the zone ends.
-    p: p-value of runs that only thin out away from the end; NaN where not
-      tested.
+    p: p-value under the hypothesis that the runs only thin out away from the
+      end; NaN where not tested.
   """
 
   num_inside: int
@@ -48,12 +48,12 @@ def breakout(
   `composition.floor_edge`, and where the one-sided lower 95 % bound of Clopper
   and Pearson on the share inside is at least 0.3. The hypothesis is that the
   density of the others does not rise anywhere from the zone's edge on. Among
-  such laws the uniform one, from the edge to the support's end plus half a grid
-  cell, is the least favourable for the one-sided distance of Smirnov: the
-  largest excess of its distribution function over that of the runs, whose law
+  such distributions the uniform one, from the edge to the support's end plus
+  half a bin, is the least favourable for the one-sided distance of Smirnov: the
+  largest excess of its distribution function over that of the runs. Its p-value
   is exact: Birnbaum and Tingey (1951), "One-sided confidence contours for
   probability distribution functions", Annals of Mathematical Statistics 22.
-  Equal scores are first spread over their cells, see `Sample.jittered`; the
+  Equal scores are first spread over their bins, see `Sample.jittered`; the
   distance is the mean over the jitters.
 
   Args:
@@ -74,7 +74,7 @@ def breakout(
   inside, _ = clopper_pearson(num_inside, scores_S.size, 2 * CONFIDENCE - 1)
   if found.num_outside < MIN_OUTSIDE or inside < LEAST_INSIDE:
     return found
-  end = high + sample.cell / 2
+  end = high + sample.bin_width / 2
   above_JM = sample.jittered(options.seed)[:, num_inside:]
   uniform_JM = np.clip((np.sort(above_JM) - edge) / (end - edge), 0, 1)
   # Just before a run, the runs' distribution function is that of those below.

@@ -71,7 +71,7 @@ def floor_edge(sample: Sample, threshold: float | None = None) -> float:
   """The score up to which runs are at the floor.
 
   That is 5 % of the support's width above its lower end, or above the chance
-  level, moved to the nearest edge between cells of the score grid, the lower
+  level. On a grid it is moved to the nearest edge between two bins, the lower
   of two that are equally near. If successes begin below that, the zone ends
   where they do.
 
@@ -80,7 +80,7 @@ def floor_edge(sample: Sample, threshold: float | None = None) -> float:
     threshold: the least score of a success, None for none.
   """
   low, high = sample.support
-  step = sample.cell
+  step = sample.bin_width
   floor = low if sample.chance is None else max(sample.chance, low)
   edge = floor + ZONE * (high - low)
   if step:
@@ -89,7 +89,7 @@ def floor_edge(sample: Sample, threshold: float | None = None) -> float:
   if threshold is not None and step:
     least = math.ceil(
       (threshold - low) / step - SAME_SCORE
-    )  # Success, in steps.
+    )  # Success, in bins.
     edge = min(edge, low + step * (least - 0.5))
   elif threshold is not None:
     edge = min(edge, threshold - SAME_SCORE)

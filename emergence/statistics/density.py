@@ -33,14 +33,16 @@ def bandwidth(sample: Sample) -> float:
 
   Silverman (1986), "Density estimation for statistics and data analysis",
   equation 3.31; the standard deviation alone where the IQR is 0. The rule is
-  for one mode, where these populations may have two, so it is held within
-  limits: at least 0.02 of the shortest interval that holds 95 % of the runs,
-  at most 0.05 of the support's width. Where the support is infinite: within
-  0.03 and 0.15 of the shortest interval that holds three quarters of the runs,
-  and with the shortest that holds two fifths (over 1.05, as of a normal law) as
-  a third spread beside sd and IQR, so that neither the scores of the runs
-  farthest out nor the distance of two modes matter. At least half a grid step,
-  so that no grid point is a mode of its own.
+  for one mode. These populations may have two, so it is held within limits.
+  Where the support is finite, the bandwidth is at least 0.02 of the shortest
+  interval that holds 95 % of the runs, and at most 0.05 of the support's width.
+  Where the support is infinite, it is between 0.03 and 0.15 of the shortest
+  interval that holds three quarters of the runs. The minimum then also takes
+  in a third spread: the shortest interval that holds two fifths of the runs,
+  over 1.05, which is one standard deviation in a normal distribution. So
+  neither the runs farthest out nor the distance of two modes matter. Finally,
+  it is at least half a spacing of the grid, so that no grid point is a mode of
+  its own.
 
   Returns:
     Standard deviation of the kernel, in the unit of the scores.
@@ -74,9 +76,10 @@ def density(
 
   Mass that a kernel would put outside of the support is folded back, so that a
   population at 0 peaks at 0 (Silverman 1986, section 2.10). On a grid, a score
-  stands for half a step on either side of it, and the density is folded, and
-  integrates to one, half a step beyond the ends: folded at 0 itself, the runs
-  at 0 would count twice as much as those at the next grid point.
+  stands for half a spacing on either side of it. The density is then folded
+  half a spacing beyond the ends, and integrates to one between these points.
+  Folded at 0 itself, the runs at 0 would count twice as much as those at the
+  next grid point.
 
   Args:
     sample: the runs.

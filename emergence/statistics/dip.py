@@ -45,9 +45,9 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
   """Dip test of unimodality.
 
   The test is for continuous laws, and on a grid the plain dip takes grid points
-  for modes. So equal scores are spread over the cells of their grid, see
-  `Sample.jittered`, an atom in otherwise continuous scores over a typical gap
-  between them. The dip is averaged over the jitters, because one alone adds
+  for modes. So equal scores are spread over their bins, see `Sample.jittered`;
+  an atom in otherwise continuous scores is spread over a typical gap between
+  them. The dip is averaged over the jitters, because one alone adds
   noise to p.
 
   Args:
@@ -56,7 +56,7 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
 
   Raises:
     ValueError: fewer than four finite scores, scores that are all equal, or a
-      step of the whole support: scores of one item.
+      grid spacing as wide as the support, as of scores of one item.
   """
   scores_S = sample.require_finite_S()
   if scores_S.size < MIN_RUNS:
@@ -75,13 +75,14 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
 
 
 def end_factor(sample: Sample) -> float:
-  """How much larger a dip is where one mode at an end is known to be there.
+  """How much larger the dip may be because of a peak at an end.
 
-  Of a law with an atom of weight w at an end and a uniform rest, the dip is
-  √(2 (1 − w)) times as large as that of a uniform law, at most: in simulations
-  of 32 to 1000 runs and w from 0.1 to 0.5 its quantiles were 0.8 to 1.05 times
-  that. So dips are divided by it where the runs within the floor zone or within
-  the ceiling zone are at least twice as many as the zone is wide.
+  If a distribution has an atom of weight w at an end and a uniform rest, its
+  dip is up to √(2 (1 − w)) times as large as that of a uniform distribution. In
+  simulations of 32 to 1000 runs and w from 0.1 to 0.5, its quantiles were 0.8
+  to 1.05 times this bound. So dips are divided by it where the runs within the
+  floor zone or within the ceiling zone are at least twice as many as the zone
+  is wide.
 
   Args:
     sample: the runs; of an infinite support the factor is 1.
@@ -112,14 +113,14 @@ def p_value(dip: float, num_runs: int) -> float:
   """Share of uniform samples of that size whose dip is at least this.
 
   It is (1 + N q) / (1 + N), with q the share read off the table of the package
-  `diptest`, which is of N = 1,000,001 samples a size: the smallest p-value is
-  10⁻⁶ and never 0 (Phipson & Smyth 2010, "Permutation p-values should never be
-  zero"). Between tabulated sizes √S·dip is interpolated. Above the largest,
-  72,000, it is taken as constant: it has a limit in distribution.
+  `diptest`, which has N = 1,000,001 samples of each size. So the smallest
+  p-value is 10⁻⁶ and never 0 (Phipson & Smyth 2010, "Permutation p-values
+  should never be zero"). Between tabulated sizes √S·dip is interpolated. Above
+  the largest, 72,000, it is taken as constant: it has a limit in distribution.
 
   Args:
     dip: a dip, in [0, 1/4].
-    num_runs: number of scores it is of, at least four.
+    num_runs: number of scores that it was computed from, at least four.
 
   Returns:
     The p-value, in (0, 1].
@@ -132,19 +133,20 @@ def p_value(dip: float, num_runs: int) -> float:
 
 
 def detectable_weight(num_runs: int, level: float) -> float:
-  """The lightest minor mode that the dip test finds with power 0.8.
+  """The smallest second mode that the dip test detects with power 0.8.
 
-  Of two normal modes, 5 standard deviations of either apart. From a table of
-  simulations at selected sizes and weights, which
-  `experiments.calibration.dip_power` makes: the first weight in it whose 80 %
-  quantile of p, interpolated between sizes, is at most the level.
+  The two modes are normal and equally narrow, 5 standard deviations apart.
+  `experiments.calibration.dip_power` simulates them at selected sizes and
+  weights, and its table holds the 80 % quantile of p. The result is the first
+  weight at which this quantile, interpolated between sizes, is at most the
+  level.
 
   Args:
     num_runs: runs with a finite score.
-    level: the p-value from which a test counts as found.
+    level: a p-value up to this one detects.
 
   Returns:
-    The weight, in (0, 0.5]; NaN where two equal modes are found less often.
+    The weight, in (0, 0.5]; NaN where two equal modes are detected less often.
   """
   num_runs_N, weight_W, p_NW = power_table()
   if num_runs < num_runs_N[0]:

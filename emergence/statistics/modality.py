@@ -28,20 +28,20 @@ class Modality(NamedTuple):
     dip: Hartigan's dip, averaged over jitters; NaN where not tested.
     dip_p: its p-value; NaN where not tested.
     dip_p_adjusted: the same after Holm's correction over the family.
-    breakout: the test of the floor; None where there is none.
-    falloff: the test of the ceiling; None where there is none.
-    p: of all tests of the cell together; NaN where none was made.
+    breakout: the test of the floor; None where there is no floor.
+    falloff: the test of the ceiling; None where there is no ceiling.
+    p: the p-value of all tests of the cell together; NaN where none was made.
     p_adjusted: p after Holm's correction over the family.
     family_size: tested cells that were corrected for.
     antimode: the score that separates two peaks of the density, NaN where none
       does. It stands beside every label and is no evidence by itself.
-    smallest_weight: the least weight of a minor mode, 5 standard deviations
-      from the other, that the cell's tests, with no other cell beside it, find
-      with power 0.8 among so many runs; NaN where even two equal modes are
-      found less often.
+    smallest_weight: the smallest share of runs in a second mode, 5 standard
+      deviations away, that the dip test detects in 80 % of samples of this
+      size, without Holm's correction; NaN where even two equal modes are
+      detected less often.
     smallest_weight_adjusted: the same at the strictest level that Holm's
       correction asks for.
-    shape: mode and antimode; None without a finite score.
+    peaks: mode and antimode; None without a finite score.
     evidence: the label's reason in a sentence.
   """
 
@@ -58,7 +58,7 @@ class Modality(NamedTuple):
   antimode: float
   smallest_weight: float
   smallest_weight_adjusted: float
-  shape: modes.Shape | None
+  peaks: modes.ModeAndAntimode | None
   evidence: str
 
 
@@ -91,32 +91,37 @@ def label_family(
 
   Each is tested for two modes (the dip, from 20 runs on), for a breakout from
   its floor and for a fall from its ceiling. The p of a cell is three times the
-  least of these, at most 1; where the support is infinite there is only the
-  dip, and its p is the cell's. Where that is at most the level alpha after
-  Holm's correction, the label is the first of these that holds:
+  least of these p-values, at most 1. Where the support is infinite there is
+  only the dip, and its p is the cell's. Where the cell's corrected p is at most
+  alpha, the label is the first of these that holds:
 
-  - two_modes: the dip alone is small enough, and the density has an antimode.
-    So an atom at an end counts as a mode only if an antimode separates it from
-    the rest. It means two modes or more. It is not said of scores of one item,
-    nor, where the grid is not known, if most runs share their scores with
-    others and no antimode is left at a bandwidth of the coarser step, so that
-    it may be a gap between the points of two grids at once;
-  - breakout, falloff: the test of the floor, or of the ceiling, is small
-    enough; of both the smaller.
+  - two_modes: the dip's corrected p alone is at most alpha, and the density has
+    an antimode. So an atom at an end counts as a mode only if an antimode
+    separates it from the rest. The label means two modes or more.
+  - breakout, falloff: the corrected p of the test of the floor, or of the
+    ceiling, is at most alpha; if both are, the one with the smaller p.
+  - not_shown: all else.
 
-  All else is not_shown. Where the grid is not known and two scores hold so many
-  runs that they may be neighbours on it, nothing is shown.
+  The label is not two_modes in these cases:
+
+  - the scores are of one item, for which there is no dip test;
+  - the grid is not known, most runs share their scores with others, and no
+    antimode is left at a bandwidth of the coarser spacing. Then the antimode
+    may be a gap between the points of two grids at once.
+
+  No label but not_shown is said where the grid is not known and two scores hold
+  so many runs that they may be neighbours on it.
 
   Args:
     samples: the runs of each population. Diverged ones are left out. Infinite
       supports have no floor or ceiling.
     options: level of the tests and seed of the jitter.
-    thresholds: least score of a success in each, oriented so that higher is
-      better: see `composition.floor_edge`.
+    thresholds: least score of a success in each population, oriented so that
+      higher is better: see `composition.floor_edge`.
 
   Returns:
-    One label each, in the same order. Populations that cannot be tested do not
-    count in the correction.
+    One `Modality` per population, in the same order. Populations that cannot be
+    tested do not count in the correction.
   """
   tests = [
     _test(sample, threshold, options)
@@ -133,7 +138,7 @@ def label_family(
       sample,
       test,
       (p_adjusted, dip_p_adjusted),
-      # What Holm multiplies this p with.
+      # The factor by which Holm's correction multiplies this p.
       factor=int((p_C >= test.p).sum()),
       family_size=size,
       alpha=options.alpha,
@@ -145,14 +150,14 @@ def label_family(
 
 
 def holm(p_T: npt.ArrayLike) -> np.ndarray:
-  """p-values after Holm's step-down correction, which keeps the family's error.
+  """p-values after Holm's correction: it controls the family-wise error rate.
 
   Holm (1979), "A simple sequentially rejective multiple test procedure",
   Scandinavian Journal of Statistics 6: the k-th smallest of T is multiplied by
   T − k + 1, made monotone and cut at 1.
 
   Args:
-    p_T: one p-value a test of the declared family. NaN stands for a test that
+    p_T: one p-value per test of the family. NaN stands for a test that
       could not be made: it stays NaN and is none of the T tests.
 
   Returns:
@@ -180,10 +185,11 @@ def first_separated(modalities: Sequence[Modality]) -> int | None:
   or too close for so many runs, see `smallest_weight_adjusted`.
 
   Args:
-    modalities: labels in the order of scales.
+    modalities: one per scale, in the order of scales.
 
   Returns:
-    The index of the first one with another label than not_shown, None if none.
+    The index of the first one whose label is not not_shown; None if there is
+    none.
   """
   for i, found in enumerate(modalities):
     if found.label != "not_shown":
@@ -214,7 +220,7 @@ def _test(sample: Sample, threshold: float | None, options: Options) -> _Tests:
 
 
 def _num_tests(sample: Sample) -> int:
-  """Tests that the p of a cell is corrected for."""
+  """How many tests the p of a cell is corrected for."""
   return 3 if math.isfinite(sample.support[1] - sample.support[0]) else 1
 
 
@@ -228,7 +234,7 @@ def _label(
 ) -> Modality:
   """The label, given the tests of the cell and their corrected p."""
   num_runs = sample.finite_S.size
-  shape = modes.shape(sample) if num_runs else None
+  peaks = modes.mode_and_antimode(sample) if num_runs else None
   level = alpha / _num_tests(sample)
   found = Modality(
     label="not_shown",
@@ -241,12 +247,12 @@ def _label(
     p=tests.p,
     p_adjusted=float(adjusted[0]),
     family_size=family_size,
-    antimode=shape.antimode if shape else math.nan,
+    antimode=peaks.antimode if peaks else math.nan,
     smallest_weight=dip_lib.detectable_weight(num_runs, level),
     smallest_weight_adjusted=dip_lib.detectable_weight(
       num_runs, level / max(family_size, 1)
     ),
-    shape=shape,
+    peaks=peaks,
     evidence="",
   )
   name, evidence = _decide(found, sample, tests, factor, alpha)
@@ -283,9 +289,9 @@ def _decide(
   if shown_T[0]:
     doubt = _doubt(found, sample)
     if not doubt:
-      assert found.shape
+      assert found.peaks
       return "two_modes", (
-        f"two modes, with {100 * found.shape.weight_above:.3g}% of "
+        f"two modes, with {100 * found.peaks.weight_above:.3g}% of "
         f"{found.num_runs} runs at or above the antimode at "
         f"{found.antimode:.3g} ({tested})"
       )
@@ -307,10 +313,10 @@ def _doubt(found: Modality, sample: Sample) -> str:
     return "no antimode separates two"
   if sample.step is not None:
     return ""
-  # At a bandwidth of the coarser step.
+  # Twice the coarser spacing makes the bandwidth at least the coarser spacing.
   coarse = grid(sample).coarse_step
   if coarse and math.isnan(
-    modes.shape(sample._replace(step=2 * coarse)).antimode
+    modes.mode_and_antimode(sample._replace(step=2 * coarse)).antimode
   ):
     return (
       f"no antimode is left at a bandwidth of {coarse:.2g}, so that "

@@ -1,4 +1,4 @@
-"""Mode and antimode: where most runs are, what parts them, how sure that is."""
+"""Mode and antimode: where most runs are, what separates them, how sure."""
 
 import functools
 import math
@@ -27,7 +27,7 @@ _CLOSE_PEAK = 0.8
 _PEAK_POINTS = 0.25
 
 
-class Shape(NamedTuple):
+class ModeAndAntimode(NamedTuple):
   """Mode and antimode of a population.
 
   Attributes:
@@ -57,17 +57,17 @@ class ModeShares(NamedTuple):
   above: float
 
 
-def shape(sample: Sample) -> Shape:
+def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
   """Mode and antimode of `density`.
 
-  The antimode is the bottom of the deepest valley. How deep a valley is: how
-  far it lies below the lower of the highest peaks on its two sides. It is an
-  antimode if that is above zero and at least a fifth of that peak, and each
-  side has at least two runs and a twentieth of all, or a half over the root of
-  their number where there are more than 100. So an atom at an end of the
-  support has an antimode beside it only if the density rises again beyond. The
-  valley's middle is taken where its bottom is flat. Whether two modes are more
-  than chance is for the dip test to say.
+  The antimode is the bottom of the deepest valley; where the bottom is flat,
+  its middle. The depth of a valley is how far it lies below the lower of the
+  highest peaks on its two sides. The bottom counts as an antimode only if the
+  depth is at least a fifth of that peak, and if each side has at least two runs
+  and at least a twentieth of all runs (of S > 100 runs, at least the share 1 /
+  (2 √S)). So an atom at an end of the support has an antimode beside it only if
+  the density rises again beyond. Whether two modes are more than chance is for
+  the dip test to say.
 
   Args:
     sample: the runs; diverged ones are left out.
@@ -85,7 +85,7 @@ def shape(sample: Sample) -> Shape:
     _antimodes(at_G, density_RG, score_D, share_RD, scores_S.size)[0]
   )
   above = float((scores_S >= antimode).mean())
-  return Shape(
+  return ModeAndAntimode(
     mode=float(at_G[density_RG[0].argmax()]),
     mode_stable=_second_peak(density_RG[0]) < _CLOSE_PEAK,
     antimode=antimode,

@@ -109,10 +109,10 @@ def compare_paths(
     undecided: everything else, and whatever fewer than 30 runs show.
 
   On a grid no distribution lies exactly between two others, so the mixture path
-  would seem nearer. Equal scores are therefore spread evenly over their cell of
-  the grid, which changes distances by the order of its step, and runs on the
-  displacement path are rounded to the grid and spread at random. It is the
-  coarsest grid of the samples; guessed where one of them has no known step.
+  would seem nearer. Equal scores are therefore spread evenly over their bin,
+  which changes distances by the order of the spacing. Runs on the displacement
+  path are rounded to the grid and spread at random. The grid is the coarsest
+  one of the samples; it is guessed where a sample has no known spacing.
 
   Rates: `python -m experiments.calibration.paths`. Distributions beyond an end
   point (a U-shaped axis) are near neither path. The verdict is about the scores
@@ -408,7 +408,7 @@ def _draw_displacement(first_S, last_S, share, step, uniform_BD, rng):
 
 
 def _spread(scores_S, step):
-  """Spreads tied scores evenly over one step of the score grid."""
+  """Spreads tied scores evenly over their bin."""
   _, count_U = np.unique(scores_S, return_counts=True)
   start_U = np.cumsum(count_U) - count_U
   rank_S = np.arange(scores_S.size) - np.repeat(start_U, count_U)

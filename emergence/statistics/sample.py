@@ -9,7 +9,8 @@ import numpy.typing as npt
 UNIT, REAL = (0.0, 1.0), (-math.inf, math.inf)
 # Scores are stored in single precision; closer ones are one score.
 SAME_SCORE = 1e-6
-# What two distinct scores say about the grid they are from is at most this.
+# The spacing guessed from only two distinct scores is at most this share of the
+# support.
 _COARSEST_GUESS = 0.1
 # A grid is read off the most frequent scores that hold so many of the runs, at
 # this quantile of the gaps between them: neither the gap between two modes nor
@@ -27,9 +28,9 @@ class Sample(NamedTuple):
   """The scores of one population; make it with `Sample.of`, which checks it.
 
   Attributes:
-    scores_S: one score a run, [S]; NaN where the run diverged.
+    scores_S: one score per run, [S]; NaN where the run diverged.
     support: the least and the largest possible score; either may be infinite.
-    step: step of the grid of scores, such as 1 / items; 0 where there is no
+    step: spacing of the grid of scores, such as 1 / items; 0 where there is no
       grid, None where it is not known.
     chance: the score of guessing, which is the floor; None: the worst score.
     higher_is_better: which end of the support is the floor.
@@ -53,15 +54,15 @@ class Sample(NamedTuple):
     """Checks the scores of a population.
 
     Args:
-      scores_S: one score a run, [S]; not finite where the run diverged.
+      scores_S: one score per run, [S]; not finite where the run diverged.
       support: the least and the largest possible score; either may be infinite.
-      step: step of the grid of scores, 0 for none, None where unknown.
+      step: spacing of the grid of scores, 0 for no grid, None where unknown.
       chance: the score of guessing, None where there is none.
       higher_is_better: False where the floor is the greatest score.
 
     Raises:
       ValueError: another shape, no runs, a finite score outside of the support,
-        or a step that is not a number ≥ 0.
+        or a spacing that is not a number ≥ 0.
     """
     scores_S = np.asarray(scores_S, float)
     if scores_S.ndim != 1 or not scores_S.size:
@@ -94,7 +95,7 @@ class Sample(NamedTuple):
 
   @property
   def grid_step(self) -> float:
-    """The step; where it is not known, that of `grid`, 0 without ties."""
+    """The spacing; where it is not known, that of `grid`, 0 without ties."""
     return grid(self).step if self.step is None else self.step
 
   @property
@@ -108,8 +109,11 @@ class Sample(NamedTuple):
     return _distinct(np.sort(self.finite_S))[0].size <= 1
 
   @property
-  def cell(self) -> float:
-    """Width of a cell of the score grid; 0 where none is known or shown."""
+  def bin_width(self) -> float:
+    """Width of a bin, half of it on either side of a score on the grid.
+
+    It is 0 where no grid is known or shown.
+    """
     if self.step is not None:
       return self.step
     found = grid(self)
@@ -138,18 +142,19 @@ class Sample(NamedTuple):
     return self if self.higher_is_better else self.negated()
 
   def jittered(self, seed: int = 0) -> np.ndarray:
-    """Sorted scores, each moved at random within its cell of the grid.
+    """Sorted scores, each moved at random within its bin.
 
-    Uniform noise of up to half a step makes a histogram of scores on a grid,
+    Uniform noise of up to half a spacing makes a histogram of scores on a grid,
     which has one mode if the probabilities of the grid points have one. Without
-    ties there is nothing to spread, and one row: the scores. Noise comes with
-    its mirror image, so that mirrored scores have the mirrored jitters.
+    ties there is nothing to spread, and the only row is the scores. Each row of
+    noise comes with its mirror image, so that mirrored scores have mirrored
+    jitters.
 
     Args:
       seed: of the noise.
 
     Returns:
-      A row a jitter, [J, S]; before the noise each is increasing.
+      One row per jitter, [J, S]; each is increasing before noise is added.
 
     Raises:
       ValueError: no run has a finite score.
@@ -167,12 +172,12 @@ class Grid(NamedTuple):
   """The grid that scores suggest they are on.
 
   Attributes:
-    step: its step in the unit of the scores; 0 if all or no two are equal.
+    step: its spacing in the unit of the scores; 0 if all or no two are equal.
     is_shared: whether most runs share their scores with others.
-    coarse_step: a step at which two grids at once would look like one: the
-      larger neighbour of the quartile, if scores are shared, or the least gap
-      between scores that a tenth of the runs have; a tenth of the support at
-      most.
+    coarse_step: the coarser spacing, if the scores are on two grids at once:
+      the gap next above the upper quartile, if scores are shared, or the least
+      gap between scores that a tenth of the runs have, whichever is larger; at
+      most a tenth of the support.
     is_open: whether two scores hold so many of the runs that these may as well
       be neighbours on a grid as two modes.
   """
@@ -184,18 +189,20 @@ class Grid(NamedTuple):
 
 
 def grid(sample: Sample) -> Grid:
-  """The grid that scores suggest: the gap between the most frequent of them.
+  """The grid that scores suggest, from the gaps between frequent scores.
 
-  Of the most frequent distinct scores that hold 80 % of the runs, three at
-  least, it is the upper quartile of the gaps between neighbours. For scores k/N
-  of enough runs that is 1/N, also if a few runs are off the grid. For
-  continuous scores it is next to nothing, and still enough to spread an atom.
+  The spacing is the upper quartile of the gaps between neighbours among the
+  most frequent distinct scores that together hold 80 % of the runs, at least
+  three of them. For scores k/N of enough runs that is 1/N, also if a few runs
+  are off the grid. For continuous scores it is next to nothing, and still
+  enough to spread an atom.
 
-  Where two scores hold most of the runs, nothing tells a grid from two modes
-  (all runs at 0 or 1: one item a run, or a hundred?). With no third one the
-  step is at most a tenth of the support, or of the scores' range where that is
-  infinite. Whoever knows the number of items should give `Sample.step` instead.
-  Scores of which no two are equal show no grid.
+  Where two scores hold most of the runs, nothing tells a grid from two modes:
+  if all runs are at 0 or 1, there may be one test item or a hundred. If there
+  is no third score, the spacing is at most a tenth of the support, or of the
+  range of the scores where the support is infinite. Whoever knows the number of
+  items should give `Sample.step` instead. Scores of which no two are equal show
+  no grid.
 
   Raises:
     ValueError: no run has a finite score.
@@ -239,7 +246,7 @@ def grid(sample: Sample) -> Grid:
 
 
 def _may_be_a_step(distance: float, width: float) -> bool:
-  """Whether a support of that width is a whole number of such steps."""
+  """Whether a support of that width is a whole number of such distances."""
   num = width / distance
   return not math.isfinite(num) or abs(num - round(num)) <= _WHOLE * round(num)
 

@@ -71,9 +71,11 @@ class Trend(NamedTuple):
 class Crossing(NamedTuple):
   """Where the logistic curve crosses one half, with its 95 % interval.
 
+  All three are −inf before the first scale and inf after the last one, and NaN
+  where the curve gives no crossing.
+
   Attributes:
-    position: −inf and inf are before the first and after the last scale; NaN
-      where there is no such statement.
+    position: of the crossing.
     low: lower end of the profile-likelihood interval.
     high: upper end.
   """
@@ -280,14 +282,15 @@ def crossing(
   position_N: np.ndarray,
   logistic: Logistic,
 ) -> Crossing:
-  """Where the logistic curve is one half, by profile likelihood.
+  """Where the logistic curve crosses one half, with its profile interval.
 
-  The interval holds each position at which a curve crosses one half whose
-  log-likelihood is at most 1.92 below the largest: Venzon and Moolgavkar
-  (1988), "A method for computing profile-likelihood-based confidence
-  intervals", Applied Statistics 37. Curves run in the direction of the best
-  one. Nothing is extrapolated beyond the scales. Ever steeper curves count, so
-  that separated outcomes have an interval too.
+  A position is in the interval if some logistic curve that crosses one half
+  there has a log-likelihood at most 1.92 below the largest: Venzon and
+  Moolgavkar (1988), "A method for computing profile-likelihood-based confidence
+  intervals", Applied Statistics 37. Only curves that rise or fall as the best
+  one does are considered. The limit of ever steeper curves counts as a curve,
+  so that separated outcomes have an interval too. Nothing is extrapolated
+  beyond the scales.
 
   Args:
     successes_N: runs that succeed at each scale, [N].
@@ -296,8 +299,9 @@ def crossing(
     logistic: the curve of these runs.
 
   Returns:
-    NaN for fewer than 5 scales, where all runs succeed or all fail, and where
-    the curve does not fit (`misfit_p` < 0.05).
+    A `Crossing`. All of it is NaN for fewer than 5 scales, where all runs
+    succeed or all fail, and where the curve does not fit (`misfit_p` < 0.05).
+    A position or an end beyond the scales is −inf or inf.
   """
   nothing = Crossing(math.nan, math.nan, math.nan)
   if (
@@ -336,10 +340,12 @@ def crossing(
 def crossing_scales(
   found: Crossing, isotonic_N: np.ndarray, position_N: np.ndarray
 ) -> tuple[float, float]:
-  """Indices of the scales around a crossing, by both fits.
+  """Indices of the two scales around a crossing, by both fits.
 
-  Where the curve is not logistic, these two hold the crossing far more often
-  than the interval does, see `experiments.calibration.scale_curves`.
+  Between these scales lie both the interval of the logistic crossing and the
+  crossing of the isotonic values. Where the curve is not logistic, the scales
+  hold the crossing far more often than the interval does, see
+  `experiments.calibration.scale_curves`.
   """
   rank_N = np.arange(len(position_N))
   _, low, high = found

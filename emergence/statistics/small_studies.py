@@ -1,4 +1,4 @@
-"""What a study with few seeds would have told about the step between scales."""
+"""What a study with few seeds would have seen of a change between scales."""
 
 import math
 from typing import NamedTuple
@@ -19,14 +19,14 @@ _ROUNDING = 1e-9
 
 
 class SmallStudy(NamedTuple):
-  """How studies with a few seeds a scale see the step between two scales.
+  """How studies with few seeds per scale see the change between two scales.
 
   Attributes:
     statistic: "mean" or "success_probability".
-    num_seeds: seeds a scale of such a study.
+    num_seeds: seeds per scale in such a study.
     difference: second scale minus first, over all seeds.
-    reversed: share of studies that see a step of the other sign; NaN where the
-      difference is 0.
+    reversed: share of studies that see a change of the other sign; NaN where
+      the difference is 0.
     unseen: share of studies that see no difference at all.
     missed: share of studies whose difference is off by at least `margin`.
     reversed_error: Monte-Carlo standard error of `reversed`, 0 where exact.
@@ -58,7 +58,7 @@ def small_studies(
   threshold: float = DEFAULT_THRESHOLD,
   options: Options = Options(),
 ) -> list[SmallStudy]:
-  """What studies with 1, 3, 5 or 10 of these seeds would have said of a step.
+  """What studies with 1, 3, 5 or 10 of these seeds would have seen of a change.
 
   The runs at hand stand for all runs: a study draws its seeds from them with
   replacement, at each scale by itself. Success probabilities are two

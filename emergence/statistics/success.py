@@ -232,7 +232,9 @@ def success_beyond_antimode(
     The share of all runs; NaN where these scores have no antimode.
   """
   finite_S = sample.finite_S
-  antimode = modes.shape(sample).antimode if finite_S.size else math.nan
+  antimode = (
+    modes.mode_and_antimode(sample).antimode if finite_S.size else math.nan
+  )
   if math.isnan(antimode):
     return intervals.Interval(math.nan, math.nan, math.nan)
   index_RS = intervals.resample_indices(

@@ -28,7 +28,7 @@ def summarize(
     threshold: the least score of a success.
 
   Returns:
-    A row a cell, smallest width first, then smallest depth. Its keys: task,
+    One row per cell, smallest width first, then smallest depth. Its keys: task,
     width, depth and the other axes, num_params, step, test_length, metric;
     n_seeds, of which n_diverged diverged: they are failures in the success
     probability and left out of the other statistics; mean and mode of the
@@ -59,7 +59,7 @@ def summarize(
         "n_seeds": len(cell),
         "n_diverged": int(diverged_S.sum()),
         "mean": float(kept_S.mean()) if kept_S.size else None,
-        "mode": modes.shape(sample).mode if kept_S.size else None,
+        "mode": modes.mode_and_antimode(sample).mode if kept_S.size else None,
         "seeds_by_tenth": count_by_tenth(kept_S),
         "success_threshold": threshold,
         "num_successes": result.num_successes,

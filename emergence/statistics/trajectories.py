@@ -10,7 +10,7 @@ from scipy import stats
 from emergence.statistics.options import CONFIDENCE, Options
 from emergence.statistics.sample import SAME_SCORE
 
-# With fewer scales a median over steps is one or two of them.
+# With fewer scales a median over changes is one or two of them.
 MIN_SCALES = 6
 _BATCH_VALUES = 1_000_000
 
@@ -21,10 +21,10 @@ class Trajectories(NamedTuple):
   Attributes:
     improvement_S: largest minus smallest score, negative if the largest comes
       first; NaN for an incomplete trajectory. [S]
-    linearity_S: improvement over root mean square step; NaN where incomplete
+    linearity_S: improvement over root mean square change; NaN where incomplete
       or constant. [S]
-    breakthroughness_S: improvement over root median square step; infinite, with
-      the sign of the improvement, where that is 0; NaN as above. [S]
+    breakthroughness_S: improvement over root median square change; infinite,
+      with the sign of the improvement, where that is 0; NaN as above. [S]
     linearity_rank_S: 1 for the greatest linearity; 0 for what is not ranked.
       [S]
     breakthroughness_rank_S: likewise, of finite ones. [S]
@@ -88,14 +88,14 @@ class Pairing(NamedTuple):
 def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
   """Breakthroughness and linearity of each seed over ordered scales.
 
-  With I = sign(argmax − argmin) · (max − min) and Δ the steps between
-  neighbouring scales, linearity is I / sqrt(mean Δ²) and breakthroughness
-  I / sqrt(median Δ²): Srivastava et al. (2022), "Beyond the imitation game",
+  With I = sign(argmax − argmin) · (max − min) and Δ the changes between
+  neighbouring scales, linearity is I / sqrt(mean Δ²) and breakthroughness I /
+  sqrt(median Δ²): Srivastava et al. (2022), "Beyond the imitation game",
   appendix B. Where the greatest or smallest score is reached more than once,
-  its first scale counts. More than half of the steps being 0, which is common
-  with exact match, breakthroughness is infinite: such seeds are counted and not
-  ranked. Equal values are ranked by the size of I. Both measures depend on how
-  many scales there are and how they are spaced.
+  its first scale counts. If more than half of the changes are 0, which is
+  common with exact match, breakthroughness is infinite: such seeds are counted
+  and not ranked. Equal values are ranked by the size of I. Both measures depend
+  on how many scales there are and how they are spaced.
 
   Args:
     scores_SN: the score of each seed at each scale, in the order of the scales,

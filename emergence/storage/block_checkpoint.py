@@ -36,10 +36,10 @@ def save(
     config: the experiment.
     workdir: the work directory.
     cell: the cell.
-    seeds: of the block, S of them.
-    state: what it needs to continue.
-    snapshots: its evaluations so far.
-    checkpointer: saves it.
+    seeds: the S seeds of the block.
+    state: the state from which training continues.
+    snapshots: the block's evaluations so far.
+    checkpointer: writes the checkpoint.
 
   Raises:
     OSError: the previous save failed, and this one was not started.
@@ -66,7 +66,7 @@ def restore(
     config: the experiment.
     workdir: the work directory.
     cell: the cell.
-    seeds: of the block, S of them.
+    seeds: the S seeds of the block.
     program: the compiled cell.
     keep_params: as in `blocks.Saving`; a block that lacks parameters that it
       should have kept by then starts again.

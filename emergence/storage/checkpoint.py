@@ -1,6 +1,6 @@
 """Checkpoints of blocks of seeds in training, written by Orbax.
 
-A block has a folder of its own, and in it one folder a step, `00000450`: so a
+A block has a folder of its own, and in it one folder per step, `00000450`: so a
 checkpoint depends neither on the devices that train nor on the other blocks.
 Its arrays are in `arrays.safetensors`; the step, what the caller says of it,
 and a SHA-256 of these and of the arrays are in Orbax's metadata. Orbax makes a

@@ -23,9 +23,10 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def look_anew(folder: str | os.PathLike[str]) -> None:
-  """Makes an NFS client list a folder again, which it caches for a minute.
+  """Makes an NFS client forget its cached listing of a folder.
 
-  Setting the folder's time makes the client ask the server.
+  The client caches a listing for about a minute; setting the folder's time
+  makes it ask the server again.
   """
   if not is_remote(folder):
     with contextlib.suppress(OSError):

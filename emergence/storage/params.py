@@ -20,7 +20,7 @@ from emergence.storage.files import (
   seeds_name,
   write_atomically,
 )
-from emergence.storage.records import consecutive_runs, read_config
+from emergence.storage.records import consecutive_ranges, read_config
 from emergence.training.model import Params
 
 KEEP_PARAMS = ("none", "final", "all")
@@ -61,12 +61,12 @@ def save_params(
   """
   arrays = _flatten(params)
   seeds = list(seeds)
-  for run in consecutive_runs(seeds):
-    first = seeds.index(run[0])
-    folder = workdir / "params" / str(cell) / seeds_name(run[0], run[-1])
+  for own in consecutive_ranges(seeds):
+    first = seeds.index(own[0])
+    folder = workdir / "params" / str(cell) / seeds_name(own[0], own[-1])
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    part = {name: x[first : first + len(run)] for name, x in arrays.items()}
+    part = {name: x[first : first + len(own)] for name, x in arrays.items()}
     np.savez(buffer, allow_pickle=False, **part)
     write_atomically(folder / f"step-{step:08d}.npz", buffer.getvalue())
 

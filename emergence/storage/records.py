@@ -1,4 +1,4 @@
-"""Per-seed records: a Parquet data set, one file per run of finished seeds.
+"""Per-seed records: a Parquet data set, one file per range of finished seeds.
 
 The layout is `records/count/width-32/depth-4/seeds-000000-000031.parquet`, with
 a further folder for each further axis of the grid. A file is written under a
@@ -66,7 +66,8 @@ class MetricColumn(NamedTuple):
   """A column of scores, float32; null in files that are older than the metric.
 
   Attributes:
-    name: of the column, and of the field of `training.evaluate.Scores`.
+    name: of the column, and of the field of `training.evaluate.Scores`; except
+      `train_loss`, which `to_table` fills itself.
     description: stored in each file.
     low: the least score possible, or −inf.
     high: the largest one, or inf.
@@ -145,8 +146,8 @@ METRICS = (
     is_default=False,  # A control, not a score.
   ),
 )
-# How many items are wrong in which way; of the names of `Scores`, and null in
-# files that are older. No analysis takes them for scores.
+# How many items are wrong in which way: fields of `Scores`, null in files that
+# are older. They are no scores, so no analysis takes them.
 ERROR_COUNTS = {
   "stops_early": "items whose first wrong token is an end symbol",
   "runs_on": "items without an end symbol where it is due, else right",
@@ -287,7 +288,7 @@ def to_table(
 def write(
   workdir: epath.Path, cell: Cell, table: pa.Table, provenance: dict
 ) -> None:
-  """Writes finished seeds, one file per run of consecutive indices.
+  """Writes finished seeds, one file per range of consecutive indices.
 
   Seeds that another process has finished meanwhile are left out.
 
@@ -301,10 +302,10 @@ def write(
   folder.mkdir(parents=True, exist_ok=True)
   seeds = table["seed"].to_numpy()
   missing = set(seeds.tolist()) - recorded_seeds(workdir, cell)
-  for run in consecutive_runs(sorted(missing)):
-    rows = table.filter(pa.array((seeds >= run[0]) & (seeds <= run[-1])))
+  for own in consecutive_ranges(sorted(missing)):
+    rows = table.filter(pa.array((seeds >= own[0]) & (seeds <= own[-1])))
     write_atomically(
-      folder / f"{seeds_name(run[0], run[-1])}.parquet",
+      folder / f"{seeds_name(own[0], own[-1])}.parquet",
       encode(rows, provenance),
     )
 
@@ -414,7 +415,8 @@ def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
 
   Args:
     frame: records.
-    columns: values of `cell_columns`; other keys are passed over.
+    columns: value by column name; must hold those of `cell_columns`, others are
+      ignored.
   """
   names = cell_columns(frame)
   is_own = [frame[name] == columns[name] for name in names]
@@ -489,7 +491,7 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
 
   Args:
     path: where the content is from, for messages.
-    content: of a file, whole or not.
+    content: the bytes of the file, possibly truncated.
   """
   try:
     file = pq.ParquetFile(
@@ -734,15 +736,15 @@ def versions() -> dict[str, str]:
   }
 
 
-def consecutive_runs(seeds: Sequence[int]) -> list[list[int]]:
+def consecutive_ranges(seeds: Sequence[int]) -> list[list[int]]:
   """Splits increasing indices where one is missing: 0 1 2 5 6 -> 0 1 2, 5 6."""
-  runs: list[list[int]] = []
+  ranges: list[list[int]] = []
   for seed in seeds:
-    if runs and seed == runs[-1][-1] + 1:
-      runs[-1].append(seed)
+    if ranges and seed == ranges[-1][-1] + 1:
+      ranges[-1].append(seed)
     else:
-      runs.append([seed])
-  return runs
+      ranges.append([seed])
+  return ranges
 
 
 def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:

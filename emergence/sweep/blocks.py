@@ -1,4 +1,4 @@
-"""Trains one group of blocks, with checkpoints, and writes its records.
+"""Trains one round of blocks, with checkpoints, and writes its records.
 
 A block is locked, checkpointed and recorded as a whole. It depends neither on
 the devices nor on the blocks beside it, so any process can continue it.
@@ -47,7 +47,7 @@ DEFAULT_SAVING = Saving()
 
 
 class Job(NamedTuple):
-  """What all blocks of a run have in common.
+  """What all blocks of one invocation of the sweep have in common.
 
   Attributes:
     config: the experiment.
@@ -69,15 +69,15 @@ class Job(NamedTuple):
 def train(
   job: Job,
   program: Program,
-  group: Sequence[Sequence[int]],
+  seeds_of_blocks: Sequence[Sequence[int]],
   on_chunk: Callable[[Sequence[int], bool], None],
 ) -> None:
-  """Trains one group of blocks, one a device, and writes their records.
+  """Trains one round of blocks, one per device, and writes their records.
 
   Args:
     job: what all blocks have in common.
     program: the compiled cell.
-    group: seeds of each block, locked by this process.
+    seeds_of_blocks: seeds of each block, locked by this process.
     on_chunk: called with the steps done by each block, and whether there was an
       evaluation.
 
@@ -96,10 +96,12 @@ def train(
         program=program,
         keep_params=saving.params,
       )
-      for seeds in group
+      for seeds in seeds_of_blocks
     ]
   snapshots = [list(earlier) for _, earlier in restored]
-  training = population.start(program, group, [state for state, _ in restored])
+  training = population.start(
+    program, seeds_of_blocks, [state for state, _ in restored]
+  )
   steps = list(training.steps)
   if any(processes.any_of(processes.agree(steps) != steps)):
     raise RuntimeError(
@@ -137,7 +139,7 @@ def train(
     job.checkpointer.wait()
     processes.agree(None)
     if processes.is_first():
-      for seeds, found in zip(group, snapshots, strict=True):
+      for seeds, found in zip(seeds_of_blocks, snapshots, strict=True):
         _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
         _write_records(job, program, seeds, found)
 

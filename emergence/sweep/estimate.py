@@ -71,13 +71,13 @@ def estimate(
         seconds = population.seconds_per_step(program)
         seconds_per_flop = seconds / flops
         is_measured = True
-    num_groups = -(-len(item.blocks) // len(devices))
+    num_rounds = -(-len(item.blocks) // len(devices))
     estimates[item.cell] = Estimate(
       item.cell,
       model.num_params(setup.arch),
       item.num_seeds,
       bytes_per_block,
-      seconds and seconds * num_groups * setup.config.train.steps,
+      seconds and seconds * num_rounds * setup.config.train.steps,
       is_measured,
     )
   return [estimates[item.cell] for item in work]

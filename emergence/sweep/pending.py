@@ -1,7 +1,7 @@
 """The cells × blocks of seeds of a sweep that are still pending.
 
-`--shard=I/N` divides the work: consecutive blocks of a cell form groups of one
-block per device, so that no device idles, and shard I trains the groups I,
+`--shard=I/N` divides the work: consecutive blocks of a cell form rounds of one
+block per device, so that no device idles, and shard I trains the rounds I,
 I + N, I + 2N, … The shard of a block depends on the requested seeds and not on
 the finished ones, so it stays the same while other processes finish theirs.
 """
@@ -151,9 +151,9 @@ def unfinished_shards(
   Args:
     request: what is asked for, of all shards.
     num_devices: devices of each process.
-    num_shards: N of `--shard=I/N`; a shard for each group where None.
+    num_shards: N of `--shard=I/N`; a shard for each round where None.
   """
-  count = num_shards or len(_groups(request, num_devices))
+  count = num_shards or len(_rounds(request, num_devices))
   work = _without_records(request)
   shards = [request._replace(shard=(i, count)) for i in range(count)]
   found = [_of_shard(shard, work, num_devices) for shard in shards]
@@ -196,11 +196,11 @@ def num_without_params(request: Request, keep_params: str) -> int:
 
 
 def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
-  """Groups increasing seed indices by seed // block."""
-  groups: dict[int, list[int]] = {}
+  """Divides increasing seed indices into blocks, by seed // block."""
+  blocks: dict[int, list[int]] = {}
   for seed in seeds:
-    groups.setdefault(seed // block, []).append(seed)
-  return list(groups.values())
+    blocks.setdefault(seed // block, []).append(seed)
+  return list(blocks.values())
 
 
 def _without_records(request: Request) -> list[Work]:
@@ -215,12 +215,12 @@ def _without_records(request: Request) -> list[Work]:
   return found
 
 
-def _groups(request: Request, num_devices: int) -> dict[tuple[Cell, int], int]:
-  """The number of each group, by cell and seed // (num_devices · block)."""
+def _rounds(request: Request, num_devices: int) -> dict[tuple[Cell, int], int]:
+  """The number of each round, by cell and seed // (num_devices · block)."""
   size = num_devices * request.config.seeds.block
   places = sorted({seed // size for seed in request.seeds})
-  groups = [(cell, place) for cell in request.cells for place in places]
-  return {group: number for number, group in enumerate(groups)}
+  rounds = [(cell, place) for cell in request.cells for place in places]
+  return {own: number for number, own in enumerate(rounds)}
 
 
 def _of_shard(
@@ -228,7 +228,7 @@ def _of_shard(
 ) -> list[Work]:
   """The part of some work that belongs to the shard of a request."""
   index, count = request.shard
-  numbers = _groups(request, num_devices)
+  numbers = _rounds(request, num_devices)
   size = num_devices * request.config.seeds.block
   parts = [
     Work(

@@ -1,4 +1,4 @@
-"""Trains the pending blocks of a sweep, one group after another."""
+"""Trains the pending blocks of a sweep, one round after another."""
 
 import contextlib
 import json
@@ -117,7 +117,7 @@ def run(
   should_stop: Callable[[], bool] = lambda: False,
   watch: Stopwatch | None = None,
 ) -> int:
-  """Trains pending blocks and writes their records, one group at a time.
+  """Trains pending blocks and writes their records, one round at a time.
 
   A block is locked while it is trained. Blocks that another process has locked
   come last: this process waits for them, and trains the seeds that then have no
@@ -208,20 +208,20 @@ def _train(
         with job.watch.phase("compile"):
           program = compilation.compile_cell(job.config, cell, devices)
       with contextlib.ExitStack() as held:
-        group, busy, pending = _lock(
+        locked, busy, pending = _lock(
           job, cell, pending, program.num_blocks, is_patient, held
         )
         in_use += busy
-        if group:
+        if locked:
           _LOG.info(
             "%s: %d blocks of %d seeds together, %.1f MiB each",
-            *(cell, len(group), job.config.seeds.block),
+            *(cell, len(locked), job.config.seeds.block),
             program.bytes_per_device / 2**20,
           )
-          clock.begin([len(seeds) for seeds in group], pending)
-          blocks.train(job, program, group, clock.tick)
+          clock.begin([len(seeds) for seeds in locked], pending)
+          blocks.train(job, program, locked, clock.tick)
           on_trained(
-            sum(len(seeds) for seeds in group), program.config.train.steps
+            sum(len(seeds) for seeds in locked), program.config.train.steps
           )
     if in_use:
       left.append(Work(cell, in_use))
@@ -242,8 +242,8 @@ def _lock(
     The locked blocks, less the seeds that have records by now; the blocks that
     other processes hold; and the blocks not tried yet.
   """
-  group, in_use, left = [], [], list(pending)
-  while processes.is_first() and left and len(group) < limit:
+  locked, in_use, left = [], [], list(pending)
+  while processes.is_first() and left and len(locked) < limit:
     seeds = left.pop(0)
     try:
       held.enter_context(
@@ -265,8 +265,8 @@ def _lock(
     look_anew(job.workdir / "records" / str(cell))
     done = records.recorded_seeds(job.workdir, cell)
     if missing := [seed for seed in seeds if seed not in done]:
-      group.append(missing)
-  return tuple(processes.agree([group, in_use, left]))
+      locked.append(missing)
+  return tuple(processes.agree([locked, in_use, left]))
 
 
 class _Clock:
@@ -285,14 +285,14 @@ class _Clock:
   def begin(
     self, sizes: Sequence[int], pending: Sequence[Sequence[int]]
   ) -> None:
-    """A group of blocks of some sizes begins, and others are pending."""
+    """A round of blocks of some sizes begins, and others are pending."""
     self._sizes = sizes
     self._num_pending = sum(len(seeds) for seeds in pending)
     self._last_steps: Sequence[int] | None = None
     self._reported = time.monotonic()
 
   def tick(self, steps: Sequence[int], is_evaluated: bool) -> None:
-    """The blocks of the group have made so many steps by now."""
+    """The blocks of the round have made so many steps by now."""
     now, size = time.monotonic(), sum(self._sizes)
     weigh = lambda steps: sum(
       number * step for number, step in zip(self._sizes, steps, strict=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from emergence.storage.records import consecutive_runs
+from emergence.storage.records import consecutive_ranges
 from emergence.tables import parsing
 from emergence.tables.score_table import (
   COLUMNS,
@@ -41,12 +41,15 @@ def audit(
       and `training_step`.
     conflicting_scores: what to do where a seed has two scores in one cell:
       `refuse`, or keep the `first` or the `last` in the order of the rows.
-    unused: other columns of the source, a row a `source`: where two rows of a
-      seed differ in one of them, the message names it.
-    expected: seeds that should be there, by (*group, scale); those that stand
-      anywhere in a group are expected at each of its scales in any case.
-    at_step: where there are steps: the step to take, or `last`.
-    advice: what to do about two scores, other than what `unused` tells.
+    unused: the columns of the source that are not used, one row per `source`.
+      Where two rows of a seed differ in some of them, the message about them
+      advises flags that tell them apart.
+    expected: seeds that should be there, by (*group, scale). Seeds that a group
+      has at any scale are always expected at each of its scales.
+    at_step: the training step to take, where the table has steps; the last one
+      of each run if None or `last`.
+    advice: what the message about two scores of a seed advises, instead of what
+      `unused` tells.
 
   Raises:
     ValueError: a seed has two scores and the rule is `refuse`, a metric has no
@@ -350,8 +353,8 @@ def _name_seeds(seeds: Iterable) -> str:
   if not all(isinstance(seed, (int, np.integer)) for seed in ordered):
     return ", ".join(map(str, ordered))
   return ", ".join(
-    f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}"
-    for run in consecutive_runs(ordered)
+    f"{own[0]}-{own[-1]}" if len(own) > 1 else f"{own[0]}"
+    for own in consecutive_ranges(ordered)
   )
 
 

@@ -1,11 +1,11 @@
 """Scores from a folder of lm-evaluation-harness result files.
 
-The harness writes `results_DATE.json` for each evaluated model: under `results`
-a dict a task, in it `METRIC,FILTER` and `METRIC_stderr,FILTER`, and beside it
-`model_name`, `config`, `n-shot`, `n-samples`, `higher_is_better` and
-`group_subtasks`. Files of versions before 0.4, with bare metric names, are read
-too. The harness has no notion of a training run, so which model, size and seed
-a file belongs to is told by names; `read` says by which rules.
+The harness writes `results_DATE.json` for each evaluated model. Under `results`
+it has one dict per task with `METRIC,FILTER` and `METRIC_stderr,FILTER`; beside
+`results` are `model_name`, `config`, `n-shot`, `n-samples`, `higher_is_better`
+and `group_subtasks`. Files of versions before 0.4, with bare metric names, are
+read too. The harness has no notion of a training run, so which model, size and
+seed a file belongs to is read from names; `read` states the rules.
 """
 
 import json
@@ -71,23 +71,23 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   """
   pattern = names.compile_pattern(options.name_pattern)
   contents, issues = _read_files(folder)
-  runs = [
+  files = [
     names.identify(source, content, pattern, options.conflicting_labels)
     for source, content in contents.items()
   ]
-  issues += names.report_conflicts(runs, options.conflicting_labels)
-  runs, scale_name, scale_issues = names.settle_scales(runs)
+  issues += names.report_conflicts(files, options.conflicting_labels)
+  files, scale_name, scale_issues = names.settle_scales(files)
   if pattern and "scale" in pattern.groupindex:
     scale_name = "scale"  # Steps or tokens, maybe.
-  runs = names.settle_seeds(runs, options.default_seed)
-  frame, known = _to_frame(runs)
+  files = names.settle_seeds(files, options.default_seed)
+  frame, known = _to_frame(files)
   for name in options.score_columns:
     require_column(name, set(frame["metric"]), "score_column", folder)
   if options.score_columns:
     is_chosen = frame["metric"].isin(options.score_columns)
     frame = cast(Any, frame[is_chosen])
   frame, excluded = parsing.select(frame, options.where, folder)
-  issues += scale_issues + excluded + _item_issues(frame, runs)
+  issues += scale_issues + excluded + _item_issues(frame, files)
   frame, metrics, unit_issues = units.settle_units(
     _parse(frame, options),
     options.lower_is_better,
@@ -118,7 +118,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     table,
     options.conflicting_scores,
     by_source[unused],
-    advice=names.advise_folders(runs),
+    advice=names.advise_folders(files),
   )
 
 
@@ -152,40 +152,40 @@ def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
 
 
 def _to_frame(
-  runs: Sequence[names.Run],
+  files: Sequence[names.ResultFile],
 ) -> tuple["pd.DataFrame", dict[str, bool]]:
-  """A row a score, cells as in the files; and if less of a metric is better."""
+  """One row per score, as in the files; and, by metric, if lower is better."""
   import pandas as pd
 
   rows, is_lower = [], {}
-  for run in runs:
-    for task, results in run.content["results"].items():
-      shots = names.at(run.content, "n-shot", task)
+  for file in files:
+    for task, results in file.content["results"].items():
+      shots = names.at(file.content, "n-shot", task)
       if shots is None:
-        shots = names.at(run.content, "config", "num_fewshot")
-      items = names.at(run.content, "n-samples", task, "effective")
+        shots = names.at(file.content, "config", "num_fewshot")
+      items = names.at(file.content, "n-samples", task, "effective")
       for key, metric, stderr in _metric_keys(results):
         name = key.removesuffix(",none")
-        higher = names.at(run.content, "higher_is_better", task, metric)
+        higher = names.at(file.content, "higher_is_better", task, metric)
         if higher is not None:
           is_lower[name] = not higher
         rows.append(
           {
-            "model": run.model,
-            "scale": run.scale,
-            "seed": run.seed,
-            "checkpoint": run.checkpoint,
+            "model": file.model,
+            "scale": file.scale,
+            "seed": file.seed,
+            "checkpoint": file.checkpoint,
             "num_fewshot": parsing.cell_text(shots),
             "task": task,
             "metric": name,
             "score": results[key],
             "item_stderr": _number(results.get(stderr)),
             "num_items": _number(items),
-            "source": run.source,
+            "source": file.source,
           }
         )
   if not rows:
-    raise ValueError(f"{runs[0].source} and the others hold no metric")
+    raise ValueError(f"{files[0].source} and the others hold no metric")
   return pd.DataFrame(rows), is_lower
 
 
@@ -232,7 +232,7 @@ def _parse(frame: "pd.DataFrame", options: ReadOptions) -> "pd.DataFrame":
 
 
 def _item_issues(
-  frame: "pd.DataFrame", runs: Sequence[names.Run]
+  frame: "pd.DataFrame", files: Sequence[names.ResultFile]
 ) -> list[Issue]:
   issues = []
   known = frame["item_stderr"].dropna()
@@ -244,9 +244,9 @@ def _item_issues(
     )
     issues.append(Issue("item_noise", sentence, []))
   parts_of: dict[str, list[str]] = {}
-  for run in runs:
+  for file in files:
     for name in frame["task"].unique():
-      parts = names.at(run.content, "group_subtasks", name)
+      parts = names.at(file.content, "group_subtasks", name)
       if parts and isinstance(parts, list):
         parts_of[name] = list(map(str, parts))
   if parts_of:

@@ -22,8 +22,8 @@ _NAME_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
 _GROUPS = ("model", "scale", "seed")
 
 
-class Run(NamedTuple):
-  """One result file and what it is about; None where no rule tells."""
+class ResultFile(NamedTuple):
+  """A result file and what it is about; None where no rule tells."""
 
   source: str
   content: Mapping[str, Any]
@@ -39,7 +39,7 @@ def identify(
   content: Mapping[str, Any],
   pattern: re.Pattern | None,
   rule: str,
-) -> Run:
+) -> ResultFile:
   """Applies the rules of `read` to one file."""
   name, revision, label = _label(content)
   told: dict[str, str | None] = {}
@@ -70,7 +70,7 @@ def identify(
   if "__" in parent and sanitized and parent != sanitized:
     conflicts.append(f"folder {quote(parent)}, not {quote(sanitized)}")
     name = parent.replace("__", "/") if rule == "path" else name
-  return Run(
+  return ResultFile(
     source,
     content,
     model=told.get("model") or _family(name, told.get("scale")),
@@ -126,14 +126,14 @@ def compile_pattern(pattern: str | None) -> re.Pattern | None:
   return compiled
 
 
-def report_conflicts(runs: Sequence[Run], rule: str) -> list[Issue]:
+def report_conflicts(files: Sequence[ResultFile], rule: str) -> list[Issue]:
   """Tells of labels that contradict paths; ValueError if the rule is refuse."""
-  wrong = [run for run in runs if run.conflicts]
+  wrong = [file for file in files if file.conflicts]
   if not wrong:
     return []
   rows = [
-    {"source": run.source, "conflict": "; ".join(run.conflicts)}
-    for run in wrong
+    {"source": file.source, "conflict": "; ".join(file.conflicts)}
+    for file in wrong
   ]
   found = (
     f"{len(wrong)} files lie under a path that names another run:"
@@ -148,39 +148,41 @@ def report_conflicts(runs: Sequence[Run], rule: str) -> list[Issue]:
   return [Issue("conflicting_label", sentence, rows)]
 
 
-def settle_scales(runs: list[Run]) -> tuple[list[Run], str, list[Issue]]:
-  """Runs that all have a scale, what it is, and issues.
+def settle_scales(
+  files: list[ResultFile],
+) -> tuple[list[ResultFile], str, list[Issue]]:
+  """The files, each with a scale; what the scale is; and issues.
 
   Raises:
     ValueError: neither all names nor all configs tell a size.
   """
   sizes = []
-  for run in runs:
-    size = at(run.content, "config", "model_num_parameters")
+  for file in files:
+    size = at(file.content, "config", "model_num_parameters")
     is_size = isinstance(size, int) and not isinstance(size, bool) and size > 0
     sizes.append(size if is_size else None)
-  without = [run for run in runs if run.scale is None]
+  without = [file for file in files if file.scale is None]
   if without and None in sizes:
     near = re.search(NEAR_SIZE, without[0].source)
-    pattern = NEAR_SIZE if near else _words_pattern(runs)
-    raise _lacks("model size", without, runs, flag("name_pattern", pattern))
+    pattern = NEAR_SIZE if near else _words_pattern(files)
+    raise _lacks("model size", without, files, flag("name_pattern", pattern))
   if without:
     named = [
-      run._replace(scale=str(size))
-      for run, size in zip(runs, sizes, strict=True)
+      file._replace(scale=str(size))
+      for file, size in zip(files, sizes, strict=True)
     ]
     return named, "num_params", []
   odd = [
-    {"source": run.source, "scale": run.scale, "model_num_parameters": size}
-    for run, size in zip(runs, sizes, strict=True)
-    if size and not _is_near(run.scale, size)
+    {"source": file.source, "scale": file.scale, "model_num_parameters": size}
+    for file, size in zip(files, sizes, strict=True)
+    if size and not _is_near(file.scale, size)
   ]
   sentence = (
     f"{len(odd)} files name a size that is not near their number of parameters;"
     " the name counts."
   )
   issues = [Issue("conflicting_label", sentence, odd)] if odd else []
-  return runs, "model size", issues
+  return files, "model size", issues
 
 
 def _is_near(scale: str | None, size: int) -> bool:
@@ -190,28 +192,30 @@ def _is_near(scale: str | None, size: int) -> bool:
     return True
 
 
-def settle_seeds(runs: list[Run], default: int | None) -> list[Run]:
-  """Runs that all have a seed.
+def settle_seeds(
+  files: list[ResultFile], default: int | None
+) -> list[ResultFile]:
+  """The files, each with a seed.
 
   Raises:
     ValueError: some have none and there is no default.
   """
-  without = [run for run in runs if run.seed is None]
+  without = [file for file in files if file.seed is None]
   if without and default is None:
-    flags = filter(None, [advise_folders(runs), "--default_seed=0"])
-    raise _lacks("seed", without, runs, " or ".join(flags))
+    flags = filter(None, [advise_folders(files), "--default_seed=0"])
+    raise _lacks("seed", without, files, " or ".join(flags))
   return [
-    run if run.seed is not None else run._replace(seed=str(default))
-    for run in runs
+    file if file.seed is not None else file._replace(seed=str(default))
+    for file in files
   ]
 
 
-def advise_folders(runs: Sequence[Run]) -> str:
-  """The flag that takes for seeds the folders in which equal runs differ."""
+def advise_folders(files: Sequence[ResultFile]) -> str:
+  """The flag that reads seeds from the folder in which equal files differ."""
   first: dict[tuple, list[str]] = {}
-  for run in runs:
-    folders = run.source.split("/")[:-1]
-    others = first.setdefault(run[2:6], folders)
+  for file in files:
+    folders = file.source.split("/")[:-1]
+    others = first.setdefault(file[2:6], folders)
     if len(others) == len(folders) and others != folders:
       i = next(i for i, x in enumerate(folders) if x != others[i])
       before = f"(?:[^/]+/){{{i}}}" if i else ""
@@ -219,9 +223,9 @@ def advise_folders(runs: Sequence[Run]) -> str:
   return ""
 
 
-def _words_pattern(runs: Sequence[Run]) -> str:
+def _words_pattern(files: Sequence[ResultFile]) -> str:
   """A pattern of the one word in which the models' names differ."""
-  words = [set(re.findall(r"[^-_/.]+", run.model)) for run in runs]
+  words = [set(re.findall(r"[^-_/.]+", file.model)) for file in files]
   own = [found - set.intersection(*words) for found in words]
   if any(len(found) != 1 for found in own):
     return r"(?P<scale>\d+)"
@@ -229,11 +233,14 @@ def _words_pattern(runs: Sequence[Run]) -> str:
 
 
 def _lacks(
-  what: str, without: Sequence[Run], runs: Sequence[Run], advice: str
+  what: str,
+  without: Sequence[ResultFile],
+  files: Sequence[ResultFile],
+  advice: str,
 ) -> ValueError:
   return ValueError(
-    f"{quote(without[0].source)} tells no {what}; {len(without)} of {len(runs)}"
-    f" files have none. Say {advice}"
+    f"{quote(without[0].source)} tells no {what}; {len(without)} of"
+    f" {len(files)} files have none. Say {advice}"
   )
 
 

@@ -1,4 +1,4 @@
-"""Scales, scores and seeds from the cells of a table, and `--where`.
+"""Scales, scores and seeds from the entries of a table, and `--where`.
 
 Text is data only: nothing is evaluated.
 """
@@ -36,16 +36,16 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[%a-z]*", re.IGNORECASE)
 _MOST_SCALES = 30
 
 
-def cell_text(cell: Any) -> str:
-  """The text of a cell; none of None and NaN, no point in whole floats."""
-  if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+def cell_text(entry: Any) -> str:
+  """The text of an entry: none for None and NaN, no point in whole floats."""
+  if entry is None or (isinstance(entry, float) and math.isnan(entry)):
     return ""
-  if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-    return str(int(cell))
-  return str(cell).strip()
+  if isinstance(entry, float) and entry.is_integer() and abs(entry) < 1e15:
+    return str(int(entry))
+  return str(entry).strip()
 
 
-def parse_scale(cell: Any) -> float:
+def parse_scale(entry: Any) -> float:
   """Reads a scale: a number, or one with a suffix, such as 125M, 1.3B or 350k.
 
   Also read are 1b7, 1.4Bn, 410 million and 1,400,000,000.
@@ -53,7 +53,7 @@ def parse_scale(cell: Any) -> float:
   Raises:
     ValueError: not such a number, or not finite.
   """
-  text = cell_text(cell)
+  text = cell_text(entry)
   plain = _INFIX.sub(r"\1.\3\2", text) if _INFIX.fullmatch(text) else text
   if _GROUPED.fullmatch(plain):
     plain = plain.replace(",", "")
@@ -112,18 +112,18 @@ def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
   return [numbers[text] for text in texts]
 
 
-def parse_score(cell: Any) -> tuple[float | None, bool]:
+def parse_score(entry: Any) -> tuple[float | None, bool]:
   """A score, None where there is none, and whether it has a percent sign.
 
-  An empty cell, null, none and N/A are no score: it is missing. NaN and
+  An empty entry, null, none and N/A are no score: it is missing. NaN and
   infinities are scores of a run that diverged.
 
   Raises:
     ValueError: another text, or a number beyond double precision.
   """
-  if isinstance(cell, float) and math.isnan(cell):
+  if isinstance(entry, float) and math.isnan(entry):
     return math.nan, False
-  text = cell_text(cell)
+  text = cell_text(entry)
   if text.lower() in _MISSING:
     return None, False
   number = _to_float(text.removesuffix("%"))
@@ -179,9 +179,9 @@ def leave_out(column: object, text: str) -> str:
   return f"{flag('where', f'{column}!={text}')} leaves such rows out"
 
 
-def with_decimal_point(cell: Any) -> Any:
-  """A cell with a point for its decimal comma."""
-  return cell.replace(",", ".") if isinstance(cell, str) else cell
+def with_decimal_point(entry: Any) -> Any:
+  """An entry with a point for its decimal comma."""
+  return entry.replace(",", ".") if isinstance(entry, str) else entry
 
 
 def _by_number(text: str) -> float:
@@ -190,8 +190,10 @@ def _by_number(text: str) -> float:
   return float(numbers[0]) if len(numbers) == 1 else 0.0
 
 
-def _is_decimal_comma(cell: Any) -> bool:
-  return isinstance(cell, str) and bool(_DECIMAL_COMMA.fullmatch(cell.strip()))
+def _is_decimal_comma(entry: Any) -> bool:
+  return isinstance(entry, str) and bool(
+    _DECIMAL_COMMA.fullmatch(entry.strip())
+  )
 
 
 def parse_seeds(cells: "pd.Series") -> list[Any]:

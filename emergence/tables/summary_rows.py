@@ -24,7 +24,7 @@ _DIGITS, _DIGITS_OF_NUMBERS = 4.0, 8.0
 
 
 def drop(
-  scores: "pd.DataFrame", cell: Sequence[str], drop_rows: Sequence[str]
+  scores: "pd.DataFrame", cell_columns: Sequence[str], drop_rows: Sequence[str]
 ) -> "pd.DataFrame":
   """The rows of runs.
 
@@ -33,8 +33,8 @@ def drop(
   deviation, the sum, or the least or greatest of the others.
 
   Args:
-    scores: columns `seed` (texts), `score` and those of `cell`.
-    cell: the columns that name a cell and metric.
+    scores: columns `seed` (texts), `score` and `cell_columns`.
+    cell_columns: the columns that name a cell and metric.
     drop_rows: as in `ReadOptions`.
 
   Raises:
@@ -52,7 +52,9 @@ def drop(
   labels = list(dict.fromkeys(frame["seed"]))
   named = _with_words(labels)
   rest = frame[~frame["seed"].isin(named)]
-  suspects = set(named).union(_with_values(rest, cell) if len(rest) else ())
+  suspects = set(named)
+  if len(rest):
+    suspects |= _with_values(rest, cell_columns)
   if suspects:
     ordered = [name for name in labels if name in suspects]
     number = int(frame["seed"].isin(ordered).sum())
@@ -83,13 +85,13 @@ def _with_words(labels: Sequence[str]) -> list[str]:
   return [label for label, words in found if words - usual]
 
 
-def _with_values(frame: Any, cell: Sequence[str]) -> set[str]:
+def _with_values(frame: Any, cell_columns: Sequence[str]) -> set[str]:
   """The labels whose scores are a statistic of others in every cell."""
   frame = frame[np.isfinite(frame["score"])].reset_index(drop=True)
   score = frame["score"]
   is_number = frame["seed"].str.contains(r"\d")
   is_run = is_number if is_number.any() else is_number | True
-  group = frame.groupby(list(cell), sort=False).ngroup()
+  group = frame.groupby(list(cell_columns), sort=False).ngroup()
   of_runs = score.where(is_run)
 
   def total(values):

@@ -218,7 +218,7 @@ def _melt(
   patterns: Sequence[str],
   what: str,
 ) -> "pd.DataFrame":
-  """A row a seed (or scale), from a table with a column each."""
+  """One row per seed (or scale), from a table that has one column per seed."""
   wide = [
     name
     for name in rows.columns
@@ -368,7 +368,7 @@ def _read_file(path: epath.Path, skip_lines: int) -> "pd.DataFrame":
 
 
 def _flatten(rows: "pd.DataFrame") -> "pd.DataFrame":
-  """Columns of objects, or of their text, as a column a key.
+  """Columns of objects, or of their text, as one column per key.
 
   As `pandas.json_normalize`, which would round long seeds beside gaps.
   """

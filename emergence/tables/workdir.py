@@ -67,8 +67,8 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   if rows.empty:
     raise ValueError(f"{path}: no seed has a record at its last step")
   rows, excluded = parsing.select(rows, options.where, path)
-  grid = [] if excluded else config_lib.cells(config)
-  axis, groups = _choose_axis(options.scale_axis, rows, grid)
+  cells = [] if excluded else config_lib.cells(config)
+  axis, groups = _choose_axis(options.scale_axis, rows, cells)
   frame = rows.melt(
     [*groups, axis, "seed", "diverged", "source", "lacking", "num_items"],
     list(metrics),
@@ -90,8 +90,8 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   frame["score"] = frame["score"].astype(float)
   frame["item_stderr"] = np.nan
   if axis == "num_params":
-    issues += _empty_cell_issues(grid, rows)
-  steps = {config_lib.cell_config(config, c).train.steps for c in grid}
+    issues += _empty_cell_issues(cells, rows)
+  steps = {config_lib.cell_config(config, c).train.steps for c in cells}
   after = f", after {steps.pop()} steps" if len(steps) == 1 else ""
   measured = set(frame["metric"])
   return audit(
@@ -112,19 +112,19 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       ).rename(columns={axis: "scale"}),
     ),
     options.conflicting_scores,
-    expected=_expected(grid, config.seeds.requested, axis, groups, rows),
+    expected=_expected(cells, config.seeds.requested, axis, groups, rows),
   )
 
 
 def _runs(rows: "pd.DataFrame") -> Any:
-  """The columns that name a run, a row a run."""
+  """The columns that name a run, one row per run."""
   names = [*records.cell_columns(rows), "seed", "source"]
   return cast(Any, rows)[names].drop_duplicates()
 
 
 def _curves(
   rows: "pd.DataFrame",
-  cell: Sequence[str],
+  cell_columns: Sequence[str],
   metrics: Sequence[str],
   conflicting_scores: str,
 ) -> "pd.DataFrame":
@@ -132,17 +132,17 @@ def _curves(
 
   Args:
     rows: those of all steps.
-    cell: the columns of the group and, last, of the scale.
+    cell_columns: those of the group and, last, of the scale.
     metrics: the columns of scores.
     conflicting_scores: as in the options.
   """
   curves: Any = rows.melt(
-    [*cell, "seed", "step", "diverged"],
+    [*cell_columns, "seed", "step", "diverged"],
     metrics,
     var_name="metric",
     value_name="score",
-  ).astype({cell[-1]: float, "score": float})
-  key = [*cell, "metric", "seed", "step"]
+  ).astype({cell_columns[-1]: float, "score": float})
+  key = [*cell_columns, "metric", "seed", "step"]
   keep = "last" if conflicting_scores == "last" else "first"
   return curves.drop_duplicates(key, keep=keep)[[*key, "score", "diverged"]]
 
@@ -275,7 +275,7 @@ def _label_issues(rows: "pd.DataFrame", rule: str) -> list[Issue]:
 
 
 def _choose_axis(
-  scale_axis: str, rows: "pd.DataFrame", grid: Sequence[Cell]
+  scale_axis: str, rows: "pd.DataFrame", cells: Sequence[Cell]
 ) -> tuple[str, list[str]]:
   """The scale's column and the columns of groups."""
   axes = axes_of(rows.columns)
@@ -286,7 +286,7 @@ def _choose_axis(
     )
   if scale_axis == "auto":
     found = cast(Any, rows)[axes].drop_duplicates().to_dict("records")
-    scale_axis = records.scale_axis([*found, *(cell.columns for cell in grid)])
+    scale_axis = records.scale_axis([*found, *(cell.columns for cell in cells)])
   if scale_axis != "num_params":
     if isinstance(rows[scale_axis].iloc[0], str | bool | np.bool_):
       raise ValueError(f"--scale_axis: {scale_axis} is not a number")
@@ -304,7 +304,7 @@ def _choose_axis(
 
 
 def _expected(
-  grid: Sequence[Cell],
+  cells: Sequence[Cell],
   seeds: range,
   axis: str,
   groups: Sequence[str],
@@ -315,7 +315,7 @@ def _expected(
   found = rows[columns].itertuples(index=False, name=None)
   sizes = {row[:-1]: row[-1] for row in found}
   wanted = {}
-  for cell in grid:
+  for cell in cells:
     size = sizes.get(tuple(cell.columns.values()))
     if axis == "num_params" and size is None:
       continue  # Its scale is not known; `_empty_cell_issues` tells of it.
@@ -325,12 +325,12 @@ def _expected(
 
 
 def _empty_cell_issues(
-  grid: Sequence[Cell], rows: "pd.DataFrame"
+  cells: Sequence[Cell], rows: "pd.DataFrame"
 ) -> list[Issue]:
   """Tells of cells without records, whose number of parameters is unknown."""
   names = records.cell_columns(rows)
   found = {*rows[names].itertuples(index=False, name=None)}
-  empty = [c for c in grid if tuple(c.columns.values()) not in found]
+  empty = [c for c in cells if tuple(c.columns.values()) not in found]
   sentence = f"{len(empty)} cells that the config asks for have no records."
   shown = [plain_row(cell.columns) for cell in empty]
   return [Issue("missing", sentence, shown)] if empty else []

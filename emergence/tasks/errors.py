@@ -9,8 +9,9 @@
 | wrong_carry | in an addition, a digit that is off by one (mod 10) |
 | other_error | anything else |
 
-The kinds are tried in this order, but for `wrong_carry`, which alone a digit in
-the place of a digit can be. So each wrong answer has one kind.
+The kinds are tried in this order, and the first that fits counts. In an
+addition, a wrong digit in the place of a digit can only be `wrong_carry` or
+`other_error`. So each wrong answer has one kind.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def of_list(end: int, stride: int = 1) -> ErrorKind:
 
   Args:
     end: id of the end symbol.
-    stride: from a token of the list to the next one.
+    stride: positions from one token of the list to the next.
   """
 
   def kind(

@@ -23,13 +23,13 @@ _SQRT_TAU = math.sqrt(2 * math.pi)
 def dot_general(
   x: Array, w_DF: Array, dimension_numbers, precision=None, **_
 ) -> Array:
-  """`lax.dot_general` for a linear layer: the last axis of x with the first.
+  """`lax.dot_general` for a linear layer: x times the matrix.
 
   Args:
-    x: [..., D].
+    x: [..., D]; its last axis is contracted with the first one of the matrix.
     w_DF: the matrix.
-    dimension_numbers: of that contraction; there is no other.
-    precision: of the product and of those in its gradient.
+    dimension_numbers: those of this contraction, as flax passes them; unused.
+    precision: of the product, and of the products in its gradient.
 
   Returns:
     [..., F].

@@ -67,7 +67,7 @@ def ours(
   devices: Sequence[Device],
   seed_counts: Sequence[int],
 ) -> list[Side]:
-  """The program that a sweep runs, one group of blocks after another.
+  """The program that a sweep runs, one round of blocks after another.
 
   Args:
     config: the experiment.

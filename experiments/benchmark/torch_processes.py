@@ -35,10 +35,10 @@ def started(
 
   Args:
     name: of the side, `torch-` and a variant of `torch_sides.Trainer`.
-    devices: as PyTorch calls them, one for each process.
+    devices: PyTorch's names of the devices, one for each process.
     arch: the architecture.
     train: optimizer and schedule of the check.
-    data: of all seeds; without vmap the first of them is measured.
+    data: the data of all seeds; a variant without vmap measures the first seed.
 
   Yields:
     The side, and the losses of the check, [seeds, steps].

@@ -41,7 +41,7 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
 class ScoreDistribution(NamedTuple):
-  """A law of scores in [0, 1], and the aim for intervals of its samples.
+  """A distribution of scores in [0, 1], and the aim for its intervals.
 
   A success, score ≥ threshold, has a probability between 0.05 and 0.95.
   """
@@ -55,10 +55,11 @@ class Row(NamedTuple):
   """One line of the table.
 
   Attributes:
-    population: name of the law.
-    num_seeds: runs a sample.
+    population: name of the distribution.
+    num_seeds: runs in each sample.
     statistic: what the interval is of.
-    samples: samples that had an interval; infinite where computed exactly.
+    samples: number of samples that had an interval; infinite where the coverage
+      is computed exactly.
     coverage: share of their intervals that hold the truth.
     width: mean width of the intervals.
     aim: least and greatest coverage aimed at.
@@ -254,10 +255,11 @@ def best_of_coverage(
 def crossed_coverage(
   num_seeds: int, num_items: int, samples: int, resamples: int
 ) -> list[Row]:
-  """Coverage with items drawn as well, crossed and of seeds alone.
+  """Coverage where the items are a sample too, by two kinds of intervals.
 
-  Items move a run's chance to answer them by ±0.2, between seeds of chances 0.3
-  and 0.7 with probabilities 0.4 and 0.6.
+  The first resamples seeds and items, the second seeds alone. A seed answers an
+  item with a chance of 0.3 (probability 0.4) or 0.7 (probability 0.6), and each
+  item moves this chance by +0.2 or −0.2.
   """
   rng = np.random.default_rng(num_seeds)
   truth, chance = (0.54, 0.6), np.array([0.3, 0.7])

@@ -2,11 +2,11 @@
 
   python -m experiments.calibration.labels
 
-writes labels.csv beside this file: for each family of laws and number of runs,
+writes labels.csv beside this file: for each distribution and number of runs,
 the share of populations with each label of `modality.label`, each tested alone
-at level 0.05. Families of kind `level` have one mode, or a floor above which
-runs only thin out, or the mirror image of that; the share `separated` is the
-level. Those of kind `power` separate. Three minutes on one core.
+at level 0.05. Distributions of kind `level` have one mode, or a floor above
+which runs only thin out, or the mirror image of that; the share `separated` is
+the level. Those of kind `power` separate. Three minutes on one core.
 
 Why there is no other test of two modes beside the dip: Silverman's (1981,
 "Using kernel density estimates to investigate multimodality") sees far lighter
@@ -39,13 +39,13 @@ _POSITIVE = (0.0, np.inf)
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
 
-class Family(NamedTuple):
-  """Populations of one law.
+class Distribution(NamedTuple):
+  """A distribution of scores, from which populations are drawn.
 
   Attributes:
     draw: (rng, shape) -> scores [R, S].
     support: the least and the largest score that are possible.
-    step: step of the grid of scores; inferred where None.
+    step: spacing of the grid of scores; inferred where None.
   """
 
   draw: Draw
@@ -53,52 +53,54 @@ class Family(NamedTuple):
   step: float | None = None
 
 
-def level_families() -> dict[str, Family]:
-  """Laws that do not separate, by name."""
+def level_distributions() -> dict[str, Distribution]:
+  """Distributions that do not separate, by name."""
   found = {
-    "normal": Family(lambda rng, s: rng.normal(0, 1, s), REAL),
-    "lognormal, sigma 1": Family(
+    "normal": Distribution(lambda rng, s: rng.normal(0, 1, s), REAL),
+    "lognormal, sigma 1": Distribution(
       lambda rng, s: rng.lognormal(0, 1, s), _POSITIVE
     ),
-    "exponential, mean .08": Family(
+    "exponential, mean .08": Distribution(
       lambda rng, s: _cut(rng.exponential(0.08, s))
     ),
-    "exponential, mean .08, from 1 down": Family(
+    "exponential, mean .08, from 1 down": Distribution(
       lambda rng, s: 1 - _cut(rng.exponential(0.08, s))
     ),
-    "half at 0, half U(0, 1)": Family(_atom_and_uniform),
-    ".3 at 0, .7 U(0, 1)": Family(
+    "half at 0, half U(0, 1)": Distribution(_atom_and_uniform),
+    ".3 at 0, .7 U(0, 1)": Distribution(
       lambda rng, s: np.where(rng.random(s) < 0.3, 0.0, rng.random(s))
     ),
-    "half at 1, half U(0, 1)": Family(
+    "half at 1, half U(0, 1)": Distribution(
       lambda rng, s: 1 - _atom_and_uniform(rng, s)
     ),
-    "N(.05, .15), cut": Family(lambda rng, s: _cut(rng.normal(0.05, 0.15, s))),
-    "N(.2, .4), cut at both ends": Family(
+    "N(.05, .15), cut": Distribution(
+      lambda rng, s: _cut(rng.normal(0.05, 0.15, s))
+    ),
+    "N(.2, .4), cut at both ends": Distribution(
       lambda rng, s: _cut(rng.normal(0.2, 0.4, s))
     ),
-    "N(.5, .3), cut at both ends": Family(
+    "N(.5, .3), cut at both ends": Distribution(
       lambda rng, s: _cut(rng.normal(0.5, 0.3, s))
     ),
   }
   for a, b in ((1, 1), (1, 5), (2, 2), (8, 1.5)):
-    found[f"beta({a}, {b})"] = Family(
+    found[f"beta({a}, {b})"] = Distribution(
       lambda rng, s, a=a, b=b: rng.beta(a, b, s)
     )
   for items in (10, 20, 100, 1000):
-    found[f"half at 0, half U(0, 1), {items} items"] = Family(
+    found[f"half at 0, half U(0, 1), {items} items"] = Distribution(
       lambda rng, s, items=items: _cut(
         np.rint(_atom_and_uniform(rng, s) * items) / items
       ),
       step=1 / items,
     )
   for items, p in ((10, 0.05), (20, 0.9), (100, 0.5), (1000, 0.03)):
-    found[f"binomial({items}, {p:g})"] = Family(
+    found[f"binomial({items}, {p:g})"] = Distribution(
       lambda rng, s, items=items, p=p: rng.binomial(items, p, s) / items,
       step=1 / items,
     )
   for items, p in ((11, 0.1), (20, 0.97)):
-    found[f"binomial({items}, {p:g}), items unknown"] = Family(
+    found[f"binomial({items}, {p:g}), items unknown"] = Distribution(
       lambda rng, s, items=items, p=p: rng.binomial(items, p, s) / items
     )
   for few, many, p in (
@@ -107,7 +109,7 @@ def level_families() -> dict[str, Family]:
     (11, 22, 0.3),
     (10, 1000, 0.3),
   ):
-    found[f"half of {few}, half of {many} items, {p:g}"] = Family(
+    found[f"half of {few}, half of {many} items, {p:g}"] = Distribution(
       lambda rng, s, few=few, many=many, p=p: np.where(
         np.arange(s[1]) % 2,
         rng.binomial(few, p, s) / few,
@@ -117,8 +119,8 @@ def level_families() -> dict[str, Family]:
   return found
 
 
-def power_families() -> dict[str, Family]:
-  """Laws that separate, by name."""
+def power_distributions() -> dict[str, Distribution]:
+  """Distributions that separate, by name."""
 
   def atom(weight: float, other: Draw) -> Draw:
     return lambda rng, s: np.where(
@@ -132,16 +134,16 @@ def power_families() -> dict[str, Family]:
   weak = atom(0.9, lambda rng, s: rng.normal(0.5, 0.15, s))
   broad = atom(0.5, lambda rng, s: rng.normal(0.6, 0.2, s))
   found = {
-    ".9 at 0, .1 at .9": Family(high),
-    ".9 at 1, .1 at .1": Family(mirrored(high)),
-    ".9 at 0, .1 at N(.5, .15)": Family(weak),
-    ".9 at 1, .1 at N(.5, .15)": Family(mirrored(weak)),
-    ".5 at 0, .5 at N(.6, .2)": Family(broad),
-    ".5 at 1, .5 at N(.4, .2)": Family(mirrored(broad)),
-    ".9 at 0, .1 at .9, 20 items": Family(
+    ".9 at 0, .1 at .9": Distribution(high),
+    ".9 at 1, .1 at .1": Distribution(mirrored(high)),
+    ".9 at 0, .1 at N(.5, .15)": Distribution(weak),
+    ".9 at 1, .1 at N(.5, .15)": Distribution(mirrored(weak)),
+    ".5 at 0, .5 at N(.6, .2)": Distribution(broad),
+    ".5 at 1, .5 at N(.4, .2)": Distribution(mirrored(broad)),
+    ".9 at 0, .1 at .9, 20 items": Distribution(
       lambda rng, s: np.rint(20 * high(rng, s)) / 20, step=1 / 20
     ),
-    ".5 at 0, .5 at N(.6, .1), 11 items": Family(
+    ".5 at 0, .5 at N(.6, .1), 11 items": Distribution(
       lambda rng, s: (
         np.rint(11 * atom(0.5, lambda r, t: r.normal(0.6, 0.1, t))(rng, s)) / 11
       ),
@@ -149,7 +151,7 @@ def power_families() -> dict[str, Family]:
     ),
   }
   for weight in (0.5, 0.3, 0.2):
-    found[f"{1 - weight:g}/{weight:g}, 5 sd"] = Family(
+    found[f"{1 - weight:g}/{weight:g}, 5 sd"] = Distribution(
       lambda rng, s, weight=weight: _cut(
         0.3 + 0.07 * minor_mode(rng, *s, weight=weight, distance=5)
       )
@@ -157,31 +159,33 @@ def power_families() -> dict[str, Family]:
   return found
 
 
-def shares(family: Family, num: int, size: int, seed: int) -> dict[str, float]:
+def shares(
+  distribution: Distribution, num: int, size: int, seed: int
+) -> dict[str, float]:
   """Share of `num` populations of `size` runs with each label."""
   rng = np.random.default_rng(seed)
   options = Options(seed=seed)
   count = collections.Counter(
     modality.label(
-      Sample.of(scores_S, family.support, family.step), options
+      Sample.of(scores_S, distribution.support, distribution.step), options
     ).label
-    for scores_S in family.draw(rng, (num, size))
+    for scores_S in distribution.draw(rng, (num, size))
   )
   return {name: count[name] / num for name in LABELS}
 
 
 def rows(
-  families: dict[str, Family],
+  distributions: dict[str, Distribution],
   kind: str,
   sizes: Sequence[int],
   num: int,
   seed: int,
 ) -> list[dict[str, str]]:
-  """A row a family and number of runs."""
+  """One row per distribution and number of runs."""
   found = []
-  for name, family in families.items():
+  for name, distribution in distributions.items():
     for size in sizes:
-      share = shares(family, num, size, seed)
+      share = shares(distribution, num, size, seed)
       row = {
         "family": name,
         "kind": kind,
@@ -206,9 +210,9 @@ def _cut(scores_RS: np.ndarray) -> np.ndarray:
 
 def main(file: pathlib.Path, num: int, seed: int) -> None:
   """Writes the table: `num` populations a level row, half of it a power row."""
-  found = rows(level_families(), "level", LEVEL_SIZES, num, seed)
+  found = rows(level_distributions(), "level", LEVEL_SIZES, num, seed)
   half = max(num // 2, 1)
-  found += rows(power_families(), "power", POWER_SIZES, half, seed)
+  found += rows(power_distributions(), "power", POWER_SIZES, half, seed)
   versions = ", ".join(
     f"{name} {importlib.metadata.version(name)}"
     for name in ("numpy", "diptest")

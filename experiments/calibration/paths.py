@@ -39,14 +39,16 @@ Draw = Callable[[np.random.Generator, int], list[np.ndarray]]
 
 
 class Case(NamedTuple):
-  """Scales of known kin.
+  """Three scales whose true relation is known.
 
   Attributes:
     name: for the table.
     runs: at each scale.
-    truth: the right verdicts; none where both paths hold.
+    truth: the right verdicts; empty where both paths hold, so that only
+      `undecided` is right.
     draw: scores of the first, an intermediate and the last scale, [S] each.
-    is_aim: 95 % are to be right; elsewhere only 5 % may be wrong.
+    is_aim: whether 95 % of the verdicts should be right. In other cases at most
+      5 % may be wrong.
   """
 
   name: str
@@ -57,12 +59,12 @@ class Case(NamedTuple):
 
 
 class Rates(NamedTuple):
-  """What became of the draws of a case.
+  """The verdicts on all draws of a case.
 
   Attributes:
     verdicts: share of each verdict.
-    right: share of right ones.
-    wrong: share of those that are neither right nor `undecided`.
+    right: share of draws with a right verdict.
+    wrong: share of draws whose verdict is neither right nor `undecided`.
   """
 
   verdicts: dict[str, float]

@@ -33,7 +33,7 @@ def test_the_mode_jumps_between_the_modes_that_are_told(make_table):
   items = (1000, 10, 10)
   cells = rounded((0.25, 0.52, 0.75), items)
   found = analyze_one(make_table, ACCURACY, cells, num_items=items)
-  modes = [scale.modality.shape.mode for scale in scales(found)]
+  modes = [scale.modality.peaks.mode for scale in scales(found)]
   assert found.answers["abruptness"].mode == pytest.approx(jump(modes))
 
 

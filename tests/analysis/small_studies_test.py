@@ -41,7 +41,7 @@ def test_small_studies_of_one_seed_are_all_pairs(say):
   truth = cells[1].mean() - cells[0].mean()
   assert text.startswith(
     f"from size 1 to 2 the mean rises by {truth:.2g}; {(seen < 0).mean():.0%}"
-    " of studies with one seed a scale see a fall, "
+    " of studies with one seed per scale see a fall, "
   )
   assert text.endswith("% with three.")
 
@@ -51,7 +51,7 @@ def test_studies_that_see_no_change_are_told_too(say):
   cells = [low_high(21, 9), low_high(3, 27)]
   (text,) = say(cells, "small_studies")
   assert text.startswith(
-    "from size 1 to 2 the mean rises by 0.48; 3% of studies with one seed a"
+    "from size 1 to 2 the mean rises by 0.48; 3% of studies with one seed per"
     f" scale see a fall, {0.3 * 0.9 + 0.7 * 0.1:.0%} no change; with three "
   )
 
@@ -59,7 +59,6 @@ def test_studies_that_see_no_change_are_told_too(say):
 def test_the_largest_change_of_the_mean_that_is_shown_is_told(say):
   """Not that of the share, nor one of few or of noise."""
   spread = np.linspace(-0.15, 0.15, 30)
-  # The share of successes moves most to 2, the mean to 3, by noise to 4.
   cells = [0.1 + spread / 2, 0.25 + spread / 2, 0.6 + spread, 0.6 + spread / 2]
   (text,) = say([*cells[:2], 0.5 + 3 * spread], "small_studies")
   assert text.startswith("from size 2 to 3 the mean rises by 0.25; ")

@@ -107,16 +107,16 @@ def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
   for series in two_groups.series:
     for n, scale in enumerate(scales(series)):
       row = dict(zip(table.header, next(rows)))
-      label = scale.modality
+      modality = scale.modality
       assert row["group"] == f"group {series.group[0]}"
       assert row["size"] == str(n + 1)
       assert row["seeds"] == "40"
-      assert row["label"] == label.label.replace("_", " ")
-      assert row["evidence"] == label.evidence
+      assert row["label"] == modality.label.replace("_", " ")
+      assert row["evidence"] == modality.evidence
       for column, value in (
-        ("p", label.p),
-        ("after Holm", label.p_adjusted),
-        ("antimode", label.antimode),
+        ("p", modality.p),
+        ("after Holm", modality.p_adjusted),
+        ("antimode", modality.antimode),
       ):
         if math.isnan(value):
           assert row[column] == "–"

@@ -17,7 +17,7 @@ def abruptness(scores, paired=False, steps=None, **options):
 
 
 def mode(scores_S, step=None):
-  return modes.shape(Sample.of(scores_S, step=step)).mode
+  return modes.mode_and_antimode(Sample.of(scores_S, step=step)).mode
 
 
 @pytest.mark.parametrize(

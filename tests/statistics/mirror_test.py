@@ -39,10 +39,10 @@ def test_the_dip_the_grid_and_the_bandwidth_stay(scores_S, change):
 
 
 def test_modes_and_antimodes_move_with_the_scores(scores_S):
-  here = modes.shape(Sample.of(scores_S))
+  here = modes.mode_and_antimode(Sample.of(scores_S))
   for there, back in (
-    (modes.shape(mirrored(scores_S)), lambda x: 1 - x),
-    (modes.shape(shifted(scores_S)), lambda x: x + 0.5),
+    (modes.mode_and_antimode(mirrored(scores_S)), lambda x: 1 - x),
+    (modes.mode_and_antimode(shifted(scores_S)), lambda x: x + 0.5),
   ):
     assert back(there.mode) == pytest.approx(here.mode, abs=1e-6)
     assert back(there.antimode) == pytest.approx(

@@ -42,7 +42,7 @@ def test_two_clear_modes():
   assert found.p == found.p_adjusted == found.dip_p < 1e-4
   assert found.breakout is found.falloff is None
   assert found.antimode == pytest.approx(4, abs=1)
-  assert found.shape.weight_above == 0.4
+  assert found.peaks.weight_above == 0.4
   assert "40% of 100 runs at or above the antimode at 4" in found.evidence
   assert f"p = {found.p:.2g}" in found.evidence
 
@@ -189,7 +189,7 @@ def test_mirrored_scores_have_mirrored_labels_and_shifted_ones_the_same(
   approx = lambda value: pytest.approx(value, abs=1e-6, nan_ok=True)
   assert there.antimode == approx(1 - here.antimode)
   assert moved.antimode == approx(here.antimode - 5)
-  assert there.shape.mode_stable == here.shape.mode_stable
+  assert there.peaks.mode_stable == here.peaks.mode_stable
 
 
 def test_the_same_scores_of_which_less_is_better_change_places():
@@ -226,8 +226,8 @@ def test_runs_far_out_do_not_hide_two_modes(num_low, num_high, num_far):
   found = label(scores_S, (0.0, np.inf))
   assert found.label == "two_modes"
   assert found.antimode == pytest.approx(1, abs=0.3)
-  assert found.shape.weight_above == (num_high + num_far) / scores_S.size
-  assert np.abs(scores_S - found.shape.mode).min() < 0.05
+  assert found.peaks.weight_above == (num_high + num_far) / scores_S.size
+  assert np.abs(scores_S - found.peaks.mode).min() < 0.05
 
 
 @pytest.mark.parametrize(

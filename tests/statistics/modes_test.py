@@ -11,7 +11,7 @@ POSITIVE = (0.0, np.inf)
 
 
 def shape(scores_S, support=UNIT, step=None):
-  return modes.shape(Sample.of(scores_S, support, step))
+  return modes.mode_and_antimode(Sample.of(scores_S, support, step))
 
 
 def two_clusters(rng, num_low, num_high, low=0.2, high=0.7, deviation=0.04):
@@ -193,7 +193,7 @@ def test_the_sample_itself_has_the_mode_and_antimode_of_the_scores(support):
   for scores_S in (two_clusters(RNG, 30, 20), RNG.binomial(11, 0.2, 90) / 11):
     sample = Sample.of(scores_S, support)
     index_RS = np.arange(scores_S.size)[None]
-    found = modes.shape(sample)
+    found = modes.mode_and_antimode(sample)
     assert modes.resampled_modes(sample, index_RS) == found.mode
     np.testing.assert_equal(
       modes.resampled_antimodes(sample, index_RS)[0], found.antimode
@@ -217,6 +217,9 @@ def test_one_cluster_has_the_mode_for_sure_and_runs_without_score_have_none():
   found = modes.mode_shares(Sample.of(RNG.normal(0.5, 0.05, 30)), np.nan)
   assert found.below == 1
   assert np.isnan(found.above)
-  for call in (modes.shape, lambda sample: modes.mode_shares(sample, 0.5)):
+  for call in (
+    modes.mode_and_antimode,
+    lambda sample: modes.mode_shares(sample, 0.5),
+  ):
     with pytest.raises(ValueError, match="no run has a finite score"):
       call(Sample.of([np.nan]))

@@ -68,10 +68,12 @@ def test_only_ties_are_jittered_within_their_cell():
 
 def test_a_cell_is_one_of_the_grid_that_is_known_or_that_most_runs_show():
   rng = np.random.default_rng(0)
-  assert Sample.of([0.1, 0.2], step=0.1).cell == 0.1
-  assert Sample.of(rng.binomial(20, 0.5, 60) / 20).cell == (pytest.approx(0.05))
+  assert Sample.of([0.1, 0.2], step=0.1).bin_width == 0.1
+  assert Sample.of(rng.binomial(20, 0.5, 60) / 20).bin_width == (
+    pytest.approx(0.05)
+  )
   atom = Sample.of(np.append(np.zeros(20), rng.random(20)))
-  assert atom.cell == 0 < atom.grid_step
+  assert atom.bin_width == 0 < atom.grid_step
 
 
 def test_two_scores_are_neighbours_on_no_grid_that_does_not_fit_the_support():

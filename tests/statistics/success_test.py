@@ -168,7 +168,7 @@ def test_success_beyond_the_antimode_is_the_weight_of_the_upper_cluster(
 
 def test_the_antimode_is_found_again_in_each_resample(monkeypatch):
   sample = Sample.of(RNG.uniform(size=60))
-  shape = modes.shape(sample)._replace(antimode=0.5)
+  peaks = modes.mode_and_antimode(sample)._replace(antimode=0.5)
   found = []
   for find_antimodes in (
     lambda sample, index_RS: np.full(len(index_RS), 0.5),
@@ -177,7 +177,7 @@ def test_the_antimode_is_found_again_in_each_resample(monkeypatch):
     lambda sample, index_RS: np.where(np.arange(1000) % 2, 0.5, np.nan),
   ):
     with monkeypatch.context() as patch:
-      patch.setattr(modes, "shape", lambda sample: shape)
+      patch.setattr(modes, "mode_and_antimode", lambda sample: peaks)
       patch.setattr(modes, "resampled_antimodes", find_antimodes)
       found.append(success.success_beyond_antimode(sample))
   fixed, moving, half = found

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.calibration import labels
 
-FAMILIES = labels.level_families() | labels.power_families()
+DISTRIBUTIONS = labels.level_distributions() | labels.power_distributions()
 
 
 def table(path=labels.TABLE):
@@ -19,8 +19,8 @@ def test_the_table_of_the_repository_is_that_of_this_program():
   expected = [
     (name, kind, str(size))
     for families, kind, sizes in (
-      (labels.level_families(), "level", labels.LEVEL_SIZES),
-      (labels.power_families(), "power", labels.POWER_SIZES),
+      (labels.level_distributions(), "level", labels.LEVEL_SIZES),
+      (labels.power_distributions(), "power", labels.POWER_SIZES),
     )
     for name in families
     for size in sizes
@@ -30,7 +30,7 @@ def test_the_table_of_the_repository_is_that_of_this_program():
   for row in rows:
     if row["family"] in names and row["runs"] == "32":
       num = int(row["populations"])
-      share = labels.shares(FAMILIES[row["family"]], num, 32, 0)
+      share = labels.shares(DISTRIBUTIONS[row["family"]], num, 32, 0)
       assert f"{1 - share['not_shown']:.3f}" == row["separated"]
 
 
@@ -60,7 +60,7 @@ def test_the_command_writes_shares_that_sum_to_one(tmp_path, monkeypatch):
 
 
 def test_a_family_is_reproducible_and_within_its_support():
-  for family in FAMILIES.values():
+  for family in DISTRIBUTIONS.values():
     first, second = (
       family.draw(np.random.default_rng(7), (3, 20)) for _ in range(2)
     )
