@@ -97,6 +97,12 @@ def sweep_command(*flags, main="sweep") -> list[str]:
   return [sys.executable, "-m", f"experiments.{main}", *map(str, flags)]
 
 
+def overridden(flags, more) -> list[str]:
+  """The flags, without those that `more` sets too, and more."""
+  own = {flag.partition("=")[0] for flag in more}
+  return [flag for flag in flags if flag.partition("=")[0] not in own] + [*more]
+
+
 def assert_one_line_error(result, code, *parts):
   """Nothing but one line of stderr, which names what is wrong."""
   assert result.returncode == code, result.stderr

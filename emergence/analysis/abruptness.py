@@ -13,6 +13,7 @@ from emergence.analysis.series import Series
 from emergence.statistics import abruptness
 from emergence.statistics.abruptness import Abruptness
 from emergence.statistics.options import MIN_RUNS
+from emergence.statistics.scale_curve import LEVEL
 
 
 def compute(several: Sequence[Series]) -> list[Abruptness | None]:
@@ -43,11 +44,16 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   if min(p.finite_S.size for p in series.populations) < MIN_RUNS:
     return
+  # Noise too has a largest step.
+  is_trend = series.answers["curve"].trend.p < LEVEL
+  p_N = series.answers["distance"].adjusted_N
+  if not is_trend and not (p_N <= series.options.alpha).any():
+    return
   yield finding(
     "abruptness",
     series,
     "the largest step between neighbours makes up"
-    f" {words.percent(found.mean)} of the whole change of the mean,"
+    f" {words.percent(found.mean)} of the range of the mean over all scales,"
     f" {words.percent(found.success_probability)} for the share of successes"
     f" and {words.percent(found.mode)} for the mode",
     **found._asdict(),

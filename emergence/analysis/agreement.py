@@ -139,7 +139,9 @@ def findings(series: Series) -> Iterator[Finding]:
   pairs = [
     pair
     for pair in series.answers["agreement"]
-    if pair.is_shown and pair.population.finite_S.size >= MIN_RUNS
+    if pair.is_shown
+    and pair.population.finite_S.size >= MIN_RUNS
+    and (pair.found is None or pair.found.num_runs >= MIN_RUNS)
   ]
   if not pairs:
     return
@@ -158,9 +160,9 @@ def findings(series: Series) -> Iterator[Finding]:
     )
   else:
     text = (
-      f"{where}, {pair.found.num_same} of"
-      f" {words.count(pair.found.num_runs, 'seed')} are on the same side of the"
-      f" valley between low and high scores as in {other.metric_name}"
+      f"{where} a valley parts good from poor seeds, here and in"
+      f" {other.metric_name}: {pair.found.num_same} of {pair.found.num_runs}"
+      " are good in both or poor in both"
     )
     if not math.isnan(pair.found.kappa.value):
       text += f" (kappa {words.signed(pair.found.kappa.value)})"

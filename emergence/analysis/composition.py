@@ -1,6 +1,7 @@
 """Which seeds are at the floor, which succeed, and which are between."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,10 +58,13 @@ def compute(several: Sequence[Series]) -> list[list[Composition | None]]:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   for found in series.answers["composition"]:
-    if found is None:
-      yield dict.fromkeys(COLUMNS)
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    if found is not None:
+      row["composition"] = found.name
+    # A single run has no share.
+    if found is None or found.num_runs == 1:
+      yield row
       continue
-    row: dict[str, Any] = {"composition": found.name}
     for c, name in enumerate(CLASSES):
       row[f"share_{name}"] = found.share_C[c]
       row[f"share_{name}_low"] = found.low_C[c]
@@ -83,16 +87,18 @@ def findings(series: Series) -> Iterator[Finding]:
   if at.num_runs < series.populations[i].sample.size:
     seeds += " with a score"
   where = series.scale_name(series.populations[i])
-  text = f"{seeds} at {where}: {', '.join(parts)}"
+  texts = [f"{seeds} at {where}: {', '.join(parts)}"]
   if " and " in at.name:
-    text += f"; {at.name.split(', few')[0]} are shown to hold 10% each"
-  yield finding(
-    "composition",
-    series,
-    text,
-    scale=series.populations[i].scale,
-    **dict(zip(CLASSES, at.share_C, strict=True)),
-  )
+    named = re.split(", (?:few|some) ", at.name)[0]
+    texts.append(f"at {where} {named} are shown to hold at least 10% each")
+  for text in texts:
+    yield finding(
+      "composition",
+      series,
+      text,
+      scale=series.populations[i].scale,
+      **dict(zip(CLASSES, at.share_C, strict=True)),
+    )
 
 
 def _both(found: Composition | None) -> float:
@@ -121,7 +127,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       population.name,
       str(found.num_runs),
       *(
-        "–" if math.isnan(share) else f"{share:.2f}{words.interval(low, high)}"
+        "–"
+        if math.isnan(share) or found.num_runs == 1
+        else f"{share:.2f}{words.interval(low, high)}"
         for share, low, high in zip(
           found.share_C, found.low_C, found.high_C, strict=True
         )
@@ -151,7 +159,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     sentence,
     "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
     " above the chance level if one is given. A class is named where it is"
-    " shown to hold at least 10 %. It says nothing about groups: scores that"
+    " shown to hold at least 10 %, and others are few where they are shown to"
+    " hold less than 25 %. It says nothing about groups: scores that"
     " thin out evenly have a share in each class too.",
     figure=draw(drawn[0]),
     table=Table(header, rows[:_MOST_ROWS]),

@@ -121,18 +121,23 @@ def findings(series: Series) -> Iterator[Finding]:
   whose = ""
   if a.sample.num_diverged or b.sample.num_diverged:
     whose = " among seeds that did not diverge"
-  yield finding(
-    "decomposition",
-    series,
+  texts = [
     f"from {series.scale_name(a)} to {b.name} the mean{whose}"
     f" {'rises' if change > 0 else 'falls'} by {abs(change):.{decimals}f}"
-    f"{reasons}{_undefined(a, b, found)}",
-    scale_from=a.scale,
-    scale_to=b.scale,
-    share_from=found.share_from,
-    share_to=found.share_to,
-    **columns,
-  )
+    f"{reasons}",
+    *_borrowed(series, (a, b), found),
+  ]
+  for text in texts:
+    yield finding(
+      "decomposition",
+      series,
+      text,
+      scale_from=a.scale,
+      scale_to=b.scale,
+      share_from=found.share_from,
+      share_to=found.share_to,
+      **columns,
+    )
 
 
 def _is_reversed(a: Population, b: Population, found: Decomposition) -> bool:
@@ -157,16 +162,23 @@ def _reasons(series: Series, found: Decomposition) -> dict[str, str]:
   }
 
 
-def _undefined(a: Population, b: Population, found: Decomposition) -> str:
+def _borrowed(
+  series: Series, pair: tuple[Population, Population], found: Decomposition
+) -> Iterator[str]:
   """Which mean was taken from the other scale, if one was."""
-  sides = (a.name, b.name, found.share_from), (b.name, a.name, found.share_to)
-  parts = []
-  for share, kind in (0, "success"), (1, "failure"):
-    lacking = [(at, other) for at, other, x in sides if x == share]
+  shares = found.share_from, found.share_to
+  for share, verb, kind in (
+    (0, "succeeds", "successes"),
+    (1, "fails", "failures"),
+  ):
+    lacking = [p for p, x in zip(pair, shares, strict=True) if x == share]
     if len(lacking) == 1:
-      at, other = lacking[0]
-      parts.append(f"no {kind} at {at}: mean of {other}")
-  return f" ({', '.join(parts)})" if parts else ""
+      (at,) = lacking
+      other = pair[0] if at is pair[1] else pair[1]
+      yield (
+        f"no seed {verb} at {series.scale_name(at)}, so the mean of {kind} in"
+        f" this change is taken from {other.name}"
+      )
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

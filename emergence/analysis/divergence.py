@@ -18,9 +18,12 @@ def findings(series: Series) -> Iterator[Finding]:
   if not hit:
     return
   num = sum(int(p.diverged_S.sum()) for p in hit)
+  where = f" {series.at(hit)}"
+  if len(hit) == len(series.populations) > 1:
+    where = f", counted over all {len(hit)} scales,"
   text = (
     f"{num} of {words.count(sum(p.sample.size for p in hit), 'run')} diverged"
-    f" {series.at(hit)}"
+    f"{where}"
   )
   found = series.answers["success"]
   if found is None:

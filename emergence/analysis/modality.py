@@ -15,14 +15,15 @@ from emergence.analysis.question import (
   Table,
   finding,
 )
-from emergence.analysis.series import Analysis, Series
+from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
+from emergence.statistics import dip, modes, success
 from emergence.statistics import modality as modality_lib
-from emergence.statistics import modes, success
 from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
+from emergence.statistics.sample import Sample, grid
 
 _MOST_ROWS = 120
 _MOST_LETTERS = 60  # In the name of a section.
@@ -175,7 +176,8 @@ def findings(series: Series) -> Iterator[Finding]:
   for modality in found.by_scale:
     labels[modality.label] = labels.get(modality.label, 0) + 1
   if found.first is None:
-    yield finding("modality", series, _nothing_shown(series), labels=labels)
+    for text in _nothing_shown(series):
+      yield finding("modality", series, text, labels=labels)
     return
   population = series.populations[found.first]
   modality = found.by_scale[found.first]
@@ -183,7 +185,7 @@ def findings(series: Series) -> Iterator[Finding]:
   text += f" {population.name}: {_how(series, modality)}"
   others = sum(labels.values()) - labels.get("not_shown", 0) - 1
   if others:
-    text += f"; likewise at {others} more"
+    text += f"; seeds also separate at {words.count(others, 'more scale')}"
   yield finding(
     "modality",
     series,
@@ -215,19 +217,60 @@ def _how(series: Series, modality: Modality) -> str:
   )
 
 
-def _nothing_shown(series: Series) -> str:
+def _nothing_shown(series: Series) -> Iterator[str]:
+  """What would have been seen, and at which scales nothing could be."""
+  judged: list[Population] = []
+  weights: list[float] = []
+  silent: dict[str, list[Population]] = {}
   modalities = series.answers["modality"].by_scale
-  text = f"seeds are not shown to separate at any {series.axis}"
-  weights = [
-    x.smallest_weight_adjusted for x in modalities if not math.isnan(x.p)
-  ]
-  if not weights:
-    return f"{text}: they are too few or too equal to test"
-  if np.isnan(weights).any():
-    return f"{text}; so few seeds would often not show two modes"
+  for population, modality in zip(series.populations, modalities, strict=True):
+    if reason := _why_silent(population.sample, modality, series.options.alpha):
+      silent.setdefault(reason, []).append(population)
+      continue
+    judged.append(population)
+    # Of fewer runs only the floor and the ceiling were tested.
+    is_dip_tested = modality.num_runs >= modality_lib.MIN_RUNS
+    weights.append(
+      modality.smallest_weight_adjusted if is_dip_tested else math.nan
+    )
+  text, where = "seeds are not shown to separate", ""
+  if silent and judged:
+    where = f"{series.at(judged)} "
+  else:
+    text += f" at any {series.axis}"
+  if not judged and len(silent) == 1:
+    yield f"{text}: {next(iter(silent))}"
+    return
+  if not judged:
+    yield text
+  elif np.isnan(weights).any():
+    yield f"{text}; {where}so few seeds would often not show two modes"
+  else:
+    yield (
+      f"{text}; {where}a second mode of weight ≥ {max(weights):.2g},"
+      f" {dip.MODE_DISTANCE:g} sd away, would be in four of five samples"
+    )
+  for reason, populations in silent.items():
+    yield f"{series.at(populations)} {reason}"
+
+
+def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
+  """Why a cell without a label tells nothing of a second mode, if so."""
+  if modality.num_runs < modality_lib.MIN_RUNS:
+    few = "there are too few runs to test for a separation"
+    return few if math.isnan(modality.p) else ""
+  if math.isnan(modality.dip_p):
+    if sample.is_constant:
+      return "all scores are equal, so nothing could be tested"
+    return "scores are of one item and can show no modes"
+  if modality.p_adjusted > alpha:
+    return ""
+  is_open = sample.step is None and grid(sample).is_open
+  if math.isnan(modality.antimode) and not is_open:
+    return "scores are not of one mode, but no valley parts them in two"
   return (
-    f"{text}; a second mode of weight ≥ {max(weights):.2g}, 5 sd away, would"
-    " have been"
+    "the two groups may be two points of the score grid; the number of test"
+    " items would tell"
   )
 
 

@@ -21,10 +21,13 @@ _MOST_ROWS = 60
 # Half of the time of an analysis goes into these tests. The p-values at which a
 # path is rejected, 0.01, then have a standard error of 0.005.
 _MOST_RESAMPLES = 400
+# Of the scores at a scale; the braces hold the first and the last one.
 _MEANINGS = {
-  "mixture": "scores are a mixture of those at both ends",
-  "displacement": "all runs move along together",
-  "neither": "neither a mixture nor a common move",
+  "mixture": "the scores look like a mixture of those at {}",
+  "displacement": "the scores look as if all runs moved along together between"
+  " those at {}",
+  "neither": "the scores look neither like a mixture of those at {} nor as if"
+  " all runs moved along together",
 }
 
 
@@ -72,34 +75,31 @@ def _prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """On which path each scale lies between the first and the last."""
+  """On which path the scales lie between the first and the last."""
   if not series.answers["path"]:
     return
   verdicts: dict[str, list[Population]] = {}
   for population, found in _paired(series):
     verdicts.setdefault(found.verdict, []).append(population)
-  parts = [
-    f"{meaning} {_where(series, verdicts[name])}"
-    for name, meaning in _MEANINGS.items()
-    if name in verdicts
-  ]
-  if parts:
-    yield finding(
-      "path",
-      series,
-      f"from {series.scale_name(series.populations[0])} to"
-      f" {series.populations[-1].name}: {'; '.join(parts)}",
-      verdicts={name: len(where) for name, where in verdicts.items()},
-    )
+  first, *_, last = series.populations
+  ends = f"{first.name} and {last.name}"
+  for verdict, meaning in _MEANINGS.items():
+    if verdict in verdicts:
+      yield finding(
+        "path",
+        series,
+        f"{_where(series, verdicts[verdict])} {meaning.format(ends)}",
+        verdicts={name: len(where) for name, where in verdicts.items()},
+      )
 
 
 def _where(series: Series, populations: list[Population]) -> str:
   between = len(series.populations) - 2
   if len(populations) == between > 1:
-    return "all the way"
+    return f"at every {series.axis} in between,"
   if len(populations) > words.MOST_LISTED:
-    return f"at {len(populations)} of {between} scales"
-  return f"at {words.listed([p.name for p in populations])}"
+    return f"at {len(populations)} of {between} scales in between,"
+  return series.at(populations)
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

@@ -148,32 +148,34 @@ def findings(series: Series) -> Iterator[Finding]:
       where = "at every scale"
     if len({x.num_runs for x in found}) == 1:
       seeds = f"{first.num_successes} of {words.count(first.num_runs, 'seed')}"
+      seeds += " ends" if first.num_runs == 1 else " end"
     elif fewest.probability in (0, 1):
-      seeds = "every seed" if fewest.probability else "no seed"
+      seeds = "every seed ends" if fewest.probability else "no seed ends"
     else:
-      seeds = f"a share of {fewest.probability:.2f} of the seeds"
+      seeds = f"a share of {fewest.probability:.2f} of the seeds ends"
     yield finding(
       "curve",
       series,
-      f"{seeds} reached {series.threshold_name}"
+      f"{seeds} at {series.threshold_name}"
       f"{words.interval(fewest.low, fewest.high)} {where}",
       **fewest._asdict(),
     )
     return
   change = last.probability - first.probability
   is_trend = curve.trend.p < LEVEL
-  verb, via = "goes", ""
+  verb, turns = "goes", []
   if curve.falls.num_found and curve.rises.num_found:
     # It turns back: name the scale that is farthest from the ends.
-    i = _farthest(found)
-    via = f" through {_share(found[i])} at {scales[i].name}"
+    turns = _turns(found, curve)
   elif is_trend and change * curve.trend.z > 0:
     verb = "rises" if change > 0 else "falls"
+  via = " and ".join(f"{_share(found[i])} at {scales[i].name}" for i in turns)
   text = (
     f"from {series.scale_name(scales[0])} to {scales[-1].name} {what} {verb}"
-    f" from {_share(first)}{via} to {_share(last)}"
+    f" from {_share(first)}{via and f' through {via}'} to {_share(last)}"
   )
-  if crossing := _crossing(series, curve):
+  crossing = _crossing(series, curve)
+  if crossing and len(turns) < 2:
     text += f"; it {crossing}"
   elif not is_trend and not via:
     text += (
@@ -189,6 +191,8 @@ def findings(series: Series) -> Iterator[Finding]:
     probability_to=last.probability,
     trend_p=curve.trend.p,
   )
+  if crossing and len(turns) == 2:
+    yield finding("curve", series, f"over {series.axis}, {what} {crossing}")
   falls = curve.falls
   if not falls.num_found:
     return
@@ -213,11 +217,19 @@ def findings(series: Series) -> Iterator[Finding]:
   )
 
 
-def _farthest(found: Sequence[Success]) -> int:
-  """Index of the share that is farthest outside of the first and last."""
+def _turns(found: Sequence[Success], curve: ScaleCurve) -> list[int]:
+  """Where the share turns back.
+
+  Index of the share that is farthest outside of the first and last; without
+  one, those of the surest change against the direction of the whole curve.
+  """
   share_N = np.array([x.probability for x in found])
   low, high = sorted(share_N[[0, -1]])
-  return int(np.maximum(share_N - high, low - share_N).argmax())
+  outside_N = np.maximum(share_N - high, low - share_N)
+  if outside_N.max() > 0:
+    return [int(outside_N.argmax())]
+  turn = curve.falls if share_N[-1] >= share_N[0] else curve.rises
+  return [turn.first, turn.second]
 
 
 def _share(found: Success) -> str:

@@ -12,6 +12,9 @@ from emergence.statistics import small_studies
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.small_studies import SmallStudy
 
+# Nothing is said where fewer studies than this would be misled.
+_OFTEN = 0.05
+
 
 def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
   """For each pair of neighbouring scales; empty without a threshold."""
@@ -50,7 +53,7 @@ def _difference(series: Series, study: SmallStudy) -> float:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The largest change, as studies of 1 and 3 seeds see it."""
+  """The largest change that is shown, as studies of 1 and 3 seeds see it."""
   i = _largest_step(series)
   if i is None:
     return
@@ -60,17 +63,26 @@ def findings(series: Series) -> Iterator[Finding]:
     next(s for s in studies if (s.statistic, s.num_seeds) == ("mean", num))
     for num in (1, 3)
   )
-  if math.isnan(one.reversed):
+  misled = (one.reversed, one.unseen, three.reversed, three.unseen)
+  if max(misled) < _OFTEN:
     return
   change = _difference(series, one)
   verb, opposite = ("rises", "fall") if change > 0 else ("falls", "rise")
+  # Short, as four of them stand in one sentence.
+  texts = [words.percent(share).replace("under ", "<") for share in misled]
+  text = (
+    f"from {series.scale_name(a)} to {b.name} the mean {verb} by"
+    f" {words.number(abs(change), 2)}; {texts[0]} of studies with one seed per"
+    f" scale see a {opposite}"
+  )
+  if one.unseen or three.unseen:
+    text += f", {texts[1]} no change; with three {texts[2]} and {texts[3]}"
+  else:
+    text += f", {texts[2]} with three"
   yield finding(
     "small_studies",
     series,
-    f"between {series.scale_name(a)} and {b.name} the mean {verb} by"
-    f" {words.number(abs(change), 2)}, but {words.percent(one.reversed)} of"
-    f" studies with one seed per scale and {words.percent(three.reversed)} of"
-    f" those with three would see it {opposite}",
+    text,
     scale_from=a.scale,
     scale_to=b.scale,
     studies=[study._asdict() for study in studies],
@@ -78,13 +90,19 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _largest_step(series: Series) -> int | None:
+  """The largest change of the mean between neighbours shown to differ."""
+  distances = series.answers["distance"]
   sizes = [p.finite_S.size for p in series.populations]
   largest, found = 0.0, None
   for i, studies in enumerate(series.answers["small_studies"]):
-    # Success probabilities first: means may be in another unit.
-    steps = {s.statistic: abs(s.difference) for s in studies}
-    step = steps["success_probability"] or 1e-9 * steps.get("mean", 0.0)
-    if step > largest and min(sizes[i : i + 2]) >= MIN_RUNS:
+    if (
+      distances is None
+      or min(sizes[i : i + 2]) < MIN_RUNS
+      or not distances.adjusted_N[i] <= series.options.alpha
+    ):
+      continue
+    step = next(abs(s.difference) for s in studies if s.statistic == "mean")
+    if step > largest and not math.isnan(studies[0].reversed):
       largest, found = step, i
   return found
 

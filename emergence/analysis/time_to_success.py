@@ -169,7 +169,9 @@ def _half(found: Scale) -> str:
 
 
 def _interval(found: Scale) -> str:
-  _, low, high = found.curve.median
+  median, low, high = found.curve.median
+  if math.isnan(median):
+    return ""
   if math.isnan(high):
     return f" ({low:,.9g} or later)"
   return f" ({low:,.9g}–{high:,.9g})"

@@ -18,6 +18,8 @@ CLASSES = ("floor", "between", "successes", "ceiling")
 ZONE = 0.05
 # A class is named where its share is shown to be at least this.
 NAMED_SHARE = 0.1
+# Few are shown to be less than this.
+FEW_SHARE = 0.25
 
 
 class Composition(NamedTuple):
@@ -30,7 +32,7 @@ class Composition(NamedTuple):
     share_C: their shares.
     low_C: lower ends of their two-sided 95 % intervals.
     high_C: upper ends.
-    name: such as `floor and successes, few between`.
+    name: such as `floor and successes, some between`.
   """
 
   num_runs: int
@@ -117,8 +119,8 @@ def composition(
   Floor: up to `floor_edge`. Ceiling: within the mirror image of that zone, and
   a success. Successes: the others from the threshold on. Between: all else. A
   class is named where the lower end of its interval is at least 0.1, so two
-  are named together only if both are shown to be that large; where some other
-  runs are, the name says so.
+  are named together only if both are shown to be that large. A class that holds
+  other runs is added as "few" where its upper end is below 0.25, else "some".
 
   Args:
     sample: oriented so that higher is better; diverged runs are left out.
@@ -152,17 +154,22 @@ def composition(
   low_C, high_C = clopper_pearson(count_C, scores_S.size)
   share_C = count_C / scores_S.size
   return Composition(
-    scores_S.size, count_C, share_C, low_C, high_C, _name(count_C, low_C)
+    scores_S.size,
+    count_C,
+    share_C,
+    low_C,
+    high_C,
+    _name(count_C, low_C, high_C),
   )
 
 
-def _name(count_C: np.ndarray, low_C: np.ndarray) -> str:
+def _name(count_C: np.ndarray, low_C: np.ndarray, high_C: np.ndarray) -> str:
   named = [
     name for name, low in zip(CLASSES, low_C, strict=True) if low >= NAMED_SHARE
   ]
   others = [
-    f"few {name}"
-    for name, count in zip(CLASSES, count_C, strict=True)
+    f"{'few' if high < FEW_SHARE else 'some'} {name}"
+    for name, count, high in zip(CLASSES, count_C, high_C, strict=True)
     if count > 0 and name not in named
   ]
   if not named:

@@ -327,11 +327,12 @@ def _doubt(found: Modality, sample: Sample) -> str:
 
 def _what_could_be_seen(found: Modality) -> str:
   weight = found.smallest_weight_adjusted
-  if math.isnan(weight):
-    return (
-      f"no second mode seen; {found.num_runs} runs would often not show one"
-    )
+  text = "no second mode is shown"
+  if not math.isnan(found.antimode):
+    text += f", the valley at {found.antimode:.3g} may be chance"
+  if found.num_runs < MIN_RUNS or math.isnan(found.dip_p + weight):
+    return f"{text}; {found.num_runs} runs would often not show one"
   return (
-    f"no second mode seen; one of weight ≥ {weight:.2g}, "
-    f"{dip_lib.MODE_DISTANCE:g} sd away, would have been"
+    f"{text}; one of weight ≥ {weight:.2g}, "
+    f"{dip_lib.MODE_DISTANCE:g} sd away, would be in four of five samples"
   )

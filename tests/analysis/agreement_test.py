@@ -38,8 +38,8 @@ def test_seeds_that_change_sides_are_counted(make_table):
   analysis = ask(table, "modality", "agreement")
   (text,), frame = answers_of(analysis, "agreement")
   assert text == (
-    "exact match: at size 1, 38 of 40 seeds are on the same side of the valley"
-    " between low and high scores as in nll (kappa 0.90)."
+    "exact match: at size 1 a valley parts good from poor seeds, here and in"
+    " nll: 38 of 40 are good in both or poor in both (kappa 0.90)."
   )
   (row,) = [row for _, row in frame.iterrows()]
   assert (row["metric"], row["other_metric"]) == ("exact_match", "nll")
@@ -53,7 +53,8 @@ def test_seeds_that_change_sides_are_counted(make_table):
 def test_the_scale_that_is_divided_most_evenly_speaks_for_all(compare):
   cells = [split(32, 8), split(18, 22), split(8, 32)]
   (text,), frame, _ = compare(cells, [NLL, OTHER])
-  assert "at size 2, 40 of 40 seeds" in text
+  assert "at size 2 a valley" in text
+  assert ": 40 of 40 are good" in text
   assert len(frame) == 3 * 3
   assert (frame["kappa"] == 1).all()
   assert frame["kappa_low"].isna().all()
@@ -89,3 +90,18 @@ def test_nothing_is_said_of_few_runs_or_of_chance_valleys(compare):
   one_hump = np.random.default_rng(1).normal(3, 0.2, 40) / 10
   assert compare([one_hump])[0] == []
   assert compare([split(20, 20)], [])[0] == []
+
+
+def test_nothing_is_said_of_metrics_with_too_few_seeds_in_common(make_table):
+  score_S = split(20, 20)
+  scores = {("g", ACCURACY): [score_S], ("g", NLL): [-np.log(score_S)]}
+  table = make_table(scores)
+  frame = table.frame
+  # Seeds 31 to 39 are in both.
+  moved = frame["seed"].where(
+    frame["metric"] == "exact_match", frame["seed"] + 31
+  )
+  found = ask(
+    table._replace(frame=frame.assign(seed=moved)), "modality", "agreement"
+  )
+  assert answers_of(found, "agreement")[0] == []

@@ -24,8 +24,9 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   table = make_table({("g", ACCURACY): scores})
   assert said(table) == [
     "exact match: 32 seeds at size 2: 13 at the floor, 4 between, 15 successful"
-    " below the ceiling, 0 at the ceiling; floor and successes are shown to"
-    " hold 10% each."
+    " below the ceiling, 0 at the ceiling.",
+    "exact match: at size 2 floor and successes are shown to hold at least 10%"
+    " each.",
   ]
   # Diverged seeds are in no class, and in no share.
   table = make_table({("g", ACCURACY): scores}, diverged={("g", 2, 0)})
@@ -70,6 +71,18 @@ def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):
       ask(table, options=FEW._replace(**wrong))
 
 
+def test_a_single_run_has_no_share(make_table):
+  analysis = ask(make_table({("g", ACCURACY): [[0.1, np.nan]]}), "composition")
+  (row,) = composition.values(analysis.series[0])
+  assert row.pop("composition") == "too few runs"
+  assert len(row) == 12
+  assert set(row.values()) == {None}
+  (section,) = composition.sections(analysis)
+  assert section.table.rows == [
+    ["exact match", "1", "1", *"––––", "too few runs"]
+  ]
+
+
 def test_nothing_is_said_of_ends_that_a_metric_has_not(make_table):
   table = make_table({("g", NLL): [[1.0, 2.0, 3.0]]})
   assert said(table) == []
@@ -94,7 +107,7 @@ def test_the_bars_of_each_scale_sum_to_one_from_the_floor_up(make_table):
   assert sum(b.get_height() for b in bars[1::2]) == pytest.approx(1)
   assert len(right.patches) == 4
   assert [t.get_text() for t in left.get_xticklabels()] == ["1", "2"]
-  assert section.table.rows[1][-1] == "floor and successes, few between"
+  assert section.table.rows[1][-1] == "floor and successes, some between"
 
 
 def _rgb(color):

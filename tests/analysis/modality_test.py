@@ -93,7 +93,7 @@ def test_the_first_separated_scale_is_said_with_its_seeds(two_groups, pick):
   labels = [s.modality.label for s in scales(series)]
   assert f"seeds are first shown to separate at size {n + 1}: " in text
   more = len(labels) - labels.count("not_shown") - 1
-  assert text.endswith(f"; likewise at {more} more.")
+  assert text.endswith(f"; seeds also separate at {more} more scales.")
   assert finding.numbers["scale"] == n + 1
   assert finding.numbers["p"] == scale.modality.p
 
@@ -123,12 +123,53 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert text == (
     "seeds are not shown to separate at any size; a second mode of weight ≥"
-    f" {weight:.2g}, 5 sd away, would have been."
+    f" {weight:.2g}, 5 sd away, would be in four of five samples."
   )
-  (text,) = say([rng.random(25), np.zeros(25)], "modality")
-  assert text.endswith("; so few seeds would often not show two modes.")
-  (text,) = say([np.zeros(25), np.ones(3)], "modality")
-  assert text.endswith(": they are too few or too equal to test.")
+  # Fewer runs than a dip needs, of which only the floor is tested.
+  for cells in ([rng.random(25)], [np.append(np.zeros(9), rng.random(9) / 5)]):
+    (text,) = say(cells, "modality")
+    assert text == (
+      "seeds are not shown to separate at any size; so few seeds would often"
+      " not show two modes."
+    )
+
+
+def test_power_is_claimed_only_where_it_was_tested(say):
+  """Not where runs are few or equal, nor where a gap may be the grid's."""
+  even = np.linspace(0.4, 0.6, 250)
+  few, equal, ends = even[:19], np.zeros(25), np.repeat([0.0, 1.0], 50)
+  cells = [even, few, equal, ends]
+  texts = say(cells, "modality")
+  weight = dip.detectable_weight(250, 0.05 / 6)
+  assert texts == [
+    "seeds are not shown to separate; at size 1 a second mode of weight ≥"
+    f" {weight:.2g}, 5 sd away, would be in four of five samples.",
+    "at size 2 there are too few runs to test for a separation.",
+    "at size 3 all scores are equal, so nothing could be tested.",
+    "at size 4 the two groups may be two points of the score grid; the number"
+    " of test items would tell.",
+  ]
+  assert say(cells[1:], "modality") == [
+    "seeds are not shown to separate at any size.",
+    *(f"at size {n} {t[10:]}" for n, t in zip((1, 2, 3), texts[1:])),
+  ]
+  (text,) = say([few, few], "modality")
+  assert text == (
+    "seeds are not shown to separate at any size: there are too few runs to"
+    " test for a separation."
+  )
+  (_, text) = say([even, ends], "modality", num_items=1.0)
+  assert text == "at size 2 scores are of one item and can show no modes."
+
+
+def test_only_scales_that_separate_are_counted(say):
+  """Two floors that some leave, and one mode."""
+  rng = np.random.default_rng(1)
+  first = np.append(np.zeros(60), [0.9, 0.899, 0.901])
+  (text,) = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
+  assert text.endswith(
+    "thin out away from it; seeds also separate at 1 more scale."
+  )
 
 
 def test_sentences_are_short(said):

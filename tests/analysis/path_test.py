@@ -17,18 +17,24 @@ def test_a_path_over_scales_of_unlike_grids_is_judged_on_the_coarsest(
 def test_paths_say_which_way(pick, say):
   (split,) = pick("path")
   (smooth,) = pick("path", "smooth")
-  mixture = "from size 1 to 7: scores are a mixture of those at both ends "
-  assert mixture in split.sentence
-  assert "from size 1 to 7: all runs move along together " in smooth.sentence
+  mixture = "the scores look like a mixture of those at 1 and 7."
+  assert split.sentence.endswith(mixture)
+  assert smooth.sentence == (
+    "group smooth, exact match: at every size in between, the scores look as if"
+    " all runs moved along together between those at 1 and 7."
+  )
   (nll,) = pick("path", metric="nll")
-  assert mixture in nll.sentence
+  assert nll.sentence.endswith(mixture)
   assert sum(split.numbers["verdicts"].values()) == 5
   rng = np.random.default_rng(5)
   assert not say([rng.random(9) for _ in range(4)], "path")
   # Beyond both ends.
   cells = [rng.normal(m, 0.02, 60) for m in (0.2, 0.9, 0.3)]
   (text,) = say(cells, "path")
-  assert text == "from size 1 to 3: neither a mixture nor a common move at 2."
+  assert text == (
+    "at size 2 the scores look neither like a mixture of those at 1 and 3 nor"
+    " as if all runs moved along together."
+  )
 
 
 def test_paths_stand_beside_the_scale_that_they_are_of(written, two_groups):

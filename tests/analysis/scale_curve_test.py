@@ -109,8 +109,8 @@ def entry(series):
       [0, 0, 15, 16, 17, 15],
       "from size 1 to 6 {} rises from 0.00 to 0.47",
     ),
-    ([0, 0, 0], "0 of 32 seeds reached ≥ 20% (0.00–0.11) at every scale"),
-    ([16], "16 of 32 seeds reached ≥ 20% (0.34–0.66) at size 1"),
+    ([0, 0, 0], "0 of 32 seeds end at ≥ 20% (0.00–0.11) at every scale"),
+    ([16], "16 of 32 seeds end at ≥ 20% (0.34–0.66) at size 1"),
   ],
 )
 def test_a_curve_is_one_sentence(successes, expected, tell):
@@ -128,8 +128,20 @@ def test_a_share_that_turns_back_is_told_with_its_peak_and_its_fall(tell):
   ]
 
 
+def test_a_turn_between_the_ends_is_told_with_its_surest_pair(tell):
+  """Where no share is above or below both the first and the last."""
+  assert tell([10, 60, 20, 70], 100) == [
+    "from size 1 to 4 the share of seeds at ≥ 20% goes from 0.10 through 0.60"
+    " at 2 and 0.20 at 3 to 0.70.",
+    "over size, the share of seeds at ≥ 20% crosses one half between 3 and 4.",
+    "the share of seeds at ≥ 20% falls from 0.60 at size 2 to 0.20 at 3.",
+  ]
+  down, *_ = tell([70, 20, 60, 10], 100)
+  assert "from 0.70 through 0.20 at 2 and 0.60 at 3 to 0.10" in down
+
+
 def test_neighbours_that_fall_are_told_beside_the_rise(tell):
-  _, fall = tell([0, 32, 20, 30, 32])
+  *_, fall = tell([0, 32, 20, 30, 32])
   assert fall == (
     "the share of seeds at ≥ 20% falls from 1.00 at size 2 to 0.62 at 3."
   )
@@ -162,7 +174,7 @@ def test_neighbours_that_fall_are_told_beside_the_rise(tell):
       "from size 1 to 5 {} rises from 0 of 8 to 3 of 8; it probably crosses"
       " one half after size 4, if at all",
     ),
-    ([3, 3], 3, "3 of 3 seeds reached ≥ 20% (0.29–1.00) at every scale"),
+    ([3, 3], 3, "3 of 3 seeds end at ≥ 20% (0.29–1.00) at every scale"),
   ],
 )
 def test_fewer_than_ten_runs_are_counted(successes, num, expected, tell):

@@ -40,22 +40,47 @@ def test_small_studies_of_one_seed_are_all_pairs(say):
   seen = cells[1] - cells[0][:, None]
   truth = cells[1].mean() - cells[0].mean()
   assert text.startswith(
-    f"between size 1 and 2 the mean rises by {truth:.2g}, but"
-    f" {(seen < 0).mean():.0%} of studies with one seed per scale and "
+    f"from size 1 to 2 the mean rises by {truth:.2g}; {(seen < 0).mean():.0%}"
+    " of studies with one seed per scale see a fall, "
   )
-  assert text.endswith("% of those with three would see it fall.")
+  assert text.endswith("% with three.")
+
+
+def test_studies_that_see_no_change_are_told_too(say):
+  """Of 3 and 9 successes of 10: binomials, by hand."""
+  cells = [low_high(21, 9), low_high(3, 27)]
+  (text,) = say(cells, "small_studies")
+  assert text.startswith(
+    "from size 1 to 2 the mean rises by 0.48; 3% of studies with one seed per"
+    f" scale see a fall, {0.3 * 0.9 + 0.7 * 0.1:.0%} no change; with three "
+  )
+
+
+def test_the_largest_change_of_the_mean_that_is_shown_is_told(say):
+  """Not that of the share, nor one of few or of noise."""
+  spread = np.linspace(-0.15, 0.15, 30)
+  cells = [0.1 + spread / 2, 0.25 + spread / 2, 0.6 + spread, 0.6 + spread / 2]
+  (text,) = say([*cells[:2], 0.5 + 3 * spread], "small_studies")
+  assert text.startswith("from size 2 to 3 the mean rises by 0.25; ")
+  assert not say(cells[2:], "small_studies")
+  assert not say([0.5 + spread, 0.51 + spread], "small_studies")
 
 
 def test_a_falling_loss_falls_in_its_own_unit(say):
   rng = np.random.default_rng(8)
-  cells = [rng.normal(4, 0.1, 20), rng.normal(1, 0.1, 20)]
+  cells = [rng.normal(4, 2, 40).clip(0), rng.normal(1.5, 1, 40).clip(0)]
   options = FEW._replace(thresholds=(("nll", 2.0),))
   (text,) = say({("g", NLL): cells}, "small_studies", options)
   step = cells[1].mean() - cells[0].mean()
-  assert f"the mean falls by {-step:.2g}, but 0% of studies with one" in text
+  share = (cells[1] - cells[0][:, None] > 0).mean()
+  assert f"the mean falls by {-step:.2g}; {share:.0%} of studies with" in text
+  assert " see a rise, " in text
 
 
 def test_small_studies_are_not_drawn_from_small_studies(say):
-  assert not say([[0.1] * 9, [0.9] * 9], "small_studies")
-  assert say([[0.1] * 10, [0.9] * 10], "small_studies")
+  cells = [low_high(7, 2), low_high(0, 9)]
+  assert not say(cells, "small_studies")
+  assert say([low_high(8, 2), low_high(0, 10)], "small_studies")
+  # No study of one or three seeds is misled.
+  assert not say([[0.1] * 10, [0.9] * 10], "small_studies")
   assert not say([[0.9] * 20] * 3, "small_studies")

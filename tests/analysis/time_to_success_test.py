@@ -89,6 +89,11 @@ def test_without_a_difference_the_last_scale_with_a_median_is_told(answer):
     "exact match: at size 2 seeds reach ≥ 20%: half by step 200"
     f" ({low:g}–{high:g})."
   )
+  # By the end 7 of 16, with an interval that one half is in: no median.
+  (text,), *_ = answer([curves([300] * 7 + [np.nan] * 9)])
+  assert text == (
+    "exact match: at size 1 seeds reach ≥ 20%: 7 of 16 by the last step."
+  )
   texts, _, analysis = answer([never, never])
   assert texts == list(time_to_success.sections(analysis)) == []
   (text,), *_ = answer([never, curves(SOON)])

@@ -64,7 +64,8 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   command += [f"--out={tmp_path / 'out'}", "--resamples=1000"]
   command += ["--scale_column=params", "--seed_column=run"]
   command += ["--lower_is_better=nll", "--threshold=nll=1"]
-  command += ["--threshold=log_prob=-5"]
+  command += ["--threshold=log_prob=-5", "--higher_is_better=log_prob"]
+  command += ["--higher_is_better=tokens"]
   for name in ("accuracy", "tokens", "nll", "log_prob"):
     command.append(f"--score_column={name}")
   start, used = time.monotonic(), cpu_seconds_of_children()

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from emergence.population import processes
-from tests.mains import ROOT, assert_one_line_error, run_main
+from tests.mains import ROOT, assert_one_line_error, overridden, run_main
 
 NODE = ROOT / "tests" / "slurm_node.sh"
 
@@ -40,7 +40,7 @@ def launch(tiny_file, tmp_path):
   flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'my run'}"]
 
   def run(*more, code=0, module="launch.slurm") -> str:
-    done = run_main(module, *flags, *more)
+    done = run_main(module, *overridden(flags, more))
     if code:
       assert_one_line_error(done, code)
       return done.stderr

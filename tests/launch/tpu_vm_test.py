@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.gcloud_reference import require_in_reference
-from tests.mains import ROOT, assert_one_line_error, run_main
+from tests.mains import ROOT, assert_one_line_error, overridden, run_main
 
 README = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
 README_FLAGS = re.search(r'^    TPU="(.*)"\n', README, re.MULTILINE)
@@ -60,9 +60,8 @@ def printed(tmp_path_factory):
   config.write_text("from experiments.configs.count_width import config")
 
   def run(words):
-    own = {word.partition("=")[0] for word in words}
-    given = [word for word in GIVEN if word.partition("=")[0] not in own]
-    done = run_main("launch.tpu_vm", *given, *words, "--dry_run", cwd=folder)
+    given = overridden(GIVEN, words)
+    done = run_main("launch.tpu_vm", *given, "--dry_run", cwd=folder)
     return done.stderr or done.stdout
 
   return {name: run(words) for name, words in RUNS.items()}

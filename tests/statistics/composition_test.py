@@ -100,7 +100,10 @@ def test_the_floor_of_a_metric_of_which_less_is_better_is_its_upper_end():
   ("num", "name"),
   [
     # 13 of 32 at the floor, 15 successes: no test of modes is needed.
-    ((13, 4, 15, 0), "floor and successes, few between"),
+    ((13, 4, 15, 0), "floor and successes, some between"),
+    ((13, 1, 18, 0), "floor and successes, few between"),
+    # 3 of 10 are at least 7 %, and at most 65 %.
+    ((7, 0, 3, 0), "floor, some successes"),
     # A floor that hides breakthroughs is not "floor" alone.
     ((96, 0, 0, 4), "floor, few ceiling"),
     ((32, 0, 0, 0), "floor"),
@@ -116,6 +119,10 @@ def test_a_class_is_named_if_it_is_shown_to_hold_a_tenth(num, name):
   assert found.name == name
   assert found.count_C.tolist() == list(num)
   low_C, high_C = composition.clopper_pearson(num, sum(num))
+  for class_, count in zip(composition.CLASSES, num):
+    high = stats.binomtest(count, sum(num)).proportion_ci(0.95, "exact").high
+    assert not (f"few {class_}" in name and high >= 0.25)
+    assert not (f"some {class_}" in name and high < 0.25)
   np.testing.assert_array_equal(found.low_C, low_C)
   np.testing.assert_array_equal(found.high_C, high_C)
 

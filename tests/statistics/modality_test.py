@@ -98,11 +98,17 @@ def test_not_shown_says_what_would_have_been_seen():
   weight = dip.detectable_weight(250, 0.05 / 3)
   assert found.smallest_weight == found.smallest_weight_adjusted == weight
   assert found.evidence.startswith(
-    f"no second mode seen; one of weight ≥ {weight:.2g}, 5 sd away, would have"
-    " been"
+    f"no second mode is shown; one of weight ≥ {weight:.2g}, 5 sd away, would"
+    " be in four of five samples"
   )
   few = label(quantiles(stats.norm(0.5, 0.1), 25))
   assert "25 runs would often not show one" in few.evidence
+  valley = label(np.append(quantiles(stats.norm(0.3, 0.05), 18), [0.6] * 2))
+  assert valley.label == "not_shown"
+  assert valley.evidence.startswith(
+    f"no second mode is shown, the valley at {valley.antimode:.3g} may be"
+    " chance; "
+  )
 
 
 def test_an_atom_at_an_end_is_a_mode_only_beyond_an_antimode():

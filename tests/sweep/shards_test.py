@@ -68,7 +68,7 @@ def without_locks(config_file, tmp_path_factory):
 def test_a_file_system_without_locks_is_told_once_and_trained_in(without_locks):
   workdir, sweep = without_locks
   (line,) = sweep.stderr.splitlines()
-  assert line.startswith(f"there are no locks in {workdir}")
+  assert line.startswith(f"{workdir} has no locks")
   assert_each_seed_once(workdir, 16, num_cells=2)
 
 
