@@ -3,10 +3,10 @@
   python -m experiments.sweep --config=quickstart --workdir=DIR
 
 Trained to count over up to 10 numbers, tested at up to 25. 54 seeds each of
-models of width 16 and depth 1 to 3: 3 to 8 minutes on two CPU cores. Not a
-setting of the paper: its block (GPT-NeoX), far smaller, with RoPE on an eighth
-of a head of dimension 16, which leaves one frequency, and a larger initial
-standard deviation.
+models of width 16 and depth 1 to 3: 16 minutes of CPU time on a Xeon, so 8 on
+two of its cores. Not a setting of the paper: its block (GPT-NeoX), far smaller,
+with RoPE on an eighth of a head of dimension 16, which leaves one frequency, and
+a larger initial standard deviation.
 
 The setting was picked among some forty (vocabulary, learning rate, steps, RoPE,
 block, initial standard deviation, length of the test) because its seeds split:
@@ -15,6 +15,10 @@ picked on seeds of 10 000 and above. Of 256 such seeds of depth 2, 126 have an
 exact match below 0.1 at length 25 and 77 have one above 0.9. In samples of 54
 from their smoothed scores the split is detected 95 times of 100, after the
 correction for three depths. `experiments/PREREGISTRATION.md` has the search.
+
+Seen on two cores of a Xeon, exact match at length 25 of the 54 seeds at depths
+1, 2 and 3: below 0.1 are 49, 27 and 16, from 0.9 on 0, 18 and 7; two modes are
+detected at depths 2 and 3. Root seeds 1 to 5 have not been trained yet.
 """
 
 from emergence.config import (
