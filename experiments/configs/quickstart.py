@@ -5,8 +5,8 @@
 Trained to count over up to 10 numbers, tested at up to 25. 54 seeds each of
 models of width 16 and depth 1 to 3: 16 minutes of CPU time on a Xeon, so 8 on
 two of its cores. Not a setting of the paper: its block (GPT-NeoX), far smaller,
-with RoPE on an eighth of a head of dimension 16, which leaves one frequency, and
-a larger initial standard deviation.
+with RoPE on an eighth of a head of dimension 16, which leaves one frequency,
+and a larger initial standard deviation.
 
 The setting was picked among some forty (vocabulary, learning rate, steps, RoPE,
 block, initial standard deviation, length of the test) because its seeds split:
