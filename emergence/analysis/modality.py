@@ -181,11 +181,12 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   population = series.populations[found.first]
   modality = found.by_scale[found.first]
-  text = f"seeds are first shown to separate at {series.axis}"
+  text = f"seeds first separate at {series.axis}"
   text += f" {population.name}: {_how(series, modality)}"
   others = sum(labels.values()) - labels.get("not_shown", 0) - 1
   if others:
-    text += f"; seeds also separate at {words.count(others, 'more scale')}"
+    count = words.count(others, "more scale")
+    text += f"; {count} {'separates' if others == 1 else 'separate'} too"
   yield finding(
     "modality",
     series,

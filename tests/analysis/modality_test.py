@@ -91,9 +91,9 @@ def test_the_first_separated_scale_is_said_with_its_seeds(two_groups, pick):
   n = series.answers["modality"].first
   scale, text = scales(series)[n], finding.sentence
   labels = [s.modality.label for s in scales(series)]
-  assert f"seeds are first shown to separate at size {n + 1}: " in text
+  assert f"seeds first separate at size {n + 1}: " in text
   more = len(labels) - labels.count("not_shown") - 1
-  assert text.endswith(f"; seeds also separate at {more} more scales.")
+  assert text.endswith(f"; {more} more scales separate too.")
   assert finding.numbers["scale"] == n + 1
   assert finding.numbers["p"] == scale.modality.p
 
@@ -111,7 +111,7 @@ def test_a_breakout_and_a_falloff_are_said_with_their_counts(say, high, name):
   cells = [np.append(np.full(60, end), [high, high - 0.001, high + 0.001])]
   (text,) = say(cells, "modality")
   assert text == (
-    f"seeds are first shown to separate at size 1: 60 of 63 are at the {name},"
+    f"seeds first separate at size 1: 60 of 63 are at the {name},"
     " the others do not thin out away from it."
   )
 
@@ -167,9 +167,7 @@ def test_only_scales_that_separate_are_counted(say):
   rng = np.random.default_rng(1)
   first = np.append(np.zeros(60), [0.9, 0.899, 0.901])
   (text,) = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
-  assert text.endswith(
-    "thin out away from it; seeds also separate at 1 more scale."
-  )
+  assert text.endswith("thin out away from it; 1 more scale separates too.")
 
 
 def test_sentences_are_short(said):
