@@ -7,8 +7,10 @@ import dataclasses
 import importlib.util
 import json
 import math
+import os
 import pathlib
 import re
+import subprocess
 
 import jax
 import numpy as np
@@ -20,7 +22,7 @@ from emergence.population import compilation
 from emergence.training import train
 from experiments.benchmark import jax_sides, measure, table, timing
 from experiments.benchmark.shapes import make_config
-from tests.mains import run_main
+from tests.mains import sweep_command
 
 README = pathlib.Path(measure.__file__).with_name("README.md")
 RECORDED = json.loads(README.with_name("two_cores.json").read_text())
@@ -170,12 +172,17 @@ def test_the_check_notices_another_gelu(checked, monkeypatch):
 def run(tmp_path_factory):
   """Of a short run without overhead; with PyTorch where it is installed."""
   path = tmp_path_factory.mktemp("benchmark") / "rows.json"
-  result = run_main(
-    "experiments.benchmark",
+  command = sweep_command(
     "--shape=8/1/2x24",
     *("--override=model.head_dim=4", "--override=task.test_lengths=[10,11]"),
     *("--override=seeds.block=2", "--sides=ours,jax,torch-eager"),
     *("--seeds=2,5", "--rounds=2", "--seconds=0.1", f"--json={path}"),
+    main="benchmark",
+  )
+  # Not from the fork server: it starts processes of its own.
+  environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+  result = subprocess.run(
+    command, capture_output=True, text=True, env=environment
   )
   assert result.returncode == 0, result.stderr
   return result.stdout, json.loads(path.read_text())
