@@ -178,9 +178,10 @@ def test_sigterm_corrupt_files_and_a_second_process_change_no_record(
   assert sweep.kill(signal.SIGTERM) == 75
   # Ten seconds are promised on an idle machine; this one may be busy.
   assert time.monotonic() - begin < 20
-  assert (
-    sweep.stderr.strip() == "stopped by SIGTERM; the same command continues"
-  )
+  # The kill before may have cut off the save of a checkpoint, which is told.
+  *told, last = sweep.stderr.splitlines()
+  assert all("its save was cut off" in line for line in told)
+  assert last == "stopped by SIGTERM; the same command continues"
   saved = [saved_steps(workdir, block) for block in blocks]
   assert all(new[-1] > old for new, old in zip(saved, before, strict=True))
 
