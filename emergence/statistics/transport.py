@@ -140,7 +140,8 @@ def permutation_test(
   modes. Pitman (1937), "Significance tests which
   may be applied to samples from any populations"; the p-value is
   (1 + #{null ≥ observed}) / (1 + permutations) of Phipson and Smyth (2010),
-  "Permutation p-values should never be zero".
+  "Permutation p-values should never be zero". Where there are no more ways to
+  deal than permutations, each way counts once and the p-value is exact.
 
   The distances are sums over merged quantile levels in numpy, which many
   permutations can share, and equal those of `distances`. Pairs of equal sizes
@@ -167,7 +168,10 @@ def permutation_test(
     )
   num_permutations = options.num_permutations
   rng = np.random.default_rng(options.seed)
-  swap_RS = rng.random((num_permutations, sizes[0])) < 0.5
+  if is_exact_swap := 2 ** sizes[0] <= num_permutations:
+    swap_RS = np.array(list(itertools.product((False, True), repeat=sizes[0])))
+  else:
+    swap_RS = rng.random((num_permutations, sizes[0])) < 0.5
   deals = {}
   shape = (len(scores), len(scores))
   distance_KK, null_KK, p_KK = np.zeros(shape), np.zeros(shape), np.ones(shape)
@@ -182,12 +186,20 @@ def permutation_test(
     observed_N = order_N < sizes[i]
     if within_seed:
       first_RN = np.concatenate([~swap_RS, swap_RS], axis=1)[:, order_N]
-      deal = _deal(first_RN, sizes[i])
+      deal, is_exact = _deal(first_RN, sizes[i]), is_exact_swap
     else:
+      is_exact = math.comb(sum(key), sizes[i]) <= num_permutations
       if key not in deals:
-        first_N = np.arange(sum(key)) < sizes[i]
-        first_RN = np.tile(first_N, (num_permutations, 1))
-        deals[key] = _deal(rng.permuted(first_RN, axis=1), sizes[i])
+        if is_exact:
+          chosen = itertools.combinations(range(sum(key)), sizes[i])
+          first_RN = np.array(
+            [np.isin(np.arange(sum(key)), places) for places in chosen]
+          )
+        else:
+          first_N = np.arange(sum(key)) < sizes[i]
+          first_RN = np.tile(first_N, (num_permutations, 1))
+          first_RN = rng.permuted(first_RN, axis=1)
+        deals[key] = _deal(first_RN, sizes[i])
       deal = deals[key]
     distance = _dealt_distance(pooled_N, _deal(observed_N[None], sizes[i]))[0]
     null_R = _dealt_distance(pooled_N, deal)
@@ -197,7 +209,11 @@ def permutation_test(
     for row, column in ((i, j), (j, i)):
       distance_KK[row, column] = distance
       null_KK[row, column] = np.quantile(null_R, CONFIDENCE)
-      p_KK[row, column] = (1 + num_above) / (1 + num_permutations)
+      p_KK[row, column] = (
+        num_above / len(null_R)
+        if is_exact
+        else (1 + num_above) / (1 + num_permutations)
+      )
   return PermutationTest(distance_KK, null_KK, p_KK)
 
 

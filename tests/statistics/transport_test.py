@@ -257,3 +257,25 @@ def test_no_scores_have_a_p_value_below_the_least(sizes):
   least = transport.least_p(*sizes, within_seed=False)
   assert least == pytest.approx(np.mean(far))
   assert transport.least_p(5, 5, within_seed=True) == 2 / 2**5
+
+
+@pytest.mark.parametrize("within_seed", [False, True])
+def test_few_runs_have_an_exact_p_value_whatever_the_seed(within_seed):
+  rng = np.random.default_rng(3)
+  samples = [Sample.of(rng.random(5)), Sample.of(rng.random(5) ** 0.5)]
+  pooled_N = np.concatenate([s.scores_S for s in samples])
+  if within_seed:
+    swaps = itertools.product((0, 5), repeat=5)
+    firsts = [[(s + at) % 10 for s, at in enumerate(x)] for x in swaps]
+  else:
+    firsts = list(itertools.combinations(range(10), 5))
+  null = []
+  for first in firsts:
+    other = sorted(set(range(10)) - set(first))
+    gaps = np.sort(pooled_N[list(first)]) - np.sort(pooled_N[other])
+    null.append(np.mean(gaps**2) ** 0.5)
+  gaps = np.sort(pooled_N[:5]) - np.sort(pooled_N[5:])
+  expected = np.mean(np.array(null) >= np.mean(gaps**2) ** 0.5 - 1e-12)
+  for seed in range(3):
+    found = transport.permutation_test(samples, within_seed, Options(seed=seed))
+    assert found.p_KK[0, 1] == pytest.approx(expected)
