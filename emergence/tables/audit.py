@@ -277,7 +277,8 @@ def _missing(frame, groups, seeds, expected):
         scales.get(scale, ()), expected.get((*group, scale), ())
       )
       lacking = {}
-      for metric in sorted(metrics_of.get(group, ())):
+      # A group may have no score at all.
+      for metric in sorted(metrics_of.get(group) or {m for *_, m in scored}):
         found = scored.get((*group, scale, metric), set())
         lacking[metric] = _name_seeds(wanted - found) if found else "all"
         num_missing[(*group, scale, metric)] = len(wanted - found)
@@ -296,8 +297,10 @@ def _missing(frame, groups, seeds, expected):
   if rows:
     whole = sum(row["missing_seeds"] == "all" for row in rows)
     sentence = (
-      f"The grid of scales and seeds has holes: {whole} cells are empty,"
-      f" {len(rows) - whole} lack seeds. Missing runs count nowhere; a"
+      "The grid of scales and seeds has holes (empty cells:"
+      f" {whole}; cells that lack seeds: {len(rows) - whole}). Missing runs"
+      " count nowhere, so if a run without a score failed, the shares of"
+      " successes are too high; a"
       " trajectory needs its seed at every scale of its group, and a comparison"
       " within seeds needs it at both."
     )

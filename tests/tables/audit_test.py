@@ -149,7 +149,20 @@ def test_holes_are_told_by_cell():
     {"task": "b", "scale": 1, "metric": "acc", "missing_seeds": "0"},
     {"task": "c", "scale": 2, "metric": "all", "missing_seeds": "all"},
   ]
-  assert "1 cells are empty, 2 lack seeds" in issue.sentence
+  assert "(empty cells: 1; cells that lack seeds: 2)" in issue.sentence
+
+
+def test_a_group_without_any_score_is_told():
+  table = make_table(full_grid())
+  is_blank = (table.frame["task"] == "b").to_numpy()
+  frame = table.frame.assign(missing=is_blank)
+  frame.loc[is_blank, "score"] = np.nan
+  table = audit(table._replace(frame=frame))
+  assert find(table, "missing").rows == [
+    {"task": "b", "scale": scale, "metric": "all", "missing_seeds": "all"}
+    for scale in (1, 2)
+  ]
+  assert table.num_missing["b", 2, "acc"] == 3
 
 
 def test_what_should_be_there_and_is_not_is_missing():
