@@ -34,6 +34,7 @@ pytest.register_assert_rewrite(
   "tests.analyses",
   "tests.gcloud_reference",
   "tests.harness_files",
+  "tests.list_tasks",
   "tests.mains",
   "tests.sweep_processes",
 )

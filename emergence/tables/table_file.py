@@ -354,6 +354,7 @@ def _read_file(path: epath.Path, skip_lines: int) -> "pd.DataFrame":
       rows, place = _read_json(_decode(content)), "object"
     else:
       rows, place = _read_json_lines(_decode(content)), "line"
+  # Arrow raises the last two for a Parquet file that is corrupt or unusual.
   except (ValueError, RecursionError, NotImplementedError, OSError) as error:
     reason = " ".join(str(error).split())
     raise ValueError(f"{path} is not readable: {reason}") from error
