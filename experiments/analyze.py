@@ -8,7 +8,8 @@ Reads a work directory of ours, a table of scores, or a folder of
 lm-evaluation-harness results, as emergence/tables/README.md shows, and leaves
 summary.csv, trajectories.csv, distances.csv, paths.csv, best_of.csv,
 decomposition.csv, agreement.csv, time_to_success.csv, summary.json, figures and
-report.html.
+report.html. Prints what is odd about the scores, the table of cells, and the
+answer in one sentence.
 The statistics are defined in emergence/statistics/README.md.
 """
 
@@ -22,12 +23,10 @@ from etils import epath
 
 from emergence import tables
 from emergence.analysis import output, questions
-from emergence.report import analysis_sections
+from emergence.report import analysis_sections, answer
 from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from experiments import command
-
-_MOST_LINES = 40
 
 
 def _define_list(name: str, help_text: str) -> None:
@@ -225,23 +224,18 @@ def main() -> None:
   page = write_page(
     out,
     f"{epath.Path(_RECORDS.value).name}: outcomes over seeds and scale",
-    "When scale grows, does every run become a little better, or do more of"
-    " them break through? What follows is computed from one score per run."
-    f"\n\n{analysis_sections.condition(analysis)}",
+    answer.sentence(analysis),
+    analysis_sections.about(analysis),
     [*analysis_sections.sections(analysis), analysis_sections.audit(analysis)],
   )
   for _, sentence, _ in analysis_sections.by_kind(table.issues):
     print(f"- {sentence}")
-  found = analysis_sections.main_findings(analysis)
-  for _, finding in found[:_MOST_LINES]:
-    print(f"- {finding.sentence}")
-  if len(found) > _MOST_LINES:
-    print(f"- {len(found) - _MOST_LINES} more findings are in summary.json.")
   print(
     f"read {was_read - start:.1f} s, analyzed {was_analyzed - was_read:.1f} s,"
     f" wrote {time.monotonic() - was_analyzed:.1f} s"
   )
-  print(f"tables  {out}\nreport  {page}")
+  print(answer.text(analysis))
+  print(f"report  {page}")
   if _JSON.value:
     epath.Path(_JSON.value).write_bytes(files["summary.json"])
 

@@ -3,18 +3,17 @@
   python -m experiments.report --workdir=DIR
 
 Leaves DIR/report.html, one file that opens in any browser, its figures as PNG
-and SVG in DIR/figures, and the tables of experiments.analyze. A sweep that is
-not finished can be reported too.
+and SVG in DIR/figures, and the tables of experiments.analyze. Prints the table
+of cells and the answer in one sentence. A sweep that is not finished can be
+reported too.
 """
-
-import time
 
 from absl import flags
 from etils import epath
 
 from emergence import tables
 from emergence.analysis import output, questions
-from emergence.report import analysis_sections, sweep_sections
+from emergence.report import analysis_sections, answer, sweep_sections
 from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from experiments import command
@@ -40,7 +39,6 @@ def main() -> None:
   if not _WORKDIR.value:
     raise ValueError("--workdir is empty")
   command.require_writable(_JSON.value)
-  start = time.monotonic()
   workdir = epath.Path(_WORKDIR.value)
   sweep = sweep_sections.read(workdir)
   analysis = questions.analyze(
@@ -50,18 +48,17 @@ def main() -> None:
   page = write_page(
     workdir,
     sweep_sections.title(sweep),
-    sweep_sections.introduction(sweep),
+    answer.sentence(analysis),
+    f"{analysis_sections.about(analysis)} {sweep_sections.status(sweep)}",
     [
-      *sweep_sections.opening(sweep),
       *analysis_sections.sections(analysis),
-      *sweep_sections.closing(sweep),
+      *sweep_sections.sections(sweep),
       analysis_sections.audit(analysis),
+      *sweep_sections.provenance(sweep),
     ],
   )
-  for _, finding in analysis_sections.main_findings(analysis):
-    print(f"- {finding.sentence}")
-  print(f"analyzed in {time.monotonic() - start:.1f} s")
-  print(f"tables  {workdir}\nfigures {workdir / 'figures'}\nreport  {page}")
+  print(answer.text(analysis))
+  print(f"report  {page}")
   command.write_json(_JSON.value, output.plain(output.summary(analysis)))
 
 

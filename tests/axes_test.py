@@ -205,8 +205,8 @@ def test_figures_and_sections_tell_cells_apart_by_what_varies(by_steps):
   titles = {axes.get_title(loc="left") for axes in figure.axes} - {""}
   assert "weight decay 0.1, steps 6" in titles
   assert len(titles) == 4
-  (cells,) = sweep_sections.opening(sweep_sections.read(workdir))
-  assert cells.table.header[:4] == [
+  models, *_ = sweep_sections.provenance(sweep_sections.read(workdir))
+  assert models.table.header[:4] == [
     "width",
     "depth",
     "train.steps",

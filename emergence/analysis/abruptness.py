@@ -61,5 +61,9 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 QUESTION = Question(
-  "abruptness", "What jumps", compute, entry=entry, findings=findings
+  "abruptness",
+  "Does the score jump from one scale to the next?",
+  compute,
+  entry=entry,
+  findings=findings,
 )

@@ -164,8 +164,6 @@ def findings(series: Series) -> Iterator[Finding]:
       f" {other.metric_name}: {pair.found.num_same} of {pair.found.num_runs}"
       " are good in both or poor in both"
     )
-    if not math.isnan(pair.found.kappa.value):
-      text += f" (kappa {words.signed(pair.found.kappa.value)})"
   yield finding(
     "agreement",
     series,
@@ -214,7 +212,6 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   yield Section(
     "agreement",
-    "Whether metrics agree on the seeds",
     sentence,
     "An antimode is a valley of the density, which small samples of one"
     " distribution have too. Kappa is 1 where all seeds agree and 0 where as"
@@ -240,7 +237,7 @@ ROWS = (
 
 QUESTION = Question(
   "agreement",
-  "Whether metrics agree on the seeds",
+  "Do other scores pick out the same seeds?",
   compute,
   files={"agreement.csv": (ROWS, rows)},
   findings=findings,

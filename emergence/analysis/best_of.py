@@ -72,15 +72,12 @@ def findings(series: Series) -> Iterator[Finding]:
   if best.best.value - one.best.value < 1e-9:
     return
   columns = _columns(series, best)
-  interval = words.interval(
-    columns["expected_best_low"], columns["expected_best_high"]
-  )
   yield finding(
     "best_of",
     series,
     f"at {series.scale_name(population)} the best of {_TYPICAL} seeds is"
-    f" expected at {words.number(columns['expected_best'])}{interval}, where"
-    f" the mean is {words.number(series.sign * one.best.value)}",
+    f" expected at {words.number(columns['expected_best'])}, where the mean is"
+    f" {words.number(series.sign * one.best.value)}",
     scale=population.scale,
     num_seeds=_TYPICAL,
     mean=series.sign * one.best.value,
@@ -97,7 +94,6 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "best-of",
-      "The best of k seeds",
       "The score that a study with k seeds is expected to report if it reports"
       " the best of them. At k = 1 it is the mean.",
       "Curves end at half of the runs, and bars, which are 95 % intervals over"
@@ -163,7 +159,7 @@ ROWS = (
 
 QUESTION = Question(
   "best_of",
-  "What the best of few seeds shows",
+  "How much does the best of a few seeds flatter?",
   compute,
   files={"best_of.csv": (ROWS, rows)},
   findings=findings,

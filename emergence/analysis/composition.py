@@ -155,7 +155,6 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   yield Section(
     "composition",
-    "Floor, successes, and what is between",
     sentence,
     "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
     " above the chance level if one is given. A class is named where it is"
@@ -234,7 +233,7 @@ COLUMNS = {
 
 QUESTION = Question(
   "composition",
-  "What the seeds are",
+  "How many seeds are at the floor, and how many at the ceiling?",
   compute,
   columns=COLUMNS,
   values=values,

@@ -190,7 +190,6 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "more-or-better",
-      "More seeds or better seeds",
       f"The change of the mean from one {several[0].axis} to the next, in three"
       " parts: because another share of seeds succeeds, because successes score"
       " higher or lower, and because the other seeds do. Dots are the whole"
@@ -283,7 +282,7 @@ ROWS = (
 
 QUESTION = Question(
   "decomposition",
-  "More seeds or better seeds",
+  "Does the mean change because more seeds succeed?",
   compute,
   files={"decomposition.csv": (ROWS, rows)},
   findings=findings,

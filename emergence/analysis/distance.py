@@ -194,16 +194,15 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "distances",
-      "Distances between neighbouring scales",
-      "Points are Wasserstein-2 distances between neighbouring distributions;"
-      " the gray bar is their 95 % quantile under permutation, that is, if both"
-      " scales had one distribution."
+      "Each dot is how far the scores of two neighbouring scales are apart. Up"
+      " to the top of its gray bar that may be chance.",
+      "Distances are Wasserstein-2; a bar is their 95 % quantile under"
+      " permutation, that is, if both scales had one distribution."
       " distances.csv has all pairs, and how much of each is location, spread"
-      " and shape.",
-      "A distance above its bar is evidence that the two distributions differ,"
-      " not of how many modes they have; a second mode may hardly change"
-      " “shape”. Bars are not corrected for the number of pairs. Diverged runs"
-      " are left out.",
+      " and shape. A distance above its bar is evidence that the two"
+      " distributions differ, not of how many modes they have; a second mode"
+      " may hardly change “shape”. Bars are not corrected for the number of"
+      " pairs. Diverged runs are left out.",
       figure=draw(several),
     )
 
@@ -271,7 +270,7 @@ ROWS = (
 
 QUESTION = Question(
   "distance",
-  "Where distributions differ",
+  "Between which scales do the scores differ?",
   compute,
   columns=COLUMNS,
   values=values,

@@ -41,4 +41,6 @@ def findings(series: Series) -> Iterator[Finding]:
   yield finding("divergence", series, text, num_diverged=num)
 
 
-QUESTION = Question("divergence", "Diverged runs", compute, findings=findings)
+QUESTION = Question(
+  "divergence", "Which runs diverged?", compute, findings=findings
+)

@@ -64,7 +64,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 QUESTION = Question(
   "items",
-  "What the test items decide",
+  "How much do the test items decide?",
   compute,
   columns={
     "item_noise_share": "share of the variance over seeds that the choice of"

@@ -25,7 +25,7 @@ from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
 from emergence.statistics.sample import Sample, grid
 
-_MOST_ROWS = 120
+_MOST_ROWS, _MOST_ANSWERS = 120, 2
 _MOST_LETTERS = 60  # In the name of a section.
 
 
@@ -277,39 +277,40 @@ def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
 
 def sections(analysis: Analysis) -> Iterator[Section]:
   first, *others = analysis.by_metric.values()
-  sections = [_distribution(first)]
+  distribution = _distribution(first)._replace(
+    title="Where do the seeds end?", is_first=True
+  )
+  yield distribution
+  yield _labels(analysis)
   # A metric without ends beside one with them: is a split there in both?
   open_ended = [s for s in others if math.isinf(_width(s[0]))]
   if math.isfinite(_width(first[0])) and open_ended:
     other = _distribution(open_ended[0])
-    if other.name == sections[0].name:
+    if other.name == distribution.name:
       other = other._replace(name=f"{other.name}-2")
-    sections.append(other)
-  yield from sections
-  yield _labels(analysis)
+    said = [f.sentence for s in open_ended[0] for f in findings(s)]
+    yield other._replace(answers=said[:_MOST_ANSWERS])
 
 
 def _distribution(several: list[Series]) -> Section:
   first = several[0]
-  labels: dict[str, int] = {}
-  for series in several:
-    for modality in series.answers["modality"].by_scale:
-      name = _words(modality)
-      labels[name] = labels.get(name, 0) + 1
-  parts = ", ".join(f"{number} {label}" for label, number in labels.items())
-  sentence = (
-    f"One ridge for each {first.axis}, with its label where a separation is"
-    f" shown: {parts}. Points are seeds"
-  )
+  sentence = f"Each ridge is one {first.axis}, each dot is one seed."
   if first.threshold is not None:
-    sentence += "; the number on the right is the share beyond the threshold"
+    sentence += f" At the right: the share of seeds at {first.threshold_name}."
+  columns = _columns(several)
+  shapes = [
+    f"{title and f'{title}, '}{ridge.name}: {ridge.note or 'no split shown'}"
+    for title, ridges in columns
+    for ridge in ridges
+  ]
   return Section(
     f"distribution-{_slug(first.metric.name)}",
-    f"The distribution of {first.metric_name} over seeds",
-    f"{sentence}.",
+    sentence,
     "Each ridge is smoothed and scaled to its own peak: compare shapes, not"
     " heights. Two humps are two modes only where the label says so.",
     figure=draw(several),
+    title=f"Does {first.metric_name} split in two as well?",
+    alt=f"Distribution of {first.metric_name}. {'; '.join(shapes)}.",
   )
 
 
@@ -320,7 +321,17 @@ def draw(several: Sequence[Series]) -> Figure:
     several: the series of one metric.
   """
   first = several[0]
-  columns = [
+  return ridges.draw(
+    _columns(several),
+    first.axis_label,
+    (first.metric.low, first.metric.high),
+    first.threshold,
+    first.metric.higher_is_better,
+  )
+
+
+def _columns(several: Sequence[Series]) -> list[tuple[str, list[Ridge]]]:
+  return [
     (
       series.group_name,
       [
@@ -336,13 +347,6 @@ def draw(several: Sequence[Series]) -> Figure:
     )
     for series in several
   ]
-  return ridges.draw(
-    columns,
-    first.axis_label,
-    (first.metric.low, first.metric.high),
-    first.threshold,
-    first.metric.higher_is_better,
-  )
 
 
 def _labels(analysis: Analysis) -> Section:
@@ -387,7 +391,6 @@ def _labels(analysis: Analysis) -> Section:
     header, rows = header[1:], [row[1:] for row in rows]
   return Section(
     "modality",
-    "Whether seeds separate",
     sentence,
     "“Not shown” is no proof of one mode: the evidence says which second mode"
     " would have been seen with power 0.8. A breakout is a share of seeds above"
@@ -422,7 +425,7 @@ def _slug(name: str) -> str:
 
 QUESTION = Question(
   "modality",
-  "Whether seeds separate",
+  "Does the score split in two?",
   compute,
   columns={
     "dip": "Hartigan's dip",

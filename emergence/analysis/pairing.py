@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from emergence.analysis import trajectories, words
+from emergence.analysis import trajectories
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
 from emergence.statistics.trajectories import Pairing, pairing
@@ -38,15 +38,14 @@ def findings(series: Series) -> Iterator[Finding]:
   yield finding(
     "pairing",
     series,
-    f"scores of one seed index {are} correlated across scales (mean rank"
-    f" correlation {words.signed(found.correlation)})",
+    f"scores of one seed index {are} correlated across scales",
     **found._asdict(),
   )
 
 
 QUESTION = Question(
   "pairing",
-  "Whether a seed index means anything",
+  "Does a seed do alike at every scale?",
   compute,
   entry=entry,
   findings=findings,

@@ -134,7 +134,6 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   yield Section(
     "paths",
-    "Mass that moves, or runs that improve",
     sentence,
     "Both are about distributions: runs at two scales are different models. A"
     " steep metric makes a mixture out of a smooth change of what runs can do:"
@@ -160,7 +159,7 @@ ROWS = (
 
 QUESTION = Question(
   "path",
-  "How one distribution becomes another",
+  "Do some seeds change over, or do all move a little?",
   compute,
   files={"paths.csv": (ROWS, rows)},
   findings=findings,

@@ -47,23 +47,29 @@ class Section(NamedTuple):
 
   Attributes:
     name: its HTML anchor and figure file name; letters and dashes only.
-    title: its heading.
-    sentence: what it shows.
+    sentence: what its figure or table shows.
     caveat: what it does not show.
     figure: drawn in the style of `emergence.plotting.style`.
-    points: statements, each a heading and a text.
+    points: statements, each with the numbers that it rests on.
     table: a table, if any.
     code: preformatted text.
+    title: its heading, a plain question; empty for that of its question.
+    answers: one or two plain sentences that answer it.
+    alt: what is seen in the figure; empty for answers and sentence.
+    is_first: whether it is on the first screen, its table in full view.
   """
 
   name: str
-  title: str
   sentence: str
   caveat: str = ""
   figure: Figure | None = None
   points: Sequence[tuple[str, str]] = ()
   table: Table | None = None
   code: str = ""
+  title: str = ""
+  answers: Sequence[str] = ()
+  alt: str = ""
+  is_first: bool = False
 
 
 Rows = Iterable[Mapping[str, Any]]
@@ -85,7 +91,7 @@ class Question(NamedTuple):
 
   Attributes:
     kind: its name in summary.json, and of its answer in `Series.answers`.
-    title: the heading of its findings.
+    title: what it asks, in plain words: the heading of its section.
     compute: answers of all series, in their order; None where it has none. The
       answers of questions before it are in `Series.answers`.
     columns: its columns in summary.csv, each with its meaning.
@@ -95,7 +101,8 @@ class Question(NamedTuple):
     entry: what summary.json has about a series as a whole.
     findings: statements about a series.
     overall: statements about more than one series.
-    sections: its sections of the report, with their figures.
+    sections: its sections of the report, with their figures. Without any, its
+      findings make one.
   """
 
   kind: str
@@ -121,11 +128,20 @@ def finding(
     sentence: without its full stop.
     **numbers: what it rests on.
   """
-  name = series.metric_name
-  where = f"{series.group_name}, {name}" if series.group_name else name
+  where = _name(series)
   return Finding(
     kind, series.group, series.metric.name, f"{where}: {sentence}.", numbers
   )
+
+
+def without_name(series: Series, found: Finding) -> str:
+  """The sentence of a finding as it was given to `finding`."""
+  return found.sentence.removeprefix(f"{_name(series)}: ").removesuffix(".")
+
+
+def _name(series: Series) -> str:
+  name = series.metric_name
+  return f"{series.group_name}, {name}" if series.group_name else name
 
 
 def interval_columns(name: str, interval: Any, sign: float) -> dict[str, Any]:

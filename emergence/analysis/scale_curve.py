@@ -287,7 +287,7 @@ COLUMNS = {
 
 QUESTION = Question(
   "curve",
-  "How the share of successes changes over scale",
+  "Do more seeds succeed at a larger scale?",
   compute,
   columns=COLUMNS,
   values=values,

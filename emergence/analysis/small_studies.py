@@ -109,7 +109,7 @@ def _largest_step(series: Series) -> int | None:
 
 QUESTION = Question(
   "small_studies",
-  "What few seeds would have told",
+  "What would one or three seeds have shown?",
   compute,
   files={"small_studies": ((), rows)},
   findings=findings,

@@ -82,7 +82,7 @@ COLUMNS = {
 
 QUESTION = Question(
   "success",
-  "How many seeds succeed",
+  "How many seeds succeed?",
   compute,
   columns=COLUMNS,
   values=values,

@@ -105,32 +105,26 @@ def _scores(population: Population) -> str:
 
 def sections(analysis: Analysis) -> Iterator[Section]:
   several = analysis.of_first_metric
-  jumps = [
-    f"{series.group_name or series.metric_name}: mode {found.mode:.2f}, mean"
-    f" {_two(found.mean)}, success probability {found.success_probability:.2f}"
-    for series in several
-    if (found := series.answers["abruptness"]) is not None
-    # With two scales the largest change is the whole range.
-    and found.num_scales > 2
-    and not math.isnan(found.difference)
-  ]
-  sentence = "Summaries of the same seeds."
-  if jumps:
-    sentence = (
-      f"Largest step from one {several[0].axis} to the next, as a share of"
-      f" the range over all. {'; '.join(jumps[:6])}"
-      f"{'; …' if len(jumps) > 6 else '.'}"
-    )
+  first = several[0]
+  sentence = "Mode, mean"
+  if first.threshold is None:
+    sentence += " and median"
+  else:
+    sentence += f", share of seeds at {first.threshold_name} and their mean"
   yield Section(
     "summaries",
-    "Summaries by scale",
-    sentence,
+    f"{sentence}, at each {first.axis}. Bars are 95\u00a0% intervals.",
     "Where seeds form two clusters, the mode jumps when the peak of one"
     " outgrows that of the other, however slowly their share changes: the jump"
-    " itself is arithmetic. Bars are 95 % intervals over seeds; a mode has"
-    " none, and one that two peaks compete for is marked unstable in the table"
-    f" of labels.{_caption(several)}",
+    " itself is arithmetic. A mode has no interval, and one that two peaks"
+    " compete for is marked unstable in the table of labels."
+    f"{_caption(several)}",
     figure=draw(several),
+    title=f"What changes over {first.axis}?"
+    if len(first.populations) > 1
+    else "What do the seeds score?",
+    alt=f"{sentence}, by {first.axis}. The table of cells has the numbers.",
+    is_first=True,
   )
 
 
@@ -255,13 +249,9 @@ def _fits(series: Series) -> dict[str, Any]:
   return {"fit": scale_curve.fitted(series), "monotone_N": curve.isotonic_N}
 
 
-def _two(value: float) -> str:
-  return "–" if math.isnan(value) else words.signed(value)
-
-
 QUESTION = Question(
   "summaries",
-  "What the scores are",
+  "What do the seeds score?",
   compute,
   columns={
     "n_seeds": "runs, diverged ones included",

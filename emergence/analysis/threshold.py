@@ -86,7 +86,6 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several[0].threshold is not None:
     yield Section(
       "thresholds",
-      "Every threshold",
       "The share of seeds at or beyond each threshold. Where a curve is flat,"
       " the choice of the threshold does not matter; where it slopes, the"
       " choice makes the result. The dotted line is the threshold of the other"
@@ -146,7 +145,7 @@ def draw(several: Sequence[Series]) -> Figure:
 
 QUESTION = Question(
   "threshold",
-  "What the threshold decides",
+  "Does the threshold of a success matter?",
   compute,
   entry=entry,
   findings=findings,

@@ -212,16 +212,14 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "time-to-success",
-      "Time to success",
       "The share of seeds that have not reached"
-      f" {several[0].threshold_name} yet, by training step (Kaplan and Meier's"
-      " curve).",
-      "Seeds are seen at evaluations only: a success counts from the first that"
-      " shows it. A seed that falls back later still counts as successful here;"
-      " one that diverges first never succeeds. Bands are 95 % intervals over"
-      " seeds, of 10 runs or more and up to"
-      f" {_MOST_BANDS} scales. time_to_success.csv has the medians, the tests"
-      " between neighbouring scales and the share that fell back.",
+      f" {several[0].threshold_name} yet, by training step.",
+      "The curves are Kaplan and Meier's. Seeds are seen at evaluations only: a"
+      " success counts from the first that shows it. A seed that falls back"
+      " later still counts as successful here; one that diverges first never"
+      " succeeds. Bands are 95 % intervals over seeds, of 10 runs or more and"
+      f" up to {_MOST_BANDS} scales. time_to_success.csv has the medians, the"
+      " tests between neighbouring scales and the share that fell back.",
       figure=draw(several),
     )
 
@@ -288,7 +286,7 @@ ROWS = (
 
 QUESTION = Question(
   "time_to_success",
-  "When seeds succeed",
+  "When do seeds succeed?",
   compute,
   files={"time_to_success.csv": (ROWS, rows)},
   findings=findings,

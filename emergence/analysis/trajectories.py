@@ -160,23 +160,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   sentence = "One line for each seed index; the dashed line is the mean."
   if notes:
     sentence += f" With {'; '.join(sorted(notes))}."
-  pairings: dict[str, Pairing] = {
-    series.group_name or series.metric_name: series.answers["pairing"]
-    for series in several
-  }
-  tests = [
-    f"{name}: p = {found.p:.2g}"
-    for name, found in pairings.items()
-    if not np.isnan(found.p)
-  ]
-  if tests:
-    sentence += (
-      " Test of whether seeds of one index do alike at different scales:"
-      f" {'; '.join(tests[:6])}{'; …' if len(tests) > 6 else '.'}"
-    )
   yield Section(
     "trajectories",
-    "Single seeds over scales",
     sentence,
     f"{analysis.table.seed_meaning.rstrip('.')}. Each point of a line is"
     " another model. Where scores of one seed index are not correlated across"
@@ -242,7 +227,7 @@ ROWS = (
 
 QUESTION = Question(
   "trajectories",
-  "Single seeds over scales",
+  "Does any seed stand out over the scales?",
   compute,
   files={"trajectories.csv": (ROWS, rows)},
   entry=entry,

@@ -1,34 +1,58 @@
 """The sections of a report that show an analysis."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 from emergence.analysis import questions, words
 from emergence.analysis.output import plain
-from emergence.analysis.question import Finding, Question, Section, Table
+from emergence.analysis.question import (
+  Finding,
+  Question,
+  Section,
+  Table,
+  without_name,
+)
 from emergence.analysis.series import Analysis
+from emergence.report import answer
 from emergence.tables.score_table import Issue
 
-_MOST_ROWS = 60
+_MOST_ANSWERS = 2
+_MOST_GROUPS = 4
 
 
 def sections(analysis: Analysis) -> list[Section]:
-  """The findings, then the sections of each question."""
-  found = [_findings(analysis)]
-  for question in questions.QUESTIONS:
-    found += question.sections(analysis)
-  return found
-
-
-def main_findings(analysis: Analysis) -> list[tuple[Question, Finding]]:
-  """The findings about the first metric, and the modality of the others."""
+  """Those of the first screen, then those of each question, by its kind."""
   found = questions.findings(analysis)
-  first = next(iter(analysis.table.metrics))
-  return [x for x in found if x[1].metric in ("", first)] + [
-    x
-    for x in found
-    if x[1].kind == "modality" and x[1].metric not in ("", first)
+  sections = [
+    section
+    for question in questions.QUESTIONS
+    for section in _of_question(analysis, question, found)
   ]
+  first = [section for section in sections if section.is_first]
+  # The distribution, then what sums it up.
+  first.sort(key=lambda section: section.name == "summaries")
+  others = [section for section in sections if not section.is_first]
+  # What the first picture is about.
+  others.sort(key=lambda section: section.name != "modality")
+  return [*first, _cells(analysis), *others]
+
+
+def about(analysis: Analysis) -> str:
+  """What the scores are, and which of them succeed."""
+  first = analysis.series[0]
+  name = first.metric_name if first.is_share else first.axis_label
+  better = "" if first.metric.higher_is_better else "; lower is better"
+  text = f"The score is {name}{better}."
+  if first.threshold is not None:
+    text += f" A seed succeeds if its score is {first.threshold_name}."
+  num_groups = len({series.group for series in analysis.series})
+  if num_groups > analysis.most_groups:
+    text += (
+      f" Figures show the first {analysis.most_groups} of {num_groups} groups;"
+      " --all_figures draws all."
+    )
+  return f"{text} {condition(analysis)}".strip()
 
 
 def condition(analysis: Analysis) -> str:
@@ -49,17 +73,22 @@ def audit(analysis: Analysis) -> Section:
   found = analysis.table.issues
   rows = [list(row) for row in by_kind(found)]
   details = {
-    f"{i + 1} {f.kind}": f.rows[:_MOST_ROWS]
+    f"{i + 1} {f.kind}": f.rows[: answer.MOST_ROWS]
     for i, f in enumerate(found)
     if f.rows
   }
+  kinds = words.count(len(rows), "kind")
+  said = f"{kinds} of anomaly" if rows else "Nothing"
   return Section(
     "audit",
-    "The data, and its anomalies",
-    f"{len(analysis.table.frame):,} scores. {condition(analysis)}".strip(),
+    "The kinds of anomalies, with the number of rows of each.",
     "summary.json has all rows of each anomaly. Nothing was left out silently.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
+    title="Is anything odd about the data?",
+    answers=[
+      f"{len(analysis.table.frame):,} scores were read. {said} stood out."
+    ],
   )
 
 
@@ -78,26 +107,86 @@ def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
   return rows
 
 
-def _findings(analysis: Analysis) -> Section:
-  found: Sequence[tuple[Question, Finding]] = main_findings(analysis)
-  sentence = f"{len(found)} statements about {analysis.series[0].metric_name}"
-  if len(analysis.table.metrics) > 1:
-    sentence += ", and whether seeds separate in the other metrics"
-  sentence += "; each is computed from the scores."
-  if len(found) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} are shown."
-  num_groups = len({series.group for series in analysis.series})
-  if num_groups > analysis.most_groups:
+def _cells(analysis: Analysis) -> Section:
+  first, table = analysis.series[0], answer.table(analysis)
+  sentence = f"The score at each {first.axis}"
+  if first.threshold is not None:
+    sentence += f", and the share of seeds at {first.threshold_name}"
+  sentence += ", with 95\u00a0% intervals."
+  if len(table.rows) > answer.MOST_ROWS:
     sentence += (
-      f" Figures show the first {analysis.most_groups} of {num_groups} groups;"
-      " --all_figures draws all."
+      f" The first {answer.MOST_ROWS} of {len(table.rows)} rows; summary.csv"
+      " has all."
     )
   return Section(
-    "findings",
-    "Findings",
+    "cells",
     sentence,
-    f"{condition(analysis)} Intervals aim at 95 % confidence, each by itself,"
-    " and are about other seeds of the same setting. summary.json has every"
-    " statement with its numbers.".strip(),
-    points=[(q.title, finding.sentence) for q, finding in found[:_MOST_ROWS]],
+    "Each interval aims at 95 % confidence by itself, and is about other seeds"
+    " of the same setting. Diverged seeds count as failed and are left out of"
+    " mode and mean. The mode is the peak of a smoothed density and moves with"
+    " the smoothing. The threshold of a success is a convention. “Not shown” is"
+    " no proof that seeds do not split.",
+    table=table._replace(rows=table.rows[: answer.MOST_ROWS]),
+    title="How sure are the numbers?",
+    is_first=True,
+  )
+
+
+def _of_question(
+  analysis: Analysis,
+  question: Question,
+  found: Sequence[tuple[Question, Finding]],
+) -> Iterator[Section]:
+  """Its sections, one of them with its findings."""
+  first = analysis.series[0].metric.name
+  own = [
+    finding
+    for asked, finding in found
+    if asked is question
+    and (finding.metric in ("", first) or question.kind == "modality")
+  ]
+  sections = list(question.sections(analysis))
+  if own and not sections:
+    sections = [Section(question.kind.replace("_", "-"), "")]
+  # Of several, that without a title of its own.
+  main = min(sections, key=lambda section: bool(section.title), default=None)
+  for section in sections:
+    if section is not main:
+      yield section
+      continue
+    answers = _answers(analysis, own)
+    if not answers and not section.title:
+      answers = ["These scores do not tell."]
+    yield section._replace(
+      title=section.title or question.title,
+      answers=answers,
+      points=[(f.sentence, _numbers(f)) for f in own[: answer.MOST_ROWS]],
+    )
+
+
+def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:
+  """The first statements, or the first one of each of the first groups."""
+  series_of = {(s.group, s.metric.name): s for s in analysis.series}
+  first = analysis.series[0].metric.name
+  said: dict[tuple, list[str]] = {}
+  for finding in found:
+    if finding.metric != first:
+      continue
+    series = series_of[finding.group, finding.metric]
+    text = without_name(series, finding)
+    text = f"{text[0].upper()}{text[1:]}."
+    if series.group_name:
+      text = f"{series.group_name}: {text}"
+    said.setdefault(finding.group, []).append(text)
+  if len(said) == 1:
+    return next(iter(said.values()))[:_MOST_ANSWERS]
+  return [texts[0] for texts in said.values()][:_MOST_GROUPS]
+
+
+def _numbers(found: Finding) -> str:
+  """Those of a finding that are single numbers, by their names."""
+  return ", ".join(
+    f"{name.replace('_', ' ')} {words.number(float(value))}"
+    for name, value in plain(found.numbers).items()
+    if isinstance(value, (int, float)) and math.isfinite(value)
   )

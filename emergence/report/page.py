@@ -1,6 +1,8 @@
 """The report: one self-contained HTML page.
 
-A page is a title, an introduction and a list of sections.
+A page is a title, the answer in one sentence, what it is about, and a list of
+sections. Those of the first screen are in full view; of the others the numbers
+and caveats are folded.
 """
 
 import base64
@@ -21,13 +23,14 @@ _PAGE_DPI = 130
 
 
 def render_page(
-  title: str, introduction: str, sections: Sequence[Section]
+  title: str, answer: str, about: str, sections: Sequence[Section]
 ) -> str:
   """The page as HTML, with its figures embedded.
 
   Args:
     title: the heading of the page, plain text.
-    introduction: plain text; an empty line ends a paragraph.
+    answer: one sentence, plain text.
+    about: what the answer is about, plain text.
     sections: in the order of the page; with different names.
   """
   environment = jinja2.Environment(
@@ -39,15 +42,18 @@ def render_page(
   )
   return environment.get_template("report.html").render(
     title=title,
-    paragraphs=introduction.split("\n\n"),
-    sections=[_shown(section) for section in sections],
+    answer=answer,
+    about=about,
+    first=[_shown(section) for section in sections if section.is_first],
+    others=[_shown(section) for section in sections if not section.is_first],
   )
 
 
 def write_page(
   folder: epath.Path,
   title: str,
-  introduction: str,
+  answer: str,
+  about: str,
   sections: Sequence[Section],
 ) -> epath.Path:
   """Writes `report.html`, and the figures as PNG and SVG under `figures/`.
@@ -61,7 +67,7 @@ def write_page(
     if section.figure is not None:
       rendering.save(section.figure, folder / "figures" / f"{section.name}.png")
   page = folder / "report.html"
-  content = render_page(title, introduction, sections).encode()
+  content = render_page(title, answer, about, sections).encode()
   if not page.exists() or page.read_bytes() != content:
     write_atomically(page, content)
   return page
@@ -70,10 +76,14 @@ def write_page(
 def _shown(section: Section) -> dict[str, Any]:
   """The fields of a section for the template."""
   figure = section.figure
-  shown = section._asdict() | {"is_wide": False}
+  shown = section._asdict() | {"shape": ""}
+  shown["alt"] = section.alt or " ".join([*section.answers, section.sentence])
   if figure is not None:
     shown["figure"] = _data_uri(figure)
-    shown["is_wide"] = figure.get_figwidth() > style.COLUMN_WIDTH
+    width, height = figure.get_size_inches()
+    shown["shape"] = "tall" if height > width else ""
+    if width > style.COLUMN_WIDTH:
+      shown["shape"] = "wide"
   return shown
 
 

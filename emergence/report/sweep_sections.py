@@ -1,7 +1,7 @@
 """The sections of a report that show how a sweep was trained."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -14,7 +14,6 @@ from emergence.analysis.words import count
 from emergence.config import Config, axes_of, axis_text, to_dict
 from emergence.report import figures
 from emergence.statistics import success, summary
-from emergence.statistics.options import MIN_RUNS
 from emergence.storage import records
 from emergence.sweep import console, time_budget
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 # With fewer seeds a rank correlation is mostly chance.
 _LEAST_FOR_RANKS = 5
+_CLOSE_RANKS = 0.8
 
 
 class SweepData(NamedTuple):
@@ -63,33 +63,10 @@ def title(sweep: SweepData) -> str:
   return f"{sweep.config.task.name}: outcomes over seeds and scale"
 
 
-def introduction(sweep: SweepData) -> str:
-  """The question, and how much of the experiment is finished."""
-  config, rows = sweep.config, sweep.rows
-  length = config.headline_length
-  num_seeds = sum(row["n_seeds"] for row in rows)
-  num_diverged = sum(row["n_diverged"] for row in rows)
-  varies = {
-    "paired": "in their random seed alone, which draws initialization and data",
-    "fixed_init": "in the seed of their data alone",
-    "fixed_data": "in the seed of their initialization alone",
-    "crossed": "in the seeds of initialization and data alone, every one of the"
-    " former with every one of the latter",
-  }[config.seeds.design]
-  were = "model was" if num_seeds == 1 else "models were"
-  text = (
-    "When a larger model does what a smaller one does not, has every model"
-    " become a little better, or do more of them break through? One run per"
-    f" scale cannot tell. Here {num_seeds} {were} trained at"
-    f" {count(len(rows), 'scale')}; at one scale they differ {varies}."
-    f" Training had lengths up to {_longest_trained(config)}; the question"
-    f" is asked at length {length}."
-  )
-  if config.seeds.design == "crossed":
-    text += (
-      " Models that share an initialization or data are not independent:"
-      " intervals and p-values below, which take them to be, are too narrow."
-    )
+def status(sweep: SweepData) -> str:
+  """How much of the experiment is finished, and what is not independent."""
+  config = sweep.config
+  num_diverged = sum(row["n_diverged"] for row in sweep.rows)
   cells = config_lib.cells(config)
   asked = {
     (*cell.columns.values(), seed)
@@ -99,78 +76,83 @@ def introduction(sweep: SweepData) -> str:
   final = records.final_rows(sweep.frame)
   columns = [*records.cell_columns(final), "seed"]
   found = set(final[columns].itertuples(index=False, name=None))
-  status = f"{count(len(found), 'model')} of {len(asked)} are recorded"
+  text = f"{count(len(found), 'model')} of {len(asked)} are recorded"
   if found - asked:
-    status = (
+    text = (
       f"{len(found & asked)} of the {count(len(asked), 'model')} that the"
       f" config asks for are recorded, and {len(found - asked)} others"
     )
   filled = {model[:-1] for model in found}
   empty = [c for c in cells if tuple(c.columns.values()) not in filled]
   if empty:
-    status += f"; {count(len(empty), 'scale')} without any"
-  status += f"; {num_diverged} diverged"
+    text += f"; {count(len(empty), 'scale')} without any"
+  text += f"; {num_diverged} diverged"
   if num_diverged:
-    status += f" and count{'s' if num_diverged == 1 else ''} as failed"
-  return f"{text}\n\n{status}."
+    text += f" and count{'s' if num_diverged == 1 else ''} as failed"
+  if config.seeds.design == "crossed":
+    text += (
+      ". Models that share an initialization or data are not independent:"
+      " intervals and p-values, which take them to be, are too narrow"
+    )
+  return f"{text}."
 
 
-def opening(sweep: SweepData) -> list[Section]:
-  """The sections before the analysis of the final scores."""
-  return [_cells(sweep)]
-
-
-def closing(sweep: SweepData) -> list[Section]:
-  """The sections after it: lengths, training, time, machine, config."""
-  writers: list[Callable[[SweepData], Section]] = [
-    _length_curves,
-    _training_curves,
-    _training_loss,
-    _likelihood,
-  ]
+def sections(sweep: SweepData) -> list[Section]:
+  """What the final scores do not tell: other lengths, training, likelihood."""
   return [
-    *(writer(sweep) for writer in writers),
+    _length_curves(sweep),
+    _training_curves(sweep),
+    _training_loss(sweep),
+    _likelihood(sweep),
+  ]
+
+
+def provenance(sweep: SweepData) -> list[Section]:
+  """The models, the time, the machine and the config."""
+  return [
+    _models(sweep),
     time(sweep.runs, sum(row["n_seeds"] for row in sweep.rows)),
     machine(sweep.provenances),
     setting(sweep.config),
   ]
 
 
-def _cells(sweep: SweepData) -> Section:
+def _models(sweep: SweepData) -> Section:
   config, rows = sweep.config, sweep.rows
-  threshold = rows[0]["success_threshold"]
+  num_seeds = sum(row["n_seeds"] for row in rows)
+  varies = {
+    "paired": "in their random seed alone, which draws initialization and data",
+    "fixed_init": "in the seed of their data alone",
+    "fixed_data": "in the seed of their initialization alone",
+    "crossed": "in the seeds of initialization and data alone, every one of the"
+    " former with every one of the latter",
+  }[config.seeds.design]
+  were = "model was" if num_seeds == 1 else "models were"
   axes = axes_of(rows[0])
-  header = [*axes, "parameters", "seeds", "diverged", "mean", "mode"]
-  header += [f"P(≥\u00a0{threshold:.0%})", "95\u00a0% interval"]
-  header += [f"mean of ≥\u00a0{threshold:.0%}", "seeds by tenth"]
   body = [
     [
       *(axis_text(row[axis]) for axis in axes),
       f"{row['num_params']:,}",
       str(row["n_seeds"]),
       str(row["n_diverged"]),
-      console.format_score(row["mean"]),
-      console.format_score(row["mode"]),
-      row["success_text"],
-      f"{row['success_low']:.2f}–{row['success_high']:.2f}",
-      console.format_score(row["mean_given_success"]),
       " ".join(map(str, row["seeds_by_tenth"])),
     ]
     for row in rows
   ]
   return Section(
-    "cells",
-    "Scales",
-    "One row per scale: exact match over its seeds at length"
-    f" {config.headline_length} after its last training step. A seed succeeds"
-    f" from {threshold:.0%} on.",
-    f"{threshold:.0%} is a convention, another threshold gives other"
-    " probabilities. The interval is of 95 %, over seeds of this very setting."
-    " The mode is the peak of a smoothed density and moves with the smoothing."
-    " Diverged seeds count as failed and are left out of the rest."
-    f" A mean of fewer than {MIN_RUNS} successes is not given."
-    " Seeds by tenth: [0, .1), [.1, .2), … [.9, 1].",
-    table=Table(header, body),
+    "models",
+    "Seeds by tenth of the score: [0, .1), [.1, .2), … [.9, 1]. Diverged seeds"
+    " are in none.",
+    table=Table(
+      [*axes, "parameters", "seeds", "diverged", "seeds by tenth"], body
+    ),
+    title="Which models were trained?",
+    answers=[
+      f"{num_seeds} {were} trained at {count(len(rows), 'scale')}; at one scale"
+      f" they differ {varies}. Training had lengths up to"
+      f" {_longest_trained(config)}; the question is asked at length"
+      f" {config.headline_length}."
+    ],
   )
 
 
@@ -182,7 +164,7 @@ def _length_curves(sweep: SweepData) -> Section:
     config.eval.headline_metric
   ]
   ranges = [
-    f"{scores.min():.2f} to {scores.max():.2f} at length {length:.0f}"
+    f"from {scores.min():.2f} to {scores.max():.2f} at length {length:.0f}"
     for length, scores in own
   ]
   shown = ranges if len(ranges) <= 2 else [ranges[0], ranges[-1]]
@@ -193,19 +175,23 @@ def _length_curves(sweep: SweepData) -> Section:
       f"Tested at lengths {', '.join(map(str, lengths))}; the lines between"
       " them are drawn, not measured."
     )
+  metric = config.eval.headline_metric
   return Section(
     "length-curves",
-    "Exact match by test length",
-    f"Over the seeds of {_name(split, sweep.rows)}, exact match ranges from"
-    f" {' and from '.join(shown)}. The dotted line is the longest length in"
-    f" training, {_longest_trained(config)}.",
+    "Each line is one seed. The dotted line is the longest length in training,"
+    f" {_longest_trained(config)}.",
     caveat,
     figure=figures.length_curves(
       frame,
       config.headline_length,
       max_train_length=config.task.max_train_length,
-      score=config.eval.headline_metric,
+      score=metric,
     ),
+    title="How do the seeds do at other lengths?",
+    answers=[
+      f"At {_name(split, sweep.rows)} the {metric.replace('_', ' ')} of the"
+      f" seeds goes {' and '.join(shown)}."
+    ],
   )
 
 
@@ -234,14 +220,9 @@ def _training_curves(sweep: SweepData) -> Section:
       f" {int(first_S.max()):,}."
     )
   lost = int((ever_S & ~ends_S).sum())
-  sentence += (
-    f" {count(lost, 'seed')} had been there at some evaluation and"
-    f" {'was' if lost == 1 else 'were'} not at the end."
-  )
   return Section(
     "training-curves",
-    "Exact match during training",
-    sentence,
+    "Each line is one seed; dark ones end as successes.",
     f"Seeds are tested {count(config.eval.num_points, 'time')} after the"
     " start; what happens between is not seen. The learning rate falls to zero"
     " at the end, so that a curve which has become flat there says nothing"
@@ -249,6 +230,12 @@ def _training_curves(sweep: SweepData) -> Section:
     figure=figures.training_curves(
       sweep.frame, length, config.eval.headline_metric
     ),
+    title="What do the seeds do during training?",
+    answers=[
+      sentence,
+      f"{count(lost, 'seed')} had been there at some evaluation and"
+      f" {'was' if lost == 1 else 'were'} not at the end.",
+    ],
   )
 
 
@@ -266,12 +253,10 @@ def _training_loss(sweep: SweepData) -> Section:
     for median, row in medians
     if np.isfinite(median)
   ]
-  sentence = "No seed has a finite training loss at the end."
+  answers = ["No seed has a finite training loss at the end."]
   if parts:
-    sentence = (
-      "Training loss of the median seed between the last two evaluations,"
-      f" in nats per answer token: {', '.join(parts)}."
-    )
+    answers = [f"The loss of the median seed is {' and '.join(parts)}."]
+  points = []
   split = _most_split(rows)
   own = records.rows_of_cell(finite, split)
   succeeded_S = success.is_success(
@@ -280,61 +265,74 @@ def _training_loss(sweep: SweepData) -> Section:
   if min(succeeded_S.sum(), (~succeeded_S).sum()) >= 5:
     loss_S = own["train_loss"].to_numpy()
     test = stats.mannwhitneyu(loss_S[succeeded_S], loss_S[~succeeded_S])
-    sentence += (
-      f" At {_name(split, rows)} it is {np.median(loss_S[succeeded_S]):.2g} for"
+    sentence = (
+      f"At {_name(split, rows)} it is {np.median(loss_S[succeeded_S]):.2g} for"
       f" the seeds that succeed at length {length} and"
-      f" {np.median(loss_S[~succeeded_S]):.2g} for the others"
-      f" (Mann–Whitney p = {test.pvalue:.2g})."
+      f" {np.median(loss_S[~succeeded_S]):.2g} for the others."
     )
+    answers.append(sentence)
+    points = [(sentence, f"Mann–Whitney p = {test.pvalue:.2g}")]
+  caveat = (
+    "The loss is over the lengths in training, averaged between the last two"
+    " evaluations. Seeds with similar loss may differ at longer lengths, and"
+    " vice versa; a difference in loss between the two kinds of seeds does not"
+    " show a cause."
+  )
   if len(finite) < len(final):
-    sentence += f" {count(len(final) - len(finite), 'diverged seed')} left out."
+    caveat += f" {count(len(final) - len(finite), 'diverged seed')} left out."
   return Section(
     "training-loss",
-    "Training loss",
-    sentence,
-    "The loss is over the lengths in training, averaged between evaluations."
-    " Seeds with similar loss may differ at longer lengths, and vice versa; a"
-    " difference in loss between the two kinds of seeds does not show a cause.",
+    "Training loss in nats per answer token, one line a seed.",
+    caveat,
     figure=figures.training_curves(
       sweep.frame,
       length,
       "train_loss",
       score=sweep.config.eval.headline_metric,
     ),
+    points=points,
+    title="Does the training loss tell the seeds apart?",
+    answers=answers,
   )
 
 
 def _likelihood(sweep: SweepData) -> Section:
   length = sweep.config.headline_length
-  parts = []
+  ranks, points = [], []
   for columns, cell in summary.final_cells(sweep.frame, length):
     x = cell["nll_mean"].to_numpy(float)
     y = cell[sweep.config.eval.headline_metric].to_numpy(float)
     y = y[np.isfinite(x)]
     x = x[np.isfinite(x)]
     if len(x) >= _LEAST_FOR_RANKS and np.ptp(x) and np.ptp(y):
-      rank, _ = stats.spearmanr(x, y)
+      rank = float(cast(Any, stats.spearmanr(x, y))[0])
+      ranks.append(-rank)
       number = f"{rank:.2f}".replace("-", "−")
-      parts.append(f"{number} at {_name(columns, sweep.rows)}")
+      points.append((_name(columns, sweep.rows), f"rank correlation {number}"))
   sentence = (
     f"No scale has {_LEAST_FOR_RANKS} seeds that differ in both exact match and"
     " likelihood."
   )
-  if parts:
+  if ranks:
+    num = sum(rank >= _CLOSE_RANKS for rank in ranks)
     sentence = (
-      "Rank correlation over seeds between exact match and the negative"
-      f" log-likelihood of the right answer: {', '.join(parts)}."
+      f"At {num} of {count(len(ranks), 'scale')} the order of the seeds is"
+      " nearly the same in both."
     )
   return Section(
     "exact-match-against-nll",
-    "Exact match against likelihood",
-    sentence,
+    "Each dot is one seed: its score, and the negative log-likelihood of the"
+    " right answers. Gray: the seeds of the other scales.",
     "Exact match asks for a whole answer and does not tell the seeds at 0"
     " apart; likelihood does. A gap between clusters along one axis alone"
-    " may come from the metric. Gray: the seeds of the other scales.",
+    " may come from the metric. Nearly the same: a rank correlation of"
+    f" {-_CLOSE_RANKS:g} or less.".replace("-", "−"),
     figure=figures.exact_match_against_nll(
       sweep.frame, length, score=sweep.config.eval.headline_metric
     ),
+    points=points,
+    title="Do the score and the likelihood rank seeds alike?",
+    answers=[sentence],
   )
 
 
@@ -380,8 +378,9 @@ def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
   if not runs:
     return Section(
       "time",
-      "Time",
-      "No run has left its time budget in this directory.",
+      "",
+      title="How long did it take?",
+      answers=["No run has left its time budget in this directory."],
     )
   seconds = time_budget.total_seconds(runs)
   total = sum(seconds.values())
@@ -408,8 +407,7 @@ def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
     )
   return Section(
     "time",
-    "Time",
-    sentence,
+    "Where the time went.",
     "Wall time of the sweep, on a machine that may have had other work. Loading"
     " the program, this report, and what a killed run spent since its last"
     " finished block are not in it; runs side by side are added up.",
@@ -420,6 +418,8 @@ def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
         for p, s in seconds.items()
       ],
     ),
+    title="How long did it take?",
+    answers=[sentence],
   )
 
 
@@ -449,16 +449,19 @@ def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
   differs = [names[key] for key, found in values.items() if len(found) > 1]
   return Section(
     "machine",
-    "Devices and versions",
-    f"The records come from different settings of: {', '.join(differs)}."
-    if differs
-    else "All records come from one kind of device and one set of versions.",
+    "Devices and versions.",
     "On another device, or with another block size, the data are bit-identical,"
     " but single seeds may still reach other scores.",
     table=Table(
-      ["", "value"],
+      ["setting", "value"],
       [[names[key], ", ".join(found)] for key, found in values.items()],
     ),
+    title="On which machine?",
+    answers=[
+      f"The records come from different settings of: {', '.join(differs)}."
+      if differs
+      else "All records come from one kind of device and one set of versions."
+    ],
   )
 
 
@@ -466,9 +469,10 @@ def setting(config: Config) -> Section:
   """The whole config."""
   return Section(
     "config",
-    "Config",
-    "The whole setting, as in config.json.",
+    "",
     code=json.dumps(to_dict(config), indent=2),
+    title="With which config?",
+    answers=["The whole setting is that of config.json."],
   )
 
 

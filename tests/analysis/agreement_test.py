@@ -39,7 +39,7 @@ def test_seeds_that_change_sides_are_counted(make_table):
   (text,), frame = answers_of(analysis, "agreement")
   assert text == (
     "exact match: at size 1 a valley parts good from poor seeds, here and in"
-    " nll: 38 of 40 are good in both or poor in both (kappa 0.90)."
+    " nll: 38 of 40 are good in both or poor in both."
   )
   (row,) = [row for _, row in frame.iterrows()]
   assert (row["metric"], row["other_metric"]) == ("exact_match", "nll")

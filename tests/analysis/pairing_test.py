@@ -1,5 +1,4 @@
 import numpy as np
-from scipy import stats
 
 
 def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
@@ -9,12 +8,8 @@ def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
     np.clip(skill_S / 2 + 0.05 * n + rng.normal(0, 0.02, 30), 0, 1)
     for n in range(7)
   ]
-  rank = np.mean(
-    [stats.spearmanr(alike[a], alike[b])[0] for a in range(7) for b in range(a)]
-  )
   assert say(alike, "pairing") == [
-    "scores of one seed index are correlated across scales (mean rank"
-    f" correlation {rank:.2f})."
+    "scores of one seed index are correlated across scales."
   ]
   strangers = [rng.permutation(cell) for cell in alike]
   (text,) = say(strangers, "pairing")

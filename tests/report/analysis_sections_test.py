@@ -28,6 +28,7 @@ def sections_of(analysis):
 def texts(section):
   found = [section.title, section.sentence, section.caveat, section.code]
   found += [text for point in section.points for text in point]
+  found += [*section.answers, section.alt]
   if section.table:
     found += section.table.header
     found += [text for row in section.table.rows for text in row]
@@ -45,21 +46,27 @@ def found(two_groups):
 
 def test_sections_come_in_the_order_of_questions(found):
   assert list(found) == [
-    "findings",
-    "summaries",
-    "composition",
-    "more-or-better",
     "distribution-exact-match",
-    "distribution-nll",
+    "summaries",
+    "cells",
     "modality",
+    "composition",
+    "curve",
+    "more-or-better",
+    "distribution-nll",
     "agreement",
     "distances",
     "paths",
+    "abruptness",
     "trajectories",
+    "pairing",
+    "small-studies",
     "best-of",
     "thresholds",
+    "divergence",
     "audit",
   ]
+  assert [s.name for s in found.values() if s.is_first] == list(found)[:3]
   for name in ("distribution-nll", "summaries", "thresholds", "trajectories"):
     assert found[name].figure is not None
 
@@ -68,7 +75,7 @@ def test_names_are_anchors_and_texts_are_sentences(found):
   for name, section in found.items():
     assert re.fullmatch(r"[a-z0-9-]+", name)
     assert section.title
-    for text in (section.sentence, section.caveat):
+    for text in (section.sentence, section.caveat, *section.answers):
       assert not text or re.search(r"[.?]$", text), text
       assert "  " not in text
       assert ".." not in text
@@ -77,7 +84,7 @@ def test_names_are_anchors_and_texts_are_sentences(found):
       assert not re.search(r"\b(nan|inf|None)\b", text), (name, text)
 
 
-def test_findings_are_those_of_the_first_metric_and_the_modality_of_others(
+def test_statements_are_those_of_the_first_metric_and_the_modality_of_others(
   found, two_groups
 ):
   expected = [
@@ -85,13 +92,37 @@ def test_findings_are_those_of_the_first_metric_and_the_modality_of_others(
     for _, f in questions.findings(two_groups)
     if f.metric in ("", "exact_match") or f.kind == "modality"
   ]
-  shown = [text for _, text in found["findings"].points]
+  shown = [text for section in found.values() for text, _ in section.points]
   assert sorted(shown) == sorted(expected)
-  assert found["findings"].sentence == (
-    f"{len(expected)} statements about exact match, and whether seeds"
-    " separate in the other metrics; each is computed from the scores."
+
+
+def test_an_answer_is_a_statement_with_its_numbers_beside_it(found, pick):
+  (statement,) = pick("threshold")
+  section = found["thresholds"]
+  assert section.title == "Does the threshold of a success matter?"
+  assert section.answers[0] == "group split: " + (
+    statement.sentence.split(": ")[1][0].upper()
+    + statement.sentence.split(": ")[1][1:]
   )
-  assert "All scores are of scores.csv." in found["findings"].caveat
+  numbers = dict(section.points)[statement.sentence]
+  for name in ("same_from", "probability"):
+    value = f"{statement.numbers[name]:.3g}"
+    assert f"{name.replace('_', ' ')} {value}" in numbers
+
+
+def test_what_is_in_view_names_no_test_and_no_method(found):
+  for name, section in found.items():
+    in_view = [section.title, *section.answers]
+    if section.figure is not None or section.is_first:
+      in_view.append(section.sentence)
+    for text in in_view:
+      assert not re.search(
+        r"Holm|DKW|Wilson|Clopper|Kaplan|Wasserstein|p =|kappa|correlation|"
+        r"quantile|permut|bootstrap",
+        text,
+      ), (name, text)
+    assert section.title.endswith("?")
+    assert len(section.answers) <= 4
 
 
 def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
@@ -125,22 +156,6 @@ def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
           assert shown == pytest.approx(value, rel=0.05)
 
 
-def test_the_largest_steps_of_mean_and_success_are_those_of_the_scores(
-  found, two_groups
-):
-  frame = two_groups.table.frame.query("metric == 'exact_match'")
-  cells = frame.query("group == 'smooth'").groupby("scale")["score"]
-  jumps = [
-    np.abs(np.diff(values)).max() / np.ptp(values)
-    for values in (cells.mean(), cells.apply(lambda s: (s >= 0.2).mean()))
-  ]
-  assert re.search(
-    rf"group smooth: mode [\d.]+, mean {jumps[0]:.2f}, success probability"
-    rf" {jumps[1]:.2f}\.",
-    found["summaries"].sentence,
-  )
-
-
 def test_paths_have_a_row_a_scale_between_and_the_group(found):
   table = found["paths"].table
   assert table.header[:2] == ["group", "size"]
@@ -158,7 +173,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
   section = by_name(sections_of(questions.analyze(table, FEW)))["trajectories"]
   assert section.caveat.startswith("A seed index shares the data. Each point")
   assert "With 3 scales: shown, not ranked" in section.sentence
-  assert re.search(r"exact match: p = [\d.]+\.$", section.sentence)
+  assert section.answers == ["These scores do not tell."]
 
 
 def test_groups_are_no_column_where_there_is_one(make_table):
@@ -167,28 +182,37 @@ def test_groups_are_no_column_where_there_is_one(make_table):
   found = by_name(sections_of(questions.analyze(table, FEW)))
   assert found["modality"].table.header[0] == "metric"
   assert found["paths"].table.header[0] == "size"
-  assert found["findings"].sentence.endswith(
-    "statements about exact match; each is computed from the scores."
+  assert found["cells"].table.header[0] == "size"
+
+
+def test_what_the_scores_are_is_told(make_table, two_groups):
+  scores = {("g", NLL): [[1.0, 2.0]], ("g", ACCURACY): [[0.1, 0.2]]}
+  table = make_table(scores)
+  options = FEW._replace(thresholds=(("nll", 1.5),))
+  assert analysis_sections.about(questions.analyze(table, options)) == (
+    "The score is nll (nats); lower is better. A seed succeeds if its score is"
+    " ≤ 1.5. All scores are of group g, scores.csv."
   )
-  assert "Group" not in found["findings"].caveat
-  assert "All scores are of group g, scores.csv." in found["findings"].caveat
+  few = analysis_sections.about(two_groups._replace(most_groups=1))
+  assert "Figures show the first 1 of 2 groups; --all_figures" in few
 
 
 def test_one_scale_has_no_section_about_scaling(make_table):
   table = make_table({("g", ACCURACY): [np.random.default_rng(2).random(9)]})
   found = by_name(sections_of(questions.analyze(table, FEW)))
   assert list(found) == [
-    "findings",
-    "summaries",
-    "composition",
     "distribution-exact-match",
+    "summaries",
+    "cells",
     "modality",
+    "composition",
+    "curve",
     "best-of",
     "thresholds",
     "audit",
   ]
   assert "one series: 0 cells)" in found["modality"].sentence
-  assert found["summaries"].sentence == "Summaries of the same seeds."
+  assert found["summaries"].title == "What do the seeds score?"
 
 
 def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
@@ -199,7 +223,9 @@ def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, issues=odd)
   section = analysis_sections.audit(questions.analyze(table, FEW))
-  assert section.sentence.startswith("2 scores. All scores are of group g,")
+  assert section.answers == [
+    "2 scores were read. 2 kinds of anomaly stood out."
+  ]
   assert [list(row) for row in section.table.rows] == [
     ["missing", f"Some are missing {HOSTILE}.", "100"],
     ["score unit", "Taken as fraction.", "0"],
@@ -249,7 +275,7 @@ def test_foreign_text_is_escaped_on_the_page(make_table):
     seed_meaning=HOSTILE,
     issues=[Issue("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
   )
-  page = render_page("t", "i", sections_of(questions.analyze(table, FEW)))
+  page = render_page("t", "a", "b", sections_of(questions.analyze(table, FEW)))
   assert "<script" not in page
   assert "&lt;script&gt;" in page
 

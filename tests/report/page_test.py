@@ -1,5 +1,6 @@
 import os
 import pathlib
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -23,10 +24,28 @@ def make_figure() -> Figure:
 
 def make_sections() -> list[Section]:
   wide = Table([f"column {i}" for i in range(40)], [["1,234,567"] * 40])
+  small = Table(["depth", "mean"], [["1", "0.5\n(0.4–0.6)"]])
   return [
-    Section("one", "A figure", "It shows a line.", "No more.", make_figure()),
-    Section("two", "A table", "It is wide.", table=wide),
-    Section("three", "A config", "It is long.", code="x" * 500),
+    Section(
+      "zero",
+      "A line.",
+      figure=make_figure(),
+      title="First?",
+      alt="It rises.",
+      is_first=True,
+    ),
+    Section("cells", "Cells.", table=small, title="Sure?", is_first=True),
+    Section(
+      "one",
+      "It shows a line.",
+      "No more.",
+      make_figure(),
+      [("It is so.", "p 0.03")],
+      title="A figure?",
+      answers=["Yes."],
+    ),
+    Section("two", "It is wide.", table=wide, title="A table?"),
+    Section("three", "", code="x" * 500, title="A config?"),
   ]
 
 
@@ -54,25 +73,62 @@ class _Page(HTMLParser):
 
 
 def test_the_page_has_each_part_once_and_closes_its_tags():
-  page = _Page(render_page("Title", "First.\n\nSecond.", make_sections()))
+  page = _Page(render_page("Title", "Answer.", "About.", make_sections()))
   assert page._open == []
   headings = [tag for tag, _ in page.tags if tag in ("h1", "h2")]
-  assert headings == ["h1", "h2", "h2", "h2"]
+  assert headings == ["h1", *["h2"] * 5]
   for text in (
-    "First.",
-    "Second.",
+    "Answer.",
+    "About.",
+    "Yes.",
     "It shows a line.",
     "No more.",
+    "p 0.03",
     "column 39",
   ):
     assert page.text.count(text) == 1
   anchors = {a["id"] for tag, a in page.tags if tag == "section"}
   links = {a["href"] for tag, a in page.tags if tag == "a"}
-  assert links == {f"#{name}" for name in anchors} == {"#one", "#two", "#three"}
+  assert anchors == {"zero", "cells", "one", "two", "three"}
+  assert links == {"#one", "#two", "#three"}
+
+
+def test_what_answers_is_in_view_and_numbers_are_folded():
+  html = render_page("Title", "Answer.", "About.", make_sections())
+  in_view = re.sub(r"<details>.*?</details>", "", html, flags=re.DOTALL)
+  for text in ("Answer.", "Yes.", "It shows a line.", "Cells.", "(0.4–0.6)"):
+    assert text in in_view, text
+  for text in ("No more.", "p 0.03", "column 39", "It is wide.", "xxx"):
+    assert text not in in_view, text
+    assert text in html, text
+  places = [
+    html.index(x) for x in ("Answer.", "First?", "Sure?", "<nav", "Yes")
+  ]
+  assert places == sorted(places)
+
+
+def test_a_screen_reader_is_told_what_is_what():
+  page = _Page(render_page("Title", "Answer.", "About.", make_sections()))
+  alts = [a["alt"] for tag, a in page.tags if tag == "img"]
+  assert alts == ["It rises.", "Yes. It shows a line."]
+  tags = [tag for tag, _ in page.tags]
+  for landmark in ("header", "main", "nav"):
+    assert tags.count(landmark) == 1
+  assert tags.count("caption") == tags.count("table") == 2
+  scopes = [a["scope"] for tag, a in page.tags if tag == "th"]
+  assert scopes == ["col"] * 2 + ["row"] + ["col"] * 40 + ["row"]
+  ids = {a.get("id") for _, a in page.tags}
+  for tag, attributes in page.tags:
+    if tag == "section":
+      assert attributes["aria-labelledby"] in ids
+    # What scrolls can be reached by keyboard, and has a name.
+    if "scroll" in attributes.get("class", ""):
+      assert (attributes["tabindex"], attributes["role"]) == ("0", "region")
+      assert attributes["aria-label"]
 
 
 def test_nothing_outside_the_page_is_asked_for():
-  page = _Page(render_page("Title", "Text.", make_sections()))
+  page = _Page(render_page("Title", "Answer.", "About.", make_sections()))
   for tag, attributes in page.tags:
     for name in ("src", "href"):
       if name in attributes:
@@ -85,17 +141,19 @@ def test_text_from_outside_stays_text():
     "one",
     HOSTILE,
     HOSTILE,
-    HOSTILE,
     make_figure(),
     [(HOSTILE, HOSTILE)],
     Table([HOSTILE], [[HOSTILE]]),
     HOSTILE,
+    HOSTILE,
+    [HOSTILE],
   )
-  html = render_page(HOSTILE, HOSTILE, [section])
+  html = render_page(HOSTILE, HOSTILE, HOSTILE, [section])
   page = _Page(html)
-  # Heading, window title, introduction, link, heading, sentence, caveat,
-  # point and its text, column, cell, code; the other two are descriptions.
-  assert page.text.count(HOSTILE) == 12
+  # Heading, window title, answer, about, link, heading and in the summary,
+  # answer, caption, caveat, point and its text, column, cell, code; the other
+  # two are descriptions.
+  assert page.text.count(HOSTILE) == 15
   tags = {tag for tag, _ in page.tags}
   assert "script" not in tags
   (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -107,16 +165,20 @@ def test_figures_are_written_beside_the_page_and_only_when_they_change(
   tmp_path,
 ):
   folder = epath.Path(tmp_path)
-  page = write_page(folder, "Title", "Text.", make_sections())
+  page = write_page(folder, "Title", "Answer.", "About.", make_sections())
   assert page == folder / "report.html"
   files = {p for p in tmp_path.rglob("*") if p.is_file()}
   names = {str(p.relative_to(tmp_path)) for p in files}
-  assert names == {"report.html", "figures/one.png", "figures/one.svg"}
+  assert names == {"report.html"} | {
+    f"figures/{name}.{kind}"
+    for name in ("zero", "one")
+    for kind in ("png", "svg")
+  }
   ElementTree.parse(tmp_path / "figures" / "one.svg")
   times = {p: p.stat().st_mtime_ns for p in files}
-  write_page(folder, "Title", "Text.", make_sections())
+  write_page(folder, "Title", "Answer.", "About.", make_sections())
   assert times == {p: p.stat().st_mtime_ns for p in files}
-  write_page(folder, "Another title", "Text.", make_sections())
+  write_page(folder, "Another", "Answer.", "About.", make_sections())
   changed = {p.name for p in files if times[p] != p.stat().st_mtime_ns}
   assert changed == {"report.html"}
 
@@ -175,7 +237,7 @@ def assert_reads_well(browser, path: pathlib.Path) -> None:
 
 
 def test_a_browser_shows_a_page_on_a_phone_and_a_wide_screen(browser, tmp_path):
-  write_page(epath.Path(tmp_path), HOSTILE, "Text.", make_sections())
+  write_page(epath.Path(tmp_path), HOSTILE, "A.", "B.", make_sections())
   assert_reads_well(browser, tmp_path / "report.html")
 
 
@@ -206,7 +268,33 @@ def test_a_browser_finds_what_is_wrong_with_a_page(browser, tmp_path):
 def test_a_browser_shows_the_report_of_a_sweep(browser, finished_copy):
   done = run_sweep(f"--workdir={finished_copy}", main="report")
   assert done.returncode == 0, done.stderr
-  assert_reads_well(browser, pathlib.Path(finished_copy) / "report.html")
+  path = pathlib.Path(finished_copy) / "report.html"
+  assert_reads_well(browser, path)
+  # Of few scales, answer, pictures and table are on the first screen.
+  page = browser.new_page(viewport={"width": 1440, "height": 900})
+  page.goto(path.as_uri())
+  for name in (".answer", ".first img >> nth=1", ".first table"):
+    box = page.locator(name).bounding_box()
+    assert box["y"] + box["height"] <= 900, name
+  page.close()
+  page = browser.new_page(viewport={"width": 390, "height": 844})
+  page.goto(path.as_uri())
+  box = page.locator(".first img >> nth=0").bounding_box()
+  assert box["y"] + box["height"] <= 844
+  table = page.locator(".first table").bounding_box()
+  assert table["x"] + table["width"] <= 390
+  page.close()
+
+
+def test_what_is_folded_is_printed(browser, tmp_path):
+  write_page(epath.Path(tmp_path), "Title", "A.", "B.", make_sections())
+  page = browser.new_page()
+  page.goto((tmp_path / "report.html").as_uri())
+  folded = page.locator("details p", has_text="No more.")
+  assert folded.bounding_box() is None or not folded.is_visible()
+  page.emulate_media(media="print")
+  assert folded.is_visible()
+  page.close()
 
 
 def test_a_large_figure_is_put_into_the_page_as_a_picture():
@@ -214,8 +302,8 @@ def test_a_large_figure_is_put_into_the_page_as_a_picture():
   axes = figure.subplots()
   for i in range(300):
     axes.plot(range(100), [(i * j) % 97 for j in range(100)])
-  section = Section("one", "Large", "Many lines.", figure=figure)
-  html = render_page("t", "i", [section])
+  section = Section("one", "Many lines.", figure=figure, title="Large")
+  html = render_page("t", "a", "b", [section])
   assert "data:image/png" in html
   assert 'class="wide"' in html
   assert len(html) < 3_000_000

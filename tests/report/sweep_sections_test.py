@@ -56,13 +56,15 @@ def write_scores(tiny, workdir, scores_by_depth, diverged=()):
 
 
 def all_sections(found):
-  return [*sweep_sections.opening(found), *sweep_sections.closing(found)]
+  return [*sweep_sections.sections(found), *sweep_sections.provenance(found)]
 
 
 def texts(workdir) -> dict[str, str]:
   found = sweep_sections.read(workdir)
-  parts = {s.name: s.sentence for s in all_sections(found)}
-  return parts | {"introduction": sweep_sections.introduction(found)}
+  parts = {
+    s.name: " ".join([*s.answers, s.caveat]) for s in all_sections(found)
+  }
+  return parts | {"status": sweep_sections.status(found)}
 
 
 def test_every_section_has_words_for_what_it_shows_and_what_it_does_not(
@@ -72,7 +74,8 @@ def test_every_section_has_words_for_what_it_shows_and_what_it_does_not(
   assert len({s.name for s in parts}) == len(parts)
   for section in parts:
     assert re.fullmatch(r"[a-z-]+", section.name)
-    assert section.sentence.endswith(".")
+    assert section.title.endswith("?")
+    assert all(text.endswith(".") for text in section.answers)
     if section.figure is not None:
       assert section.caveat.endswith(".")
   assert sum(s.figure is not None for s in parts) == 4
@@ -82,10 +85,10 @@ def test_sentences_carry_the_numbers_of_the_records(tiny, workdir):
   deep = [0.0] * 5 + [0.6] * 9 + [0.9] * 6
   write_scores(tiny, workdir, {1: [0.0] * 18 + [0.25, 0.07], 2: deep})
   found = texts(workdir)
-  assert "40 models were trained at 2 scales" in found["introduction"]
+  assert "40 models were trained at 2 scales" in found["models"]
   assert (
     "16 of the 16 models that the config asks for are recorded, and 24 others"
-    in found["introduction"]
+    in found["status"]
   )
   # A score s is s · step / 6: 0.6 is at 0.2 by step 2, 0.25 by step 6.
   assert (
@@ -94,12 +97,21 @@ def test_sentences_carry_the_numbers_of_the_records(tiny, workdir):
   ) in found["training-curves"]
   assert "0 seeds had been there" in found["training-curves"]
   assert "from 0.00 to 0.90 at length 6" in found["length-curves"]
-  assert "1 at depth 1, 1.6 at depth 2" in found["training-loss"]
+  assert "is 1 at depth 1 and 1.6 at depth 2" in found["training-loss"]
   assert (
     "is 1.6 for the seeds that succeed at length 6 and 1 for the others"
     in found["training-loss"]
   )
-  assert "−1.00 at depth 2" in found["exact-match-against-nll"]
+  assert (
+    "At 2 of 2 scales the order of the seeds is nearly the same"
+    in (found["exact-match-against-nll"])
+  )
+  (likelihood,) = [
+    s
+    for s in all_sections(sweep_sections.read(workdir))
+    if s.name == "exact-match-against-nll"
+  ]
+  assert ("depth 2", "rank correlation −1.00") in likelihood.points
 
 
 def test_a_sweep_that_is_not_finished_says_so(tiny, workdir):
@@ -107,7 +119,7 @@ def test_a_sweep_that_is_not_finished_says_so(tiny, workdir):
   found = texts(workdir)
   assert (
     "8 models of 16 are recorded; 1 scale without any; 0 diverged."
-    in found["introduction"]
+    in found["status"]
   )
   assert "trained 16 models, of which 8 are recorded" in found["time"]
 
@@ -119,7 +131,7 @@ def test_diverged_seeds_are_told_and_left_out_where_a_number_is_needed(
     tiny, workdir, {1: [0.0] * 4, 2: [0.0] + [0.9] * 7}, diverged=[0]
   )
   found = texts(workdir)
-  assert "2 diverged and count as failed" in found["introduction"]
+  assert "2 diverged and count as failed" in found["status"]
   assert "2 diverged seeds left out" in found["training-loss"]
   assert "nan" not in " ".join(found.values())
 
@@ -127,7 +139,7 @@ def test_diverged_seeds_are_told_and_left_out_where_a_number_is_needed(
 def test_a_sweep_of_which_all_seeds_diverged_is_reported(tiny, workdir):
   write_scores(tiny, workdir, {1: [0.0] * 4, 2: [0.0] * 4}, diverged=range(4))
   found = texts(workdir)
-  assert "8 diverged" in found["introduction"]
+  assert "8 diverged" in found["status"]
   assert "No seed has a finite training loss" in found["training-loss"]
   assert "nan" not in " ".join(found.values())
   render(workdir)
@@ -137,7 +149,7 @@ def test_one_seed_and_no_success_are_reported(tiny, workdir):
   write_scores(tiny, workdir, {1: [0.0]})
   found = texts(workdir)
   assert "No seed ends at 20% or more" in found["training-curves"]
-  assert "1 model was trained at 1 scale" in found["introduction"]
+  assert "1 model was trained at 1 scale" in found["models"]
   assert "No scale has 5 seeds that differ" in found["exact-match-against-nll"]
   render(workdir)
 
@@ -160,14 +172,15 @@ def test_what_a_seed_varies_is_said(tiny, workdir, design, words):
     num_data=2 if design == "crossed" else 0,
   )
   found = found._replace(config=dataclasses.replace(tiny, seeds=seeds))
-  assert words in sweep_sections.introduction(found)
+  (models, *_) = sweep_sections.provenance(found)
+  assert words in f"{models.answers[0]} {sweep_sections.status(found)}"
 
 
 def test_the_time_budget_is_that_of_the_runs(workdir):
   (section,) = [
     s for s in all_sections(sweep_sections.read(workdir)) if s.name == "time"
   ]
-  assert section.sentence.startswith("1 run took")
+  assert section.answers[0].startswith("1 run took")
   shares = [float(row[2].rstrip("%")) for row in section.table.rows]
   assert sum(shares) == pytest.approx(100, abs=0.3)
   phases = {row[0]: row[2] for row in section.table.rows}
@@ -200,8 +213,8 @@ def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
   found = sweep_sections.read(workdir)
   rows = summary.summarize(frame, 6, "exact_match")
   found = found._replace(frame=frame, rows=rows)
-  parts = {s.name: s.sentence for s in all_sections(found)}
-  assert "the seeds of width 8, depth 1" in parts["length-curves"]
+  parts = {s.name: s.answers[0] for s in all_sections(found)}
+  assert parts["length-curves"].startswith("At width 8, depth 1 the exact")
 
 
 def test_a_directory_without_records_is_an_error(tiny, tmp_path):
@@ -218,7 +231,8 @@ def render(workdir) -> str:
   found = sweep_sections.read(workdir)
   return render_page(
     sweep_sections.title(found),
-    sweep_sections.introduction(found),
+    "Answer.",
+    sweep_sections.status(found),
     all_sections(found),
   )
 
@@ -230,10 +244,10 @@ def run(seeds, train, other=0.0) -> SweepRun:
 
 def test_the_time_of_all_runs_is_added_up_by_phase():
   section = sweep_sections.time([run(4, 30.0), run(2, 30.0, 20.0)], 6)
-  assert section.sentence == (
+  assert section.answers == [
     "2 runs add up to 1:20 min. 10 seed-steps per second of training, of seeds"
     " that were finished."
-  )
+  ]
   shares = {row[0]: row[1:] for row in section.table.rows}
   assert shares["training, data included"] == ["1:00 min", "75.0%"]
   assert shares["everything else"] == ["20 s", "25.0%"]
@@ -247,8 +261,8 @@ def test_the_time_of_all_runs_is_added_up_by_phase():
   ],
 )
 def test_models_that_no_run_accounts_for_are_told(recorded, words):
-  assert words in sweep_sections.time([run(4, 30.0)], recorded).sentence
-  assert words not in sweep_sections.time([run(4, 30.0)], 4).sentence
+  assert words in sweep_sections.time([run(4, 30.0)], recorded).answers[0]
+  assert words not in sweep_sections.time([run(4, 30.0)], 4).answers[0]
 
 
 def test_settings_in_which_records_differ_are_named():
@@ -258,8 +272,8 @@ def test_settings_in_which_records_differ_are_named():
     sweep_sections.machine([here, here]),
     sweep_sections.machine([here, there]),
   )
-  assert one.sentence.startswith("All records come from one kind of device")
-  assert two.sentence == "The records come from different settings of: device."
+  assert one.answers[0].startswith("All records come from one kind of device")
+  assert two.answers == ["The records come from different settings of: device."]
   values = dict(two.table.rows)
   assert values["device"] == "H100, cpu"
   assert values["commit"] == f"{'0' * 12}-dirty"

@@ -198,8 +198,8 @@ def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
   output.write_files(workdir, output.files(analysis))
 
   def write():
-    parts = [*sweep_sections.opening(found), *sweep_sections.closing(found)]
-    return write_page(workdir, "title", "text", parts)
+    parts = [*sweep_sections.sections(found), *sweep_sections.provenance(found)]
+    return write_page(workdir, "title", "answer", "about", parts)
 
   page = write()
   assert page.read_text().startswith("<!DOCTYPE html>")

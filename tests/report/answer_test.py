@@ -1,0 +1,173 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from emergence.analysis import output, questions
+from emergence.report import answer
+from tests.computed import ACCURACY, FEW, NLL
+
+
+def mixture(rng, share, num=60, low=0.02, high=0.95):
+  """The first seeds are good ones."""
+  center_S = np.where(np.arange(num) < round(share * num), high, low)
+  return np.clip(center_S + rng.normal(0, 0.015, num), 0, 1)
+
+
+@pytest.fixture(scope="module")
+def analyze(make_table):
+  def analyze(scores, options=FEW, **fields):
+    if not isinstance(scores, dict):
+      scores = {("g", ACCURACY): scores}
+    return questions.analyze(make_table(scores, **fields), options)
+
+  return analyze
+
+
+@pytest.fixture(scope="module")
+def ask(analyze):
+  return lambda *args, **fields: answer.sentence(analyze(*args, **fields))
+
+
+def test_a_split_is_counted_and_the_share_told(ask):
+  rng = np.random.default_rng(0)
+  cells = [mixture(rng, share) for share in (0, 0.45, 0.8)]
+  cells[1][-9:] = np.linspace(0.3, 0.7, 9)
+  below, above = (cells[1] < 0.1).sum(), (cells[1] >= 0.9).sum()
+  assert (below, above) == (24, 27)
+  assert ask(cells) == (
+    "At size 2 the seeds split in two: 24 of 60 score below 0.1, 27 at least"
+    " 0.9 (p < 0.001); from size 1 to 3 the share that succeeds rises from 0.00"
+    f" to {(cells[2] >= 0.2).mean():.2f}."
+  )
+
+
+def test_a_split_elsewhere_is_counted_at_its_valley(ask):
+  rng = np.random.default_rng(1)
+  text = ask([mixture(rng, 0.4, low=0.3, high=0.7)])
+  found = re.match(
+    r"At size 1 the seeds split in two: 36 of 60 score below ([\d.]+), 24 above"
+    r" \(p < 0.001\); 60 of 60 seeds end at ≥ 20%",
+    text,
+  )
+  assert 0.35 < float(found[1]) < 0.65
+
+
+def test_scores_of_which_lower_is_better_have_a_mean_and_no_share(ask):
+  rng = np.random.default_rng(2)
+  cells = [3 - 2 * mixture(rng, share) for share in (0, 0.5)]
+  assert re.fullmatch(
+    r"At size 2 the seeds split in two: 30 of 60 score below [\d.]+, 30 above"
+    rf" \(p < 0.001\); the mean is {cells[0].mean():.3g} at size 1 and"
+    rf" {cells[1].mean():.3g} at 2\.",
+    ask({("g", NLL): cells}),
+  )
+
+
+def test_a_few_seeds_that_break_out_or_fall_off_are_told(ask):
+  others = np.linspace(0.75, 0.95, 7)
+  cell = np.concatenate([np.zeros(63), others])
+  text = ask([cell])
+  assert text.startswith(
+    "At size 1 some seeds break out of the floor: 63 of 70 are at the floor,"
+    f" and half of the other 7 score {np.median(others):.2g} or better (p "
+  )
+  text = ask([1 - cell])
+  assert text.startswith(
+    "At size 1 some seeds fall off the ceiling: 63 of 70 are at the ceiling,"
+    f" and half of the other 7 score {np.median(1 - others):.2g} or worse (p "
+  )
+
+
+def test_where_nothing_is_seen_it_is_said(ask):
+  rng = np.random.default_rng(4)
+  cell = lambda center, num: np.clip(rng.normal(center, 0.05, num), 0, 1)
+  assert ask([cell(0.5, 60)] * 3) == (
+    "The seeds are not shown to split in two at any size; 60 of 60 seeds end at"
+    " ≥ 20% (0.94–1.00) at every scale."
+  )
+  assert ask([cell(0.5, 60)]).startswith(
+    "The seeds are not shown to split in two at size 1; 60 of 60 seeds"
+  )
+  assert ask([cell(0.1, 3), cell(0.9, 3)]) == (
+    "So few seeds could hardly show a split in two at any size; from size 1 to"
+    " 2 the share that succeeds goes from 0 of 3 to 3 of 3; so few seeds could"
+    " not show a trend."
+  )
+
+
+def test_groups_are_counted(ask):
+  rng = np.random.default_rng(5)
+  rising = [mixture(rng, share) for share in (0, 0.3, 0.9)]
+  scores = {
+    ("up", ACCURACY): rising,
+    ("down", ACCURACY): [mixture(rng, share) for share in (0.9, 0.5, 0.1)],
+    ("flat", ACCURACY): [rng.normal(0.6, 0.05, 60) for _ in range(3)],
+  }
+  assert ask(scores) == (
+    "In 2 of 3 groups the seeds split in two, most evenly in group down, size"
+    " 2: 30 of 60 score below 0.1, 30 at least 0.9 (p < 0.001); over size the"
+    " share that succeeds rises in 1 and falls in 1 of 3 groups."
+  )
+  flat = {("a", ACCURACY): scores["flat", ACCURACY]}
+  flat |= {("b", ACCURACY): scores["flat", ACCURACY]}
+  assert ask(flat) == (
+    "The seeds are not shown to split in two in any group; over size the share"
+    " that succeeds is not shown to change in any group."
+  )
+
+
+def test_seeds_without_a_score_are_not_among_those_that_split(ask):
+  cell = mixture(np.random.default_rng(6), 0.5)
+  cell[:4] = np.nan
+  assert (
+    "30 of the 56 that did not diverge score below 0.1, 26 at least 0.9"
+  ) in ask([cell])
+
+
+def test_the_table_has_the_numbers_of_the_summary(two_groups):
+  header, rows = answer.table(two_groups)
+  columns = ["group", "size", "seeds", "mode", "mean", "share ≥ 20%", "split"]
+  assert header == columns
+  summary = [
+    row for row in output.summary(two_groups) if row["metric"] == "exact_match"
+  ]
+  assert len(rows) == len(summary) == 14
+  for row, expected in zip(rows, summary, strict=True):
+    assert row == [
+      f"group {expected['group']}",
+      expected["scale_label"],
+      "40",
+      f"{expected['mode']:.2f}",
+      "{mean:.2f}\n({mean_low:.2f}–{mean_high:.2f})".format(**expected),
+      "{success_probability:.2f}\n({success_low:.2f}–{success_high:.2f})".format(
+        **expected
+      ),
+      expected["modality"].replace("_", " "),
+    ]
+
+
+def test_odd_data_has_an_answer(analyze):
+  rng = np.random.default_rng(7)
+  for scores in (
+    [[0.3]],
+    [[0.3], [0.5], [0.1]],
+    [[0.5] * 12] * 4,
+    [rng.random(12), [np.nan] * 12, rng.random(12)],
+    [[np.nan] * 12],
+    {("g", NLL): [[1.0], [2.0]]},
+    {("g", NLL): [[math.nan] * 3]},
+    {("a", NLL): [[1.0]], ("b", NLL): [[2.0]]},
+    {("a", ACCURACY): [[0.1]], ("b", ACCURACY): [[0.9]]},
+  ):
+    text = answer.text(analyze(scores))
+    assert not re.search(r"\b(nan|inf|None)\b|[.;] ?[.;]|  and", text), text
+    assert text.endswith(".\n")
+    assert len(answer.sentence(analyze(scores)).split()) <= 50
+
+
+def test_a_long_table_is_cut_on_a_terminal(analyze):
+  text = answer.text(analyze([[0.1 + n / 1000] for n in range(70)]))
+  assert "\n10 more rows are in summary.csv\n" in text
+  assert len(text.splitlines()) < 70
