@@ -3,10 +3,10 @@
   python -m experiments.sweep --config=count_depth_small --workdir=DIR
 
 The small form of `count_depth`, for claims 1 to 6 of the paper: 128 seeds at
-each of six depths, 3.5 million seed-steps. The setting is the quickstart's, with
-other draws of initialization and data (`root_seed`) and the score that leaves
-out the end symbol. `experiments/PREREGISTRATION.md` fixed it, and the rules by
-which it is read, before it was trained.
+each of six depths, 3.5 million seed-steps. The setting is the quickstart's,
+with other draws of initialization and data (`root_seed`) and the score that
+leaves out the end symbol. `experiments/PREREGISTRATION.md` fixed it, and the
+rules by which it is read, before it was trained.
 
 Hardware and time: 1 to 5 hours on two CPU cores.
 
