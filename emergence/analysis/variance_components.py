@@ -205,7 +205,7 @@ def draw(drawn: Sequence[tuple[Series, Crossed]]) -> Figure:
     left.set_title(literal(", ".join(filter(None, names)), 30))
     _draw_shares(right, one.components)
   panels[-1, 0].set_xlabel("data order, by mean")
-  panels[0, 1].set_title("share of variance")
+  panels[0, 1].set_title("share of variance", loc="right")
   return figure
 
 

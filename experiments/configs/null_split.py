@@ -25,6 +25,6 @@ config = dataclasses.replace(
   grid=GridConfig(
     widths=(16,),
     depths=(2,),
-    axes={"root_seed": (1810, 1811, 1812, 1813, 1814, 1815)},
+    axes=(("root_seed", (1810, 1811, 1812, 1813, 1814, 1815)),),
   ),
 )
