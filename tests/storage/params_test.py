@@ -7,10 +7,8 @@ from etils import epath
 
 from emergence.config import Cell, ModelConfig, to_dict
 from emergence.storage.params import (
-  KEEP_PARAMS,
   load_params,
   save_params,
-  steps_to_keep,
 )
 from emergence.training import model
 from emergence.training.model import Architecture
@@ -59,23 +57,3 @@ def test_parameters_that_were_not_kept_are_an_error(workdir, params):
     load_params(workdir, CELL, 3, step=5)
   with pytest.raises(ValueError, match="no parameters of count/width-8"):
     load_params(workdir, CELL, 4)
-
-
-def test_a_seed_that_was_cut_off_is_not_taken_for_a_finished_one(
-  workdir, params
-):
-  save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
-  with pytest.raises(ValueError, match=r"after 6 steps .* only after \[3\]"):
-    load_params(workdir, CELL, 2)
-  # Trained again alone, it lies in a folder of its own.
-  alone = jax.tree.map(lambda x: x[:1] + 1, params)
-  save_params(workdir, CELL, [2], 6, alone)
-  found = load_params(workdir, CELL, 2)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_array_equal(a, b[0]), found, alone
-  )
-
-
-def test_parameters_are_kept_at_the_end_or_at_every_evaluation(tiny):
-  kept = {keep: steps_to_keep(tiny, keep) for keep in KEEP_PARAMS}
-  assert kept == {"none": set(), "final": {6}, "all": {0, 2, 4, 6}}
