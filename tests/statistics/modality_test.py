@@ -102,7 +102,7 @@ def test_not_shown_says_what_would_have_been_seen():
     " be in four of five samples"
   )
   few = label(quantiles(stats.norm(0.5, 0.1), 25))
-  assert "25 runs would often not show one" in few.evidence
+  assert "so few runs would often not show one" in few.evidence
   valley = label(np.append(quantiles(stats.norm(0.3, 0.05), 18), [0.6] * 2))
   assert valley.label == "not_shown"
   assert valley.evidence.startswith(
