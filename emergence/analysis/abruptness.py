@@ -75,8 +75,8 @@ def findings(series: Series) -> Iterator[Finding]:
   yield finding(
     "abruptness",
     series,
-    f"the largest single step is {words.percent(found.mean)} of the range of the"
-    " mean,"
+    f"the largest single step is {words.percent(found.mean)} of the range of"
+    " the mean,"
     f" {words.percent(found.success_probability)} for the share of successes"
     f" and {words.percent(found.mode)} for the mode{back}",
     **found._asdict(),
