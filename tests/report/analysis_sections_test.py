@@ -171,7 +171,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
     seed_meaning="A seed index shares the data.",
   )
   section = by_name(sections_of(questions.analyze(table, FEW)))["trajectories"]
-  assert section.caveat.startswith("A seed index shares the data. Each point")
+  assert section.caveat.startswith("A seed index shares the data. A line joins")
   assert "With 3 scales: shown, not ranked" in section.sentence
   assert section.answers == ["These scores do not tell."]
 
