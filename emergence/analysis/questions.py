@@ -5,6 +5,7 @@ in the list below.
 """
 
 import importlib
+from collections.abc import Collection
 
 from emergence.analysis.question import Finding, Question
 from emergence.analysis.series import Analysis, series_of
@@ -38,12 +39,18 @@ QUESTIONS: tuple[Question, ...] = tuple(
 )
 
 
-def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:
-  """Answers all questions about a table.
+def analyze(
+  table: ScoreTable,
+  options: Options = Options(),
+  kinds: Collection[str] | None = None,
+) -> Analysis:
+  """Answers the questions about a table.
 
   Args:
     table: as `emergence.tables.read` returns it.
     options: threshold, resampling and level.
+    kinds: of the questions, some of which need answers of others before them;
+      None for all.
 
   Raises:
     ValueError: a threshold for a metric that the table lacks, or a score or
@@ -51,6 +58,8 @@ def analyze(table: ScoreTable, options: Options = Options()) -> Analysis:
   """
   several = series_of(table, options)
   for question in QUESTIONS:
+    if kinds is not None and question.kind not in kinds:
+      continue
     found = question.compute(several)
     several = [
       series._replace(answers={**series.answers, question.kind: answer})
