@@ -8,7 +8,7 @@ their p-values over the grids.
 import itertools
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,17 +20,20 @@ from emergence.analysis.series import Population, Series
 from emergence.config import Config
 from emergence.statistics import modality
 from emergence.statistics.options import MIN_RUNS, Options
-from emergence.statistics.sample import Sample
+from emergence.statistics.sample import REAL, Sample
 from emergence.statistics.success import Success
 from emergence.storage import records
+from emergence.tables.score_table import ScoreTable
 
 if TYPE_CHECKING:
   import pandas as pd
 
 SCORE, NLL = "exact_match_without_end", "nll_mean"
+# The likelihoods of the right answer; those beside NLL are exploratory.
+LIKELIHOODS = (NLL, "nll_sum", "min_token_log_prob")
 # The control of claim 6 needs so many items of the training distribution.
 _LEAST_ITEMS = 1000
-_TRAIN_DISTRIBUTION, _LOSS_SUPPORT = "train_distribution", (0.0, math.inf)
+_TRAIN_DISTRIBUTION = "train_distribution"
 
 
 class Grid(NamedTuple):
@@ -41,16 +44,15 @@ class Grid(NamedTuple):
     config: the experiment.
     frame: its records.
     score: the preregistered score over the scales, with all answers.
-    nll: the second metric, in a family of its own.
-    is_underpowered: whether the preregistration says so.
+    likelihoods: by metric, their summaries and modality. Each metric is a
+      family of tests of its own.
   """
 
   name: str
   config: Config
   frame: "pd.DataFrame"
   score: Series
-  nll: Series
-  is_underpowered: bool = False
+  likelihoods: dict[str, Series]
 
   @property
   def axis(self) -> str:
@@ -70,21 +72,19 @@ class Verdict(NamedTuple):
   holds: bool | None
   sentence: str
   p: float = math.nan
-  numbers: dict[str, Any] = {}
+  numbers: Mapping[str, Any] = {}
 
 
 class Outcome(NamedTuple):
   """The decision about one grid.
 
   Attributes:
-    grid: its name.
     status: the claim's word for a rule that holds or fails, `underpowered` or
       `not tested`.
     p_adjusted: after Holm over the tested grids; NaN without a p-value.
     verdict: of the rule.
   """
 
-  grid: str
   status: str
   p_adjusted: float
   verdict: Verdict
@@ -110,44 +110,46 @@ class Claim(NamedTuple):
   figures: tuple[str, ...] = ()
 
 
-def load(
-  name: str, folder: pathlib.Path, is_underpowered: bool = False
-) -> Grid:
+def load(name: str, folder: pathlib.Path) -> Grid:
   """Reads and analyzes the records of a study.
 
   Args:
     name: of the study.
     folder: its work directory.
-    is_underpowered: whether the preregistration says so.
 
   Raises:
     ValueError: no records, or scales along more than one axis.
   """
+  table = tables.read(folder, score_columns=[SCORE, *LIKELIHOODS])
   return Grid(
     name,
     records.read_config(folder),
     records.read(folder),
-    analyze(folder, SCORE),
-    analyze(folder, NLL, ("summaries", "modality")),
-    is_underpowered,
+    _analyze(table, SCORE),
+    {
+      metric: _analyze(table, metric, ("summaries", "success", "modality"))
+      for metric in LIKELIHOODS
+    },
   )
 
 
-def analyze(
-  folder: pathlib.Path, metric: str, kinds: Sequence[str] | None = None
+def _analyze(
+  table: ScoreTable, metric: str, kinds: Sequence[str] | None = None
 ) -> Series:
-  """One metric of a work directory over its scales, in a family of its own.
-
-  Args:
-    folder: the work directory.
-    metric: a column of the records.
-    kinds: of the questions to answer; None for all.
-  """
-  table = tables.read(folder, score_columns=[metric])
-  series, *others = questions.analyze(table, Options(), kinds).series
+  """One metric of a table over its scales, in a family of its own."""
+  own = table._replace(
+    frame=_rows_of(table.frame, metric),
+    curves=_rows_of(table.curves, metric),
+    metrics={metric: table.metrics[metric]},
+  )
+  series, *others = questions.analyze(own, Options(), kinds).series
   if others:
-    raise ValueError(f"{folder} has {len(others) + 1} groups of scales, not 1")
+    raise ValueError(f"expected scales along one axis, got {len(others) + 1}")
   return series
+
+
+def _rows_of(frame: Any, metric: str) -> Any:
+  return frame[frame["metric"] == metric].reset_index(drop=True)
 
 
 def jump(grid: Grid) -> tuple[int, int, int] | None:
@@ -289,7 +291,7 @@ def likelihood_separates(grid: Grid) -> Verdict:
     for population, cell, nll in zip(
       grid.score.populations,
       grid.score.answers["modality"].by_scale,
-      grid.nll.answers["modality"].by_scale,
+      grid.likelihoods[NLL].answers["modality"].by_scale,
       strict=True,
     )
     if cell.label != "not_shown"
@@ -300,7 +302,9 @@ def likelihood_separates(grid: Grid) -> Verdict:
   p_N = [nll.p_adjusted for *_, nll in pairs]
   p = 1.0 if np.isnan(p_N).all() else float(np.nanmin(p_N))
   where = grid.score.at([population for population, *_ in pairs])
-  also = grid.nll.at(both) if both else f"at no {grid.axis} of these"
+  also = (
+    grid.likelihoods[NLL].at(both) if both else f"at no {grid.axis} of these"
+  )
   return Verdict(
     bool(both),
     f"the score separates {where}, the negative log-likelihood {also} (least p"
@@ -377,51 +381,52 @@ def success_falls(grid: Grid) -> Verdict:
     p <= alpha,
     f"the clearest fall among the {len(better)} pairs whose successes do not"
     f" get worse is from {_share(successes[i])} at {series.scale_name(a)} to"
-    f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with means"
-    f" of the successes of {means[i]:.2f} and {means[j]:.2f}",
+    f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
+    f" means of the successes of {means[i]:.2f} and {means[j]:.2f}",
     p,
     {"scales": (a.scale, b.scale), "means": (means[i], means[j])},
   )
 
 
-def controls(grid: Grid) -> dict[str, list[Sample]]:
-  """The losses of claim 6 at each scale, in nats, raw and as logarithms.
+def losses(grid: Grid) -> dict[str, list[np.ndarray]]:
+  """Losses on the training distribution at each scale, in nats per token.
 
-  Empty where the records have no set of 1000 items of the training
-  distribution.
+  The training loss since the evaluation before the last, and the mean negative
+  log-likelihood on the fixed set, where there is one; of seeds that did not
+  diverge.
   """
-  if grid.config.eval.train_distribution_items < _LEAST_ITEMS:
-    return {}
   final = records.final_rows(grid.frame)
+  of_length = final["test_length"] == grid.config.headline_length
+  found = {"training loss": _by_scale(grid, final[of_length], "train_loss")}
   inside = final[final["test_set"] == _TRAIN_DISTRIBUTION]
-  found: dict[str, list[Sample]] = {}
-  for name, column in (("training loss", "train_loss"), ("NLL", NLL)):
-    cells = [
-      _finite(inside[inside[grid.axis] == population.scale], column)
-      for population in grid.score.populations
-    ]
-    found[name] = [Sample.of(x_S, _LOSS_SUPPORT) for x_S in cells]
-    found[f"log {name}"] = [
-      Sample.of(np.log(x_S[x_S > 0]), (-math.inf, math.inf)) for x_S in cells
-    ]
+  if len(inside):
+    found["NLL in training"] = _by_scale(grid, inside, NLL)
   return found
 
 
-def _finite(rows: Any, column: str) -> np.ndarray:
-  values_S = rows[column].to_numpy(float)
-  return values_S[np.isfinite(values_S) & ~rows["diverged"].to_numpy(bool)]
+def _by_scale(grid: Grid, rows: Any, column: str) -> list[np.ndarray]:
+  rows = rows[np.isfinite(rows[column]) & ~rows["diverged"]]
+  return [
+    rows[rows[grid.axis] == population.scale][column].to_numpy(float)
+    for population in grid.score.populations
+  ]
 
 
 def losses_have_one_mode(grid: Grid) -> Verdict:
   """Claim 6: no loss on the training distribution has a second mode."""
-  found = controls(grid)
-  if not found:
+  if grid.config.eval.train_distribution_items < _LEAST_ITEMS:
     return Verdict(
       None, f"no test set of {_LEAST_ITEMS} items as in training is recorded"
     )
+  samples = {}
+  for name, cells in losses(grid).items():
+    samples[name] = [Sample.of(x_S, (0.0, math.inf)) for x_S in cells]
+    samples[f"log {name}"] = [
+      Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells
+    ]
   labels = {
-    name: modality.label_family(samples, grid.score.options)
-    for name, samples in found.items()
+    name: modality.label_family(cells, grid.score.options)
+    for name, cells in samples.items()
   }
   shown: dict[str, list[Population]] = {
     name: [
@@ -504,31 +509,39 @@ CLAIMS = (
 )
 
 
-def decide(claim: Claim, grids: Sequence[Grid]) -> list[Outcome]:
+def decide(
+  claim: Claim,
+  verdicts: Mapping[str, Verdict],
+  underpowered: Collection[str] = (),
+  alpha: float = Options().alpha,
+) -> dict[str, Outcome]:
   """Decides a claim for each grid, with Holm over those that are tested.
 
   A rule that holds counts only if its p-value, where it has one, is at most
   the level after the correction.
+
+  Args:
+    claim: the claim.
+    verdicts: of its rule, by the name of the grid.
+    underpowered: names of the grids that the preregistration calls so.
+    alpha: level of the tests.
   """
-  verdicts = [claim.rule(grid) for grid in grids]
-  adjusted = modality.holm([verdict.p for verdict in verdicts])
-  outcomes = []
-  for grid, verdict, p in zip(grids, verdicts, adjusted, strict=True):
-    holds, fails = claim.names
+  adjusted = modality.holm([verdict.p for verdict in verdicts.values()])
+  outcomes = {}
+  for (name, verdict), p in zip(verdicts.items(), adjusted, strict=True):
+    status, fails = claim.names
     if verdict.holds is None:
       status = "not tested"
-    elif verdict.holds and not p > grid.score.options.alpha:
-      status = holds
-    else:
-      is_weak = claim.needs_power and grid.is_underpowered
+    elif not verdict.holds or p > alpha:
+      is_weak = claim.needs_power and name in underpowered
       status = "underpowered" if is_weak else fails
-    outcomes.append(Outcome(grid.name, status, float(p), verdict))
+    outcomes[name] = Outcome(status, float(p), verdict)
   return outcomes
 
 
-def result(claim: Claim, outcomes: Sequence[Outcome]) -> str:
+def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   """Such as `reproduced in 2 of 3 grids`, of those that were tested."""
-  status = [o.status for o in outcomes if o.status != "not tested"]
+  status = [o.status for o in outcomes.values() if o.status != "not tested"]
   if not status:
     return "not tested"
   if set(status) == {"underpowered"}:
