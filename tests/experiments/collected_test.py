@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from etils import epath
+from scipy import stats
 
 from emergence.config import Cell, cells, identity_hash
 from emergence.population.population import Snapshot
@@ -65,6 +66,30 @@ def test_the_committed_parameters_are_those_of_the_rule(name):
   keep = collected.seeds_to_keep(config, workdir)
   for cell in cells(config):
     assert set(params.kept_files(workdir, cell)) == keep.get(cell, set())
+
+
+@pytest.mark.slow
+def test_a_block_trained_anew_has_the_scores_of_the_committed_cell(tmp_path):
+  """Trains seeds 0 to 8 of the cheapest cell; they are compared with the rest.
+
+  Another machine gives other scores to these seeds, with the same distribution.
+  """
+  overrides = ("grid.depths=[1]", "seeds.count=9")
+  studies.train([studies.Study("again", "quickstart", overrides)], tmp_path)
+  length = command.load_config("quickstart").headline_length
+  select = f"depth == 1 and test_length == {length}"
+  committed = records.read(collected.FOLDER / "quickstart")
+  again = records.final_rows(records.read(tmp_path / "again")).query(select)
+  rest = records.final_rows(committed).query(f"{select} and seed > 8")
+  assert (len(again), len(rest)) == (9, 45)
+  for metric in ("exact_match_without_end", "nll_mean"):
+    test = stats.permutation_test(
+      (again[metric], rest[metric]),
+      stats.wasserstein_distance,
+      alternative="greater",
+      rng=0,
+    )
+    assert test.pvalue >= 0.001, metric
 
 
 @pytest.mark.slow
