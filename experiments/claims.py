@@ -181,16 +181,15 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   # The most linear seed can only be constant if all ranked ones are.
   share_emergent, share_linear = gains_2 / ranges_2
   pair = series.answers["modality"].by_scale[i : i + 2]
-  p_2 = [cell.p for cell in pair]
+  p_2 = [cell.p_adjusted for cell in pair]
   if np.isnan(p_2).all():
     return Verdict(None, "the scales of the jump could not be tested")
-  p = min(1.0, 2 * float(np.nanmin(p_2)))
   separates = [cell.label != "not_shown" for cell in pair]
   a, b = series.populations[i : i + 2]
   labels = " and ".join(cell.label.replace("_", " ") for cell in pair)
   infinite = found.shape.num_infinite
   return Verdict(
-    share_emergent > 0.5 and share_linear <= 0.5 and any(separates),
+    bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
     f"seed {found.seeds[emergent]}, the most emergent of"
     f" {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
     f" gains {words.percent(share_emergent)} of its range from"
@@ -199,7 +198,7 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" the seeds of the two scales: {labels}. Of {len(found.seeds)} seeds"
     f" {infinite} jump so cleanly that their breakthroughness is infinite and"
     " has no rank",
-    p,
+    float(np.nanmin(p_2)),
     {
       "emergent_seed": found.seeds[emergent],
       "emergent_gain": float(share_emergent),
@@ -222,13 +221,15 @@ def mode_jumps(grid: Grid) -> Verdict:
       f"{words.count(len(inner), 'scale')} of {len(successes)} with a success"
       " probability between 0.1 and 0.9; that needs 3",
     )
+  if math.isnan(found.difference):
+    return Verdict(False, "the mode never changes", found.difference_p)
   return Verdict(
-    found.difference_low > 0,
+    found.difference > 0,
     f"the largest step is {words.percent(found.mode)} of the range of the mode"
     f" and {words.percent(found.success_probability)} of that of the success"
     f" probability: a difference of {words.signed(found.difference)}"
     f"{words.interval(found.difference_low, found.difference_high)}",
-    math.nan,
+    found.difference_p,
     {
       "mode": found.mode,
       "success_probability": found.success_probability,
@@ -265,7 +266,7 @@ def onset_before_success(grid: Grid) -> Verdict:
   p_w2 = float(distances.adjusted_N[i - 1])
   w2, null = distances.w2_NN[i - 1, i], distances.test.null_KK[i - 1, i]
   return Verdict(
-    at.probability < 0.5 and p_w2 < 0.05,
+    at.probability < 0.5 and bool(w2 > null),
     f"{sentence}; W2 to the scale before is {words.number(w2)} (95 % of"
     f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)})",
     # A distance that could not be tested is no evidence.
@@ -424,20 +425,15 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
     samples[f"log {name}"] = [
       Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells
     ]
-  labels = {
-    name: modality.label_family(cells, grid.score.options)
-    for name, cells in samples.items()
-  }
-  shown: dict[str, list[Population]] = {
-    name: [
-      population
-      for population, cell in zip(grid.score.populations, cells, strict=True)
-      if cell.label != "not_shown"
-    ]
-    for name, cells in labels.items()
-  }
-  shown = {name: where for name, where in shown.items() if where}
-  every = [cell for cells in labels.values() for cell in cells]
+  every = modality.label_family(
+    [sample for cells in samples.values() for sample in cells],
+    grid.score.options,
+  )
+  shown: dict[str, list[Population]] = {}
+  cells = itertools.product(samples, grid.score.populations)
+  for (name, population), cell in zip(cells, every, strict=True):
+    if cell.label != "not_shown":
+      shown.setdefault(name, []).append(population)
   weight = float(np.max([cell.smallest_weight_adjusted for cell in every]))
   least = float(np.nanmin([cell.p_adjusted for cell in every]))
   if shown:

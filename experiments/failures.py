@@ -242,11 +242,24 @@ def attention_sentence(found: Attention) -> str:
   for name, weights_NHLL in found.weights_of.items():
     answer_NHAL = weights_NHLL[:, :, found.num_prompt :]
     prompt = answer_NHAL[..., : found.num_prompt].sum(axis=-1).mean()
-    own = np.diagonal(answer_NHAL, found.num_prompt, -2, -1).mean()
-    texts.append(f"{name} puts {prompt:.2f} on the prompt, {own:.2f} on itself")
+    # The mean weight on the token that lies so far before, by layer and head.
+    by_distance = np.array(
+      [
+        np.diagonal(answer_NHAL, found.num_prompt - distance, -2, -1).mean(-1)
+        for distance in range(found.num_prompt)
+      ]
+    )
+    distance, layer, _ = np.unravel_index(
+      by_distance.argmax(), by_distance.shape
+    )
+    where = f"the token {distance} before" if distance else "itself"
+    texts.append(
+      f"{name}: {prompt:.2f} on the prompt over all layers and heads, and at"
+      f" most {by_distance.max():.2f} on {where} (layer {layer + 1})"
+    )
   return (
-    f"At {found.cell}, averaged over layers, heads and tokens of the answer, a"
-    f" token of {texts[0]}; one of {texts[1]}."
+    f"At {found.cell}, the mean weights of the answer's tokens are, where"
+    f" {words.listed(texts)}."
   )
 
 
@@ -259,9 +272,10 @@ def draw_attention(found: Attention) -> Figure:
   panels = panels[:_MOST_PANELS]
   side = min(1.6, (TEXT_WIDTH - 0.6) / len(panels))
   figure = Figure(figsize=(0.6 + side * len(panels), 0.6 + 2 * side))
-  grid = figure.subplots(
-    2, len(panels), sharex=True, sharey=True, squeeze=False
-  )
+  grid = figure.subplots(2, len(panels), squeeze=False)
+  for axes, (n, h) in zip(grid[0], panels, strict=True):
+    head = f", head {h + 1}" if num_heads > 1 else ""
+    axes.set_title(f"layer {n + 1}{head}", fontsize=7)
   for row, (name, weights_NHLL) in zip(
     grid, found.weights_of.items(), strict=True
   ):
@@ -273,7 +287,4 @@ def draw_attention(found: Attention) -> Figure:
         axes.axhline(end - 0.5, color=_COLORS[1], linewidth=0.5)
       axes.set_xticks([])
       axes.set_yticks([])
-      if row is grid[0]:
-        head = f", head {h + 1}" if num_heads > 1 else ""
-        axes.set_title(f"layer {n + 1}{head}", fontsize=7)
   return figure
