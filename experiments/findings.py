@@ -23,6 +23,7 @@ from experiments import claims, paper_figures
 from experiments.claims import CLAIMS, Outcome, Verdict
 from experiments.studies import Study
 
+PLACE = pathlib.Path(__file__).parent
 COMMAND = "python -m experiments.reproduce --figures"
 
 

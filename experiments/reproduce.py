@@ -64,9 +64,8 @@ def main() -> None:
 
 def figures(studies: Sequence[Study]) -> None:
   """Draws the studies whose records are committed, and writes the pages."""
-  place = pathlib.Path(__file__).parent
-  out = pathlib.Path(_OUT.value or place / "figures")
-  folder = collected.FOLDER
+  out = pathlib.Path(_OUT.value or findings.PLACE / "figures")
+  folder, readme = collected.FOLDER, findings.PLACE / "README.md"
   studies = [study for study in studies if (folder / study.name).exists()]
   drawn = findings.draw_all(studies, folder, out)
   caption = findings.draw_tasks(studies, folder, out)
@@ -78,8 +77,8 @@ def figures(studies: Sequence[Study]) -> None:
     if any(x.verdicts for x in drawn):
       claims += f"\n\n{findings.claim_numbers(drawn)}"
     runs = findings.runs_table(studies, folder)
-    findings.renew(place / "README.md", {"claims": claims, "runs": runs})
-    print(f"tables  {place / 'README.md'}")
+    findings.renew(readme, {"claims": claims, "runs": runs})
+    print(f"tables  {readme}")
 
 
 if __name__ == "__main__":
