@@ -296,17 +296,17 @@ def distances(series: Series) -> Figure:
     parts.bar(where[1:], square_N, bottom=bottom_N, color=color, label=name)
     bottom_N = bottom_N + square_N
   parts.set_title("its square in parts")
-  parts.legend(fontsize=6, handlelength=1, borderpad=0, labelspacing=0.2)
   for kind, marker, color in (
     ("mixture", "o", LINE),
     ("displacement", "s", _LINEAR),
   ):
     far = [getattr(x, kind).distance for x in series.answers["path"]]
     path.plot(where[1:-1], far, marker, color=color, label=kind)
-  path.set_title("between the ends: W2 to")
+  path.set_title("to the paths")
   path.set_ylim(bottom=0)
-  if last > 1:
-    path.legend(fontsize=6, handlelength=1, borderpad=0, labelspacing=0.2)
+  for axes in (parts, path) if last > 1 else (parts,):
+    axes.set_ylim(top=1.4 * axes.get_ylim()[1])
+    axes.legend(loc="upper left", handlelength=1, borderpad=0)
   for axes in figure.axes:
     axes.set_xticks(where, [literal(name, 6) for name in names])
     axes.set_xlim(-0.6, last + 0.6)
