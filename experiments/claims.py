@@ -341,7 +341,7 @@ def falls(grid: Grid) -> list[Fall]:
   pairs = list(itertools.combinations(range(len(answers)), 2))
   found = [answer.success.diverged_fail for answer in answers]
   mean_N = [answer.given.value for answer in answers]
-  p = modality.holm([_fall_p(found[i], found[j]) for i, j in pairs])
+  p = modality.holm([fall_p(found[i], found[j]) for i, j in pairs])
   several = [
     Fall(i, j, float(q), bool(mean_N[j] >= mean_N[i]))  # False with a NaN.
     for (i, j), q in zip(pairs, p, strict=True)
@@ -349,7 +349,8 @@ def falls(grid: Grid) -> list[Fall]:
   return sorted(several, key=lambda fall: fall.p_adjusted)
 
 
-def _fall_p(a: Success, b: Success) -> float:
+def fall_p(a: Success, b: Success) -> float:
+  """One-sided p of Fisher's test: is the probability of `b` the smaller one?"""
   table = [
     [a.num_successes, a.num_runs - a.num_successes],
     [b.num_successes, b.num_runs - b.num_successes],

@@ -19,8 +19,9 @@ from emergence.plotting import rendering
 from emergence.storage import records
 from emergence.storage.files import write_atomically
 from emergence.sweep import console, time_budget
-from experiments import claims, paper_figures
+from experiments import claims, paper_figures, precursors
 from experiments.claims import CLAIMS, Outcome, Verdict
+from experiments.precursors import Trial
 from experiments.studies import Study
 
 PLACE = pathlib.Path(__file__).parent
@@ -34,11 +35,13 @@ class Drawn(NamedTuple):
     study: the study.
     captions: of its figures, by name.
     verdicts: of the claims, in their order; empty for what is no grid.
+    trials: signs at its scales and in null populations.
   """
 
   study: Study
   captions: dict[str, str]
   verdicts: list[Verdict]
+  trials: list[Trial]
 
 
 def draw(
@@ -59,7 +62,7 @@ def draw(
     captions[picture.name] = picture.caption
   is_grid = study.role == "grid"
   verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
-  return Drawn(study, captions, verdicts)
+  return Drawn(study, captions, verdicts, precursors.trials(grid))
 
 
 def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
@@ -152,6 +155,12 @@ def claim_numbers(drawn: Sequence[Drawn]) -> str:
   return "\n".join(lines)
 
 
+def precursor_table(drawn: Sequence[Drawn]) -> str:
+  """What is seen before a rise, over all studies; empty where there is none."""
+  trials = [trial for x in drawn for trial in x.trials]
+  return _table(precursors.table(trials)) if trials else ""
+
+
 def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
   """The runs as a table in Markdown: cells, seeds, time, machine, speed."""
   rows = [["study", "cells", "seeds", "time", "machine", "seed-steps/s"]]
@@ -207,7 +216,17 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
   ]
   if any(x.verdicts for x in drawn):
     parts += [claim_table(drawn, ""), claim_numbers(drawn)]
-  for study, captions, _ in drawn:
+  if table := precursor_table(drawn):
+    parts += [
+      "## What is seen before a rise",
+      "At scales between others where fewer than half of the seeds succeed: how"
+      " many show a sign, by whether the success probability rises to the next"
+      " scale (Fisher, one-sided 5 %). Nulls are drawn with one mode that thins"
+      " out from the floor, the mean of such a scale, and no change from the"
+      " scale before. Intervals are exact, of 10 or more. Exploratory.",
+      table,
+    ]
+  for study, captions, *_ in drawn:
     note = ", no evidence for a claim" if study.role == "demo" else ""
     parts.append(f"## {study.name}{note}")
     for name, caption in captions.items():

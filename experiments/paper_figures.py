@@ -43,7 +43,7 @@ from emergence.statistics.sample import REAL
 from emergence.statistics.small_studies import SmallStudy
 from emergence.statistics.transport import Parts
 from emergence.storage import records
-from experiments import claims, failures
+from experiments import claims, failures, precursors
 from experiments.claims import Grid
 
 if TYPE_CHECKING:
@@ -154,6 +154,16 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     control(grid),
   )
   yield from _errors(grid, folder)
+  forecasts = precursors.forecasts(grid)
+  if forecasts:
+    yield Picture(
+      "forecasts",
+      f"Of the seeds below {threshold_name} at a training step: the probability"
+      " that one which succeeds at the end has the better likelihood or score"
+      " at the longest length, or training loss, than one which does not;"
+      f" exploratory. {precursors.sentence(grid, forecasts)}",
+      precursors.draw(grid, forecasts),
+    )
 
 
 def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:

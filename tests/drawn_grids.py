@@ -71,7 +71,7 @@ def write(folder, config: Config, score_SN, nll_SN=None, loss_SN=None) -> None:
     snapshots = [
       _snapshot(
         step,
-        step / config.train.steps * np.nan_to_num(score_SN[:, n]),
+        (step / config.train.steps) ** 2 * np.nan_to_num(score_SN[:, n]),
         nll_SN[:, n],
         loss_SN[:, n],
         diverged_S if step else diverged_S & False,

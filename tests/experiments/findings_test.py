@@ -37,6 +37,7 @@ def test_all_figures_of_a_grid_are_drawn_at_the_width_of_a_paper(drawn):
     *("emergent_and_linear", "distribution", "summaries", "likelihood"),
     *("likelihood_summaries", "distances", "thresholds", "lengths"),
     *("time_to_success", "best_of", "few_seeds", "control", "errors"),
+    "forecasts",
   ]
   assert list(found.captions) == expected
   for name, caption in found.captions.items():
@@ -59,7 +60,7 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   captions = dict.fromkeys(("emergent_and_linear", "summaries"), "A caption.")
   verdicts = [Verdict(True, "so it is", 0.01)] * 5 + [Verdict(None, "no set")]
   weak = [Verdict(False, "it is not", 0.5)] * 6
-  both = [Drawn(GRID, captions, verdicts), Drawn(other, {}, weak)]
+  both = [Drawn(GRID, captions, verdicts, []), Drawn(other, {}, weak, [])]
   head, _, *rows = findings.claim_table(both, "figures/").split("\n")
   assert head == "| claim | result | grid | other |"
   assert len(rows) == len(CLAIMS) == 6
