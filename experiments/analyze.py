@@ -7,8 +7,8 @@
 Reads a work directory of ours, a table of scores, or a folder of
 lm-evaluation-harness results, as emergence/tables/README.md shows, and leaves
 summary.csv, trajectories.csv, distances.csv, paths.csv, best_of.csv,
-decomposition.csv, agreement.csv, time_to_success.csv, summary.json, figures and
-report.html.
+decomposition.csv, agreement.csv, time_to_success.csv, variance_components.csv,
+summary.json, figures and report.html.
 The statistics are defined in emergence/statistics/README.md.
 """
 

@@ -25,6 +25,7 @@ NAMES = (
   "abruptness",
   "trajectories",
   "pairing",
+  "variance_components",
   "small_studies",
   "best_of",
   "time_to_success",

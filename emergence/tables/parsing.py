@@ -32,6 +32,8 @@ _GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _MISSING = frozenset(("", "none", "null", "na", "n/a", "#n/a", "<na>"))
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[%a-z]*", re.IGNORECASE)
+# The columns of the initialization and the data order of a run.
+CROSSED = ("init_seed", "data_seed")
 # Longer lists of scales are nothing to type.
 _MOST_SCALES = 30
 
@@ -221,6 +223,24 @@ def parse_seeds(cells: "pd.Series") -> list[Any]:
     for number in numbers
   )
   return [int(number) for number in numbers] if are_whole else texts
+
+
+def init_and_data(rows: "pd.DataFrame") -> dict[Any, tuple]:
+  """Names of the initialization and the data order of each seed.
+
+  Args:
+    rows: those of runs, with columns `seed` and maybe `CROSSED`.
+
+  Returns:
+    Empty where the columns are not there or a seed has several of either.
+  """
+  if not set(CROSSED) <= set(rows.columns):
+    return {}
+  runs: Any = rows[["seed", *CROSSED]].drop_duplicates()
+  if runs["seed"].duplicated().any():
+    return {}
+  names = zip(*(runs[column].tolist() for column in CROSSED), strict=True)
+  return dict(zip(runs["seed"], names, strict=True))
 
 
 def select(

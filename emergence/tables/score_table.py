@@ -74,6 +74,8 @@ class ScoreTable(NamedTuple):
       from the evaluation on at which the run was seen to have diverged.
     num_missing: how many seeds have no score, by (*group, scale, metric): those
       of the group, or asked for, that this scale lacks.
+    init_and_data: names of the initialization and of the data order of a run,
+      by seed; empty where the source does not tell them.
   """
 
   frame: "pd.DataFrame"
@@ -86,6 +88,7 @@ class ScoreTable(NamedTuple):
   issues: list[Issue]
   curves: "pd.DataFrame | None" = None
   num_missing: Mapping[tuple, int] = {}
+  init_and_data: Mapping[Any, tuple] = {}
 
 
 class ReadOptions(NamedTuple):

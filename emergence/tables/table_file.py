@@ -76,7 +76,10 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     numbers = [scale_column, *score_columns]
     rows[numbers] = rows[numbers].map(parsing.with_decimal_point)
   groups = list(options.group_columns)
-  common = rows[groups].map(parsing.cell_text)
+  is_crossed = set(parsing.CROSSED) <= set(rows).difference(used)
+  crossed = parsing.CROSSED if is_crossed else ()
+  used += crossed
+  common = rows[[*groups, *crossed]].map(parsing.cell_text)
   common = common.assign(
     scale_label=rows[scale_column].map(parsing.cell_text),
     seed=rows[seed_column].map(parsing.cell_text),
@@ -144,6 +147,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       " scales.",
       items_enumerated=False,
       issues=issues + unit_issues,
+      init_and_data=parsing.init_and_data(frame),
     ),
     options.conflicting_scores,
     unused,
@@ -168,6 +172,15 @@ def _settle_columns(
   elif seed_column == "none":
     seed_column = "run"
     rows = rows.assign(run="0")
+  elif (
+    options.seed_column is None
+    and seed_column not in rows
+    and set(parsing.CROSSED) <= set(rows)
+  ):
+    texts = rows[list(parsing.CROSSED)].map(parsing.cell_text)
+    rows = rows.assign(
+      seed="init " + texts.iloc[:, 0] + ", data " + texts.iloc[:, 1]
+    )
   else:
     advice = _wide_advice(rows, "seed")
     if not advice and options.seed_column is None:
@@ -194,7 +207,9 @@ def _settle_columns(
     options.scale_column is None
     and scale_column not in rows
     and not _name_advice(rows[seed_column])
-    and not _varies(rows, {seed_column, *score_columns, *groups}, options)
+    and not _varies(
+      rows, {seed_column, *parsing.CROSSED, *score_columns, *groups}, options
+    )
   ):
     scale_column = "one scale" if "scale" in rows else "scale"
     rows = rows.assign(**{scale_column: "1"})

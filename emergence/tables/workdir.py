@@ -110,6 +110,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
         [name for name in metrics if name in measured],
         options.conflicting_scores,
       ).rename(columns={axis: "scale"}),
+      init_and_data=parsing.init_and_data(rows),
     ),
     options.conflicting_scores,
     expected=_expected(cells, config.seeds.requested, axis, groups, rows),

@@ -41,6 +41,7 @@ FILES = [
   "summary.json",
   "time_to_success.csv",
   "trajectories.csv",
+  "variance_components.csv",
 ]
 
 

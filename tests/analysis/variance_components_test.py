@@ -1,0 +1,234 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emergence import tables
+from emergence.analysis import output, questions, variance_components
+from tests.computed import ACCURACY, FEW, NLL, ask, panels, read_csv, strict
+from tests.sweeps import train
+
+KIND = "variance_components"
+
+
+def draw(rng, spreads, num_init=16, num_data=16):
+  """Scores of two groups, from latent normal parts of the given spreads."""
+  init, data, rest = spreads
+  latent = (
+    init * rng.standard_normal((num_init, 1))
+    + data * rng.standard_normal(num_data)
+    + rest * rng.standard_normal((num_init, num_data))
+  )
+  return 1 / (1 + np.exp(-4 * latent))
+
+
+def labels(num_init, num_data):
+  """Of seed = init · num_data + data."""
+  return {s: divmod(s, num_data) for s in range(num_init * num_data)}
+
+
+@pytest.fixture
+def answer(make_table):
+  def answer(*cells, metric=ACCURACY, **fields):
+    """The analysis of crossed scores, [I, D] of each scale."""
+    sizes = np.shape(cells[0])
+    table = make_table({("g", metric): [np.ravel(cell) for cell in cells]})
+    table = table._replace(**({"init_and_data": labels(*sizes)} | fields))
+    return ask(table, KIND)
+
+  return answer
+
+
+def sentences(analysis):
+  (question,) = [q for q in questions.QUESTIONS if q.kind == KIND]
+  return [
+    f.sentence.removeprefix("exact match: ")
+    for series in analysis.series
+    for f in question.findings(series)
+  ]
+
+
+def rows(analysis):
+  return [r for s in analysis.series for r in variance_components.rows(s)]
+
+
+def test_every_run_stands_under_its_initialization_and_data_order(answer):
+  scores_ID = np.arange(12).reshape(3, 4) / 12
+  names = {seed: (f"init {i}", j) for seed, (i, j) in labels(3, 4).items()}
+  (one,) = answer(scores_ID, init_and_data=names).series[0].answers[KIND]
+  np.testing.assert_allclose(one.scores_ID, scores_ID)
+  # Seeds in another order, and other labels.
+  names = {seed: (j, i) for seed, (i, j) in labels(3, 4).items()}
+  (one,) = answer(scores_ID, init_and_data=names).series[0].answers[KIND]
+  np.testing.assert_allclose(one.scores_ID, scores_ID.T)
+
+
+def test_initializations_that_lack_a_score_are_left_out(answer):
+  scores_ID = draw(np.random.default_rng(0), (1, 1, 1), 6, 5)
+  scores_ID[2, 3] = np.nan
+  analysis = answer(scores_ID)
+  (one,) = analysis.series[0].answers[KIND]
+  np.testing.assert_allclose(one.scores_ID, np.delete(scores_ID, 2, axis=0))
+  (row,) = rows(analysis)
+  assert (row["num_init"], row["num_data"]) == (5, 5)
+
+
+@pytest.mark.parametrize(
+  "of_seed",
+  [
+    lambda seed: (seed, seed),
+    lambda seed: (0, seed),
+    lambda seed: (seed, 0),
+    lambda seed: divmod(seed // 2, 3),
+  ],
+  ids=["paired", "fixed init", "fixed data", "two runs of each"],
+)
+def test_other_designs_have_no_answer(answer, of_seed):
+  scores_ID = draw(np.random.default_rng(0), (1, 1, 1), 6, 6)
+  names = {seed: of_seed(seed) for seed in range(36)}
+  analysis = answer(scores_ID, init_and_data=names)
+  assert analysis.series[0].answers[KIND] == []
+  assert not sentences(analysis)
+  assert not list(variance_components.sections(analysis))
+
+
+def test_the_intervals_cover_the_shares_of_scores_in_two_groups(answer):
+  """The truth is that of a table so large that means are all there is."""
+  spreads = (1.2, 0.5, 1)
+  large = draw(np.random.default_rng(0), spreads, 2000, 2000)
+  main = [large.mean(axis=axis).var() for axis in (1, 0)]
+  truth = np.array([*main, large.var() - sum(main)]) / large.var()
+  hits = []
+  for seed in range(100):
+    (row,) = rows(answer(draw(np.random.default_rng(seed + 1), spreads)))
+    low, high = (
+      [row[f"{part}_share_{end}"] for part in ("init", "data", "rest")]
+      for end in ("low", "high")
+    )
+    hits.append((low <= truth) & (truth <= high))
+  # Three standard errors below 95 %, that is; seen are .96, .99 and .98.
+  assert (np.mean(hits, axis=0) >= 0.885).all(), np.mean(hits, axis=0)
+
+
+@pytest.mark.parametrize(
+  ("spreads", "sentence"),
+  [
+    ((1, 0.7, 0.3), "the initialization decides {init} of {all}, the data"),
+    ((1, 0, 0.3), "the initialization decides {init} of {all}; the data order"),
+    ((0, 1, 0.3), "the data order decides {data} of {all}; the initialization"),
+    ((0, 0, 1), "neither the initialization nor the data order by itself is"),
+  ],
+)
+def test_the_sentence_names_what_is_shown_to_matter(answer, spreads, sentence):
+  analysis = answer(draw(np.random.default_rng(3), spreads))
+  (text,) = sentences(analysis)
+  (row,) = rows(analysis)
+  share = {
+    part: f"{row[f'{part}_share']:.0%}"
+    f" ({100 * row[f'{part}_share_low']:.0f}–{row[f'{part}_share_high']:.0%})"
+    for part in ("init", "data")
+  }
+  expected = sentence.format(**share, all="the variance between runs")
+  assert text.startswith(f"at size 1 {expected}"), text
+  assert len(text.split()) <= 33
+  assert all(
+    (row[f"{x}_p"] <= 0.025) == (s > 0)
+    for x, s in zip(("init", "data"), spreads)
+  )
+
+
+def test_what_does_not_matter_is_rarely_said_to(answer):
+  rng = np.random.default_rng(4)
+  said = [
+    "neither" not in sentences(answer(draw(rng, (0, 0, 1), 5, 6)))[0]
+    for _ in range(100)
+  ]
+  assert sum(said) <= 0.05 * 100 + 3 * np.sqrt(0.05 * 0.95 * 100)
+
+
+def test_the_sentence_is_about_the_scale_whose_runs_differ_most(answer):
+  rng = np.random.default_rng(5)
+  wide = draw(rng, (1, 0, 0.3))
+  (text,) = sentences(answer(0.5 + 0.1 * wide, wide, 0.3 * wide))
+  assert text.startswith("at size 2 the initialization decides")
+  assert not sentences(answer(draw(rng, (1, 1, 1), 4, 16)))
+  assert not sentences(answer(np.full((6, 6), 0.3)))
+
+
+def test_a_loss_has_the_same_shares_as_its_negative(answer):
+  scores_ID = draw(np.random.default_rng(6), (1, 1, 1))
+  (one,), (other,) = (
+    rows(answer(cells, metric=metric))
+    for cells, metric in ((scores_ID, ACCURACY), (3 - scores_ID, NLL))
+  )
+  assert one["init_share"] == pytest.approx(other["init_share"])
+  assert one["rest_share_low"] == pytest.approx(other["rest_share_low"])
+
+
+def test_the_heat_map_is_sorted_by_means(answer):
+  scores_ID = draw(np.random.default_rng(7), (1, 1, 1), 6, 5)
+  (section,) = variance_components.sections(answer(scores_ID, scores_ID))
+  left, right, *_ = panels(section.figure)
+  shown = np.asarray(left.images[0].get_array())
+  assert np.sort(shown, axis=None) == pytest.approx(np.sort(scores_ID, None))
+  assert (np.diff(shown.mean(axis=1)) <= 0).all()
+  assert (np.diff(shown.mean(axis=0)) >= 0).all()
+  assert (left.images[0].norm.vmin, left.images[0].norm.vmax) == (0, 1)
+  (row, _) = rows(answer(scores_ID, scores_ID))
+  assert right.lines[0].get_xdata() == pytest.approx(
+    [row[f"{part}_share"] for part in ("init", "data", "rest")]
+  )
+
+
+def test_a_file_names_them_in_columns_with_and_without_a_seed(tmp_path):
+  scores_ID = draw(np.random.default_rng(8), (1, 0.5, 0.5), 6, 5)
+  frame = pd.DataFrame(
+    [
+      {"init_seed": f"i{i}", "data_seed": j, "score": scores_ID[i, j]}
+      for i in range(6)
+      for j in range(5)
+    ]
+  )
+  frame.to_csv(tmp_path / "pairs.csv", index=False)
+  frame.assign(seed=range(30)).to_csv(tmp_path / "seeds.csv", index=False)
+  for name in ("pairs.csv", "seeds.csv"):
+    table = tables.read(tmp_path / name)
+    assert "unused_columns" not in {issue.kind for issue in table.issues}
+    (one,) = ask(table, KIND).series[0].answers[KIND]
+    np.testing.assert_allclose(one.scores_ID, scores_ID)
+  # One index for two runs is none.
+  frame = frame.assign(seed=np.arange(30) % 15, group=np.arange(30) // 15)
+  frame.to_csv(tmp_path / "reused.csv", index=False)
+  table = tables.read(tmp_path / "reused.csv", group_columns=["group"])
+  assert table.init_and_data == {}
+
+
+def test_a_crossed_sweep_has_an_answer_in_its_summary(config, workdir):
+  seeds = dataclasses.replace(
+    config.seeds, design="crossed", num_init=6, num_data=5, count=30, block=15
+  )
+  train(dataclasses.replace(config, seeds=seeds), workdir)
+  analysis = questions.analyze(tables.read(workdir), FEW)
+  files = output.files(analysis)
+  found = read_csv(files["variance_components.csv"]).set_index("metric")
+  row = found.loc["nll_mean"]
+  frame = pd.read_parquet(workdir / "records")
+  final = frame[(frame["step"] == 6) & (frame["test_length"] == 6)]
+  scores_ID = final.pivot(
+    index="init_seed", columns="data_seed", values="nll_mean"
+  )
+  assert (row["num_init"], row["num_data"]) == scores_ID.shape
+  expected = variance_components.variance_components.variance_components(
+    scores_ID, FEW
+  )
+  assert row["init_share"] == pytest.approx(expected.init.value)
+  # After six steps a model is little more than its initialization.
+  assert row["init_share"] > 0.5
+  assert row["init_p"] < 0.05
+  (text,) = [
+    f["sentence"]
+    for f in strict(files["summary.json"])["findings"]
+    if (f["kind"], f["metric"]) == (KIND, "nll_mean")
+  ]
+  assert text.startswith("nll mean: at depth 1 the initialization decides ")
