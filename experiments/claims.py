@@ -120,10 +120,17 @@ def load(name: str, folder: pathlib.Path) -> Grid:
   Raises:
     ValueError: no records, or scales along more than one axis.
   """
-  table = tables.read(folder, score_columns=[SCORE, *LIKELIHOODS])
+  config = records.read_config(folder)
+  # A setting against itself has no other scale.
+  is_repeat = "root_seed" in config.grid.axis_names
+  table = tables.read(
+    folder,
+    score_columns=[SCORE, *LIKELIHOODS],
+    scale_axis="root_seed" if is_repeat else "auto",
+  )
   return Grid(
     name,
-    records.read_config(folder),
+    config,
     records.read(folder),
     _analyze(table, SCORE),
     {
@@ -251,7 +258,7 @@ def onset_before_success(grid: Grid) -> Verdict:
     return Verdict(
       False,
       f"seeds separate at no {grid.axis} of {len(p_N)} (least p"
-      f" {words.number(np.nanmin(p_N), 2)})",
+      f" {words.number(float(np.nanmin(p_N)), 2)})",
       float(np.nanmin(p_N)),
     )
   i, onset = found.first, series.populations[found.first]
@@ -355,7 +362,8 @@ def fall_p(a: Success, b: Success) -> float:
     [a.num_successes, a.num_runs - a.num_successes],
     [b.num_successes, b.num_runs - b.num_successes],
   ]
-  return float(stats.fisher_exact(table, alternative="greater").pvalue)
+  _, p = stats.fisher_exact(table, alternative="greater")
+  return float(p)
 
 
 def success_falls(grid: Grid) -> Verdict:

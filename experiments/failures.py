@@ -144,7 +144,7 @@ def draw(found: list[Failing]) -> Figure:
       for x in found
     ]
   )
-  seen_K = means_NK.any(axis=0)
+  seen_K = np.any(means_NK, axis=0).tolist()
   _stack(left, means_NK, 0.8)
   left.set_xticks(
     range(len(found)),

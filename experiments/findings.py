@@ -62,7 +62,9 @@ def draw(
     captions[picture.name] = picture.caption
   is_grid = study.role == "grid"
   verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
-  return Drawn(study, captions, verdicts, precursors.trials(grid))
+  # In a control nothing rises, or its seeds are not independent.
+  trials = [] if study.role == "control" else precursors.trials(grid)
+  return Drawn(study, captions, verdicts, trials)
 
 
 def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
@@ -74,8 +76,8 @@ def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
 def draw_all(
   studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
 ) -> list[Drawn]:
-  """Draws the grids and the demo, two studies at a time."""
-  studies = [study for study in studies if study.role in ("grid", "demo")]
+  """Draws the grids, controls and the demo, two studies at a time."""
+  studies = [x for x in studies if x.role in ("grid", "demo", "control")]
   num = len(studies)
   # A fork of a process in which JAX runs would hang.
   context = multiprocessing.get_context("spawn")
@@ -227,7 +229,7 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
       table,
     ]
   for study, captions, *_ in drawn:
-    note = ", no evidence for a claim" if study.role == "demo" else ""
+    note = "" if study.role == "grid" else ", no evidence for a claim"
     parts.append(f"## {study.name}{note}")
     for name, caption in captions.items():
       alt = caption.split(". ")[0].replace("[", "(").replace("]", ")")

@@ -20,6 +20,7 @@ from emergence.analysis import (
   threshold,
   time_to_success,
   trajectories,
+  variance_components,
   words,
 )
 from emergence.analysis import modality as modality_figures
@@ -75,6 +76,15 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   """
   score, has_scales = grid.score, len(grid.score.populations) > 1
   name, threshold_name = score.metric_name, score.threshold_name
+  if crossed := score.answers["variance_components"]:
+    yield Picture(
+      "variance_components",
+      f"{_upper(name)} of each initialization with each data order, and what"
+      " share of its variance either decides, with 95 % intervals over both."
+      f" {_said(score, 'variance_components')}",
+      variance_components.draw([(score, one) for one in crossed]),
+    )
+    return  # Its seeds are not independent, which the other figures need.
   if claims.jump(grid) is not None:
     yield Picture(
       "emergent_and_linear",

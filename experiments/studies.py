@@ -22,8 +22,8 @@ class Study(NamedTuple):
     seeds_of_cells: cells to train with more seeds than the config asks for:
       (cell, count), seeds 0 to count − 1.
     role: what the findings take it for: `grid`, on which the claims are
-      decided; `task`, the critical cell of a task; `demo`, which is drawn and
-      is no evidence; empty for nothing.
+      decided; `task`, the critical cell of a task; `demo` or `control`, which
+      are drawn and are no evidence for a claim; empty for nothing.
     underpowered: whether the preregistration calls the grid so.
   """
 

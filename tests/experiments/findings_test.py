@@ -1,12 +1,15 @@
 """The pages and figures of the findings, on drawn grids."""
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from emergence.config import GridConfig, SeedsConfig
 from emergence.sweep import time_budget
-from experiments import findings
+from experiments import claims, findings
 from experiments.claims import CLAIMS, Verdict
 from experiments.findings import Drawn
 from experiments.studies import Study
@@ -45,6 +48,44 @@ def test_all_figures_of_a_grid_are_drawn_at_the_width_of_a_paper(drawn):
       assert picture.width / 200 <= 7.0
     assert re.match(r"[A-Z].*\.$", caption, re.DOTALL), caption
     assert not {"nan", "None", "inf"} & set(re.findall(r"\w+", caption))
+
+
+def test_a_crossed_study_shows_what_init_and_data_decide(tmp_path):
+  """Alone: its seeds are not independent. Here the initialization decides."""
+  config = drawn_grids.config_of(1, 36)
+  crossed = SeedsConfig(design="crossed", num_init=6, num_data=6, count=36)
+  config = dataclasses.replace(config, seeds=crossed)
+  by_init_S1 = np.repeat(np.linspace(0.1, 0.9, 6), 6)[:, None]
+  drawn_grids.write(tmp_path / "crossed", config, by_init_S1)
+  study = Study("crossed", "unused", role="control")
+  found = findings.draw(study, tmp_path, tmp_path / "out")
+  assert list(found.captions) == ["variance_components"]
+  assert "initialization decides" in found.captions["variance_components"]
+  assert (found.verdicts, found.trials) == ([], [])
+
+
+def test_a_setting_against_itself_is_drawn_over_root_seeds(tmp_path):
+  config = drawn_grids.config_of(1, 24)
+  grid = GridConfig(widths=(8,), depths=(1,), axes={"root_seed": (1, 2, 3)})
+  config = dataclasses.replace(config, grid=grid)
+  score_SN = drawn_grids.split([0.5, 0.5, 0.5], 24)
+  drawn_grids.write(tmp_path / "null", config, score_SN)
+  found = claims.load("null", tmp_path / "null")
+  assert [p.scale for p in found.score.populations] == [1, 2, 3]
+
+
+def test_tasks_stand_side_by_side(tmp_path):
+  config = drawn_grids.config_of(1, 24)
+  names = ("count", "other")
+  for name, share in zip(names, (0.2, 0.8), strict=True):
+    drawn_grids.write(tmp_path / name, config, drawn_grids.split([share], 24))
+  studies = [Study(name, "unused", role="task") for name in names]
+  caption = findings.draw_tasks(studies, tmp_path, tmp_path / "out")
+  assert f"![A ridge for each task](tasks.png)\n\n{caption}" in findings.page(
+    [], caption
+  )
+  assert (tmp_path / "out" / "tasks.png").stat().st_size > 0
+  assert findings.draw_tasks([GRID], tmp_path, tmp_path) == ""
 
 
 def test_the_page_shows_each_figure_with_its_caption(drawn):
