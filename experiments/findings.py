@@ -59,7 +59,7 @@ def draw(
   captions = {}
   for picture in paper_figures.pictures(grid, folder):
     _save(picture, out / study.name)
-    captions[picture.name] = picture.caption
+    captions[picture.name] = picture.caption.strip()
   is_grid = study.role == "grid"
   verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
   # In a control nothing rises, or its seeds are not independent.
