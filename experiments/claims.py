@@ -19,6 +19,7 @@ from emergence.analysis import questions, words
 from emergence.analysis.series import Population, Series
 from emergence.config import Config
 from emergence.statistics import modality
+from emergence.statistics.modality import Modality
 from emergence.statistics.options import MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample
 from emergence.statistics.success import Success
@@ -292,35 +293,82 @@ def onset_before_success(grid: Grid) -> Verdict:
   )
 
 
+def raw_and_log(
+  name: str, cells: Sequence[np.ndarray]
+) -> dict[str, list[Sample]]:
+  """Losses of each scale, raw and as logarithms, by name."""
+  return {
+    name: [Sample.of(x_S, (0.0, math.inf)) for x_S in cells],
+    f"log {name}": [Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells],
+  }
+
+
+def one_family(
+  grid: Grid, samples: Mapping[str, Sequence[Sample]]
+) -> dict[str, list[Modality]]:
+  """Labels of several losses at all scales, corrected together."""
+  labels = iter(
+    modality.label_family(
+      [sample for cells in samples.values() for sample in cells],
+      grid.score.options,
+    )
+  )
+  return {name: [next(labels) for _ in x] for name, x in samples.items()}
+
+
+def likelihood_labels(grid: Grid) -> dict[str, list[Modality]]:
+  """Of the likelihood, raw and as its logarithm, for claim 4."""
+  cells = [sample.finite_S for sample in grid.likelihoods[NLL].samples]
+  return one_family(grid, raw_and_log("NLL", cells))
+
+
+def _shown(
+  grid: Grid, labels: Mapping[str, Sequence[Modality]]
+) -> dict[str, list[Population]]:
+  """The scales at which each loss separates, of those where one does."""
+  found = {
+    name: [
+      population
+      for population, cell in zip(grid.score.populations, cells, strict=True)
+      if cell.label != "not_shown"
+    ]
+    for name, cells in labels.items()
+  }
+  return {name: where for name, where in found.items() if where}
+
+
 def likelihood_separates(grid: Grid) -> Verdict:
   """Claim 4: the likelihood separates where the score does."""
-  pairs = [
-    (population, cell, nll)
-    for population, cell, nll in zip(
-      grid.score.populations,
-      grid.score.answers["modality"].by_scale,
-      grid.likelihoods[NLL].answers["modality"].by_scale,
-      strict=True,
-    )
+  own = grid.score.answers["modality"].by_scale
+  score = _shown(grid, {"score": own}).get("score", [])
+  if not score:
+    return Verdict(None, f"the score separates at no {grid.axis}")
+  labels = likelihood_labels(grid)
+  both = {
+    name: [population for population in where if population in score]
+    for name, where in _shown(grid, labels).items()
+  }
+  both = {name: where for name, where in both.items() if where}
+  p = [
+    nll.p_adjusted
+    for cells in labels.values()
+    for cell, nll in zip(own, cells, strict=True)
     if cell.label != "not_shown"
   ]
-  if not pairs:
-    return Verdict(None, f"the score separates at no {grid.axis}")
-  both = [p for p, _, nll in pairs if nll.label != "not_shown"]
-  p_N = [nll.p_adjusted for *_, nll in pairs]
-  p = 1.0 if np.isnan(p_N).all() else float(np.nanmin(p_N))
-  where = grid.score.at([population for population, *_ in pairs])
-  also = (
-    grid.likelihoods[NLL].at(both) if both else f"at no {grid.axis} of these"
-  )
+  least = 1.0 if np.isnan(p).all() else float(np.nanmin(p))
+  parts = [f"the {name} {grid.score.at(where)}" for name, where in both.items()]
+  also = words.listed(parts) if parts else "the NLL at none of these"
   return Verdict(
     bool(both),
-    f"the score separates {where}, the negative log-likelihood {also} (least p"
-    f" {words.number(p, 2)})",
-    p,
+    f"the score separates {grid.score.at(score)}, {also} (least p"
+    f" {words.number(least, 2)})",
+    least,
     {
-      "scales_of_score": [population.scale for population, *_ in pairs],
-      "scales_of_both": [population.scale for population in both],
+      "scales_of_score": [population.scale for population in score],
+      "scales_of_both": {
+        name: [population.scale for population in where]
+        for name, where in both.items()
+      },
     },
   )
 
@@ -430,19 +478,10 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
     )
   samples = {}
   for name, cells in losses(grid).items():
-    samples[name] = [Sample.of(x_S, (0.0, math.inf)) for x_S in cells]
-    samples[f"log {name}"] = [
-      Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells
-    ]
-  every = modality.label_family(
-    [sample for cells in samples.values() for sample in cells],
-    grid.score.options,
-  )
-  shown: dict[str, list[Population]] = {}
-  cells = itertools.product(samples, grid.score.populations)
-  for (name, population), cell in zip(cells, every, strict=True):
-    if cell.label != "not_shown":
-      shown.setdefault(name, []).append(population)
+    samples |= raw_and_log(name, cells)
+  labels = one_family(grid, samples)
+  shown = _shown(grid, labels)
+  every = [cell for cells in labels.values() for cell in cells]
   weight = float(np.max([cell.smallest_weight_adjusted for cell in every]))
   least = float(np.nanmin([cell.p_adjusted for cell in every]))
   if shown:
@@ -496,7 +535,7 @@ CLAIMS = (
     "A continuous metric shows two modes too.",
     likelihood_separates,
     needs_power=True,
-    figures=("likelihood",),
+    figures=("likelihood", "log_likelihood"),
   ),
   Claim(
     5,

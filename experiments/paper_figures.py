@@ -200,13 +200,17 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
 
 
 def _likelihoods(grid: Grid) -> Iterator[Picture]:
-  nll = grid.likelihoods[claims.NLL]
   yield Picture(
     "likelihood",
     f"The seeds of each {grid.axis} in the mean negative log-likelihood of the"
-    " answer's tokens, in nats: smoothed density, and a point per seed."
-    f" {_said(nll, 'modality')}",
-    modality_figures.draw([nll]),
+    " answer's tokens: smoothed density, and a point per seed."
+    f" {_claimed(grid, 4)}",
+    likelihood(grid, "NLL"),
+  )
+  yield Picture(
+    "log_likelihood",
+    "The logarithm of the same, with which it is tested together.",
+    likelihood(grid, "log NLL"),
   )
   yield Picture(
     "likelihood_summaries",
@@ -265,6 +269,27 @@ def emergent_and_linear(grid: Grid) -> Figure:
     axes.sharey(right[0])
   right[0].set_ylabel("seeds")
   return drawing.explain_colors(figure, {k: c for k, (c, _) in shown.items()})
+
+
+def likelihood(grid: Grid, name: str) -> Figure:
+  """Ridges of `NLL` or `log NLL`, with the labels that claim 4 rests on."""
+  nll, labels = grid.likelihoods[claims.NLL], claims.likelihood_labels(grid)
+  cells = [sample.finite_S for sample in nll.samples]
+  samples = claims.raw_and_log("NLL", cells)[name]
+  rows = [
+    Ridge(
+      nll.scale_name(population),
+      sample.finite_S,
+      "" if cell.label == "not_shown" else cell.label.replace("_", " "),
+    )
+    for population, sample, cell in zip(
+      nll.populations, samples, labels[name], strict=True
+    )
+  ]
+  unit = "nats" if name == "NLL" else "natural logarithm of nats"
+  return ridges.draw(
+    [("", rows)], f"mean NLL, {unit} per answer token", samples[0].support
+  )
 
 
 def central(several: Sequence[Series]) -> Figure:

@@ -225,3 +225,12 @@ def test_statements_are_sentences_with_numbers(clear, falling):
     for claim in CLAIMS:
       sentence = claim.rule(grid).sentence
       assert not {"nan", "None", "inf"} & set(sentence.split())
+
+
+def test_the_likelihood_and_its_logarithm_are_one_family(clear):
+  labels = claims.likelihood_labels(clear)
+  sizes = {cell.family_size for cells in labels.values() for cell in cells}
+  assert sizes == {12}
+  log_S = np.log(scores_at(clear, 3, "nll_mean").to_numpy())
+  alone = label(Sample.of(log_S, (-math.inf, math.inf)))
+  assert labels["log NLL"][2].p == pytest.approx(alone.p)

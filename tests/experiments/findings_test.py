@@ -38,7 +38,13 @@ def test_all_figures_of_a_grid_are_drawn_at_the_width_of_a_paper(drawn):
   found, out = drawn
   expected = [
     *("emergent_and_linear", "distribution", "summaries", "likelihood"),
-    *("likelihood_summaries", "distances", "thresholds", "lengths"),
+    *(
+      "log_likelihood",
+      "likelihood_summaries",
+      "distances",
+      "thresholds",
+      "lengths",
+    ),
     *("time_to_success", "best_of", "few_seeds", "control", "errors"),
     "forecasts",
   ]
