@@ -157,12 +157,6 @@ flags.DEFINE_enum(
   ["refuse", "first", "last"],
   "What to do where a seed has two scores in one cell (and step).",
 )
-flags.DEFINE_enum(
-  "conflicting_labels",
-  "refuse",
-  ["refuse", "label", "path"],
-  "What to do where a file says another run than its path.",
-)
 _THRESHOLD = flags.DEFINE_multi_string(
   "threshold",
   [],

@@ -233,7 +233,7 @@ def _train(
     f" train, in blocks of {config.seeds.block}, on {len(devices)} ×"
     f" {devices[0].device_kind}; compiling"
   )
-  cores = hardware.num_cores()
+  cores = len(hardware.usable_cores())
   if devices[0].platform == "cpu" and (_DEVICES.value or 0) > cores:
     _print(f"{len(devices)} CPU devices share {cores} cores")
   watch = Stopwatch()
@@ -247,10 +247,7 @@ def _train(
     _warn_without_locks(workdir)
   command.require_writable(_JSON.value)
   show = sweep_log.ProgressLine([item.cell for item in work])
-  with (
-    sweep_log.opened(workdir, _SHARD.value) as file,
-    sweep_log.written_to(file),
-  ):
+  with sweep_log.written(workdir, _SHARD.value):
     seeds = sweep.run(
       config=config,
       workdir=workdir,

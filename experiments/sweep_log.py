@@ -1,15 +1,11 @@
 """The log of a sweep, its warnings, and its lines of progress."""
 
 import contextlib
-import io
 import logging
 import logging.handlers
-import math
 import os
-import re
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -17,14 +13,11 @@ from etils import epath
 
 from emergence.config import Cell
 from emergence.population import processes
-from emergence.storage.files import is_refusal, is_remote
+from emergence.storage.files import is_remote
 from emergence.sweep import blocks, console
 from emergence.sweep.sweep import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0
-_SECONDS_BETWEEN_UPLOADS = 60.0
-# The start and the random part in the name of a log in a bucket.
-_IN_BUCKET = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{8}-")
 
 
 def warn_on_stderr() -> None:
@@ -40,8 +33,10 @@ def warn_on_stderr() -> None:
 
 
 @contextlib.contextmanager
-def opened(workdir: epath.Path, shard: str | None) -> Iterator[IO[str]]:
-  """Opens the log; an error on closing does not hide the run's own error.
+def written(workdir: epath.Path, shard: str | None) -> Iterator[None]:
+  """Writes our log to its file, including what was buffered before.
+
+  To be called once, after `warn_on_stderr`. The last line is how the run ended.
 
   Args:
     workdir: the work directory that it is in.
@@ -50,45 +45,27 @@ def opened(workdir: epath.Path, shard: str | None) -> Iterator[IO[str]]:
   Raises:
     OSError: it cannot be written.
   """
-  file = _open(workdir, shard)
-  try:
-    yield file
-  except BaseException:
-    with contextlib.suppress(OSError):
-      file.close()
-    raise
-  file.close()
-
-
-@contextlib.contextmanager
-def written_to(file: IO[str]) -> Iterator[None]:
-  """Writes our log to a file, including what was buffered before.
-
-  To be called once, after `warn_on_stderr`. The last line is how the run ended.
-
-  Args:
-    file: the log, to be written until the end of the context.
-  """
   log = logging.getLogger("emergence")
-  to_file = _Handler(file)
-  to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
   early, to_stderr = log.handlers
   assert isinstance(early, logging.handlers.MemoryHandler)
-  early.setTarget(to_file)
-  early.close()
-  log.handlers = [to_file, to_stderr]
-  try:
-    yield
-    log.info("finished")
-  except blocks.Interrupted:
-    log.info("stopped by a signal")
-    raise
-  except Exception:
-    with contextlib.suppress(OSError):  # The error itself says more.
-      log.exception("stopped")
-    raise
-  finally:
-    log.handlers = []
+  with _open(workdir, shard) as file:
+    to_file = _Handler(file)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    early.setTarget(to_file)
+    early.close()
+    log.handlers = [to_file, to_stderr]
+    try:
+      yield
+      log.info("finished")
+    except blocks.Interrupted:
+      log.info("stopped by a signal")
+      raise
+    except Exception:
+      with contextlib.suppress(OSError):  # The error itself says more.
+        log.exception("stopped")
+      raise
+    finally:
+      log.handlers = []
 
 
 class ProgressLine:
@@ -130,53 +107,19 @@ def last_lines(workdir: epath.Path) -> dict[str, str]:
   for path in paths:
     if path.exists():
       lines = path.read_bytes().decode(errors="replace").splitlines()
-      # In a bucket, a later run of the same shard comes later here too.
-      name = _IN_BUCKET.sub("", path.name).removesuffix(".log")
+      name = path.name.removesuffix(".log")
       found[name] = next((x for x in reversed(lines) if x.strip()), "")
   return found
 
 
 def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
-  """Opens the log to append to; in a bucket, a new log for each run."""
-  if not processes.is_first():
+  """Opens the log to append to; a bucket, which cannot append, has none."""
+  if not processes.is_first() or is_remote(workdir):
     return open(os.devnull, "w", encoding="utf-8")
   name = "log" if shard is None else f"shard-{shard.replace('/', '-of-')}.log"
-  if is_remote(workdir):
-    # Runs that begin in the same second need different names.
-    start = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-    path = workdir / "logs" / f"{start}-{name.removesuffix('.log')}.log"
-    return _BucketLog(path)
   path = workdir / name if shard is None else workdir / "logs" / name
   path.parent.mkdir(parents=True, exist_ok=True)
   return path.open("a", encoding="utf-8")
-
-
-class _BucketLog(io.StringIO):
-  """A log in a bucket, which cannot append: uploaded again once a minute."""
-
-  def __init__(self, path: epath.Path):
-    super().__init__()
-    self._path = path
-    self._written = -math.inf
-
-  def flush(self) -> None:
-    if time.monotonic() - self._written < _SECONDS_BETWEEN_UPLOADS:
-      return
-    self._written = time.monotonic()
-    try:
-      self._upload()
-    except Exception as error:
-      # The next upload may succeed; the one on closing raises.
-      if not isinstance(error, OSError) and not is_refusal(error):
-        raise
-
-  def close(self) -> None:
-    if not self.closed:
-      self._upload()
-    super().close()
-
-  def _upload(self) -> None:
-    self._path.write_bytes(self.getvalue().encode())
 
 
 class _Handler(logging.StreamHandler):

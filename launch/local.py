@@ -7,22 +7,21 @@ GPUs of its own, or on cores of its own where there is no GPU. The same command
 continues.
 """
 
-import contextlib
 import os
 import pathlib
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from absl import flags
 
-from emergence.sweep import pending
-from experiments import command, stopping, sweep
-from launch import placement, sweep_command
+from emergence.population import hardware
+from experiments import command, sweep
+from experiments.stopping import EXIT_CODE, StopRequest
+from launch import sweep_command
 
 flags.adopt_module_key_flags(sweep)
 _NUM_WORKERS = flags.DEFINE_integer(
@@ -40,194 +39,108 @@ _DRY_RUN = flags.DEFINE_bool(
   allow_override=True,
 )
 
-_MAX_RESTARTS = 3
 _POLL_SECONDS = 0.1
 
 
 def main() -> int:
   request = sweep_command.read_request()
   command.require_writable(flags.FLAGS["json"].value)
-  places = placement.divide(
-    _NUM_WORKERS.value, placement.visible_gpus(), placement.usable_cores()
-  )
-  logs = pathlib.Path(request.workdir) / "logs"
-  workers = [
-    Worker(f"{i}/{len(places)}", place, logs) for i, place in enumerate(places)
-  ]
+  commands = divide(_NUM_WORKERS.value, find_gpus(), hardware.usable_cores())
   if _DRY_RUN.value:
-    for worker in workers:
-      print(shlex.join(worker.command))
+    print("\n".join(map(shlex.join, commands)))
     return 0
-  if num_left := sum(work.num_seeds for work in pending.find(request)):
-    print(
-      f"{num_left} seeds to train by {len(workers)} workers; logs in {logs}",
-      flush=True,
-    )
-    logs.mkdir(parents=True, exist_ok=True)
-    code, stopped_by = _run(workers)
+  logs = pathlib.Path(request.workdir) / "logs"
+  print(f"{len(commands)} workers; their output is in {logs}", flush=True)
+  logs.mkdir(parents=True, exist_ok=True)
+  with StopRequest() as should_stop:
+    codes = _run(commands, logs, should_stop)
+    if should_stop():
+      print(should_stop.message(), file=sys.stderr)
+      return EXIT_CODE
+  for i, code in enumerate(codes):
     if code:
-      return code
-    if stopped_by:
-      print(
-        f"stopped by {stopped_by.name}; the same command continues",
-        file=sys.stderr,
-      )
-      return stopping.EXIT_CODE
-  else:
-    print(
-      f"nothing left to train in {request.workdir}: what was asked for has its"
-      " records"
-    )
+      how = f"signal {-code}" if code < 0 else f"exit code {code}"
+      print(f"worker {i} ended with {how}; see {logs}", file=sys.stderr)
+  if any(codes):
+    return max(1, *codes)
   sweep.show_table(request)
   return 0
 
 
-class Worker:
-  """The process of one shard, restarted when a signal kills it.
+def divide(
+  num_workers: int, gpus: Sequence[str], cores: Sequence[int]
+) -> list[list[str]]:
+  """The commands of workers that divide a machine.
 
-  Attributes:
-    command: the command of the process.
-    process: the latest process.
-    num_starts: how often it was started.
+  Every worker gets the same number of JAX devices, because the bits of a seed
+  depend on it.
+
+  Args:
+    num_workers: number of workers.
+    gpus: GPUs that JAX would use; empty if it would use the cores.
+    cores: cores that this process may use.
+
+  Raises:
+    ValueError: there are fewer GPUs or cores than workers.
   """
+  units = gpus or [str(core) for core in cores]
+  each = len(units) // num_workers
+  if not each:
+    raise ValueError(
+      f"--num_workers={num_workers}: each needs a {'GPU' if gpus else 'core'}"
+      f" of its own, and we may use {len(units)} here"
+    )
+  commands = []
+  for i in range(num_workers):
+    own = ",".join(units[i * each : (i + 1) * each])
+    words = [*sweep_command.make(), f"--shard={i}/{num_workers}"]
+    if gpus:
+      words[:0] = ["env", f"CUDA_VISIBLE_DEVICES={own}"]
+    else:
+      if not flags.FLAGS["devices"].present:
+        words.append(f"--devices={each}")
+      if shutil.which("taskset"):  # Linux alone has it.
+        words[:0] = ["taskset", "-c", own]
+    commands.append(words)
+  return commands
 
-  process: subprocess.Popen
 
-  def __init__(self, shard: str, place: placement.Place, logs: pathlib.Path):
-    """Prepares the command; `start` starts it.
+def find_gpus() -> list[str]:
+  """The GPUs that JAX uses here, as CUDA_VISIBLE_DEVICES names them."""
+  code = (
+    "import jax; print(*(d.id for d in jax.devices() if d.platform=='gpu'))"
+  )
+  # In a process of its own, as JAX takes the memory of the GPUs it looks at.
+  found = subprocess.check_output([sys.executable, "-c", code], text=True)
+  named = os.environ.get("CUDA_VISIBLE_DEVICES")
+  return named.split(",") if named and found.split() else found.split()
 
-    Args:
-      shard: such as `0/2`.
-      place: the GPUs or cores of the process.
-      logs: folder of the file that its stdout and stderr are appended to.
-    """
-    self.num_starts = 0
-    self._name = f"worker {shard.partition('/')[0]}"
-    self._output = logs / f"shard-{shard.replace('/', '-of-')}.out"
-    self._output_start = 0
-    self.command = [*sweep_command.make(), f"--shard={shard}"]
-    if place.gpus is not None:
-      gpus = ",".join(place.gpus)
-      self.command[:0] = ["env", f"CUDA_VISIBLE_DEVICES={gpus}"]
-      return
-    if not flags.FLAGS["devices"].present:
-      self.command.append(f"--devices={place.devices}")
-    if place.cores and shutil.which("taskset"):  # Linux alone has it.
-      cores = ",".join(map(str, sorted(place.cores)))
-      self.command[:0] = ["taskset", "-c", cores]
 
-  def start(self) -> None:
-    """Starts the process; OSError if that fails."""
-    with self._output.open("ab") as file:
-      self._output_start = file.tell()
-      self.process = subprocess.Popen(
-        self.command,
-        stdin=subprocess.DEVNULL,
-        stdout=file,
-        stderr=subprocess.STDOUT,
-        # Keeps Ctrl-C from the workers: we pass it on ourselves.
-        start_new_session=True,
+def _run(
+  commands: Sequence[Sequence[str]], logs: pathlib.Path, stop: StopRequest
+) -> list[int]:
+  """Runs the workers until all have ended; their exit codes."""
+  processes = []
+  for i, words in enumerate(commands):
+    with (logs / f"shard-{i}-of-{len(commands)}.out").open("ab") as output:
+      processes.append(
+        subprocess.Popen(
+          words,
+          stdin=subprocess.DEVNULL,
+          stdout=output,
+          stderr=subprocess.STDOUT,
+          # Keeps Ctrl-C from the workers: we pass it on ourselves.
+          start_new_session=True,
+        )
       )
-    self.num_starts += 1
-
-  def say(self, what: str) -> None:
-    """Prints on stderr what became of it, and the last line of its output."""
-    said = _last_line(self._output, self._output_start) or "it wrote nothing"
-    line = f"{self._name} {what}: {said} ({self._output})"
-    print(line, file=sys.stderr, flush=True)
-
-
-def _run(workers: Sequence[Worker]) -> tuple[int, signal.Signals | None]:
-  """Runs workers until all have ended.
-
-  Returns:
-    The exit code of the first that failed, 0 if none did, and the signal that
-    asked us to stop, if one did.
-  """
-  code, num_passed_on = 0, 0
-  running: list[Worker] = []
-  with _noting_signals() as received:
-    try:
-      for worker in workers:
-        if not received:
-          worker.start()
-          running.append(worker)
-      while running:
-        for number in received[num_passed_on:]:
-          # At a second Ctrl-C a sweep saves nothing more.
-          is_hurried = num_passed_on and number == signal.SIGINT
-          for worker in running:
-            worker.process.send_signal(number if is_hurried else signal.SIGTERM)
-          num_passed_on += 1
-        for worker in list(running):
-          ended = worker.process.poll()
-          if ended is None or _restart(worker, ended, bool(received)):
-            continue
-          running.remove(worker)
-          if not _is_well(ended, bool(received)):
-            code = code or (ended if ended > 0 else 1)
-        time.sleep(_POLL_SECONDS)
-    except BaseException:
-      for worker in running:
-        worker.process.terminate()
-      for worker in running:
-        worker.process.wait()
-      raise
-  return code, signal.Signals(received[0]) if received else None
-
-
-def _is_well(code: int, is_stopping: bool) -> bool:
-  """Whether a worker has ended as it should."""
-  # Until a sweep handles signals, they end it as they end any process.
-  stopped = (stopping.EXIT_CODE, -signal.SIGTERM, -signal.SIGINT)
-  return code == 0 or (is_stopping and code in stopped)
-
-
-def _restart(worker: Worker, code: int, is_stopping: bool) -> bool:
-  """Restarts a worker that a signal has killed; prints how it failed."""
-  if _is_well(code, is_stopping):
-    return False
-  if code > 0:
-    worker.say(f"failed with exit code {code}")
-    return False
-  name = f"signal {-code}"
-  with contextlib.suppress(ValueError):  # Most real-time signals have no name.
-    name = signal.Signals(-code).name
-  if is_stopping or worker.num_starts > _MAX_RESTARTS:
-    worker.say(f"was killed by {name} at start {worker.num_starts}")
-    return False
-  worker.say(f"was killed by {name} and is started again")
-  worker.start()
-  return True
-
-
-def _last_line(output: pathlib.Path, start: int) -> str:
-  """The last line that is not empty, from byte `start` on; '' if none."""
-  with contextlib.suppress(OSError), output.open("rb") as file:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(start, size - 4096))
-    # A progress line is rewritten from its start.
-    lines = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
-    return next((x.strip() for x in reversed(lines) if x.strip()), "")
-  return ""
-
-
-@contextlib.contextmanager
-def _noting_signals() -> Iterator[list[int]]:
-  """Collects the signals that ask us to stop, instead of dying of them."""
-  received: list[int] = []
-  earlier = {}
-  for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    # Signals that nohup ignores for us stay ignored.
-    if signal.getsignal(number) is not signal.SIG_IGN:
-      earlier[number] = signal.signal(
-        number, lambda number, frame: received.append(number)
-      )
-  try:
-    yield received
-  finally:
-    for number, handler in earlier.items():
-      signal.signal(number, handler)
+  is_told = False
+  while any(process.poll() is None for process in processes):
+    if stop() and not is_told:
+      is_told = True
+      for process in processes:
+        process.terminate()
+    time.sleep(_POLL_SECONDS)
+  return [process.returncode for process in processes]
 
 
 if __name__ == "__main__":

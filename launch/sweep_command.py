@@ -6,19 +6,12 @@ from collections.abc import Callable
 
 from absl import flags
 
-from emergence.storage import records
 from emergence.storage.files import is_remote
 from emergence.sweep.pending import Request
 from experiments import sweep
 
 # Flags that a launcher does not pass on: it sets or does these itself.
 _NOT_PASSED = ("dry_run", "json", "shard", "status")
-_OF_ONE_POPULATION = (
-  "distributed",
-  "coordinator",
-  "num_processes",
-  "process_id",
-)
 
 
 def read_request() -> Request:
@@ -26,19 +19,9 @@ def read_request() -> Request:
 
   Raises:
     ValueError: the flags do not fit together, or the work directory is in a
-      bucket or holds another experiment.
+      bucket.
   """
-  values = flags.FLAGS
-  if values["shard"].present:
-    raise ValueError("--shard: a launcher divides the work itself")
-  if values["status"].present:
-    raise ValueError("--status: use experiments.sweep with the same flags")
-  for name in _OF_ONE_POPULATION:
-    if values[name].present and values[name].value is not False:
-      raise ValueError(
-        f"--{name}: the processes of a launcher share only the work directory;"
-        " launch/README.md says how to train one population on many processes"
-      )
+  refuse("shard", "status", "distributed")
   request = sweep.read_request()
   if is_remote(request.workdir):
     raise ValueError(
@@ -46,11 +29,16 @@ def read_request() -> Request:
       f" {request.workdir}; use launch.tpu_vm, or experiments.sweep with"
       " --shard=I/N on each of N machines"
     )
-  if values["dry_run"].value:
-    records.require_same_experiment(request.config, request.workdir)
-  else:
-    records.quarantine_corrupt(request.workdir, request.config)
   return request
+
+
+def refuse(*names: str) -> None:
+  """Raises ValueError for flags of the sweep that a launcher does not take."""
+  for name in names:
+    if flags.FLAGS[name].present:
+      raise ValueError(
+        f"--{name} is for experiments.sweep; a launcher divides the work itself"
+      )
 
 
 def make() -> list[str]:

@@ -68,9 +68,6 @@ _SSH_OPTION = flags.DEFINE_multi_string(
   "Further option of gcloud compute tpus tpu-vm ssh and scp, such as"
   " --internal-ip.",
 )
-_PYTHON = flags.DEFINE_string(
-  "python", "3.12", "Version of Python on the workers, 3.11 or newer."
-)
 _WORKER = flags.DEFINE_string("worker", "0", "Whose log to follow, or all.")
 _OUT = flags.DEFINE_string(
   "out",
@@ -81,11 +78,6 @@ _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print the commands.", allow_override=True
 )
 
-# Flags of the sweep that have no meaning here, or that we set.
-_NOT_FOR_SLICES = (
-  *("json", "shard", "status"),
-  *("coordinator", "num_processes", "process_id"),
-)
 TREE = pathlib.Path(__file__).parents[1]
 # The part of it that runs on the workers.
 _SOURCE = "emergence experiments/*.py launch/*.py setup.py requirements.lock"
@@ -110,6 +102,23 @@ _ALONE = (
 _LEAVE_RUNNING = (
   "flock -n .running true ||"
   ' { echo "$(hostname): a sweep is running and left alone"; exit 0; }'
+)
+# Installs the bundle in `~/emergence` of a worker; safe to repeat.
+_INSTALL = "; ".join(
+  [
+    "set -e",
+    "mkdir -p ~/emergence",
+    "cd ~/emergence",
+    _LEAVE_RUNNING,
+    "git init -q",
+    f"git fetch -q ~/{_BUNDLE} HEAD",
+    "git checkout -q --force --detach FETCH_HEAD",
+    # The images have older Pythons; uv downloads the requested one.
+    "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv",
+    "python3 -m uv venv -q --allow-existing --python 3.12 .venv",
+    "python3 -m uv pip install -q --python .venv/bin/python"
+    " -r requirements.lock -e '.[tpu]'",
+  ]
 )
 
 
@@ -179,9 +188,7 @@ def _check_flags() -> None:
       "--workdir: the workers of a slice share a bucket, gs://BUCKET/FOLDER,"
       f" not {values.workdir}"
     )
-  for name in _NOT_FOR_SLICES:
-    if name in values and values[name].present:
-      raise ValueError(f"--{name} has no meaning for a slice of TPUs")
+  sweep_command.refuse("json", "shard", "status")
   num_hosts(_ACCELERATOR_TYPE.value)
   sweep_main.read_request()  # Raises what each worker would raise.
 
@@ -236,7 +243,7 @@ def _run(tpu: Slice) -> list[list[str]]:
   ]
   if config.endswith(".py"):
     commands.append(tpu.scp(config, _CONFIG_FILE))
-  commands.append(tpu.ssh(_install_script(_PYTHON.value)))
+  commands.append(tpu.ssh(_INSTALL))
   sweep = [".venv/bin/python", "-m", sweep_main.__name__]
   sweep += sweep_command.given_flags(locate=lambda _: f"../{_CONFIG_FILE}")
   if flags.FLAGS.distributed:
@@ -258,27 +265,6 @@ def _fetch(workdir: str, out: str) -> list[list[str]]:
   ]
 
 
-def _install_script(python: str) -> str:
-  """Installs the bundle in `~/emergence` of a worker; safe to repeat."""
-  return "; ".join(
-    [
-      "set -e",
-      "mkdir -p ~/emergence",
-      "cd ~/emergence",
-      _LEAVE_RUNNING,
-      "git init -q",
-      f"git fetch -q ~/{_BUNDLE} HEAD",
-      "git checkout -q --force --detach FETCH_HEAD",
-      # The images have older Pythons; uv downloads the requested one.
-      "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv",
-      "python3 -m uv venv -q --allow-existing --python"
-      f" {shlex.quote(python)} .venv",
-      "python3 -m uv pip install -q --python .venv/bin/python"
-      " -r requirements.lock -e '.[tpu]'",
-    ]
-  )
-
-
 def _start_script(sweep: Sequence[str]) -> str:
   """Starts a command on a worker, so that it outlives the connection."""
   start = (
@@ -290,34 +276,18 @@ def _start_script(sweep: Sequence[str]) -> str:
 
 def _require_committed() -> None:
   """Raises ValueError if the workers would get another source than this."""
-  if _git("rev-parse --is-shallow-repository") != "false":
-    raise ValueError(
-      f"{TREE} has to be a full clone, as workers get it by git; run git fetch"
-      " --unshallow"
-    )
-  changed = _git(f"status --porcelain --untracked-files=all -- {_SOURCE}")
+  git = f"git status --porcelain --untracked-files=all -- {_SOURCE}"
+  changed = subprocess.check_output(git.split(), cwd=TREE, text=True)
   if changed:
-    num, first = len(changed.splitlines()), changed.split()[1]
     raise ValueError(
       "workers get the last commit; commit or stash what is not in it:"
-      f" {first}{f' and {num - 1} more' if num > 1 else ''}"
+      f" {' '.join(changed.split()[1::2])}"
     )
-
-
-def _git(words: str) -> str:
-  git = ["git", "-C", str(TREE), *words.split()]
-  return subprocess.run(git, capture_output=True, text=True).stdout.strip()
 
 
 def _call(words: Sequence[str]) -> None:
   """Runs a command on this terminal; OSError if it fails."""
-  try:
-    code = subprocess.run(words).returncode
-  except FileNotFoundError as error:
-    hint = "; see https://cloud.google.com/sdk/docs/install"
-    raise OSError(
-      f"{words[0]} is not installed{hint if words[0] == 'gcloud' else ''}"
-    ) from error
+  code = subprocess.run(words).returncode
   if code:
     shown = [word for word in words if not word.startswith("--command=")]
     raise OSError(f"exit code {code} of {shlex.join(shown)}")

@@ -1,7 +1,6 @@
 """Strict settings for all tests, and the smallest experiment that trains."""
 
 import dataclasses
-import importlib.util
 import itertools
 import os
 import pathlib
@@ -75,15 +74,25 @@ def compile_once(tmp_path_factory):
 
 @pytest.fixture
 def bucket():
-  """What `gs://bucket` is, instead of the real thing; see tests/bucket.py."""
-  file = pathlib.Path(__file__).with_name("bucket.py")
-  spec = importlib.util.spec_from_file_location("bucket", file)
-  assert spec
-  assert spec.loader
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  with module.installed("bucket") as bucket:
-    yield bucket
+  """What `gs://bucket` is, instead of the real thing: objects in memory."""
+  import fsspec
+  from etils.epath.backend import fsspec_backend
+  from fsspec.implementations.memory import MemoryFileSystem
+
+  class Bucket(MemoryFileSystem):
+    protocol = ("gs", "gcs")
+    store = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
+
+    @classmethod
+    def _strip_protocol(cls, path):
+      path = path.partition("://")[2] or path
+      return f"/{path.strip('/')}".rstrip("/")
+
+  for scheme in Bucket.protocol:
+    fsspec.register_implementation(scheme, Bucket, clobber=True)
+  fsspec_backend._get_filesystem.cache_clear()
+  return Bucket
 
 
 @pytest.fixture(scope="session")

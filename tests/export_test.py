@@ -1,7 +1,6 @@
 """What can be checked without PyTorch; `make reference` does the rest."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -69,15 +68,6 @@ def test_the_config_says_what_the_model_is_and_where_it_comes_from(
     assert origin["exact_match"][str(length)] == score
 
 
-def test_the_tokenizer_knows_every_symbol(tiny, workdir, tmp_path):
-  export.export(workdir, CELL, 1, tmp_path / "out", 6)
-  tokenizer = json.loads((tmp_path / "out/tokenizer.json").read_text())
-  symbols = tasks.make_task(tiny.task).symbols
-  assert tokenizer["model"]["vocab"] == {s: i for i, s in enumerate(symbols)}
-  special = {t["content"]: t["id"] for t in tokenizer["added_tokens"]}
-  assert special == {s: symbols.index(s) for s in "$.*"}
-
-
 @pytest.mark.parametrize(
   ("name", "expected"),
   [
@@ -94,29 +84,12 @@ def test_special_symbols_are_those_at_both_ends(name, expected):
   assert export.special_symbols(task, 5) == expected
 
 
-def test_a_task_whose_items_end_differently_has_no_end_symbol():
-  task = tasks.make_task(TaskConfig(), items=16)
-  cut = lambda length: task.evaluation(length)._replace(
-    length=task.evaluation(length).length - 1
-  )
-  found = export.special_symbols(task._replace(evaluation=cut), 5)
-  assert found == {"bos_token": "$", "pad_token": "*"}
-
-
 def test_the_rotated_share_gives_back_the_rotated_dimensions():
   for head_dim in range(2, 257):
     for rotary_dim in range(0, head_dim + 1, 2):
       share = export.rotary_share(rotary_dim, head_dim)
       assert int(head_dim * share) == rotary_dim
       assert share <= 1
-
-
-def test_what_was_not_kept_is_an_error(workdir, tmp_path):
-  with pytest.raises(ValueError, match="no parameters of count/width-8/depth"):
-    export.export(workdir, CELL, 9, tmp_path / "out", 6)
-  with pytest.raises(ValueError, match="after 5 steps"):
-    export.export(workdir, CELL, 1, tmp_path / "out", 5)
-  assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.999])
@@ -138,8 +111,3 @@ def test_only_an_export_of_the_same_seed_is_written_over(workdir, tmp_path):
       export.export(workdir, CELL, seed, folder, 6)
   assert (tmp_path / "out/model.safetensors").read_bytes() == before
   assert "emergence" not in json.loads((workdir / "config.json").read_text())
-
-
-def test_a_seed_without_records_is_exported_without_scores(workdir, tmp_path):
-  shutil.rmtree(workdir / "records")
-  assert export.export(workdir, CELL, 1, tmp_path / "out", 6).scores == {}

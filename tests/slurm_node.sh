@@ -52,7 +52,6 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-GresTypes=gpu
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
@@ -60,7 +59,7 @@ JobRequeue=1
 KillWait=10
 ReturnToService=2
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus Gres=gpu:4 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus State=UNKNOWN
 PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 EOF
 }
@@ -76,9 +75,6 @@ start() {
   chmod 755 "$dir" "$dir/munge"
   dd if=/dev/urandom of="$dir/munge.key" bs=1 count=1024 status=none
   chmod 600 "$dir/munge.key"
-  # In place of GPUs; Slurm wants devices, deals them out, and opens none.
-  for i in 0 1 2 3; do ln -s /dev/null "$dir/gpu$i"; done
-  echo "Name=gpu File=$dir/gpu[0-3]" > "$dir/gres.conf"
   # Ports of its own, so that two of these do not meet, below those that the
   # system gives to whoever asks for any.
   local cpus port=$((20000 + $$ % 6000 * 2))

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import pathlib
-import resource
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +14,6 @@ Device = Any
 # The rest is for what the compiled programs do not account for: the runtime,
 # the other programs of the sweep, fragmentation.
 _USABLE_SHARE = 0.8
-_CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def local_devices(count: int | None = None) -> list[Device]:
@@ -33,7 +30,7 @@ def local_devices(count: int | None = None) -> list[Device]:
     ValueError: fewer devices than asked for.
   """
   with contextlib.suppress(RuntimeError):  # Raised once devices are in use.
-    jax.config.update("jax_num_cpu_devices", count or num_cores())
+    jax.config.update("jax_num_cpu_devices", count or len(usable_cores()))
   devices = jax.local_devices()
   if count is not None and not 1 <= count <= len(devices):
     raise ValueError(
@@ -82,7 +79,7 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   their allocator reports it, in the process that they belong to alone.
   """
   if devices[0].platform == "cpu":
-    return int(_USABLE_SHARE * host_memory()), True
+    return int(_USABLE_SHARE * psutil.virtual_memory().available), True
   own = [d for d in devices if d.process_index == jax.process_index()]
   limits = [(d.memory_stats() or {}).get("bytes_limit") for d in own]
   known = [limit for limit in limits if limit]
@@ -90,73 +87,8 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   return (int(_USABLE_SHARE * min(known)) if known else 2**62), False
 
 
-def num_cores() -> int:
+def usable_cores() -> list[int]:
   """The CPU cores that this process may use."""
   if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
-def host_memory() -> int:
-  """Free bytes of the machine, or of the tightest limit on this process.
-
-  Batch systems and containers limit a group of processes by a control group;
-  `ulimit -v` limits the address space of a single process.
-  """
-  left = [psutil.virtual_memory().available]
-  for limit, used in _control_groups():
-    left.append(max(limit - used, 0))
-  soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-  if soft != resource.RLIM_INFINITY:
-    left.append(max(soft - psutil.Process().memory_info().vms, 0))
-  return min(left)
-
-
-def _control_groups(
-  root: pathlib.Path = _CGROUPS,
-  own: pathlib.Path = pathlib.Path("/proc/self/cgroup"),
-) -> list[tuple[int, int]]:
-  """Limit and usage, in bytes, of each group that this process is in.
-
-  Of version 2 (memory.max) and of version 1 (memory.limit_in_bytes), up to the
-  root, as a group inherits the limits of its parents. The page cache can be
-  reclaimed and does not count as used.
-  """
-  try:
-    lines = own.read_text().splitlines()
-  except OSError:
-    return []
-  found = []
-  for line in lines:
-    _, controllers, path = (*line.split(":", 2), "", "")[:3]
-    if not controllers:
-      base, names = root, ("memory.max", "memory.current", "file")
-    elif "memory" in controllers.split(","):
-      base = root / "memory"
-      names = (
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "total_cache",
-      )
-    else:
-      continue
-    folder = base / path.lstrip("/")
-    while folder.is_relative_to(base):
-      if (numbers := _limit_and_usage(folder, *names)) is not None:
-        found.append(numbers)
-      folder = folder.parent
-  return found
-
-
-def _limit_and_usage(
-  folder: pathlib.Path, limit: str, usage: str, cache: str
-) -> tuple[int, int] | None:
-  try:
-    # Version 2 writes `max` where there is no limit.
-    most, used = (int((folder / name).read_text()) for name in (limit, usage))
-    statistics = dict(
-      line.split() for line in (folder / "memory.stat").read_text().splitlines()
-    )
-    return most, used - int(statistics.get(cache, 0))
-  except (OSError, ValueError):
-    return None
+    return sorted(os.sched_getaffinity(0))
+  return list(range(os.cpu_count() or 1))

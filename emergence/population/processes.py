@@ -8,8 +8,7 @@ shared files. With one process all functions return at once.
 import contextlib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -55,7 +54,6 @@ def join(
       num_processes,
       process_id,
       initialization_timeout=_START_SECONDS,
-      local_device_ids=gpus_of_task(os.environ),
     )
   except ValueError as error:
     raise ValueError(
@@ -63,45 +61,6 @@ def join(
       " srun or on all workers of a TPU slice, or give --coordinator,"
       f" --num_processes and --process_id ({error})"
     ) from error
-
-
-def gpus_of_task(environment: Mapping[str, str]) -> list[int] | None:
-  """Which visible GPUs a process that srun started should use.
-
-  By itself JAX gives the n-th task of a node the n-th GPU. That leaves GPUs
-  idle where a node has more GPUs than tasks, and fails where Slurm shows each
-  task only its own.
-
-  Args:
-    environment: environment variables of the process.
-
-  Returns:
-    Indices into CUDA_VISIBLE_DEVICES; empty to use every visible GPU; None to
-    leave the choice to JAX.
-  """
-  counts = environment.get("SLURM_STEP_TASKS_PER_NODE")
-  if counts is None or "JAX_LOCAL_DEVICE_IDS" in environment:
-    return None
-  tasks = _tasks_per_node(counts)[int(environment["SLURM_NODEID"])]
-  if tasks == 1:
-    return []
-  if "CUDA_VISIBLE_DEVICES" not in environment:
-    return None
-  visible = len(environment["CUDA_VISIBLE_DEVICES"].split(","))
-  if visible < max(tasks, int(environment.get("SLURM_GPUS_ON_NODE", 0))):
-    return []  # Each task sees GPUs of its own.
-  share = visible // tasks
-  first = share * int(environment["SLURM_LOCALID"])
-  return list(range(first, first + share))
-
-
-def _tasks_per_node(counts: str) -> list[int]:
-  """How many tasks each node has, of a text such as `2(x3),1`."""
-  return [
-    int(count)
-    for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", counts)
-    for _ in range(int(times or 1))
-  ]
 
 
 def is_first() -> bool:

@@ -13,7 +13,7 @@ from etils import epath
 from emergence.config import Cell, Config, cell_hash, cells
 from emergence.population.compilation import Program
 from emergence.population.population import BlockState, Snapshot
-from emergence.storage import checkpoint, locks, params, records
+from emergence.storage import checkpoint, locks, records
 from emergence.storage.checkpoint import Checkpointer
 from emergence.storage.files import seeds_in_name, seeds_name
 from emergence.training.evaluate import Scores
@@ -48,7 +48,7 @@ def save(
     _folder(workdir, cell, seeds),
     state.step,
     _to_tree(config, state, snapshots),
-    _meta(config, cell, seeds) | {"versions": records.versions()},
+    _meta(config, cell, seeds),
   )
 
 
@@ -58,7 +58,6 @@ def restore(
   cell: Cell,
   seeds: Sequence[int],
   program: Program,
-  keep_params: str,
 ) -> tuple[BlockState | None, list[Snapshot]]:
   """The state of a block at its last usable checkpoint, and its evaluations.
 
@@ -68,8 +67,6 @@ def restore(
     cell: the cell.
     seeds: the S seeds of the block.
     program: the compiled cell.
-    keep_params: as in `blocks.Saving`; a block that lacks parameters that it
-      should have kept by then starts again.
 
   Returns:
     None and no snapshots where the block starts from step 0.
@@ -84,32 +81,8 @@ def restore(
   if found is None:
     _LOG.info("%s begin", block)
     return None, []
-  step, tree, meta = found
-  wanted = {
-    point
-    for point in params.steps_to_keep(config, keep_params)
-    if point <= step
-  }
-  kept = params.kept_files(workdir, cell) if wanted else {}
-  if not all(wanted <= set(kept.get(seed, ())) for seed in seeds):
-    _LOG.warning(
-      "%s start again, because their parameters were not kept until step %d",
-      *(block, step),
-    )
-    checkpoint.remove(folder)
-    return None, []
+  step, tree, _ = found
   _LOG.info("%s go on from step %d", block, step)
-  saved_by = meta.get("versions", {})
-  other = [
-    f"{name} {saved_by[name]} and now {value}"
-    for name, value in records.versions().items()
-    if saved_by.get(name, value) != value
-  ]
-  if other:
-    _LOG.warning(
-      "%s: their checkpoint was saved by %s; their records name the latter",
-      *(block, ", ".join(other)),
-    )
   return _from_tree(config, step, tree)
 
 

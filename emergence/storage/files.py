@@ -8,7 +8,6 @@ to or renamed; a folder is a prefix of names. A bucket has no locks.
 import contextlib
 import os
 import re
-import time
 import uuid
 
 from etils import epath
@@ -20,17 +19,6 @@ _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
 def is_remote(path: str | os.PathLike[str]) -> bool:
   """Whether a path is a URL such as gs://bucket/folder."""
   return "://" in str(path)
-
-
-def look_anew(folder: str | os.PathLike[str]) -> None:
-  """Makes an NFS client forget its cached listing of a folder.
-
-  The client caches a listing for about a minute; setting the folder's time
-  makes it ask the server again.
-  """
-  if not is_remote(folder):
-    with contextlib.suppress(OSError):
-      os.utime(folder)
 
 
 def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
@@ -107,22 +95,6 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
       # Name the target: a full disk's error has no path, or the temporary one.
       raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     raise
-
-
-def remove_unfinished(
-  workdir: epath.Path, older_than_seconds: float = 3600.0
-) -> None:
-  """Deletes the temporary files of killed processes in a work directory.
-
-  Recent ones stay: another process may be writing them.
-  """
-  found = [*workdir.glob(".*.writing")]
-  for name in ("runs", "records", "params"):
-    found += glob_below(workdir / name, ".*.writing")
-  for path in found:
-    with contextlib.suppress(FileNotFoundError):
-      if time.time() - path.stat().mtime >= older_than_seconds:
-        path.unlink()
 
 
 def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:

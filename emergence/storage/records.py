@@ -323,24 +323,11 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   frames = []
   for path in require_files(workdir):
     table, provenance = read_file(path)
-    if "config" in provenance:
-      config = config_of(path, provenance)
-    elif (workdir / "config.json").exists():
-      config = read_config(workdir)
-    else:
-      config = None  # Another program wrote it.
-    cell = cell_of_file(workdir, path)
-    if config:
-      require_complete(path, table, cell, config)
+    config = config_of(path, provenance)
+    require_complete(path, table, cell_of_file(workdir, path), config)
     frames.append(to_frame(table).assign(file=str(path)))
-  axes = {tuple(axes_of(frame.columns)) for frame in frames}
-  if len(axes) > 1:
-    raise ValueError(
-      f"{workdir / 'records'} holds records of different axes:"
-      f" {' and '.join(', '.join(names) for names in sorted(axes))}"
-    )
   frame = pd.concat(frames, ignore_index=True)
-  cell_key = ["task", *axes.pop()]
+  cell_key = cell_columns(frame)
   key = [*cell_key, "seed", "step", "test_set"]
   twice = cast(Any, frame[frame.duplicated(key, keep=False)])
   if len(twice):

@@ -94,7 +94,6 @@ def train(
         cell=cell,
         seeds=seeds,
         program=program,
-        keep_params=saving.params,
       )
       for seeds in seeds_of_blocks
     ]

@@ -15,7 +15,6 @@ from emergence import config as config_lib
 from emergence.config import Cell, Config
 from emergence.population import compilation
 from emergence.storage import block_checkpoint, locks, params, records
-from emergence.storage.files import look_anew, remove_unfinished
 
 
 class Request(NamedTuple):
@@ -105,7 +104,7 @@ def make_request(
 def clean_and_find(
   request: Request, num_devices: int, keep_params: str
 ) -> list[Work]:
-  """Quarantines corrupt files, removes leftovers, and finds what is pending.
+  """Quarantines corrupt files, and finds what is pending.
 
   Args:
     request: what is asked for.
@@ -118,7 +117,6 @@ def clean_and_find(
   """
   config, workdir = request.config, request.workdir
   records.quarantine_corrupt(workdir, config)
-  remove_unfinished(workdir)
   block_checkpoint.remove_left_behind(config, workdir)
   if missing := num_without_params(request, keep_params):
     raise ValueError(
@@ -189,7 +187,6 @@ def num_without_params(request: Request, keep_params: str) -> int:
       continue
     # Records first: parameters are written before them.
     finished = records.recorded_seeds(workdir, cell) & set(seeds)
-    look_anew(workdir / "params" / str(cell))
     kept = params.kept_files(workdir, cell)
     count += sum(not wanted <= set(kept.get(seed, ())) for seed in finished)
   return count

@@ -17,7 +17,7 @@ from emergence.population.compilation import Program
 from emergence.population.hardware import Device
 from emergence.storage import locks, records
 from emergence.storage.checkpoint import Checkpointer
-from emergence.storage.files import look_anew, write_atomically
+from emergence.storage.files import write_atomically
 from emergence.sweep import blocks
 from emergence.sweep.blocks import Interrupted, Job, Saving
 from emergence.sweep.pending import Work
@@ -262,7 +262,6 @@ def _lock(
         raise
       in_use.append(seeds)
       continue
-    look_anew(job.workdir / "records" / str(cell))
     done = records.recorded_seeds(job.workdir, cell)
     if missing := [seed for seed in seeds if seed not in done]:
       locked.append(missing)

@@ -72,7 +72,7 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
     others = (*_OF_FILES, *_OF_WORKDIRS)
   else:
     reader, source = table_file.read, "a table"
-    others = (*_OF_WORKDIRS, "default_seed", "conflicting_labels")
+    others = (*_OF_WORKDIRS, "default_seed")
   for name in others:
     value = getattr(chosen, name)
     if value and value != ReadOptions._field_defaults[name]:

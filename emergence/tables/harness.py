@@ -62,8 +62,6 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     and in the label where it is not found there.
   - `conflicting_scores`: files are in the order of paths, in which the
     harness's dates are in theirs.
-  - `conflicting_labels`: for size, seed, step or folder name of a path that are
-    not those of the label.
 
   Raises:
     ValueError: there are no result files, one is damaged, or no rule tells what
@@ -72,11 +70,10 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   pattern = names.compile_pattern(options.name_pattern)
   contents, issues = _read_files(folder)
   files = [
-    names.identify(source, content, pattern, options.conflicting_labels)
+    names.identify(source, content, pattern)
     for source, content in contents.items()
   ]
-  issues += names.report_conflicts(files, options.conflicting_labels)
-  files, scale_name, scale_issues = names.settle_scales(files)
+  files, scale_name = names.settle_scales(files)
   if pattern and "scale" in pattern.groupindex:
     scale_name = "scale"  # Steps or tokens, maybe.
   files = names.settle_seeds(files, options.default_seed)
@@ -87,7 +84,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     is_chosen = frame["metric"].isin(options.score_columns)
     frame = cast(Any, frame[is_chosen])
   frame, excluded = parsing.select(frame, options.where, folder)
-  issues += scale_issues + excluded + _item_issues(frame, files)
+  issues += excluded + _item_issues(frame, files)
   frame, metrics, unit_issues = units.settle_units(
     _parse(frame, options),
     options.lower_is_better,

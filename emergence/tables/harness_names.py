@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from emergence.tables.parsing import flag, parse_scale
-from emergence.tables.score_table import Issue, quote
+from emergence.tables.score_table import quote
 
 _SIZE = re.compile(
   r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB]|\d+[mMbB]\d+)(?![A-Za-z0-9])"
@@ -31,16 +31,19 @@ class ResultFile(NamedTuple):
   scale: str | None
   seed: str | None
   checkpoint: str
-  conflicts: list[str]
 
 
 def identify(
   source: str,
   content: Mapping[str, Any],
-  pattern: re.Pattern | None,
-  rule: str,
+  pattern: re.Pattern | None = None,
 ) -> ResultFile:
-  """Applies the rules of `read` to one file."""
+  """Applies the rules of `read` to one file.
+
+  Raises:
+    ValueError: the pattern is not found, or the path names another size or seed
+      than the label.
+  """
   name, revision, label = _label(content)
   told: dict[str, str | None] = {}
   if pattern:
@@ -51,25 +54,20 @@ def identify(
       )
     told = match.groupdict()
   values: dict[str, str | None] = {}
-  conflicts = []
   for kind, token in (("scale", _SIZE), ("seed", _SEED), ("step", _STEP)):
     values[kind] = told.get(kind)
     if values[kind] is not None:
       continue
     in_label, in_path = token.findall(label)[-1:], token.findall(source)
     number = parse_scale if kind == "scale" else int
-    if len(set(map(number, in_label + in_path))) > 1:
-      label_says = f"{kind} {in_label[0]}" if in_label else f"no {kind}"
-      conflicts.append(f"{kind} {' and '.join(in_path)}, not {label_says}")
-    first, second = in_label, in_path
-    if rule == "path":
-      first, second = second, first
-    values[kind] = (first or second or [None])[-1]
-  parent = source.split("/")[-2] if "/" in source else ""
-  sanitized = content.get("model_name_sanitized")
-  if "__" in parent and sanitized and parent != sanitized:
-    conflicts.append(f"folder {quote(parent)}, not {quote(sanitized)}")
-    name = parent.replace("__", "/") if rule == "path" else name
+    if kind != "step" and len(set(map(number, in_label + in_path))) > 1:
+      within = NEAR_SIZE if kind == "scale" else r"seed[-_=]?(?P<seed>\d+)"
+      raise ValueError(
+        f"the path {quote(source)} says {kind} {' and '.join(in_path)}, the"
+        f" file {kind} {in_label[0] if in_label else 'nothing'}; move it, or"
+        f" say what to read: {flag('name_pattern', within)} is for the path"
+      )
+    values[kind] = (in_label or in_path or [None])[-1]
   return ResultFile(
     source,
     content,
@@ -77,7 +75,6 @@ def identify(
     scale=values["scale"],
     seed=values["seed"],
     checkpoint=f"step{values['step']}" if values["step"] else revision,
-    conflicts=conflicts,
   )
 
 
@@ -126,32 +123,10 @@ def compile_pattern(pattern: str | None) -> re.Pattern | None:
   return compiled
 
 
-def report_conflicts(files: Sequence[ResultFile], rule: str) -> list[Issue]:
-  """Tells of labels that contradict paths; ValueError if the rule is refuse."""
-  wrong = [file for file in files if file.conflicts]
-  if not wrong:
-    return []
-  rows = [
-    {"source": file.source, "conflict": "; ".join(file.conflicts)}
-    for file in wrong
-  ]
-  found = (
-    f"{len(wrong)} files lie under a path that names another run:"
-    f" {quote(wrong[0].source)} says {rows[0]['conflict']} as in the file"
-  )
-  if rule == "refuse":
-    raise ValueError(
-      f"{found}. Move them, or say which is right with"
-      " --conflicting_labels=label or path, or what to read with --name_pattern"
-    )
-  sentence = f"{found}. The {rule} is believed (--conflicting_labels={rule})."
-  return [Issue("conflicting_label", sentence, rows)]
-
-
 def settle_scales(
   files: list[ResultFile],
-) -> tuple[list[ResultFile], str, list[Issue]]:
-  """The files, each with a scale; what the scale is; and issues.
+) -> tuple[list[ResultFile], str]:
+  """The files, each with a scale; and what the scale is.
 
   Raises:
     ValueError: neither all names nor all configs tell a size.
@@ -171,25 +146,8 @@ def settle_scales(
       file._replace(scale=str(size))
       for file, size in zip(files, sizes, strict=True)
     ]
-    return named, "num_params", []
-  odd = [
-    {"source": file.source, "scale": file.scale, "model_num_parameters": size}
-    for file, size in zip(files, sizes, strict=True)
-    if size and not _is_near(file.scale, size)
-  ]
-  sentence = (
-    f"{len(odd)} files name a size that is not near their number of parameters;"
-    " the name counts."
-  )
-  issues = [Issue("conflicting_label", sentence, odd)] if odd else []
-  return files, "model size", issues
-
-
-def _is_near(scale: str | None, size: int) -> bool:
-  try:
-    return 0.5 * size <= parse_scale(scale) <= 2 * size
-  except ValueError:  # A name, which `--scale_order` ranks.
-    return True
+    return named, "num_params"
+  return files, "model size"
 
 
 def settle_seeds(

@@ -16,7 +16,7 @@ class Issue(NamedTuple):
 
   Attributes:
     kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
-      `conflicting_label`, `duplicate`, `conflicting_score`, `early_step`,
+      `duplicate`, `conflicting_score`, `early_step`,
       `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`,
       `item_noise` or `aggregate`.
     sentence: what was noticed and what the analysis does with it. Text of the
@@ -138,9 +138,6 @@ class ReadOptions(NamedTuple):
     default_seed: harness: the seed of files whose names tell none.
     conflicting_scores: where a seed has two scores in one cell: `refuse`, or
       take the `first` or the `last` row.
-    conflicting_labels: work directories and harness: where a file says another
-      cell or seed than its path: `refuse`, or believe the `label` in the file
-      or the `path`.
   """
 
   scale_column: str | None = None
@@ -166,7 +163,6 @@ class ReadOptions(NamedTuple):
   name_pattern: str | None = None
   default_seed: int | None = None
   conflicting_scores: str = "refuse"
-  conflicting_labels: str = "refuse"
 
 
 COLUMNS = (

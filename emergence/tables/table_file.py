@@ -526,14 +526,14 @@ def _read_json_lines(text: str) -> "pd.DataFrame":
 
 def _loads(text: str) -> Any:
   # NaN stays a text, as no score at all is None.
-  return json.loads(text, object_pairs_hook=_object, parse_constant=str)
+  return json.loads(text, parse_constant=str)
 
 
 def _from_objects(objects: dict[int, Any]) -> "pd.DataFrame":
   """Rows by number, without `pandas.read_json`.
 
-  That rounds long seeds in a column with gaps, keeps one of two equal keys, and
-  does not say in which line an error is.
+  That rounds long seeds in a column with gaps, and does not tell the line of an
+  error.
   """
   import pandas as pd
 
@@ -541,15 +541,6 @@ def _from_objects(objects: dict[int, Any]) -> "pd.DataFrame":
     if not isinstance(row, dict):
       raise ValueError(f"row {number} is no object")
   return pd.DataFrame(list(objects.values()), list(objects), dtype=object)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  found = dict(pairs)
-  if len(found) < len(pairs):
-    names = [name for name, _ in pairs]
-    twice = next(name for name in names if names.count(name) > 1)
-    raise ValueError(f"key {quote(twice)} stands twice in one object")
-  return found
 
 
 def _read_parquet(content: bytes) -> "pd.DataFrame":

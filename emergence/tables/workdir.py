@@ -47,7 +47,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   """
   for name in options.score_columns:
     require_column(name, _RECORD_METRICS, "score_column", "records")
-  rows, config, issues = _read_records(path, options.conflicting_labels)
+  rows, config = _read_records(path)
   usual = [metric.name for metric in records.METRICS if metric.is_default]
   metrics = tuple(
     dict.fromkeys(
@@ -83,7 +83,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       for metric, lacking in zip(frame["metric"], frame["lacking"], strict=True)
     ]
   )
-  issues += _lacking_issues(rows, metrics)
+  issues = _lacking_issues(rows, metrics)
   frame = cast(Any, frame)[~is_lacking].reset_index(drop=True)
   frame["scale_label"] = frame["scale"].astype(str)
   frame["scale"] = frame["scale"].astype(float)
@@ -199,40 +199,41 @@ def _at_the_end(
   return cast(Any, rows[(rows["test_length"] == length) & is_last])
 
 
-def _read_records(
-  workdir: epath.Path, conflicting_labels: str
-) -> tuple["pd.DataFrame", Config, list[Issue]]:
-  """All rows with their `source`, the config, and issues about their labels."""
+def _read_records(workdir: epath.Path) -> tuple["pd.DataFrame", Config]:
+  """All rows with their `source`, and the config."""
   import pandas as pd
 
   config = None
   if (workdir / "config.json").exists():
     config = records.read_config(workdir)
-  frames, wrong = [], []
+  frames = []
   for path in records.require_files(workdir):
     file = records.read_file(path)
     config = config or records.config_of(path, file.provenance)
     frame = records.to_frame(file.table)
     _require_same_cell(path, frame, file.provenance, config)
+    _require_place(workdir, path, frame)
     frame["source"] = visible(str(path.relative_to(workdir)))
     frame["lacking"] = [file.lacking] * len(frame)
-    is_named = frame["seed"].isin(records.seeds_of_file(path))
-    try:
-      named = records.cell_of_file(workdir, path).columns
-    except ValueError:
-      named = {}  # It was moved; the columns tell.
-    is_right = is_named.copy()
-    for column, value in named.items():
-      is_right &= frame[column] == value if column in frame else False
-    wrong.append(frame[~is_right])
-    if named and conflicting_labels == "path":
-      frame = frame[is_named].assign(**named)
     frames.append(frame)
   assert config is not None  # As `require_files` found some.
-  columns = ["task", *config.grid.axis_names, "seed", "source"]
-  rows = records.final_rows(pd.concat(wrong))[columns].drop_duplicates()
-  issues = _label_issues(rows, conflicting_labels)
-  return pd.concat(frames, ignore_index=True), config, issues
+  return pd.concat(frames, ignore_index=True), config
+
+
+def _require_place(
+  workdir: epath.Path, path: epath.Path, frame: "pd.DataFrame"
+) -> None:
+  """Raises ValueError where a file's path names another cell or seeds."""
+  is_named: Any = frame["seed"].isin(records.seeds_of_file(path))
+  named = records.cell_of_file(workdir, path).columns
+  for column, value in named.items():
+    is_named &= frame[column] == value if column in frame else False
+  if not is_named.all():
+    row = cast(Any, frame)[~is_named].iloc[0]
+    raise ValueError(
+      f"{path} holds seed {row['seed']} of {records.cell_of_row(row)}, which"
+      " its path does not name; move it to where it belongs"
+    )
 
 
 def _require_same_cell(
@@ -249,30 +250,6 @@ def _require_same_cell(
         f"{path} holds seeds of another experiment ({key} {provenance[key]},"
         f" not {value}); move it away"
       )
-
-
-def _label_issues(rows: "pd.DataFrame", rule: str) -> list[Issue]:
-  if rows.empty:
-    return []
-  first = rows.iloc[0]
-  found = (
-    f"{len(rows)} seeds stand in a file whose path names another cell or seed:"
-    f" {first['source']} holds seed {first['seed']} of"
-    f" {records.cell_of_row(first)}"
-  )
-  if rule == "refuse":
-    raise ValueError(
-      f"{found}; move the file to where it belongs, or say which is right with"
-      " --conflicting_labels=label or path"
-    )
-  believed = (
-    "The columns in the file count"
-    if rule == "label"
-    else "The cell of the path counts, and seeds that its name lacks are left"
-    " out"
-  )
-  sentence = f"{found}. {believed} (--conflicting_labels={rule})."
-  return [Issue("conflicting_label", sentence, plain_rows(rows, list(rows)))]
 
 
 def _choose_axis(

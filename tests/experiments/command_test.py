@@ -56,24 +56,6 @@ def test_a_failure_at_once_runs_nothing_at_exit():
   assert (done.returncode, done.stdout) == (2, "before")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-@pytest.mark.parametrize("full", ["stdout", "stderr"])
-def test_a_full_output_does_not_keep_a_failed_process_alive(full):
-  with open("/dev/full", "w") as device:
-    done = run("command.fail_at_once(ValueError('why'))", **{full: device})
-  assert done.returncode == 2
-  assert done.stderr == (None if full == "stderr" else "error: why\n")
-  assert "at exit" not in (done.stdout or "")
-
-
-def test_where_json_can_be_written(tmp_path):
-  for path in (None, "/dev/null", str(tmp_path / "new.json")):
-    command.require_writable(path)
-  for path in (str(tmp_path), str(tmp_path / "none" / "new.json")):
-    with pytest.raises(OSError, match=f"--json: {path} cannot"):
-      command.require_writable(path)
-
-
 @pytest.mark.parametrize(
   ("text", "seeds"),
   [

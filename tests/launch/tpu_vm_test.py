@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from launch import tpu_vm
 from tests.gcloud_reference import require_in_reference
 from tests.mains import ROOT, assert_one_line_error, overridden, run_main
 
@@ -92,13 +93,6 @@ def test_gcloud_knows_the_commands_of(name, printed):
     require_in_reference(command)
 
 
-def test_a_flag_that_gcloud_does_not_know_is_found(printed):
-  (create,) = commands(printed["create"])
-  for flag, reason in (("--batch-size=4", "has no"), ("--spot=yes", "--spot")):
-    with pytest.raises(AssertionError, match=reason):
-      require_in_reference([*create, flag])
-
-
 def test_each_worker_trains_its_share_with_its_own_chips(printed):
   found = sweeps(printed["all"])
   assert [worker for worker, _ in found] == [f"--worker={i}" for i in range(4)]
@@ -133,11 +127,8 @@ def test_one_population_has_no_shares_and_the_whole_slice(printed):
   assert "TPU_" not in script
 
 
-@pytest.mark.parametrize("kind", HOSTS)
-def test_hosts_are_counted(kind):
-  flags = ["--do=run", f"--accelerator_type={kind}", "--dry_run"]
-  found = sweeps(run_main("launch.tpu_vm", *GIVEN, *flags).stdout)
-  assert len(found) == HOSTS[kind]
+def test_hosts_are_counted():
+  assert {kind: tpu_vm.num_hosts(kind) for kind in HOSTS} == HOSTS
 
 
 def test_the_readme_shows_what_is_printed(printed):
@@ -157,7 +148,7 @@ def test_the_readmes_have_the_same_flags():
   ("name", "part"),
   [
     ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
-    ("shard", "--shard has no meaning"),
+    ("shard", "--shard is for experiments.sweep"),
     ("cells", "nope"),
     ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
     ("runtime", "no default for v9"),
@@ -173,7 +164,6 @@ GCLOUD = """\
 #!/bin/bash
 cd {folder}
 echo "$*" >> calls
-if [ -f refusal ]; then cat refusal >&2; exit 1; fi
 for word; do
   case "$word" in
     --worker=*) workers="${{word#*=}}";;
@@ -239,11 +229,11 @@ class FakeSlice:
     self.git("add", ".")
     self.git("commit", "-q", "-m", text)
 
-  def call(self, *words, path=None):
+  def call(self, *words):
     return run_main(
       *("launch.tpu_vm", *GIVEN, *words),
       patch=MAIN.format(tree=str(self.tree)),
-      PATH=path or f"{self.folder / 'bin'}:{os.environ['PATH']}",
+      PATH=f"{self.folder / 'bin'}:{os.environ['PATH']}",
     )
 
   def run(self):
@@ -310,18 +300,3 @@ def test_what_is_not_committed_is_refused(tpu):
   part = "not in it: emergence/new.py"
   assert_one_line_error(tpu.call("--do=run"), 2, part)
   assert not (tpu.folder / "calls").exists()
-
-
-def test_what_gcloud_refuses_is_named_after_its_own_words(tpu):
-  (tpu.folder / "refusal").write_text("ERROR: (gcloud) Quota exceeded\n")
-  done = tpu.call("--do=run")
-  assert done.returncode == 1
-  first, second = done.stderr.splitlines()
-  assert first == "ERROR: (gcloud) Quota exceeded"
-  assert "exit code 1 of gcloud compute tpus tpu-vm scp" in second
-  assert len((tpu.folder / "calls").read_text().splitlines()) == 1
-
-
-def test_without_gcloud_there_is_one_line(tpu):
-  done = tpu.call("--do=create", path=str(tpu.folder / "worker_bin"))
-  assert_one_line_error(done, 1, "gcloud is not installed; see https://")

@@ -121,23 +121,3 @@ def test_what_is_compiled_is_kept_and_a_damaged_entry_is_no_error(tmp_path):
   assert entry.stat().st_mtime_ns == before
   entry.write_bytes(entry.read_bytes()[:100])
   run(tmp_path)
-
-
-def test_where_nothing_can_be_kept_compiling_goes_on(tmp_path):
-  (tmp_path / "emergence").write_text("no folder")
-  run(tmp_path)
-
-
-@pytest.mark.skipif(
-  not os.path.exists("/proc/cpuinfo"), reason="no /proc/cpuinfo on this system"
-)
-def test_each_kind_of_processor_has_a_folder_of_its_own(monkeypatch):
-  here = compilation._processor()
-  read_text = pathlib.Path.read_text
-  monkeypatch.setattr(
-    pathlib.Path,
-    "read_text",
-    lambda path: read_text(path).replace("flags\t\t: ", "flags\t\t: new "),
-  )
-  assert compilation._processor() != here
-  assert len(here) == 8

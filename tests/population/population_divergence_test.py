@@ -78,13 +78,3 @@ def test_a_diverged_seed_takes_no_more_steps(program, eight):
   _, (last,) = run_until(program, [[0, 1, 2, 3]], 6, [state])
   assert last.step == 6
   assert last.state.step.tolist() == [6, 4, 6, 6]
-
-
-def test_a_block_that_diverged_as_a_whole_goes_on_from_its_step(program):
-  _, (state, _) = run_until(program, [[0, 1], [4]], 3)
-  for leaf in jax.tree.leaves(state.state.params):
-    leaf[:] = np.nan
-  *_, at_5 = run_until(program, [[0, 1]], 5, [state])
-  training = population.start(program, [[0, 1]], at_5)
-  training, _ = population.train_chunk(training)
-  assert (training.steps, training.is_done) == ((6,), True)

@@ -102,18 +102,6 @@ def test_blocks_at_different_steps_go_on_together(program, eight):
       assert_bit_equal(member(seeds, row), member(eight, 4 * i + row))
 
 
-def test_what_is_captured_is_not_changed_by_going_on(program):
-  training = population.start(program, [[0], [1]])
-  captured, copies = [], []
-  while not training.is_done:
-    training, _ = population.train_chunk(training, seconds=0.0)
-    captured.append(population.capture(training))
-    copies.append(jax.tree.map(np.copy, captured[-1]))
-  assert_bit_equal(captured, copies)
-  assert [c[0].step for c in captured] == [0, 1, 2, 3, 4, 5, 6]
-  assert [c[0].state.step.tolist() for c in captured[:2]] == [[0], [1]]
-
-
 def test_a_training_that_has_gone_on_cannot_be_used_again(program):
   """Its arrays are donated: an error, never the numbers of another step."""
   first, _ = population.train_chunk(population.start(program, [[0]]))
@@ -123,14 +111,3 @@ def test_a_training_that_has_gone_on_cannot_be_used_again(program):
   with pytest.raises(RuntimeError, match="deleted"):
     population.capture(first)
   assert population.capture(later)[0].step == 1
-
-
-def test_what_goes_on_lies_where_the_program_wants_it(program):
-  """Keys included: elsewhere, each call would move them."""
-  _, states = run_until(program, [[0, 1], [2]], 3)
-  training = population.start(program, [[0, 1], [2]], states)
-  expected = jax.tree.map(
-    lambda x: (x.shape, x.dtype, x.sharding), program.state
-  )
-  found = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), training.state)
-  assert expected == found

@@ -88,16 +88,6 @@ def test_another_mesh_gives_the_same_data_and_close_losses(programs, eight):
   )
 
 
-def test_another_block_width_gives_close_losses(tiny, eight):
-  wide = override(tiny, ["seeds.block=8"])
-  program = compilation.compile_cell(wide, CELL, hardware.local_devices(2))
-  snapshots, _ = train_seeds(program, list(range(8)))
-  for snapshot, expected in zip(snapshots, eight[0]):
-    np.testing.assert_allclose(
-      snapshot.train_loss, expected.train_loss, rtol=1e-3
-    )
-
-
 @pytest.fixture(scope="module")
 def at_once():
   """Compiles a config as on an accelerator: the seeds of a block at once."""
@@ -111,13 +101,10 @@ def at_once():
   return compile_at_once
 
 
-@pytest.mark.parametrize(
-  ("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 3e-2)]
-)
 def test_seeds_trained_at_once_are_close_to_one_after_another(
-  config, at_once, eight, dtype, tolerance
+  config, at_once, eight
 ):
-  program = at_once(override(config, [f"train.compute_dtype={dtype}"]))
+  program, tolerance = at_once(config), 1e-3
   snapshots, _ = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
   for found, expected in zip(snapshots[1:], eight[0][1:]):
     np.testing.assert_allclose(
@@ -197,19 +184,3 @@ def test_designs_hold_one_source_of_randomness(
   keys = jax.random.key_data(state.data_key)
   assert len(np.unique(first.reshape(8, -1), axis=0)) == (1 if same_init else 8)
   assert len(np.unique(keys, axis=0)) == (1 if same_data else 8)
-
-
-def test_a_crossed_design_repeats_inits_and_data_in_its_pattern(tiny, program):
-  config = override(
-    tiny, ["seeds.design=crossed", "seeds.num_init=2", "seeds.num_data=4"]
-  )
-  program = program._replace(config=config)
-  state = population._init(program, config.seeds.requested)
-  first = jax.device_get(state.params)["embed"]["embedding"].reshape(8, -1)
-  keys = np.asarray(jax.random.key_data(state.data_key))
-  _, init_of = np.unique(first, axis=0, return_inverse=True)
-  _, data_of = np.unique(keys, axis=0, return_inverse=True)
-  for i in range(8):
-    for j in range(8):
-      assert (init_of[i] == init_of[j]) == (i // 4 == j // 4)
-      assert (data_of[i] == data_of[j]) == (i % 4 == j % 4)

@@ -29,50 +29,11 @@ config = override(config, ["grid.depths=[1]", "seeds.count=16", "seeds.block=4",
 """
 
 
-def step(counts, node, local, visible, on_node):
-  """What srun tells a task."""
-  variables = {
-    "SLURM_STEP_TASKS_PER_NODE": counts,
-    "SLURM_NODEID": str(node),
-    "SLURM_LOCALID": str(local),
-    "CUDA_VISIBLE_DEVICES": visible,
-    "SLURM_GPUS_ON_NODE": on_node and str(on_node),
-  }
-  return {name: text for name, text in variables.items() if text is not None}
-
-
 def test_one_process_agrees_with_itself():
   assert processes.is_first()
   assert processes.agree([1, "a", None]) == [1, "a", None]
   assert processes.any_of(True, False) == (True, False)
   np.testing.assert_array_equal(processes.fetch(np.arange(3)), np.arange(3))
-
-
-@pytest.mark.parametrize(
-  ("variables", "gpus"),
-  [
-    ({}, None),
-    ({"SLURM_LOCALID": "0", "SLURM_GPUS_ON_NODE": "8"}, None),  # No step.
-    # One task a node has all that there is.
-    (step("1", 0, 0, "0,1,2,3", 4), []),
-    (step("1(x2)", 1, 0, "0,1,2,3", 4), []),
-    (step("4,1", 1, 0, "0,1,2,3", 4), []),
-    (step("1", 0, 0, None, None), []),
-    # Each task sees GPUs of its own.
-    (step("4(x2)", 0, 3, "0", 4), []),
-    (step("2", 0, 1, "2,3", 4), []),
-    (step("2", 0, 1, "1", None), []),
-    # All tasks see the same.
-    (step("4", 0, 3, "0,1,2,3", 4), [3]),
-    (step("1,2(x2)", 2, 1, "4,5,6,7", 4), [2, 3]),
-    (step("3", 0, 2, "0,1,2,3,4,5,6,7", None), [4, 5]),
-    (step("2", 0, 1, None, None), None),
-    # Whoever says so knows better.
-    (step("1", 0, 0, "0,1", 2) | {"JAX_LOCAL_DEVICE_IDS": "1"}, None),
-  ],
-)
-def test_a_task_of_slurm_uses_the_gpus_that_are_for_it(variables, gpus):
-  assert processes.gpus_of_task(variables) == gpus
 
 
 def free_port():
@@ -158,17 +119,6 @@ def assert_same_study(found, expected):
   )
   other = found[last].groupby("test_length")["nll_mean"].mean()
   assert (abs(other - mean) < 2 * spread / 4).all()
-
-
-@pytest.mark.slow
-def test_four_processes_train_one_population(sweep, alone, tmp_path):
-  codes, errors = end(sweep(tmp_path, 4))
-  assert codes == [0] * 4, errors
-  found = read(tmp_path)
-  assert_same_study(found, alone)
-  # Only one of them has written.
-  assert len(list((tmp_path / "runs").iterdir())) == 1
-  assert not list((tmp_path / "checkpoints").rglob("*.safetensors"))
 
 
 def wait_until(condition, started):

@@ -5,7 +5,6 @@ import sys
 
 import filelock
 import pytest
-from etils import epath
 
 from emergence.config import Cell
 from emergence.storage import locks
@@ -91,17 +90,6 @@ def test_a_lock_is_free_once_its_process_is_killed(workdir, other):
   assert locks.holders(workdir, CELL) == []
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"host": "a"}', "\0"])
-def test_what_stands_in_a_lock_file_is_for_people_only(workdir, other, content):
-  path = workdir / "locks" / str(CELL) / "seeds-000000-000003.lock"
-  path.write_text(content)
-  with (
-    pytest.raises(locks.InUseError, match="in use by an unknown process,"),
-    locks.held(workdir, CELL, SEEDS),
-  ):
-    pass
-
-
 def refuse_locks(number):
   def acquire(self, *args, **kwargs):
     raise OSError(number, os.strerror(number))
@@ -117,19 +105,3 @@ def test_without_locks_nothing_is_held(workdir, monkeypatch, number):
   with locks.held(workdir, CELL, SEEDS):
     pass
   assert locks.holders(workdir, CELL) == []
-
-
-def test_what_else_a_file_system_refuses_is_an_error(workdir, monkeypatch):
-  monkeypatch.setattr(filelock.FileLock, "acquire", refuse_locks(errno.EIO))
-  with (
-    pytest.raises(OSError, match="Input/output"),
-    locks.held(workdir, CELL, SEEDS),
-  ):
-    pass
-
-
-def test_a_bucket_has_no_locks():
-  bucket = epath.Path("gs://bucket/run")
-  assert not locks.are_available(bucket)
-  with locks.held(bucket, CELL, SEEDS):
-    assert locks.holders(bucket, CELL) == []

@@ -15,10 +15,8 @@ import pytest
 from etils import epath
 
 from emergence import tables
-from emergence.config import cells
 from emergence.storage import records
 from emergence.sweep import pending
-from tests.mains import run_sweep
 
 OLD = pathlib.Path(__file__).with_name("old_workdir")
 
@@ -99,22 +97,3 @@ def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
   assert [row["missing_seeds"] for row in holes.rows] == ["0-1"]
   # As for whoever reads the records without us.
   assert records.read(workdir)["nll_mean"].notna().any()
-
-
-@pytest.mark.slow
-def test_sweep_and_report_take_an_old_directory(workdir, tmp_path):
-  make_older(workdir, "train.grad_clip", "min_token_log_prob")
-  file = tmp_path / "config.py"
-  file.write_text(
-    "import pathlib\nfrom emergence.storage import records\n"
-    f"config = records.read_config({str(workdir)!r})\n"
-  )
-  before = [path.read_bytes() for path in records.files(workdir)]
-  flags = [f"--config={file}", f"--workdir={workdir}"]
-  swept = run_sweep(*flags)
-  assert swept.returncode == 0, swept.stderr
-  assert "nothing left to train" in swept.stdout
-  assert [path.read_bytes() for path in records.files(workdir)] == before
-  reported = run_sweep(f"--workdir={workdir}", main="report")
-  assert reported.returncode == 0, reported.stderr
-  assert len(cells(records.read_config(workdir))) == 4

@@ -7,10 +7,8 @@ from etils import epath
 
 from emergence.config import Cell, ModelConfig, to_dict
 from emergence.storage.params import (
-  KEEP_PARAMS,
   load_params,
   save_params,
-  steps_to_keep,
 )
 from emergence.training import model
 from emergence.training.model import Architecture
@@ -29,10 +27,11 @@ def workdir(tmp_path, tiny):
 
 @pytest.fixture
 def params():
-  """Parameters of four seeds."""
-  keys = jax.random.split(jax.random.key(0), 4)
+  """Parameters of four seeds, made up."""
+  shapes = jax.eval_shape(lambda key: model.init(key, ARCH), jax.random.key(0))
+  rng = np.random.default_rng(0)
   return jax.tree.map(
-    np.asarray, jax.vmap(lambda key: model.init(key, ARCH))(keys)
+    lambda x: rng.normal(size=(4, *x.shape)).astype(np.float32), shapes
   )
 
 
@@ -47,8 +46,6 @@ def test_the_parameters_of_a_seed_come_back_ready_to_apply(workdir, params):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
   last = load_params(workdir, CELL, 8, step=200)
   jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[3]), last, late)
-  tokens_BL = np.array([[0, 1, 2]])
-  assert np.isfinite(model.apply(last, ARCH, tokens_BL)).all()
 
 
 def test_parameters_that_were_not_kept_are_an_error(workdir, params):
@@ -59,23 +56,3 @@ def test_parameters_that_were_not_kept_are_an_error(workdir, params):
     load_params(workdir, CELL, 3, step=5)
   with pytest.raises(ValueError, match="no parameters of count/width-8"):
     load_params(workdir, CELL, 4)
-
-
-def test_a_seed_that_was_cut_off_is_not_taken_for_a_finished_one(
-  workdir, params
-):
-  save_params(workdir, CELL, [0, 1, 2, 3], 3, params)
-  with pytest.raises(ValueError, match=r"after 6 steps .* only after \[3\]"):
-    load_params(workdir, CELL, 2)
-  # Trained again alone, it lies in a folder of its own.
-  alone = jax.tree.map(lambda x: x[:1] + 1, params)
-  save_params(workdir, CELL, [2], 6, alone)
-  found = load_params(workdir, CELL, 2)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_array_equal(a, b[0]), found, alone
-  )
-
-
-def test_parameters_are_kept_at_the_end_or_at_every_evaluation(tiny):
-  kept = {keep: steps_to_keep(tiny, keep) for keep in KEEP_PARAMS}
-  assert kept == {"none": set(), "final": {6}, "all": {0, 2, 4, 6}}

@@ -1,6 +1,4 @@
-import glob
 import json
-import os
 import types
 
 import numpy as np
@@ -13,8 +11,6 @@ from etils import epath
 
 from emergence.config import (
   Cell,
-  cell_hash,
-  from_dict,
   identity_hash,
   override,
   to_dict,
@@ -122,27 +118,6 @@ def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
   assert records.recorded_seeds(workdir, other) == set()
 
 
-def test_the_same_rows_are_the_same_bytes(tiny, workdir):
-  contents = []
-  for name in ("a", "b"):
-    write(tiny, workdir / name, [0, 1])
-    (path,) = records.files(workdir / name)
-    contents.append(path.read_bytes())
-  assert contents[0] == contents[1]
-
-
-def test_provenance_travels_in_the_file(tiny, workdir):
-  write(tiny, workdir, [0])
-  (path,) = records.files(workdir)
-  found = records.read_provenance(path)
-  assert found["cell_hash"] == cell_hash(tiny, CELL)
-  assert found["identity_hash"] == identity_hash(tiny)
-  assert from_dict(found["config"]) == tiny
-  assert found["block"] == tiny.seeds.block
-  for key in ("git_commit", "jax_version", "device_kind", "num_devices"):
-    assert found[key]
-
-
 def test_a_seed_that_another_process_has_finished_is_not_written_again(
   tiny, workdir
 ):
@@ -152,15 +127,6 @@ def test_a_seed_that_another_process_has_finished_is_not_written_again(
     f"seeds-{seed:06d}-{seed:06d}.parquet" for seed in range(3)
   ]
   assert set(records.read(workdir)["seed"]) == {0, 1, 2}
-
-
-def test_a_seed_that_stands_in_two_files_is_not_counted_twice(tiny, workdir):
-  write(tiny, workdir / "a", [0, 1])
-  write(tiny, workdir / "b", [1])
-  (path,) = records.files(workdir / "b")
-  path.rename(workdir / "a" / "records" / str(CELL) / path.name)
-  with pytest.raises(ValueError, match=r"seed 1 is in .*000-.* and in "):
-    records.read(workdir / "a")
 
 
 def test_a_config_that_is_missing_or_corrupt_says_what_to_do(tiny, workdir):
@@ -197,33 +163,13 @@ def test_a_file_reads_back_as_written(table, provenance, path):
   assert pq.read_table(str(path), page_checksum_verification=True).equals(table)
 
 
-def offsets_in_footer(content):
-  """The bytes of the footer that say where columns begin."""
-  footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-  group = pq.read_metadata(pa.BufferReader(content)).row_group(0)
-  for i in range(group.num_columns):
-    column = group.column(i)
-    for offset in (column.data_page_offset, column.dictionary_page_offset):
-      # Thrift's numbers: seven bits a byte, twice the value.
-      text, left = [], 2 * (offset or 0)
-      while left > 127:
-        text.append(left % 128 + 128)
-        left //= 128
-      at = content.index(bytes([*text, left]), footer)
-      yield from range(at, at + len(text) + 1)
-
-
 def test_every_flipped_bit_is_detected_or_changes_nothing(
   table, provenance, path
 ):
   content = records.encode(table, provenance)
   expected = records.decode(path, content)
   without = 0
-  bits = {*range(0, 8 * len(content), 101)}
-  for byte in {*offsets_in_footer(content), *range(-8, 0)}:
-    bits.update(range(8 * byte, 8 * byte + 8))
-  assert len(bits) > 1200
-  for position in bits:
+  for position in range(0, 8 * len(content), 61):
     flipped = bytearray(content)
     flipped[position // 8] ^= 1 << position % 8
     try:
@@ -340,14 +286,6 @@ def contents(workdir):
   return {p: p.read_bytes() for p in glob_below(workdir, "*") if p.is_file()}
 
 
-def test_what_is_whole_stays_untouched(tiny, two_blocks, caplog):
-  before = contents(two_blocks)
-  assert records.quarantine_corrupt(two_blocks, tiny) == []
-  assert contents(two_blocks) == before
-  assert not caplog.records
-  assert records.quarantine_corrupt(two_blocks / "new", tiny) == []
-
-
 def flip(content):
   """Within the first column; in the footer, it may change nothing."""
   return content[:60] + bytes([content[60] ^ 4]) + content[61:]
@@ -381,20 +319,6 @@ def test_corrupt_records_are_quarantined_and_their_seeds_are_missing(
   assert second.read_bytes() == b""
 
 
-def test_no_table_tool_reads_what_is_quarantined(tiny, two_blocks):
-  path, other = records.files(two_blocks)
-  path.write_bytes(path.read_bytes()[:100])
-  records.quarantine_corrupt(two_blocks, tiny)
-  folder = two_blocks / "records"
-  assert set(pd.read_parquet(str(folder))["seed"]) == {4, 5, 6, 7}
-  found = pyarrow.dataset.dataset(str(folder), format="parquet").files
-  assert found == [str(other)]
-  # What polars and duckdb are given, be it for the whole directory.
-  for pattern in ("records/**/*.parquet", "**/*.parquet", "**/*parquet*"):
-    found = glob.glob(f"{two_blocks}/{pattern}", recursive=True)
-    assert [p for p in found if p.endswith(".parquet")] == [str(other)]
-
-
 def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
   tiny, two_blocks
 ):
@@ -411,16 +335,6 @@ def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
   with pytest.raises(ValueError, match=r"width-64.*of another experiment"):
     records.quarantine_corrupt(two_blocks, tiny)
   assert contents(two_blocks) == before
-
-
-def test_a_file_that_another_process_moves_during_the_look_is_passed_over(
-  tiny, two_blocks
-):
-  folder = two_blocks / "records" / str(CELL)
-  # Listed, and not there any more.
-  os.symlink(folder / "moved", folder / "seeds-000008-000011.parquet")
-  assert len(records.files(two_blocks)) == 3
-  assert records.quarantine_corrupt(two_blocks, tiny) == []
 
 
 def test_a_corrupt_config_is_quarantined_where_the_records_are_ours(

@@ -1,12 +1,9 @@
 import contextlib
-import itertools
-import types
 
 import pytest
 
 from emergence.config import Cell
 from emergence.storage import block_checkpoint, locks
-from emergence.sweep import blocks
 from emergence.sweep.blocks import Saving
 from tests.sweeps import files, interrupt, train
 
@@ -27,11 +24,6 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(
   assert not list((workdir / CHECKPOINTS).glob("*"))
 
 
-def test_nothing_begins_once_a_stop_is_asked_for(config, programs, workdir):
-  interrupt(config, workdir, programs, asked=0)
-  assert not (workdir / "checkpoints").exists()
-
-
 def test_blocks_are_saved_every_so_many_steps(
   config, programs, workdir, monkeypatch
 ):
@@ -42,40 +34,6 @@ def test_blocks_are_saved_every_so_many_steps(
   train(config, workdir, programs, saving=Saving(steps=2))
   # What is finished is recorded instead.
   assert saved == [2, 2, 4, 4]
-
-
-def test_blocks_are_saved_every_so_often(
-  config, programs, workdir, monkeypatch
-):
-  clock = itertools.count(step=10.0)
-  fake = types.SimpleNamespace(monotonic=lambda: next(clock))
-  monkeypatch.setattr(blocks, "time", fake)
-  saved = []
-  monkeypatch.setattr(
-    block_checkpoint, "save", lambda **given: saved.append(given["state"].step)
-  )
-  train(config, workdir, programs, seeds=[0], saving=Saving(seconds=19.0))
-  assert saved == [2, 4]
-
-
-def test_a_block_that_waits_for_others_is_not_saved_again(
-  config, programs, workdir, monkeypatch
-):
-  interrupt(config, workdir, programs, asked=5, seeds=range(4))
-  saved = []
-  save = block_checkpoint.save
-  monkeypatch.setattr(
-    block_checkpoint,
-    "save",
-    lambda **given: (
-      saved.append((given["seeds"][0], given["state"].step)),
-      save(**given),
-    ),
-  )
-  train(config, workdir, programs, saving=Saving(steps=1))
-  assert len(set(saved)) == len(saved)
-  assert (4, 1) in saved
-  assert (0, 4) not in saved
 
 
 def test_what_another_process_has_finished_by_then_is_not_trained(
@@ -129,15 +87,3 @@ def test_blocks_of_others_come_last_and_are_waited_for(
   assert train(config, workdir, programs) == 8
   assert asked == [(0, 0.0), (4, 0.0), (0, locks.WAIT_SECONDS)]
   assert files(workdir) == files(trained[0])
-
-
-def test_a_sweep_that_waits_in_vain_says_for_whom(
-  config, programs, workdir, monkeypatch
-):
-  def held(**given):
-    raise locks.InUseError("by them")
-
-  monkeypatch.setattr(locks, "held", held)
-  with pytest.raises(ValueError, match="by them"):
-    train(config, workdir, programs)
-  interrupt(config, workdir, programs, asked=1)

@@ -42,12 +42,6 @@ def test_the_table_says_what_it_shows():
   assert "diverged" not in text
 
 
-def test_diverged_seeds_get_a_column():
-  lines = console.format_summary([ROW, ROW | {"n_diverged": 3}]).splitlines()
-  assert lines[2].endswith("diverged")
-  assert [line.split()[-1] for line in lines[3:]] == ["0", "3"]
-
-
 def test_a_progress_line_has_seeds_step_rate_and_time_left():
   progress = Progress(
     Cell.parse("count/width-16/depth-4"), 16, 16, 40, 500, 2000, 771.4, 83.2
@@ -58,22 +52,6 @@ def test_a_progress_line_has_seeds_step_rate_and_time_left():
   )
   start = progress._replace(seed_steps_per_second=0, seconds_left=float("inf"))
   assert console.format_progress(start, 2, 3).endswith("step 500/2000")
-
-
-def test_estimates_mark_what_was_not_measured(tiny):
-  cell = Cell.parse("count/width-8/depth-1")
-  estimates = [
-    Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True),
-    Estimate(cell, 9000, 8, None, 7200.0, False),
-  ]
-  text = console.format_estimates(tiny, estimates, local_devices(2))
-  assert "3 MiB  1:30 min" in text
-  assert "not compiled  ~ 2:00 h" in text
-  assert "all cells 2:01 h" in text
-  assert "~ extrapolated" in text
-  assert "~" not in console.format_estimates(
-    tiny, estimates[:1], local_devices(2)
-  )
 
 
 def test_estimates_mark_what_does_not_fit(tiny):

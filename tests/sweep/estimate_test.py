@@ -65,22 +65,6 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
   assert found[0].seconds == pytest.approx(6 * flops[0] / flops[1])
 
 
-def test_a_cell_that_does_not_fit_is_reported_and_the_others_are_timed(
-  tiny, work, monkeypatch
-):
-  def compile_cell(config, cell, devices):
-    if cell.depth == 2:
-      raise compilation.DoesNotFitError("too large", 5000)
-    return fake_program(cell, devices, {1: 2})
-
-  monkeypatch.setattr(compilation, "compile_cell", compile_cell)
-  monkeypatch.setattr(population, "seconds_per_step", lambda p: 1.0)
-  shallow, deep = estimate.estimate(tiny, work, hardware.local_devices(2))
-  assert shallow.seconds == 18
-  assert (deep.seconds, deep.bytes_per_block) == (None, 5000)
-  assert not deep.is_measured
-
-
 def test_a_cell_is_really_timed(tiny, program, monkeypatch):
   monkeypatch.setattr(compilation, "compile_cell", lambda *given: program)
   item = pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1]])

@@ -1,9 +1,7 @@
 import dataclasses
-import itertools
 
 import pytest
 
-from emergence import config as config_lib
 from emergence.config import override
 from emergence.storage import params, records
 from emergence.sweep import pending
@@ -16,29 +14,6 @@ def four_cells(tiny):
   """Four cells of eight seeds in two blocks each."""
   grid = dataclasses.replace(tiny.grid, widths=(8, 16), depths=(1, 2))
   return dataclasses.replace(tiny, grid=grid)
-
-
-def test_all_of_the_config_is_asked_for_where_nothing_is_named(
-  four_cells, workdir
-):
-  request = pending.make_request(four_cells, workdir)
-  assert request.cells == config_lib.cells(four_cells)
-  assert list(request.seeds) == list(range(8))
-  work = pending.find(request)
-  assert [item.cell for item in work] == request.cells
-  assert sum(item.num_seeds for item in work) == 32
-
-
-def test_cells_and_seeds_that_are_named_are_asked_for_in_order(
-  four_cells, workdir
-):
-  names = ["count/width-16/depth-2", "count/width-8/depth-2"]
-  work = pending.find(
-    pending.make_request(four_cells, workdir, names, [0, 1, 7])
-  )
-  assert [str(item.cell) for item in work] == names[::-1]
-  asked = [sorted(itertools.chain(*item.blocks)) for item in work]
-  assert asked == [[0, 1, 7]] * 2
 
 
 @pytest.mark.parametrize(
@@ -127,14 +102,6 @@ def test_shards_are_even_have_no_block_in_common_and_miss_none(
   }
   later = blocks_of_shards(done=(0, 1))
   assert later == [part - finished for part in whole]
-
-
-def test_no_device_of_a_shard_idles(tiny, workdir):
-  config = override(tiny, ["seeds.block=2", "seeds.count=12"])
-  request = pending.make_request(config, workdir, shard=(1, 2))
-  first, second = pending.find(request, num_devices=2)
-  assert first.blocks == [[4, 5], [6, 7]]
-  assert second.blocks == [[0, 1], [2, 3], [8, 9], [10, 11]]
 
 
 def test_shards_whose_seeds_all_have_records_are_finished(

@@ -1,6 +1,5 @@
 """Sweeps that share a work directory: side by side, stopped, and continued."""
 
-import fcntl
 import json
 import pathlib
 import signal
@@ -65,13 +64,6 @@ def without_locks(config_file, tmp_path_factory):
   return folder / "run", sweep
 
 
-def test_a_file_system_without_locks_is_told_once_and_trained_in(without_locks):
-  workdir, sweep = without_locks
-  (line,) = sweep.stderr.splitlines()
-  assert line.startswith(f"{workdir} has no locks")
-  assert_each_seed_once(workdir, 16, num_cells=2)
-
-
 def test_three_shards_go_on_where_two_were_stopped_and_status_tells_of_them(
   start, config_file, workdir, tmp_path, without_locks
 ):
@@ -115,16 +107,6 @@ def test_three_shards_go_on_where_two_were_stopped_and_status_tells_of_them(
   assert different(workdir, records_of(without_locks[0])) == []
 
 
-def test_requests_that_overlap_train_side_by_side(start, workdir):
-  one = start("--override=seeds.block=4")
-  one.suspend_when(lambda: is_saved(workdir, EARLY, min_records=1))
-  other = start("--override=seeds.block=8", "--override=seeds.count=20")
-  other.run_until(other.is_waiting)
-  one.resume()
-  assert [one.end(), other.end()] == [0, 0]
-  assert_each_seed_once(workdir, 20)
-
-
 def test_other_devices_and_blocks_of_another_size_finish_what_was_stopped(
   start, workdir
 ):
@@ -140,28 +122,3 @@ def test_other_devices_and_blocks_of_another_size_finish_what_was_stopped(
   for name in found:
     provenance = records.read_provenance(epath.Path(workdir / name))
     assert provenance["block"] == (4 if name in finished else 8)
-
-
-def test_a_sweep_that_waits_can_be_stopped_and_names_who_holds_the_block(
-  start, workdir
-):
-  path = workdir / "locks/count/width-8/depth-1/seeds-000000-000003.lock"
-  path.parent.mkdir(parents=True)
-  with path.open("w") as file:
-    file.write('{"host": "node7", "pid": 12}')
-    file.flush()
-    fcntl.flock(file, fcntl.LOCK_EX)
-    first = start()
-    first.run_until(first.is_waiting)
-    assert first.kill(signal.SIGTERM) == 75
-    # All free blocks have been trained by then.
-    assert len(records_of(workdir)) == 3
-    patch = "from emergence.storage import locks\nlocks.WAIT_SECONDS = 3.0"
-    second = start(patch=patch)
-    assert second.end() == 2
-  warning, error = second.stderr.splitlines()
-  assert warning.endswith("(blocks: 1); waiting up to 3 s for each")
-  block = "count/width-8/depth-1: seeds 0 to 3"
-  assert error.startswith(f"error: {block} are in use by process 12 on node7; ")
-  assert start().end() == 0
-  assert_each_seed_once(workdir, 16)

@@ -93,19 +93,6 @@ def test_a_rule_settles_two_scores_and_both_are_reported(rule, score):
   ]
 
 
-def test_a_score_and_none_for_one_seed_conflict():
-  rows = [*full_grid(), ("b", 2, 1, "acc", np.nan)]
-  with pytest.raises(ValueError, match=r"0\.3 and nan"):
-    audit(make_table(rows))
-
-
-def test_numbers_and_sizes_as_groups_are_in_their_order():
-  for names in (["2", "10", "100"], ["70M", "160M", "1.4B"]):
-    rows = [row for name in names[::-1] for row in full_grid([name])]
-    found = audit(make_table(rows)).frame["task"].drop_duplicates()
-    assert found.tolist() == names
-
-
 def test_missing_scores_are_in_nobody_s_denominator():
   table = make_table(full_grid("a"))
   missing = [False] * len(table.frame)
@@ -190,10 +177,3 @@ def test_one_scale_and_one_seed_say_what_cannot_be_said():
   table = audit(make_table(full_grid("a", (1, 2), (0,))))
   assert [issue.kind for issue in table.issues] == ["one_seed"]
   assert "2 of 2 cells hold one seed" in find(table, "one_seed").sentence
-
-
-def test_a_table_without_group_columns_is_one_group():
-  table = make_table([("", *row[1:]) for row in full_grid("a")], ())
-  table = audit(table._replace(frame=table.frame.drop(columns="task")))
-  assert table.issues == []
-  assert table.frame.columns.tolist() == list(COLUMNS)

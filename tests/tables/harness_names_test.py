@@ -6,13 +6,13 @@ import pytest
 
 from emergence import tables
 from emergence.tables import harness_names
-from tests.harness_files import SIZES, find, kinds, make_content, put, score_of
+from tests.harness_files import SIZES, kinds, make_content, put, score_of
 
 
-def identify(name, revision="", source="results.json", rule="refuse", **more):
+def identify(name, revision="", source="results.json", **more):
   arguments = f"pretrained={name},revision={revision},seed=1234"
   content = {"model_name": name, "config": {"model_args": arguments}, **more}
-  return harness_names.identify(source, content, None, rule)
+  return harness_names.identify(source, content)
 
 
 @pytest.mark.parametrize(
@@ -39,29 +39,27 @@ def test_names_tell_model_size_seed_and_checkpoint(
   run = identify(name, revision)
   assert (run.model, run.scale, run.seed) == (model, scale, seed)
   assert run.checkpoint == checkpoint
-  assert not run.conflicts
 
 
 @pytest.mark.parametrize(
   ("source", "conflict"),
   [
-    ("pythia-160m-seed3/step7/results_2024-09-10T11-12-13.14.json", False),
-    ("160M/seed=03/x.json", False),
-    ("0.16B/x.json", False),
-    ("pile-300B-tokens/x.json", True),
-    ("seed3/seed4/x.json", True),
-    ("step8/x.json", True),
+    ("pythia-160m-seed3/step8/results_2024-09-10T11-12-13.14.json", ""),
+    ("160M/seed=03/x.json", ""),
+    ("0.16B/x.json", ""),
+    ("pile-300B-tokens/x.json", "says scale 300B, the file scale 160m; move"),
+    ("seed3/seed4/x.json", "says seed 3 and 4, the file seed 3; move it, or"),
   ],
 )
 def test_a_path_may_repeat_the_label_and_not_contradict_it(source, conflict):
-  run = identify("org/pythia-160m-seed3", "step7", source)
-  assert bool(run.conflicts) == conflict
-
-
-@pytest.mark.parametrize("config", [None, [], "x", {"model_args": None}, {}])
-def test_a_config_of_another_form_tells_nothing(config):
-  run = harness_names.identify("a.json", {"config": config}, None, "refuse")
-  assert (run.model, run.scale, run.seed) == ("model", None, None)
+  name = "org/pythia-160m-seed3"
+  if not conflict:
+    identify(name, "step7", source)
+    return
+  with pytest.raises(ValueError, match=conflict) as caught:
+    identify(name, "step7", source)
+  advice = harness_names.compile_pattern(str(caught.value).split("'")[-2])
+  harness_names.identify(source, {"model_name": name}, advice)
 
 
 def test_models_sizes_and_seeds_are_read_from_names(evals):
@@ -93,45 +91,6 @@ def test_an_adapter_has_the_size_of_the_model_that_it_adapts(tmp_path):
   assert set(table.frame["seed"]) == {0, 1}
   assert set(table.frame["scale"]) == {14e6}
   assert set(table.frame["model"]) == {"lora"}
-
-
-def test_checkpoints_are_groups_where_there_are_several(evals):
-  for size, seed in itertools.product(SIZES, range(3)):
-    name = f"EleutherAI/pythia-{size}-seed{seed}"
-    put(
-      evals,
-      make_content(name, 0.2, revision="step1000"),
-      "2024-09-11T00-00-00.000000",
-    )
-  table = tables.read(evals)
-  assert table.group_columns == ("model", "task", "checkpoint")
-  assert set(table.frame["checkpoint"]) == {"step1000", "step143000"}
-  table = tables.read(evals, where=["checkpoint=step143000"])
-  assert table.group_columns == ("model", "task")
-
-
-@pytest.mark.parametrize(
-  ("parent", "conflict", "by_path"),
-  [
-    ("pythia-14m-seed2", "seed 2, not seed 1", {"seed": 2}),
-    ("runs-160m", "scale 160m, not scale 14m", {"scale": 160e6}),
-    ("seed1/step5", "step 5, not step 143000", {}),
-    ("Org__neo-14m", "folder 'Org__neo-14m', not", {"model": "neo"}),
-  ],
-)
-def test_a_path_that_says_another_run_is_refused_or_settled(
-  tmp_path, parent, conflict, by_path
-):
-  path = put(tmp_path, make_content(), parent=parent)
-  with pytest.raises(ValueError, match=conflict) as caught:
-    tables.read(tmp_path)
-  assert path.name in str(caught.value)
-  by_label = {"model": "pythia", "scale": 14e6, "seed": 1}
-  for rule, expected in (("label", by_label), ("path", by_label | by_path)):
-    table = tables.read(tmp_path, conflicting_labels=rule)
-    (row,) = find(table, "conflicting_label").rows
-    assert conflict in row["conflict"]
-    assert table.frame.iloc[0][list(by_label)].to_dict() == expected
 
 
 def test_a_seed_may_stand_in_the_path_alone(tmp_path):
@@ -185,32 +144,6 @@ def test_without_sizes_in_names_parameters_are_counted(tmp_path):
   assert set(table.frame["scale"]) == set(map(float, SIZES.values()))
 
 
-def test_a_size_far_from_the_number_of_parameters_is_pointed_out(tmp_path):
-  put(tmp_path, make_content(num_params=SIZES["160m"]))
-  table = tables.read(tmp_path)
-  (row,) = find(table, "conflicting_label").rows
-  assert row["model_num_parameters"] == SIZES["160m"]
-  assert set(table.frame["scale"]) == {14e6}
-
-
-def test_files_without_a_seed_have_the_one_that_is_given(tmp_path):
-  for size in SIZES:
-    put(tmp_path, make_content(f"org/net-{size}"))
-  with pytest.raises(ValueError, match=r"2 of 2 files .* --default_seed=0$"):
-    tables.read(tmp_path)
-  table = tables.read(tmp_path, default_seed=0)
-  assert set(table.frame["seed"]) == {0}
-  assert "one_seed" in kinds(table)
-
-
-def test_the_base_model_may_be_seed_0(evals):
-  put(evals, make_content("EleutherAI/pythia-160m", 0.9))
-  with pytest.raises(ValueError, match=r"1 of 7 files .* --default_seed=0$"):
-    tables.read(evals)
-  rows = tables.read(evals, where=["task=mmlu"], default_seed=7).frame
-  assert rows.query("seed == 7")["score"].tolist() == [0.9]
-
-
 def test_folders_may_be_the_seeds(tmp_path):
   for size, seed in itertools.product(SIZES, range(2)):
     content = make_content(f"/out/net-{size}", score_of(size, seed))
@@ -221,24 +154,3 @@ def test_folders_may_be_the_seeds(tmp_path):
   assert f"--name_pattern='{pattern}' or" in str(caught.value)
   table = tables.read(tmp_path, name_pattern=pattern)
   assert set(table.frame["seed"]) == {"run0", "run1"}
-
-
-@pytest.mark.parametrize(
-  ("names", "model", "scales"),
-  [
-    (["fam-8x70m", "fam-8x160m"], "fam-8x", [70e6, 160e6]),
-    (["fam-900K", "fam-1200K"], "fam", [900e3, 1.2e6]),
-    (["fam-small", "fam-large"], "fam", [2, 1]),
-  ],
-)
-def test_the_advised_pattern_finds_other_sizes(tmp_path, names, model, scales):
-  for name, seed in itertools.product(names, range(2)):
-    put(tmp_path, make_content(f"org/{name}-seed{seed}"))
-  with pytest.raises(ValueError, match="4 of 4 files have none") as caught:
-    tables.read(tmp_path)
-  pattern = str(caught.value).split("'")[-2]
-  order = ["large", "small"] if "small" in pattern else []
-  table = tables.read(tmp_path, name_pattern=pattern, scale_order=order)
-  assert table.scale_name == "scale"
-  assert set(table.frame["model"]) == {model}
-  assert set(table.frame["scale"]) == set(map(float, scales))

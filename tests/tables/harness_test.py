@@ -48,13 +48,6 @@ def test_averages_over_tasks_are_pointed_out_and_can_be_left_out(evals):
   assert "aggregate" not in kinds(table)
 
 
-def test_metrics_can_be_chosen(evals):
-  table = tables.read(evals, score_columns=["acc"])
-  assert list(table.metrics) == ["acc"]
-  with pytest.raises(ValueError, match="did you mean --score_column=acc"):
-    tables.read(evals, score_columns=["acc_nrm"])
-
-
 def test_files_of_old_versions_are_read(tmp_path):
   for size, seed in itertools.product(SIZES, range(2)):
     content = {
@@ -92,20 +85,6 @@ def test_files_of_old_versions_are_read(tmp_path):
   assert not table.metrics["ppl"].higher_is_better
 
 
-def test_model_arguments_may_be_an_object(tmp_path):
-  for seed in range(2):
-    content = make_content(f"org/m-14m-seed{seed}")
-    content["config"]["model_args"] = {
-      "pretrained": f"org/m-14m-seed{seed}",
-      "revision": "step7",
-      "seed": 1234,
-    }
-    del content["model_name"]
-    put(tmp_path, content)
-  table = tables.read(tmp_path)
-  assert set(table.frame["seed"]) == {0, 1}
-
-
 def test_shots_are_groups_where_a_task_has_several(evals):
   content = make_content("EleutherAI/pythia-14m-seed0", 0.2, shots=5)
   put(evals, content, "2024-09-11T00-00-00.000000")
@@ -129,12 +108,6 @@ def test_an_evaluation_made_twice_counts_once_or_is_refused(evals):
   table = tables.read(evals, conflicting_scores="last")
   rows = table.frame.query("task == 'mmlu' and scale == 14e6 and seed == 1")
   assert rows["score"].tolist() == [0.9]
-
-
-def test_other_json_files_make_no_work_directory_and_are_told(evals):
-  (evals / "config.json").write_text('{"model_type": "gpt_neox"}')
-  rows = find(tables.read(evals), "ignored_files").rows
-  assert rows == [{"source": "config.json"}]
 
 
 @pytest.mark.parametrize(
@@ -161,12 +134,3 @@ def test_a_score_that_is_no_number_is_named(evals):
   put(evals, content)
   table = tables.read(evals)
   assert table.frame.query("diverged")["seed"].tolist() == [9]
-
-
-def test_a_seed_that_lacks_a_task_is_a_hole(evals):
-  content = make_content("EleutherAI/pythia-14m-seed0")
-  del content["results"]["gsm8k"]
-  put(evals, content)
-  (row,) = find(tables.read(evals), "missing").rows
-  assert (row["task"], row["scale"]) == ("gsm8k", 14e6)
-  assert row["missing_seeds"] == "0"

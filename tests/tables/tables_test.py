@@ -21,7 +21,6 @@ def test_reading_tables_loads_neither_training_nor_pandas():
   ("name", "options", "message"),
   [
     ("t.csv", {"scale_axis": "width"}, "--scale_axis does not concern a tabl"),
-    ("t.csv", {"conflicting_labels": "path"}, "--conflicting_labels does not"),
     ("runs", {"score_unit": ["raw"]}, "--score_unit does not concern a work"),
     ("evals", {"group_columns": ["m"]}, "--group_columns does not concern a f"),
     ("evals", {"test_length": 3}, "--test_length does not concern a folder"),

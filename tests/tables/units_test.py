@@ -135,8 +135,3 @@ def test_a_unit_of_some_rows_goes_before_that_of_a_metric_and_of_all():
   assert found.tolist() == ["percent", "raw", "fraction", "fraction"]
   with pytest.raises(ValueError, match="no column 'width' in the table"):
     units.units_of_rows(rows, metric, ["a", "b"], ["width=8=raw"])
-
-
-def test_a_metric_that_is_not_there_is_refused():
-  with pytest.raises(ValueError, match="in the metrics; did you mean"):
-    units.settle_units(make_frame(), ["nil"])

@@ -131,21 +131,6 @@ def test_metrics_of_records_state_support_and_direction(finished):
     tables.read(finished, score_columns=["runs_on"])
 
 
-def test_metrics_and_test_length_can_be_chosen(finished):
-  table = tables.read(
-    finished, score_columns=["train_loss", "nll_sum"], test_length=4
-  )
-  assert list(table.metrics) == ["train_loss", "nll_sum"]
-  row = table.frame.query("scale == 2 and seed == 5").iloc[1]
-  assert row["score"] == pytest.approx(0.05 + 0.002 + 6 + 40, abs=1e-4)
-  with pytest.raises(ValueError, match="5 was not tested; choose one of 4, 6"):
-    tables.read(finished, test_length=5)
-  with pytest.raises(
-    ValueError, match="did you mean --score_column=exact_match"
-  ):
-    tables.read(finished, score_columns=["exactmatch"])
-
-
 def test_the_headline_metric_comes_first_and_may_change(tiny, workdir):
   write_all(tiny, workdir)
   first, *others = tables.read(workdir).metrics
@@ -189,12 +174,6 @@ def test_the_scale_is_the_axis_that_varies(
   assert kinds(table) <= {"one_scale"}
 
 
-def test_cells_of_one_size_cannot_be_told_apart_by_it(tiny, workdir):
-  write_all(tiny, workdir, num_params=500)
-  with pytest.raises(ValueError, match="several cells have 500 parameters"):
-    tables.read(workdir, scale_axis="num_params")
-
-
 def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
   config = change(tiny, grid={"depths": (1, 2, 3)})
   write_config(config, workdir)
@@ -215,12 +194,6 @@ def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
   assert holes[0]["missing_seeds"] == "4-7"
 
 
-def test_a_condition_takes_cells_out_of_what_is_expected(finished):
-  table = tables.read(finished, where=["depth=2"])
-  assert kinds(table) == {"excluded", "one_scale"}
-  assert set(table.frame["scale"]) == {2}
-
-
 def put_twice(workdir, tiny, offset):
   """Seed 1 of depth 1 in a second file, its scores moved by `offset`."""
   other = workdir / "other"
@@ -238,40 +211,6 @@ def test_the_same_seed_in_two_files_counts_once(tiny, finished):
   assert not table.curves.duplicated().any()
   columns = ["scale", "seed", "metric", "score"]
   assert table.frame[columns].equals(expected[columns])
-
-
-def test_two_trainings_of_a_seed_are_refused_or_settled(tiny, finished):
-  put_twice(finished, tiny, 0.5)
-  with pytest.raises(
-    ValueError, match=r"seeds-00000\d-00000\d\.parquet"
-  ) as caught:
-    tables.read(finished)
-  assert "seeds-000001-000001.parquet" in str(caught.value)
-  table = tables.read(finished, conflicting_scores="last")
-  row = table.frame.query("scale == 1 and seed == 1").iloc[0]
-  assert row["score"] == pytest.approx(0.01 + 0.1 + 0.001 + 6.5, abs=1e-4)
-  curve = table.curves.query("scale == 1 and seed == 1 and step == 6")
-  assert curve.iloc[0]["score"] == row["score"]
-  assert kinds(table) == {"conflicting_score"}
-
-
-def test_a_file_in_the_wrong_folder_is_refused_or_settled(tiny, finished):
-  folder = finished / "records/count/width-8"
-  (folder / "depth-2/seeds-000004-000007.parquet").unlink()
-  (folder / "depth-1/seeds-000004-000007.parquet").rename(
-    folder / "depth-2/seeds-000004-000007.parquet"
-  )
-  with pytest.raises(
-    ValueError, match="4 seeds stand in a file whose path"
-  ) as e:
-    tables.read(finished)
-  assert "depth-2/seeds-000004-000007.parquet" in str(e.value)
-  assert "count/width-8/depth-1" in str(e.value)
-  for rule, depth in [("label", 1), ("path", 2)]:
-    table = tables.read(finished, conflicting_labels=rule)
-    assert len(find(table, "conflicting_label").rows) == 4
-    found = table.frame.query("seed == 4")["scale"].unique()
-    assert found.tolist() == [depth]
 
 
 def of_another_experiment(tiny, workdir):
