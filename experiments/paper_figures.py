@@ -286,9 +286,8 @@ def likelihood(grid: Grid, name: str) -> Figure:
       nll.populations, samples, labels[name], strict=True
     )
   ]
-  unit = "nats" if name == "NLL" else "natural logarithm of nats"
   return ridges.draw(
-    [("", rows)], f"mean NLL, {unit} per answer token", samples[0].support
+    [("", rows)], f"{name} (nats per answer token)", samples[0].support
   )
 
 
