@@ -150,7 +150,7 @@ def _analyze(
     curves=_rows_of(table.curves, metric),
     metrics={metric: table.metrics[metric]},
   )
-  series, *others = questions.analyze(own, Options(), kinds).series
+  series, *others = questions.analyze(own, Options(), kinds=kinds).series
   if others:
     raise ValueError(f"expected scales along one axis, got {len(others) + 1}")
   return series

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
@@ -14,6 +16,9 @@ from emergence.statistics import abruptness
 from emergence.statistics.abruptness import Abruptness
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.scale_curve import LEVEL
+
+# A step of so much of a range is the whole change, but for what turns back.
+_NEARLY_ALL = 0.95
 
 
 def compute(several: Sequence[Series]) -> list[Abruptness | None]:
@@ -49,15 +54,37 @@ def findings(series: Series) -> Iterator[Finding]:
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
     return
+  values = {
+    "mean": [p.finite_S.mean() for p in series.populations],
+    "share": [
+      x.success.diverged_fail.probability for x in series.answers["success"]
+    ],
+    "mode": [x.peaks.mode for x in series.answers["modality"].by_scale],
+  }
+  parts = found.mean, found.success_probability, found.mode
+  turning = [
+    name
+    for (name, value_N), part in zip(values.items(), parts, strict=True)
+    if part >= _NEARLY_ALL and _turns_back(value_N)
+  ]
+  back = ""
+  if turning:
+    turn = "turns" if len(turning) == 1 else "turn"
+    what = "all" if len(turning) == 3 else f"the {words.listed(turning)}"
+    back = f"; {what} {turn} back"
   yield finding(
     "abruptness",
     series,
-    "the largest step between neighbours makes up"
-    f" {words.percent(found.mean)} of the range of the mean over all scales,"
+    f"the largest single step is {words.percent(found.mean)} of the range of"
+    " the mean,"
     f" {words.percent(found.success_probability)} for the share of successes"
-    f" and {words.percent(found.mode)} for the mode",
+    f" and {words.percent(found.mode)} for the mode{back}",
     **found._asdict(),
   )
+
+
+def _turns_back(value_N: Sequence[float]) -> bool:
+  return np.abs(np.diff(value_N)).sum() > np.ptp(value_N) / _NEARLY_ALL
 
 
 QUESTION = Question(

@@ -195,8 +195,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       series.metric_name,
       pair.other.metric_name,
       *map(str, pair.found[:4]),
-      words.number(pair.found.kappa.value, 2)
-      + words.interval(pair.found.kappa.low, pair.found.kappa.high),
+      words.estimate(*pair.found.kappa),
     ]
     for series in analysis.series
     for pair in series.answers["agreement"]

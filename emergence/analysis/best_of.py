@@ -1,5 +1,6 @@
 """What a study that reports the best of its k seeds is expected to report."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,18 +73,19 @@ def findings(series: Series) -> Iterator[Finding]:
   if best.best.value - one.best.value < 1e-9:
     return
   columns = _columns(series, best)
-  interval = words.interval(
-    columns["expected_best_low"], columns["expected_best_high"]
-  )
+  mean = series.sign * one.best.value
+  values = [x for x in (mean, *columns.values()) if not math.isnan(x)]
+  mean_text, best_text, *ends = words.alike(*values)
+  to = " to " if min(values) < 0 else "–"
+  interval = f" ({to.join(ends)})" if ends else ""
   yield finding(
     "best_of",
     series,
     f"at {series.scale_name(population)} the best of {_TYPICAL} seeds is"
-    f" expected at {words.number(columns['expected_best'])}{interval}, where"
-    f" the mean is {words.number(series.sign * one.best.value)}",
+    f" expected at {best_text}{interval}, where the mean is {mean_text}",
     scale=population.scale,
     num_seeds=_TYPICAL,
-    mean=series.sign * one.best.value,
+    mean=mean,
     **columns,
   )
 

@@ -25,7 +25,6 @@ from emergence.plotting.style import (
   FILL,
   OTHERS,
   SUCCEEDED,
-  literal,
   styled,
 )
 from emergence.statistics import composition
@@ -84,10 +83,17 @@ def findings(series: Series) -> Iterator[Finding]:
     if not math.isnan(count)
   ]
   seeds = words.count(at.num_runs, "seed")
-  if at.num_runs < series.populations[i].sample.size:
+  sample = series.populations[i].sample.oriented()
+  if at.num_runs < sample.size:
     seeds += " with a score"
   where = series.scale_name(series.populations[i])
-  texts = [f"{seeds} at {where}: {', '.join(parts)}"]
+  reason = ""
+  if len(found) > 1:
+    reason = ", the most even split" if _both(at) else ", the last"
+  edge = composition.floor_edge(sample, series.flipped_threshold)
+  relation = "≤" if series.metric.higher_is_better else "≥"
+  parts[0] += f" ({relation} {words.number(series.sign * edge, 2)})"
+  texts = [f"{seeds} at {where}{reason}: {', '.join(parts)}"]
   if " and " in at.name:
     named = re.split(", (?:few|some) ", at.name)[0]
     texts.append(f"at {where} {named} are shown to hold at least 10% each")
@@ -129,7 +135,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       *(
         "–"
         if math.isnan(share) or found.num_runs == 1
-        else f"{share:.2f}{words.interval(low, high)}"
+        else words.estimate(share, low, high)
         for share, low, high in zip(
           found.share_C, found.low_C, found.high_C, strict=True
         )
@@ -195,9 +201,8 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     ticks = sorted(names)[::every]
-    axes.set_xticks(
-      [place[scale] for scale in ticks],
-      [literal(names[scale], 12) for scale in ticks],
+    drawing.label_ticks(
+      axes, [place[x] for x in ticks], [names[x] for x in ticks]
     )
 
   figure = drawing.small_multiples(

@@ -19,7 +19,7 @@ from emergence.analysis.question import (
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.analysis.summaries import scale_names
 from emergence.plotting import drawing
-from emergence.plotting.style import FILL, OTHERS, SUCCEEDED, literal, styled
+from emergence.plotting.style import FILL, OTHERS, SUCCEEDED, styled
 from emergence.statistics import decomposition
 from emergence.statistics.decomposition import Decomposition
 from emergence.statistics.intervals import Interval
@@ -243,9 +243,8 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.plot(x_N, [c["mean_change"] for c in columns], "k.", markersize=3)
     axes.axhline(0, color="black", linewidth=0.6)
     shown = sorted(place)[1 :: math.ceil(len(place) / _MOST_TICKS)]
-    axes.set_xticks(
-      [place[scale] for scale in shown],
-      [literal(names[scale], 12) for scale in shown],
+    drawing.label_ticks(
+      axes, [place[x] for x in shown], [names[x] for x in shown]
     )
 
   figure = drawing.small_multiples(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from emergence.analysis.question import Finding, Question, Section, finding
 from emergence.analysis.series import Analysis, Series
 from emergence.plotting import drawing
-from emergence.plotting.style import LINE, OTHERS, literal, styled
+from emergence.plotting.style import LINE, OTHERS, styled
 from emergence.statistics import transport
 from emergence.statistics.modality import holm
 from emergence.statistics.options import Options
@@ -149,9 +149,10 @@ def findings(series: Series) -> Iterator[Finding]:
   if not w2_N.any():
     text = "the scores of neighbouring scales are the same"
   elif not num and found.too_few:
-    text = (
-      f"so few {found.too_few} could not show that neighbouring scales differ"
-    )
+    what = found.too_few
+    if found.within_seed and what == "runs":
+      what = "seeds, compared within each,"
+    text = f"so few {what} could not show that neighbouring scales differ"
   elif not num:
     text = "no two neighbouring scales are shown to differ in their scores"
     if len(names) == 1:
@@ -165,6 +166,12 @@ def findings(series: Series) -> Iterator[Finding]:
         f"{num} of {len(names)} neighbouring scales, most between {names[i]}"
       )
     text = f"the distributions of scores differ between {where}"
+  if series.options.within_seed and not found.within_seed:
+    text += "; seeds could not be compared within each, as " + (
+      "some diverged"
+      if series.has_same_seeds
+      else "scales have different seeds"
+    )
   yield finding(
     "distance",
     series,
@@ -231,8 +238,8 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.plot(where, w2_N, "o", color=LINE, clip_on=False)
     step = math.ceil(len(where) / _MOST_TICKS)
     shown = where[(len(where) - 1) % step :: step]  # With the last.
-    axes.set_xticks(
-      shown, [literal(series.populations[i].name, 12) for i in shown]
+    drawing.label_ticks(
+      axes, list(shown), [series.populations[i].name for i in shown]
     )
 
   figure = drawing.small_multiples(

@@ -264,9 +264,9 @@ def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
     if sample.is_constant:
       return "all scores are equal, so nothing could be tested"
     return "scores are of one item and can show no modes"
-  if modality.p_adjusted > alpha:
-    return ""
   is_open = sample.step is None and grid(sample).is_open
+  if modality.p_adjusted > alpha and not is_open:
+    return ""
   if math.isnan(modality.antimode) and not is_open:
     return "scores are not of one mode, but no valley parts them in two"
   return (

@@ -57,8 +57,23 @@ def files(analysis: Analysis) -> dict[str, bytes]:
 
 
 def summary(analysis: Analysis) -> list[dict[str, Any]]:
-  """One row per cell and metric: group columns, then `SUMMARY_COLUMNS`."""
-  return _rows(analysis, _cells)
+  """One row per cell and metric: group columns, then `SUMMARY_COLUMNS`.
+
+  A cell without any score has its number of missing seeds, and comes last.
+  """
+  rows, table = _rows(analysis, _cells), analysis.table
+  scored = {
+    (*series.group, p.scale, series.metric.name)
+    for series in analysis.series
+    for p in series.populations
+  }
+  for cell, num in table.num_missing.items():
+    if cell not in scored and num:
+      *group, scale, metric = cell
+      names = dict(zip(table.group_columns, group, strict=True))
+      found = {"scale": scale, "metric": metric, "n_seeds": 0, "n_missing": num}
+      rows.append({name: _number(x) for name, x in (names | found).items()})
+  return rows
 
 
 def _cells(series: Series) -> Rows:

@@ -7,6 +7,7 @@ from typing import Any
 from emergence.analysis import trajectories, words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.trajectories import Pairing, pairing
 
 
@@ -30,16 +31,30 @@ def entry(series: Series) -> dict[str, Any]:
 def findings(series: Series) -> Iterator[Finding]:
   found: Pairing | None = series.answers["pairing"]
   alpha = series.options.alpha
-  if (
-    found is None or math.isnan(found.correlation) or not found.can_show(alpha)
-  ):
+  if found is None or math.isnan(found.correlation):
     return
-  are = "are" if found.p <= alpha else "are not seen to be"
+  text = (
+    "are correlated across scales"
+    if found.p <= alpha
+    else "are not seen to be correlated across scales"
+  )
+  text = f"scores of one seed index {text}"
+  is_few = found.num_seeds < MIN_RUNS or not found.can_show(alpha)
+  if is_few and not found.p <= alpha:
+    text = (
+      f"{words.count(found.num_seeds, 'seed')} are too few to show whether"
+      " scores of one seed index are correlated across scales"
+    )
+  what = "rank correlation"
+  between = ""
+  if found.num_scales > 2:
+    what = f"mean {what}"
+    least, greatest = map(words.signed, (found.least, found.greatest))
+    between = f", {least} to {greatest} between two scales"
   yield finding(
     "pairing",
     series,
-    f"scores of one seed index {are} correlated across scales (mean rank"
-    f" correlation {words.signed(found.correlation)})",
+    f"{text} ({what} {words.signed(found.correlation)}{between})",
     **found._asdict(),
   )
 
@@ -48,6 +63,7 @@ QUESTION = Question(
   "pairing",
   "Whether a seed index means anything",
   compute,
+  is_apart=True,
   entry=entry,
   findings=findings,
 )

@@ -88,6 +88,8 @@ class Question(NamedTuple):
     title: the heading of its findings.
     compute: answers of all series, in their order; None where it has none. The
       answers of questions before it are in `Series.answers`.
+    is_apart: whether `compute` takes long, needs no answers and nothing but the
+      scores at the end: another process may do it.
     columns: its columns in summary.csv, each with its meaning.
     values: values of those columns, for each scale of a series.
     files: further tables, by file name: their columns, and the rows of a
@@ -101,6 +103,7 @@ class Question(NamedTuple):
   kind: str
   title: str
   compute: Callable[[Sequence[Series]], Sequence[Any]]
+  is_apart: bool = False
   columns: Mapping[str, str] = {}
   values: Callable[[Series], Rows] = _nothing
   files: Mapping[str, tuple[Sequence[str], Callable[[Series], Rows]]] = {}

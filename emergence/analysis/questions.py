@@ -5,10 +5,13 @@ in the list below.
 """
 
 import importlib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
 
+from emergence.analysis import words
 from emergence.analysis.question import Finding, Question
-from emergence.analysis.series import Analysis, series_of
+from emergence.analysis.series import Analysis, Series, series_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import ScoreTable
 
@@ -34,6 +37,8 @@ NAMES = (
   "divergence",
 )
 
+_NUMBER = re.compile(r"\d[\d.,]*\d|\d")
+
 QUESTIONS: tuple[Question, ...] = tuple(
   importlib.import_module(f"emergence.analysis.{name}").QUESTION
   for name in NAMES
@@ -43,6 +48,7 @@ QUESTIONS: tuple[Question, ...] = tuple(
 def analyze(
   table: ScoreTable,
   options: Options = Options(),
+  beside: Executor | None = None,
   kinds: Collection[str] | None = None,
 ) -> Analysis:
   """Answers the questions about a table.
@@ -50,6 +56,7 @@ def analyze(
   Args:
     table: as `emergence.tables.read` returns it.
     options: threshold, resampling and level.
+    beside: answers some of the questions in another process, meanwhile.
     kinds: of the questions, some of which need answers of others before them;
       None for all.
 
@@ -58,15 +65,63 @@ def analyze(
       threshold that the metric's support does not hold.
   """
   several = series_of(table, options)
-  for question in QUESTIONS:
-    if kinds is not None and question.kind not in kinds:
-      continue
-    found = question.compute(several)
+  asked = [q for q in QUESTIONS if kinds is None or q.kind in kinds]
+  apart = {}
+  if beside is not None:
+    scores = [_scores(series) for series in several]
+    apart = {
+      q.kind: beside.submit(q.compute, scores) for q in asked if q.is_apart
+    }
+  # Questions do not wait for answers from the other process: these come last.
+  for question in sorted(asked, key=lambda q: q.kind in apart):
+    pending = apart.get(question.kind)
+    found = pending.result() if pending else question.compute(several)
     several = [
       series._replace(answers={**series.answers, question.kind: answer})
       for series, answer in zip(several, found, strict=True)
     ]
   return Analysis(table, options, several)
+
+
+def _scores(series: Series) -> Series:
+  """The series without what is large: its table and curves."""
+  return series._replace(
+    table=series.table._replace(frame=None, curves=None, issues=[]),
+    populations=[p._replace(curves=None) for p in series.populations],
+  )
+
+
+def merged(
+  analysis: Analysis, found: Sequence[tuple[Question, Finding]]
+) -> list[tuple[Question, Finding]]:
+  """Findings of which those that say the same of several groups are one.
+
+  Where four groups or more differ in numbers alone, they are that of the first
+  group and the number of the others.
+  """
+  names = {series.group: series.group_name for series in analysis.series}
+  alike: dict[tuple, list[tuple[Question, Finding, str]]] = {}
+  for question, one in found:
+    text = one.sentence.removeprefix(f"{names.get(one.group)}, ")
+    key = one.kind, one.metric, _NUMBER.sub("#", text)
+    alike.setdefault(key, []).append((question, one, text))
+  result = []
+  for several in alike.values():
+    groups = [names.get(one.group, "") for _, one, _ in several]
+    question, one, text = several[0]
+    num = len(set(groups))
+    if len(several) == num > 1 and len({text for *_, text in several}) == 1:
+      where = words.listed(groups)
+      if num > words.MOST_LISTED:
+        where = f"{num} of {len(names)} groups"
+      result.append((question, one._replace(sentence=f"{where}, {text}")))
+    elif len(several) == num > words.MOST_LISTED:
+      more = words.count(num - 1, "more group")
+      sentence = f"{one.sentence} So it is, with other numbers, in {more}."
+      result.append((question, one._replace(sentence=sentence)))
+    else:
+      result += [(question, one) for question, one, _ in several]
+  return result
 
 
 def findings(analysis: Analysis) -> list[tuple[Question, Finding]]:

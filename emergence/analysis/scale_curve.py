@@ -169,6 +169,9 @@ def findings(series: Series) -> Iterator[Finding]:
     turns = _turns(found, curve)
   elif is_trend and change * curve.trend.z > 0:
     verb = "rises" if change > 0 else "falls"
+    # It may turn back within noise.
+    if (np.diff([x.probability for x in found]) * change).min() < 0:
+      verb = f"mostly {verb}"
   via = " and ".join(f"{_share(found[i])} at {scales[i].name}" for i in turns)
   text = (
     f"from {series.scale_name(scales[0])} to {scales[-1].name} {what} {verb}"
@@ -197,7 +200,7 @@ def findings(series: Series) -> Iterator[Finding]:
   if not falls.num_found:
     return
   i, j = falls.first, falls.second
-  if verb == "falls" and (i, j) == (0, len(found) - 1):
+  if verb.endswith("falls") and (i, j) == (0, len(found) - 1):
     return
   text = (
     f"{what} falls from {_share(found[i])} at {series.scale_name(scales[i])} to"

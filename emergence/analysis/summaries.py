@@ -22,6 +22,7 @@ from emergence.plotting.style import ramp
 from emergence.statistics import resampling
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.resampling import Bootstrap
+from emergence.statistics.sample import SAME_SCORE
 
 Value = tuple[float, float, float]
 
@@ -97,6 +98,8 @@ def _few(series: Series) -> list[Population]:
 def _scores(population: Population) -> str:
   """Such as `0.2, 0.3 and 0.5`; `0.2 to 0.5 (9 runs)` of more than three."""
   score_S = np.sort(population.finite_S)
+  if score_S.size > 1 and np.ptp(score_S) < SAME_SCORE:
+    return f"all {words.number(score_S[0])} ({score_S.size} runs)"
   if score_S.size > words.MOST_LISTED:
     low, high = words.number(score_S[0]), words.number(score_S[-1])
     return f"{low} to {high} ({score_S.size} runs)"
@@ -176,6 +179,13 @@ def draw(several: Sequence[Series]) -> Figure:
     (0.0, 1.0) if first.is_share else None,
   )
   for axes, title in zip(figure.axes, panels, strict=False):
+    if title.startswith("mean of seeds") and not any(
+      math.isfinite(value) for s in several for value, *_ in panels[title](s)
+    ):
+      text = f"fewer than {MIN_RUNS}\nsuccesses\nat every scale"
+      axes.text(
+        *(0.5, 0.5), text, ha="center", va="center", transform=axes.transAxes
+      )
     if title in ("mean", "median"):
       for series, color in zip(several, ramp(len(several)), strict=True):
         for p in _few(series):

@@ -70,8 +70,8 @@ def findings(series: Series) -> Iterator[Finding]:
     series,
     f"at {series.scale_name(series.populations[i])} every threshold from"
     f" {words.number(ends[0])} to {words.number(ends[1])} gives a share of"
-    f" successes between {curve.reference.low:.2f} and"
-    f" {curve.reference.high:.2f}",
+    f" successes within the 95% interval of that at {series.threshold_name},"
+    f" {words.estimate(*curve.reference[3:])}",
     scale=series.populations[i].scale,
     same_from=ends[0],
     same_to=ends[1],

@@ -178,10 +178,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     "trajectories",
     "Single seeds over scales",
     sentence,
-    f"{analysis.table.seed_meaning.rstrip('.')}. Each point of a line is"
-    " another model. Where scores of one seed index are not correlated across"
-    " scales, a line joins unrelated runs, and the most abrupt and the"
-    " straightest line are as expected by chance.",
+    f"{analysis.table.seed_meaning.rstrip('.')}. A line joins what has one seed"
+    " index at different scales. Where scores of one seed index are not"
+    " correlated across scales, a line joins unrelated runs, and the most"
+    " abrupt and the straightest line are as expected by chance.",
     figure=draw(several),
   )
 

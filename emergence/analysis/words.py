@@ -10,6 +10,7 @@ from emergence.tables.score_table import visible
 _MOST_LETTERS = 60
 # More scales than this are counted, not listed.
 MOST_LISTED = 3
+_MOST_DECIMALS = 9
 
 
 def short(text: Any) -> str:
@@ -36,10 +37,40 @@ def interval(low: float, high: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-  """`value` to `digits` significant digits with a true minus; `–` for NaN."""
+  """`value` to `digits` significant digits with a true minus; `–` for NaN.
+
+  Up to a billion all digits before the point are shown, such as `2,900`.
+  """
   if math.isnan(value):
     return "–"
-  return f"{value:.{digits}g}".replace("-", "−")
+  text = f"{value:.{digits}g}"
+  if 10**digits <= abs(float(text)) < 1e9:
+    text = f"{value:,.0f}"
+  return text.replace("-", "−")
+
+
+def alike(*values: float) -> list[str]:
+  """Numbers with the same decimals: two, or as many as tell them apart."""
+  largest = max(map(abs, values))
+  decimals = 2 if largest < 100 else 0
+  different = len(set(values))
+  while True:
+    texts = [f"{value:,.{decimals}f}" for value in values]
+    if len(set(texts)) >= different or decimals == _MOST_DECIMALS:
+      break
+    decimals += 1
+  return [
+    (t.removeprefix("-") if not t.strip("-0.") else t).replace("-", "−")
+    for t in texts
+  ]
+
+
+def estimate(value: float, low: float, high: float) -> str:
+  """Such as `0.47 (0.30–0.64)`, or the value alone without an interval."""
+  if math.isnan(low) or math.isnan(high):
+    return number(value)
+  text, *ends = alike(value, low, high)
+  return f"{text} ({(' to ' if low < 0 else '–').join(ends)})"
 
 
 def percent(share: float) -> str:

@@ -84,7 +84,9 @@ def by_scale(
       axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     elif y_limits is not None:
       axes.set_ylim(*y_limits)
-  name_scales(axes_of[0], tick_names)
+  for axes in axes_of[: len(panels)]:
+    name_scales(axes, tick_names)
+  _make_room(figure)
   for axes in axes_of[len(panels) - 2 : len(panels)]:
     axes.set_xlabel(literal(x_label))
     axes.tick_params(labelbottom=True)
@@ -95,7 +97,7 @@ def by_scale(
       figure.legend(
         *axes_of[0].get_legend_handles_labels(),
         loc="outside upper right",
-        ncols=max(1, min(len(names), 4, 48 // (6 + max(map(len, names))))),
+        ncols=_legend_columns(figure, names),
         borderpad=0,
       )
   return figure
@@ -152,6 +154,7 @@ def small_multiples(
       axes.margins(x=0.04)
   figure.supxlabel(literal(x_label), fontsize=8)
   figure.supylabel(literal(y_label), fontsize=8)
+  _make_room(figure)
   return figure
 
 
@@ -226,11 +229,61 @@ def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
     [Line2D([], [], color=color, linewidth=2) for color in names.values()],
     [literal(name) for name in names],
     loc="outside upper right",
-    ncols=2 if len(names) < 3 else 4,
+    ncols=(num_columns := _legend_columns(figure, names)),
     handlelength=1.2,
     borderpad=0,
   )
+  lines = math.ceil(len(names) / num_columns)
+  figure.set_figheight(figure.get_figheight() + 0.14 * (lines - 1))
   return figure
+
+
+def _legend_columns(figure: Figure, names: Iterable[str]) -> int:
+  """At most four, and as many as have room for the longest name."""
+  letters = max(min(len(name), 40) for name in names)
+  room = figure.get_figwidth() * LETTERS_PER_INCH * 0.8
+  return max(1, min(4, int(room // (6 + letters))))
+
+
+def label_ticks(
+  axes: Axes, places: Sequence[float], names: Sequence[str]
+) -> None:
+  """Ticks of the x axis, turned where their names would overlap.
+
+  Args:
+    axes: of a figure whose columns are equally wide.
+    places: of the ticks.
+    names: cut to 12 letters, to 20 where turned.
+  """
+  texts = [literal(name, 12) for name in names]
+  axes.set_xticks(places, texts)
+  figure, spec = axes.get_figure(), axes.get_subplotspec()
+  assert figure
+  assert spec
+  width = figure.get_figwidth() / spec.get_gridspec().ncols
+  # A letter more for the gap; a fifth of the width is labels and margins.
+  room = 0.8 * width * LETTERS_PER_INCH / (1 + max(map(len, texts)))
+  if len(texts) > room:
+    axes.set_xticks(
+      places,
+      [literal(name, 20) for name in names],
+      rotation=45,
+      ha="right",
+      rotation_mode="anchor",
+    )
+
+
+def _make_room(figure: Figure) -> None:
+  """Makes a figure higher by its names of ticks, if these are turned."""
+  letters = [
+    len(label.get_text())
+    for axes in figure.axes
+    for label in axes.get_xticklabels()
+    if label.get_rotation()
+  ]
+  if letters:
+    height = 0.7 * max(letters) / LETTERS_PER_INCH
+    figure.set_figheight(figure.get_figheight() + height)
 
 
 def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
@@ -248,7 +301,7 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   for scale in reversed(scales[:-1]):
     if place(shown[-1]) - place(scale) >= 0.99 * least:
       shown.append(scale)
-  axes.set_xticks(shown, [literal(tick_names[scale], 12) for scale in shown])
+  label_ticks(axes, shown, [tick_names[scale] for scale in shown])
   axes.minorticks_off()
   axes.margins(x=0.1)
 

@@ -10,21 +10,24 @@ from emergence.plotting.style import STYLE
 from emergence.storage.files import write_atomically
 
 
-def save(figure: Figure, path: epath.Path) -> None:
+def save(figure: Figure, path: epath.Path) -> bytes:
   """Writes a figure as PNG at 200 dpi, and as SVG beside it.
 
   Unchanged files are not written again.
+
+  Returns:
+    The SVG.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
+  content = b""
   for suffix in (".png", ".svg"):
     file, content = path.with_suffix(suffix), render(figure, suffix[1:])
     if not file.exists() or file.read_bytes() != content:
       write_atomically(file, content)
+  return content
 
 
-def render(
-  figure: Figure, kind: str, transparent: bool = False, dpi: int = 200
-) -> bytes:
+def render(figure: Figure, kind: str, dpi: int = 200) -> bytes:
   """A figure as `png` or as `svg`.
 
   Without date and random ids, so that equal records give equal bytes.
@@ -32,7 +35,6 @@ def render(
   Args:
     figure: the figure.
     kind: `png` or `svg`.
-    transparent: without the white background.
     dpi: dots per inch, also of bitmaps inside an SVG.
   """
   buffer = io.BytesIO()
@@ -45,7 +47,5 @@ def render(
       # The layout takes longer than the drawing and is the same for all files.
       figure.draw_without_rendering()
       figure.set_layout_engine("none")
-    figure.savefig(
-      buffer, format=kind, dpi=dpi, metadata=metadata, transparent=transparent
-    )
+    figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
   return buffer.getvalue()

@@ -24,11 +24,13 @@ def main_findings(analysis: Analysis) -> list[tuple[Question, Finding]]:
   """The findings about the first metric, and the modality of the others."""
   found = questions.findings(analysis)
   first = next(iter(analysis.table.metrics))
-  return [x for x in found if x[1].metric in ("", first)] + [
+  own = [x for x in found if x[1].metric in ("", first)]
+  others = [
     x
     for x in found
     if x[1].kind == "modality" and x[1].metric not in ("", first)
   ]
+  return questions.merged(analysis, [*own, *others])
 
 
 def condition(analysis: Analysis) -> str:
@@ -80,7 +82,8 @@ def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
 
 def _findings(analysis: Analysis) -> Section:
   found: Sequence[tuple[Question, Finding]] = main_findings(analysis)
-  sentence = f"{len(found)} statements about {analysis.series[0].metric_name}"
+  num = words.count(len(found), "statement")
+  sentence = f"{num} about {analysis.series[0].metric_name}"
   if len(analysis.table.metrics) > 1:
     sentence += ", and whether seeds separate in the other metrics"
   sentence += "; each is computed from the scores."

@@ -105,7 +105,7 @@ def abruptness(
     threshold: the least score of a success, in the unit of the scores.
     paired: whether the same position is the same seed at every scale, which is
       then resampled as one.
-    options: number and seed of the resamples.
+    options: number, up to `modes.MOST_RESAMPLES`, and seed of the resamples.
 
   Raises:
     ValueError: fewer than two scales, one without a finite score, or `paired`
@@ -117,19 +117,19 @@ def abruptness(
     raise ValueError("expected two scales or more, each with finite scores")
   if paired and len(sizes) > 1:
     raise ValueError(f"expected as many runs at each scale, got {sizes}")
-  mode_RN = np.empty((options.num_resamples + 1, len(samples)))
+  num = min(options.num_resamples, modes.MOST_RESAMPLES)
+  # The first row is the scales themselves.
+  mode_RN = np.empty((num + 1, len(samples)))
   probability_RN = np.empty_like(mode_RN)
   for n, sample in enumerate(samples):
     key = [options.seed, 0 if paired else n]
-    index_RS = intervals.resample_indices(
-      sample.size, options.num_resamples, key
-    )
-    # The first row is the scale itself.
-    index_RS = np.vstack([np.arange(sample.size), index_RS])
+    index_RS = intervals.resample_indices(sample.size, num, key)
     success_S = success.is_success(sample.scores_S, threshold)
-    probability_RN[:, n] = success_S[index_RS].mean(axis=1)
+    probability_RN[0, n] = success_S.mean()
+    probability_RN[1:, n] = success_S[index_RS].mean(axis=1)
+    mode_RN[0, n] = modes.mode_and_antimode(sample).mode
     index_RS = _of_finite(sample.scores_S, index_RS, [*key, 1])
-    mode_RN[:, n] = modes.resampled_modes(sample, index_RS)
+    mode_RN[1:, n] = modes.resampled_modes(sample, index_RS)
   jump_2R = jump(np.stack([mode_RN, probability_RN]))
   difference_R = jump_2R[0] - jump_2R[1]
   # Noise inflates the largest step, and resamples contain it twice. The
@@ -171,6 +171,4 @@ def _of_finite(
   again = drawn_RS < 0
   rng = np.random.default_rng(seed)
   drawn_RS[again] = rng.integers(finite.size, size=int(again.sum()))
-  drawn_RS = drawn_RS[:, : finite.size]
-  drawn_RS[0] = np.arange(finite.size)
-  return drawn_RS
+  return drawn_RS[:, : finite.size]

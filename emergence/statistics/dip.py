@@ -66,9 +66,7 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
       f"the dip test needs at least {MIN_RUNS} scores, got {scores_S.size}"
     )
   if sample.is_constant:
-    raise ValueError(
-      f"all {scores_S.size} scores are {scores_S[0]:g}: nothing to test"
-    )
+    raise ValueError(f"all scores are {scores_S[0]:g}: nothing to test")
   if sample.grid_step >= sample.support[1] - sample.support[0]:
     raise ValueError("a score of one item has no modes")
   rows_JS = sample.jittered(options.seed)

@@ -38,7 +38,8 @@ class Modality(NamedTuple):
     smallest_weight: the smallest share of runs in a second mode, 5 standard
       deviations away, that the dip test detects in 80 % of samples of this
       size, without Holm's correction; NaN where even two equal modes are
-      detected less often.
+      detected less often, where there is no dip test, and where most runs are
+      at two scores that may be neighbours on the grid.
     smallest_weight_adjusted: the same at the strictest level that Holm's
       correction asks for.
     peaks: mode and antimode; None without a finite score.
@@ -236,6 +237,8 @@ def _label(
   num_runs = sample.finite_S.size
   peaks = modes.mode_and_antimode(sample) if num_runs else None
   level = alpha / _num_tests(sample)
+  # Of scores that could not be tested, or not be told apart, none is detected.
+  num_told = 0 if math.isnan(tests.dip.p) or _is_open(sample) else num_runs
   found = Modality(
     label="not_shown",
     num_runs=num_runs,
@@ -248,16 +251,18 @@ def _label(
     p_adjusted=float(adjusted[0]),
     family_size=family_size,
     antimode=peaks.antimode if peaks else math.nan,
-    smallest_weight=dip_lib.detectable_weight(num_runs, level),
+    smallest_weight=dip_lib.detectable_weight(num_told, level),
     smallest_weight_adjusted=dip_lib.detectable_weight(
-      num_runs, level / max(family_size, 1)
+      num_told, level / max(family_size, 1)
     ),
     peaks=peaks,
     evidence="",
   )
   name, evidence = _decide(found, sample, tests, factor, alpha)
   if sample.num_diverged:
-    evidence += f"; {sample.num_diverged} diverged runs are left out"
+    num = sample.num_diverged
+    runs = "1 diverged run is" if num == 1 else f"{num} diverged runs are"
+    evidence += f"; {runs} left out"
   return found._replace(label=name, evidence=evidence)
 
 
@@ -270,7 +275,8 @@ def _decide(
 ) -> tuple[str, str]:
   """Label and evidence."""
   if math.isnan(found.p):
-    few = f"{found.num_runs} runs are too few to test"
+    runs = "1 run is" if found.num_runs == 1 else f"{found.num_runs} runs are"
+    few = f"{runs} too few to test"
     return "not_shown", tests.reason or few
   shown_T = factor * tests.p_T <= alpha  # False for NaN.
   tested = f"p = {found.p:.2g}"
@@ -278,13 +284,13 @@ def _decide(
     tested += (
       f", {found.p_adjusted:.2g} after Holm over {found.family_size} cells"
     )
-  if not found.p_adjusted <= alpha:
-    return "not_shown", f"{_what_could_be_seen(found)} ({tested})"
-  if sample.step is None and grid(sample).is_open:
+  if _is_open(sample):
     return "not_shown", (
       "most runs are at two scores, which may be neighbours on a grid: the "
-      "number of test items would tell"
+      f"number of test items would tell ({tested})"
     )
+  if not found.p_adjusted <= alpha:
+    return "not_shown", f"{_what_could_be_seen(found)} ({tested})"
   doubt = ""
   if shown_T[0]:
     doubt = _doubt(found, sample)
@@ -305,6 +311,11 @@ def _decide(
       f"{test.num_outside} others do not thin out away from it ({tested})"
     )
   return "not_shown", f"not one mode ({tested}), but {doubt}"
+
+
+def _is_open(sample: Sample) -> bool:
+  """Whether two scores of most runs may be neighbours on an unknown grid."""
+  return sample.step is None and grid(sample).is_open
 
 
 def _doubt(found: Modality, sample: Sample) -> str:
@@ -331,7 +342,7 @@ def _what_could_be_seen(found: Modality) -> str:
   if not math.isnan(found.antimode):
     text += f", the valley at {found.antimode:.3g} may be chance"
   if found.num_runs < MIN_RUNS or math.isnan(found.dip_p + weight):
-    return f"{text}; {found.num_runs} runs would often not show one"
+    return f"{text}; so few runs would often not show one"
   return (
     f"{text}; one of weight ≥ {weight:.2g}, "
     f"{dip_lib.MODE_DISTANCE:g} sd away, would be in four of five samples"

@@ -365,7 +365,8 @@ def _compare(sample_S, rng, observed, resampled, step):
 
 def _decide(path, num_runs) -> tuple[Verdict, str]:
   if num_runs < MIN_RUNS_FOR_VERDICT:
-    few = f"{num_runs} runs at a scale, fewer than {MIN_RUNS_FOR_VERDICT}"
+    runs = "1 run" if num_runs == 1 else f"{num_runs} runs"
+    few = f"{runs} at a scale, fewer than {MIN_RUNS_FOR_VERDICT}"
     return "undecided", few
   p = max(path.mixture.p, path.displacement.p)
   if p <= REJECTION:

@@ -178,7 +178,7 @@ def mean_given_success(
   num_successes = int(success_S.sum())
   if num_successes < MIN_RUNS:
     reason = (
-      f"{num_successes} of {sample.size} runs reach {threshold:g}; a mean of "
+      f"{num_successes} of {sample.size} reach {threshold:g}; a mean of "
       f"successes needs {MIN_RUNS}"
     )
     return MeanGivenSuccess(math.nan, reason)
@@ -241,7 +241,7 @@ def success_beyond_antimode(
   Args:
     sample: the runs; diverged ones are failures and take no part in finding
       the antimode.
-    options: number and seed of the resamples.
+    options: number, up to `modes.MOST_RESAMPLES`, and seed of the resamples.
 
   Returns:
     The share of all runs; NaN where these scores have no antimode.
@@ -252,16 +252,15 @@ def success_beyond_antimode(
   )
   if math.isnan(antimode):
     return intervals.Interval(math.nan, math.nan, math.nan)
-  index_RS = intervals.resample_indices(
-    finite_S.size, options.num_resamples, options.seed
-  )
+  num = min(options.num_resamples, modes.MOST_RESAMPLES)
+  index_RS = intervals.resample_indices(finite_S.size, num, options.seed)
   antimode_R = modes.resampled_antimodes(sample, index_RS)
   at_least_R = (finite_S[index_RS] >= antimode_R[:, None]).mean(axis=1)
   at_least_R[np.isnan(antimode_R)] = math.nan
   # Another study would also see another number of runs diverge.
   rng = np.random.default_rng([options.seed, 1])
   share_finite = finite_S.size / sample.size
-  finite_R = rng.binomial(sample.size, share_finite, options.num_resamples)
+  finite_R = rng.binomial(sample.size, share_finite, num)
   low, high = intervals.percentile_interval(
     at_least_R * finite_R / sample.size, sample.size
   )

@@ -23,21 +23,25 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   scores = cells((30, 1, 1, 0), (13, 4, 15, 0), (1, 0, 20, 11))
   table = make_table({("g", ACCURACY): scores})
   assert said(table) == [
-    "exact match: 32 seeds at size 2: 13 at the floor, 4 between, 15 successful"
-    " below the ceiling, 0 at the ceiling.",
+    "exact match: 32 seeds at size 2, the most even split: 13 at the floor"
+    " (≤ 0.05), 4 between, 15 successful below the ceiling, 0 at the ceiling.",
     "exact match: at size 2 floor and successes are shown to hold at least 10%"
     " each.",
   ]
   # Diverged seeds are in no class, and in no share.
   table = make_table({("g", ACCURACY): scores}, diverged={("g", 2, 0)})
-  assert "31 seeds with a score at size 2: 12 at the floor" in said(table)[0]
+  (text, _) = said(table)
+  assert "31 seeds with a score at size 2, the most even split: 12 at" in text
+  # Where no scale has both, the last is told, and is said to be the last.
+  table = make_table({("g", ACCURACY): cells((30, 2, 0, 0), (20, 12, 0, 0))})
+  assert "32 seeds at size 2, the last: 20 at the floor" in said(table)[0]
 
 
 def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):
   scores = [of([0, 0.95], low=96, high=4)]
   table = make_table({("g", ACCURACY): scores})
   (text,) = said(table)
-  assert "96 at the floor, 0 between, 0 successful" in text
+  assert "96 at the floor (≤ 0.05), 0 between, 0 successful" in text
   assert "4 at the ceiling" in text
   (row,) = output.summary(questions.analyze(table, FEW))
   assert row["composition"] == "floor, few ceiling"

@@ -204,3 +204,21 @@ def test_the_points_of_every_panel_lie_inside_its_axes(make_table):
       assert low == 0
       assert max(points.get_ydata()) <= high
       assert all(bar.get_height() <= high for bar in axes.patches)
+
+
+def test_it_is_said_why_seeds_are_not_compared_within_each(say):
+  rng = np.random.default_rng(0)
+  options = FEW._replace(within_seed=True)
+  # Of five seeds, swaps within each cannot go below p = 1/16.
+  (text,) = say([rng.random(5), rng.random(5)], "distance", options)
+  assert text == (
+    "so few seeds, compared within each, could not show that neighbouring"
+    " scales differ."
+  )
+  (text,) = say([rng.random(12), rng.random(11)], "distance", options)
+  assert text.endswith(
+    "; seeds could not be compared within each, as scales have different seeds."
+  )
+  lost = np.append(rng.random(11), np.nan)
+  (text,) = say([rng.random(12), lost], "distance", options)
+  assert text.endswith("within each, as some diverged.")

@@ -283,3 +283,14 @@ def test_all_that_is_written_is_in_the_unit_of_the_metric(written, two_groups):
         - means[study["group"], study["scale_from"]]
       )
       assert study["difference"] == pytest.approx(step)
+
+
+def test_a_cell_without_any_score_has_a_row_with_what_is_missing(make_table):
+  table = make_table({("g", ACCURACY): [[0.1, 0.2, 0.3]]})
+  missing = {("g", 1.0, "exact_match"): 1, ("g", 2.0, "exact_match"): 4}
+  analysis = questions.analyze(table._replace(num_missing=missing), FEW)
+  frame = read_csv(output.files(analysis)["summary.csv"])
+  assert frame["n_seeds"].tolist() == [3, 0]
+  assert frame["n_missing"].tolist() == [1, 4]
+  assert frame["scale"].tolist() == [1, 2]
+  assert frame["mean"].isna().tolist() == [False, True]

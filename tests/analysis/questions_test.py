@@ -1,11 +1,13 @@
 import math
+import pickle
 import re
+from concurrent.futures import Executor, Future
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import questions
+from emergence.analysis import output, questions
 from emergence.plotting import rendering
 from emergence.tables.score_table import Metric
 from tests.computed import ACCURACY, FEW, NLL, analyze_one, scales, statements
@@ -274,3 +276,42 @@ def test_every_sentence_is_short_and_needs_no_dictionary(make_table, scores):
     assert not re.search(r"every \w+s\b|\b1 (runs|seeds)\b|nan|None", text), (
       text
     )
+
+
+class Elsewhere(Executor):
+  """Runs at once what it got and returns as bytes, as a process would."""
+
+  def submit(self, call, /, *args):
+    args = pickle.loads(pickle.dumps(args))
+    result = Future()
+    result.set_result(pickle.loads(pickle.dumps(call(*args))))
+    return result
+
+
+def test_another_process_gives_the_same_answers(two_groups):
+  again = questions.analyze(two_groups.table, two_groups.options, Elsewhere())
+  assert output.files(again) == output.files(two_groups)
+
+
+def test_groups_of_which_the_same_is_said_are_one_sentence(make_table):
+  rng = np.random.default_rng(0)
+  cells = {(f"g{i}", ACCURACY): [rng.random(4)] * 3 for i in range(5)}
+  analysis = questions.analyze(make_table(cells), FEW)
+  found = questions.merged(analysis, questions.findings(analysis))
+  sentences = [one.sentence for _, one in found]
+  assert (
+    "5 of 5 groups, exact match: the scores of neighbouring scales are the"
+    " same." in sentences
+  )
+  # They differ in their numbers alone.
+  (scores,) = [text for text in sentences if "the scores are" in text]
+  assert scores.startswith("group g0, exact match: the scores are ")
+  assert scores.endswith(". So it is, with other numbers, in 4 more groups.")
+  two = {group: cells[group] for group in list(cells)[:2]}
+  analysis = questions.analyze(make_table(two), FEW)
+  found = questions.merged(analysis, questions.findings(analysis))
+  sentences = [one.sentence for _, one in found]
+  assert any(
+    text.startswith("group g0 and group g1, exact") for text in sentences
+  )
+  assert sum("the scores are" in text for text in sentences) == 2

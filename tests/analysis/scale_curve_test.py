@@ -107,7 +107,7 @@ def entry(series):
     # No logistic curve has a plateau, and no scale is surely above one half.
     (
       [0, 0, 15, 16, 17, 15],
-      "from size 1 to 6 {} rises from 0.00 to 0.47",
+      "from size 1 to 6 {} mostly rises from 0.00 to 0.47",
     ),
     ([0, 0, 0], "0 of 32 seeds end at ≥ 20% (0.00–0.11) at every scale"),
     ([16], "16 of 32 seeds end at ≥ 20% (0.34–0.66) at size 1"),

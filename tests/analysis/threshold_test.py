@@ -26,7 +26,7 @@ def test_thresholds_that_say_the_same_are_named(say):
   # Half of the seeds are at 0.05, the others at 0.85.
   assert text == (
     "at size 1 every threshold from 0.06 to 0.85 gives a share of successes"
-    f" between {low:.2f} and {high:.2f}."
+    f" within the 95% interval of that at ≥ 20%, 0.50 ({low:.2f}–{high:.2f})."
   )
   assert not say([low_high(0, 30)], "threshold")
   assert not say([low_high(4, 5)], "threshold")

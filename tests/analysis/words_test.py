@@ -27,6 +27,33 @@ def test_nothing_and_all_are_said_only_where_it_is_so(share, text):
 
 
 @pytest.mark.parametrize(
+  ("value", "text"),
+  [(2900, "2,900"), (0.00012345, "0.000123"), (-1234.5, "−1,234"), (7, "7")],
+)
+def test_numbers_have_all_digits_before_the_point(value, text):
+  assert words.number(value) == text
+  assert words.number(999.7) == "1,000"
+  assert words.number(-0.3561, 2) == "−0.36"
+
+
+@pytest.mark.parametrize(
+  ("value", "low", "high", "text"),
+  [
+    (0.846, 0.8455, 0.8467, "0.8460 (0.8455–0.8467)"),
+    (0.471, 0.3, 0.638, "0.47 (0.30–0.64)"),
+    (-0.001, -0.5, 0.25, "0.00 (−0.50 to 0.25)"),
+    (1.0, 0.9, 1.0, "1.00 (0.90–1.00)"),
+    (2912.4, 2800, 3011, "2,912 (2,800–3,011)"),
+    (0.5, float("nan"), 0.7, "0.5"),
+  ],
+)
+def test_an_estimate_has_the_decimals_that_tell_it_from_its_interval(
+  value, low, high, text
+):
+  assert words.estimate(value, low, high) == text
+
+
+@pytest.mark.parametrize(
   ("low", "high", "text"),
   [
     (0.3, 0.64, " (0.30–0.64)"),

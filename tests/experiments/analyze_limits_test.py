@@ -38,7 +38,7 @@ def peak_bytes(pid: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
+def test_a_full_analysis_takes_seconds_of_two_cores_and_two_gigabytes(tmp_path):
   rng = np.random.default_rng(0)
   rows = []
   for n in range(24):
@@ -97,8 +97,10 @@ def test_a_full_analysis_takes_less_than_a_minute_and_two_gigabytes(tmp_path):
   assert seconds / 2 < told <= seconds
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
-  # CPU time, however many processes share the core. It took 23 s; a slow core
-  # may take longer.
-  assert used < max(40, 130 * cpu_seconds_of_this_machine())
+  # CPU time of both processes, however many share the cores: it took 80 times
+  # that of the fixed piece of work, where it took 115 times before.
+  assert used < 100 * np.median(
+    [cpu_seconds_of_this_machine() for _ in range(5)]
+  )
   frame = pd.read_csv(tmp_path / "out" / "summary.csv")
   assert len(frame) == 24 * 4

@@ -231,6 +231,6 @@ def test_the_likelihood_and_its_logarithm_are_one_family(clear):
   labels = claims.likelihood_labels(clear)
   sizes = {cell.family_size for cells in labels.values() for cell in cells}
   assert sizes == {12}
-  log_S = np.log(scores_at(clear, 3, "nll_mean").to_numpy())
+  log_S = np.log(scores_at(clear, 3, "nll_mean").to_numpy(float))
   alone = label(Sample.of(log_S, (-math.inf, math.inf)))
   assert labels["log NLL"][2].p == pytest.approx(alone.p)

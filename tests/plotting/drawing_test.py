@@ -124,3 +124,36 @@ def test_a_log_axis_of_what_has_no_logarithm(values):
   drawing.log_axis(axes, "y", np.array(values))
   assert axes.get_yscale() == ("log" if values == [2.0, 3.0] else "linear")
   rendering.render(figure, "png", dpi=50)
+
+
+@pytest.mark.parametrize("name", ["opt-1.3B-alpaca", "8"])
+def test_long_names_of_scales_are_turned_and_short_ones_are_not(name):
+  names = {float(n): name for n in range(1, 6)}
+  lines = [Line("a", list(names), [0.2] * 5)]
+  several = drawing.by_scale({"x": lines, "y": lines, "z": lines}, "m", names)
+  alone = drawing.small_multiples(
+    [["a"]],
+    lambda axes, _: drawing.label_ticks(axes, list(names), [name] * 5),
+    str,
+    "m",
+    "y",
+  )
+  turn = 45 if len(name) > 1 else 0
+  for axes in (several.axes[1], several.axes[2], alone.axes[0]):
+    labels = axes.get_xticklabels()
+    assert [(x.get_text(), x.get_rotation()) for x in labels] == [
+      (name, turn)
+    ] * 5
+
+
+def test_the_names_in_a_legend_stay_in_the_figure():
+  figure = Figure(figsize=(3.5, 2), layout="constrained")
+  figure.subplots()
+  names = [f"model opt-{n}.3B-alpaca-cleaned" for n in range(5)]
+  drawing.explain_colors(figure, dict.fromkeys(names, "black"))
+  rendering.render(figure, "png", dpi=50)
+  (legend,) = figure.legends
+  for text in legend.get_texts():
+    box = text.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1

@@ -156,7 +156,7 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
     seed_meaning="A seed index shares the data.",
   )
   section = by_name(sections_of(questions.analyze(table, FEW)))["trajectories"]
-  assert section.caveat.startswith("A seed index shares the data. Each point")
+  assert section.caveat.startswith("A seed index shares the data. A line joins")
   assert "With 3 scales: shown, not ranked" in section.sentence
   assert re.search(r"exact match: p = [\d.]+\.$", section.sentence)
 

@@ -102,7 +102,7 @@ def test_not_shown_says_what_would_have_been_seen():
     " be in four of five samples"
   )
   few = label(quantiles(stats.norm(0.5, 0.1), 25))
-  assert "25 runs would often not show one" in few.evidence
+  assert "so few runs would often not show one" in few.evidence
   valley = label(np.append(quantiles(stats.norm(0.3, 0.05), 18), [0.6] * 2))
   assert valley.label == "not_shown"
   assert valley.evidence.startswith(
@@ -342,3 +342,15 @@ def test_ninety_six_cells_take_seconds():
   start = time.process_time()
   label_family(family)
   assert time.process_time() - start < 10
+
+
+def test_no_weight_would_be_seen_where_two_scores_may_be_one_step_apart():
+  scores_S = np.repeat([0.0, 0.1], [60, 40])
+  open_, known = (
+    modality.label(Sample.of(scores_S, step=s)) for s in (None, 0)
+  )
+  assert np.isnan(open_.smallest_weight)
+  assert np.isnan(open_.smallest_weight_adjusted)
+  assert "the number of test items would tell" in open_.evidence
+  assert known.smallest_weight > 0
+  assert np.isnan(modality.label(Sample.of([0.5] * 100)).smallest_weight)

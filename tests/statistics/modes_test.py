@@ -184,7 +184,8 @@ def test_resampled_modes_are_those_of_scipys_weighted_density():
       scores_S[index_S],
       bw_method=lambda k, s=index_S: width / np.std(scores_S[s], ddof=1),
     )
-    assert found == at_G[np.argmax(kde(at_G))]
+    # The density is looked at every quarter of a bandwidth.
+    assert kde(found)[0] == pytest.approx(kde(at_G).max(), rel=0.01)
   assert len(set(mode_R)) > 1
 
 
@@ -194,9 +195,13 @@ def test_the_sample_itself_has_the_mode_and_antimode_of_the_scores(support):
     sample = Sample.of(scores_S, support)
     index_RS = np.arange(scores_S.size)[None]
     found = modes.mode_and_antimode(sample)
-    assert modes.resampled_modes(sample, index_RS) == found.mode
-    np.testing.assert_equal(
-      modes.resampled_antimodes(sample, index_RS)[0], found.antimode
+    # They are looked for every quarter of a bandwidth.
+    near = density.bandwidth(sample) / 4
+    np.testing.assert_allclose(
+      modes.resampled_modes(sample, index_RS), found.mode, atol=near
+    )
+    np.testing.assert_allclose(
+      modes.resampled_antimodes(sample, index_RS), found.antimode, atol=near
     )
 
 

@@ -79,7 +79,7 @@ def test_the_mean_given_success_is_that_of_the_runs_at_the_threshold():
 def test_the_mean_of_few_successes_is_blank_and_says_why():
   found = success.mean_given_success(Sample.of([0.0, np.nan] + [0.9] * 9), 0.5)
   assert np.isnan(found.value)
-  assert found.reason == "9 of 11 runs reach 0.5; a mean of successes needs 10"
+  assert found.reason == "9 of 11 reach 0.5; a mean of successes needs 10"
 
 
 @pytest.mark.parametrize("support", [(0, 1), REAL])
@@ -174,7 +174,9 @@ def test_the_antimode_is_found_again_in_each_resample(monkeypatch):
     lambda sample, index_RS: np.full(len(index_RS), 0.5),
     lambda sample, index_RS: np.median(sample.scores_S[index_RS], axis=1),
     # Resamples without one are no part of the interval.
-    lambda sample, index_RS: np.where(np.arange(1000) % 2, 0.5, np.nan),
+    lambda sample, index_RS: np.where(
+      np.arange(len(index_RS)) % 2, 0.5, np.nan
+    ),
   ):
     with monkeypatch.context() as patch:
       patch.setattr(modes, "mode_and_antimode", lambda sample: peaks)
