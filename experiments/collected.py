@@ -1,8 +1,9 @@
 """The records that are committed in experiments/records: how they are made.
 
 A folder there is a work directory without checkpoints and logs: config.json,
-all records, the final parameters of a few seeds, and `first_steps.json`, with
-which another machine can tell whether it trains the same.
+all records, the final parameters of a few seeds, when and where they were
+trained, and `first_steps.json`, with which another machine can tell whether it
+trains the same.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path) -> None:
   source, target = epath.Path(workdir), epath.Path(folder)
   config = records.read_config(source)
   paths = [source / "config.json", *records.require_files(source)]
-  for path in paths:
+  for path in [*paths, *sorted((source / "runs").glob("*.json"))]:
     copy = target / path.relative_to(source)
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(path.read_bytes())

@@ -1,7 +1,12 @@
-"""Trains the studies behind the findings, and collects what is committed.
+"""Trains the studies behind the findings, collects and draws what is committed.
 
+  python -m experiments.reproduce --figures
   python -m experiments.reproduce --train --workdir=DIR
   python -m experiments.reproduce --collect --workdir=DIR
+
+`--figures` draws all figures of the committed records into experiments/figures,
+beside a README.md that shows them, and writes the tables of claims and runs in
+experiments/README.md. `--out=DIR` draws elsewhere and leaves that page alone.
 
 Each study of `experiments.studies` has the work directory DIR/NAME, with the
 records and the final parameters of all of its seeds. The same command continues
@@ -11,25 +16,32 @@ the records and the parameters of a few seeds into `experiments/records`, see
 """
 
 import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import collected, command
-from experiments.studies import STUDIES, train
+from experiments import collected, command, findings
+from experiments.studies import STUDIES, Study, train
 
 _TRAIN = flags.DEFINE_bool("train", False, "Train what has no records yet.")
 _COLLECT = flags.DEFINE_bool(
   "collect", False, "Copy finished studies into experiments/records."
 )
+_FIGURES = flags.DEFINE_bool(
+  "figures", False, "Draw the committed records, and write the findings."
+)
 _WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the work directories.", required=True
+  "workdir", None, "Folder of the work directories to train or to collect."
+)
+_OUT = flags.DEFINE_string(
+  "out", None, "Folder of the figures, if not experiments/figures."
 )
 _STUDIES = flags.DEFINE_list("studies", None, "Names of studies; default all.")
 
 
 def main() -> None:
-  if _TRAIN.value == _COLLECT.value:
-    raise ValueError("give one of --train and --collect")
+  if _TRAIN.value + _COLLECT.value + _FIGURES.value != 1:
+    raise ValueError("give one of --train, --collect and --figures")
   known = {study.name: study for study in STUDIES}
   names = list(known) if _STUDIES.value is None else _STUDIES.value
   for name in names:
@@ -37,12 +49,36 @@ def main() -> None:
       raise ValueError(
         f"--studies: no study {name!r}; there are {', '.join(known)}"
       )
+  studies = [known[name] for name in names]
+  if _FIGURES.value:
+    figures(studies)
+    return
+  command.require_flags("workdir")
   folder = pathlib.Path(_WORKDIR.value)
   if _TRAIN.value:
-    train([known[name] for name in names], folder)
+    train(studies, folder)
     return
   for name in names:
     collected.collect(folder / name, collected.FOLDER / name)
+
+
+def figures(studies: Sequence[Study]) -> None:
+  """Draws the studies whose records are committed, and writes the pages."""
+  out = pathlib.Path(_OUT.value or findings.PLACE / "figures")
+  folder, readme = collected.FOLDER, findings.PLACE / "README.md"
+  studies = [study for study in studies if (folder / study.name).exists()]
+  drawn = findings.draw_all(studies, folder, out)
+  caption = findings.draw_tasks(studies, folder, out)
+  out.mkdir(parents=True, exist_ok=True)
+  (out / "README.md").write_text(findings.page(drawn, caption))
+  print(f"figures {out}")
+  if _OUT.value is None and _STUDIES.value is None:
+    claims = findings.claim_table(drawn, "figures/")
+    if any(x.verdicts for x in drawn):
+      claims += f"\n\n{findings.claim_numbers(drawn)}"
+    runs = findings.runs_table(studies, folder)
+    findings.renew(readme, {"claims": claims, "runs": runs})
+    print(f"tables  {readme}")
 
 
 if __name__ == "__main__":

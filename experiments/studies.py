@@ -21,12 +21,18 @@ class Study(NamedTuple):
     overrides: of config keys, `KEY=VALUE`.
     seeds_of_cells: cells to train with more seeds than the config asks for:
       (cell, count), seeds 0 to count − 1.
+    role: what the findings take it for: `grid`, on which the claims are
+      decided; `task`, the critical cell of a task; `demo` or `control`, which
+      are drawn and are no evidence for a claim; empty for nothing.
+    underpowered: whether the preregistration calls the grid so.
   """
 
   name: str
   config: str
   overrides: tuple[str, ...] = ()
   seeds_of_cells: tuple[tuple[str, int], ...] = ()
+  role: str = ""
+  underpowered: bool = False
 
   def sweeps(self, folder: pathlib.Path) -> list[list[str]]:
     """The flags of each of its sweeps."""
@@ -41,7 +47,7 @@ class Study(NamedTuple):
 
 
 # In the order of training. The demo is the first: no evidence for a claim.
-STUDIES = (Study("quickstart", "quickstart"),)
+STUDIES = (Study("quickstart", "quickstart", role="demo"),)
 
 
 def train(studies: Sequence[Study], folder: pathlib.Path) -> None:

@@ -6,7 +6,7 @@ in the list below.
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 
 from emergence.analysis import words
@@ -49,27 +49,31 @@ def analyze(
   table: ScoreTable,
   options: Options = Options(),
   beside: Executor | None = None,
+  kinds: Collection[str] | None = None,
 ) -> Analysis:
-  """Answers all questions about a table.
+  """Answers the questions about a table.
 
   Args:
     table: as `emergence.tables.read` returns it.
     options: threshold, resampling and level.
     beside: answers some of the questions in another process, meanwhile.
+    kinds: of the questions, some of which need answers of others before them;
+      None for all.
 
   Raises:
     ValueError: a threshold for a metric that the table lacks, or a score or
       threshold that the metric's support does not hold.
   """
   several = series_of(table, options)
+  asked = [q for q in QUESTIONS if kinds is None or q.kind in kinds]
   apart = {}
   if beside is not None:
     scores = [_scores(series) for series in several]
     apart = {
-      q.kind: beside.submit(q.compute, scores) for q in QUESTIONS if q.is_apart
+      q.kind: beside.submit(q.compute, scores) for q in asked if q.is_apart
     }
   # Questions do not wait for answers from the other process: these come last.
-  for question in sorted(QUESTIONS, key=lambda q: q.kind in apart):
+  for question in sorted(asked, key=lambda q: q.kind in apart):
     pending = apart.get(question.kind)
     found = pending.result() if pending else question.compute(several)
     several = [

@@ -31,6 +31,8 @@ class Abruptness(NamedTuple):
     difference: `mode` minus `success_probability`.
     difference_low: lower end of its bootstrap interval.
     difference_high: upper end of its bootstrap interval.
+    difference_p: twice the share of resamples in which it is not above 0 or
+      undefined, the sample itself counted as one of these; at most 1.
     share_undefined: share of resamples in which the difference is undefined;
       they are no part of the interval.
     num_scales: scales.
@@ -48,6 +50,7 @@ class Abruptness(NamedTuple):
   difference: float
   difference_low: float
   difference_high: float
+  difference_p: float
   share_undefined: float
   num_scales: int
   num_scales_given_success: int
@@ -137,6 +140,7 @@ def abruptness(
     min(low, 2 * difference_R[0] - high),
     max(high, 2 * difference_R[0] - low),
   )
+  not_above = int((~(difference_R[1:] > 0)).sum())
   given = [success.mean_given_success(s, threshold).value for s in samples]
   return Abruptness(
     float(jump_2R[0, 0]),
@@ -146,6 +150,7 @@ def abruptness(
     float(difference_R[0]),
     float(max(low, -1.0)),
     float(min(high, 1.0)),
+    min(1.0, 2 * (1 + not_above) / difference_R.size),
     float(np.isnan(difference_R[1:]).mean()),
     len(samples),
     int(np.isfinite(given).sum()),

@@ -103,11 +103,28 @@ def init(key: Array, arch: Architecture) -> Params:
 
 def apply(params: Params, arch: Architecture, tokens_BL: Array) -> Array:
   """Next-token logits, float32 [B, L, V], of token ids, int32 [B, L]."""
+  with jax.default_matmul_precision(arch.matmul_precision):
+    return _module(params, arch)(tokens_BL)
+
+
+def attention_weights(
+  params: Params, arch: Architecture, tokens_BL: Array
+) -> list[Array]:
+  """For each layer how much each position attends to each, [B, H, L, L]."""
+  transformer, found = _module(params, arch), []
+  with jax.default_matmul_precision(arch.matmul_precision):
+    x_BLD = transformer.embed(tokens_BL)
+    for layer in transformer.layers:
+      found.append(layer.attention_weights(x_BLD))
+      x_BLD = layer(x_BLD)
+  return found
+
+
+def _module(params: Params, arch: Architecture) -> "_Transformer":
   abstract = nnx.eval_shape(lambda: _Transformer(arch))
   graph, state = nnx.split(abstract)
   nnx.replace_by_pure_dict(state, params)
-  with jax.default_matmul_precision(arch.matmul_precision):
-    return nnx.merge(graph, state)(tokens_BL)
+  return nnx.merge(graph, state)
 
 
 def num_params(arch: Architecture) -> int:
@@ -185,6 +202,31 @@ class _Layer(nnx.Module):
     return x_BLD + self._mlp(self.mlp_norm(x_BLD))
 
   def _attention(self, x_BLD: Array) -> Array:
+    B, L, D = x_BLD.shape
+    mixed_BHLK = cast(
+      Array,
+      ops.causal_attention(
+        *self._queries_keys_values(x_BLD), self.arch.matmul_precision
+      ),
+    )
+    return self.attention_out(mixed_BHLK.swapaxes(1, 2).reshape(B, L, D))
+
+  def attention_weights(self, x_BLD: Array) -> Array:
+    """How much each position attends to each, [B, H, L, L], given its input."""
+    q_BHLK, k_BHLK, v_BHLK = self._queries_keys_values(
+      self.attention_norm(x_BLD)
+    )
+    # Attention to the rows of the identity gives the weights themselves.
+    L = x_BLD.shape[1]
+    one_BHLL = jnp.broadcast_to(jnp.eye(L), (*v_BHLK.shape[:2], L, L))
+    return cast(
+      Array,
+      ops.causal_attention(
+        q_BHLK, k_BHLK, one_BHLL, self.arch.matmul_precision
+      ),
+    )
+
+  def _queries_keys_values(self, x_BLD: Array) -> tuple[Array, Array, Array]:
     B, L, _ = x_BLD.shape
     H, K = self.arch.num_heads, self.arch.config.head_dim
     # Each head's query, key and value are adjacent, as in GPT-NeoX.
@@ -196,11 +238,7 @@ class _Layer(nnx.Module):
     q_BHLK, k_BHLK, v_BHLK = (
       x.swapaxes(1, 2) for x in (q_BLHK, k_BLHK, v_BLHK)
     )
-    mixed_BHLK = cast(
-      Array,
-      ops.causal_attention(q_BHLK, k_BHLK, v_BHLK, self.arch.matmul_precision),
-    )
-    return self.attention_out(mixed_BHLK.swapaxes(1, 2).reshape(B, L, H * K))
+    return q_BHLK, k_BHLK, v_BHLK
 
   def _mlp(self, x_BLD: Array) -> Array:
     return self.mlp_out(ops.gelu(self.mlp_in(x_BLD)))

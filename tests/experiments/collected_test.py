@@ -107,7 +107,7 @@ def test_a_study_is_trained_and_collected(write_config, tmp_path):
   assert seeds == {1: set(range(8)), 2: set(range(10))}
   # Too few scales to rank a seed, so no parameters are kept.
   names = {path.name for path in folder.iterdir()}
-  assert names == {"config.json", "records", "first_steps.json"}
+  assert names == {"config.json", "records", "runs", "first_steps.json"}
   # The recorded losses are means over the steps since the last evaluation.
   steps = json.loads((folder / "first_steps.json").read_text())
   first = table[(table["depth"] == 1) & (table["test_length"] == 4)]

@@ -98,6 +98,8 @@ def test_the_interval_is_of_the_jumps_of_resampled_scales():
   assert found.difference_high == pytest.approx(
     max(high, 2 * found.difference - low), abs=0.01
   )
+  not_above = 1 + (difference_R <= 0).sum()
+  assert found.difference_p == pytest.approx(2 * not_above / 301, abs=0.01)
 
 
 def test_paired_seeds_are_resampled_together():

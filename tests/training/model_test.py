@@ -49,8 +49,12 @@ def random_tokens(*shape):
   return np.random.default_rng(1).integers(11, size=shape, dtype=np.int32)
 
 
-def numpy_logits(params, arch, tokens_L):
-  """The same network written again in plain numpy, one token list at a time."""
+def numpy_model(params, arch, tokens_L):
+  """The same network written again in plain numpy, one token list at a time.
+
+  Returns the logits, and the attention weights by layer, [N, H, L, L].
+  """
+  weights_NHLL = np.zeros((arch.depth, arch.num_heads, *2 * np.shape(tokens_L)))
   p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
   K = arch.config.head_dim
 
@@ -70,7 +74,7 @@ def numpy_logits(params, arch, tokens_L):
       rotated[i], rotated[i + half] = pair.real, pair.imag
     return rotated
 
-  def attend(x_LD, layer):
+  def attend(x_LD, layer, weights_HLL):
     heads = []
     qkv_LHE = linear(x_LD, layer["qkv"]).reshape(len(x_LD), -1, 3 * K)
     for h in range(arch.num_heads):
@@ -82,6 +86,7 @@ def numpy_logits(params, arch, tokens_L):
         score = q[i] @ k[: i + 1].T / np.sqrt(K)
         weight = np.exp(score - score.max())
         rows.append(weight @ v[: i + 1] / weight.sum())
+        weights_HLL[h, i, : i + 1] = weight / weight.sum()
       heads.append(np.stack(rows))
     return linear(np.concatenate(heads, -1), layer["attention_out"])
 
@@ -94,21 +99,32 @@ def numpy_logits(params, arch, tokens_L):
   x_LD = p["embed"]["embedding"][np.asarray(tokens_L)]
   for i in range(arch.depth):
     layer = p["layers"][i]
-    attention = attend(norm(x_LD, layer["attention_norm"]), layer)
+    normed_LD = norm(x_LD, layer["attention_norm"])
+    attention = attend(normed_LD, layer, weights_NHLL[i])
     if arch.config.parallel_residual:
       x_LD = x_LD + attention + mlp(norm(x_LD, layer["mlp_norm"]), layer)
     else:
       x_LD = x_LD + attention
       x_LD = x_LD + mlp(norm(x_LD, layer["mlp_norm"]), layer)
-  return norm(x_LD, p["final_norm"]) @ p["unembed"]["kernel"]
+  return norm(x_LD, p["final_norm"]) @ p["unembed"]["kernel"], weights_NHLL
 
 
 def test_logits_agree_with_plain_numpy(arch):
   params = random_params(arch)
   tokens_BL = random_tokens(3, 9)
   logits_BLV = apply(params, arch, tokens_BL)
-  expected = [numpy_logits(params, arch, row) for row in tokens_BL]
+  expected = [numpy_model(params, arch, row)[0] for row in tokens_BL]
   np.testing.assert_allclose(logits_BLV, expected, rtol=2e-4, atol=2e-5)
+
+
+def test_attention_weights_agree_with_plain_numpy(arch):
+  params = random_params(arch)
+  tokens_BL = random_tokens(3, 9)
+  weights_NBHLL = np.stack(model.attention_weights(params, arch, tokens_BL))
+  expected = [numpy_model(params, arch, row)[1] for row in tokens_BL]
+  np.testing.assert_allclose(
+    weights_NBHLL, np.stack(expected, axis=1), rtol=2e-4, atol=2e-5
+  )
 
 
 def test_a_loss_cannot_see_the_future(arch):

@@ -1,0 +1,607 @@
+"""The claims of the paper, decided on records by the preregistered rules.
+
+The rules are those of experiments/PREREGISTRATION.md, section "The claims and
+their rules"; each is a function of the records of one grid. `decide` corrects
+their p-values over the grids.
+"""
+
+import itertools
+import math
+import pathlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from emergence import tables
+from emergence.analysis import questions, words
+from emergence.analysis.series import Population, Series
+from emergence.config import Config
+from emergence.statistics import modality
+from emergence.statistics.modality import Modality
+from emergence.statistics.options import MIN_RUNS, Options
+from emergence.statistics.sample import REAL, Sample
+from emergence.statistics.success import Success
+from emergence.storage import records
+from emergence.tables.score_table import ScoreTable
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+SCORE, NLL = "exact_match_without_end", "nll_mean"
+# The likelihoods of the right answer; those beside NLL are exploratory.
+LIKELIHOODS = (NLL, "nll_sum", "min_token_log_prob")
+# The control of claim 6 needs so many items of the training distribution.
+_LEAST_ITEMS = 1000
+_TRAIN_DISTRIBUTION = "train_distribution"
+
+
+class Grid(NamedTuple):
+  """The records of a study, and what the analysis finds about them.
+
+  Attributes:
+    name: of the study.
+    config: the experiment.
+    frame: its records.
+    score: the preregistered score over the scales, with all answers.
+    likelihoods: by metric, their summaries and modality. Each metric is a
+      family of tests of its own.
+  """
+
+  name: str
+  config: Config
+  frame: "pd.DataFrame"
+  score: Series
+  likelihoods: dict[str, Series]
+
+  @property
+  def axis(self) -> str:
+    return self.score.axis
+
+
+class Verdict(NamedTuple):
+  """What a rule says about one grid.
+
+  Attributes:
+    holds: whether the rule holds, but for Holm over grids; None: not tested.
+    sentence: the result in words, or why it is not tested.
+    p: the p-value for Holm over grids, NaN where the rule has none.
+    numbers: what the sentence rests on.
+  """
+
+  holds: bool | None
+  sentence: str
+  p: float = math.nan
+  numbers: Mapping[str, Any] = {}
+
+
+class Outcome(NamedTuple):
+  """The decision about one grid.
+
+  Attributes:
+    status: the claim's word for a rule that holds or fails, `underpowered` or
+      `not tested`.
+    p_adjusted: after Holm over the tested grids; NaN without a p-value.
+    verdict: of the rule.
+  """
+
+  status: str
+  p_adjusted: float
+  verdict: Verdict
+
+
+class Claim(NamedTuple):
+  """One claim of the paper.
+
+  Attributes:
+    number: that of the preregistration.
+    statement: the claim in a sentence.
+    rule: decides one grid.
+    names: the status where the rule holds, and where it fails.
+    needs_power: whether a grid can be underpowered for it.
+    figures: names of the figures that show it.
+  """
+
+  number: int
+  statement: str
+  rule: Callable[[Grid], Verdict]
+  names: tuple[str, str] = ("reproduced", "not reproduced")
+  needs_power: bool = False
+  figures: tuple[str, ...] = ()
+
+
+def load(name: str, folder: pathlib.Path) -> Grid:
+  """Reads and analyzes the records of a study.
+
+  Args:
+    name: of the study.
+    folder: its work directory.
+
+  Raises:
+    ValueError: no records, or scales along more than one axis.
+  """
+  config = records.read_config(folder)
+  # A setting against itself has no other scale.
+  is_repeat = "root_seed" in config.grid.axis_names
+  table = tables.read(
+    folder,
+    score_columns=[SCORE, *LIKELIHOODS],
+    scale_axis="root_seed" if is_repeat else "auto",
+  )
+  return Grid(
+    name,
+    config,
+    records.read(folder),
+    _analyze(table, SCORE),
+    {
+      metric: _analyze(table, metric, ("summaries", "success", "modality"))
+      for metric in LIKELIHOODS
+    },
+  )
+
+
+def _analyze(
+  table: ScoreTable, metric: str, kinds: Sequence[str] | None = None
+) -> Series:
+  """One metric of a table over its scales, in a family of its own."""
+  own = table._replace(
+    frame=_rows_of(table.frame, metric),
+    curves=_rows_of(table.curves, metric),
+    metrics={metric: table.metrics[metric]},
+  )
+  series, *others = questions.analyze(own, Options(), kinds=kinds).series
+  if others:
+    raise ValueError(f"expected scales along one axis, got {len(others) + 1}")
+  return series
+
+
+def _rows_of(frame: Any, metric: str) -> Any:
+  return frame[frame["metric"] == metric].reset_index(drop=True)
+
+
+def jump(grid: Grid) -> tuple[int, int, int] | None:
+  """The most emergent seed, the most linear one, and where the former jumps.
+
+  Rows of `trajectories.SeedTrajectories`, and the index of the scale before the
+  jump; None where no seed is ranked.
+  """
+  found = grid.score.answers["trajectories"]
+  if found is None:
+    return None
+  ranks = found.shape.breakthroughness_rank_S, found.shape.linearity_rank_S
+  if not all((rank_S == 1).any() for rank_S in ranks):
+    return None
+  emergent, linear = (int(np.argmax(rank_S == 1)) for rank_S in ranks)
+  return emergent, linear, int(np.argmax(np.diff(found.scores_SN[emergent])))
+
+
+def emergent_and_linear(grid: Grid) -> Verdict:
+  """Claim 1: the extreme seeds, and the histograms at the jump."""
+  series, found = grid.score, grid.score.answers["trajectories"]
+  where = jump(grid)
+  if found is None or where is None:
+    note = found.shape.note if found else "one scale, or no seed at all of them"
+    return Verdict(None, note or "no seed has a finite breakthroughness")
+  emergent, linear, i = where
+  gains_2 = np.diff(found.scores_SN[[emergent, linear]], axis=1).max(axis=1)
+  ranges_2 = np.ptp(found.scores_SN[[emergent, linear]], axis=1)
+  # The most linear seed can only be constant if all ranked ones are.
+  share_emergent, share_linear = gains_2 / ranges_2
+  pair = series.answers["modality"].by_scale[i : i + 2]
+  p_2 = [cell.p_adjusted for cell in pair]
+  if np.isnan(p_2).all():
+    return Verdict(None, "the scales of the jump could not be tested")
+  separates = [cell.label != "not_shown" for cell in pair]
+  a, b = series.populations[i : i + 2]
+  labels = " and ".join(cell.label.replace("_", " ") for cell in pair)
+  infinite = found.shape.num_infinite
+  return Verdict(
+    bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
+    f"seed {found.seeds[emergent]}, the most emergent of"
+    f" {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
+    f" gains {words.percent(share_emergent)} of its range from"
+    f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
+    f" linear, at most {words.percent(share_linear)} of its range in a step;"
+    f" the seeds of the two scales: {labels}. Of {len(found.seeds)} seeds"
+    f" {infinite} jump so cleanly that their breakthroughness is infinite and"
+    " has no rank",
+    float(np.nanmin(p_2)),
+    {
+      "emergent_seed": found.seeds[emergent],
+      "emergent_gain": float(share_emergent),
+      "linear_seed": found.seeds[linear],
+      "linear_gain": float(share_linear),
+      "scales": (a.scale, b.scale),
+      "labels": [cell.label for cell in pair],
+      "num_infinite": infinite,
+    },
+  )
+
+
+def mode_jumps(grid: Grid) -> Verdict:
+  """Claim 2: the mode jumps, the success probability moves gradually."""
+  found, successes = grid.score.answers["abruptness"], _successes(grid)
+  inner = [s for s in successes if 0.1 <= s.probability <= 0.9]
+  if len(inner) < 3 or found is None:
+    return Verdict(
+      None,
+      f"{words.count(len(inner), 'scale')} of {len(successes)} with a success"
+      " probability between 0.1 and 0.9; that needs 3",
+    )
+  if math.isnan(found.difference):
+    return Verdict(False, "the mode never changes", found.difference_p)
+  return Verdict(
+    found.difference > 0,
+    f"the largest step is {words.percent(found.mode)} of the range of the mode"
+    f" and {words.percent(found.success_probability)} of that of the success"
+    f" probability: a difference of {words.signed(found.difference)}"
+    f"{words.interval(found.difference_low, found.difference_high)}",
+    found.difference_p,
+    {
+      "mode": found.mode,
+      "success_probability": found.success_probability,
+      "difference": found.difference,
+      "low": found.difference_low,
+      "high": found.difference_high,
+    },
+  )
+
+
+def onset_before_success(grid: Grid) -> Verdict:
+  """Claim 3: two modes appear while fewer than half of the seeds succeed."""
+  series = grid.score
+  found, distances = series.answers["modality"], series.answers["distance"]
+  p_N = np.array([cell.p_adjusted for cell in found.by_scale])
+  if len(p_N) < 2 or np.isnan(p_N).all() or distances is None:
+    return Verdict(None, "no scale could be tested")
+  if found.first is None:
+    return Verdict(
+      False,
+      f"seeds separate at no {grid.axis} of {len(p_N)} (least p"
+      f" {words.number(float(np.nanmin(p_N)), 2)})",
+      float(np.nanmin(p_N)),
+    )
+  i, onset = found.first, series.populations[found.first]
+  at = _successes(grid)[i]
+  label = found.by_scale[i].label.replace("_", " ")
+  sentence = (
+    f"seeds first separate at {series.scale_name(onset)} ({label}, p ="
+    f" {words.number(p_N[i], 2)}), where {_share(at)} succeed"
+  )
+  if i == 0:
+    return Verdict(None, f"{sentence}; there is no smaller scale to compare")
+  p_w2 = float(distances.adjusted_N[i - 1])
+  w2, null = distances.w2_NN[i - 1, i], distances.test.null_KK[i - 1, i]
+  return Verdict(
+    at.probability < 0.5 and bool(w2 > null),
+    f"{sentence}; W2 to the scale before is {words.number(w2)} (95 % of"
+    f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)})",
+    # A distance that could not be tested is no evidence.
+    float(np.nan_to_num(max(p_N[i], p_w2), nan=1.0)),
+    {
+      "onset": onset.scale,
+      "label": found.by_scale[i].label,
+      "success_probability": at.probability,
+      "success_low": at.low,
+      "success_high": at.high,
+      "w2": float(w2),
+      "w2_null": float(null),
+      "w2_p": p_w2,
+      "modality_p": float(p_N[i]),
+    },
+  )
+
+
+def raw_and_log(
+  name: str, cells: Sequence[np.ndarray]
+) -> dict[str, list[Sample]]:
+  """Losses of each scale, raw and as logarithms, by name."""
+  return {
+    name: [Sample.of(x_S, (0.0, math.inf)) for x_S in cells],
+    f"log {name}": [Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells],
+  }
+
+
+def one_family(
+  grid: Grid, samples: Mapping[str, Sequence[Sample]]
+) -> dict[str, list[Modality]]:
+  """Labels of several losses at all scales, corrected together."""
+  labels = iter(
+    modality.label_family(
+      [sample for cells in samples.values() for sample in cells],
+      grid.score.options,
+    )
+  )
+  return {name: [next(labels) for _ in x] for name, x in samples.items()}
+
+
+def likelihood_labels(grid: Grid) -> dict[str, list[Modality]]:
+  """Of the likelihood, raw and as its logarithm, for claim 4."""
+  cells = [sample.finite_S for sample in grid.likelihoods[NLL].samples]
+  return one_family(grid, raw_and_log("NLL", cells))
+
+
+def _shown(
+  grid: Grid, labels: Mapping[str, Sequence[Modality]]
+) -> dict[str, list[Population]]:
+  """The scales at which each loss separates, of those where one does."""
+  found = {
+    name: [
+      population
+      for population, cell in zip(grid.score.populations, cells, strict=True)
+      if cell.label != "not_shown"
+    ]
+    for name, cells in labels.items()
+  }
+  return {name: where for name, where in found.items() if where}
+
+
+def likelihood_separates(grid: Grid) -> Verdict:
+  """Claim 4: the likelihood separates where the score does."""
+  own = grid.score.answers["modality"].by_scale
+  score = _shown(grid, {"score": own}).get("score", [])
+  if not score:
+    return Verdict(None, f"the score separates at no {grid.axis}")
+  labels = likelihood_labels(grid)
+  both = {
+    name: [population for population in where if population in score]
+    for name, where in _shown(grid, labels).items()
+  }
+  both = {name: where for name, where in both.items() if where}
+  p = [
+    nll.p_adjusted
+    for cells in labels.values()
+    for cell, nll in zip(own, cells, strict=True)
+    if cell.label != "not_shown"
+  ]
+  least = 1.0 if np.isnan(p).all() else float(np.nanmin(p))
+  parts = [f"the {name} {grid.score.at(where)}" for name, where in both.items()]
+  also = words.listed(parts) if parts else "the NLL at none of these"
+  return Verdict(
+    bool(both),
+    f"the score separates {grid.score.at(score)}, {also} (least p"
+    f" {words.number(least, 2)})",
+    least,
+    {
+      "scales_of_score": [population.scale for population in score],
+      "scales_of_both": {
+        name: [population.scale for population in where]
+        for name, where in both.items()
+      },
+    },
+  )
+
+
+class Fall(NamedTuple):
+  """A pair of scales, compared for claim 5.
+
+  Attributes:
+    first: index of the smaller scale.
+    second: index of the larger one.
+    p_adjusted: of a success probability that falls, after Holm over all pairs.
+    is_better: whether the mean of the successes is not lower at the larger
+      scale; False where one of the two has too few for a mean.
+  """
+
+  first: int
+  second: int
+  p_adjusted: float
+  is_better: bool
+
+
+def falls(grid: Grid) -> list[Fall]:
+  """All pairs of scales, the clearest fall of the success probability first."""
+  answers = grid.score.answers["success"]
+  pairs = list(itertools.combinations(range(len(answers)), 2))
+  found = [answer.success.diverged_fail for answer in answers]
+  mean_N = [answer.given.value for answer in answers]
+  p = modality.holm([fall_p(found[i], found[j]) for i, j in pairs])
+  several = [
+    Fall(i, j, float(q), bool(mean_N[j] >= mean_N[i]))  # False with a NaN.
+    for (i, j), q in zip(pairs, p, strict=True)
+  ]
+  return sorted(several, key=lambda fall: fall.p_adjusted)
+
+
+def fall_p(a: Success, b: Success) -> float:
+  """One-sided p of Fisher's test: is the probability of `b` the smaller one?"""
+  table = [
+    [a.num_successes, a.num_runs - a.num_successes],
+    [b.num_successes, b.num_runs - b.num_successes],
+  ]
+  _, p = stats.fisher_exact(table, alternative="greater")
+  return float(p)
+
+
+def success_falls(grid: Grid) -> Verdict:
+  """Claim 5: fewer seeds succeed, and the successes are better."""
+  series, alpha = grid.score, grid.score.options.alpha
+  means = [answer.given.value for answer in series.answers["success"]]
+  if np.isfinite(means).sum() < 2:
+    return Verdict(
+      None, f"fewer than two scales have {MIN_RUNS} successes for a mean"
+    )
+  better = [fall for fall in falls(grid) if fall.is_better]
+  if not better:
+    return Verdict(False, "at no pair of scales successes get better", 1.0)
+  i, j, p, _ = better[0]
+  a, b = series.populations[i], series.populations[j]
+  successes = _successes(grid)
+  if successes[i].probability <= successes[j].probability:
+    return Verdict(
+      False,
+      f"at none of the {len(better)} pairs whose successes do not get worse"
+      " does the success probability fall",
+      p,
+    )
+  return Verdict(
+    p <= alpha,
+    f"the clearest fall among the {len(better)} pairs whose successes do not"
+    f" get worse is from {_share(successes[i])} at {series.scale_name(a)} to"
+    f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
+    f" means of the successes of {means[i]:.2f} and {means[j]:.2f}",
+    p,
+    {"scales": (a.scale, b.scale), "means": (means[i], means[j])},
+  )
+
+
+def losses(grid: Grid) -> dict[str, list[np.ndarray]]:
+  """Losses on the training distribution at each scale, in nats per token.
+
+  The training loss since the evaluation before the last, and the mean negative
+  log-likelihood on the fixed set, where there is one; of seeds that did not
+  diverge.
+  """
+  final = records.final_rows(grid.frame)
+  of_length = final["test_length"] == grid.config.headline_length
+  found = {"training loss": _by_scale(grid, final[of_length], "train_loss")}
+  inside = final[final["test_set"] == _TRAIN_DISTRIBUTION]
+  if len(inside):
+    found["NLL in training"] = _by_scale(grid, inside, NLL)
+  return found
+
+
+def _by_scale(grid: Grid, rows: Any, column: str) -> list[np.ndarray]:
+  rows = rows[np.isfinite(rows[column]) & ~rows["diverged"]]
+  return [
+    rows[rows[grid.axis] == population.scale][column].to_numpy(float)
+    for population in grid.score.populations
+  ]
+
+
+def losses_have_one_mode(grid: Grid) -> Verdict:
+  """Claim 6: no loss on the training distribution has a second mode."""
+  if grid.config.eval.train_distribution_items < _LEAST_ITEMS:
+    return Verdict(
+      None, f"no test set of {_LEAST_ITEMS} items as in training is recorded"
+    )
+  samples = {}
+  for name, cells in losses(grid).items():
+    samples |= raw_and_log(name, cells)
+  labels = one_family(grid, samples)
+  shown = _shown(grid, labels)
+  every = [cell for cells in labels.values() for cell in cells]
+  weight = float(np.max([cell.smallest_weight_adjusted for cell in every]))
+  least = float(np.nanmin([cell.p_adjusted for cell in every]))
+  if shown:
+    parts = [f"{name} {grid.score.at(where)}" for name, where in shown.items()]
+    sentence = f"a second mode is shown in {words.listed(parts)}"
+  else:
+    sentence = f"no second mode is shown (least p {words.number(least, 2)})"
+  sentence += (
+    "; so few seeds would often not show one"
+    if math.isnan(weight)
+    else "; one that holds a share of"
+    f" {words.number(weight, 2)} of the seeds, 5 sd away, would be shown in"
+    " four of five samples"
+  )
+  return Verdict(
+    not shown,
+    sentence,
+    math.nan,
+    {
+      "shown": {name: [p.scale for p in x] for name, x in shown.items()},
+      "smallest_weight": weight,
+      "least_p_adjusted": least,
+    },
+  )
+
+
+CLAIMS = (
+  Claim(
+    1,
+    "The same data and hyperparameters give seeds that look emergent and seeds"
+    " that look smooth, and at the jump seeds form two groups.",
+    emergent_and_linear,
+    needs_power=True,
+    figures=("emergent_and_linear",),
+  ),
+  Claim(
+    2,
+    "The mode jumps, the success probability moves gradually.",
+    mode_jumps,
+    figures=("summaries",),
+  ),
+  Claim(
+    3,
+    "Two modes appear at some scale, before most seeds succeed.",
+    onset_before_success,
+    needs_power=True,
+    figures=("distribution", "distances"),
+  ),
+  Claim(
+    4,
+    "A continuous metric shows two modes too.",
+    likelihood_separates,
+    needs_power=True,
+    figures=("likelihood", "log_likelihood"),
+  ),
+  Claim(
+    5,
+    "The success probability can fall with scale while successes get better.",
+    success_falls,
+    figures=("summaries",),
+  ),
+  Claim(
+    6,
+    "A loss that is not tied to the capability has one mode.",
+    losses_have_one_mode,
+    names=("supported", "contradicted"),
+    figures=("control",),
+  ),
+)
+
+
+def decide(
+  claim: Claim,
+  verdicts: Mapping[str, Verdict],
+  underpowered: Collection[str] = (),
+  alpha: float = Options().alpha,
+) -> dict[str, Outcome]:
+  """Decides a claim for each grid, with Holm over those that are tested.
+
+  A rule that holds counts only if its p-value, where it has one, is at most
+  the level after the correction.
+
+  Args:
+    claim: the claim.
+    verdicts: of its rule, by the name of the grid.
+    underpowered: names of the grids that the preregistration calls so.
+    alpha: level of the tests.
+  """
+  adjusted = modality.holm([verdict.p for verdict in verdicts.values()])
+  outcomes = {}
+  for (name, verdict), p in zip(verdicts.items(), adjusted, strict=True):
+    status, fails = claim.names
+    if verdict.holds is None:
+      status = "not tested"
+    elif not verdict.holds or p > alpha:
+      is_weak = claim.needs_power and name in underpowered
+      status = "underpowered" if is_weak else fails
+    outcomes[name] = Outcome(status, float(p), verdict)
+  return outcomes
+
+
+def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
+  """Such as `reproduced in 2 of 3 grids`, of those that were tested."""
+  status = [o.status for o in outcomes.values() if o.status != "not tested"]
+  if not status:
+    return "not tested"
+  if set(status) == {"underpowered"}:
+    return "underpowered"
+  holds, fails = claim.names
+  count = status.count(holds)
+  if not count and holds == "reproduced":
+    return f"{fails} ({words.count(len(status), 'grid')} tested)"
+  return f"{holds} in {count} of {words.count(len(status), 'grid')}"
+
+
+def _successes(grid: Grid) -> list[Success]:
+  """Of each scale; diverged seeds fail."""
+  return [x.success.diverged_fail for x in grid.score.answers["success"]]
+
+
+def _share(found: Success) -> str:
+  """Such as `0.43 (0.35–0.52)`."""
+  return f"{found.probability:.2f}{words.interval(found.low, found.high)}"

@@ -1,0 +1,290 @@
+"""How the answers of failing seeds go wrong, and what such seeds attend to."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence import config as config_lib
+from emergence.analysis import words
+from emergence.config import Config
+from emergence.plotting import drawing
+from emergence.plotting.style import OTHERS, TEXT_WIDTH, literal, styled
+from emergence.population.compilation import make_setup
+from emergence.statistics import success
+from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS
+from emergence.storage import params, records
+from emergence.tasks import errors as error_kinds
+from emergence.training import model
+from experiments.claims import SCORE, Grid
+
+# Of the kinds of errors, each apart from its neighbours in lightness too.
+_COLORS = ("#08306b", "#6baed6", "#e69f00", "#8c510a", "#5aae61", OTHERS)
+_MOST_PANELS = 6
+
+
+class Failing(NamedTuple):
+  """The seeds of one scale that fail at one length, F of S seeds.
+
+  Attributes:
+    length: the test length.
+    scale: the scale.
+    name: such as `depth 2`.
+    num_seeds: S, diverged ones included.
+    share_FK: the share of each kind in a seed's wrong answers, in the order of
+      `emergence.tasks.errors.KINDS`, [F, K].
+  """
+
+  length: int
+  scale: float
+  name: str
+  num_seeds: int
+  share_FK: np.ndarray
+
+  @property
+  def main_K(self) -> np.ndarray:
+    """Seeds whose wrong answers are mostly of that kind, [K]."""
+    return (self.share_FK > 0.5).sum(axis=0)
+
+
+def failures(grid: Grid) -> list[Failing]:
+  """The failing seeds of each scale at twice the longest length in training.
+
+  At the headline length where twice was not tested. Diverged seeds have no
+  answers. Empty where the records have no counts of errors.
+  """
+  length = _length(grid.config)
+  kinds = list(error_kinds.KINDS)
+  final = records.final_rows(grid.frame)
+  rows: Any = final[final["test_length"] == length]
+  if rows[kinds].isna().any(axis=None):
+    return []
+  found = []
+  for population in grid.score.populations:
+    own = rows[rows[grid.axis] == population.scale]
+    fails_S = ~success.is_success(own[SCORE], DEFAULT_THRESHOLD)
+    count_FK = own[fails_S & ~own["diverged"]][kinds].to_numpy(float)
+    total_F1 = count_FK.sum(axis=1, keepdims=True)
+    found.append(
+      Failing(
+        length,
+        population.scale,
+        grid.score.scale_name(population),
+        len(own),
+        count_FK / total_F1,
+      )
+    )
+  return found if any(x.share_FK.size for x in found) else []
+
+
+def _length(config: Config) -> int:
+  twice = 2 * config.task.max_train_length
+  return twice if twice in config.task.test_lengths else config.headline_length
+
+
+def most_mixed(found: list[Failing]) -> Failing:
+  """The scale whose number of failing seeds is nearest to half of them."""
+  return min(found, key=lambda x: abs(len(x.share_FK) / x.num_seeds - 0.5))
+
+
+def sentence(found: list[Failing]) -> str:
+  """What failing seeds mostly do, at the most mixed scale and over scales."""
+  at = most_mixed(found)
+  num = len(at.share_FK)
+  parts = [
+    f"{count} mostly {_verb(k)}"
+    for k, count in sorted(enumerate(at.main_K), key=lambda x: -x[1])
+    if count
+  ]
+  rest = num - int(at.main_K.sum())
+  if rest:
+    parts.append(f"{rest} in no single way")
+  text = f"Of {num} failing seeds of {at.num_seeds} at {at.name},"
+  text += f" {words.listed(parts)}."
+  ends = [x for x in found if len(x.share_FK) >= MIN_RUNS]
+  if len(ends) > 1:
+    shares = [
+      f"{words.percent(float(x.share_FK[:, k].mean()))} at {x.name}"
+      for x in (ends[0], ends[-1])
+      for k in [int(np.argmax(at.share_FK.mean(axis=0)))]
+    ]
+    text += (
+      f" The mean share of wrong answers that"
+      f" {_verb(int(np.argmax(at.share_FK.mean(axis=0))))} is"
+      f" {' and '.join(shares)}."
+    )
+  return text
+
+
+def _verb(kind: int) -> str:
+  """Such as `stop early`."""
+  return (
+    "stop early",
+    "run on",
+    "repeat a token",
+    "skip a token",
+    "carry wrongly",
+    "go wrong in another way",
+  )[kind]
+
+
+@styled
+def draw(found: list[Failing]) -> Figure:
+  """Kinds of errors: the mean by scale, and each seed of the most mixed one."""
+  at = most_mixed(found)
+  figure = Figure(figsize=(TEXT_WIDTH, 2.1))
+  left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.6))
+  means_NK = np.array(
+    [
+      x.share_FK.mean(axis=0) if x.share_FK.size else np.zeros(len(_COLORS))
+      for x in found
+    ]
+  )
+  seen_K = np.any(means_NK, axis=0).tolist()
+  _stack(left, means_NK, 0.8)
+  left.set_xticks(
+    range(len(found)),
+    [f"{x.name.rsplit(' ', 1)[-1]}\n{len(x.share_FK)}" for x in found],
+  )
+  left.set_xlabel(f"{at.name.rsplit(' ', 1)[0]}, and failing seeds")
+  left.set_ylabel("share of wrong answers")
+  left.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+  order_F = np.lexsort(at.share_FK.T[::-1])[::-1]
+  _stack(right, at.share_FK[order_F], 1.0)
+  right.set_xlabel(f"failing seeds at {at.name}")
+  right.set_xticks([])
+  names = [kind.replace("_", " ") for kind in error_kinds.KINDS]
+  return drawing.explain_colors(
+    figure,
+    {
+      name: color
+      for name, color, is_seen in zip(names, _COLORS, seen_K, strict=True)
+      if is_seen
+    },
+  )
+
+
+def _stack(axes: Axes, share_NK: np.ndarray, width: float) -> None:
+  bottom_NK = np.cumsum(share_NK, axis=1) - share_NK
+  for k, color in enumerate(_COLORS):
+    x_N = np.arange(len(share_NK))
+    axes.bar(x_N, share_NK[:, k], width, bottom=bottom_NK[:, k], color=color)
+  axes.margins(x=0.01)
+
+
+class Attention(NamedTuple):
+  """What two seeds of one cell attend to on one item of L tokens.
+
+  Attributes:
+    length: the test length of the item.
+    cell: such as `depth 2`.
+    num_prompt: tokens before the answer.
+    num_trained: tokens of the longest example in training.
+    weights_of: each layer's weights by the seed's name, the failing seed's
+      first, [N, H, L, L].
+  """
+
+  length: int
+  cell: str
+  num_prompt: int
+  num_trained: int
+  weights_of: dict[str, np.ndarray]
+
+
+def kept_pair(grid: Grid, folder: pathlib.Path) -> Attention | None:
+  """A failing and a succeeding seed, the first ones with kept parameters.
+
+  Of the cell with the most such seeds; None where it does not have both.
+  """
+  workdir, config = epath.Path(folder), grid.config
+  seeds_of = {
+    cell: sorted(params.kept_files(workdir, cell))
+    for cell in config_lib.cells(config)
+  }
+  cell = max(seeds_of, key=lambda cell: len(seeds_of[cell]))
+  final = records.final_rows(grid.frame)
+  rows: Any = records.rows_of_cell(final, cell.columns)
+  rows = rows[rows["test_length"] == config.headline_length]
+  rows = rows[rows["seed"].isin(seeds_of[cell]) & ~rows["diverged"]]
+  is_success_S = success.is_success(rows[SCORE], DEFAULT_THRESHOLD)
+  if is_success_S.all() or not is_success_S.any():
+    return None
+  setup = make_setup(config, cell)
+  items = setup.task.evaluation(length := _length(config))
+  item = jax.tree.map(lambda x: x[len(x) // 2], items)
+  tokens_L = item.tokens_L[: int(item.length)]
+  weights_of = {}
+  for own, verb in (
+    (rows[~is_success_S], "fails"),
+    (rows[is_success_S], "succeeds"),
+  ):
+    seed = int(own["seed"].iloc[0])
+    found = model.attention_weights(
+      params.load_params(workdir, cell, seed), setup.arch, tokens_L[None]
+    )
+    weights_of[f"seed {seed} {verb}"] = np.stack([x[0] for x in found])
+  return Attention(
+    length,
+    f"{grid.axis} {cell.columns[grid.axis]}",
+    int(np.argmax(item.is_answer_L)),
+    setup.task.longest_example,
+    weights_of,
+  )
+
+
+def attention_sentence(found: Attention) -> str:
+  """Where the answer's tokens of either seed look."""
+  texts = []
+  for name, weights_NHLL in found.weights_of.items():
+    answer_NHAL = weights_NHLL[:, :, found.num_prompt :]
+    prompt = answer_NHAL[..., : found.num_prompt].sum(axis=-1).mean()
+    # The mean weight on the token that lies so far before, by layer and head.
+    by_distance = np.array(
+      [
+        np.diagonal(answer_NHAL, found.num_prompt - distance, -2, -1).mean(-1)
+        for distance in range(found.num_prompt)
+      ]
+    )
+    distance, layer, _ = np.unravel_index(
+      by_distance.argmax(), by_distance.shape
+    )
+    where = f"the token {distance} before" if distance else "itself"
+    texts.append(
+      f"{name}: {prompt:.2f} on the prompt over all layers and heads, and at"
+      f" most {by_distance.max():.2f} on {where} (layer {layer + 1})"
+    )
+  return (
+    f"At {found.cell}, the mean weights of the answer's tokens are, where"
+    f" {words.listed(texts)}."
+  )
+
+
+@styled
+def draw_attention(found: Attention) -> Figure:
+  """Attention of each layer and head, a row of panels for each seed."""
+  first = next(iter(found.weights_of.values()))
+  num_layers, num_heads = first.shape[:2]
+  panels = [(n, h) for n in range(num_layers) for h in range(num_heads)]
+  panels = panels[:_MOST_PANELS]
+  side = min(1.6, (TEXT_WIDTH - 0.6) / len(panels))
+  figure = Figure(figsize=(0.6 + side * len(panels), 0.6 + 2 * side))
+  grid = figure.subplots(2, len(panels), squeeze=False)
+  for axes, (n, h) in zip(grid[0], panels, strict=True):
+    head = f", head {h + 1}" if num_heads > 1 else ""
+    axes.set_title(f"layer {n + 1}{head}", fontsize=7)
+  for row, (name, weights_NHLL) in zip(
+    grid, found.weights_of.items(), strict=True
+  ):
+    row[0].set_ylabel(literal(name))
+    for axes, (n, h) in zip(row, panels, strict=True):
+      axes.imshow(weights_NHLL[n, h], cmap="Greys", vmin=0, vmax=1)
+      for end in (found.num_prompt, found.num_trained):
+        axes.axvline(end - 0.5, color=_COLORS[1], linewidth=0.5)
+        axes.axhline(end - 0.5, color=_COLORS[1], linewidth=0.5)
+      axes.set_xticks([])
+      axes.set_yticks([])
+  return figure

@@ -1,0 +1,258 @@
+"""The pages of the findings: figures, the table of claims, the list of runs.
+
+Everything on them is computed from the committed records.
+"""
+
+import concurrent.futures
+import math
+import multiprocessing
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from etils import epath
+
+from emergence.analysis import words
+from emergence.config import axis_text
+from emergence.config import cells as cells_of
+from emergence.plotting import rendering
+from emergence.storage import records
+from emergence.storage.files import write_atomically
+from emergence.sweep import console, time_budget
+from experiments import claims, paper_figures, precursors
+from experiments.claims import CLAIMS, Outcome, Verdict
+from experiments.precursors import Trial
+from experiments.studies import Study
+
+PLACE = pathlib.Path(__file__).parent
+COMMAND = "python -m experiments.reproduce --figures"
+
+
+class Drawn(NamedTuple):
+  """What is known of a study once its figures are drawn.
+
+  Attributes:
+    study: the study.
+    captions: of its figures, by name.
+    verdicts: of the claims, in their order; empty for what is no grid.
+    trials: signs at its scales and in null populations.
+  """
+
+  study: Study
+  captions: dict[str, str]
+  verdicts: list[Verdict]
+  trials: list[Trial]
+
+
+def draw(
+  study: Study, records_folder: pathlib.Path, out: pathlib.Path
+) -> Drawn:
+  """Writes the figures of a study to OUT/NAME/FIGURE.png.
+
+  Args:
+    study: the study.
+    records_folder: where its work directory is, by its name.
+    out: the folder of all figures.
+  """
+  folder = records_folder / study.name
+  grid = claims.load(study.name, folder)
+  captions = {}
+  for picture in paper_figures.pictures(grid, folder):
+    _save(picture, out / study.name)
+    captions[picture.name] = picture.caption.strip()
+  is_grid = study.role == "grid"
+  verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
+  # In a control nothing rises, or its seeds are not independent.
+  trials = [] if study.role == "control" else precursors.trials(grid)
+  return Drawn(study, captions, verdicts, trials)
+
+
+def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
+  folder.mkdir(parents=True, exist_ok=True)
+  content = rendering.render(picture.figure, "png")
+  write_atomically(epath.Path(folder / f"{picture.name}.png"), content)
+
+
+def draw_all(
+  studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
+) -> list[Drawn]:
+  """Draws the grids, controls and the demo, two studies at a time."""
+  studies = [x for x in studies if x.role in ("grid", "demo", "control")]
+  num = len(studies)
+  # A fork of a process in which JAX runs would hang.
+  context = multiprocessing.get_context("spawn")
+  with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
+    return list(pool.map(draw, studies, [records_folder] * num, [out] * num))
+
+
+def draw_tasks(
+  studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
+) -> str:
+  """Draws the tasks side by side; the caption, empty without any task."""
+  folders = [records_folder / x.name for x in studies if x.role == "task"]
+  if not folders:
+    return ""
+  picture = paper_figures.tasks(folders)
+  _save(picture, out)
+  return picture.caption
+
+
+def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
+  """The decision of each claim about each grid."""
+  grids = [x for x in drawn if x.study.role == "grid"]
+  weak = [x.study.name for x in grids if x.study.underpowered]
+  return [
+    claims.decide(
+      claim, {x.study.name: x.verdicts[i] for x in grids}, underpowered=weak
+    )
+    for i, claim in enumerate(CLAIMS)
+  ]
+
+
+def claim_table(drawn: Sequence[Drawn], figures: str) -> str:
+  """The claims as a table in Markdown: a row each, a column for each grid.
+
+  Args:
+    drawn: what is known of the studies.
+    figures: path of the figures' folder from the page.
+  """
+  decided = outcomes(drawn)
+  names = list(decided[0])
+  rows = [["claim", "result", *names]]
+  for claim, of_grid in zip(CLAIMS, decided, strict=True):
+    cells = [
+      f"{_status(outcome)}<br>{_links(claim.figures, name, drawn, figures)}"
+      for name, outcome in of_grid.items()
+    ]
+    text = f"{claim.number}. {claim.statement}"
+    rows.append([text, f"**{claims.result(claim, of_grid)}**", *cells])
+  return _table(rows)
+
+
+def _status(outcome: Outcome) -> str:
+  if math.isnan(outcome.p_adjusted):
+    return outcome.status
+  return f"{outcome.status}, p = {words.number(outcome.p_adjusted, 2)}"
+
+
+def _links(
+  names: Sequence[str], study: str, drawn: Sequence[Drawn], figures: str
+) -> str:
+  (captions,) = [x.captions for x in drawn if x.study.name == study]
+  return ", ".join(
+    f"[{name.replace('_', ' ')}]({figures}{study}/{name}.png)"
+    for name in names
+    if name in captions
+  )
+
+
+def claim_numbers(drawn: Sequence[Drawn]) -> str:
+  """What each decision rests on, as a list in Markdown."""
+  lines = []
+  for claim, of_grid in zip(CLAIMS, outcomes(drawn), strict=True):
+    lines += [f"{claim.number}. {claim.statement}", ""] + [
+      f"   - `{name}`, {_status(outcome)}: {outcome.verdict.sentence}."
+      for name, outcome in of_grid.items()
+    ]
+  return "\n".join(lines)
+
+
+def precursor_table(drawn: Sequence[Drawn]) -> str:
+  """What is seen before a rise, over all studies; empty where there is none."""
+  trials = [trial for x in drawn for trial in x.trials]
+  return _table(precursors.table(trials)) if trials else ""
+
+
+def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
+  """The runs as a table in Markdown: cells, seeds, time, machine, speed."""
+  rows = [["study", "cells", "seeds", "time", "machine", "seed-steps/s"]]
+  for study in studies:
+    folder = records_folder / study.name
+    config = records.read_config(folder)
+    axes = [cell.columns for cell in cells_of(config)]
+    varying = [
+      f"{axis} {words.listed([axis_text(v) for v in dict.fromkeys(values)])}"
+      for axis in axes[0]
+      if len(set(values := [cell[axis] for cell in axes])) > 1
+    ]
+    frame = records.final_rows(records.read(folder))
+    seeds = len(frame[[*records.cell_columns(frame), "seed"]].drop_duplicates())
+    runs = time_budget.read_runs(folder)
+    seconds = time_budget.total_seconds(runs)
+    steps = sum(run.seed_steps for run in runs)
+    machines = {
+      f"{run.devices['count']} × {run.devices['kind']}"
+      f" ({run.versions['machine']}, jax {run.versions['jax_version']})"
+      for run in runs
+    }
+    rows.append(
+      [
+        f"`{study.name}`",
+        f"{len(axes)} of {config.task.name}: {'; '.join(varying) or 'one'}",
+        str(seeds),
+        console.format_seconds(sum(seconds.values())) if runs else "–",
+        "; ".join(sorted(machines)) or "–",
+        f"{steps / seconds['train']:,.0f}" if steps else "–",
+      ]
+    )
+  return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+  head, *body = (f"| {' | '.join(row)} |" for row in rows)
+  return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
+
+
+def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
+  """The page beside the figures, in Markdown.
+
+  Args:
+    drawn: what is known of the studies.
+    tasks_caption: of the figure of all tasks; empty without one.
+  """
+  parts = [
+    "# The figures",
+    f"Drawn by `{COMMAND}` from [the records](../records), as are all numbers"
+    " and sentences here. What was decided before the runs is in"
+    " [PREREGISTRATION.md](../PREREGISTRATION.md).",
+  ]
+  if any(x.verdicts for x in drawn):
+    parts += [claim_table(drawn, ""), claim_numbers(drawn)]
+  if table := precursor_table(drawn):
+    parts += [
+      "## What is seen before a rise",
+      "At scales between others where fewer than half of the seeds succeed: how"
+      " many show a sign, by whether the success probability rises to the next"
+      " scale (Fisher, one-sided 5 %). Nulls are drawn with one mode that thins"
+      " out from the floor, the mean of such a scale, and no change from the"
+      " scale before. Intervals are exact, of 10 or more. Exploratory.",
+      table,
+    ]
+  for study, captions, *_ in drawn:
+    note = "" if study.role == "grid" else ", no evidence for a claim"
+    parts.append(f"## {study.name}{note}")
+    for name, caption in captions.items():
+      alt = caption.split(". ")[0].replace("[", "(").replace("]", ")")
+      parts += [f"![{alt}]({study.name}/{name}.png)", caption]
+  if tasks_caption:
+    parts += ["## Tasks", "![A ridge for each task](tasks.png)", tasks_caption]
+  return "\n\n".join(parts) + "\n"
+
+
+def renew(file: pathlib.Path, blocks: Mapping[str, str]) -> None:
+  """Replaces what stands between the markers of each block of a page.
+
+  The markers are the lines `<!-- NAME -->` and `<!-- end of NAME -->`.
+
+  Raises:
+    ValueError: a marker is missing.
+  """
+  text = file.read_text()
+  for name, block in blocks.items():
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    head, has_begin, rest = text.partition(begin)
+    _, has_end, tail = rest.partition(end)
+    if not has_begin or not has_end:
+      raise ValueError(f"{file}: no lines {begin.strip()} and {end}")
+    text = f"{head}{begin}\n{block}\n\n{end}{tail}"
+  file.write_text(text)

@@ -1,0 +1,433 @@
+"""The figures of the paper, and of what it does not have, from records.
+
+Each `Picture` is a figure of one grid with its caption: what is plotted, then
+what it shows, computed from the records.
+"""
+
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emergence.analysis import (
+  best_of,
+  distance,
+  questions,
+  summaries,
+  threshold,
+  time_to_success,
+  trajectories,
+  variance_components,
+  words,
+)
+from emergence.analysis import modality as modality_figures
+from emergence.analysis.series import Series
+from emergence.plotting import drawing, ridges
+from emergence.plotting.drawing import Line
+from emergence.plotting.ridges import Ridge
+from emergence.plotting.style import (
+  FILL,
+  LINE,
+  OTHERS,
+  TEXT_WIDTH,
+  literal,
+  ramp,
+  styled,
+)
+from emergence.report import figures
+from emergence.statistics import summary
+from emergence.statistics.options import DEFAULT_THRESHOLD
+from emergence.statistics.sample import REAL
+from emergence.statistics.small_studies import SmallStudy
+from emergence.statistics.transport import Parts
+from emergence.storage import records
+from experiments import claims, failures, precursors
+from experiments.claims import Grid
+
+if TYPE_CHECKING:
+  pass
+
+_EMERGENT, _LINEAR = LINE, "#e69f00"
+
+
+class Picture(NamedTuple):
+  """A figure and its caption.
+
+  Attributes:
+    name: of its file, without the suffix.
+    caption: what is plotted, then what it shows; plain sentences.
+    figure: drawn in the style of `emergence.plotting.style`.
+  """
+
+  name: str
+  caption: str
+  figure: Figure
+
+
+def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
+  """All figures that the records of a grid allow, in the order of the page.
+
+  Args:
+    grid: the records.
+    folder: the work directory they are from.
+  """
+  score, has_scales = grid.score, len(grid.score.populations) > 1
+  name, threshold_name = score.metric_name, score.threshold_name
+  if crossed := score.answers["variance_components"]:
+    yield Picture(
+      "variance_components",
+      f"{_upper(name)} of each initialization with each data order, and what"
+      " share of its variance either decides, with 95 % intervals over both."
+      f" {_said(score, 'variance_components')}",
+      variance_components.draw([(score, one) for one in crossed]),
+    )
+    return  # Its seeds are not independent, which the other figures need.
+  if claims.jump(grid) is not None:
+    yield Picture(
+      "emergent_and_linear",
+      f"{_upper(name)} of each seed over {score.axis}, the seeds of the highest"
+      " breakthroughness and linearity in colour, the mean dashed; right, all"
+      f" seeds before and after the former's jump. {_claimed(grid, 1)}",
+      emergent_and_linear(grid),
+    )
+  yield Picture(
+    "distribution",
+    f"The seeds of each {score.axis}: smoothed density, a point per seed, and"
+    f" the share at {threshold_name}. {_said(score, 'modality')}",
+    modality_figures.draw([score]),
+  )
+  yield Picture(
+    "summaries",
+    "Mode, mean, success probability and mean of the successes with 95 %"
+    f" intervals over seeds. {_said(score, 'curve')}"
+    f" {_said(score, 'abruptness')}",
+    summaries.draw([score]),
+  )
+  yield from _likelihoods(grid)
+  if has_scales and score.answers["distance"] is not None:
+    yield Picture(
+      "distances",
+      "Wasserstein-2 distance to the scale before and to the largest, over its"
+      " 95 % quantile under permutation (gray); its square in parts; and the"
+      " distance to the mixture and to the displacement of the first and last"
+      f" scale. {_said(score, 'distance')} {_said(score, 'path')}",
+      distances(score),
+    )
+  yield Picture(
+    "thresholds",
+    "The share of seeds at or beyond each threshold, with a 95 % band of the"
+    f" whole curve at the scale nearest to one half."
+    f" {_said(score, 'threshold')}",
+    threshold.draw([score]),
+  )
+  yield Picture(
+    "lengths",
+    f"{_upper(name)} by test length after training, a line per seed; the dotted"
+    " line is the longest length in training.",
+    figures.length_curves(
+      grid.frame,
+      grid.config.headline_length,
+      max_train_length=grid.config.task.max_train_length,
+      score=claims.SCORE,
+    ),
+  )
+  if score.answers["time_to_success"]:
+    yield Picture(
+      "time_to_success",
+      f"The share of seeds that have not reached {threshold_name} yet"
+      " (Kaplan–Meier, censored at the last step)."
+      f" {_said(score, 'time_to_success')}",
+      time_to_success.draw([score]),
+    )
+  yield Picture(
+    "best_of",
+    f"The expected best {name} of k seeds, with 95 % intervals over seeds."
+    f" {_said(score, 'best_of')}",
+    best_of.draw([score]),
+  )
+  if has_scales and shown_steps(score):
+    yield Picture(
+      "few_seeds",
+      "The share of studies with k seeds a scale whose means fall where the"
+      " mean of all seeds rises, or the other way, or do not move; for"
+      " neighbours whose distributions are shown to differ."
+      f" {_said(score, 'small_studies')}",
+      few_seeds(score),
+    )
+  yield Picture(
+    "control",
+    "Losses on the training distribution, a point per seed, on a logarithmic"
+    f" axis. {_claimed(grid, 6)}",
+    control(grid),
+  )
+  yield from _errors(grid, folder)
+  forecasts = precursors.forecasts(grid)
+  if forecasts:
+    yield Picture(
+      "forecasts",
+      f"Of the seeds below {threshold_name} at a training step: the probability"
+      " that one which succeeds at the end has the better likelihood or score"
+      " at the longest length, or training loss, than one which does not;"
+      f" exploratory. {precursors.sentence(grid, forecasts)}",
+      precursors.draw(grid, forecasts),
+    )
+
+
+def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
+  found = failures.failures(grid)
+  if found:
+    yield Picture(
+      "errors",
+      "How the wrong answers of failing seeds go wrong at length"
+      f" {found[0].length}, decided by the first wrong token: the mean over"
+      f" these seeds by {grid.axis}, and each of them where most kinds of seeds"
+      f" are. {failures.sentence(found)}",
+      failures.draw(found),
+    )
+  pair = failures.kept_pair(grid, folder)
+  if pair:
+    yield Picture(
+      "attention",
+      "Attention of each layer and head on one item of length"
+      f" {pair.length}: rows attend to columns, dark is 1; lines mark the end"
+      f" of the prompt and of the longest example in training."
+      f" {failures.attention_sentence(pair)}",
+      failures.draw_attention(pair),
+    )
+
+
+def _likelihoods(grid: Grid) -> Iterator[Picture]:
+  yield Picture(
+    "likelihood",
+    f"The seeds of each {grid.axis} in the mean negative log-likelihood of the"
+    " answer's tokens: smoothed density, and a point per seed."
+    f" {_claimed(grid, 4)}",
+    likelihood(grid, "NLL"),
+  )
+  yield Picture(
+    "log_likelihood",
+    "The logarithm of the same, with which it is tested together.",
+    likelihood(grid, "log NLL"),
+  )
+  yield Picture(
+    "likelihood_summaries",
+    "Mode, mean and median of the score and of three likelihoods of the answer,"
+    " in nats; 95 % intervals over seeds of the mean and the median. The sum"
+    " and the least likely token are exploratory.",
+    central([grid.score, *grid.likelihoods.values()]),
+  )
+
+
+def _said(series: Series, kind: str) -> str:
+  """What the analysis says of one kind, as sentences."""
+  (question,) = (q for q in questions.QUESTIONS if q.kind == kind)
+  # Each sentence starts with the name of the metric.
+  texts = [f.sentence.split(": ", 1)[1] for f in question.findings(series)]
+  return " ".join(map(_upper, texts))
+
+
+def _claimed(grid: Grid, number: int) -> str:
+  claim = claims.CLAIMS[number - 1]
+  return f"{_upper(claim.rule(grid).sentence)}."
+
+
+def _upper(text: str) -> str:
+  return text[:1].upper() + text[1:]
+
+
+@styled
+def emergent_and_linear(grid: Grid) -> Figure:
+  """The extreme seeds over scales, and the histograms at the jump."""
+  series, where = grid.score, claims.jump(grid)
+  assert where is not None
+  emergent, linear, i = where
+  found: trajectories.SeedTrajectories = series.answers["trajectories"]
+  figure = Figure(figsize=(TEXT_WIDTH, 2.1))
+  left, *right = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
+  x_N = np.array([p.scale for p in series.populations])
+  drawing.seed_lines(left, x_N, found.scores_SN, [OTHERS] * len(found.seeds))
+  means = [summaries.mean(p) for p in series.populations]
+  left.plot(x_N, means, "--", color="0.35", linewidth=1)
+  shown = {
+    "highest breakthroughness": (_EMERGENT, emergent),
+    "highest linearity": (_LINEAR, linear),
+  }
+  for color, s in shown.values():
+    left.plot(x_N, found.scores_SN[s], "o-", color=color, markersize=2.5)
+  drawing.name_scales(left, summaries.scale_names([series]))
+  left.set_xlabel(literal(series.axis))
+  left.set_ylabel(literal(series.axis_label))
+  for axes, population in zip(
+    right, series.populations[i : i + 2], strict=True
+  ):
+    axes.hist(population.finite_S, np.linspace(0, 1, 21), color=FILL)
+    axes.set_title(literal(series.scale_name(population)))
+    axes.set_xlabel(literal(series.axis_label))
+    axes.sharey(right[0])
+  right[0].set_ylabel("seeds")
+  return drawing.explain_colors(figure, {k: c for k, (c, _) in shown.items()})
+
+
+def likelihood(grid: Grid, name: str) -> Figure:
+  """Ridges of `NLL` or `log NLL`, with the labels that claim 4 rests on."""
+  nll, labels = grid.likelihoods[claims.NLL], claims.likelihood_labels(grid)
+  cells = [sample.finite_S for sample in nll.samples]
+  samples = claims.raw_and_log("NLL", cells)[name]
+  rows = [
+    Ridge(
+      nll.scale_name(population),
+      sample.finite_S,
+      "" if cell.label == "not_shown" else cell.label.replace("_", " "),
+    )
+    for population, sample, cell in zip(
+      nll.populations, samples, labels[name], strict=True
+    )
+  ]
+  return ridges.draw(
+    [("", rows)], f"{name} (nats per answer token)", samples[0].support
+  )
+
+
+def central(several: Sequence[Series]) -> Figure:
+  """Mode, mean and median of several metrics over scales, a panel each."""
+
+  def line(name: str, rows: Sequence[Mapping[str, Any]], scales) -> Line:
+    columns = [name, f"{name}_low", f"{name}_high"]
+    value_3N = np.array([[row.get(c, np.nan) for c in columns] for row in rows])
+    return Line(name, scales, *np.array(value_3N, float).T)
+
+  panels = {}
+  for series in several:
+    rows = list(summaries.values(series))
+    scales = [p.scale for p in series.populations]
+    panels[series.metric_name] = [
+      line(name, rows, scales) for name in ("mode", "mean", "median")
+    ]
+  first = several[0]
+  return drawing.by_scale(
+    panels, first.axis, summaries.scale_names([first]), y_limits=None
+  )
+
+
+@styled
+def distances(series: Series) -> Figure:
+  """Wasserstein-2 distances, their nulls, their parts, and the path test."""
+  found: distance.Distances = series.answers["distance"]
+  names = [p.name for p in series.populations]
+  last, where = len(names) - 1, np.arange(len(names))
+  figure = Figure(figsize=(TEXT_WIDTH, 2.0))
+  previous, largest, parts, path = figure.subplots(1, 4)
+  pairs = {
+    previous: ("to the scale before", [(i - 1, i) for i in where[1:]], 1),
+    largest: ("to the largest scale", [(i, last) for i in where[:-1]], 0),
+  }
+  for axes, (title, indices, start) in pairs.items():
+    x_N = np.arange(start, start + last)
+    axes.bar(x_N, [found.test.null_KK[p] for p in indices], color=OTHERS)
+    axes.plot(x_N, [found.w2_NN[p] for p in indices], "o", color=LINE)
+    axes.set_title(title)
+    axes.set_ylim(bottom=0)
+  previous.set_ylabel(literal(f"W2 of {series.metric_name}"))
+  squares_NP = np.array([found.parts[i - 1, i] for i in where[1:]])
+  bottom_N = np.zeros(last)
+  names_of_parts = Parts._fields
+  for name, square_N, color in zip(
+    names_of_parts, squares_NP.T, ramp(len(names_of_parts)), strict=True
+  ):
+    parts.bar(where[1:], square_N, bottom=bottom_N, color=color, label=name)
+    bottom_N = bottom_N + square_N
+  parts.set_title("its square in parts")
+  for kind, marker, color in (
+    ("mixture", "o", LINE),
+    ("displacement", "s", _LINEAR),
+  ):
+    far = [getattr(x, kind).distance for x in series.answers["path"]]
+    path.plot(where[1:-1], far, marker, color=color, label=kind)
+  path.set_title("to the paths")
+  path.set_ylim(bottom=0)
+  for axes in (parts, path) if last > 1 else (parts,):
+    axes.set_ylim(top=1.4 * axes.get_ylim()[1])
+    axes.legend(loc="upper left", handlelength=1, borderpad=0)
+  for axes in figure.axes:
+    axes.set_xticks(where, [literal(name, 6) for name in names])
+    axes.set_xlim(-0.6, last + 0.6)
+    axes.set_xlabel(literal(series.axis))
+  return figure
+
+
+def shown_steps(series: Series) -> list[int]:
+  """Indices of the scales after which the distribution is shown to differ."""
+  adjusted_N = series.answers["distance"].adjusted_N
+  return np.flatnonzero(adjusted_N <= series.options.alpha).tolist()
+
+
+@styled
+def few_seeds(series: Series) -> Figure:
+  """How often studies with few seeds miss the direction of a change."""
+
+  def panel(axes: Axes, i: int) -> None:
+    studies: list[SmallStudy] = series.answers["small_studies"][i]
+    rows = [study for study in studies if study.statistic == "mean"]
+    x_K = np.arange(len(rows))
+    reversed_K = np.array([row.reversed for row in rows])
+    axes.bar(x_K, reversed_K, color=LINE)
+    axes.bar(x_K, [r.unseen for r in rows], bottom=reversed_K, color=OTHERS)
+    axes.set_xticks(x_K, [str(row.num_seeds) for row in rows])
+
+  def name(i: int) -> str:
+    a, b = series.populations[i : i + 2]
+    change = words.signed(summaries.mean(b) - summaries.mean(a))
+    return f"{a.name} to {b.name}: {change}"
+
+  figure = drawing.small_multiples(
+    [shown_steps(series)],
+    panel,
+    name,
+    f"seeds per {series.axis}, k",
+    "share of studies",
+  )
+  return drawing.explain_colors(
+    figure, {"opposite direction": LINE, "no change": OTHERS}
+  )
+
+
+def control(grid: Grid) -> Figure:
+  """Logarithms of the losses on the training distribution, by scale."""
+  columns = [
+    (
+      name,
+      [
+        Ridge(grid.score.scale_name(population), np.log10(x_S[x_S > 0]))
+        for population, x_S in zip(grid.score.populations, cells, strict=True)
+      ],
+    )
+    for name, cells in claims.losses(grid).items()
+  ]
+  return ridges.draw(columns, "log10 of nats per token", REAL)
+
+
+def tasks(folders: Sequence[pathlib.Path]) -> Picture:
+  """The seeds of one critical cell a task, a ridge each.
+
+  Args:
+    folders: the work directories, of one cell each.
+  """
+  rows = []
+  for folder in folders:
+    config = records.read_config(folder)
+    frame = records.read(folder)
+    ((_, cell),) = summary.final_cells(frame, config.headline_length)
+    cell = cell[~cell["diverged"]]
+    name = f"{config.task.name} {config.headline_length}"
+    rows.append(Ridge(name, cell[claims.SCORE].to_numpy(float)))
+  return Picture(
+    "tasks",
+    "The seeds of one cell of each task, at the test length beside its name:"
+    " smoothed density, a point per seed, and the share at ≥ 20%.",
+    ridges.draw(
+      [("", rows)], "exact match without end", threshold=DEFAULT_THRESHOLD
+    ),
+  )

@@ -1,0 +1,260 @@
+"""What can be seen before: at smaller scales, and at earlier steps.
+
+Exploratory: no claim of the preregistration. `trials` asks whether a sign at
+one scale comes before a rise of the success probability to the next one, and
+how often the same sign appears where nothing is to be seen. `forecasts` asks
+whether seeds that will succeed already differ from the others during training.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from emergence.analysis import summaries, words
+from emergence.plotting import drawing
+from emergence.plotting.style import styled
+from emergence.statistics import modality, success, transport
+from emergence.statistics.options import MIN_RUNS, Options
+from emergence.statistics.sample import Sample
+from emergence.storage import records
+from experiments.claims import NLL, SCORE, Grid, fall_p
+
+# Draws of each null population; more of them would repeat the same seeds.
+_NUM_NULLS = 10
+_LEVEL = 0.05
+# In the order of the panels: name, column, and whether more is better.
+_SIGNS_OF_SEEDS = {
+  "likelihood": (NLL, -1),
+  "score": (SCORE, 1),
+  "training loss": ("train_loss", -1),
+}
+
+
+class Scale(NamedTuple):
+  """What a sign may look at: two neighbouring scales, or only the second.
+
+  Attributes:
+    before: scores at the scale before.
+    score: scores at this one.
+    nll: negative log-likelihoods at this one.
+    threshold: of a success.
+  """
+
+  before: Sample
+  score: Sample
+  nll: Sample
+  threshold: float
+
+
+def _upper_tail(scale: Scale) -> bool:
+  return bool(np.quantile(scale.score.finite_S, 0.9) >= scale.threshold)
+
+
+def _spread(scale: Scale) -> bool:
+  before_S, score_S = scale.before.finite_S, scale.score.finite_S
+  if np.ptp(np.concatenate([before_S, score_S])) == 0:
+    return False
+  p = stats.levene(before_S, score_S, center="median").pvalue
+  return bool(p <= _LEVEL and np.std(score_S) > np.std(before_S))
+
+
+def _separates(sample: Sample, threshold: float | None) -> bool:
+  return modality.label(sample, Options(), threshold).label != "not_shown"
+
+
+def _distance(scale: Scale) -> bool:
+  test = transport.permutation_test([scale.before, scale.score])
+  return bool(test.p_KK[0, 1] <= _LEVEL)
+
+
+SIGNS: dict[str, Callable[[Scale], bool]] = {
+  "the best tenth succeeds": _upper_tail,
+  "more spread than at the scale before": _spread,
+  "two groups in the score": lambda x: _separates(x.score, x.threshold),
+  "two groups in the likelihood": lambda x: _separates(x.nll, None),
+  "another distribution than at the scale before": _distance,
+}
+
+
+class Trial(NamedTuple):
+  """Signs at one scale, and what comes next.
+
+  Attributes:
+    signs: whether each of `SIGNS` is there.
+    rises: whether the success probability rises to the next scale; None for a
+      null population.
+  """
+
+  signs: Mapping[str, bool]
+  rises: bool | None
+
+
+def trials(grid: Grid) -> list[Trial]:
+  """Each scale with neighbours where fewer than half succeed, and its nulls.
+
+  A rise is a one-sided Fisher test at 5 %. A null population has one mode, and
+  the same distribution at the scale before: scores of the scale's mean that
+  thin out from the floor (a beta distribution), likelihoods of its mean and
+  standard deviation (a gamma distribution).
+  """
+  series, nll = grid.score, grid.likelihoods[NLL]
+  found = [x.success.diverged_fail for x in series.answers["success"]]
+  rng = np.random.default_rng(series.options.seed)
+  several = []
+  for i in range(1, len(found) - 1):
+    if found[i].probability >= 0.5 or series.threshold is None:
+      continue
+    scale = Scale(
+      series.samples[i - 1],
+      series.samples[i],
+      nll.samples[i],
+      series.threshold,
+    )
+    rises = fall_p(found[i + 1], found[i]) <= _LEVEL
+    several.append(Trial(_signs(scale), rises))
+    nulls = (_null(rng, scale) for _ in range(_NUM_NULLS))
+    several += [Trial(_signs(null), None) for null in nulls]
+  return several
+
+
+def _signs(scale: Scale) -> dict[str, bool]:
+  return {name: sign(scale) for name, sign in SIGNS.items()}
+
+
+def _null(rng: np.random.Generator, scale: Scale) -> Scale:
+  mean, nll_S = float(scale.score.finite_S.mean()), scale.nll.finite_S
+
+  def draw(size: int) -> Sample:
+    score_S = rng.beta(1, 1 / max(mean, 1e-6) - 1, size)
+    step = scale.score.step or 1e-6
+    return scale.score._replace(scores_S=np.round(score_S / step) * step)
+
+  shape = nll_S.mean() ** 2 / max(nll_S.var(), 1e-9)
+  drawn_S = rng.gamma(shape, nll_S.mean() / shape, nll_S.size)
+  return Scale(
+    draw(scale.before.size),
+    draw(scale.score.size),
+    scale.nll._replace(scores_S=drawn_S),
+    scale.threshold,
+  )
+
+
+def table(several: Sequence[Trial]) -> list[list[str]]:
+  """A row for each sign: how often before a rise, before none, and in nulls."""
+  kinds = {"before a rise": True, "before no rise": False, "in nulls": None}
+  rows = [["sign", *kinds]]
+  for name in SIGNS:
+    rows.append([name])
+    for rises in kinds.values():
+      own = [x.signs[name] for x in several if x.rises is rises]
+      rows[-1].append(_count(sum(own), len(own)))
+  return rows
+
+
+def _count(count: int, num: int) -> str:
+  """Such as `3 of 9`, with an exact interval of the rate from 10 on."""
+  text = f"{count} of {num}"
+  if num < MIN_RUNS:
+    return text
+  interval = stats.binomtest(count, num).proportion_ci(method="exact")
+  return f"{text}{words.interval(interval.low, interval.high)}"
+
+
+class Forecast(NamedTuple):
+  """Whether a sign at one step tells which seeds succeed at the end.
+
+  Attributes:
+    scale: index of the scale.
+    sign: of `_SIGNS_OF_SEEDS`.
+    step: training steps done.
+    num_yes: seeds below the threshold at that step that succeed at the end.
+    num_no: the others below it.
+    auc: probability that the sign ranks one of the former above one of the
+      latter; ties count half.
+    p: of Mann and Whitney's test of one half.
+  """
+
+  scale: int
+  sign: str
+  step: int
+  num_yes: int
+  num_no: int
+  auc: float
+  p: float
+
+
+def forecasts(grid: Grid) -> list[Forecast]:
+  """For each scale, sign and evaluation with 10 seeds of either kind."""
+  length = grid.config.headline_length
+  rows: Any = grid.frame[grid.frame["test_length"] == length]
+  return [
+    forecast
+    for i, population in enumerate(grid.score.populations)
+    for forecast in _of_scale(i, rows[rows[grid.axis] == population.scale])
+  ]
+
+
+def _of_scale(scale: int, rows: Any) -> Iterator[Forecast]:
+  end = records.final_rows(rows).set_index("seed")
+  ends_S = success.is_success(end[SCORE].where(~end["diverged"]), 0.2)
+  succeeds = dict(zip(end.index, ends_S, strict=True))
+  for step, own in rows.groupby("step"):
+    own = own[(own[SCORE] < 0.2) & ~own["diverged"]]
+    is_yes = own["seed"].map(succeeds).to_numpy(bool)
+    if min(is_yes.sum(), (~is_yes).sum()) < MIN_RUNS:
+      continue
+    for name, (column, sign) in _SIGNS_OF_SEEDS.items():
+      value = sign * own[column].to_numpy(float)
+      if np.isfinite(value).all():
+        test = stats.mannwhitneyu(value[is_yes], value[~is_yes])
+        num = int(is_yes.sum()), int((~is_yes).sum())
+        auc = float(test.statistic / (num[0] * num[1]))
+        yield Forecast(scale, name, int(step), *num, auc, float(test.pvalue))
+
+
+def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
+  """How many early forecasts differ from chance, after Holm; the clearest."""
+  early = [x for x in found if 0 < x.step <= grid.config.train.steps / 2]
+  if not early:
+    return "In the first half of training no scale has 10 seeds of either kind."
+  p = modality.holm([x.p for x in early])
+  shown = [x for x, q in zip(early, p, strict=True) if q <= _LEVEL]
+  text = (
+    f"In the first half of training {len(shown)} of {len(early)} probabilities"
+    " differ from one half, after Holm over all"
+  )
+  if not shown:
+    return f"{text}."
+  best = max(shown, key=lambda x: abs(x.auc - 0.5))
+  name = grid.score.scale_name(grid.score.populations[best.scale])
+  return (
+    f"{text}; the clearest, at {name} after {best.step} steps: one of the"
+    f" {best.num_yes} seeds that will succeed has the better {best.sign} than"
+    f" one of the {best.num_no} others with probability {best.auc:.2f}."
+  )
+
+
+@styled
+def draw(grid: Grid, found: Sequence[Forecast]) -> Figure:
+  """How well each sign ranks seeds by their end, over steps, by scale."""
+  colors = summaries.scale_colors([grid.score])
+  scales = [p.scale for p in grid.score.populations]
+
+  def panel(axes: Axes, name: str) -> None:
+    own = [x for x in found if x.sign == name]
+    for scale, group in itertools.groupby(own, key=lambda x: x.scale):
+      points = [(x.step, x.auc) for x in group]
+      axes.plot(*zip(*points, strict=True), "o-", color=colors[scales[scale]])
+    axes.axhline(0.5, color="0.35", linestyle=":", linewidth=0.8)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+
+  figure = drawing.small_multiples(
+    [list(_SIGNS_OF_SEEDS)], panel, str, "training step", "ranked right"
+  )
+  return summaries.explain_scales(figure, [grid.score])

@@ -1,0 +1,86 @@
+"""How failing seeds go wrong, on drawn grids and drawn parameters."""
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+
+from emergence.config import cells
+from emergence.population.compilation import make_setup
+from emergence.storage import params
+from emergence.training import model
+from experiments import claims, failures
+from tests import drawn_grids
+
+SHARES = [0.1, 0.4, 0.6]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("grid")
+  config = drawn_grids.config_of(3, 24)
+  drawn_grids.write(folder, config, drawn_grids.split(SHARES, 24))
+  return folder
+
+
+@pytest.fixture(scope="module")
+def grid(folder):
+  return claims.load("grid", folder)
+
+
+def test_errors_of_failing_seeds_are_counted_by_kind(grid):
+  """Even seeds were drawn to stop early, odd ones to repeat."""
+  score_SN = drawn_grids.split(SHARES, 24)
+  found = failures.failures(grid)
+  for n, scale in enumerate(found):
+    fails_S = np.flatnonzero(score_SN[:, n] < 0.2)
+    num_odd = int((fails_S % 2).sum())
+    main = dict(zip(failures.error_kinds.KINDS, scale.main_K, strict=True))
+    assert main.pop("stops_early") == len(fails_S) - num_odd
+    assert main.pop("repeats") == num_odd
+    assert not any(main.values())
+    assert (scale.length, scale.num_seeds) == (20, 24)
+  at = failures.most_mixed(found)
+  assert at.name in ("depth 2", "depth 3")
+  sentence = failures.sentence(found)
+  assert f"Of {len(at.share_FK)} failing seeds of 24 at {at.name}" in sentence
+  assert f"{at.main_K[0]} mostly stop early" in sentence
+  heights = sum(p.get_height() for p in failures.draw(found).axes[0].patches)
+  assert heights == pytest.approx(3)  # Shares of each scale add up to one.
+
+
+def test_no_pair_without_kept_parameters(grid, folder):
+  assert failures.kept_pair(grid, folder) is None
+
+
+def test_the_attention_of_a_failing_and_a_succeeding_seed(grid, folder):
+  """Of the first of either kind among those whose parameters are kept."""
+  cell = cells(grid.config)[1]
+  arch = make_setup(grid.config, cell).arch
+  params_of = {s: model.init(jax.random.key(s), arch) for s in range(3, 24)}
+  for seed, own in params_of.items():
+    own = jax.tree.map(lambda x: np.asarray(x)[None], own)
+    step = grid.config.train.steps
+    params.save_params(epath.Path(folder), cell, [seed], step, own)
+  score_S = drawn_grids.split(SHARES, 24)[:, 1]
+  fails = next(s for s in range(3, 24) if score_S[s] < 0.2)
+  succeeds = next(s for s in range(3, 24) if score_S[s] >= 0.2)
+  found = failures.kept_pair(grid, folder)
+  assert list(found.weights_of) == [
+    f"seed {fails} fails",
+    f"seed {succeeds} succeeds",
+  ]
+  # $ a b > and 20 numbers and the end, the middle of 61 items.
+  tokens = [80, 30, 49, 81, *range(30, 50), 82]
+  assert (found.num_prompt, found.num_trained) == (4, 15)
+  for seed, weights_NHLL in zip(
+    (fails, succeeds), found.weights_of.values(), strict=True
+  ):
+    expected = model.attention_weights(
+      params_of[seed], arch, np.array(tokens)[None]
+    )
+    for layer, weights_HLL in zip(expected, weights_NHLL, strict=True):
+      np.testing.assert_allclose(weights_HLL, layer[0], atol=1e-6)
+  panels = failures.draw_attention(found).axes
+  assert len(panels) == 2 * cell.depth * arch.num_heads
+  assert "seed" in failures.attention_sentence(found)

@@ -1,0 +1,63 @@
+"""What is seen before, on drawn grids."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments import claims, precursors
+from experiments.precursors import SIGNS, Trial
+from tests import drawn_grids
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+  """Clusters appear, then grow; at depth 3 low losses come with high scores."""
+  folder = tmp_path_factory.mktemp("grid")
+  score_SN = drawn_grids.split([0, 0.05, 0.3, 0.7], 60)
+  loss_SN = np.exp(np.random.default_rng(0).normal(-4, 0.2, (60, 4)))
+  loss_SN[:, 2] *= np.where(score_SN[:, 2] > 0.2, 0.8, 1.0)
+  config = drawn_grids.config_of(4, 60, num_points=4)
+  drawn_grids.write(folder, config, score_SN, loss_SN=loss_SN)
+  return claims.load("grid", folder)
+
+
+def test_signs_are_seen_before_a_rise_and_not_in_nulls(grid):
+  found = precursors.trials(grid)
+  real = [trial for trial in found if trial.rises is not None]
+  # Depths 2 and 3; at both the success probability rises to the next one.
+  assert [trial.rises for trial in real] == [True, True]
+  assert real[1].signs == dict.fromkeys(SIGNS, True)
+  nulls = [trial for trial in found if trial.rises is None]
+  assert len(nulls) == 20
+  for name in list(SIGNS)[1:]:
+    alarms = sum(trial.signs[name] for trial in nulls)
+    assert stats.binomtest(alarms, 20, 0.05).pvalue > 0.001, name
+
+
+def test_rates_of_few_trials_are_counts_alone():
+  signs = dict.fromkeys(SIGNS, True)
+  several = [Trial(signs, True)] * 3 + [Trial(signs, None)] * 10
+  _, first, *_ = precursors.table(several)
+  low = 0.025**0.1  # Clopper and Pearson's, of ten out of ten.
+  assert first[1:] == ["3 of 3", "0 of 0", f"10 of 10 ({low:.2f}–1.00)"]
+
+
+def test_a_forecast_counts_the_pairs_that_it_ranks_right(grid):
+  found = precursors.forecasts(grid)
+  (loss,) = [
+    x for x in found if (x.scale, x.sign, x.step) == (2, "training loss", 1)
+  ]
+  frame = grid.frame
+  rows = frame[(frame["depth"] == 3) & (frame["test_length"] == 20)]
+  wide = rows.pivot(index="seed", columns="step", values=claims.SCORE)
+  loss_S = rows[rows["step"] == 1].set_index("seed")["train_loss"]
+  waiting = wide[1] < 0.2
+  yes, no = (
+    loss_S[waiting & (wide[4] >= 0.2)],
+    loss_S[waiting & (wide[4] < 0.2)],
+  )
+  assert (loss.num_yes, loss.num_no) == (len(yes), len(no))
+  pairs = np.array([[a < b for b in no] for a in yes])
+  assert loss.auc == pytest.approx(pairs.mean())
+  assert "5 of 6 probabilities differ" in precursors.sentence(grid, found)
+  assert len(precursors.draw(grid, found).axes) >= 3
