@@ -41,7 +41,7 @@ setuptools.setup(
     "flax>=0.12",
     "jax>=0.10",
     "jinja2>=3.1",
-    "matplotlib>=3.9",
+    "matplotlib>=3.10",
     "numpy>=2.0",
     "optax>=0.2.5",
     "orbax-checkpoint>=0.11",

@@ -257,7 +257,7 @@ def label_ticks(
   """
   texts = [literal(name, 12) for name in names]
   axes.set_xticks(places, texts)
-  figure, spec = axes.get_figure(), axes.get_subplotspec()
+  figure, spec = axes.get_figure(root=True), axes.get_subplotspec()
   assert figure
   assert spec
   width = figure.get_figwidth() / spec.get_gridspec().ncols

@@ -72,7 +72,8 @@ def write_page(
   Args:
     folder: where to write.
     title: see `render_page`.
-    introduction: likewise.
+    answer: likewise.
+    about: likewise.
     sections: likewise.
     beside: renders half of the figures in another process, meanwhile.
 
@@ -80,12 +81,13 @@ def write_page(
     The path of the page.
   """
   image_of, pending = {}, {}
-  for i, section in enumerate(x for x in sections if x.figure is not None):
-    path = folder / "figures" / f"{section.name}.png"
+  figures = [(x.name, x.figure) for x in sections if x.figure is not None]
+  for i, (name, figure) in enumerate(figures):
+    path = folder / "figures" / f"{name}.png"
     if beside is not None and i % 2:
-      pending[section.name] = beside.submit(_save, section.figure, path)
+      pending[name] = beside.submit(_save, figure, path)
     else:
-      image_of[section.name] = _save(section.figure, path)
+      image_of[name] = _save(figure, path)
   image_of |= {name: image.result() for name, image in pending.items()}
   page = folder / "report.html"
   content = render_page(title, answer, about, sections, image_of).encode()
