@@ -45,16 +45,14 @@ def findings(series: Series) -> Iterator[Finding]:
       f"{words.count(found.num_seeds, 'seed')} are too few to show whether"
       " scores of one seed index are correlated across scales"
     )
-  what = "rank correlation"
-  between = ""
+  orders = f"the seeds' orders agree by {words.signed(found.correlation)} of 1"
   if found.num_scales > 2:
-    what = f"mean {what}"
     least, greatest = map(words.signed, (found.least, found.greatest))
-    between = f", {least} to {greatest} between two scales"
+    orders += f", {least} to {greatest} between two scales"
   yield finding(
     "pairing",
     series,
-    f"{text} ({what} {words.signed(found.correlation)}{between})",
+    f"{text} ({orders})",
     **found._asdict(),
   )
 

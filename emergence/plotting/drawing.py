@@ -260,15 +260,18 @@ def label_ticks(
   figure, spec = axes.get_figure(root=True), axes.get_subplotspec()
   assert figure
   assert spec
-  width = figure.get_figwidth() / spec.get_gridspec().ncols
+  columns = spec.get_gridspec().ncols
+  width = figure.get_figwidth() / columns
   # A letter more for the gap; a fifth of the width is labels and margins.
   room = 0.8 * width * LETTERS_PER_INCH / (1 + max(map(len, texts)))
   if len(texts) > room:
     axes.set_xticks(
       places,
       [literal(name, 20) for name in names],
-      rotation=45,
+      # Slanted names reach over the panel to the left.
+      rotation=90 if columns > 2 else 45,
       ha="right",
+      va="center" if columns > 2 else "top",
       rotation_mode="anchor",
     )
 
@@ -282,7 +285,7 @@ def _make_room(figure: Figure) -> None:
     if label.get_rotation()
   ]
   if letters:
-    height = 0.7 * max(letters) / LETTERS_PER_INCH
+    height = max(letters) / LETTERS_PER_INCH
     figure.set_figheight(figure.get_figheight() + height)
 
 

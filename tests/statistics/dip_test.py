@@ -166,7 +166,7 @@ def test_more_runs_and_a_laxer_level_find_lighter_modes():
   ("scores", "message"),
   [
     ([0.1, np.nan, 0.2, 0.3], "at least 4 scores, got 3"),
-    ([0.5] * 9, "all 9 scores are 0.5"),
+    ([0.5] * 9, "all scores are 0.5"),
     ([np.nan] * 9, "no run has a finite score"),
   ],
 )

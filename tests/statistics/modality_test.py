@@ -267,7 +267,7 @@ def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
   [
     ([np.nan, np.nan], "no run has a finite score"),
     ([0.2, 0.9, 0.3], "at least 4 scores, got 3"),
-    ([0.5] * 30, "all 30 scores are 0.5"),
+    ([0.5] * 30, "all scores are 0.5"),
   ],
 )
 def test_what_cannot_be_tested_still_has_a_label_and_a_reason(scores, reason):

@@ -90,7 +90,7 @@ def test_a_few_runs_decide_nothing():
   for size in (1, 2, 3, path.MIN_RUNS_FOR_VERDICT - 1):
     (result,) = compare_paths(scales("mixture", size))
     assert result.verdict == "undecided"
-    assert f"{size} runs" in result.reason
+    assert f"{size} run" in result.reason
     assert np.isnan([result.low, result.mixture.share_low]).all() == (size < 10)
   unequal = scales("mixture", 100)
   unequal[2] = unequal[2][:7]
