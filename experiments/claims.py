@@ -585,6 +585,8 @@ def decide(
 
 def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   """Such as `reproduced in 2 of 3 grids`, of those that were tested."""
+  if not outcomes:
+    return "no grid is trained yet"
   status = [o.status for o in outcomes.values() if o.status != "not tested"]
   if not status:
     return "not tested"
