@@ -5,11 +5,9 @@ in the list below.
 """
 
 import importlib
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from concurrent.futures import Executor
 
-from emergence.analysis import words
 from emergence.analysis.question import Finding, Question
 from emergence.analysis.series import Analysis, Series, series_of
 from emergence.statistics.options import Options
@@ -37,7 +35,6 @@ NAMES = (
   "divergence",
 )
 
-_NUMBER = re.compile(r"\d[\d.,]*\d|\d")
 
 QUESTIONS: tuple[Question, ...] = tuple(
   importlib.import_module(f"emergence.analysis.{name}").QUESTION
@@ -89,39 +86,6 @@ def _scores(series: Series) -> Series:
     table=series.table._replace(frame=None, curves=None, issues=[]),
     populations=[p._replace(curves=None) for p in series.populations],
   )
-
-
-def merged(
-  analysis: Analysis, found: Sequence[tuple[Question, Finding]]
-) -> list[tuple[Question, Finding]]:
-  """Findings of which those that say the same of several groups are one.
-
-  Where four groups or more differ in numbers alone, they are that of the first
-  group and the number of the others.
-  """
-  names = {series.group: series.group_name for series in analysis.series}
-  alike: dict[tuple, list[tuple[Question, Finding, str]]] = {}
-  for question, one in found:
-    text = one.sentence.removeprefix(f"{names.get(one.group)}, ")
-    key = one.kind, one.metric, _NUMBER.sub("#", text)
-    alike.setdefault(key, []).append((question, one, text))
-  result = []
-  for several in alike.values():
-    groups = [names.get(one.group, "") for _, one, _ in several]
-    question, one, text = several[0]
-    num = len(set(groups))
-    if len(several) == num > 1 and len({text for *_, text in several}) == 1:
-      where = words.listed(groups)
-      if num > words.MOST_LISTED:
-        where = f"{num} of {len(names)} groups"
-      result.append((question, one._replace(sentence=f"{where}, {text}")))
-    elif len(several) == num > words.MOST_LISTED:
-      more = words.count(num - 1, "more group")
-      sentence = f"{one.sentence} So it is, with other numbers, in {more}."
-      result.append((question, one._replace(sentence=sentence)))
-    else:
-      result += [(question, one) for question, one, _ in several]
-  return result
 
 
 def findings(analysis: Analysis) -> list[tuple[Question, Finding]]:

@@ -200,6 +200,9 @@ def _change(several: Sequence[Series]) -> str:
     # Its first statement, without when the share crosses one half.
     for found in scale_curve.findings(first):
       text = without_name(first, found).partition("; it ")[0]
+      if len(first.populations) == 1:  # Which scale, is said already.
+        where = first.scale_name(first.populations[0])
+        text = text.removesuffix(f" at {where}")
       return text.replace(
         f"of seeds at {first.threshold_name}", "that succeeds"
       )

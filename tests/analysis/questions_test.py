@@ -291,27 +291,3 @@ class Elsewhere(Executor):
 def test_another_process_gives_the_same_answers(two_groups):
   again = questions.analyze(two_groups.table, two_groups.options, Elsewhere())
   assert output.files(again) == output.files(two_groups)
-
-
-def test_groups_of_which_the_same_is_said_are_one_sentence(make_table):
-  rng = np.random.default_rng(0)
-  cells = {(f"g{i}", ACCURACY): [rng.random(4)] * 3 for i in range(5)}
-  analysis = questions.analyze(make_table(cells), FEW)
-  found = questions.merged(analysis, questions.findings(analysis))
-  sentences = [one.sentence for _, one in found]
-  assert (
-    "5 of 5 groups, exact match: the scores of neighbouring scales are the"
-    " same." in sentences
-  )
-  # They differ in their numbers alone.
-  (scores,) = [text for text in sentences if "the scores are" in text]
-  assert scores.startswith("group g0, exact match: the scores are ")
-  assert scores.endswith(". So it is, with other numbers, in 4 more groups.")
-  two = {group: cells[group] for group in list(cells)[:2]}
-  analysis = questions.analyze(make_table(two), FEW)
-  found = questions.merged(analysis, questions.findings(analysis))
-  sentences = [one.sentence for _, one in found]
-  assert any(
-    text.startswith("group g0 and group g1, exact") for text in sentences
-  )
-  assert sum("the scores are" in text for text in sentences) == 2

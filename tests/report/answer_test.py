@@ -52,6 +52,7 @@ def test_a_split_elsewhere_is_counted_at_its_valley(ask):
     text,
   )
   assert 0.35 < float(found[1]) < 0.65
+  assert text.count("size 1") == 1
 
 
 def test_scores_of_which_lower_is_better_have_a_mean_and_no_share(ask):
