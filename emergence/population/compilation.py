@@ -8,6 +8,7 @@ Compiled programs are cached on disk, so that a resumed sweep starts at once.
 """
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
@@ -253,7 +254,9 @@ class Lowerings(NamedTuple):
 
 def lowerings(setup: Setup, devices: Sequence[Device]) -> Lowerings:
   """Maps the functions of one seed over a block on each device."""
-  one_seed = seed_functions(setup)
+  platform = devices[0].platform
+  arch = dataclasses.replace(setup.arch, platform=platform)
+  one_seed = seed_functions(setup._replace(arch=arch))
   mesh = Mesh(np.array(devices), (_AXIS,))
   sharding = NamedSharding(mesh, _SHARDED)
 
@@ -269,7 +272,7 @@ def lowerings(setup: Setup, devices: Sequence[Device]) -> Lowerings:
     return jax.jit(mapped, **options)
 
   def over_all(function, **options):
-    return over_devices(over_seeds(function, devices[0].platform), **options)
+    return over_devices(over_seeds(function, platform), **options)
 
   def one_a_seed(dtype) -> jax.ShapeDtypeStruct:
     shape = (len(devices) * setup.config.seeds.block,)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from emergence.config import ModelConfig
-from emergence.training import ops
+from emergence.training import kernels, ops
 
 Array = jax.Array
 Params = dict
@@ -42,6 +42,8 @@ class Architecture:
     vocab_size: number of token ids.
     matmul_precision: XLA's precision of float32 matrix products.
     compute_dtype: type of matrix products; parameters stay float32.
+    platform: JAX's name of what it is laid out for; what is computed is the
+      same on all.
 
   Raises:
     ValueError: the head dimension does not divide the width.
@@ -53,6 +55,7 @@ class Architecture:
   vocab_size: int
   matmul_precision: str = "highest"
   compute_dtype: str = "float32"
+  platform: str = "cpu"
 
   def __post_init__(self):
     head_dim = self.config.head_dim
@@ -205,8 +208,10 @@ class _Layer(nnx.Module):
     B, L, D = x_BLD.shape
     mixed_BHLK = cast(
       Array,
-      ops.causal_attention(
-        *self._queries_keys_values(x_BLD), self.arch.matmul_precision
+      kernels.causal_attention(
+        *self._queries_keys_values(x_BLD),
+        self.arch.matmul_precision,
+        self.arch.platform,
       ),
     )
     return self.attention_out(mixed_BHLK.swapaxes(1, 2).reshape(B, L, D))
