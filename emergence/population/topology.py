@@ -3,8 +3,11 @@
 `libtpu` compiles for the chips of a named topology, such as v5e:2x2, on any
 machine. Memory is what XLA plans for the programs of a sweep. Operations and
 bytes are what it counts in one training step, drawing included: a program of
-its own, because XLA counts a loop's body once. Time is the least that the
-chip's peaks allow for these (Williams et al. 2009, the roofline).
+its own, because XLA counts a loop's body once. Of kernels in Pallas it counts
+next to nothing: their operands and results are added to the bytes, and products
+are at least those of `model.train_flops`. Bytes that stay in the chip's vector
+memory are counted as well. Time is the least that the chip's peaks allow for
+these (Williams et al. 2009, the roofline).
 """
 
 import hashlib
@@ -16,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 from jax.experimental import topologies
@@ -201,7 +204,13 @@ def plan(
   passes = 1
   if train.compute_dtype == "float32":
     passes = _PASSES[train.matmul_precision]
-  compute = passes * step.flops / probe / chip.flops
+  flops = max(
+    step.flops / probe,
+    model.train_flops(
+      setup.arch, train.batch_size, setup.config.task.context_length
+    ),
+  )
+  compute = passes * flops / chip.flops
   memory = step.bytes / probe / chip.bandwidth
   slower = max(compute, memory)
   num_rounds = math.ceil(num_seeds / max(block, 1) / len(devices))
@@ -212,7 +221,7 @@ def plan(
     block,
     needed,
     seconds,
-    step.flops / probe,
+    flops,
     step.bytes / probe,
     slower,
     "compute" if compute > memory else "memory",
@@ -249,6 +258,26 @@ def largest_block(bytes_of: Callable[[int], int], limit: int, most: int) -> int:
   return largest
 
 
+def kernel_bytes(hlo: str) -> int:
+  """Bytes of all operands and results of Pallas kernels in a program.
+
+  Args:
+    hlo: text of the optimized program.
+  """
+  sizes: dict[str, int] = {}
+  total = 0
+  instruction = r"^\s*(?:ROOT )?%([\w.-]+) = (.*?) [\w-]+\((.*)$"
+  for name, kind, rest in re.findall(instruction, hlo, re.MULTILINE):
+    sizes[name] = sum(
+      int(bits or 8) // 8 * math.prod(int(n) for n in axes.split(",") if n)
+      for bits, axes in re.findall(r"(?:pred|[a-z]+(\d+))\[([\d,]*)\]", kind)
+    )
+    if 'custom_call_target="tpu_custom_call"' in rest:
+      operands = re.findall(r"%([\w.-]+)", rest.partition(")")[0])
+      total += sizes[name] + sum(sizes[operand] for operand in operands)
+  return total
+
+
 def _figures(lowered: jax.stages.Lowered, kind: str) -> Figures:
   """Compiles a program, unless its figures are in the user's cache.
 
@@ -269,15 +298,14 @@ def _figures(lowered: jax.stages.Lowered, kind: str) -> Figures:
   except jax.errors.JaxRuntimeError as error:
     # The first size in the message is what the program would use.
     used = re.search(r"([\d.]+)([KMGT])\b", str(error))
-    if (
-      "memory" not in str(error) or "hbm" not in str(error).lower() or not used
-    ):
+    if not used or "HBM" not in str(error).upper():
       raise
     scratch = int(float(used[1]) * 2 ** (10 * (1 + "KMGT".index(used[2]))))
   else:
     scratch = compilation.work_bytes(compiled)
-    costs = compiled.cost_analysis()
-    flops, moved = costs["flops"], costs["bytes accessed"]
+    costs = cast(dict, compiled.cost_analysis())
+    flops = costs["flops"]
+    moved = costs["bytes accessed"] + kernel_bytes(compiled.as_text() or "")
   found = Figures(scratch, flops, moved, time.monotonic() - began)
   if file:
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ memory and reads them again.
 
 import functools
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -119,4 +120,4 @@ def _splash(
   kernel = splash.make_splash_mha_single_device(
     mask, block_sizes=sizes, interpret=interpret
   )
-  return jax.vmap(kernel)
+  return jax.vmap(cast(Callable, kernel))

@@ -235,15 +235,45 @@ class _Layer(nnx.Module):
     B, L, _ = x_BLD.shape
     H, K = self.arch.num_heads, self.arch.config.head_dim
     # Each head's query, key and value are adjacent, as in GPT-NeoX.
-    q_BLHK, k_BLHK, v_BLHK = jnp.split(
-      self.qkv(x_BLD).reshape(B, L, H, 3 * K), 3, axis=-1
-    )
+    if self.arch.platform == "cpu":
+      q_BLHK, k_BLHK, v_BLHK = jnp.split(
+        self.qkv(x_BLD).reshape(B, L, H, 3 * K), 3, axis=-1
+      )
+    else:
+      q_BLHK, k_BLHK, v_BLHK = self._three_products(x_BLD)
     q_BLHK = _rotate(q_BLHK, self.arch.rotary_dim) / math.sqrt(K)
     k_BLHK = _rotate(k_BLHK, self.arch.rotary_dim)
     q_BHLK, k_BHLK, v_BHLK = (
       x.swapaxes(1, 2) for x in (q_BLHK, k_BLHK, v_BLHK)
     )
     return q_BHLK, k_BHLK, v_BHLK
+
+  def _three_products(self, x_BLD: Array) -> list[Array]:
+    """Queries, keys and values, [B, L, H, K], as accelerators do it best.
+
+    A TPU writes and copies what comes of one product, and its gradient, several
+    times before it is split.
+    """
+    H, K = self.arch.num_heads, self.arch.config.head_dim
+    dtype = jnp.dtype(self.arch.compute_dtype)
+    kernel_DHK = self.qkv.kernel[...].astype(dtype).reshape(-1, H, 3 * K)
+    bias_HK = (
+      cast(nnx.Param, self.qkv.bias)[...].astype(dtype).reshape(H, 3 * K)
+    )
+    return [
+      jnp.einsum(
+        "bld,dhk->blhk",
+        x_BLD.astype(dtype),
+        part_DHK,
+        precision=self.arch.matmul_precision,
+      )
+      + part_HK[None, None]
+      for part_DHK, part_HK in zip(
+        jnp.split(kernel_DHK, 3, axis=-1),
+        jnp.split(bias_HK, 3, axis=-1),
+        strict=True,
+      )
+    ]
 
   def _mlp(self, x_BLD: Array) -> Array:
     return self.mlp_out(ops.gelu(self.mlp_in(x_BLD)))

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from emergence.config import Cell
+from emergence.config import Cell, override
 from emergence.population import compilation, hardware
+from emergence.training import kernels, ops
 
 CELL = Cell.parse("count/width-8/depth-1")
 
@@ -90,6 +91,24 @@ def test_blocks_that_do_not_fit_are_refused(
       compilation.DoesNotFitError, match=r"lower seeds\.block"
     ):
       compilation.compile_cell(tiny, CELL, devices)
+
+
+def test_a_cpu_trains_by_the_plain_form_of_attention(config, monkeypatch):
+  """Records are trained again elsewhere: its program must not change."""
+  long = override(config, ["task.context_length=128"])
+  setup = compilation.make_setup(long, CELL)
+
+  def text():
+    parts = compilation.lowerings(setup, hardware.local_devices(1))
+    return parts.advance().as_text()
+
+  chosen = text()
+  monkeypatch.setattr(
+    kernels,
+    "causal_attention",
+    lambda q, k, v, precision, _: ops.causal_attention(q, k, v, precision),
+  )
+  assert chosen == text()
 
 
 def test_a_program_lowers_for_a_gpu(config):

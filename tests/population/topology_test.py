@@ -11,6 +11,7 @@ from emergence import config as config_lib
 from emergence.config import Cell
 from emergence.population import compilation, hardware, topology
 from emergence.population.topology import Chip, Figures
+from experiments.configs import count_width
 
 
 def search(bytes_of, limit, most):
@@ -67,11 +68,11 @@ def test_memory_that_does_not_grow_is_no_limit():
 @pytest.mark.parametrize(
   ("override", "peak", "bound", "seconds"),
   [
-    # 500 bytes at 1e4 a second; 6 times 7000 operations at the peak.
-    ("train.matmul_precision=highest", 1e6, "memory", 0.05),
-    ("train.matmul_precision=highest", 1e5, "compute", 0.42),
-    ("train.matmul_precision=default", 1e5, "compute", 0.07),
-    ("train.compute_dtype=bfloat16", 1e5, "compute", 0.07),
+    # 500 bytes at 1e4 a second; 6 times 700,000 operations at the peak.
+    ("train.matmul_precision=highest", 1e8, "memory", 0.05),
+    ("train.matmul_precision=highest", 1e7, "compute", 0.42),
+    ("train.matmul_precision=default", 1e7, "compute", 0.07),
+    ("train.compute_dtype=bfloat16", 1e7, "compute", 0.07),
   ],
 )
 def test_a_plan_is_that_of_a_hand_calculation(
@@ -94,7 +95,7 @@ def test_a_plan_is_that_of_a_hand_calculation(
   monkeypatch.setattr(
     topology,
     "_figures",
-    lambda lowered, kind: Figures(next(scratch), 5 * 7000, 5 * 500, 2.5),
+    lambda lowered, kind: Figures(next(scratch), 5 * 700_000, 5 * 500, 2.5),
   )
   room = int(5.5 * (one + 100_000) / hardware.USABLE_SHARE)
   chips = {devices[0].device_kind: Chip(peak, 1e4, room)}
@@ -102,11 +103,26 @@ def test_a_plan_is_that_of_a_hand_calculation(
   lines = []
   found = topology.plan(config, cell, 20, devices, lines.append)
   assert (found.block, found.bytes_per_device) == (5, 5 * (one + 100_000))
-  assert (found.flops, found.bytes, found.compile_seconds) == (7000, 500, 5)
+  assert (found.flops, found.bytes, found.compile_seconds) == (700_000, 500, 5)
   assert (found.bound, found.seconds) == (bound, pytest.approx(seconds))
   # Two rounds of a block on each of the two chips, six steps.
   assert found.hours == pytest.approx(2 * 5 * 6 * seconds / 3600)
   assert len(lines) == 7
+
+
+HLO = """
+ENTRY %main (q: f32[8,2], k: bf16[4]) -> (f32[8,2], pred[3]) {
+  %q = f32[8,2]{1,0:T(8,128)} parameter(0)
+  %k.1 = bf16[4]{0} parameter(1)
+  %add.2 = f32[8,2]{1,0:T(8,128)S(1)} add(%q, %q)
+  %s.3 = (f32[8,2], pred[3]) custom-call(%add.2, %k.1), TARGET="tpu_custom_call"
+  %other = f32[8,2] custom-call(%q), TARGET="Sharding"
+}
+""".replace("TARGET", "custom_call_target")
+
+
+def test_bytes_of_a_kernel_are_those_of_its_operands_and_results():
+  assert topology.kernel_bytes(HLO) == (64 + 3) + (64 + 8)
 
 
 @pytest.mark.slow
@@ -128,3 +144,28 @@ def test_without_libtpu_it_is_named(monkeypatch):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   with pytest.raises(ValueError, match="libtpu, the TPU's compiler"):
     topology.devices("v5e:2x2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+  importlib.util.find_spec("libtpu") is None,
+  reason="no libtpu: pip install 'jax[tpu]'",
+)
+def test_the_widest_cell_of_the_paper_compiles_for_a_tpu(tmp_path, monkeypatch):
+  """One layer of it: four take minutes."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  config = config_lib.override(
+    count_width.config, ["grid.depths=[1]", "seeds.block=1"]
+  )
+  chip, *_ = topology.devices("v5e:2x2")
+  setup = compilation.make_setup(config, config_lib.cells(config)[-1])
+  assert (setup.arch.width, setup.arch.depth) == (320, 1)
+  parts = compilation.lowerings(setup, [chip])
+  lowered = parts.advance()
+  # The kernels of attention: forward and backward.
+  assert lowered.as_text().count("tpu_custom_call") == 2
+  found = topology._figures(lowered, chip.device_kind)
+  needed = found.scratch + compilation.state_bytes(parts.state, 1)
+  memory = topology.CHIPS[chip.device_kind].memory
+  assert 0 < needed < hardware.USABLE_SHARE * memory
+  assert found.flops > 0
