@@ -235,12 +235,12 @@ class _Layer(nnx.Module):
     B, L, _ = x_BLD.shape
     H, K = self.arch.num_heads, self.arch.config.head_dim
     # Each head's query, key and value are adjacent, as in GPT-NeoX.
-    if self.arch.platform == "cpu":
+    if self.arch.platform == "tpu":
+      q_BLHK, k_BLHK, v_BLHK = self._three_products(x_BLD)
+    else:
       q_BLHK, k_BLHK, v_BLHK = jnp.split(
         self.qkv(x_BLD).reshape(B, L, H, 3 * K), 3, axis=-1
       )
-    else:
-      q_BLHK, k_BLHK, v_BLHK = self._three_products(x_BLD)
     q_BLHK = _rotate(q_BLHK, self.arch.rotary_dim) / math.sqrt(K)
     k_BLHK = _rotate(k_BLHK, self.arch.rotary_dim)
     q_BHLK, k_BHLK, v_BHLK = (
@@ -249,10 +249,11 @@ class _Layer(nnx.Module):
     return q_BHLK, k_BHLK, v_BHLK
 
   def _three_products(self, x_BLD: Array) -> list[Array]:
-    """Queries, keys and values, [B, L, H, K], as accelerators do it best.
+    """Queries, keys and values, [B, L, H, K], for a TPU.
 
-    A TPU writes and copies what comes of one product, and its gradient, several
-    times before it is split.
+    Its compiler copies the result of one product, and the gradient, several
+    times to split it: 8.8 GB in all for 8 seeds of width 64 and one layer where
+    three products take 6.1.
     """
     H, K = self.arch.num_heads, self.arch.config.head_dim
     dtype = jnp.dtype(self.arch.compute_dtype)

@@ -230,7 +230,7 @@ def test_bfloat16_products_stay_near_float32():
 @pytest.mark.parametrize(
   ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)]
 )
-def test_an_accelerator_computes_the_same_by_other_products(dtype, tolerance):
+def test_a_tpu_computes_the_same_by_three_products(dtype, tolerance):
   arch = dataclasses.replace(ARCH, compute_dtype=dtype)
   params, tokens_BL = random_params(arch), random_tokens(2, 9)
 
