@@ -44,7 +44,7 @@ def ridgeline(
     (group[0].group_name, [Ridge(c.scale_name, c.scores_S) for c in group])
     for group in _by_group(_final_cells(frame, test_length, score))
   ]
-  x_label = f"{_named(score)} at length {test_length}, one point per seed"
+  x_label = f"{_named(score)} at length {test_length}"
   return ridges.draw(columns, x_label, threshold=threshold)
 
 
