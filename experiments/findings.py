@@ -109,20 +109,22 @@ def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
   ]
 
 
-def claim_table(drawn: Sequence[Drawn], figures: str) -> str:
+def claim_table(drawn: Sequence[Drawn], figures: str | None) -> str:
   """The claims as a table in Markdown: a row each, a column for each grid.
 
   Args:
     drawn: what is known of the studies.
-    figures: path of the figures' folder from the page.
+    figures: path of the figures' folder from the page; None for a table
+      without the columns of the grids.
   """
   decided = outcomes(drawn)
-  names = list(decided[0])
+  names = list(decided[0]) if figures is not None else []
   rows = [["claim", "result", *names]]
   for claim, of_grid in zip(CLAIMS, decided, strict=True):
     cells = [
-      f"{_status(outcome)}<br>{_links(claim.figures, name, drawn, figures)}"
-      for name, outcome in of_grid.items()
+      f"{_status(of_grid[name])}<br>"
+      f"{_links(claim.figures, name, drawn, figures or '')}"
+      for name in names
     ]
     text = f"{claim.number}. {claim.statement}"
     rows.append([text, f"**{claims.result(claim, of_grid)}**", *cells])

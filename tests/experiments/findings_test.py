@@ -123,6 +123,9 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   ]
   assert second[3] == "not reproduced, p = 0.5<br>"
   assert cells[5][2] == "not tested<br>"
+  short = findings.claim_table(both, None).split("\n")
+  assert short[0] == "| claim | result |"
+  assert short[3] == f"| {second[0]} | {second[1]} |"
   numbers = findings.claim_numbers(both)
   assert "   - `grid`, reproduced, p = 0.02: so it is.\n" in numbers
   assert numbers.count("   - ") == 12
@@ -162,8 +165,11 @@ def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
   command = ["experiments.reproduce", "--figures", f"--out={tmp_path}"]
   result = subprocess.run([sys.executable, "-m", *command], cwd=ROOT)
   assert result.returncode == 0
-  committed = findings.PLACE / "figures" / "README.md"
-  assert (tmp_path / "README.md").read_text() == committed.read_text()
+  committed = (findings.PLACE / "figures" / "README.md").read_text()
+  assert (tmp_path / "README.md").read_text() == committed
+  first_page = (ROOT / "README.md").read_text()
+  for row in re.findall(r"^(\| \d\. .*?\|.*?\|)", committed, re.MULTILINE):
+    assert row in first_page
 
 
 def test_drawing_is_asked_for_alone():
