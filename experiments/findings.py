@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence.analysis import words
+from emergence import tables
+from emergence.analysis import questions, words
 from emergence.config import axis_text
 from emergence.config import cells as cells_of
 from emergence.plotting import rendering
+from emergence.statistics.summary import count_by_tenth
 from emergence.storage import records
 from emergence.storage.files import write_atomically
 from emergence.sweep import console, time_budget
@@ -195,6 +197,36 @@ def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
         console.format_seconds(sum(seconds.values())) if runs else "–",
         "; ".join(sorted(machines)) or "–",
         f"{steps / seconds['train']:,.0f}" if steps else "–",
+      ]
+    )
+  return _table(rows)
+
+
+def repeat_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
+  """Whether each root seed of the demo detects its split, in Markdown.
+
+  By the rule of PREREGISTRATION.md: `modality` of exact match at the headline
+  length and depth 2, with Holm over the depths.
+  """
+  rows = [["root seed", "seeds by tenth of the score", "split", "p"]]
+  for study in studies:
+    if study.role not in ("demo", "repeat"):
+      continue
+    folder = records_folder / study.name
+    table = tables.read(folder, score_columns=["exact_match"])
+    (series,) = questions.analyze(table, kinds=["modality"]).series
+    (i,) = (i for i, p in enumerate(series.populations) if p.scale == 2)
+    found = series.answers["modality"].by_scale[i]
+    tenths = count_by_tenth(series.populations[i].finite_S)
+    name = str(records.read_config(folder).root_seed)
+    if study.role == "demo":
+      name += " (the demo)"
+    rows.append(
+      [
+        name,
+        " ".join(map(str, tenths)),
+        found.label.replace("_", " "),
+        words.number(found.p_adjusted, 2),
       ]
     )
   return _table(rows)

@@ -148,6 +148,22 @@ def test_runs_are_listed_with_their_speed(records_folder):
   assert cells[5] == "80"
 
 
+def test_repeats_of_the_demo_say_whether_depth_2_splits(records_folder):
+  studies = [GRID._replace(role="demo"), GRID._replace(role="repeat"), GRID]
+  _, _, demo, repeat = findings.repeat_table(studies, records_folder).split(
+    "\n"
+  )
+  cells = [
+    [cell.strip() for cell in x.split("|")[1:-1]] for x in (demo, repeat)
+  ]
+  assert cells[0][0] == f"{cells[1][0]} (the demo)"
+  assert cells[0][1:] == cells[1][1:]
+  _, tenths, split, p = cells[1]
+  assert sum(map(int, tenths.split())) == 40
+  assert split == "breakout"
+  assert float(p.replace("−", "-")) < 0.05
+
+
 def test_blocks_are_renewed_between_their_markers(tmp_path):
   page = tmp_path / "README.md"
   page.write_text("a\n<!-- x -->\nold\n<!-- end of x -->\nb\n")
