@@ -109,7 +109,10 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   captions = dict.fromkeys(("emergent_and_linear", "summaries"), "A caption.")
   verdicts = [Verdict(True, "so it is", 0.01)] * 5 + [Verdict(None, "no set")]
   weak = [Verdict(False, "it is not", 0.5)] * 6
-  both = [Drawn(GRID, captions, verdicts, []), Drawn(other, {}, weak, [])]
+  both = [
+    Drawn(GRID, captions, verdicts, [], {"pairing": "It does."}),
+    Drawn(other, {}, weak, [], {"pairing": ""}),
+  ]
   head, _, *rows = findings.claim_table(both, "figures/").split("\n")
   assert head == "| claim | result | grid | other |"
   assert len(rows) == len(CLAIMS) == 6
@@ -129,6 +132,9 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   numbers = findings.claim_numbers(both)
   assert "   - `grid`, reproduced, p = 0.02: so it is.\n" in numbers
   assert numbers.count("   - ") == 12
+  title, said = findings.further(both).split("\n\n")
+  assert title == "**Does a seed index do alike at every scale?**"
+  assert said == "- `grid`: It does."
 
 
 def test_runs_are_listed_with_their_speed(records_folder):
