@@ -48,7 +48,10 @@ class Study(NamedTuple):
 
 
 # In the order of training. The demo is the first: no evidence for a claim.
-STUDIES = (Study("quickstart", "quickstart", role="demo"),)
+STUDIES = (
+  Study("quickstart", "quickstart", role="demo"),
+  Study("count_depth_small", "count_depth_small", role="grid"),
+)
 
 
 def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
