@@ -160,6 +160,18 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     f" axis. {_claimed(grid, 6)}",
     control(grid),
   )
+  yield Picture(
+    "loss_and_score",
+    f"{_upper(name)} against the final training loss, a point per seed; seeds"
+    f" of other scales in gray; exploratory."
+    f" {failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))}",
+    figures.exact_match_against(
+      grid.frame,
+      grid.config.headline_length,
+      score=claims.SCORE,
+      loss="train_loss",
+    ),
+  )
   yield from _errors(grid, folder)
   forecasts = precursors.forecasts(grid)
   if forecasts:

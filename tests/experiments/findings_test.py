@@ -47,7 +47,8 @@ def test_all_figures_of_a_grid_are_drawn_at_the_width_of_a_paper(drawn):
       "thresholds",
       "lengths",
     ),
-    *("time_to_success", "best_of", "few_seeds", "control", "errors"),
+    *("time_to_success", "best_of", "few_seeds", "control"),
+    *("loss_and_score", "errors"),
     "forecasts",
   ]
   assert list(found.captions) == expected
