@@ -62,6 +62,8 @@ setuptools.setup(
     "torch": ["torch>=2.6"],
     "test": [
       "POT>=0.9.4",
+      "ipykernel>=7",
+      "nbclient>=0.10",
       "playwright>=1.50",
       "pre-commit>=4",
       "pyright>=1.1.390",

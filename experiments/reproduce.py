@@ -6,7 +6,8 @@
 
 `--figures` draws all figures of the committed records into experiments/figures,
 beside a README.md that shows them, and writes the tables of claims and runs in
-experiments/README.md. `--out=DIR` draws elsewhere and leaves that page alone.
+experiments/README.md and README.md. `--out=DIR` draws elsewhere and leaves both
+pages alone.
 
 Each study of `experiments.studies` has the work directory DIR/NAME, with the
 records and the final parameters of all of its seeds. The same command continues
@@ -76,9 +77,17 @@ def figures(studies: Sequence[Study]) -> None:
     claims = findings.claim_table(drawn, "figures/")
     if any(x.verdicts for x in drawn):
       claims += f"\n\n{findings.claim_numbers(drawn)}"
-    runs = findings.runs_table(studies, folder)
-    findings.renew(readme, {"claims": claims, "runs": runs})
-    print(f"tables  {readme}")
+    if further := findings.further(drawn):
+      claims += f"\n\n## What the paper does not ask\n\n{further}"
+    blocks = {
+      "claims": claims,
+      "repeats": findings.repeat_table(studies, folder),
+      "runs": findings.runs_table(studies, folder),
+    }
+    findings.renew(readme, blocks)
+    first_page = findings.PLACE.parent / "README.md"
+    findings.renew(first_page, {"claims": findings.claim_table(drawn, None)})
+    print(f"tables  {readme}, {first_page}")
 
 
 if __name__ == "__main__":

@@ -324,8 +324,8 @@ def _thin_cells(frame, groups) -> list[Issue]:
     alone = cells if len(cells) == 1 else cells[:0]
   if len(alone):
     sentence = (
-      f"{_count(len(alone), 'group has', 'groups have')} one scale only. Its"
-      " distribution over seeds can be described (centre, spread, success"
+      f"{_count(len(alone), 'group has', 'groups have')} one scale only. The"
+      " distribution over seeds there can be described (centre, spread, success"
       " probability, modes); nothing can be said about scaling: no"
       " trajectories, trends, distances, paths or abruptness."
     )
@@ -334,7 +334,7 @@ def _thin_cells(frame, groups) -> list[Issue]:
   thin = cells[cells["seed"] == 1]
   if len(thin):
     sentence = (
-      f"{len(thin)} of {len(cells)} cells hold one seed only. Its score can be"
+      f"Cells with one seed only: {len(thin)} of {len(cells)}. Its score can be"
       " shown, and its curve over scales; a single run tells neither spread,"
       " success probability, mode or modality, nor whether a step between"
       " scales is more than luck."

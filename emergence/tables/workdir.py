@@ -309,7 +309,7 @@ def _empty_cell_issues(
   names = records.cell_columns(rows)
   found = {*rows[names].itertuples(index=False, name=None)}
   empty = [c for c in cells if tuple(c.columns.values()) not in found]
-  sentence = f"{len(empty)} cells that the config asks for have no records."
+  sentence = f"Cells of the config that have no records: {len(empty)}."
   shown = [plain_row(cell.columns) for cell in empty]
   return [Issue("missing", sentence, shown)] if empty else []
 

@@ -176,4 +176,4 @@ def test_one_scale_and_one_seed_say_what_cannot_be_said():
   assert find(table, "one_scale").rows == [{"task": "a", "scale": 1}]
   table = audit(make_table(full_grid("a", (1, 2), (0,))))
   assert [issue.kind for issue in table.issues] == ["one_seed"]
-  assert "2 of 2 cells hold one seed" in find(table, "one_seed").sentence
+  assert "with one seed only: 2 of 2" in find(table, "one_seed").sentence
