@@ -1,4 +1,5 @@
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -82,3 +83,17 @@ def test_a_gpu_has_the_kernel_of_cudnn_in_bfloat16(monkeypatch):
     value_and_gradients(lambda *x: ops.causal_attention(*x, "highest"), *qkv),
     0.03,
   )
+
+
+@pytest.mark.parametrize("precision", ["HIGHEST", "DEFAULT"])
+def test_all_products_of_splash_attention_have_the_precision(precision):
+  """Those of its gradient, too, which is traced later."""
+  x = jnp.ones((1, 1, 128, 8))
+
+  def loss(q, k, v):
+    return kernels.splash_attention(q, k, v, precision.lower()).sum()
+
+  text = str(jax.make_jaxpr(jax.grad(loss, (0, 1, 2)))(x, x, x))
+  found = re.findall(r"precision=\((.*?), (.*?)\)", text)
+  # Two forward, five backward, and the softmax's sum.
+  assert found == [(f"Precision.{precision}",) * 2] * 8
