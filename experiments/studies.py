@@ -51,6 +51,7 @@ class Study(NamedTuple):
 STUDIES = (
   Study("quickstart", "quickstart", role="demo"),
   Study("count_depth_small", "count_depth_small", role="grid"),
+  Study("seeds_crossed", "seeds_crossed", role="control"),
 )
 
 
