@@ -79,7 +79,7 @@ def findings(series: Series) -> Iterator[Finding]:
     " the mean,"
     f" {words.percent(found.success_probability)} for the share of successes"
     f" and {words.percent(found.mode)} for the mode{back}",
-    **found._asdict(),
+    **found._asdict() | {"threshold": series.threshold},
   )
 
 

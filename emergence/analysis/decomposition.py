@@ -286,4 +286,6 @@ QUESTION = Question(
   files={"decomposition.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
+  unanswered="No change of the mean between neighbours is shown to be more than"
+  " chance.",
 )

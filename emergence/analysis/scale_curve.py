@@ -158,7 +158,7 @@ def findings(series: Series) -> Iterator[Finding]:
       series,
       f"{seeds} at {series.threshold_name}"
       f"{words.interval(fewest.low, fewest.high)} {where}",
-      **fewest._asdict(),
+      **fewest._asdict() | {"threshold": series.threshold},
     )
     return
   change = last.probability - first.probability

@@ -233,4 +233,5 @@ QUESTION = Question(
   entry=entry,
   findings=findings,
   sections=sections,
+  unanswered="Seeds are told to stand out from 6 scales and 10 seeds on.",
 )

@@ -15,6 +15,7 @@ from emergence.analysis.question import (
 )
 from emergence.analysis.series import Analysis
 from emergence.report import answer
+from emergence.statistics.options import MIN_RUNS
 from emergence.tables.score_table import Issue
 
 _MOST_ANSWERS = 2
@@ -156,12 +157,19 @@ def _of_question(
       continue
     answers = _answers(analysis, own)
     if not answers and not section.title:
-      answers = ["These scores do not tell."]
+      answers = [_unanswered(analysis, question)]
     yield section._replace(
       title=section.title or question.title,
       answers=answers,
       points=[(f.sentence, _numbers(f)) for f in own[: answer.MOST_ROWS]],
     )
+
+
+def _unanswered(analysis: Analysis, question: Question) -> str:
+  sizes = [p.finite_S.size for s in analysis.series for p in s.populations]
+  if max(sizes) < MIN_RUNS:
+    return f"Fewer than {MIN_RUNS} seeds are too few to tell."
+  return question.unanswered
 
 
 def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:

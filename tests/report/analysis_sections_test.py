@@ -173,7 +173,13 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
   section = by_name(sections_of(questions.analyze(table, FEW)))["trajectories"]
   assert section.caveat.startswith("A seed index shares the data. A line joins")
   assert "With 3 scales: shown, not ranked" in section.sentence
-  assert section.answers == ["These scores do not tell."]
+  assert section.answers == ["Fewer than 10 seeds are too few to tell."]
+  cells = [np.linspace(0, 1, 30)] * 3
+  table = make_table({("g", ACCURACY): cells})
+  sections = by_name(sections_of(questions.analyze(table, FEW)))
+  assert sections["more-or-better"].answers == [
+    "No change of the mean between neighbours is shown to be more than chance."
+  ]
 
 
 def test_groups_are_no_column_where_there_is_one(make_table):
