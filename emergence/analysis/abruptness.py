@@ -50,7 +50,7 @@ def findings(series: Series) -> Iterator[Finding]:
   if min(p.finite_S.size for p in series.populations) < MIN_RUNS:
     return
   # Noise too has a largest step.
-  is_trend = series.answers["curve"].trend.p < LEVEL
+  is_trend = series.answers["curve"].trend.p_adjusted < LEVEL
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
     return

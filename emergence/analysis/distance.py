@@ -163,7 +163,8 @@ def findings(series: Series) -> Iterator[Finding]:
       where = f"all neighbouring scales, most between {names[i]}"
     elif num > 1:
       where = (
-        f"{num} of {len(names)} neighbouring scales, most between {names[i]}"
+        f"{num} of {len(names)} pairs of neighbouring scales, most between"
+        f" {names[i]}"
       )
     text = f"the distributions of scores differ between {where}"
   if series.options.within_seed and not found.within_seed:
@@ -202,7 +203,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     yield Section(
       "distances",
       "Each dot is how far the scores of two neighbouring scales are apart. Up"
-      " to the top of its gray bar that may be chance.",
+      " to the top of its gray bar that may be chance, of one pair by itself.",
       "Distances are Wasserstein-2; a bar is their 95 % quantile under"
       " permutation, that is, if both scales had one distribution."
       " distances.csv has all pairs, and how much of each is location, spread"

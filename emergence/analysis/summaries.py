@@ -114,9 +114,13 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     sentence += " and median"
   else:
     sentence += f", share of seeds at {first.threshold_name} and their mean"
+  few = ""
+  if any(_few(series) for series in several):
+    few = f"; means of fewer than {MIN_RUNS} runs have none"
   yield Section(
     "summaries",
-    f"{sentence}, at each {first.axis}. Bars are 95\u00a0% intervals.",
+    f"{sentence}, at each value of {first.axis}. Bars are 95\u00a0%"
+    f" intervals{few}.",
     "Where seeds form two clusters, the mode jumps when the peak of one"
     " outgrows that of the other, however slowly their share changes: the jump"
     " itself is arithmetic. A mode has no interval, and one that two peaks"

@@ -119,7 +119,9 @@ def test_the_sentence_counts_the_steps_that_pass_holms_correction(
     elif len(passed) == 6:
       where = f"all neighbouring scales, most between {where}"
     else:
-      where = f"{len(passed)} of 6 neighbouring scales, most between {where}"
+      where = (
+        f"{len(passed)} of 6 pairs of neighbouring scales, most between {where}"
+      )
     assert finding.sentence.endswith(where)
 
 
