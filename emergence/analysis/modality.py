@@ -23,6 +23,7 @@ from emergence.statistics import modality as modality_lib
 from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import Sample, grid
 
 _MOST_ROWS, _MOST_ANSWERS = 120, 2
@@ -412,7 +413,7 @@ def _words(modality: Modality) -> str:
 
 
 def _mode(modality: Modality) -> str:
-  if modality.peaks is None:
+  if modality.peaks is None or modality.num_runs < MIN_RUNS:
     return "–"
   stable = "" if modality.peaks.mode_stable else " (unstable)"
   return f"{words.number(modality.peaks.mode, 2)}{stable}"

@@ -321,7 +321,7 @@ COLUMNS = {
 
 QUESTION = Question(
   "curve",
-  "Do more seeds succeed at a larger scale?",
+  "How many seeds succeed at each scale?",
   compute,
   columns=COLUMNS,
   values=values,

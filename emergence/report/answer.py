@@ -107,7 +107,9 @@ def _rows(series: Series) -> list[list[str]]:
       series.group_name,
       population.name,
       str(population.sample.size),
-      _score(series, found.peaks.mode) if found.peaks else "–",
+      _score(series, found.peaks.mode)
+      if found.peaks and found.num_runs >= MIN_RUNS
+      else "–",
       _score(series, mean(population)),
     ]
     if not np.isnan(low):
