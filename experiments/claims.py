@@ -194,8 +194,15 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     return Verdict(None, "the scales of the jump could not be tested")
   separates = [cell.label != "not_shown" for cell in pair]
   a, b = series.populations[i : i + 2]
-  labels = " and ".join(cell.label.replace("_", " ") for cell in pair)
+  labels = [
+    f"{cell.label.replace('_', ' ')} at {series.scale_name(population)}"
+    for cell, population in zip(pair, (a, b), strict=True)
+  ]
   infinite = found.shape.num_infinite
+  unranked = (
+    f"; {infinite} of {len(found.seeds)} seeds jump so cleanly that their"
+    " breakthroughness is infinite and has no rank"
+  )
   return Verdict(
     bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
     f"seed {found.seeds[emergent]}, the most emergent of"
@@ -203,9 +210,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" gains {words.percent(share_emergent)} of its range from"
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
     f" linear, at most {words.percent(share_linear)} of its range in a step;"
-    f" the seeds of the two scales: {labels}. Of {len(found.seeds)} seeds"
-    f" {infinite} jump so cleanly that their breakthroughness is infinite and"
-    " has no rank",
+    f" the split of all seeds: {', '.join(labels)}"
+    f"{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
     {
       "emergent_seed": found.seeds[emergent],

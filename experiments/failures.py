@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from emergence import config as config_lib
 from emergence.analysis import words
@@ -15,8 +16,8 @@ from emergence.config import Config
 from emergence.plotting import drawing
 from emergence.plotting.style import OTHERS, TEXT_WIDTH, literal, styled
 from emergence.population.compilation import make_setup
-from emergence.statistics import success
-from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS
+from emergence.statistics import modality, success
+from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
 from emergence.storage import params, records
 from emergence.tasks import errors as error_kinds
 from emergence.training import model
@@ -174,6 +175,68 @@ def _stack(axes: Axes, share_NK: np.ndarray, width: float) -> None:
     x_N = np.arange(len(share_NK))
     axes.bar(x_N, share_NK[:, k], width, bottom=bottom_NK[:, k], color=color)
   axes.margins(x=0.01)
+
+
+class LossOfKinds(NamedTuple):
+  """Final training loss of the successes against the failures of one scale.
+
+  Attributes:
+    name: of the scale, such as `2` for depth 2.
+    auc: probability that a success has the higher loss; ties count half.
+    p_adjusted: of Mann and Whitney's test of one half, after Holm over scales.
+  """
+
+  name: str
+  auc: float
+  p_adjusted: float
+
+
+def losses_of_kinds(grid: Grid) -> list[LossOfKinds]:
+  """Of each scale with 10 seeds of either kind; exploratory."""
+  final = records.final_rows(grid.frame)
+  final = final[
+    (final["test_length"] == grid.config.headline_length) & ~final["diverged"]
+  ]
+  names, tests = [], []
+  for population in grid.score.populations:
+    own = final[final[grid.axis] == population.scale]
+    loss_S = own["train_loss"].to_numpy(float)
+    succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
+    successes, failures = loss_S[succeeds_S], loss_S[~succeeds_S]
+    if min(successes.size, failures.size) >= MIN_RUNS:
+      test = stats.mannwhitneyu(successes, failures)
+      auc = test.statistic / (successes.size * failures.size)
+      names.append(population.name)
+      tests.append((auc, test.pvalue))
+  adjusted = modality.holm([p for _, p in tests])
+  return [
+    LossOfKinds(name, float(auc), float(p))
+    for name, (auc, _), p in zip(names, tests, adjusted, strict=True)
+  ]
+
+
+def loss_sentence(axis: str, found: list[LossOfKinds]) -> str:
+  """How often a success has the higher training loss than a failure."""
+  if not found:
+    return ""
+  parts, others = [], []
+  for name, auc, p in found:
+    if p <= Options().alpha:
+      parts.append(f"{auc:.2f} at {axis} {name} (p = {words.number(p, 2)})")
+    else:
+      others.append(name)
+  sentences = []
+  if parts:
+    sentences.append(
+      "A seed that succeeds has a higher training loss than one that fails with"
+      f" probability {words.listed(parts)}."
+    )
+  if others:
+    sentences.append(
+      f"At {axis} {words.listed(others)} no difference in training loss between"
+      " successes and failures is shown."
+    )
+  return " ".join(sentences)
 
 
 class Attention(NamedTuple):

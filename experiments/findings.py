@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from etils import epath
 
-from emergence.analysis import words
+from emergence import tables
+from emergence.analysis import questions, words
 from emergence.config import axis_text
 from emergence.config import cells as cells_of
 from emergence.plotting import rendering
+from emergence.statistics.summary import count_by_tenth
 from emergence.storage import records
 from emergence.storage.files import write_atomically
 from emergence.sweep import console, time_budget
@@ -27,6 +29,12 @@ from experiments.studies import Study
 PLACE = pathlib.Path(__file__).parent
 COMMAND = "python -m experiments.reproduce --figures"
 
+# Questions that the paper does not ask, by the kind of the analysis.
+FURTHER = {
+  "variance_components": "How much do initialization and data order decide?",
+  "pairing": "Does a seed index do alike at every scale?",
+}
+
 
 class Drawn(NamedTuple):
   """What is known of a study once its figures are drawn.
@@ -36,12 +44,14 @@ class Drawn(NamedTuple):
     captions: of its figures, by name.
     verdicts: of the claims, in their order; empty for what is no grid.
     trials: signs at its scales and in null populations.
+    further: what its records say of each question of `FURTHER`.
   """
 
   study: Study
   captions: dict[str, str]
   verdicts: list[Verdict]
   trials: list[Trial]
+  further: dict[str, str]
 
 
 def draw(
@@ -64,7 +74,10 @@ def draw(
   verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
   # In a control nothing rises, or its seeds are not independent.
   trials = [] if study.role == "control" else precursors.trials(grid)
-  return Drawn(study, captions, verdicts, trials)
+  further = {}
+  if study.role != "demo":
+    further = {kind: paper_figures.said(grid.score, kind) for kind in FURTHER}
+  return Drawn(study, captions, verdicts, trials, further)
 
 
 def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
@@ -159,6 +172,20 @@ def claim_numbers(drawn: Sequence[Drawn]) -> str:
   return "\n".join(lines)
 
 
+def further(drawn: Sequence[Drawn]) -> str:
+  """What is found about the questions of `FURTHER`, as a list in Markdown."""
+  parts = []
+  for kind, title in FURTHER.items():
+    lines = [
+      f"- `{x.study.name}`: {x.further[kind]}"
+      for x in drawn
+      if x.further.get(kind)
+    ]
+    if lines:
+      parts += [f"**{title}**", "\n".join(lines)]
+  return "\n\n".join(parts)
+
+
 def precursor_table(drawn: Sequence[Drawn]) -> str:
   """What is seen before a rise, over all studies; empty where there is none."""
   trials = [trial for x in drawn for trial in x.trials]
@@ -200,6 +227,36 @@ def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
   return _table(rows)
 
 
+def repeat_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
+  """Whether each root seed of the demo detects its split, in Markdown.
+
+  By the rule of PREREGISTRATION.md: `modality` of exact match at the headline
+  length and depth 2, with Holm over the depths.
+  """
+  rows = [["root seed", "seeds by tenth of the score", "split", "p"]]
+  for study in studies:
+    if study.role not in ("demo", "repeat"):
+      continue
+    folder = records_folder / study.name
+    table = tables.read(folder, score_columns=["exact_match"])
+    (series,) = questions.analyze(table, kinds=["modality"]).series
+    (i,) = (i for i, p in enumerate(series.populations) if p.scale == 2)
+    found = series.answers["modality"].by_scale[i]
+    tenths = count_by_tenth(series.populations[i].finite_S)
+    name = str(records.read_config(folder).root_seed)
+    if study.role == "demo":
+      name += " (the demo)"
+    rows.append(
+      [
+        name,
+        " ".join(map(str, tenths)),
+        found.label.replace("_", " "),
+        words.number(found.p_adjusted, 2),
+      ]
+    )
+  return _table(rows)
+
+
 def _table(rows: Sequence[Sequence[str]]) -> str:
   head, *body = (f"| {' | '.join(row)} |" for row in rows)
   return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
@@ -220,6 +277,8 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
   ]
   if any(x.verdicts for x in drawn):
     parts += [claim_table(drawn, ""), claim_numbers(drawn)]
+  if text := further(drawn):
+    parts += ["## What the paper does not ask", text]
   if table := precursor_table(drawn):
     parts += [
       "## What is seen before a rise",

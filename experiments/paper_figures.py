@@ -6,7 +6,7 @@ what it shows, computed from the records.
 
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -47,9 +47,6 @@ from emergence.storage import records
 from experiments import claims, failures, precursors
 from experiments.claims import Grid
 
-if TYPE_CHECKING:
-  pass
-
 _EMERGENT, _LINEAR = LINE, "#e69f00"
 
 
@@ -81,7 +78,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "variance_components",
       f"{_upper(name)} of each initialization with each data order, and what"
       " share of its variance either decides, with 95 % intervals over both."
-      f" {_said(score, 'variance_components')}",
+      f" {said(score, 'variance_components')}",
       variance_components.draw([(score, one) for one in crossed]),
     )
     return  # Its seeds are not independent, which the other figures need.
@@ -96,14 +93,14 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield Picture(
     "distribution",
     f"The seeds of each {score.axis}: smoothed density, a point per seed, and"
-    f" the share at {threshold_name}. {_said(score, 'modality')}",
+    f" the share at {threshold_name}. {said(score, 'modality')}",
     modality_figures.draw([score]),
   )
   yield Picture(
     "summaries",
     "Mode, mean, success probability and mean of the successes with 95 %"
-    f" intervals over seeds. {_said(score, 'curve')}"
-    f" {_said(score, 'abruptness')}",
+    f" intervals over seeds. {said(score, 'curve')}"
+    f" {said(score, 'abruptness')}",
     summaries.draw([score]),
   )
   yield from _likelihoods(grid)
@@ -113,14 +110,14 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "Wasserstein-2 distance to the scale before and to the largest, over its"
       " 95 % quantile under permutation (gray); its square in parts; and the"
       " distance to the mixture and to the displacement of the first and last"
-      f" scale. {_said(score, 'distance')} {_said(score, 'path')}",
+      f" scale. {said(score, 'distance')} {said(score, 'path')}",
       distances(score),
     )
   yield Picture(
     "thresholds",
     "The share of seeds at or beyond each threshold, with a 95 % band of the"
     f" whole curve at the scale nearest to one half."
-    f" {_said(score, 'threshold')}",
+    f" {said(score, 'threshold')}",
     threshold.draw([score]),
   )
   yield Picture(
@@ -139,13 +136,13 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "time_to_success",
       f"The share of seeds that have not reached {threshold_name} yet"
       " (Kaplan–Meier, censored at the last step)."
-      f" {_said(score, 'time_to_success')}",
+      f" {said(score, 'time_to_success')}",
       time_to_success.draw([score]),
     )
   yield Picture(
     "best_of",
     f"The expected best {name} of k seeds, with 95 % intervals over seeds."
-    f" {_said(score, 'best_of')}",
+    f" {said(score, 'best_of')}",
     best_of.draw([score]),
   )
   if has_scales and shown_steps(score):
@@ -154,7 +151,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "The share of studies with k seeds a scale whose means fall where the"
       " mean of all seeds rises, or the other way, or do not move; for"
       " neighbours whose distributions are shown to differ."
-      f" {_said(score, 'small_studies')}",
+      f" {said(score, 'small_studies')}",
       few_seeds(score),
     )
   yield Picture(
@@ -162,6 +159,18 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     "Losses on the training distribution, a point per seed, on a logarithmic"
     f" axis. {_claimed(grid, 6)}",
     control(grid),
+  )
+  yield Picture(
+    "loss_and_score",
+    f"{_upper(name)} against the final training loss, a point per seed; seeds"
+    f" of other scales in gray; exploratory."
+    f" {failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))}",
+    figures.exact_match_against(
+      grid.frame,
+      grid.config.headline_length,
+      score=claims.SCORE,
+      loss="train_loss",
+    ),
   )
   yield from _errors(grid, folder)
   forecasts = precursors.forecasts(grid)
@@ -221,8 +230,8 @@ def _likelihoods(grid: Grid) -> Iterator[Picture]:
   )
 
 
-def _said(series: Series, kind: str) -> str:
-  """What the analysis says of one kind, as sentences."""
+def said(series: Series, kind: str) -> str:
+  """What the analysis says of a series about one kind, as sentences."""
   (question,) = (q for q in questions.QUESTIONS if q.kind == kind)
   # Each sentence starts with the name of the metric.
   texts = [f.sentence.split(": ", 1)[1] for f in question.findings(series)]

@@ -77,8 +77,14 @@ def figures(studies: Sequence[Study]) -> None:
     claims = findings.claim_table(drawn, "figures/")
     if any(x.verdicts for x in drawn):
       claims += f"\n\n{findings.claim_numbers(drawn)}"
-    runs = findings.runs_table(studies, folder)
-    findings.renew(readme, {"claims": claims, "runs": runs})
+    if further := findings.further(drawn):
+      claims += f"\n\n## What the paper does not ask\n\n{further}"
+    blocks = {
+      "claims": claims,
+      "repeats": findings.repeat_table(studies, folder),
+      "runs": findings.runs_table(studies, folder),
+    }
+    findings.renew(readme, blocks)
     first_page = findings.PLACE.parent / "README.md"
     findings.renew(first_page, {"claims": findings.claim_table(drawn, None)})
     print(f"tables  {readme}, {first_page}")

@@ -23,7 +23,8 @@ class Study(NamedTuple):
       (cell, count), seeds 0 to count − 1.
     role: what the findings take it for: `grid`, on which the claims are
       decided; `task`, the critical cell of a task; `demo` or `control`, which
-      are drawn and are no evidence for a claim; empty for nothing.
+      are drawn and are no evidence for a claim; `repeat`, the demo with another
+      root seed; empty for nothing.
     underpowered: whether the preregistration calls the grid so.
   """
 
@@ -47,7 +48,11 @@ class Study(NamedTuple):
 
 
 # In the order of training. The demo is the first: no evidence for a claim.
-STUDIES = (Study("quickstart", "quickstart", role="demo"),)
+STUDIES = (
+  Study("quickstart", "quickstart", role="demo"),
+  Study("count_depth_small", "count_depth_small", role="grid"),
+  Study("seeds_crossed", "seeds_crossed", role="control"),
+)
 
 
 def train(studies: Sequence[Study], folder: pathlib.Path) -> None:

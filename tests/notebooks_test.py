@@ -33,7 +33,9 @@ def texts(notebook):
   """What each cell of code prints and shows, but for pictures."""
   return [
     [
-      output.get("text") or output["data"].get("text/plain")
+      output.get("text")
+      or output["data"].get("text/markdown")
+      or output["data"]["text/plain"]
       for output in cell["outputs"]
       if output.get("name") != "stderr"
     ]

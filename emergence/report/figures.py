@@ -130,11 +130,12 @@ def training_curves(
 
 
 @styled
-def exact_match_against_nll(
+def exact_match_against(
   frame: "pd.DataFrame",
   test_length: int,
   threshold: float = success.DEFAULT_THRESHOLD,
   score: str = "exact_match",
+  loss: str = "nll_mean",
 ) -> Figure:
   """Final exact match against the likelihood of the answer, a point per seed.
 
@@ -147,16 +148,17 @@ def exact_match_against_nll(
     test_length: the test length to show.
     threshold: the least score of a success.
     score: the column of the score.
+    loss: `nll_mean` at the test length, or `train_loss`.
   """
   cells = _final_cells(frame, test_length, score)
-  all_x = np.concatenate([c.rows["nll_mean"].to_numpy(float) for c in cells])
+  all_x = np.concatenate([c.rows[loss].to_numpy(float) for c in cells])
   smallest = np.min(all_x, where=all_x > 0, initial=np.inf)
   all_x = np.maximum(all_x, smallest)
   all_y = np.concatenate([cell.scores_S for cell in cells])
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
     axes.plot(all_x, all_y, ".", color=OTHERS, markersize=2, rasterized=True)
-    nll_S = cell.rows["nll_mean"].to_numpy(float)
+    nll_S = cell.rows[loss].to_numpy(float)
     axes.scatter(
       np.maximum(nll_S, smallest),
       cell.scores_S,
@@ -178,7 +180,8 @@ def exact_match_against_nll(
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 
-  x_label = f"nats per answer token at length {test_length}"
+  where = "in training" if loss == "train_loss" else f"at length {test_length}"
+  x_label = f"nats per answer token {where}"
   figure = _small_multiples(cells, draw, x_label, _named(score))
   return _explain_colors(figure, test_length, threshold)
 

@@ -327,7 +327,7 @@ def _likelihood(sweep: SweepData) -> Section:
     " apart; likelihood does. A gap between clusters along one axis alone"
     " may come from the metric. Nearly the same: a rank correlation of"
     f" {-_CLOSE_RANKS:g} or less.".replace("-", "−"),
-    figure=figures.exact_match_against_nll(
+    figure=figures.exact_match_against(
       sweep.frame, length, score=sweep.config.eval.headline_metric
     ),
     points=points,

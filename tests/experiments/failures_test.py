@@ -84,3 +84,34 @@ def test_the_attention_of_a_failing_and_a_succeeding_seed(grid, folder):
   panels = failures.draw_attention(found).axes
   assert len(panels) == 2 * cell.depth * arch.num_heads
   assert "seed" in failures.attention_sentence(found)
+
+
+def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
+  """At the second scale successes lose more; 4 fail at the third: too few."""
+  shares, num = [0.5, 0.5, 0.9], 40
+  score_SN = drawn_grids.split(shares, num)
+  fails_SN = score_SN < 0.2
+  rng = np.random.default_rng(3)
+  loss_SN = np.exp(rng.normal(-4, 0.3, score_SN.shape))
+  loss_SN[~fails_SN[:, 1], 1] *= 1.5
+  drawn_grids.write(
+    tmp_path, drawn_grids.config_of(3, num), score_SN, None, loss_SN
+  )
+  found = failures.losses_of_kinds(claims.load("grid", tmp_path))
+  assert [kind.name for kind in found] == ["1", "2"]
+  loss_SN = loss_SN.astype(np.float32)
+  for n, kind in enumerate(found):
+    pairs = [
+      (a > b) + (a == b) / 2
+      for a in loss_SN[~fails_SN[:, n], n]
+      for b in loss_SN[fails_SN[:, n], n]
+    ]
+    np.testing.assert_allclose(kind.auc, np.mean(pairs))
+  assert found[1].p_adjusted < 1e-3 < 0.05 < found[0].p_adjusted
+  text = failures.loss_sentence("depth", found)
+  assert f"probability {found[1].auc:.2f} at depth 2 (p = " in text
+  assert text.endswith(
+    "At depth 1 no difference in training loss between successes and failures"
+    " is shown."
+  )
+  assert failures.loss_sentence("depth", []) == ""

@@ -47,7 +47,8 @@ def test_all_figures_of_a_grid_are_drawn_at_the_width_of_a_paper(drawn):
       "thresholds",
       "lengths",
     ),
-    *("time_to_success", "best_of", "few_seeds", "control", "errors"),
+    *("time_to_success", "best_of", "few_seeds", "control"),
+    *("loss_and_score", "errors"),
     "forecasts",
   ]
   assert list(found.captions) == expected
@@ -109,7 +110,10 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   captions = dict.fromkeys(("emergent_and_linear", "summaries"), "A caption.")
   verdicts = [Verdict(True, "so it is", 0.01)] * 5 + [Verdict(None, "no set")]
   weak = [Verdict(False, "it is not", 0.5)] * 6
-  both = [Drawn(GRID, captions, verdicts, []), Drawn(other, {}, weak, [])]
+  both = [
+    Drawn(GRID, captions, verdicts, [], {"pairing": "It does."}),
+    Drawn(other, {}, weak, [], {"pairing": ""}),
+  ]
   head, _, *rows = findings.claim_table(both, "figures/").split("\n")
   assert head == "| claim | result | grid | other |"
   assert len(rows) == len(CLAIMS) == 6
@@ -129,6 +133,9 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   numbers = findings.claim_numbers(both)
   assert "   - `grid`, reproduced, p = 0.02: so it is.\n" in numbers
   assert numbers.count("   - ") == 12
+  title, said = findings.further(both).split("\n\n")
+  assert title == "**Does a seed index do alike at every scale?**"
+  assert said == "- `grid`: It does."
 
 
 def test_runs_are_listed_with_their_speed(records_folder):
@@ -146,6 +153,22 @@ def test_runs_are_listed_with_their_speed(records_folder):
   ]
   assert cells[4].startswith("2 × cpu (")
   assert cells[5] == "80"
+
+
+def test_repeats_of_the_demo_say_whether_depth_2_splits(records_folder):
+  studies = [GRID._replace(role="demo"), GRID._replace(role="repeat"), GRID]
+  _, _, demo, repeat = findings.repeat_table(studies, records_folder).split(
+    "\n"
+  )
+  cells = [
+    [cell.strip() for cell in x.split("|")[1:-1]] for x in (demo, repeat)
+  ]
+  assert cells[0][0] == f"{cells[1][0]} (the demo)"
+  assert cells[0][1:] == cells[1][1:]
+  _, tenths, split, p = cells[1]
+  assert sum(map(int, tenths.split())) == 40
+  assert split == "breakout"
+  assert float(p.replace("−", "-")) < 0.05
 
 
 def test_blocks_are_renewed_between_their_markers(tmp_path):

@@ -17,7 +17,7 @@ DRAWN = {
   "length_curves": figures.length_curves,
   "training_curves": figures.training_curves,
   "training_loss": lambda *a: figures.training_curves(*a, "train_loss"),
-  "against_nll": figures.exact_match_against_nll,
+  "against_nll": figures.exact_match_against,
 }
 
 
@@ -145,7 +145,7 @@ def test_the_longest_training_length_is_marked(frame):
 def test_each_seed_is_a_point_and_the_diverged_are_counted(frame):
   lost = (frame["width"] == 8) & (frame["depth"] == 2) & (frame["seed"] < 3)
   frame.loc[lost, "nll_mean"] = np.nan
-  figure = figures.exact_match_against_nll(frame, 20)
+  figure = figures.exact_match_against(frame, 20)
   for axes, (width, depth) in zip(
     figure.axes, [(w, d) for w in (8, 16) for d in (1, 2)]
   ):
