@@ -73,7 +73,7 @@ def findings(series: Series) -> Iterator[Finding]:
     what = "all" if len(turning) == 3 else f"the {words.listed(turning)}"
     back = f"; {what} {turn} back"
   whats = (
-    "of the range of the mean",
+    "of the mean's range",
     "for the share of successes",
     "for the mode",
   )
@@ -84,7 +84,7 @@ def findings(series: Series) -> Iterator[Finding]:
   yield finding(
     "abruptness",
     series,
-    f"the largest single step is {words.listed(steps)}{back}",
+    f"the largest step is {words.listed(steps)}{back}",
     **found._asdict() | {"threshold": series.threshold},
   )
 

@@ -311,7 +311,7 @@ def _distribution(several: list[Series]) -> Section:
     " heights. Two humps are two modes only where the label says so.",
     figure=draw(several),
     title=f"Does {first.metric_name} split in two as well?",
-    alt=f"Distribution of {first.metric_name}. {'; '.join(shapes)}.",
+    alt=f"Distribution of {first.metric_name}: {'; '.join(shapes)}.",
   )
 
 

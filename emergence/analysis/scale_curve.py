@@ -274,7 +274,7 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
       and high - low < j - i
       and not _contradicts(series, curve)
     ):
-      text += f", probably between {names[int(low)]} and {names[int(high)]}"
+      text += f", probably {names[int(low)]} to {names[int(high)]}"
     return text
   if math.isnan(low):
     return ""

@@ -66,12 +66,13 @@ def findings(series: Series) -> Iterator[Finding]:
   curve = found[i]
   share = curve.reference.probability
   if curve.reference.num_runs < MIN_RUNS or share in (0, 1):
+    verb = "succeeds" if curve.reference.num_runs == 1 else "succeed"
     yield finding(
       "threshold",
       series,
       f"{curve.reference.num_successes} of"
       f" {words.count(curve.reference.num_runs, 'seed')} at"
-      f" {series.scale_name(series.populations[i])} succeed at every threshold"
+      f" {series.scale_name(series.populations[i])} {verb} at every threshold"
       f"{_unchanged(series, i)}",
       scale=series.populations[i].scale,
     )

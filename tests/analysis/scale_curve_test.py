@@ -65,7 +65,7 @@ def entry(series):
     (
       [0, 3, 6, 13, 19, 24, 29, 31],
       "from size 1 to 8 {} rises from 0.00 to 0.97; it crosses one half between"
-      " 3 and 7, probably between 4 and 5",
+      " 3 and 7, probably 4 to 5",
     ),
     (
       [6, 9, 12, 15, 18, 20, 22],
