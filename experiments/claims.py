@@ -598,11 +598,12 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
     return "not tested"
   if set(status) == {"underpowered"}:
     return "underpowered"
-  holds, fails = claim.names
-  count = status.count(holds)
-  if not count and holds == "reproduced":
-    return f"{fails} ({words.count(len(status), 'grid')} tested)"
-  return f"{holds} in {count} of {words.count(len(status), 'grid')}"
+  (holds, fails), num = claim.names, words.count(len(status), "grid")
+  if count := status.count(holds):
+    return f"{holds} in {count} of {num}"
+  if fails.startswith("not"):
+    return f"{fails} ({num} tested)"
+  return f"{fails} in {status.count(fails)} of {num}"
 
 
 def _successes(grid: Grid) -> list[Success]:

@@ -71,9 +71,9 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   """The seeds of each cell whose parameters are committed.
 
   Of a grid of at least 6 scales: at every scale the seed of the greatest
-  breakthroughness and that of the greatest linearity, and at the scale whose
-  share of successes is closest to a half the first five seeds that succeed and
-  the first five that fail. Of other runs none.
+  breakthroughness and that of the greatest linearity, and at the scale of the
+  greatest variance between seeds the first five seeds that succeed and the
+  first five that fail. Of other runs none.
   """
   cells = config_lib.cells(config)
   if len(cells) < trajectories.MIN_SCALES:
@@ -91,11 +91,9 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   ranks = found.breakthroughness_rank_S, found.linearity_rank_S
   extreme = {int(scores_SN.index[rank_S == 1][0]) for rank_S in ranks}
   keep = {cell: set(extreme) for cell in cells}
-  success_of = {
-    cell: score >= DEFAULT_THRESHOLD for cell, score in score_of.items()
-  }
-  critical = min(cells, key=lambda cell: abs(success_of[cell].mean() - 0.5))
-  is_success = success_of[critical].sort_index()
+  critical = max(cells, key=lambda cell: score_of[cell].var())
+  score = score_of[critical].sort_index()
+  is_success = score >= DEFAULT_THRESHOLD
   for kind in (is_success, ~is_success):
     keep[critical].update(is_success.index[kind][:_NUM_OF_EITHER_KIND].tolist())
   return keep

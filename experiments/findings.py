@@ -7,7 +7,7 @@ import concurrent.futures
 import math
 import multiprocessing
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from etils import epath
@@ -21,18 +21,30 @@ from emergence.statistics.summary import count_by_tenth
 from emergence.storage import records
 from emergence.storage.files import write_atomically
 from emergence.sweep import console, time_budget
-from experiments import claims, paper_figures, precursors
-from experiments.claims import CLAIMS, Outcome, Verdict
+from experiments import claims, failures, paper_figures, precursors
+from experiments.claims import CLAIMS, Grid, Outcome, Verdict
 from experiments.precursors import Trial
 from experiments.studies import Study
 
 PLACE = pathlib.Path(__file__).parent
 COMMAND = "python -m experiments.reproduce --figures"
 
-# Questions that the paper does not ask, by the kind of the analysis.
-FURTHER = {
-  "variance_components": "How much do initialization and data order decide?",
-  "pairing": "Does a seed index do alike at every scale?",
+
+def _losses(grid: Grid) -> str:
+  return failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))
+
+
+# Questions that the paper does not ask, and which role of studies answers them.
+FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
+  "How much do initialization and data order decide?": (
+    "control",
+    lambda grid: paper_figures.said(grid.score, "variance_components"),
+  ),
+  "Does a seed index do alike at every scale?": (
+    "grid",
+    lambda grid: paper_figures.said(grid.score, "pairing"),
+  ),
+  "Do successes fit the training distribution better?": ("grid", _losses),
 }
 
 
@@ -74,9 +86,11 @@ def draw(
   verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
   # In a control nothing rises, or its seeds are not independent.
   trials = [] if study.role == "control" else precursors.trials(grid)
-  further = {}
-  if study.role != "demo":
-    further = {kind: paper_figures.said(grid.score, kind) for kind in FURTHER}
+  further = {
+    question: answer(grid)
+    for question, (role, answer) in FURTHER.items()
+    if role == study.role
+  }
   return Drawn(study, captions, verdicts, trials, further)
 
 
@@ -175,14 +189,14 @@ def claim_numbers(drawn: Sequence[Drawn]) -> str:
 def further(drawn: Sequence[Drawn]) -> str:
   """What is found about the questions of `FURTHER`, as a list in Markdown."""
   parts = []
-  for kind, title in FURTHER.items():
+  for question in FURTHER:
     lines = [
-      f"- `{x.study.name}`: {x.further[kind]}"
+      f"- `{x.study.name}`: {x.further[question]}"
       for x in drawn
-      if x.further.get(kind)
+      if x.further.get(question)
     ]
     if lines:
-      parts += [f"**{title}**", "\n".join(lines)]
+      parts += [f"**{question}**", "\n".join(lines)]
   return "\n\n".join(parts)
 
 
@@ -278,7 +292,7 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
   if any(x.verdicts for x in drawn):
     parts += [claim_table(drawn, ""), claim_numbers(drawn)]
   if text := further(drawn):
-    parts += ["## What the paper does not ask", text]
+    parts += ["## What the paper does not ask (exploratory)", text]
   if table := precursor_table(drawn):
     parts += [
       "## What is seen before a rise",

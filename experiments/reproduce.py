@@ -78,7 +78,7 @@ def figures(studies: Sequence[Study]) -> None:
     if any(x.verdicts for x in drawn):
       claims += f"\n\n{findings.claim_numbers(drawn)}"
     if further := findings.further(drawn):
-      claims += f"\n\n## What the paper does not ask\n\n{further}"
+      claims += f"\n\n## What the paper does not ask (exploratory)\n\n{further}"
     blocks = {
       "claims": claims,
       "repeats": findings.repeat_table(studies, folder),

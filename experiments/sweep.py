@@ -15,7 +15,12 @@ from absl import flags
 from etils import epath
 
 from emergence.config import Cell
-from emergence.population import compilation, hardware, processes
+from emergence.population import (
+  compilation,
+  hardware,
+  processes,
+  topology,
+)
 from emergence.population.hardware import Device
 from emergence.storage import block_checkpoint, locks, params, records
 from emergence.storage.files import see_others
@@ -34,7 +39,7 @@ _CONFIG = flags.DEFINE_string(
   required=True,
 )
 _WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Work directory, local or gs://.", required=True
+  "workdir", None, "Work directory, local or gs://."
 )
 _OVERRIDE = flags.DEFINE_multi_string(
   "override", [], "KEY=VALUE of a config field, such as train.steps=500."
@@ -100,6 +105,13 @@ _PROCESS_ID = flags.DEFINE_integer(
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print cells, parameters, memory and estimated time."
 )
+_TOPOLOGY = flags.DEFINE_string(
+  "topology",
+  None,
+  "With --dry_run, compile each cell for these TPUs instead, such as v5e:2x2,"
+  " v5p:2x2x1 or v6e:2x2, and print what it takes there, of all seeds; needs"
+  " the extra [tpu] and no TPU.",
+)
 _STATUS = flags.DEFINE_bool(
   "status",
   False,
@@ -137,8 +149,7 @@ def read_request() -> Request:
   Raises:
     ValueError: the flags contradict each other or do not fit the config.
   """
-  if not _WORKDIR.value:
-    raise ValueError("--workdir is empty")
+  command.require_flags("workdir")
   if _SHARD.value is not None and _DISTRIBUTED.value:
     raise ValueError(
       "--shard: processes of one population, --distributed, train the same"
@@ -175,6 +186,9 @@ def show_table(request: Request) -> None:
 
 
 def _sweep(should_stop: StopRequest) -> None:
+  if _TOPOLOGY.value is not None:
+    _plan_topology(_TOPOLOGY.value)
+    return
   request = read_request()
   config, workdir = request.config, request.workdir
   see_others(workdir)
@@ -217,6 +231,31 @@ def _sweep(should_stop: StopRequest) -> None:
   _tell_missing(request)
   if records.files(workdir):
     show_table(request)
+
+
+def _plan_topology(name: str) -> None:
+  """Prints what a sweep of the whole config takes on TPUs."""
+  if not _DRY_RUN.value:
+    raise ValueError("--topology is for --dry_run")
+  command.require_writable(_JSON.value)
+  devices = topology.devices(name)
+  request = pending.make_request(
+    command.load_config(_CONFIG.value, _OVERRIDE.value),
+    epath.Path(),
+    _CELLS.value,
+    None if _SEEDS.value is None else command.parse_seeds(_SEEDS.value),
+  )
+  plans = []
+  for cell in request.cells:
+    found = topology.plan(
+      request.config, cell, len(request.seeds), devices, _print
+    )
+    plans.append(found)
+  print(console.format_plans(request.config, plans, name, devices))
+  command.write_json(
+    _JSON.value,
+    [p.cell.columns | p._asdict() | {"cell": str(p.cell)} for p in plans],
+  )
 
 
 def _train(

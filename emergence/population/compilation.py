@@ -8,6 +8,7 @@ Compiled programs are cached on disk, so that a resumed sweep starts at once.
 """
 
 import concurrent.futures
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
@@ -162,11 +163,12 @@ def compile_cell(
 
 
 class SeedFunctions(NamedTuple):
-  """The functions of a `Program`, for one seed."""
+  """The functions of a `Program`, and one step of training, for one seed."""
 
   init: Callable[[Array, Array], TrainState]
   advance: Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
   evaluate: Callable[[Params], tuple[Scores, Array]]
+  step: Callable[[TrainState], tuple[TrainState, Array]]
 
 
 def seed_functions(setup: Setup) -> SeedFunctions:
@@ -207,7 +209,10 @@ def seed_functions(setup: Setup) -> SeedFunctions:
     finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
     return score(params), jnp.stack(finite).all()
 
-  return SeedFunctions(init, advance, evaluate_and_check)
+  def step(state: TrainState) -> tuple[TrainState, Array]:
+    return train_step(state, sample(state.data_key, state.step))
+
+  return SeedFunctions(init, advance, evaluate_and_check, step)
 
 
 def is_vmapped(kind: str) -> bool:
@@ -229,9 +234,29 @@ def over_seeds(function: Callable, kind: str) -> Callable:
   return lambda *args: jax.lax.map(lambda args: function(*args), args)
 
 
-def _compile(setup: Setup, devices: Sequence[Device]) -> Program:
-  """Compiles the functions of one seed for a block on each device."""
-  one_seed = seed_functions(setup)
+class Lowerings(NamedTuple):
+  """The functions of a `Program` for a mesh, lowered when called.
+
+  Attributes:
+    mesh: the devices.
+    state: shapes, types and shardings of the TrainState.
+    init, advance, evaluate: those of the `Program`.
+    step: TrainState -> (TrainState, loss), which `advance` repeats.
+  """
+
+  mesh: Mesh
+  state: TrainState
+  init: Callable[[], jax.stages.Lowered]
+  advance: Callable[[], jax.stages.Lowered]
+  evaluate: Callable[[], jax.stages.Lowered]
+  step: Callable[[], jax.stages.Lowered]
+
+
+def lowerings(setup: Setup, devices: Sequence[Device]) -> Lowerings:
+  """Maps the functions of one seed over a block on each device."""
+  platform = devices[0].platform
+  arch = dataclasses.replace(setup.arch, platform=platform)
+  one_seed = seed_functions(setup._replace(arch=arch))
   mesh = Mesh(np.array(devices), (_AXIS,))
   sharding = NamedSharding(mesh, _SHARDED)
 
@@ -246,46 +271,55 @@ def _compile(setup: Setup, devices: Sequence[Device]) -> Program:
     )
     return jax.jit(mapped, **options)
 
+  def over_all(function, **options):
+    return over_devices(over_seeds(function, platform), **options)
+
   def one_a_seed(dtype) -> jax.ShapeDtypeStruct:
     shape = (len(devices) * setup.config.seeds.block,)
     return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-  seeds = one_a_seed(jnp.int32)
+  seeds, losses = one_a_seed(jnp.int32), one_a_seed(jnp.float32)
   init = over_devices(jax.vmap(one_seed.init))
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
     jax.eval_shape(init, seeds, seeds),
   )
-  kind = devices[0].platform
+  advance = over_all(one_seed.advance, donate_argnums=(0, 1))
+  return Lowerings(
+    mesh,
+    state,
+    lambda: init.lower(seeds, seeds),
+    lambda: advance.lower(state, losses, seeds),
+    lambda: over_all(one_seed.evaluate).lower(state.params),
+    lambda: over_all(one_seed.step, donate_argnums=0).lower(state),
+  )
+
+
+def _compile(setup: Setup, devices: Sequence[Device]) -> Program:
+  """Compiles the functions of one seed for a block on each device."""
+  parts = lowerings(setup, devices)
   # Each is compiled, or loaded from the cache, while the next is traced.
   with concurrent.futures.ThreadPoolExecutor(max_workers=1) as compiler:
-    advancing = compiler.submit(
-      over_devices(over_seeds(one_seed.advance, kind), donate_argnums=(0, 1))
-      .lower(state, one_a_seed(jnp.float32), seeds)
-      .compile
-    )
-    evaluating = compiler.submit(
-      over_devices(over_seeds(one_seed.evaluate, kind))
-      .lower(state.params)
-      .compile
-    )
-    initializing = compiler.submit(init.lower(seeds, seeds).compile)
+    advancing = compiler.submit(parts.advance().compile)
+    evaluating = compiler.submit(parts.evaluate().compile)
+    initializing = compiler.submit(parts.init().compile)
   advance, evaluate_ = advancing.result(), evaluating.result()
   return Program(
     setup.cell,
     setup.config,
     setup.arch,
-    mesh,
+    parts.mesh,
     initializing.result(),
     advance,
     evaluate_,
-    _state_bytes(state, len(devices))
-    + max(_work_bytes(advance), _work_bytes(evaluate_)),
-    state,
+    state_bytes(parts.state, len(devices))
+    + max(work_bytes(advance), work_bytes(evaluate_)),
+    parts.state,
   )
 
 
-def _state_bytes(state: TrainState, num_devices: int) -> int:
+def state_bytes(state: TrainState, num_devices: int) -> int:
+  """Memory of a state on each of its devices."""
   leaves = jax.tree.leaves(state)
   # A threefry key is two words.
   return (
@@ -297,7 +331,7 @@ def _state_bytes(state: TrainState, num_devices: int) -> int:
   )
 
 
-def _work_bytes(compiled) -> int:
+def work_bytes(compiled) -> int:
   """Scratch memory of a compiled program on each device, where it is known."""
   analysis = compiled.memory_analysis()
   return analysis.temp_size_in_bytes if analysis else 0
@@ -314,13 +348,12 @@ def enable_cache() -> pathlib.Path | None:
   """
   if getattr(jax.config, _CACHE_OPTION):
     return None
-  try:
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  except RuntimeError:  # A user without a home, as in containers.
+  home = cache_home()
+  if home is None:
     return None
   # XLA's code is for one version of it and one kind of processor.
   name = f"xla-{importlib.metadata.version('jaxlib')}-{_processor()}"
-  folder = pathlib.Path(home) / "emergence" / name
+  folder = home / name
   jax.config.update(_CACHE_OPTION, str(folder))
   # The small programs are worth keeping too.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -328,6 +361,15 @@ def enable_cache() -> pathlib.Path | None:
   # Without a usable cache, programs are compiled at each start.
   warnings.filterwarnings("ignore", ".*persistent compilation cache.*")
   return folder
+
+
+def cache_home() -> pathlib.Path | None:
+  """Our folder in the user's cache directory, if the user has a home."""
+  try:
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  except RuntimeError:  # A user without a home, as in containers.
+    return None
+  return pathlib.Path(home) / "emergence"
 
 
 def _processor() -> str:

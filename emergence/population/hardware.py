@@ -13,7 +13,7 @@ Device = Any
 
 # The rest is for what the compiled programs do not account for: the runtime,
 # the other programs of the sweep, fragmentation.
-_USABLE_SHARE = 0.8
+USABLE_SHARE = 0.8
 
 
 def local_devices(count: int | None = None) -> list[Device]:
@@ -79,12 +79,12 @@ def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
   their allocator reports it, in the process that they belong to alone.
   """
   if devices[0].platform == "cpu":
-    return int(_USABLE_SHARE * psutil.virtual_memory().available), True
+    return int(USABLE_SHARE * psutil.virtual_memory().available), True
   own = [d for d in devices if d.process_index == jax.process_index()]
   limits = [(d.memory_stats() or {}).get("bytes_limit") for d in own]
   known = [limit for limit in limits if limit]
   # Without a reported limit nothing is refused; allocation may fail later.
-  return (int(_USABLE_SHARE * min(known)) if known else 2**62), False
+  return (int(USABLE_SHARE * min(known)) if known else 2**62), False
 
 
 def usable_cores() -> list[int]:

@@ -1,5 +1,7 @@
 """Tables and progress as lines of text, for terminals and logs."""
 
+import datetime
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ if TYPE_CHECKING:
   from emergence.config import Config
   from emergence.population.compilation import Program
   from emergence.population.hardware import Device
+  from emergence.population.topology import Plan
   from emergence.sweep.estimate import Estimate
   from emergence.sweep.pending import CellStatus
   from emergence.sweep.sweep import Progress
@@ -90,6 +93,41 @@ def format_estimates(
   if not all(e.is_measured for e in estimates if e.seconds is not None):
     notes.append("~ extrapolated by floating-point operations, not measured")
   return "\n".join([align(header, body), *notes])
+
+
+def format_plans(
+  config: "Config",
+  plans: Sequence["Plan"],
+  topology: str,
+  devices: Sequence["Device"],
+) -> str:
+  """What a dry run for a topology prints."""
+  header = ["cell", "params", "seeds", "block", "memory", "compiled in"]
+  header += ["GFLOP", "GB", "bound", "ms", "hours"]
+  body = [
+    [
+      *(str(p.cell), f"{p.num_params:,}", str(p.num_seeds), str(p.block)),
+      f"{p.bytes_per_device / 2**30:.1f} GiB",
+      format_seconds(p.compile_seconds),
+      *(f"{p.flops / 1e9:.3g}", f"{p.bytes / 1e9:.3g}", p.bound),
+      *(f"{1e3 * p.seconds:.3g}", f"{p.hours:.3g}"),
+    ]
+    for p in plans
+  ]
+  libraries = ", ".join(
+    f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu")
+  )
+  return "\n".join(
+    [
+      align(header, body),
+      f"{topology}: {len(devices)} × {devices[0].device_kind}; {libraries};"
+      f" {datetime.date.today()}",
+      "block: the most seeds that fit on a chip; memory: of that block;"
+      " GFLOP, GB, ms: of one step of one seed, by the chip's peaks",
+      f"all cells: {sum(p.hours for p in plans):.3g} hours of all"
+      f" {len(devices)} chips at these peaks, half as fast is a good result",
+    ]
+  )
 
 
 def format_status(rows: Sequence["CellStatus"]) -> str:

@@ -13,6 +13,9 @@ from emergence.training.model import Architecture, Params
 
 Array = jax.Array
 
+# At once, all items would need more memory than a training step.
+_ITEMS_ON_A_TPU = 128
+
 
 class Scores(NamedTuple):
   """Scores and errors of one seed on P test sets, float32 [P] each.
@@ -134,6 +137,11 @@ def score_tokens(
     float32 [B, L−1] in nats and int32 [B, L−1]; entry l is about token l + 1.
     The argmax is −1 where the log-probability is not finite.
   """
+  if arch.platform == "tpu" and tokens_BL.shape[0] > _ITEMS_ON_A_TPU:
+    each = lambda tokens_L: jax.tree.map(
+      lambda x: x[0], score_tokens(params, arch, tokens_L[None])
+    )
+    return jax.lax.map(each, tokens_BL, batch_size=_ITEMS_ON_A_TPU)
   logits_BLV = model.apply(params, arch, tokens_BL[:, :-1])
   target_BL = tokens_BL[:, 1:]
   log_probs_BLV = jax.nn.log_softmax(logits_BLV)

@@ -5,8 +5,7 @@
 As `addition_width`, over the depths of `count_depth` and at its width; what is
 uncertain there is so here.
 
-Hardware and time: accelerators; by arithmetic 90 hours of one H100 at the limit
-of the chip, and twice that with luck. In 80 GB fit about 19 seeds of depth 6.
+Hardware and time: accelerators, see experiments/accelerators.md.
 
 Expected, from the paper: as for `addition_width`, with depth in the place of
 width. It has not been run to the end by us.

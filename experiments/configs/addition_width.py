@@ -8,11 +8,10 @@ earlier code for plain addition). Second-hand: 200 seeds. Recollected, so
 uncertain: train lengths up to 35, test length 40. Not found, so ours: the
 number of hint tokens.
 
-Hardware and time: accelerators; by arithmetic 61 hours of one H100 at the limit
-of the chip, and twice that with luck. A block of 8 seeds of width 320 takes 39
-GiB where they train at once, as XLA plans it for a CPU; chips with less memory
-want a smaller `seeds.block`. A CPU trains one seed of a block after another, in
-5.3 GiB.
+Hardware and time: accelerators, see experiments/accelerators.md. A block of 8
+seeds of width 320 takes 39 GiB where they train at once, as XLA plans it for a
+CPU; chips with less memory want a smaller `seeds.block`. A CPU trains one seed
+of a block after another, in 5.3 GiB.
 
 Expected, from the paper: as for `count_width`, at length 40. It has not been
 run to the end by us.

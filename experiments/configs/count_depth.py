@@ -7,9 +7,7 @@ speaks of depths 2 and 3. Recollected: that depth was swept. Not found, so ours:
 the width, and how many depths. (The recorded launch had width 512 and 6 layers;
 `--override=grid.widths=[512]` takes that width.)
 
-Hardware and time: accelerators; by arithmetic 113 hours of one H100 at the
-limit of the chip, and twice that with luck. In 80 GB fit about 19 seeds of
-depth 6.
+Hardware and time: accelerators, see experiments/accelerators.md.
 
 Expected, from the paper: as for `count_width`, with depth in the place of
 width. It has not been run to the end by us.

@@ -17,12 +17,11 @@ value is differs:
 - not found, so ours: the vocabulary size, how many widths, the shorter test
   lengths, the evaluations in between
 
-Hardware and time: accelerators. By arithmetic (experiments/accelerators.md) 76
-hours of one H100 at the limit of the chip, and twice that with luck;
-`--dry_run` there measures it. A block of 8 seeds of width 320 takes 24 GiB
-where they train at once, as XLA plans it for a CPU; chips with less memory want
-a smaller `seeds.block`. A CPU trains one seed of a block after another, in 3.8
-GiB.
+Hardware and time: accelerators; experiments/accelerators.md has what their
+compiler plans, and `--dry_run` on the machine measures it. A block of 8 seeds
+of width 320 takes 24 GiB where they train at once, as XLA plans it for a CPU;
+chips with less memory want a smaller `seeds.block`. A CPU trains one seed of a
+block after another, in 3.8 GiB.
 
 Expected, from the paper: at length 60 the share of seeds with an exact match of
 at least 0.2 rises gradually with width, so does the mean of those seeds, the

@@ -207,17 +207,20 @@ def test_a_claim_is_corrected_over_the_tested_grids():
 
 
 @pytest.mark.parametrize(
-  ("holds", "expected"),
+  ("number", "holds", "expected"),
   [
-    ((None, None), "not tested"),
-    ((False, None), "not reproduced (1 grid tested)"),
-    ((True, True), "reproduced in 2 of 2 grids"),
+    (2, (None, None), "not tested"),
+    (2, (False, None), "not reproduced (1 grid tested)"),
+    (2, (True, True), "reproduced in 2 of 2 grids"),
+    (6, (True, False), "supported in 1 of 2 grids"),
+    (6, (False, False), "contradicted in 2 of 2 grids"),
   ],
 )
-def test_a_result_counts_the_tested_grids(holds, expected):
+def test_a_result_counts_the_tested_grids(number, holds, expected):
+  claim = CLAIMS[number - 1]
   verdicts = {str(i): Verdict(x, "") for i, x in enumerate(holds)}
-  decided = claims.decide(CLAIMS[1], verdicts)
-  assert claims.result(CLAIMS[1], decided) == expected
+  decided = claims.decide(claim, verdicts)
+  assert claims.result(claim, decided) == expected
 
 
 def test_statements_are_sentences_with_numbers(clear, falling):

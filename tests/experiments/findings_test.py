@@ -105,14 +105,22 @@ def test_the_page_shows_each_figure_with_its_caption(drawn):
   assert page.count("![") == len(found.captions)
 
 
+def test_a_grid_answers_two_further_questions(drawn):
+  further = drawn[0].further
+  assert list(further) == list(findings.FURTHER)[1:]
+  assert "seed index" in further["Does a seed index do alike at every scale?"]
+  assert "training loss" in list(further.values())[1]
+
+
 def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   other = GRID._replace(name="other", underpowered=True)
   captions = dict.fromkeys(("emergent_and_linear", "summaries"), "A caption.")
   verdicts = [Verdict(True, "so it is", 0.01)] * 5 + [Verdict(None, "no set")]
   weak = [Verdict(False, "it is not", 0.5)] * 6
+  question = "Does a seed index do alike at every scale?"
   both = [
-    Drawn(GRID, captions, verdicts, [], {"pairing": "It does."}),
-    Drawn(other, {}, weak, [], {"pairing": ""}),
+    Drawn(GRID, captions, verdicts, [], {question: "It does."}),
+    Drawn(other, {}, weak, [], {question: ""}),
   ]
   head, _, *rows = findings.claim_table(both, "figures/").split("\n")
   assert head == "| claim | result | grid | other |"
@@ -134,7 +142,7 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   assert "   - `grid`, reproduced, p = 0.02: so it is.\n" in numbers
   assert numbers.count("   - ") == 12
   title, said = findings.further(both).split("\n\n")
-  assert title == "**Does a seed index do alike at every scale?**"
+  assert title == f"**{question}**"
   assert said == "- `grid`: It does."
 
 

@@ -129,6 +129,7 @@ REFUSALS = [
     "--shard reads like 0/4, from 0/N to N−1/N",
   ),
   ("sweep", f"{SWEEP} --shard=0/4 --distributed", "give one of the two"),
+  ("sweep", f"{SWEEP} --topology=v5e:2x2", "--topology is for --dry_run"),
   ("report", EXPORT, "there is no /no/such/config.json"),
   ("export", f"{EXPORT} --cell=count/width-8/depth-1", "--seed"),
   ("export", f"{EXPORT} --cell=8/1 --seed=1", "--cell: a cell reads like"),

@@ -1,3 +1,4 @@
+import functools
 import os
 import pathlib
 import subprocess
@@ -7,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from emergence.config import Cell
+from emergence.config import Cell, override
 from emergence.population import compilation, hardware
+from emergence.training import kernels, ops
 
 CELL = Cell.parse("count/width-8/depth-1")
 
@@ -89,6 +91,42 @@ def test_blocks_that_do_not_fit_are_refused(
       compilation.DoesNotFitError, match=r"lower seeds\.block"
     ):
       compilation.compile_cell(tiny, CELL, devices)
+
+
+def test_a_cpu_trains_by_the_plain_form_of_attention(config, monkeypatch):
+  """Records are trained again elsewhere: its program must not change."""
+  long = override(config, ["task.context_length=128"])
+  setup = compilation.make_setup(long, CELL)
+
+  def text():
+    parts = compilation.lowerings(setup, hardware.local_devices(1))
+    return parts.advance().as_text()
+
+  chosen = text()
+  monkeypatch.setattr(
+    kernels,
+    "causal_attention",
+    lambda q, k, v, precision, _: ops.causal_attention(q, k, v, precision),
+  )
+  assert chosen == text()
+
+
+def test_a_program_lowers_for_a_gpu(config):
+  """Where there is none; the barriers that only help a CPU are gone."""
+  setup = compilation.make_setup(config, CELL)
+  parts = compilation.lowerings(setup, hardware.local_devices(1))
+  one_seed = compilation.seed_functions(setup)
+  per_seed = functools.partial(jax.ShapeDtypeStruct, (config.seeds.block,))
+  counts = per_seed(np.float32), per_seed(np.int32)
+  for function, *given in (
+    (one_seed.init, counts[1], counts[1]),
+    (one_seed.advance, parts.state, *counts),
+    (one_seed.evaluate, parts.state.params),
+  ):
+    mapped = jax.jit(compilation.over_seeds(function, "cuda"))
+    exported = jax.export.export(mapped, platforms=["cuda"])(*given)
+    assert exported.platforms == ("cuda",)
+    assert "optimization_barrier" not in exported.mlir_module()
 
 
 def run(home, **settings):

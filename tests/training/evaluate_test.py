@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -277,3 +278,15 @@ def test_parameters_that_are_not_finite_get_nothing_right(trained):
   assert scores.token_accuracy.tolist() == [0.0, 0.0]
   assert np.isnan(scores.nll_mean).all()
   assert np.isnan(scores.min_token_log_prob).all()
+
+
+@only_count
+def test_a_tpu_scores_the_same_a_few_items_at_a_time(trained, monkeypatch):
+  monkeypatch.setattr(evaluate, "_ITEMS_ON_A_TPU", 3)
+  arch = dataclasses.replace(trained.arch, platform="tpu")
+  assert len(trained.items.length) % 3
+  score = jax.jit(evaluate.score_tokens, static_argnums=1)
+  found = score(trained.params, arch, trained.items.tokens_L)
+  expected = score(trained.params, trained.arch, trained.items.tokens_L)
+  np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-5)
+  np.testing.assert_array_equal(found[1], expected[1])

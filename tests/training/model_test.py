@@ -225,3 +225,19 @@ def test_bfloat16_products_stay_near_float32():
   assert rough.dtype == jnp.float32
   difference = np.abs(exact - rough).max() / np.abs(exact).max()
   assert 0 < difference < 0.05
+
+
+@pytest.mark.parametrize(
+  ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)]
+)
+def test_a_tpu_computes_the_same_by_three_products(dtype, tolerance):
+  arch = dataclasses.replace(ARCH, compute_dtype=dtype)
+  params, tokens_BL = random_params(arch), random_tokens(2, 9)
+
+  def of_platform(platform):
+    own = dataclasses.replace(arch, platform=platform)
+    loss = lambda params: jnp.sum(jnp.sin(model.apply(params, own, tokens_BL)))
+    return jax.tree.leaves(jax.jit(jax.value_and_grad(loss))(params))
+
+  for a, b in zip(of_platform("tpu"), of_platform("cpu")):
+    assert np.linalg.norm(a - b) < tolerance * np.linalg.norm(b)

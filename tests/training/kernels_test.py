@@ -1,0 +1,99 @@
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emergence.training import kernels, ops
+
+
+def draw(dtype, length=256):
+  """Queries, keys and values of three seeds."""
+  keys = jax.random.split(jax.random.key(0), 3)
+  return tuple(
+    2 * jax.random.normal(key, (3, 2, 2, length, 8), dtype) for key in keys
+  )
+
+
+def value_and_gradients(attention, q, k, v):
+  """Of each seed, with the attention itself."""
+
+  def loss(q, k, v):
+    mixed = attention(q, k, v)
+    return jnp.sum(jnp.sin(mixed.astype(jnp.float32))), mixed
+
+  each = jax.vmap(jax.grad(loss, (0, 1, 2), has_aux=True))
+  gradients, mixed = jax.jit(each)(q, k, v)
+  return mixed, *gradients
+
+
+def assert_same(found, expected, tolerance):
+  for a, b in zip(found, expected):
+    assert a.dtype == b.dtype
+    error = np.linalg.norm(np.float32(a) - np.float32(b))
+    assert error < tolerance * np.linalg.norm(np.float32(b))
+
+
+@pytest.mark.parametrize(
+  ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)]
+)
+def test_splash_attention_is_the_plain_one(dtype, tolerance):
+  qkv = draw(dtype)
+  splash = functools.partial(
+    kernels.splash_attention, precision="highest", interpret=True
+  )
+  plain = functools.partial(ops.causal_attention, precision="highest")
+  assert_same(
+    value_and_gradients(splash, *qkv),
+    value_and_gradients(plain, *qkv),
+    tolerance,
+  )
+
+
+def test_a_platform_without_a_kernel_has_the_plain_form(monkeypatch):
+  monkeypatch.setattr(kernels, "splash_attention", None)
+  short = [x[0] for x in draw("bfloat16", 24)]
+  for platform, qkv in (
+    ("cpu", [x[0] for x in draw("bfloat16")]),
+    ("gpu", [x[0] for x in draw("float32")]),
+    ("gpu", short),
+    ("tpu", short),
+  ):
+    found = kernels.causal_attention(*qkv, "highest", platform)
+    expected = ops.causal_attention(*qkv, "highest")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_gpu_has_the_kernel_of_cudnn_in_bfloat16(monkeypatch):
+  """Here JAX's plain form of the same function stands in for it."""
+  whole = jax.nn.dot_product_attention
+
+  def stand_in(*args, implementation, **options):
+    assert implementation == "cudnn"
+    return whole(*args, implementation="xla", **options)
+
+  monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
+  qkv = draw("bfloat16")
+  assert_same(
+    value_and_gradients(
+      lambda *x: kernels.causal_attention(*x, "highest", "gpu"), *qkv
+    ),
+    value_and_gradients(lambda *x: ops.causal_attention(*x, "highest"), *qkv),
+    0.03,
+  )
+
+
+@pytest.mark.parametrize("precision", ["HIGHEST", "DEFAULT"])
+def test_all_products_of_splash_attention_have_the_precision(precision):
+  """Those of its gradient, too, which is traced later."""
+  x = jnp.ones((1, 1, 128, 8))
+
+  def loss(q, k, v):
+    return kernels.splash_attention(q, k, v, precision.lower()).sum()
+
+  text = str(jax.make_jaxpr(jax.grad(loss, (0, 1, 2)))(x, x, x))
+  found = re.findall(r"precision=\((.*?), (.*?)\)", text)
+  # Two forward, five backward, and the softmax's sum.
+  assert found == [(f"Precision.{precision}",) * 2] * 8
