@@ -165,7 +165,7 @@ def _reasons(
 
   more = "more" if found.share_to > found.share_from else "fewer"
   shares = zip(pair, (found.share_from, found.share_to), strict=True)
-  ends = {0: "none", 1: "all"}
+  ends = {0.0: "none", 1.0: "all"}
   where = [f"{ends[x]} at {p.name}" for p, x in shares if x in ends]
   return {
     "by_share": f"{more} seeds succeed{(where and f' ({where[0]})') or ''}",
