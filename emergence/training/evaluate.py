@@ -137,11 +137,15 @@ def score_tokens(
     float32 [B, L−1] in nats and int32 [B, L−1]; entry l is about token l + 1.
     The argmax is −1 where the log-probability is not finite.
   """
-  if arch.platform == "tpu" and tokens_BL.shape[0] > _ITEMS_ON_A_TPU:
-    each = lambda tokens_L: jax.tree.map(
-      lambda x: x[0], score_tokens(params, arch, tokens_L[None])
+  B, L = tokens_BL.shape
+  if arch.platform == "tpu" and B > _ITEMS_ON_A_TPU:
+    # Padded, because a smaller last part would be compiled on its own.
+    padded = jnp.pad(tokens_BL, ((0, -B % _ITEMS_ON_A_TPU), (0, 0)))
+    log_prob, predicted = jax.lax.map(
+      lambda part_BL: score_tokens(params, arch, part_BL),
+      padded.reshape(-1, _ITEMS_ON_A_TPU, L),
     )
-    return jax.lax.map(each, tokens_BL, batch_size=_ITEMS_ON_A_TPU)
+    return log_prob.reshape(-1, L - 1)[:B], predicted.reshape(-1, L - 1)[:B]
   logits_BLV = model.apply(params, arch, tokens_BL[:, :-1])
   target_BL = tokens_BL[:, 1:]
   log_probs_BLV = jax.nn.log_softmax(logits_BLV)
