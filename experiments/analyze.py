@@ -171,13 +171,14 @@ _THRESHOLD = flags.DEFINE_multi_string(
   "threshold",
   [],
   "Least score of a success for metrics in [0, 1], default 0.2 of the way from"
-  " chance to 1; or METRIC=VALUE for one metric, in its unit.",
+  " chance to 1; or METRIC=VALUE for one metric, in its unit, percents as"
+  " fractions.",
 )
 _CHANCE = flags.DEFINE_multi_string(
   "chance",
   [],
   "Score of guessing for metrics in [0, 1], such as 0.25, default 0; or"
-  " METRIC=VALUE for one metric, in its unit.",
+  " METRIC=VALUE for one metric, in its unit, percents as fractions.",
 )
 _CORRECT_OVER = flags.DEFINE_enum(
   "correct_over",

@@ -50,7 +50,7 @@ def findings(series: Series) -> Iterator[Finding]:
   if min(p.finite_S.size for p in series.populations) < MIN_RUNS:
     return
   # Noise too has a largest step.
-  is_trend = series.answers["curve"].trend.p < LEVEL
+  is_trend = series.answers["curve"].trend.p_adjusted < LEVEL
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
     return
@@ -72,15 +72,28 @@ def findings(series: Series) -> Iterator[Finding]:
     turn = "turns" if len(turning) == 1 else "turn"
     what = "all" if len(turning) == 3 else f"the {words.listed(turning)}"
     back = f"; {what} {turn} back"
+  whats = (
+    "of the mean's range",
+    "for the share of successes",
+    "for the mode",
+  )
+  steps = [
+    f"{words.percent(part)} {what} ({_largest_step(series, value_N)})"
+    for what, value_N, part in zip(whats, values.values(), parts, strict=True)
+  ]
   yield finding(
     "abruptness",
     series,
-    f"the largest single step is {words.percent(found.mean)} of the range of"
-    " the mean,"
-    f" {words.percent(found.success_probability)} for the share of successes"
-    f" and {words.percent(found.mode)} for the mode{back}",
-    **found._asdict(),
+    f"the largest step is {words.listed(steps)}{back}",
+    **found._asdict() | {"threshold": series.threshold},
   )
+
+
+def _largest_step(series: Series, value_N: Sequence[float]) -> str:
+  """Such as `2–3`; of equal steps the first."""
+  i = int(np.abs(np.diff(value_N)).round(12).argmax())
+  a, b = series.populations[i : i + 2]
+  return f"{a.name}–{b.name}"
 
 
 def _turns_back(value_N: Sequence[float]) -> bool:

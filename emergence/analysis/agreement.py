@@ -241,4 +241,5 @@ QUESTION = Question(
   files={"agreement.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
+  unanswered="No scale has seeds that are shown to separate.",
 )

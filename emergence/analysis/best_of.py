@@ -169,4 +169,5 @@ QUESTION = Question(
   files={"best_of.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
+  unanswered="The best of five seeds is not better than the mean at any scale.",
 )

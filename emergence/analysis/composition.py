@@ -72,9 +72,9 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The scale that has most of both, floor and successes."""
+  """The scale that has most of both, floor and successes; the first of ties."""
   found = series.answers["composition"]
-  i = max(range(len(found)), key=lambda i: (_both(found[i]), i))
+  i = max(range(len(found)), key=lambda i: _evenness(found[i], i))
   if (at := found[i]) is None or math.isnan(at.count_C[0]):
     return
   parts = [
@@ -89,7 +89,8 @@ def findings(series: Series) -> Iterator[Finding]:
   where = series.scale_name(series.populations[i])
   reason = ""
   if len(found) > 1:
-    reason = ", the most even split" if _both(at) else ", the last"
+    is_split = _evenness(at, i)[0] > 0
+    reason = ", the most even split" if is_split else ", the last"
   edge = composition.floor_edge(sample, series.flipped_threshold)
   relation = "≤" if series.metric.higher_is_better else "≥"
   parts[0] += f" ({relation} {words.number(series.sign * edge, 2)})"
@@ -107,12 +108,16 @@ def findings(series: Series) -> Iterator[Finding]:
     )
 
 
-def _both(found: Composition | None) -> float:
-  """Seeds at the floor or seeds that succeed, whichever are fewer."""
+def _evenness(found: Composition | None, position: int) -> tuple[float, float]:
+  """The fewer of floor and successes, then how near to one half these are.
+
+  Without any, the position: the last scale is told.
+  """
   if found is None:
-    return -1
+    return -1, position
   at_floor, _, *better = np.nan_to_num(found.count_C)
-  return min(at_floor, sum(better))
+  both = min(at_floor, sum(better))
+  return both, -abs(sum(better) / found.num_runs - 0.5) if both else position
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:
@@ -150,7 +155,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     header, rows = header[1:], [row[1:] for row in rows]
   sentence = (
     "The share of seeds at the floor, between, successful below the ceiling and"
-    " at the ceiling, with exact 95 % intervals."
+    " at the ceiling. The table has exact 95 % intervals."
   )
   if len(rows) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."

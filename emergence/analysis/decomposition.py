@@ -111,10 +111,17 @@ def findings(series: Series) -> Iterator[Finding]:
   decimals = max(0, 1 - math.floor(math.log10(abs(change))))
   parts = [
     (f"{columns[part] * np.sign(change):.{decimals}f}", reason)
-    for part, reason in _reasons(series, found).items()
+    for part, reason in _reasons(series, (a, b), found).items()
   ]
   parts = [(text.replace("-", "−"), why) for text, why in parts if float(text)]
-  if len(parts) == 1:
+  shares = found.share_from, found.share_to
+  if {*shares} == {0, 1}:
+    none, all_ = (a, b) if shares == (0, 1) else (b, a)
+    reasons = (
+      f", which cannot be split up: no seed succeeds at {none.name}, and every"
+      f" one at {all_.name}"
+    )
+  elif len(parts) == 1:
     reasons = f", because {parts[0][1]}"
   else:
     reasons = ": " + ", ".join(f"{text} because {why}" for text, why in parts)
@@ -148,15 +155,20 @@ def _is_reversed(a: Population, b: Population, found: Decomposition) -> bool:
   return change * (all_to - all_from) < -(SAME_SCORE**2)
 
 
-def _reasons(series: Series, found: Decomposition) -> dict[str, str]:
+def _reasons(
+  series: Series, pair: tuple[Population, Population], found: Decomposition
+) -> dict[str, str]:
   """Why each part is what it is."""
 
   def higher(part: Interval) -> str:
     return "higher" if series.sign * part.value > 0 else "lower"
 
   more = "more" if found.share_to > found.share_from else "fewer"
+  shares = zip(pair, (found.share_from, found.share_to), strict=True)
+  ends = {0.0: "none", 1.0: "all"}
+  where = [f"{ends[x]} at {p.name}" for p, x in shares if x in ends]
   return {
-    "by_share": f"{more} seeds succeed",
+    "by_share": f"{more} seeds succeed{(where and f' ({where[0]})') or ''}",
     "by_successes": f"successes score {higher(found.by_successes)}",
     "by_others": f"failures score {higher(found.by_others)}",
   }
@@ -167,6 +179,8 @@ def _borrowed(
 ) -> Iterator[str]:
   """Which mean was taken from the other scale, if one was."""
   shares = found.share_from, found.share_to
+  if {*shares} == {0, 1}:
+    return
   for share, verb, kind in (
     (0, "succeeds", "successes"),
     (1, "fails", "failures"),
@@ -176,8 +190,8 @@ def _borrowed(
       (at,) = lacking
       other = pair[0] if at is pair[1] else pair[1]
       yield (
-        f"no seed {verb} at {series.scale_name(at)}, so the mean of {kind} in"
-        f" this change is taken from {other.name}"
+        f"no seed {verb} at {series.scale_name(at)}: the mean of {kind} there"
+        f" is not known, and in this change taken from {other.name}"
       )
 
 
@@ -190,10 +204,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "more-or-better",
-      f"The change of the mean from one {several[0].axis} to the next, in three"
-      " parts: because another share of seeds succeeds, because successes score"
-      " higher or lower, and because the other seeds do. Dots are the whole"
-      " change.",
+      f"The change of the mean from one value of {several[0].axis} to the next,"
+      " in three parts: because another share of seeds succeeds, because"
+      " successes score higher or lower, and because the other seeds do. Dots"
+      " are the whole change.",
       "Bars are 95 % intervals over seeds, where both scales have 10 runs or"
       " more. Diverged runs are left out, as they are of the mean: where runs"
       " diverged, the share is that among the others and not the success"
@@ -286,4 +300,6 @@ QUESTION = Question(
   files={"decomposition.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
+  unanswered="No change of the mean between neighbours is shown to be more than"
+  " chance.",
 )

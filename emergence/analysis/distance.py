@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from emergence.analysis.question import Finding, Question, Section, finding
 from emergence.analysis.series import Analysis, Series
+from emergence.analysis.summaries import scale_names
 from emergence.plotting import drawing
 from emergence.plotting.style import LINE, OTHERS, styled
 from emergence.statistics import transport
@@ -163,7 +164,8 @@ def findings(series: Series) -> Iterator[Finding]:
       where = f"all neighbouring scales, most between {names[i]}"
     elif num > 1:
       where = (
-        f"{num} of {len(names)} neighbouring scales, most between {names[i]}"
+        f"{num} of {len(names)} pairs of neighbouring scales, most between"
+        f" {names[i]}"
       )
     text = f"the distributions of scores differ between {where}"
   if series.options.within_seed and not found.within_seed:
@@ -202,7 +204,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     yield Section(
       "distances",
       "Each dot is how far the scores of two neighbouring scales are apart. Up"
-      " to the top of its gray bar that may be chance.",
+      " to the top of its gray bar that may be chance, of one pair by itself.",
       "Distances are Wasserstein-2; a bar is their 95 % quantile under"
       " permutation, that is, if both scales had one distribution."
       " distances.csv has all pairs, and how much of each is location, spread"
@@ -223,22 +225,21 @@ def draw(several: Sequence[Series]) -> Figure:
   Args:
     several: the series of one metric, with distances, two scales or more.
   """
+  names = scale_names(several)
+  # Groups may be of other scales; they share the axis.
+  seconds = sorted({p.scale for s in several for p in s.populations[1:]})
+  place = {scale: i for i, scale in enumerate(seconds)}
+  every = math.ceil(len(seconds) / _MOST_TICKS)
+  shown = seconds[(len(seconds) - 1) % every :: every]  # With the last.
 
   def panel(axes: Axes, series: Series) -> None:
     found: Distances = series.answers["distance"]
-    where = np.arange(1, len(series.populations))
-    axes.bar(
-      where,
-      [found.test.null_KK[i - 1, i] for i in where],
-      width=0.8,
-      color=OTHERS,
-    )
-    w2_N = [found.w2_NN[i - 1, i] for i in where]
+    where = [place[p.scale] for p in series.populations[1:]]
+    axes.bar(where, np.diag(found.test.null_KK, 1), width=0.8, color=OTHERS)
+    w2_N = np.diag(found.w2_NN, 1)
     axes.plot(where, w2_N, "o", color=LINE, clip_on=False)
-    step = math.ceil(len(where) / _MOST_TICKS)
-    shown = where[(len(where) - 1) % step :: step]  # With the last.
     drawing.label_ticks(
-      axes, list(shown), [series.populations[i].name for i in shown]
+      axes, [place[x] for x in shown], [names[x] for x in shown]
     )
 
   figure = drawing.small_multiples(

@@ -57,7 +57,7 @@ def findings(series: Series) -> Iterator[Finding]:
       "items",
       series,
       "the choice of test items accounts for at most"
-      f" {words.percent(middle)} of the variance between seeds",
+      f" {words.number(100 * middle, 2)}% of the variance between seeds",
       median_share=middle,
     )
 

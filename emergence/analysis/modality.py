@@ -23,6 +23,7 @@ from emergence.statistics import modality as modality_lib
 from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
+from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import Sample, grid
 
 _MOST_ROWS, _MOST_ANSWERS = 120, 2
@@ -294,7 +295,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 def _distribution(several: list[Series]) -> Section:
   first = several[0]
-  sentence = f"Each ridge is one {first.axis}, each dot is one seed."
+  sentence = f"Each ridge is one value of {first.axis}, each dot is one seed."
   if first.threshold is not None:
     sentence += f" At the right: the share of seeds at {first.threshold_name}."
   columns = _columns(several)
@@ -310,7 +311,7 @@ def _distribution(several: list[Series]) -> Section:
     " heights. Two humps are two modes only where the label says so.",
     figure=draw(several),
     title=f"Does {first.metric_name} split in two as well?",
-    alt=f"Distribution of {first.metric_name}. {'; '.join(shapes)}.",
+    alt=f"Distribution of {first.metric_name}: {'; '.join(shapes)}.",
   )
 
 
@@ -371,14 +372,13 @@ def _labels(analysis: Analysis) -> Section:
       series.populations, series.answers["modality"].by_scale, strict=True
     )
   ]
+  sizes: dict[str, int] = {}
+  for found in (s.answers["modality"] for s in analysis.series):
+    size = found.by_scale[0].family_size
+    sizes[found.family] = max(sizes.get(found.family, 0), size)
   families = "; ".join(
-    f"{family}: {words.count(size, 'cell')}"
-    for family, size in sorted(
-      {
-        (found.family, found.by_scale[0].family_size)
-        for found in (s.answers["modality"] for s in analysis.series)
-      }
-    )
+    f"{family}: at most {words.count(size, 'cell')}"
+    for family, size in sorted(sizes.items())
   )
   sentence = (
     "One label for each cell and metric. p is that of its tests of two modes,"
@@ -389,14 +389,20 @@ def _labels(analysis: Analysis) -> Section:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   if not any(series.group_name for series in analysis.series):
     header, rows = header[1:], [row[1:] for row in rows]
+  is_told = any(
+    not math.isnan(modality.smallest_weight_adjusted)
+    for series in analysis.series
+    for modality in series.answers["modality"].by_scale
+  )
+  power = "the evidence says which second mode would have been seen with power"
   return Section(
     "modality",
     sentence,
-    "“Not shown” is no proof of one mode: the evidence says which second mode"
-    " would have been seen with power 0.8. A breakout is a share of seeds above"
-    " the floor that does not thin out away from it; a falloff is its mirror"
-    " image at the ceiling. “Lightest seen” is the weight of the lightest"
-    " second mode, 5 sd away, that the cell alone would have shown.",
+    "“Not shown” is no proof of one mode"
+    f"{f': {power} 0.8' if is_told else ''}. A breakout is a share of seeds"
+    " above the floor that does not thin out away from it; a falloff is its"
+    " mirror image at the ceiling. “Lightest seen” is the weight of the"
+    " lightest second mode, 5 sd away, that the cell alone would have shown.",
     table=Table(header, rows[:_MOST_ROWS]),
   )
 
@@ -407,7 +413,7 @@ def _words(modality: Modality) -> str:
 
 
 def _mode(modality: Modality) -> str:
-  if modality.peaks is None:
+  if modality.peaks is None or modality.num_runs < MIN_RUNS:
     return "–"
   stable = "" if modality.peaks.mode_stable else " (unstable)"
   return f"{words.number(modality.peaks.mode, 2)}{stable}"

@@ -6,20 +6,27 @@ from typing import Any
 
 from emergence.analysis import trajectories, words
 from emergence.analysis.question import Finding, Question, finding
-from emergence.analysis.series import Series
+from emergence.analysis.series import Series, adjusted_over_groups
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.trajectories import Pairing, pairing
 
 
 def compute(several: Sequence[Series]) -> list[Pairing | None]:
   """Of the seeds with a row at every scale, as in `trajectories`."""
-  return [
+  pairings = [
     None
     if (found := trajectories.scores_of_seeds(series)) is None
     else pairing(
       series.sign * found[1], series.table.seed_meaning, series.options
     )
     for series in several
+  ]
+  adjusted = adjusted_over_groups(
+    several, [math.nan if x is None else x.p for x in pairings]
+  )
+  return [
+    x and x._replace(p_adjusted=p)
+    for x, p in zip(pairings, adjusted, strict=True)
   ]
 
 
@@ -35,17 +42,17 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   text = (
     "are correlated across scales"
-    if found.p <= alpha
+    if found.p_adjusted <= alpha
     else "are not seen to be correlated across scales"
   )
   text = f"scores of one seed index {text}"
   is_few = found.num_seeds < MIN_RUNS or not found.can_show(alpha)
-  if is_few and not found.p <= alpha:
+  if is_few and not found.p_adjusted <= alpha:
     text = (
       f"{words.count(found.num_seeds, 'seed')} are too few to show whether"
       " scores of one seed index are correlated across scales"
     )
-  orders = f"the seeds' orders agree by {words.signed(found.correlation)} of 1"
+  orders = f"mean rank correlation {words.signed(found.correlation)}"
   if found.num_scales > 2:
     least, greatest = map(words.signed, (found.least, found.greatest))
     orders += f", {least} to {greatest} between two scales"

@@ -105,6 +105,7 @@ class Question(NamedTuple):
     overall: statements about more than one series.
     sections: its sections of the report, with their figures. Without any, its
       findings make one.
+    unanswered: what its section says where there are no findings.
   """
 
   kind: str
@@ -118,6 +119,7 @@ class Question(NamedTuple):
   findings: Callable[[Series], Iterable[Finding]] = _nothing
   overall: Callable[[Analysis], Iterable[Finding]] = _nothing
   sections: Callable[[Analysis], Iterable[Section]] = _nothing
+  unanswered: str = "These scores do not tell."
 
 
 def finding(

@@ -8,7 +8,7 @@ import numpy as np
 
 from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, finding
-from emergence.analysis.series import Series
+from emergence.analysis.series import Series, adjusted_over_groups
 from emergence.statistics import scale_curve
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.scale_curve import LEVEL, ScaleCurve
@@ -24,9 +24,16 @@ def compute(several: Sequence[Series]) -> list[ScaleCurve | None]:
   Raises:
     ValueError: a logarithm is asked for of a scale that has none.
   """
-  return [
+  found = [
     None if series.answers["success"] is None else _curve(series)
     for series in several
+  ]
+  adjusted = adjusted_over_groups(
+    several, [math.nan if x is None else x.trend.p for x in found]
+  )
+  return [
+    x and x._replace(trend=x.trend._replace(p_adjusted=p))
+    for x, p in zip(found, adjusted, strict=True)
   ]
 
 
@@ -116,6 +123,7 @@ def entry(series: Series) -> dict[str, Any]:
       "misfit_p": curve.logistic.misfit_p,
       "trend_z": curve.trend.z,
       "trend_p": curve.trend.p,
+      "trend_p_adjusted": curve.trend.p_adjusted,
       "crossing": _scale(series, position.position),
       "crossing_low": _scale(series, position.low),
       "crossing_high": _scale(series, position.high),
@@ -158,11 +166,11 @@ def findings(series: Series) -> Iterator[Finding]:
       series,
       f"{seeds} at {series.threshold_name}"
       f"{words.interval(fewest.low, fewest.high)} {where}",
-      **fewest._asdict(),
+      **fewest._asdict() | {"threshold": series.threshold},
     )
     return
   change = last.probability - first.probability
-  is_trend = curve.trend.p < LEVEL
+  is_trend = curve.trend.p_adjusted < LEVEL
   verb, turns = "goes", []
   if curve.falls.num_found and curve.rises.num_found:
     # It turns back: name the scale that is farthest from the ends.
@@ -193,6 +201,7 @@ def findings(series: Series) -> Iterator[Finding]:
     probability_from=first.probability,
     probability_to=last.probability,
     trend_p=curve.trend.p,
+    trend_p_adjusted=curve.trend.p_adjusted,
   )
   if crossing and len(turns) == 2:
     yield finding("curve", series, f"over {series.axis}, {what} {crossing}")
@@ -255,16 +264,27 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
   if curve.side:
     return f"stays {_above(curve.side > 0)} one half"
   low, high = curve.crossing_scales
-  if not curve.trend.p < LEVEL:
+  if not curve.trend.p_adjusted < LEVEL:
     low = high = math.nan
   if curve.brackets:
     ((i, j),) = curve.brackets
     text = f"crosses one half between {names[i]} and {names[j]}"
-    if i <= low < high <= j and high - low < j - i:
-      text += f", probably {names[int(low)]} and {names[int(high)]}"
+    if (
+      i <= low < high <= j
+      and high - low < j - i
+      and not _contradicts(series, curve)
+    ):
+      text += f", probably {names[int(low)]} to {names[int(high)]}"
     return text
   if math.isnan(low):
     return ""
+  if _contradicts(series, curve):
+    above = [
+      p
+      for p, x in zip(series.populations, _successes(series), strict=True)
+      if x.probability > 0.5
+    ]
+    return f"is above one half {series.at(above)}" if above else ""
   if low == high:
     middle = curve.logistic.at(curve.position_N.mean())
     return f"probably stays {_above(bool(middle > 0.5))} one half"
@@ -279,6 +299,17 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
   return f"probably crosses one half {where}"
 
 
+def _contradicts(series: Series, curve: ScaleCurve) -> bool:
+  """Whether a share beyond the crossing is on the wrong side of one half."""
+  low, high = curve.crossing_scales
+  ahead_N = np.array([x.probability - 0.5 for x in _successes(series)])
+  ahead_N *= math.copysign(1, curve.trend.z)
+  rank_N = np.arange(ahead_N.size)
+  return bool(
+    (ahead_N[rank_N <= low] > 0).any() or (ahead_N[rank_N >= high] < 0).any()
+  )
+
+
 def _above(is_above: bool) -> str:
   return "above" if is_above else "below"
 
@@ -290,7 +321,7 @@ COLUMNS = {
 
 QUESTION = Question(
   "curve",
-  "Do more seeds succeed at a larger scale?",
+  "How many seeds succeed at each scale?",
   compute,
   columns=COLUMNS,
   values=values,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emergence.analysis import words
+from emergence.statistics.modality import holm
 from emergence.statistics.options import DEFAULT_THRESHOLD, Options
 from emergence.statistics.sample import UNIT, Sample
 from emergence.storage import records
@@ -247,6 +248,17 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
   if table.curves is None:
     return several
   return _with_curves(several, table.curves)
+
+
+def adjusted_over_groups(
+  several: Sequence[Series], p_values: Sequence[float]
+) -> list[float]:
+  """A p-value of each series, after Holm over the groups of its metric."""
+  adjusted = np.full(len(several), math.nan)
+  names = np.array([series.metric.name for series in several])
+  for name in set(names):
+    adjusted[names == name] = holm(np.array(p_values)[names == name])
+  return adjusted.tolist()
 
 
 def threshold_of(metric: Metric, options: Options) -> float | None:

@@ -58,7 +58,8 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
     modalities.mode_shares,
     strict=True,
   ):
-    peaks = modality.peaks
+    is_few = population.finite_S.size < MIN_RUNS
+    peaks, shares = (None, None) if is_few else (modality.peaks, shares)
     yield {
       "n_seeds": population.sample.size,
       "n_diverged": int(population.diverged_S.sum()),
@@ -114,9 +115,13 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     sentence += " and median"
   else:
     sentence += f", share of seeds at {first.threshold_name} and their mean"
+  few = ""
+  if any(_few(series) for series in several):
+    few = f"; means of fewer than {MIN_RUNS} runs have none"
   yield Section(
     "summaries",
-    f"{sentence}, at each {first.axis}. Bars are 95\u00a0% intervals.",
+    f"{sentence}, at each value of {first.axis}. Bars are 95\u00a0%"
+    f" intervals{few}.",
     "Where seeds form two clusters, the mode jumps when the peak of one"
     " outgrows that of the other, however slowly their share changes: the jump"
     " itself is arithmetic. A mode has no interval, and one that two peaks"
@@ -200,13 +205,13 @@ def scale_colors(several: Sequence[Series]) -> dict[float, Any]:
 
 
 def explain_scales(figure: Figure, several: Sequence[Series]) -> Figure:
-  """A legend above the figure of up to eight scales, none of more."""
+  """A legend above the figure, of eight scales at most, from first to last."""
   names, colors = scale_names(several), scale_colors(several)
-  if len(names) > 8:
-    return figure
-  axis = several[0].axis
+  shown = np.linspace(0, len(names) - 1, min(len(names), 8)).round().astype(int)
+  axis, scales = several[0].axis, sorted(names)
   return drawing.explain_colors(
-    figure, {f"{axis} {names[scale]}": colors[scale] for scale in colors}
+    figure,
+    {f"{axis} {names[scales[i]]}": colors[scales[i]] for i in shown},
   )
 
 
@@ -217,7 +222,11 @@ def mean(population: Population) -> float:
 
 def _modes(series: Series) -> list[Value]:
   return [
-    (found.peaks.mode if found.peaks else math.nan, math.nan, math.nan)
+    (
+      found.peaks.mode if found.num_runs >= MIN_RUNS else math.nan,
+      math.nan,
+      math.nan,
+    )
     for found in series.answers["modality"].by_scale
   ]
 
@@ -273,7 +282,7 @@ QUESTION = Question(
     "median": "median over runs with a score",
     "median_low": "lower end of its 95 % interval; empty below 10 runs",
     "median_high": "upper end",
-    "mode": "where the density of scores is highest",
+    "mode": "where the density of scores is highest; empty below 10 runs",
     "mode_stable": "false if another peak is within 20 % of the highest",
     "mode_share_below": "share of resamples whose mode is below the antimode",
     "mode_share_above": "share of those whose mode is above it",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -54,15 +55,27 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The thresholds that keep the success probability within its interval."""
+  """The thresholds that keep the success probability within its interval.
+
+  Of few runs, or where all or none succeed: those that do not change it.
+  """
   found: list[ThresholdCurve] = series.answers["threshold"]
   if not found:
     return
   i = _nearest_to_half(found)
   curve = found[i]
-  if not 0.05 <= curve.reference.probability <= 0.95:
-    return
-  if curve.reference.num_runs < MIN_RUNS:
+  share = curve.reference.probability
+  if curve.reference.num_runs < MIN_RUNS or share in (0, 1):
+    verb = "succeeds" if curve.reference.num_runs == 1 else "succeed"
+    yield finding(
+      "threshold",
+      series,
+      f"{curve.reference.num_successes} of"
+      f" {words.count(curve.reference.num_runs, 'seed')} at"
+      f" {series.scale_name(series.populations[i])} {verb} at every threshold"
+      f"{_unchanged(series, i)}",
+      scale=series.populations[i].scale,
+    )
     return
   ends = sorted((series.sign * curve.same_from, series.sign * curve.same_to))
   yield finding(
@@ -79,6 +92,26 @@ def findings(series: Series) -> Iterator[Finding]:
     low=curve.reference.low,
     high=curve.reference.high,
   )
+
+
+def _unchanged(series: Series, i: int) -> str:
+  """The thresholds between the best failure and the worst success, if any."""
+  assert series.flipped_threshold is not None
+  score_S = np.sort(series.better_samples[i].finite_S)
+  succeeds_S = success.is_success(score_S, series.flipped_threshold)
+  ends = score_S[~succeeds_S][-1:], score_S[succeeds_S][:1]
+  failure, worst = (
+    [words.number(series.sign * x) for x in end] for end in ends
+  )
+  if failure and worst:
+    low, high = (failure + worst)[:: int(series.sign)]
+    return f" between {low} and {high}"
+  if failure:
+    how = "above" if series.metric.higher_is_better else "below"
+    return f" {how} {failure[0]}"
+  if worst and series.metric.higher_is_better:
+    return f" up to {worst[0]}"
+  return f" from {worst[0]} on" if worst else ""
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

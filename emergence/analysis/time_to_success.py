@@ -133,11 +133,13 @@ def _sooner(
   halves = [x for x in found if not math.isnan(x[1].curve.median.low)]
   if steps:
     a, b = min(steps, key=lambda step: step[1][1].p)
+    middle = f"{_half(b[1])}, and {_half(a[1])} at {a[0].name}"
+    if _half(a[1]) == _half(b[1]):
+      middle = f"{_half(b[1])} at both"
     text = (
       f"seeds reach {series.threshold_name}"
       f" {'sooner' if b[1].sooner > 0 else 'later'} at"
-      f" {series.scale_name(b[0])} than at {a[0].name}: {_half(b[1])}, and"
-      f" {_half(a[1])} at {a[0].name}"
+      f" {series.scale_name(b[0])} than at {a[0].name}: {middle}"
     )
   elif halves:
     a = b = halves[-1]

@@ -196,8 +196,10 @@ def draw(several: Sequence[Series]) -> Figure:
     for color, rank in names.values():
       for s in np.flatnonzero(getattr(found.shape, rank) == 1):
         y_N = found.scores_SN[s]
-        axes.plot(x_N, y_N, color=color, marker="o", markersize=2.5)
-    drawing.name_scales(axes, scale_names([series]))
+        # One seed may be both: the first line is seen beneath the second.
+        width = 2.5 if color == _HIGHEST else 1
+        axes.plot(x_N, y_N, "o-", color=color, linewidth=width, markersize=2.5)
+    drawing.name_scales(axes, scale_names(several))
 
   figure = drawing.small_multiples(
     [list(several)],
@@ -233,4 +235,5 @@ QUESTION = Question(
   entry=entry,
   findings=findings,
   sections=sections,
+  unanswered="Seeds are told to stand out from 6 scales and 10 seeds on.",
 )

@@ -150,12 +150,19 @@ def small_multiples(
         continue
       draw(axes, cell)
       letters = int(figure.get_figwidth() / num_columns * LETTERS_PER_INCH)
-      axes.set_title(literal(name(cell), letters), fontsize=7)
+      axes.set_title(panel_title(name(cell), letters), fontsize=7)
       axes.margins(x=0.04)
   figure.supxlabel(literal(x_label), fontsize=8)
   figure.supylabel(literal(y_label), fontsize=8)
   _make_room(figure)
   return figure
+
+
+def panel_title(text: str, letters: int) -> str:
+  """The parts of a long name on lines of their own, which are cut if needed."""
+  if len(text) > letters:
+    text = text.replace(", ", ",\n")
+  return literal(text, letters)
 
 
 def seed_lines(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence.plotting.drawing import is_many
+from emergence.plotting.drawing import is_many, panel_title
 from emergence.plotting.style import (
   COLUMN_WIDTH,
   FILL,
@@ -103,7 +103,7 @@ def draw(
         letters // 2,
       )
       if len(columns) > 1:
-        axes.set_title(literal(title, letters // 2))
+        axes.set_title(panel_title(title, letters // 2))
   figure.supxlabel(literal(x_label), fontsize=8)
   return figure
 

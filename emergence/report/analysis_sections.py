@@ -15,6 +15,7 @@ from emergence.analysis.question import (
 )
 from emergence.analysis.series import Analysis
 from emergence.report import answer
+from emergence.statistics.options import MIN_RUNS
 from emergence.tables.score_table import Issue
 
 _MOST_ANSWERS = 2
@@ -43,7 +44,7 @@ def about(analysis: Analysis) -> str:
   first = analysis.series[0]
   name = first.metric_name if first.is_share else first.axis_label
   better = "" if first.metric.higher_is_better else "; lower is better"
-  text = f"The score is {name}{better}."
+  text = f"The score is {name}{better}".rstrip(".") + "."
   if first.threshold is not None:
     text += f" A seed succeeds if its score is {first.threshold_name}."
   num_groups = len({series.group for series in analysis.series})
@@ -77,18 +78,19 @@ def audit(analysis: Analysis) -> Section:
     for i, f in enumerate(found)
     if f.rows
   }
-  kinds = words.count(len(rows), "kind")
-  said = f"{kinds} of anomaly" if rows else "Nothing"
+  said = [
+    f"{len(analysis.table.frame):,} scores were read, with"
+    f" {words.count(len(rows), 'kind')} of notes.",
+    answer.missing(analysis),
+  ]
   return Section(
     "audit",
-    "The kinds of anomalies, with the number of rows of each.",
-    "summary.json has all rows of each anomaly. Nothing was left out silently.",
+    "The kinds of notes, with the number of rows of each.",
+    "summary.json has all rows of each note. Nothing was left out silently.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
     title="Is anything odd about the data?",
-    answers=[
-      f"{len(analysis.table.frame):,} scores were read. {said} stood out."
-    ],
+    answers=[text for text in said if text],
   )
 
 
@@ -109,7 +111,7 @@ def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
 
 def _cells(analysis: Analysis) -> Section:
   first, table = analysis.series[0], answer.table(analysis)
-  sentence = f"The score at each {first.axis}"
+  sentence = f"The score at each value of {first.axis}"
   if first.threshold is not None:
     sentence += f", and the share of seeds at {first.threshold_name}"
   sentence += ", with 95\u00a0% intervals."
@@ -156,12 +158,19 @@ def _of_question(
       continue
     answers = _answers(analysis, own)
     if not answers and not section.title:
-      answers = ["These scores do not tell."]
+      answers = [_unanswered(analysis, question)]
     yield section._replace(
       title=section.title or question.title,
       answers=answers,
       points=[(f.sentence, _numbers(f)) for f in own[: answer.MOST_ROWS]],
     )
+
+
+def _unanswered(analysis: Analysis, question: Question) -> str:
+  sizes = [p.finite_S.size for s in analysis.series for p in s.populations]
+  if max(sizes) < MIN_RUNS:
+    return f"Fewer than {MIN_RUNS} seeds are too few to tell."
+  return question.unanswered
 
 
 def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:
@@ -180,7 +189,10 @@ def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:
     said.setdefault(finding.group, []).append(text)
   if len(said) == 1:
     return next(iter(said.values()))[:_MOST_ANSWERS]
-  return [texts[0] for texts in said.values()][:_MOST_GROUPS]
+  shown = [texts[0] for texts in said.values()][:_MOST_GROUPS]
+  if len(said) > len(shown):
+    shown.append(f"{words.count(len(said) - len(shown), 'more group')} below.")
+  return shown
 
 
 def _numbers(found: Finding) -> str:

@@ -59,7 +59,36 @@ def text(analysis: Analysis) -> str:
   if len(body) > MOST_ROWS:
     more = f"{len(body) - MOST_ROWS} more rows are in summary.csv\n"
   shown = console.align(header, body[:MOST_ROWS])
-  return f"\n{shown}\n{more}\n{sentence(analysis)}\n"
+  said = f"{sentence(analysis)} {missing(analysis)}".strip()
+  return f"\n{shown}\n{more}\n{said}\n"
+
+
+def missing(analysis: Analysis) -> str:
+  """How many runs have no score of the first metric, and where; or ''."""
+  first, table = analysis.series[0], analysis.table
+  lacking = {
+    cell[:-1]: num
+    for cell, num in table.num_missing.items()
+    if num and cell[-1] == first.metric.name
+  }
+  if not lacking:
+    return ""
+  lost = {cell[:-1] for cell in lacking} - {s.group for s in analysis.series}
+  names = [
+    ", ".join(
+      f"{words.short(column)} {words.short(value)}"
+      for column, value in zip(table.group_columns, group, strict=True)
+    )
+    for group in sorted(lost, key=str)
+  ]
+  text = f"{words.count(sum(lacking.values()), 'run')} without a score"
+  if names:
+    shown = names[: words.MOST_LISTED]
+    if len(names) > len(shown):
+      shown.append(f"{len(names) - len(shown)} more groups")
+    text += f", among them all of {words.listed(shown)},"
+  counts = "counts" if sum(lacking.values()) == 1 else "count"
+  return f"{text} {counts} nowhere."
 
 
 def _of_first_metric(analysis: Analysis) -> list[Series]:
@@ -78,12 +107,17 @@ def _rows(series: Series) -> list[list[str]]:
       series.group_name,
       population.name,
       str(population.sample.size),
-      _score(series, found.peaks.mode) if found.peaks else "–",
+      _score(series, found.peaks.mode)
+      if found.peaks and found.num_runs >= MIN_RUNS
+      else "–",
       _score(series, mean(population)),
     ]
     if not np.isnan(low):
+      texts = [_score(series, x) for x in (mean(population), low, high)]
+      if texts[1] == texts[2]:
+        texts = words.alike(mean(population), low, high)
       to = " to " if low < 0 else "–"
-      row[-1] += f"\n({_score(series, low)}{to}{_score(series, high)})"
+      row[-1] = f"{texts[0]}\n({texts[1]}{to}{texts[2]})"
     if successes:
       share = successes[i].success.diverged_fail
       row.append(f"{share.num_successes} of {share.num_runs}")
@@ -183,7 +217,7 @@ def _counts(series: Series, population: Population, found: Modality) -> str:
 
 def _no_split(several: Sequence[Series], found: Sequence[Modality]) -> str:
   first = several[0]
-  where = f"at any {first.axis}"
+  where = f"at any value of {first.axis}"
   if all(len(series.populations) == 1 for series in several):
     where = f"at {first.scale_name(first.populations[0])}"
   if len(several) > 1:
@@ -218,7 +252,7 @@ def _change(several: Sequence[Series]) -> str:
   ]
   if not trends:
     return ""
-  shown = [trend.z for trend in trends if trend.p < LEVEL]
+  shown = [trend.z for trend in trends if trend.p_adjusted < LEVEL]
   rises, falls = sum(z > 0 for z in shown), sum(z < 0 for z in shown)
   text = f"over {first.axis} the share that succeeds"
   if not shown:
@@ -226,4 +260,9 @@ def _change(several: Sequence[Series]) -> str:
   parts = [f"rises in {rises}"] * bool(rises) + [f"falls in {falls}"] * bool(
     falls
   )
-  return f"{text} {' and '.join(parts)} of {len(trends)} groups"
+  lost = {cell[:-2] for cell in first.table.num_missing}
+  some = lost.union(s.group for s in several)
+  groups = f"{len(trends)} groups"
+  if len(trends) < len(some):
+    groups = f"the {groups} with scores at two scales"
+  return f"{text} {' and '.join(parts)} of {groups}"

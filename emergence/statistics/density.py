@@ -15,9 +15,9 @@ _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH, _MOST = 0.02, 0.05, 0.95
 # For an infinite support, instead of its width: the length of the shortest
 # interval with this share of the runs, which outliers do not affect.
 _SMALLEST_OF_BULK, _LARGEST_OF_BULK, _BULK = 0.03, 0.15, 0.75
-# There, too, the spread within the larger of two modes is estimated from the
-# shortest interval with this share of the runs; in a normal distribution it has
-# this length in standard deviations.
+# There, and for antimodes, the spread within the larger of two modes is
+# estimated from the shortest interval with this share of the runs; in a normal
+# distribution it has this length in standard deviations.
 _MODE_SHARE, _MODE_SDS = 0.4, 1.0488
 _GRID_POINTS = 501
 # Further from all scores, in bandwidths, a density is next to nothing.
@@ -28,7 +28,7 @@ _NO_IMAGE = 12
 _SMALLEST = 1e-30
 
 
-def bandwidth(sample: Sample) -> float:
+def bandwidth(sample: Sample, of_valleys: bool = False) -> float:
   """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
 
   Silverman (1986), "Density estimation for statistics and data analysis",
@@ -43,6 +43,11 @@ def bandwidth(sample: Sample) -> float:
   neither the runs farthest out nor the distance of two modes matter. Finally,
   it is at least half a spacing of the grid, so that no grid point is a mode of
   its own.
+
+  Args:
+    sample: the runs.
+    of_valleys: take in the third spread where the support is finite and no grid
+      is known, too: a wide tail must not fill the valley between two clusters.
 
   Returns:
     Standard deviation of the kernel, in the unit of the scores.
@@ -62,6 +67,7 @@ def bandwidth(sample: Sample) -> float:
   else:
     bulk = _bulk(scores_S)
     smallest, largest = _SMALLEST_OF_BULK * bulk, _LARGEST_OF_BULK * bulk
+  if math.isinf(width) or (of_valleys and not sample.step):
     spreads.append(_shortest(np.sort(scores_S), _MODE_SHARE) / _MODE_SDS)
   spread = min((s for s in spreads if s > 0), default=0.0)
   rule = 0.9 * spread * scores_S.size**-0.2

@@ -342,7 +342,8 @@ def _what_could_be_seen(found: Modality) -> str:
   if not math.isnan(found.antimode):
     text += f", the valley at {found.antimode:.3g} may be chance"
   if found.num_runs < MIN_RUNS or math.isnan(found.dip_p + weight):
-    return f"{text}; so few runs would often not show one"
+    after = "" if math.isnan(found.smallest_weight) else "after Holm "
+    return f"{text}; {after}so few runs would often not show one"
   return (
     f"{text}; one of weight ≥ {weight:.2g}, "
     f"{dip_lib.MODE_DISTANCE:g} sd away, would be in four of five samples"

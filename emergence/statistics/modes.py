@@ -62,7 +62,7 @@ class ModeShares(NamedTuple):
 
 
 def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
-  """Mode and antimode of `density`.
+  """Mode and antimode of `density`, each at its `bandwidth`.
 
   The antimode is the bottom of the deepest valley; where the bottom is flat,
   its middle. The depth of a valley is how far it lies below the lower of the
@@ -80,14 +80,12 @@ def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
     ValueError: no run has a finite score.
   """
   scores_S = sample.require_finite_S()
-  sample = sample._replace(step=sample.grid_step)  # Inferred once.
-  share_RD, score_D, at_G, kernel_GD = _resampled_kernels(
-    sample, np.arange(scores_S.size)[None], points
+  all_RS = np.arange(scores_S.size)[None]
+  share_RD, _, at_G, kernel_GD = _resampled_kernels(
+    sample, all_RS, bandwidth(sample), points
   )
   density_RG = share_RD @ kernel_GD.T
-  antimode = float(
-    _antimodes(at_G, density_RG, score_D, share_RD, scores_S.size)[0]
-  )
+  antimode = float(_antimodes(sample, all_RS, points)[0])
   above = float((scores_S >= antimode).mean())
   return ModeAndAntimode(
     mode=float(at_G[density_RG[0].argmax()]),
@@ -112,7 +110,9 @@ def resampled_modes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
   Raises:
     ValueError: no run has a finite score.
   """
-  share_RD, _, at_G, kernel_GD = _resampled_kernels(sample, index_RS)
+  share_RD, _, at_G, kernel_GD = _resampled_kernels(
+    sample, index_RS, bandwidth(sample), _coarse_points
+  )
   return at_G[(share_RD @ kernel_GD.T).argmax(axis=1)]
 
 
@@ -121,10 +121,7 @@ def resampled_antimodes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
 
   Arguments and errors are those of `resampled_modes`.
   """
-  share_RD, score_D, at_G, kernel_GD = _resampled_kernels(sample, index_RS)
-  return _antimodes(
-    at_G, share_RD @ kernel_GD.T, score_D, share_RD, index_RS.shape[1]
-  )
+  return _antimodes(sample, index_RS, _coarse_points)
 
 
 def mode_shares(
@@ -176,7 +173,8 @@ def _coarse_points(sample: Sample, width: float) -> np.ndarray:
 def _resampled_kernels(
   sample: Sample,
   index_RS: np.ndarray,
-  find_points: Callable[[Sample, float], np.ndarray] = _coarse_points,
+  width: float,
+  find_points: Callable[[Sample, float], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """What densities of bootstrap samples are made of.
 
@@ -184,7 +182,6 @@ def _resampled_kernels(
     The share of each sample's runs at each distinct score [R, D], these scores
     [D], points [G], and the density there of a run at each score [G, D].
   """
-  width = bandwidth(sample)
   at_G = find_points(sample, width)
   score_D, which_S = np.unique(sample.finite_S, return_inverse=True)
   num, distinct = len(index_RS), score_D.size
@@ -195,13 +192,16 @@ def _resampled_kernels(
 
 
 def _antimodes(
-  at_G: np.ndarray,
-  density_RG: np.ndarray,
-  score_D: np.ndarray,
-  share_RD: np.ndarray,
-  num_runs: int,
+  sample: Sample,
+  index_RS: np.ndarray,
+  find_points: Callable[[Sample, float], np.ndarray],
 ) -> np.ndarray:
-  """Antimode of each density, given the share of runs at each score, [R]."""
+  """Antimode of each bootstrap sample, NaN where there is none, [R]."""
+  num_runs = index_RS.shape[1]
+  share_RD, score_D, at_G, kernel_GD = _resampled_kernels(
+    sample, index_RS, bandwidth(sample, of_valleys=True), find_points
+  )
+  density_RG = share_RD @ kernel_GD.T
   weight = _LEAST_WEIGHT * min(1, math.sqrt(_LEAST_WEIGHT_RUNS / num_runs))
   weight = max(weight, _LEAST_RUNS / num_runs)
   upto_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))

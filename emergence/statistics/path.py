@@ -381,7 +381,7 @@ def _decide(path, num_runs) -> tuple[Verdict, str]:
     ("last", fit.share_high < 1),
   ):
     if not apart:
-      return "undecided", f"not told from the {end} scale, where the paths meet"
+      return "undecided", f"does not differ clearly from the {end} scale"
   if fit.p <= REJECTION:
     return "undecided", f"nearest to the {name} path, yet far, p = {fit.p:.2g}"
   if path.low > 0 if path.difference > 0 else path.high < 0:

@@ -62,11 +62,13 @@ class Trend(NamedTuple):
       succeed or all fail, or if there is one scale.
     p: two-sided p-value.
     can_show: whether any outcome of so many runs could have p < 0.05.
+    p_adjusted: p after Holm's correction over the series that it is one of.
   """
 
   z: float
   p: float
   can_show: bool
+  p_adjusted: float = math.nan
 
 
 class Crossing(NamedTuple):

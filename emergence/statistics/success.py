@@ -178,8 +178,8 @@ def mean_given_success(
   num_successes = int(success_S.sum())
   if num_successes < MIN_RUNS:
     reason = (
-      f"{num_successes} of {sample.size} reach {threshold:g}; a mean of "
-      f"successes needs {MIN_RUNS}"
+      f"{num_successes} of {sample.size} succeed; a mean of successes needs"
+      f" {MIN_RUNS}"
     )
     return MeanGivenSuccess(math.nan, reason)
   return MeanGivenSuccess(float(sample.scores_S[success_S].mean()), "")

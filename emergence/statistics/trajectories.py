@@ -70,6 +70,7 @@ class Pairing(NamedTuple):
     num_incomplete: the others, which are left out.
     shares: what a seed index shares across scales, in the caller's words.
     note: why something is missing; empty if nothing is.
+    p_adjusted: p after Holm's correction over the groups that it is one of.
   """
 
   correlation: float
@@ -86,6 +87,7 @@ class Pairing(NamedTuple):
   num_incomplete: int
   shares: str
   note: str
+  p_adjusted: float = math.nan
 
   def can_show(self, alpha: float) -> bool:
     """Whether any scores of so many seeds could have a p-value up to alpha."""

@@ -272,7 +272,8 @@ def _missing(frame, groups, seeds, expected):
       unpaired.append(names)
       in_group = set()  # Each scale has seeds of its own; none is a hole.
     asked_for = {cell[-1] for cell in expected if cell[:-1] == group}
-    for scale in sorted(asked_for.union(seeds["scale"])):
+    # Other groups may be of other scales.
+    for scale in sorted(asked_for.union(scales)):
       wanted = in_group.union(
         scales.get(scale, ()), expected.get((*group, scale), ())
       )

@@ -3,7 +3,14 @@ import pytest
 
 from emergence.analysis import words
 from emergence.statistics.abruptness import jump
-from tests.computed import ACCURACY, analyze_one, raw, rounded, scales
+from tests.computed import (
+  ACCURACY,
+  analyze_one,
+  low_high,
+  raw,
+  rounded,
+  scales,
+)
 
 
 def test_abruptness_is_the_largest_step_over_the_range(two_groups):
@@ -50,7 +57,8 @@ def test_abruptness_is_that_of_the_raw_scores(two_groups, pick):
   ):
     jumps.append(np.abs(np.diff(value_N)).max() / np.ptp(value_N))
   mean, share = (words.percent(jump) for jump in jumps)
-  assert f"{mean} of the range of the mean, {share} for" in finding.sentence
+  for text in (f"{mean} of the mean's range", f"{share} for the share"):
+    assert text in finding.sentence
   numbers = finding.numbers
   assert numbers["difference"] == pytest.approx(numbers["mode"] - jumps[1])
 
@@ -65,8 +73,8 @@ def test_a_curve_that_dips_first_is_said_to_turn_back(say):
   cells = [[0.3] * 20, [0.1] * 20, [0.9] * 20]
   (text,) = say(cells, "abruptness")
   assert text.endswith(
-    "step is 100% of the range of the mean, 100% for the share of successes and"
-    " 100% for the mode; all turn back."
+    "step is 100% of the mean's range (2–3), 100% for the share of successes"
+    " (1–2) and 100% for the mode (2–3); all turn back."
   )
   (text,) = say([cells[1], cells[0], cells[2]], "abruptness")
   assert "back" not in text
@@ -83,3 +91,11 @@ def test_the_largest_step_of_noise_is_not_told(say):
   high = 0.3 + 0.1 * np.arange(3)[:, None] + noise[:3] / 2
   high[1, 0] = 0
   assert say(list(high), "abruptness")
+
+
+def test_each_largest_step_is_told_with_its_scales(say):
+  cells = [low_high(30, 0), low_high(28, 2), low_high(8, 22), low_high(6, 24)]
+  assert say(cells, "abruptness") == [
+    "the largest step is 83% of the mean's range (2–3), 83% for the share of"
+    " successes (2–3) and 100% for the mode (2–3)."
+  ]

@@ -37,6 +37,14 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   assert "32 seeds at size 2, the last: 20 at the floor" in said(table)[0]
 
 
+def test_of_equal_splits_the_share_nearest_to_one_half_is_told_first(
+  make_table,
+):
+  scores = cells((2, 4, 4, 0), (2, 2, 6, 0), (2, 4, 4, 0), (8, 0, 2, 0))
+  text, *_ = said(make_table({("g", ACCURACY): scores}))
+  assert text.startswith("exact match: 10 seeds at size 1, the most even split")
+
+
 def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):
   scores = [of([0, 0.95], low=96, high=4)]
   table = make_table({("g", ACCURACY): scores})

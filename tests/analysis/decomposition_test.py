@@ -70,22 +70,21 @@ def test_parts_sum_to_the_change_of_the_mean_in_the_unit_of_the_metric(
     ),
     (
       [low_high(40, 0), of([0.1, 0.9], low=20, high=20)],
-      "from size 1 to 2 the mean rises by 0.45: 0.41 because more seeds"
-      " succeed, 0.04 because failures score higher. no seed succeeds at size"
-      " 1, so the mean of successes in this change is taken from 2.",
+      "from size 1 to 2 the mean rises by 0.45: 0.41 because more seeds succeed"
+      " (none at 1), 0.04 because failures score higher. no seed succeeds at"
+      " size 1: the mean of successes there is not known, and in this change"
+      " taken from 2.",
     ),
     (
       [low_high(0, 40), low_high(10, 30)],
-      "from size 1 to 2 the mean falls by 0.20, because fewer seeds succeed. no"
-      " seed fails at size 1, so the mean of failures in this change is taken"
-      " from 2.",
+      "from size 1 to 2 the mean falls by 0.20, because fewer seeds succeed"
+      " (all at 1). no seed fails at size 1: the mean of failures there is not"
+      " known, and in this change taken from 2.",
     ),
     (
       [low_high(40, 0), low_high(0, 40)],
-      "from size 1 to 2 the mean rises by 0.80, because more seeds succeed. no"
-      " seed succeeds at size 1, so the mean of successes in this change is"
-      " taken from 2. no seed fails at size 2, so the mean of failures in this"
-      " change is taken from 1.",
+      "from size 1 to 2 the mean rises by 0.80, which cannot be split up: no"
+      " seed succeeds at 1, and every one at 2.",
     ),
   ],
 )

@@ -12,6 +12,7 @@ from tests.computed import (
   FEW,
   NLL,
   analyze_one,
+  low_high,
   panels,
   raw,
   read_csv,
@@ -119,7 +120,9 @@ def test_the_sentence_counts_the_steps_that_pass_holms_correction(
     elif len(passed) == 6:
       where = f"all neighbouring scales, most between {where}"
     else:
-      where = f"{len(passed)} of 6 neighbouring scales, most between {where}"
+      where = (
+        f"{len(passed)} of 6 pairs of neighbouring scales, most between {where}"
+      )
     assert finding.sentence.endswith(where)
 
 
@@ -222,3 +225,22 @@ def test_it_is_said_why_seeds_are_not_compared_within_each(say):
   lost = np.append(rng.random(11), np.nan)
   (text,) = say([rng.random(12), lost], "distance", options)
   assert text.endswith("within each, as some diverged.")
+
+
+def test_groups_of_other_scales_have_their_distances_at_their_own_ticks(
+  make_table,
+):
+  cells = [low_high(9, 3), low_high(3, 9), low_high(6, 6)]
+  table = make_table({(name, ACCURACY): cells for name in "ab"})
+  is_b = (table.frame["group"] == "b").to_numpy()
+  frame = table.frame.assign(scale=table.frame["scale"] + 10.0 * is_b)
+  frame["scale_label"] = frame["scale"].map("{:g}".format)
+  analysis = questions.analyze(table._replace(frame=frame), FEW)
+  (section,) = distance.sections(analysis)
+  for axes, expected in zip(
+    panels(section.figure), (["2", "3"], ["12", "13"]), strict=True
+  ):
+    texts = [tick.get_text() for tick in axes.get_xticklabels()]
+    at = dict(zip(axes.get_xticks(), texts, strict=True))
+    (line,) = axes.lines
+    assert [at[x] for x in line.get_xdata()] == expected

@@ -13,8 +13,8 @@ def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
     stats.spearmanr(alike[a], alike[b])[0] for a in range(7) for b in range(a)
   ]
   assert say(alike, "pairing") == [
-    "scores of one seed index are correlated across scales (the seeds' orders"
-    f" agree by {np.mean(ranks):.2f} of 1, {min(ranks):.2f} to {max(ranks):.2f}"
+    "scores of one seed index are correlated across scales (mean rank"
+    f" correlation {np.mean(ranks):.2f}, {min(ranks):.2f} to {max(ranks):.2f}"
     " between two scales)."
   ]
   strangers = [rng.permutation(cell) for cell in alike]

@@ -116,6 +116,18 @@ def test_less_is_better_is_the_mirror_image_of_more(make_table):
   assert (down.threshold, up.threshold) == (2.0, -2.0)
 
 
+def test_a_threshold_stands_in_the_unit_of_the_metric_everywhere(make_table):
+  for cells in ([[0.5] * 12] * 2, [[4.0] * 30, [3.0] * 30, [0.5] * 30]):
+    analysis = questions.analyze(
+      make_table({("g", NLL): cells}),
+      FEW._replace(thresholds=(("nll", 1.5),)),
+    )
+    told = [f.numbers.get("threshold") for f in statements(analysis)]
+    assert set(told) == {None, 1.5}
+    for row in output.summary(analysis):
+      assert "-" not in (row["mean_given_success_reason"] or "")
+
+
 def test_one_scale_and_one_seed_give_what_can_be_said(make_table):
   rng = np.random.default_rng(4)
   one = analyze_one(make_table, ACCURACY, [rng.random(30)])

@@ -65,7 +65,7 @@ def entry(series):
     (
       [0, 3, 6, 13, 19, 24, 29, 31],
       "from size 1 to 8 {} rises from 0.00 to 0.97; it crosses one half between"
-      " 3 and 7, probably 4 and 5",
+      " 3 and 7, probably 4 to 5",
     ),
     (
       [6, 9, 12, 15, 18, 20, 22],
@@ -117,6 +117,14 @@ def test_a_curve_is_one_sentence(successes, expected, tell):
   (first, *_) = tell(successes)
   assert first == expected.format("the share of seeds at ≥ 20%") + "."
   assert len(first.split()) <= 33
+
+
+def test_a_crossing_that_the_shares_contradict_is_not_told(tell):
+  """The logistic curve crosses one half before size 4, if at all."""
+  assert tell([6, 4, 6, 1, 2, 6, 2, 2, 2], 10) == [
+    "from size 1 to 9 the share of seeds at ≥ 20% mostly falls from 0.60 to"
+    " 0.20; it is above one half at size 1, 3 and 6."
+  ]
 
 
 def test_a_share_that_turns_back_is_told_with_its_peak_and_its_fall(tell):

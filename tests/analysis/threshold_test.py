@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 from matplotlib.collections import PolyCollection
 from scipy import stats
 
 from emergence.analysis import threshold
-from tests.computed import low_high, panels, scales
+from tests.computed import ACCURACY, FEW, NLL, low_high, panels, scales
 
 
 def test_threshold_curves_are_shares_at_or_beyond_each_threshold(two_groups):
@@ -28,5 +29,23 @@ def test_thresholds_that_say_the_same_are_named(say):
     "at size 1 every threshold from 0.06 to 0.85 gives a share of successes"
     f" within the 95% interval of that at ≥ 20%, 0.50 ({low:.2f}–{high:.2f})."
   )
-  assert not say([low_high(0, 30)], "threshold")
-  assert not say([low_high(4, 5)], "threshold")
+
+
+@pytest.mark.parametrize(
+  ("metric", "cell", "text"),
+  [
+    (ACCURACY, low_high(0, 30), "30 of 30 seeds {} up to 0.85."),
+    (ACCURACY, low_high(30, 0), "0 of 30 seeds {} above 0.05."),
+    (ACCURACY, low_high(4, 5), "5 of 9 seeds {} between 0.05 and 0.85."),
+    (NLL, [2.0, 1.0], "1 of 2 seeds {} between 1 and 2."),
+    (NLL, [1.0], "1 of 1 seed {} from 1 on."),
+    (NLL, [2.0], "0 of 1 seed {} below 2."),
+  ],
+)
+def test_few_seeds_and_all_or_none_have_the_thresholds_that_change_nothing(
+  metric, cell, text, say
+):
+  options = FEW._replace(thresholds=(("nll", 1.5),) * (metric is NLL))
+  (said,) = say({("g", metric): [cell]}, "threshold", options)
+  verb = "succeeds" if len(cell) == 1 else "succeed"
+  assert said == text.format(f"at size 1 {verb} at every threshold")

@@ -6,7 +6,7 @@ import pytest
 
 from emergence.analysis import output, questions
 from emergence.report import answer
-from tests.computed import ACCURACY, FEW, NLL
+from tests.computed import ACCURACY, FEW, NLL, low_high
 
 
 def mixture(rng, share, num=60, low=0.02, high=0.95):
@@ -85,16 +85,16 @@ def test_where_nothing_is_seen_it_is_said(ask):
   rng = np.random.default_rng(4)
   cell = lambda center, num: np.clip(rng.normal(center, 0.05, num), 0, 1)
   assert ask([cell(0.5, 60)] * 3) == (
-    "The seeds are not shown to split in two at any size; 60 of 60 seeds end at"
-    " ≥ 20% (0.94–1.00) at every scale."
+    "The seeds are not shown to split in two at any value of size; 60 of 60"
+    " seeds end at ≥ 20% (0.94–1.00) at every scale."
   )
   assert ask([cell(0.5, 60)]).startswith(
     "The seeds are not shown to split in two at size 1; 60 of 60 seeds"
   )
   assert ask([cell(0.1, 3), cell(0.9, 3)]) == (
-    "So few seeds could hardly show a split in two at any size; from size 1 to"
-    " 2 the share that succeeds goes from 0 of 3 to 3 of 3; so few seeds could"
-    " not show a trend."
+    "So few seeds could hardly show a split in two at any value of size; from"
+    " size 1 to 2 the share that succeeds goes from 0 of 3 to 3 of 3; so few"
+    " seeds could not show a trend."
   )
 
 
@@ -117,6 +117,28 @@ def test_groups_are_counted(ask):
     "The seeds are not shown to split in two in any group; over size the share"
     " that succeeds is not shown to change in any group."
   )
+
+
+def test_runs_and_groups_without_a_score_are_told(analyze):
+  cells = [low_high(0, 12), low_high(12, 0)]
+  scores = {(name, ACCURACY): cells for name in ("a", "b")}
+  num_missing = {("c", 1.0, "exact_match"): 3, ("a", 2.0, "exact_match"): 1}
+  text = answer.text(analyze(scores, num_missing=num_missing))
+  assert text.endswith(
+    "falls in 2 of the 2 groups with scores at two scales. 4 runs without a"
+    " score, among them all of group c, count nowhere.\n"
+  )
+
+
+def test_a_trend_is_corrected_over_the_groups(analyze):
+  rising, flat = [low_high(9, 3), low_high(3, 9)], [low_high(6, 6)] * 2
+  alone = analyze({("a", ACCURACY): rising})
+  (trend,) = [s.answers["curve"].trend for s in alone.series]
+  assert trend.p_adjusted == trend.p < 0.05
+  scores = {(name, ACCURACY): flat for name in "bcd"}
+  found = analyze({("a", ACCURACY): rising} | scores)
+  assert found.series[0].answers["curve"].trend.p_adjusted == 4 * trend.p
+  assert "is not shown to change in any group" in answer.sentence(found)
 
 
 def test_seeds_without_a_score_are_not_among_those_that_split(ask):

@@ -128,6 +128,21 @@ def test_near_clusters_are_two_modes_however_wide_the_support():
   assert label(scores_S, (-10.0, 10.0)).label == "two_modes"
 
 
+def test_a_tail_does_not_hide_the_gap_between_two_clusters():
+  """A third of the runs guesses, others are just better, some far better."""
+  scores_S = np.concatenate(
+    [
+      quantiles(stats.norm(0.1, 0.006), 22),
+      quantiles(stats.norm(0.23, 0.02), 27),
+      np.linspace(0.3, 0.75, 11),
+    ]
+  )
+  for x_S in (scores_S, 1 - scores_S):
+    found = label(x_S)
+    assert found.label == "two_modes"
+    assert found.peaks.weight_above in (22 / 60, 38 / 60)
+
+
 @pytest.mark.parametrize(
   "scores",
   [np.zeros(32), np.ones(32), np.full(250, 0.5), np.full(3, 0.5)],

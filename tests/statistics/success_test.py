@@ -79,7 +79,7 @@ def test_the_mean_given_success_is_that_of_the_runs_at_the_threshold():
 def test_the_mean_of_few_successes_is_blank_and_says_why():
   found = success.mean_given_success(Sample.of([0.0, np.nan] + [0.9] * 9), 0.5)
   assert np.isnan(found.value)
-  assert found.reason == "9 of 11 reach 0.5; a mean of successes needs 10"
+  assert found.reason == "9 of 11 succeed; a mean of successes needs 10"
 
 
 @pytest.mark.parametrize("support", [(0, 1), REAL])

@@ -134,9 +134,8 @@ def test_holes_are_told_by_cell():
   assert issue.rows == [
     {"task": "a", "scale": 2, "metric": "all", "missing_seeds": "4-5"},
     {"task": "b", "scale": 1, "metric": "acc", "missing_seeds": "0"},
-    {"task": "c", "scale": 2, "metric": "all", "missing_seeds": "all"},
-  ]
-  assert "(empty cells: 1; cells that lack seeds: 2)" in issue.sentence
+  ]  # Group c is of one scale.
+  assert "(empty cells: 0; cells that lack seeds: 2)" in issue.sentence
 
 
 def test_a_group_without_any_score_is_told():
