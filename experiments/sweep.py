@@ -251,7 +251,7 @@ def _plan_topology(name: str) -> None:
       request.config, cell, len(request.seeds), devices, _print
     )
     plans.append(found)
-  print(console.format_plans(request.config, plans, name, devices))
+  print(console.format_plans(plans, name, devices))
   command.write_json(
     _JSON.value,
     [p.cell.columns | p._asdict() | {"cell": str(p.cell)} for p in plans],

@@ -96,7 +96,6 @@ def format_estimates(
 
 
 def format_plans(
-  config: "Config",
   plans: Sequence["Plan"],
   topology: str,
   devices: Sequence["Device"],
