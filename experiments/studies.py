@@ -50,6 +50,10 @@ class Study(NamedTuple):
 # In the order of training. The demo is the first: no evidence for a claim.
 STUDIES = (
   Study("quickstart", "quickstart", role="demo"),
+  *(
+    Study(f"root_seed_{r}", "quickstart", (f"root_seed={r}",), role="repeat")
+    for r in range(1, 6)
+  ),
   Study("count_depth_small", "count_depth_small", role="grid"),
   Study("seeds_crossed", "seeds_crossed", role="control"),
 )
