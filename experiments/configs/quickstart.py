@@ -3,9 +3,10 @@
   python -m experiments.sweep --config=quickstart --workdir=DIR
 
 Trained to count over up to 10 numbers, tested at up to 25. 54 seeds each of
-models of width 16 and depth 1 to 3: 9 to 14 minutes on two cores of a Xeon. Not a setting of the paper: its block (GPT-NeoX), far smaller,
-with RoPE on an eighth of a head of dimension 16, which leaves one frequency,
-and a larger initial standard deviation.
+models of width 16 and depth 1 to 3: 9 to 14 minutes on two cores of a Xeon. Not
+a setting of the paper: its block (GPT-NeoX), far smaller, with RoPE on an
+eighth of a head of dimension 16, which leaves one frequency, and a larger
+initial standard deviation.
 
 The setting was picked among some forty (vocabulary, learning rate, steps, RoPE,
 block, initial standard deviation, length of the test) because its seeds split:
