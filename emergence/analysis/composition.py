@@ -90,14 +90,18 @@ def findings(series: Series) -> Iterator[Finding]:
   reason = ""
   if len(found) > 1:
     is_split = _evenness(at, i)[0] > 0
-    reason = ", the most even split" if is_split else ", the last"
+    reason = ", the last"
+    if is_split:
+      reason = ", the scale with most of both"
   edge = composition.floor_edge(sample, series.flipped_threshold)
   relation = "≤" if series.metric.higher_is_better else "≥"
   parts[0] += f" ({relation} {words.number(series.sign * edge, 2)})"
   texts = [f"{seeds} at {where}{reason}: {', '.join(parts)}"]
   if " and " in at.name:
     named = re.split(", (?:few|some) ", at.name)[0]
-    texts.append(f"at {where} {named} are shown to hold at least 10% each")
+    texts.append(
+      f"at {where} each of these is shown to hold at least 10%: {named}"
+    )
   for text in texts:
     yield finding(
       "composition",

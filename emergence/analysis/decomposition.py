@@ -246,14 +246,25 @@ def draw(several: Sequence[Series]) -> Figure:
       ends_2N[is_below, np.arange(len(steps))] = end_N
       bars_2N = np.nan_to_num([value_N - low_N, high_N - value_N])
       axes.errorbar(
-        x_N + 0.2 * (i - 1),
+        x_N - 0.3 + 0.2 * i,
         end_N,
         np.maximum(bars_2N, 0),
         fmt="none",
         ecolor="black",
         elinewidth=0.6,
       )
-    axes.plot(x_N, [c["mean_change"] for c in columns], "k.", markersize=3)
+    names_3 = ("mean_change", "mean_change_low", "mean_change_high")
+    change_N, low_N, high_N = np.array(
+      [[c[name] for name in names_3] for c in columns], float
+    ).T
+    axes.errorbar(
+      x_N + 0.3,
+      change_N,
+      np.maximum(np.nan_to_num([change_N - low_N, high_N - change_N]), 0),
+      fmt="k.",
+      markersize=3,
+      elinewidth=0.6,
+    )
     axes.axhline(0, color="black", linewidth=0.6)
     shown = sorted(place)[1 :: math.ceil(len(place) / _MOST_TICKS)]
     drawing.label_ticks(

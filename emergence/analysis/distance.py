@@ -203,8 +203,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "distances",
-      "Each dot is how far the scores of two neighbouring scales are apart. Up"
-      " to the top of its gray bar that may be chance, of one pair by itself.",
+      "Each dot is how far the scores of two neighbouring scales are apart. A"
+      " dot inside its gray bar may be chance; bars are not corrected for the"
+      " number of pairs.",
       "Distances are Wasserstein-2; a bar is their 95 % quantile under"
       " permutation, that is, if both scales had one distribution."
       " distances.csv has all pairs, and how much of each is location, spread"

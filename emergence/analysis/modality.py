@@ -182,12 +182,11 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   population = series.populations[found.first]
   modality = found.by_scale[found.first]
-  text = f"seeds first separate at {series.axis}"
-  text += f" {population.name}: {_how(series, modality)}"
   others = sum(labels.values()) - labels.get("not_shown", 0) - 1
+  text = f"a split is {'first ' if others else ''}shown at"
+  text += f" {series.scale_name(population)}: {_how(series, modality)}"
   if others:
-    count = words.count(others, "more scale")
-    text += f"; {count} {'separates' if others == 1 else 'separate'} too"
+    text += f"; {others} more {'does' if others == 1 else 'do'} too"
   yield finding(
     "modality",
     series,
@@ -235,7 +234,12 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     weights.append(
       modality.smallest_weight_adjusted if is_dip_tested else math.nan
     )
-  text, where = "seeds are not shown to separate", ""
+  text, where = "no split is shown", ""
+  most = max(modality.num_runs for modality in modalities)
+  if judged and most < modality_lib.MIN_RUNS:
+    seeds = words.count(most, "seed")
+    yield f"{text} at any {series.axis}: {seeds} are too few to see most splits"
+    return
   if silent and judged:
     where = f"{series.at(judged)} "
   else:

@@ -7,7 +7,6 @@ from typing import Any
 from emergence.analysis import trajectories, words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Series, adjusted_over_groups
-from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.trajectories import Pairing, pairing
 
 
@@ -43,11 +42,10 @@ def findings(series: Series) -> Iterator[Finding]:
   text = (
     "are correlated across scales"
     if found.p_adjusted <= alpha
-    else "are not seen to be correlated across scales"
+    else "are not shown to be correlated across scales"
   )
   text = f"scores of one seed index {text}"
-  is_few = found.num_seeds < MIN_RUNS or not found.can_show(alpha)
-  if is_few and not found.p_adjusted <= alpha:
+  if not found.p_adjusted <= alpha and not found.can_show(alpha):
     text = (
       f"{words.count(found.num_seeds, 'seed')} are too few to show whether"
       " scores of one seed index are correlated across scales"
@@ -55,7 +53,7 @@ def findings(series: Series) -> Iterator[Finding]:
   orders = f"mean rank correlation {words.signed(found.correlation)}"
   if found.num_scales > 2:
     least, greatest = map(words.signed, (found.least, found.greatest))
-    orders += f", {least} to {greatest} between two scales"
+    orders += f"; pairs of scales from {least} to {greatest}"
   yield finding(
     "pairing",
     series,

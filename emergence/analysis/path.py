@@ -164,5 +164,5 @@ QUESTION = Question(
   files={"paths.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
-  unanswered="At no scale in between is one shown; the table says why.",
+  unanswered="Neither is shown at any scale between the first and the last.",
 )

@@ -284,7 +284,7 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
       for p, x in zip(series.populations, _successes(series), strict=True)
       if x.probability > 0.5
     ]
-    return f"is above one half {series.at(above)}" if above else ""
+    return f"exceeds one half {series.at(above)}" if above else ""
   if low == high:
     middle = curve.logistic.at(curve.position_N.mean())
     return f"probably stays {_above(bool(middle > 0.5))} one half"

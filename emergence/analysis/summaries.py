@@ -114,7 +114,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if first.threshold is None:
     sentence += " and median"
   else:
-    sentence += f", share of seeds at {first.threshold_name} and their mean"
+    sentence += f", share of seeds at {first.threshold_name} and mean of these"
   few = ""
   if any(_few(series) for series in several):
     few = f"; means of fewer than {MIN_RUNS} runs have none"

@@ -72,7 +72,7 @@ def findings(series: Series) -> Iterator[Finding]:
       series,
       f"{curve.reference.num_successes} of"
       f" {words.count(curve.reference.num_runs, 'seed')} at"
-      f" {series.scale_name(series.populations[i])} {verb} at every threshold"
+      f" {series.scale_name(series.populations[i])} {verb} at any threshold"
       f"{_unchanged(series, i)}",
       scale=series.populations[i].scale,
     )
@@ -81,9 +81,9 @@ def findings(series: Series) -> Iterator[Finding]:
   yield finding(
     "threshold",
     series,
-    f"at {series.scale_name(series.populations[i])} every threshold from"
-    f" {words.number(ends[0])} to {words.number(ends[1])} gives a share of"
-    f" successes within the 95% interval of that at {series.threshold_name},"
+    f"at {series.scale_name(series.populations[i])} any threshold from"
+    f" {words.number(ends[0])} to {words.number(ends[1])} gives a share"
+    f" inside the 95% interval of that at {series.threshold_name},"
     f" {words.estimate(*curve.reference[3:])}",
     scale=series.populations[i].scale,
     same_from=ends[0],

@@ -103,7 +103,7 @@ def find_unit(
     elif low < 0 or high > 100 * (1 + _TOLERANCE):
       unit, why = "raw", "scores lie outside of [0, 100]"
     elif is_share and (not small_R.size or "%" in name):
-      unit, why = "percent", "scores of shares go beyond 1"
+      unit, why = "percent", "it is a share, and scores go beyond 1"
     else:
       where = (
         f", and {small_R.size} of {finite.size} scores lie in (0, 1), such as"

@@ -91,9 +91,9 @@ def test_the_first_separated_scale_is_said_with_its_seeds(two_groups, pick):
   n = series.answers["modality"].first
   scale, text = scales(series)[n], finding.sentence
   labels = [s.modality.label for s in scales(series)]
-  assert f"seeds first separate at size {n + 1}: " in text
+  assert f"a split is first shown at size {n + 1}: " in text
   more = len(labels) - labels.count("not_shown") - 1
-  assert text.endswith(f"; {more} more scales separate too.")
+  assert text.endswith(f"; {more} more do too.")
   assert finding.numbers["scale"] == n + 1
   assert finding.numbers["p"] == scale.modality.p
 
@@ -111,7 +111,7 @@ def test_a_breakout_and_a_falloff_are_said_with_their_counts(say, high, name):
   cells = [np.append(np.full(60, end), [high, high - 0.001, high + 0.001])]
   (text,) = say(cells, "modality")
   assert text == (
-    f"seeds first separate at size 1: 60 of 63 are at the {name},"
+    f"a split is shown at size 1: 60 of 63 are at the {name},"
     " the others do not thin out away from it."
   )
 
@@ -122,15 +122,18 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
   (text,) = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert text == (
-    "seeds are not shown to separate at any size; a second mode of weight ≥"
+    "no split is shown at any size; a second mode of weight ≥"
     f" {weight:.2g}, 5 sd away, would be in four of five samples."
   )
   # Fewer runs than a dip needs, of which only the floor is tested.
   for cells in ([rng.random(25)], [np.append(np.zeros(9), rng.random(9) / 5)]):
     (text,) = say(cells, "modality")
-    assert text == (
-      "seeds are not shown to separate at any size; so few seeds would often"
-      " not show two modes."
+    count = len(cells[0])
+    few = count < 20
+    assert text == "no split is shown at any size" + (
+      f": {count} seeds are too few to see most splits."
+      if few
+      else "; so few seeds would often not show two modes."
     )
 
 
@@ -142,7 +145,7 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   texts = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert texts == [
-    "seeds are not shown to separate; at size 1 a second mode of weight ≥"
+    "no split is shown; at size 1 a second mode of weight ≥"
     f" {weight:.2g}, 5 sd away, would be in four of five samples.",
     "at size 2 there are too few runs to test for a separation.",
     "at size 3 all scores are equal, so nothing could be tested.",
@@ -150,12 +153,12 @@ def test_power_is_claimed_only_where_it_was_tested(say):
     " of test items would tell.",
   ]
   assert say(cells[1:], "modality") == [
-    "seeds are not shown to separate at any size.",
+    "no split is shown at any size.",
     *(f"at size {n} {t[10:]}" for n, t in zip((1, 2, 3), texts[1:])),
   ]
   (text,) = say([few, few], "modality")
   assert text == (
-    "seeds are not shown to separate at any size: there are too few runs to"
+    "no split is shown at any size: there are too few runs to"
     " test for a separation."
   )
   (_, text) = say([even, ends], "modality", num_items=1.0)
@@ -167,7 +170,7 @@ def test_only_scales_that_separate_are_counted(say):
   rng = np.random.default_rng(1)
   first = np.append(np.zeros(60), [0.9, 0.899, 0.901])
   (text,) = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
-  assert text.endswith("thin out away from it; 1 more scale separates too.")
+  assert text.endswith("thin out away from it; 1 more does too.")
 
 
 def test_sentences_are_short(said):

@@ -123,7 +123,7 @@ def test_a_crossing_that_the_shares_contradict_is_not_told(tell):
   """The logistic curve crosses one half before size 4, if at all."""
   assert tell([6, 4, 6, 1, 2, 6, 2, 2, 2], 10) == [
     "from size 1 to 9 the share of seeds at ≥ 20% mostly falls from 0.60 to"
-    " 0.20; it is above one half at size 1, 3 and 6."
+    " 0.20; it exceeds one half at size 1, 3 and 6."
   ]
 
 

@@ -26,8 +26,8 @@ def test_thresholds_that_say_the_same_are_named(say):
   low, high = stats.binomtest(15, 30).proportion_ci(method="wilson")
   # Half of the seeds are at 0.05, the others at 0.85.
   assert text == (
-    "at size 1 every threshold from 0.06 to 0.85 gives a share of successes"
-    f" within the 95% interval of that at ≥ 20%, 0.50 ({low:.2f}–{high:.2f})."
+    "at size 1 any threshold from 0.06 to 0.85 gives a share"
+    f" inside the 95% interval of that at ≥ 20%, 0.50 ({low:.2f}–{high:.2f})."
   )
 
 
@@ -48,4 +48,4 @@ def test_few_seeds_and_all_or_none_have_the_thresholds_that_change_nothing(
   options = FEW._replace(thresholds=(("nll", 1.5),) * (metric is NLL))
   (said,) = say({("g", metric): [cell]}, "threshold", options)
   verb = "succeeds" if len(cell) == 1 else "succeed"
-  assert said == text.format(f"at size 1 {verb} at every threshold")
+  assert said == text.format(f"at size 1 {verb} at any threshold")

@@ -32,7 +32,7 @@ def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
   assert frame["mean_low"].isna().all()
   assert set(frame["modality"]) == {"not_shown"}
   told = " ".join(finding["sentence"] for finding in content["audit"])
-  assert "hold one seed only" in told
+  assert "with one seed only" in told
   kinds = {finding["kind"] for finding in content["findings"]}
   assert "small_studies" not in kinds
 
