@@ -18,7 +18,7 @@ from emergence import tables
 from emergence.analysis import questions, words
 from emergence.analysis.series import Population, Series
 from emergence.config import Config
-from emergence.statistics import modality
+from emergence.statistics import modality, modes
 from emergence.statistics.modality import Modality
 from emergence.statistics.options import MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample
@@ -34,7 +34,7 @@ SCORE, NLL = "exact_match_without_end", "nll_mean"
 LIKELIHOODS = (NLL, "nll_sum", "min_token_log_prob")
 # The control of claim 6 needs so many items of the training distribution.
 _LEAST_ITEMS = 1000
-_TRAIN_DISTRIBUTION = "train_distribution"
+TRAIN_DISTRIBUTION = "train_distribution"
 
 
 class Grid(NamedTuple):
@@ -184,10 +184,13 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     note = found.shape.note if found else "one scale, or no seed at all of them"
     return Verdict(None, note or "no seed has a finite breakthroughness")
   emergent, linear, i = where
-  gains_2 = np.diff(found.scores_SN[[emergent, linear]], axis=1).max(axis=1)
-  ranges_2 = np.ptp(found.scores_SN[[emergent, linear]], axis=1)
+  gain_S = np.diff(found.scores_SN, axis=1).max(axis=1)
+  range_S = np.ptp(found.scores_SN, axis=1)
   # The most linear seed can only be constant if all ranked ones are.
-  share_emergent, share_linear = gains_2 / ranges_2
+  share_emergent, share_linear = (
+    gain_S[s] / range_S[s] for s in (emergent, linear)
+  )
+  num_smooth = int(((gain_S <= range_S / 2) & (range_S > 0)).sum())
   pair = series.answers["modality"].by_scale[i : i + 2]
   p_2 = [cell.p_adjusted for cell in pair]
   if np.isnan(p_2).all():
@@ -209,7 +212,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
     f" gains {words.percent(share_emergent)} of its range from"
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
-    f" linear, at most {words.percent(share_linear)} of its range in a step;"
+    f" linear, at most {words.percent(share_linear)} of its range in a step,"
+    f" and so {num_smooth} of {len(found.seeds)} seeds gain at most half;"
     f" the split of all seeds: {', '.join(labels)}"
     f"{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
@@ -242,7 +246,9 @@ def mode_jumps(grid: Grid) -> Verdict:
     f"the largest step is {words.percent(found.mode)} of the range of the mode"
     f" and {words.percent(found.success_probability)} of that of the success"
     f" probability: a difference of {words.signed(found.difference)}"
-    f"{words.interval(found.difference_low, found.difference_high)}",
+    f"{words.interval(found.difference_low, found.difference_high)}, with p"
+    f" from {modes.MOST_RESAMPLES} bootstrap samples; that the mode of two"
+    " clusters jumps is arithmetic",
     found.difference_p,
     {
       "mode": found.mode,
@@ -272,8 +278,9 @@ def onset_before_success(grid: Grid) -> Verdict:
   at = _successes(grid)[i]
   label = found.by_scale[i].label.replace("_", " ")
   sentence = (
-    f"seeds first separate at {series.scale_name(onset)} ({label}, p ="
-    f" {words.number(p_N[i], 2)}), where {_share(at)} succeed"
+    f"a split is first shown at {series.scale_name(onset)} ({label}; p ="
+    f" {words.number(p_N[i], 2)} of the clearest of three tests), where"
+    f" {_share(at)} succeed"
   )
   if i == 0:
     return Verdict(None, f"{sentence}; there is no smaller scale to compare")
@@ -362,12 +369,22 @@ def likelihood_separates(grid: Grid) -> Verdict:
     if cell.label != "not_shown"
   ]
   least = 1.0 if np.isnan(p).all() else float(np.nanmin(p))
+  raw = [
+    nll.p
+    for cells in labels.values()
+    for cell, nll in zip(own, cells, strict=True)
+    if cell.label != "not_shown"
+  ]
+  size = max(cell.family_size for cells in labels.values() for cell in cells)
   parts = [f"the {name} {grid.score.at(where)}" for name, where in both.items()]
-  also = words.listed(parts) if parts else "the NLL at none of these"
+  also = "neither the NLL nor its logarithm is shown to at any of these"
+  if parts:
+    also = words.listed(parts)
   return Verdict(
     bool(both),
     f"the score separates {grid.score.at(score)}, {also} (least p"
-    f" {words.number(least, 2)})",
+    f" {words.number(float(np.nanmin([*raw, 1.0])), 2)},"
+    f" {words.number(least, 2)} after correction for {size} tests)",
     least,
     {
       "scales_of_score": [population.scale for population in score],
@@ -402,12 +419,12 @@ def falls(grid: Grid) -> list[Fall]:
   pairs = list(itertools.combinations(range(len(answers)), 2))
   found = [answer.success.diverged_fail for answer in answers]
   mean_N = [answer.given.value for answer in answers]
-  p = modality.holm([fall_p(found[i], found[j]) for i, j in pairs])
+  p = [fall_p(found[i], found[j]) for i, j in pairs]
   several = [
     Fall(i, j, float(q), bool(mean_N[j] >= mean_N[i]))  # False with a NaN.
-    for (i, j), q in zip(pairs, p, strict=True)
+    for (i, j), q in zip(pairs, modality.holm(p), strict=True)
   ]
-  return sorted(several, key=lambda fall: fall.p_adjusted)
+  return [several[k] for k in np.argsort(p, kind="stable")]
 
 
 def fall_p(a: Success, b: Success) -> float:
@@ -462,7 +479,7 @@ def losses(grid: Grid) -> dict[str, list[np.ndarray]]:
   final = records.final_rows(grid.frame)
   of_length = final["test_length"] == grid.config.headline_length
   found = {"training loss": _by_scale(grid, final[of_length], "train_loss")}
-  inside = final[final["test_set"] == _TRAIN_DISTRIBUTION]
+  inside = final[final["test_set"] == TRAIN_DISTRIBUTION]
   if len(inside):
     found["NLL in training"] = _by_scale(grid, inside, NLL)
   return found
@@ -492,16 +509,19 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
   least = float(np.nanmin([cell.p_adjusted for cell in every]))
   if shown:
     parts = [f"{name} {grid.score.at(where)}" for name, where in shown.items()]
-    sentence = f"a second mode is shown in {words.listed(parts)}"
+    sentence = (
+      f"a second mode is shown in {words.listed(parts)} (p ="
+      f" {words.number(least, 2)} after correction for {len(every)} tests)"
+    )
   else:
     sentence = f"no second mode is shown (least p {words.number(least, 2)})"
-  sentence += (
-    "; so few seeds would often not show one"
-    if math.isnan(weight)
-    else "; one that holds a share of"
-    f" {words.number(weight, 2)} of the seeds, 5 sd away, would be shown in"
-    " four of five samples"
-  )
+    sentence += (
+      "; so few seeds would often not show one"
+      if math.isnan(weight)
+      else "; one that holds a share of"
+      f" {words.number(weight, 2)} of the seeds, 5 sd away, would be shown in"
+      " four of five samples"
+    )
   return Verdict(
     not shown,
     sentence,

@@ -21,7 +21,7 @@ from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
 from emergence.storage import params, records
 from emergence.tasks import errors as error_kinds
 from emergence.training import model
-from experiments.claims import SCORE, Grid
+from experiments.claims import SCORE, TRAIN_DISTRIBUTION, Grid
 
 # Of the kinds of errors, each apart from its neighbours in lightness too.
 _COLORS = ("#08306b", "#6baed6", "#e69f00", "#8c510a", "#5aae61", OTHERS)
@@ -178,7 +178,7 @@ def _stack(axes: Axes, share_NK: np.ndarray, width: float) -> None:
 
 
 class LossOfKinds(NamedTuple):
-  """Final training loss of the successes against the failures of one scale.
+  """Loss of the successes in training against the failures of one scale.
 
   Attributes:
     name: of the scale, such as `2` for depth 2.
@@ -192,15 +192,22 @@ class LossOfKinds(NamedTuple):
 
 
 def losses_of_kinds(grid: Grid) -> list[LossOfKinds]:
-  """Of each scale with 10 seeds of either kind; exploratory."""
+  """Of each scale with 10 seeds of either kind; exploratory.
+
+  The loss is the negative log-likelihood on the fixed examples of the training
+  distribution; where there are none, the final training loss.
+  """
   final = records.final_rows(grid.frame)
-  final = final[
-    (final["test_length"] == grid.config.headline_length) & ~final["diverged"]
-  ]
+  final = final[~final["diverged"]]
+  inside = final[final["test_set"] == TRAIN_DISTRIBUTION].set_index("seed")
+  final = final[final["test_length"] == grid.config.headline_length]
   names, tests = [], []
   for population in grid.score.populations:
     own = final[final[grid.axis] == population.scale]
     loss_S = own["train_loss"].to_numpy(float)
+    if len(inside):
+      fixed = inside[inside[grid.axis] == population.scale]["nll_mean"]
+      loss_S = fixed.reindex(own["seed"]).to_numpy(float)
     succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
     successes, failures = loss_S[succeeds_S], loss_S[~succeeds_S]
     if min(successes.size, failures.size) >= MIN_RUNS:
@@ -228,12 +235,12 @@ def loss_sentence(axis: str, found: list[LossOfKinds]) -> str:
   sentences = []
   if parts:
     sentences.append(
-      "A seed that succeeds has a higher training loss than one that fails with"
-      f" probability {words.listed(parts)}."
+      "A seed that succeeds has a higher loss on the training distribution than"
+      f" one that fails with probability {words.listed(parts)}."
     )
   if others:
     sentences.append(
-      f"At {axis} {words.listed(others)} no difference in training loss between"
+      f"At {axis} {words.listed(others)} no difference in loss between"
       " successes and failures is shown."
     )
   return " ".join(sentences)
@@ -277,7 +284,7 @@ def kept_pair(grid: Grid, folder: pathlib.Path) -> Attention | None:
   if is_success_S.all() or not is_success_S.any():
     return None
   setup = make_setup(config, cell)
-  items = setup.task.evaluation(length := _length(config))
+  items = setup.task.evaluation(length := config.headline_length)
   item = jax.tree.map(lambda x: x[len(x) // 2], items)
   tokens_L = item.tokens_L[: int(item.length)]
   weights_of = {}
@@ -305,24 +312,10 @@ def attention_sentence(found: Attention) -> str:
   for name, weights_NHLL in found.weights_of.items():
     answer_NHAL = weights_NHLL[:, :, found.num_prompt :]
     prompt = answer_NHAL[..., : found.num_prompt].sum(axis=-1).mean()
-    # The mean weight on the token that lies so far before, by layer and head.
-    by_distance = np.array(
-      [
-        np.diagonal(answer_NHAL, found.num_prompt - distance, -2, -1).mean(-1)
-        for distance in range(found.num_prompt)
-      ]
-    )
-    distance, layer, _ = np.unravel_index(
-      by_distance.argmax(), by_distance.shape
-    )
-    where = f"the token {distance} before" if distance else "itself"
-    texts.append(
-      f"{name}: {prompt:.2f} on the prompt over all layers and heads, and at"
-      f" most {by_distance.max():.2f} on {where} (layer {layer + 1})"
-    )
+    texts.append(f"{prompt:.2f} where {name}")
   return (
-    f"At {found.cell}, the mean weights of the answer's tokens are, where"
-    f" {words.listed(texts)}."
+    f"At {found.cell} the answer's tokens put so much of their attention, on"
+    f" average over layers and heads, on the prompt: {words.listed(texts)}."
   )
 
 

@@ -30,6 +30,17 @@ PLACE = pathlib.Path(__file__).parent
 COMMAND = "python -m experiments.reproduce --figures"
 
 
+def _components(grid: Grid) -> str:
+  found = grid.score.answers["variance_components"]
+  if not found:
+    return ""
+  rest = words.percent(found[0].components.rest.value)
+  return (
+    f"{paper_figures.said(grid.score, 'variance_components')} The other {rest}"
+    " hang on the pair of both: one run of a pair cannot tell more."
+  )
+
+
 def _losses(grid: Grid) -> str:
   return failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))
 
@@ -38,7 +49,7 @@ def _losses(grid: Grid) -> str:
 FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
   "How much do initialization and data order decide?": (
     "control",
-    lambda grid: paper_figures.said(grid.score, "variance_components"),
+    _components,
   ),
   "Does a seed index do alike at every scale?": (
     "grid",
@@ -203,7 +214,8 @@ def further(drawn: Sequence[Drawn]) -> str:
 def precursor_table(drawn: Sequence[Drawn]) -> str:
   """What is seen before a rise, over all studies; empty where there is none."""
   trials = [trial for x in drawn for trial in x.trials]
-  return _table(precursors.table(trials)) if trials else ""
+  real = [trial for trial in trials if trial.rises is not None]
+  return _table(precursors.table(trials)) if len(real) >= 3 else ""
 
 
 def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
@@ -287,7 +299,9 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
     "# The figures",
     f"Drawn by `{COMMAND}` from [the records](../records), as are all numbers"
     " and sentences here. What was decided before the runs is in"
-    " [PREREGISTRATION.md](../PREREGISTRATION.md).",
+    " [PREREGISTRATION.md](../PREREGISTRATION.md); figures that the table of"
+    " claims does not link to are exploratory. The score is exact match without"
+    " the end symbol.",
   ]
   if any(x.verdicts for x in drawn):
     parts += [claim_table(drawn, ""), claim_numbers(drawn)]

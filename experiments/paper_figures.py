@@ -190,10 +190,10 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if found:
     yield Picture(
       "errors",
-      "How the wrong answers of failing seeds go wrong at length"
-      f" {found[0].length}, decided by the first wrong token: the mean over"
-      f" these seeds by {grid.axis}, and each of them where most kinds of seeds"
-      f" are. {failures.sentence(found)}",
+      f"How the answers of the seeds that fail at length {found[0].length} go"
+      " wrong, decided by the first wrong token: the mean over these seeds by"
+      f" {grid.axis}, and each of them at the {grid.axis} where nearest to half"
+      f" of the seeds fail. {failures.sentence(found)}",
       failures.draw(found),
     )
   pair = failures.kept_pair(grid, folder)

@@ -111,7 +111,6 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   text = failures.loss_sentence("depth", found)
   assert f"probability {found[1].auc:.2f} at depth 2 (p = " in text
   assert text.endswith(
-    "At depth 1 no difference in training loss between successes and failures"
-    " is shown."
+    "At depth 1 no difference in loss between successes and failures is shown."
   )
   assert failures.loss_sentence("depth", []) == ""

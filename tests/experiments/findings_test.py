@@ -109,7 +109,7 @@ def test_a_grid_answers_two_further_questions(drawn):
   further = drawn[0].further
   assert list(further) == list(findings.FURTHER)[1:]
   assert "seed index" in further["Does a seed index do alike at every scale?"]
-  assert "training loss" in list(further.values())[1]
+  assert "successes and failures" in list(further.values())[1]
 
 
 def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
