@@ -212,8 +212,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
     f" gains {words.percent(share_emergent)} of its range from"
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
-    f" linear, at most {words.percent(share_linear)} of its range in a step,"
-    f" and so {num_smooth} of {len(found.seeds)} seeds gain at most half;"
+    f" linear, at most {words.percent(share_linear)} of its range in a step;"
+    f" {num_smooth} of {len(found.seeds)} seeds gain at most half in any step;"
     f" the split of all seeds: {', '.join(labels)}"
     f"{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
