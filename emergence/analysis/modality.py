@@ -344,6 +344,7 @@ def _columns(several: Sequence[Series]) -> list[tuple[str, list[Ridge]]]:
           series.scale_name(p),
           p.finite_S,
           "" if modality.label == "not_shown" else _words(modality),
+          p.sample.step,
         )
         for p, modality in zip(
           series.populations, series.answers["modality"].by_scale, strict=True

@@ -35,11 +35,13 @@ class Ridge(NamedTuple):
     name: its text on the left.
     scores_S: its finite scores, [S].
     note: its text on the right, under the share beyond the threshold.
+    step: spacing of the score grid, None where it is not known.
   """
 
   name: str
   scores_S: np.ndarray
   note: str = ""
+  step: float | None = None
 
 
 @styled
@@ -119,11 +121,11 @@ def _ridge_column(
   letters: int,
 ) -> None:
   is_unit = support == UNIT
-  for row, (_, scores_S, note) in enumerate(ridges):
+  for row, (_, scores_S, note, step) in enumerate(ridges):
     base = height - 1 - row
     if not scores_S.size:
       continue
-    at_G, density_G = density.density(Sample.of(scores_S, support))
+    at_G, density_G = density.density(Sample.of(scores_S, support, step=step))
     ridge_G = base + 0.62 * density_G / density_G.max()
     axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
     axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
