@@ -53,6 +53,12 @@ def findings(series: Series) -> Iterator[Finding]:
   is_trend = series.answers["curve"].trend.p_adjusted < LEVEL
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
+    yield finding(
+      "abruptness",
+      series,
+      f"no change over {series.axis} is shown, so none that could be a jump",
+      **found._asdict() | {"threshold": series.threshold},
+    )
     return
   values = {
     "mean": [p.finite_S.mean() for p in series.populations],

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from emergence.analysis.question import Finding, Question, Section, finding
 from emergence.analysis.series import Analysis, Series
-from emergence.analysis.summaries import scale_names
 from emergence.plotting import drawing
 from emergence.plotting.style import LINE, OTHERS, styled
 from emergence.statistics import transport
@@ -226,22 +225,17 @@ def draw(several: Sequence[Series]) -> Figure:
   Args:
     several: the series of one metric, with distances, two scales or more.
   """
-  names = scale_names(several)
-  # Groups may be of other scales; they share the axis.
-  seconds = sorted({p.scale for s in several for p in s.populations[1:]})
-  place = {scale: i for i, scale in enumerate(seconds)}
-  every = math.ceil(len(seconds) / _MOST_TICKS)
-  shown = seconds[(len(seconds) - 1) % every :: every]  # With the last.
 
   def panel(axes: Axes, series: Series) -> None:
     found: Distances = series.answers["distance"]
-    where = [place[p.scale] for p in series.populations[1:]]
+    names = [p.name for p in series.populations[1:]]
+    where = range(len(names))
     axes.bar(where, np.diag(found.test.null_KK, 1), width=0.8, color=OTHERS)
     w2_N = np.diag(found.w2_NN, 1)
     axes.plot(where, w2_N, "o", color=LINE, clip_on=False)
-    drawing.label_ticks(
-      axes, [place[x] for x in shown], [names[x] for x in shown]
-    )
+    every = math.ceil(len(names) / _MOST_TICKS)
+    shown = where[(len(names) - 1) % every :: every]  # With the last.
+    drawing.label_ticks(axes, shown, [names[i] for i in shown])
 
   figure = drawing.small_multiples(
     [list(several)],
@@ -249,6 +243,7 @@ def draw(several: Sequence[Series]) -> Figure:
     lambda series: series.group_name,
     f"{several[0].axis}, compared with the one before",
     "Wasserstein-2",
+    share_x=len({tuple(p.name for p in s.populations) for s in several}) == 1,
   )
   # Panels share their axis: only now does it know the points of all of them.
   for axes in figure.axes:

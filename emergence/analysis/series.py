@@ -17,7 +17,7 @@ from emergence.statistics.modality import holm
 from emergence.statistics.options import DEFAULT_THRESHOLD, Options
 from emergence.statistics.sample import UNIT, Sample
 from emergence.storage import records
-from emergence.tables.score_table import Metric, ScoreTable, quote
+from emergence.tables.score_table import ONLY_SCALE, Metric, ScoreTable, quote
 
 # Scores are stored in single precision, and some are rounded to three decimals.
 _OFF_GRID = 0.05
@@ -160,6 +160,8 @@ class Series(NamedTuple):
 
   def scale_name(self, population: Population) -> str:
     """Such as `depth 2`."""
+    if population.label == ONLY_SCALE:
+      return f"the only {self.axis}"
     return f"{self.axis} {population.name}"
 
   def at(self, populations: "list[Population]") -> str:
@@ -168,6 +170,8 @@ class Series(NamedTuple):
       return "at every scale"
     if len(populations) > words.MOST_LISTED:
       return f"at {len(populations)} of {len(self.populations)} scales"
+    if len(populations) == 1:
+      return f"at {self.scale_name(populations[0])}"
     return f"at {self.axis} {words.listed([p.name for p in populations])}"
 
 

@@ -24,6 +24,8 @@ from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.resampling import Bootstrap
 from emergence.statistics.sample import SAME_SCORE
 
+_MOST_IN_LEGEND = 16
+
 Value = tuple[float, float, float]
 
 
@@ -205,14 +207,15 @@ def scale_colors(several: Sequence[Series]) -> dict[float, Any]:
 
 
 def explain_scales(figure: Figure, several: Sequence[Series]) -> Figure:
-  """A legend above the figure, of eight scales at most, from first to last."""
+  """A legend above the figure; of many scales it has some, evenly spaced."""
   names, colors = scale_names(several), scale_colors(several)
-  shown = np.linspace(0, len(names) - 1, min(len(names), 8)).round().astype(int)
+  num = min(len(names), _MOST_IN_LEGEND)
+  shown = np.linspace(0, len(names) - 1, num).round().astype(int)
   axis, scales = several[0].axis, sorted(names)
-  return drawing.explain_colors(
-    figure,
-    {f"{axis} {names[scales[i]]}": colors[scales[i]] for i in shown},
-  )
+  legend = {f"{axis} {names[scales[i]]}": colors[scales[i]] for i in shown}
+  if len(names) > num:
+    legend[f"and {len(names) - num} between these"] = "none"
+  return drawing.explain_colors(figure, legend)
 
 
 def mean(population: Population) -> float:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +77,7 @@ def by_scale(
   for axes in axes_of[len(panels) :]:
     axes.set_axis_off()
   for axes, (title, lines) in zip(axes_of, panels.items(), strict=False):
-    _lines(axes, lines)
+    _lines(axes, _beside(lines, is_spread(list(tick_names))))
     axes.set_title(literal(title))
     if y_limits == (0.0, 1.0):
       axes.set_ylim(-0.03, 1.03)
@@ -91,15 +91,7 @@ def by_scale(
     axes.set_xlabel(literal(x_label))
     axes.tick_params(labelbottom=True)
   if max(len(lines) for lines in panels.values()) > 1:
-    # A longer legend would cover the figure.
-    names = [line.name for line in next(iter(panels.values()))]
-    if len(names) <= 8:
-      figure.legend(
-        *axes_of[0].get_legend_handles_labels(),
-        loc="outside upper right",
-        ncols=_legend_columns(figure, names),
-        borderpad=0,
-      )
+    _legend(figure, *axes_of[0].get_legend_handles_labels())
   return figure
 
 
@@ -118,6 +110,7 @@ def small_multiples(
   name: Callable[[Any], str],
   x_label: str,
   y_label: str,
+  share_x: bool = True,
 ) -> Figure:
   """One panel per cell, with shared axes; each group begins a new row.
 
@@ -127,6 +120,7 @@ def small_multiples(
     name: the title of a cell's panel.
     x_label: of the whole figure.
     y_label: of the whole figure.
+    share_x: whether all panels have the same x axis.
   """
   num_columns = num_columns_of(max(map(len, groups)), len(groups) > 1)
   lines = [
@@ -141,7 +135,7 @@ def small_multiples(
     )
   )
   panels = figure.subplots(
-    len(lines), num_columns, sharex=True, sharey=True, squeeze=False
+    len(lines), num_columns, sharex=share_x, sharey=True, squeeze=False
   )
   for line, row in zip(lines, panels, strict=True):
     for axes, cell in itertools.zip_longest(row, line):
@@ -232,24 +226,30 @@ def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
 
 def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
   """Adds a legend of colours above the figure."""
-  figure.legend(
-    [Line2D([], [], color=color, linewidth=2) for color in names.values()],
-    [literal(name) for name in names],
-    loc="outside upper right",
-    ncols=(num_columns := _legend_columns(figure, names)),
-    handlelength=1.2,
-    borderpad=0,
-  )
-  lines = math.ceil(len(names) / num_columns)
-  figure.set_figheight(figure.get_figheight() + 0.14 * (lines - 1))
+  handles = [
+    Line2D([], [], color=color, linewidth=2) for color in names.values()
+  ]
+  _legend(figure, handles, [literal(name) for name in names])
   return figure
 
 
-def _legend_columns(figure: Figure, names: Iterable[str]) -> int:
-  """At most four, and as many as have room for the longest name."""
-  letters = max(min(len(name), 40) for name in names)
+def _legend(
+  figure: Figure, handles: Sequence[Any], texts: Sequence[str]
+) -> None:
+  """A legend above the figure, which grows by its lines."""
+  letters = max(map(len, texts))
   room = figure.get_figwidth() * LETTERS_PER_INCH * 0.8
-  return max(1, min(4, int(room // (6 + letters))))
+  num_columns = max(1, min(4, int(room // (6 + letters))))
+  figure.legend(
+    handles,
+    texts,
+    loc="outside upper right",
+    ncols=num_columns,
+    handlelength=1.2,
+    borderpad=0,
+  )
+  lines = math.ceil(len(texts) / num_columns)
+  figure.set_figheight(figure.get_figheight() + 0.14 * (lines - 1))
 
 
 def label_ticks(
@@ -300,9 +300,7 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   """Sets at most eight ticks at scales; widely spread scales get a log axis."""
   scales = sorted(tick_names)
   place = float
-  # Outside of these limits the margins of a log axis overflow.
-  is_spread = scales[0] > 1e-99 and 8 * scales[0] <= scales[-1] < 1e99
-  if is_spread:
+  if is_spread(scales):
     axes.set_xscale("log", base=2)
     place = math.log2
   # The last scale, then downwards each that is far enough from the one above.
@@ -314,6 +312,24 @@ def name_scales(axes: Axes, tick_names: Mapping[float, str]) -> None:
   label_ticks(axes, shown, [tick_names[scale] for scale in shown])
   axes.minorticks_off()
   axes.margins(x=0.1)
+
+
+def is_spread(scales: Sequence[float]) -> bool:
+  """Whether scales are so widely spread that their axis is logarithmic."""
+  # Outside of these limits the margins of a log axis overflow.
+  return min(scales) > 1e-99 and 8 * min(scales) <= max(scales) < 1e99
+
+
+def _beside(lines: Sequence[Line], is_log: bool) -> Iterator[Line]:
+  """Lines whose points lie side by side where their values are equal."""
+  scales = sorted({x for line in lines for x in line.scales})
+  for i, line in enumerate(lines):
+    part = (i - (len(lines) - 1) / 2) * min(0.012, 0.04 / len(lines))
+    if is_log:
+      moved = [x * (scales[-1] / scales[0]) ** part for x in line.scales]
+    else:
+      moved = [x + part * (scales[-1] - scales[0]) for x in line.scales]
+    yield line._replace(scales=moved)
 
 
 def _lines(axes: Axes, lines: Iterable[Line]) -> None:

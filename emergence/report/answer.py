@@ -18,6 +18,7 @@ from emergence.statistics.sample import UNIT
 from emergence.statistics.scale_curve import LEVEL
 from emergence.statistics.summary import count_by_tenth
 from emergence.sweep import console
+from emergence.tables.score_table import ONLY_SCALE
 
 MOST_ROWS = 60
 
@@ -153,14 +154,14 @@ def _split(several: Sequence[Series]) -> str:
       abs(_share_apart(*cell) - 0.5),
     ),
   )
-  where = f"at {series.scale_name(population)}"
+  where = _at(series, population)
   if len(several) > 1:
     groups = {s.group for s, _, x in split if x.label == found.label}
-    where = f"in {len(groups)} of {len(several)} groups"
+    where = f"in {len(groups)} of {len(several)} groups "
   text = {
-    "two_modes": f"{where} the seeds split in two",
-    "breakout": f"{where} some seeds break out of the floor",
-    "falloff": f"{where} some seeds fall off the ceiling",
+    "two_modes": f"{where}the seeds split in two",
+    "breakout": f"{where}some seeds break out of the floor",
+    "falloff": f"{where}some seeds fall off the ceiling",
   }[found.label]
   if len(several) > 1:
     text += (
@@ -170,6 +171,13 @@ def _split(several: Sequence[Series]) -> str:
   if found.p_adjusted >= 0.001:
     p = f"= {words.number(found.p_adjusted, 1)}"
   return f"{text}: {_counts(series, population, found)} (p {p})"
+
+
+def _at(series: Series, population: Population) -> str:
+  """Such as `at depth 2 `; empty for the only scale."""
+  if population.label == ONLY_SCALE:
+    return ""
+  return f"at {series.scale_name(population)} "
 
 
 def _share_apart(
@@ -217,14 +225,14 @@ def _counts(series: Series, population: Population, found: Modality) -> str:
 
 def _no_split(several: Sequence[Series], found: Sequence[Modality]) -> str:
   first = several[0]
-  where = f"at any value of {first.axis}"
+  where = f" at any value of {first.axis}"
   if all(len(series.populations) == 1 for series in several):
-    where = f"at {first.scale_name(first.populations[0])}"
+    where = f" {_at(first, first.populations[0])}".rstrip()
   if len(several) > 1:
-    where = "in any group"
+    where = " in any group"
   if max(x.num_runs for x in found) < modality_lib.MIN_RUNS:
-    return f"so few seeds could hardly show a split in two {where}"
-  return f"the seeds are not shown to split in two {where}"
+    return f"so few seeds could hardly show a split in two{where}"
+  return f"the seeds are not shown to split in two{where}"
 
 
 def _change(several: Sequence[Series]) -> str:

@@ -165,6 +165,9 @@ class ReadOptions(NamedTuple):
   conflicting_scores: str = "refuse"
 
 
+# The scale of all rows of a table that has no scale.
+ONLY_SCALE = "only"
+
 COLUMNS = (
   "scale",
   "scale_label",

@@ -23,6 +23,7 @@ from emergence.tables.audit import audit
 from emergence.tables.parsing import flag
 from emergence.tables.score_table import (
   COLUMNS,
+  ONLY_SCALE,
   Issue,
   ReadOptions,
   ScoreTable,
@@ -212,7 +213,8 @@ def _settle_columns(
     )
   ):
     scale_column = "one scale" if "scale" in rows else "scale"
-    rows = rows.assign(**{scale_column: "1"})
+    rows = rows.assign(**{scale_column: ONLY_SCALE})
+    options = options._replace(scale_order=(ONLY_SCALE,))
   else:
     advice = _wide_advice(rows, "scale") or _name_advice(rows[seed_column])
     if not advice and options.scale_column is None:

@@ -83,3 +83,12 @@ def test_one_run_a_scale_has_no_section(make_table):
     make_table({("g", ACCURACY): [[0.1], [0.4]]}), FEW
   )
   assert list(best_of.sections(analysis)) == []
+
+
+def test_a_legend_of_many_scales_says_how_many_it_leaves_out(make_table):
+  rng = np.random.default_rng(0)
+  table = make_table({("a", ACCURACY): [rng.random(12) for _ in range(20)]})
+  figure = best_of.draw(questions.analyze(table, FEW).of_first_metric)
+  texts = [text.get_text() for text in figure.legends[0].get_texts()]
+  assert (texts[0], texts[-2]) == ("size 1", "size 20")
+  assert texts[-1] == "and 4 between these"

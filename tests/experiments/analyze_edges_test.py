@@ -23,6 +23,17 @@ def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
   assert pd.read_csv(tmp_path / "out" / "distances.csv").empty
 
 
+def test_a_table_without_a_scale_is_told_without_the_number_of_one(tmp_path):
+  scores = np.random.default_rng(2).random(30).round(3)
+  file = tmp_path / "a.csv"
+  pd.DataFrame({"seed": range(30), "score": scores}).to_csv(file, index=False)
+  content = analyze(file, tmp_path / "out")
+  told = [finding["sentence"] for finding in content["findings"]]
+  assert any("at the only scale" in text for text in told)
+  assert not any("scale 1" in text for text in told)
+  assert pd.read_csv(tmp_path / "out" / "summary.csv")["scale"].tolist() == [1]
+
+
 @pytest.mark.slow
 def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
   cells = {n: [0.1 * n] for n in range(1, 8)}

@@ -82,6 +82,27 @@ def test_an_interval_that_leaves_out_its_value_has_no_negative_bar():
   assert bars.get_segments()[0][:, 1].tolist() == [0.5, 0.7]
 
 
+def test_equal_values_of_two_groups_lie_beside_each_other():
+  for scales in ([1, 2, 3], [1, 10, 100]):
+    lines = [Line(name, scales, [0.5] * 3) for name in "abc"]
+    names = {float(scale): f"{scale}" for scale in scales}
+    axes = panels(drawing.by_scale({"t": lines}, "x", names))[0]
+    x_GN = np.array([line.get_xdata() for line in axes.lines], float)
+    np.testing.assert_allclose(x_GN[1], scales)
+    shift_GN = np.log(x_GN) if axes.get_xscale() == "log" else x_GN
+    step = np.diff(shift_GN[0])[0]
+    assert (np.diff(shift_GN, axis=0) > 0).all()
+    assert (np.ptp(shift_GN, axis=0) < step / 4).all()
+
+
+def test_a_legend_names_every_group():
+  lines = [Line(f"group {i}", [1, 2], [0.1, 0.5]) for i in range(12)]
+  figure = drawing.by_scale({"t": lines}, "x", {1.0: "1", 2.0: "2"})
+  (legend,) = figure.legends
+  assert len(legend.get_texts()) == 12
+  rendering.render(figure, "png", dpi=50)
+
+
 def test_a_seed_without_a_score_somewhere_is_a_gap():
   figure = Figure()
   axes = figure.subplots()
