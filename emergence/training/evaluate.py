@@ -1,6 +1,6 @@
 """Evaluation of one seed on every test set, in one call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,6 +15,8 @@ Array = jax.Array
 
 # At once, all items would need more memory than a training step.
 _ITEMS_ON_A_TPU = 128
+# Sets are scored together if the shortest has so much of the longest's length.
+_LEAST_FILLED = 0.6
 
 
 class Scores(NamedTuple):
@@ -76,56 +78,87 @@ def make_evaluate(
   sets = [jax.device_get(task.evaluation(length)) for length in test_lengths]
   if train_distribution is not None:
     sets.append(jax.device_get(train_distribution))
-  longest = max(items.tokens_L.shape[1] for items in sets)
-  tokens_BL, is_answer_BL = (
-    jnp.asarray(np.concatenate([_widen(x, longest, fill) for x in arrays]))
-    for arrays, fill in (
-      ([items.tokens_L for items in sets], task.pad),
-      ([items.is_answer_L for items in sets], False),
+  groups = [
+    (
+      group,
+      np.cumsum([len(sets[p].tokens_L) for p in group])[:-1].tolist(),
+      _stack([sets[p].tokens_L for p in group], task.pad),
+      _stack([sets[p].is_answer_L for p in group], False),
     )
-  )
-  sizes = [items.tokens_L.shape[0] for items in sets]
+    for group in _of_like_length([items.tokens_L.shape[1] for items in sets])
+  ]
 
   def evaluate(params: Params) -> Scores:
-    log_prob_BL, predicted_BL = score_tokens(params, arch, tokens_BL)
-    correct_BL = predicted_BL == tokens_BL[:, 1:]
-    counts_BL = is_answer_BL[:, 1:]
-    num_B = counts_BL.sum(axis=1)
-    nll_B = -jnp.where(counts_BL, log_prob_BL, 0.0).sum(axis=1)
-    passes_BL = correct_BL | ~counts_BL
-    all_right_B = jnp.all(passes_BL, axis=1)
-    is_end_BL = tokens_BL[:, 1:] == task.end
-    accuracy_B = (correct_BL & counts_BL).sum(axis=1) / num_B
-    per_item = {
-      "exact_match": all_right_B,
-      "exact_match_without_end": jnp.all(passes_BL | is_end_BL, axis=1),
-      # XLA multiplies by 1 / 41, which makes 0.99999994 of 41 right tokens.
-      "token_accuracy": jnp.where(all_right_B, 1.0, accuracy_B),
-      "nll_mean": nll_B / num_B,
-      "nll_sum": nll_B,
-      "min_token_log_prob": jnp.where(counts_BL, log_prob_BL, jnp.inf).min(
-        axis=1
-      ),
-    }
-    first_B = jnp.argmin(passes_BL, axis=1)
-    predicted_B = jnp.take_along_axis(predicted_BL, first_B[:, None], axis=1)
-    kind_B = jax.vmap(task.error_kind)(
-      tokens_BL, is_answer_BL, first_B + 1, predicted_B[:, 0]
-    )
-    kind_B = jnp.where(all_right_B, -1, kind_B)
-    is_kind_BK = kind_B[:, None] == jnp.arange(len(errors.KINDS))[None, :]
-    num_PK = _reduce_by_set(
-      lambda x_BK: x_BK.astype(jnp.float32).sum(axis=0), is_kind_BK, sizes
-    )
+    scores: dict[int, dict[str, Array]] = {}
+    for group, bounds, tokens_BL, is_answer_BL in groups:
+      x_B = _score_items(params, task, arch, tokens_BL, is_answer_BL)
+      parts = {name: jnp.split(x, bounds) for name, x in x_B.items()}
+      for i, p in enumerate(group):
+        scores[p] = {
+          name: (jnp.sum if name in errors.KINDS else _mean)(parts[name][i])
+          for name in x_B
+        }
     return Scores(
       **{
-        name: _reduce_by_set(_mean, x_B, sizes)
-        for name, x_B in per_item.items()
-      },
-      **dict(zip(errors.KINDS, num_PK.T, strict=True)),
+        name: jnp.stack([scores[p][name] for p in range(len(sets))])
+        for name in Scores._fields
+      }
     )
 
   return evaluate
+
+
+def _of_like_length(lengths: Sequence[int]) -> list[list[int]]:
+  """Indices of test sets that are scored together, padded to the longest.
+
+  Every set by itself would be the least work and the longest to compile.
+  """
+  groups: list[list[int]] = []
+  for p in sorted(range(len(lengths)), key=lambda p: -lengths[p]):
+    if not groups or lengths[p] < _LEAST_FILLED * lengths[groups[-1][0]]:
+      groups.append([])
+    groups[-1].append(p)
+  return groups
+
+
+def _score_items(
+  params: Params,
+  task: Task,
+  arch: Architecture,
+  tokens_BL: Array,
+  is_answer_BL: Array,
+) -> dict[str, Array]:
+  """Of each item its scores and, 0 or 1, its kind of error, [B] each."""
+  log_prob_BL, predicted_BL = score_tokens(params, arch, tokens_BL)
+  correct_BL = predicted_BL == tokens_BL[:, 1:]
+  counts_BL = is_answer_BL[:, 1:]
+  num_B = counts_BL.sum(axis=1)
+  nll_B = -jnp.where(counts_BL, log_prob_BL, 0.0).sum(axis=1)
+  passes_BL = correct_BL | ~counts_BL
+  all_right_B = jnp.all(passes_BL, axis=1)
+  is_end_BL = tokens_BL[:, 1:] == task.end
+  accuracy_B = (correct_BL & counts_BL).sum(axis=1) / num_B
+  first_B = jnp.argmin(passes_BL, axis=1)
+  predicted_B = jnp.take_along_axis(predicted_BL, first_B[:, None], axis=1)
+  kind_B = jax.vmap(task.error_kind)(
+    tokens_BL, is_answer_BL, first_B + 1, predicted_B[:, 0]
+  )
+  kind_B = jnp.where(all_right_B, -1, kind_B)
+  return {
+    "exact_match": all_right_B,
+    "exact_match_without_end": jnp.all(passes_BL | is_end_BL, axis=1),
+    # XLA multiplies by 1 / 41, which makes 0.99999994 of 41 right tokens.
+    "token_accuracy": jnp.where(all_right_B, 1.0, accuracy_B),
+    "nll_mean": nll_B / num_B,
+    "nll_sum": nll_B,
+    "min_token_log_prob": jnp.where(counts_BL, log_prob_BL, jnp.inf).min(
+      axis=1
+    ),
+    **{
+      kind: (kind_B == i).astype(jnp.float32)
+      for i, kind in enumerate(errors.KINDS)
+    },
+  }
 
 
 def score_tokens(
@@ -156,16 +189,13 @@ def score_tokens(
   return log_prob_BL, jnp.where(jnp.isfinite(log_prob_BL), predicted_BL, -1)
 
 
-def _widen(x_BL: np.ndarray, length: int, fill: int | bool) -> np.ndarray:
-  padding = ((0, 0), (0, length - x_BL.shape[1]))
-  return np.pad(x_BL, padding, constant_values=fill)
-
-
-def _reduce_by_set(
-  reduce: Callable[[Array], Array], x_B: Array, sizes: list[int]
-) -> Array:
-  bounds = [sum(sizes[:i]) for i in range(1, len(sizes))]
-  return jnp.stack([reduce(part_B) for part_B in jnp.split(x_B, bounds)])
+def _stack(arrays: Sequence[np.ndarray], fill: int | bool) -> Array:
+  longest = max(x_BL.shape[1] for x_BL in arrays)
+  padded = [
+    np.pad(x_BL, ((0, 0), (0, longest - x_BL.shape[1])), constant_values=fill)
+    for x_BL in arrays
+  ]
+  return jnp.asarray(np.concatenate(padded))
 
 
 def _mean(x_B: Array) -> Array:

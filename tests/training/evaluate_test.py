@@ -271,6 +271,27 @@ def test_the_training_distribution_is_a_test_set_of_its_own(trained):
 
 
 @only_count
+def test_test_sets_of_unlike_length_are_not_padded_to_the_longest(
+  trained, monkeypatch
+):
+  task = make_task(trained.config.task)
+  lengths, seen = (2, 12, 1, 8, 3), []
+  plain = evaluate.score_tokens
+
+  def score_tokens(params, arch, tokens_BL):
+    seen.append(tokens_BL.shape[1])
+    return plain(params, arch, tokens_BL)
+
+  monkeypatch.setattr(evaluate, "score_tokens", score_tokens)
+  together = score(trained.params, task, trained.arch, lengths)
+  assert seen == [17, 8]  # A count of n has n + 5 tokens.
+  for p, length in enumerate(lengths):
+    alone = score(trained.params, task, trained.arch, (length,))
+    for found, expected in zip(together, alone, strict=True):
+      np.testing.assert_allclose(found[p], expected[0], rtol=1e-5)
+
+
+@only_count
 def test_parameters_that_are_not_finite_get_nothing_right(trained):
   nan = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), trained.params)
   scores = trained.evaluate(nan)
