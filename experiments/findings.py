@@ -45,6 +45,15 @@ def _losses(grid: Grid) -> str:
   return failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))
 
 
+def _false_alarms(grid: Grid) -> str:
+  if grid.score.answers["variance_components"]:
+    return ""
+  kinds = "modality", "distance", "curve", "pairing"
+  texts = [paper_figures.said(grid.score, kind) for kind in kinds]
+  nll = paper_figures.said(grid.likelihoods[claims.NLL], "modality")
+  return " ".join(filter(None, [*texts, nll and f"In NLL: {nll}"]))
+
+
 # Questions that the paper does not ask, and which role of studies answers them.
 FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
   "How much do initialization and data order decide?": (
@@ -56,6 +65,7 @@ FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
     lambda grid: paper_figures.said(grid.score, "pairing"),
   ),
   "Do successes fit the training distribution better?": ("grid", _losses),
+  "What is found where nothing changes?": ("control", _false_alarms),
 }
 
 

@@ -53,12 +53,10 @@ def findings(series: Series) -> Iterator[Finding]:
   is_trend = series.answers["curve"].trend.p_adjusted < LEVEL
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
-    yield finding(
-      "abruptness",
-      series,
-      f"no change over {series.axis} is shown, so none that could be a jump",
-      **found._asdict() | {"threshold": series.threshold},
+    text = (
+      f"no change over {series.axis} is shown, so none that could be a jump"
     )
+    yield finding("abruptness", series, text)
     return
   values = {
     "mean": [p.finite_S.mean() for p in series.populations],
@@ -80,8 +78,8 @@ def findings(series: Series) -> Iterator[Finding]:
     back = f"; {what} {turn} back"
   whats = (
     "of the mean's range",
-    "for the share of successes",
-    "for the mode",
+    "of the success share's",
+    "of the mode's",
   )
   steps = [
     f"{words.percent(part)} {what} ({_largest_step(series, value_N)})"
@@ -91,7 +89,14 @@ def findings(series: Series) -> Iterator[Finding]:
     "abruptness",
     series,
     f"the largest step is {words.listed(steps)}{back}",
-    **found._asdict() | {"threshold": series.threshold},
+    largest_step_of_mean=found.mean,
+    largest_step_of_share=found.success_probability,
+    largest_step_of_mode=found.mode,
+    mode_minus_share=found.difference,
+    mode_minus_share_low=found.difference_low,
+    mode_minus_share_high=found.difference_high,
+    p_that_mode_is_not_steeper=found.difference_p,
+    threshold=series.threshold,
   )
 
 

@@ -185,7 +185,7 @@ def _width(series: Series) -> float:
 
 def sections(analysis: Analysis) -> Iterator[Section]:
   header = ["group", analysis.series[0].axis, "metric", "other metric"]
-  header += ["both upper", "metric only", "other only", "both lower", "kappa"]
+  header += ["both better", "metric only", "other only", "both worse", "kappa"]
   rows = [
     [
       series.group_name,
@@ -204,8 +204,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if not any(row[0] for row in rows):
     header, rows = header[1:], [row[1:] for row in rows]
   sentence = (
-    "Seeds on the better side of the antimode, the upper one, in both of two"
-    " metrics, in one of them, or in neither, at scales where both have one."
+    "Seeds on the better side of the antimode in both of two metrics, in one of"
+    " them, or in neither, at scales where both have an antimode."
   )
   if len(rows) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."

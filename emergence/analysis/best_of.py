@@ -101,10 +101,11 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "best-of",
       "The score that a study with k seeds is expected to report if it reports"
       " the best of them. At k = 1 it is the mean.",
-      "Curves end at half of the runs, and bars, which are 95 % intervals over"
-      " seeds, at a quarter, where they may cover as little as 77 %. Best runs"
-      " that are too rare to be among these seeds are not foreseen. Diverged"
-      " runs are left out. best_of.csv has the numbers.",
+      "Of n runs, curves are drawn up to k = n/2 and bars, 95 % intervals over"
+      " seeds, up to k = n/4; at the largest k a bar may hold the truth only"
+      " 77 % of the time. A best run that is too rare to be among these seeds"
+      " is not foreseen. Diverged runs are left out. Bars of several scales"
+      " stand beside each other. best_of.csv has the numbers.",
       figure=draw(several),
     )
 
@@ -119,14 +120,16 @@ def draw(several: Sequence[Series]) -> Figure:
   color_of = scale_colors(several)
 
   def panel(axes: Axes, series: Series) -> None:
-    for population, studies in zip(
-      series.populations, series.answers["best_of"], strict=True
+    num = len(series.populations)
+    for i, (population, studies) in enumerate(
+      zip(series.populations, series.answers["best_of"], strict=True)
     ):
+      beside = 1 + min(0.06, 0.2 / num) * (i - (num - 1) / 2)
       columns = [list(_columns(series, found).values()) for found in studies]
       best_K, low_K, high_K = np.array(columns, float).reshape(-1, 3).T
       bars_2K = np.nan_to_num([best_K - low_K, high_K - best_K])
       axes.errorbar(
-        [found.num_seeds for found in studies],
+        [found.num_seeds * beside for found in studies],
         best_K,
         np.maximum(bars_2K, 0),
         color=color_of[population.scale],

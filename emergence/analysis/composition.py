@@ -172,10 +172,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     "composition",
     sentence,
     "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
-    " above the chance level if one is given. A class is named where it is"
-    " shown to hold at least 10 %, and others are few where they are shown to"
-    " hold less than 25 %. It says nothing about groups: scores that"
-    " thin out evenly have a share in each class too.",
+    " above the chance level if one is given. The last column first names the"
+    " classes that surely hold at least 10 % of seeds; “few” are in a class"
+    " that surely holds less than 25 %, “some” in one of which neither is sure."
+    " Classes are no clusters: scores that thin out evenly are in each, too.",
     figure=draw(drawn[0]),
     table=Table(header, rows[:_MOST_ROWS]),
   )

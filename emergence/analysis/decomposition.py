@@ -29,9 +29,9 @@ from emergence.statistics.sample import SAME_SCORE
 
 # The parts of a change, with the colour of each.
 _PARTS = {
-  "by_share": ("more seeds", SUCCEEDED),
-  "by_successes": ("better successes", FILL),
-  "by_others": ("better others", OTHERS),
+  "by_share": ("share that succeeds", SUCCEEDED),
+  "by_successes": ("scores of successes", FILL),
+  "by_others": ("scores of the others", OTHERS),
 }
 _MOST_TICKS = 8
 
@@ -87,6 +87,8 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 def findings(series: Series) -> Iterator[Finding]:
   """The largest change of the mean, if it is more than chance."""
+  if not _steps(series):
+    return
   tested = [
     (a, b, x)
     for a, b, x in _steps(series)
@@ -103,35 +105,45 @@ def findings(series: Series) -> Iterator[Finding]:
     and not _is_reversed(a, b, x)
   ]
   if not steps:
+    text = f"fewer than {MIN_RUNS} runs are too few to test changes of the mean"
+    if tested:
+      text = "no change of the mean between neighbours is shown"
+      if len(tested) > 1:
+        text += f", after correction for {len(tested)} pairs"
+    yield finding("decomposition", series, text)
     return
   a, b, found = max(steps, key=lambda step: abs(step[2].change.value))
   columns = _columns(series, found)
   change = columns["mean_change"]
   # As many decimals for all parts as show two digits of the change.
   decimals = max(0, 1 - math.floor(math.log10(abs(change))))
+  reasons = _reasons(series, (a, b), found)
+  values = [columns[part] * np.sign(change) for part in reasons]
   parts = [
-    (f"{columns[part] * np.sign(change):.{decimals}f}", reason)
-    for part, reason in _reasons(series, (a, b), found).items()
+    (f"{value:.{decimals}f}".replace("-", "−"), why)
+    for value, why in zip(
+      _rounded(values, abs(change), decimals), reasons.values(), strict=True
+    )
+    if value
   ]
-  parts = [(text.replace("-", "−"), why) for text, why in parts if float(text)]
   shares = found.share_from, found.share_to
   if {*shares} == {0, 1}:
     none, all_ = (a, b) if shares == (0, 1) else (b, a)
-    reasons = (
+    because = (
       f", which cannot be split up: no seed succeeds at {none.name}, and every"
       f" one at {all_.name}"
     )
   elif len(parts) == 1:
-    reasons = f", because {parts[0][1]}"
+    because = f", because {parts[0][1]}"
   else:
-    reasons = ": " + ", ".join(f"{text} because {why}" for text, why in parts)
+    because = ": " + ", ".join(f"{text} because {why}" for text, why in parts)
   whose = ""
   if a.sample.num_diverged or b.sample.num_diverged:
     whose = " among seeds that did not diverge"
   texts = [
     f"from {series.scale_name(a)} to {b.name} the mean{whose}"
     f" {'rises' if change > 0 else 'falls'} by {abs(change):.{decimals}f}"
-    f"{reasons}",
+    f"{because}",
     *_borrowed(series, (a, b), found),
   ]
   for text in texts:
@@ -145,6 +157,19 @@ def findings(series: Series) -> Iterator[Finding]:
       share_to=found.share_to,
       **columns,
     )
+
+
+def _rounded(
+  values: Sequence[float], total: float, decimals: int
+) -> list[float]:
+  """Values rounded so that they add up to their rounded total."""
+  unit = 10.0**-decimals
+  exact_P = np.array(values) / unit
+  rounded_P = np.round(exact_P)
+  left = round(round(total, decimals) / unit) - int(rounded_P.sum())
+  for i in np.argsort(-np.sign(left) * (exact_P - rounded_P))[: abs(left)]:
+    rounded_P[i] += np.sign(left)
+  return [float(x) for x in rounded_P * unit]
 
 
 def _is_reversed(a: Population, b: Population, found: Decomposition) -> bool:
@@ -161,7 +186,9 @@ def _reasons(
   """Why each part is what it is."""
 
   def higher(part: Interval) -> str:
-    return "higher" if series.sign * part.value > 0 else "lower"
+    if series.metric.higher_is_better:
+      return "higher" if part.value > 0 else "lower"
+    return "lower, so better" if part.value > 0 else "higher, so worse"
 
   more = "more" if found.share_to > found.share_from else "fewer"
   shares = zip(pair, (found.share_from, found.share_to), strict=True)
@@ -208,12 +235,13 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       " in three parts: because another share of seeds succeeds, because"
       " successes score higher or lower, and because the other seeds do. Dots"
       " are the whole change.",
-      "Bars are 95 % intervals over seeds, where both scales have 10 runs or"
-      " more. Diverged runs are left out, as they are of the mean: where runs"
-      " diverged, the share is that among the others and not the success"
-      " probability. Where none or all succeed at one of the scales, the mean"
-      " that is missing there is taken from the other. decomposition.csv has"
-      " the numbers.",
+      "Lines are 95 % intervals of the whole change over seeds, where both"
+      " scales have 10 runs or more. Diverged runs are left out, as they are of"
+      " the mean: where runs diverged, the share is that among the others and"
+      " not the success probability. Where no seed succeeds at one of the"
+      " scales, the mean of successes there is set to that of the other scale,"
+      " and likewise the mean of the others where all succeed."
+      " decomposition.csv has the numbers, with intervals of the parts.",
       figure=draw(several),
     )
 
@@ -235,30 +263,18 @@ def draw(several: Sequence[Series]) -> Figure:
     x_N = np.array([place[b.scale] for _, b, _ in steps], float)
     columns = [_columns(series, found) for *_, found in steps]
     ends_2N = np.zeros((2, len(steps)))  # Of the bars above and below zero.
-    for i, (part, (_, color)) in enumerate(_PARTS.items()):
-      value_N, low_N, high_N = np.array(
-        [[c[part], c[f"{part}_low"], c[f"{part}_high"]] for c in columns], float
-      ).T
+    for part, (_, color) in _PARTS.items():
+      value_N = np.array([c[part] for c in columns], float)
       is_below = (value_N < 0).astype(int)
       start_N = ends_2N[is_below, np.arange(len(steps))]
       axes.bar(x_N, value_N, 0.8, start_N, color=color)
-      end_N = start_N + value_N
-      ends_2N[is_below, np.arange(len(steps))] = end_N
-      bars_2N = np.nan_to_num([value_N - low_N, high_N - value_N])
-      axes.errorbar(
-        x_N - 0.3 + 0.2 * i,
-        end_N,
-        np.maximum(bars_2N, 0),
-        fmt="none",
-        ecolor="black",
-        elinewidth=0.6,
-      )
+      ends_2N[is_below, np.arange(len(steps))] = start_N + value_N
     names_3 = ("mean_change", "mean_change_low", "mean_change_high")
     change_N, low_N, high_N = np.array(
       [[c[name] for name in names_3] for c in columns], float
     ).T
     axes.errorbar(
-      x_N + 0.3,
+      x_N,
       change_N,
       np.maximum(np.nan_to_num([change_N - low_N, high_N - change_N]), 0),
       fmt="k.",
@@ -311,6 +327,4 @@ QUESTION = Question(
   files={"decomposition.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
-  unanswered="No change of the mean between neighbours is shown to be more than"
-  " chance.",
 )

@@ -52,13 +52,22 @@ def findings(series: Series) -> Iterator[Finding]:
   if shares:
     # An estimate of the part may pass the whole by chance. It is of items drawn
     # anew for each seed: seeds that share them differ less by their choice.
-    middle = min(float(np.median(shares)), 1.0)
+    middle, largest = np.minimum([np.median(shares), max(shares)], 1.0)
+    text = (
+      "the choice of test items accounts for at most"
+      f" {words.number(100 * middle, 2)}% of the variance between seeds"
+    )
+    if len(shares) > 1:
+      text += (
+        " at half of the scales, and at most"
+        f" {words.number(100 * largest, 2)}% at any"
+      )
     yield finding(
       "items",
       series,
-      "the choice of test items accounts for at most"
-      f" {words.number(100 * middle, 2)}% of the variance between seeds",
-      median_share=middle,
+      text,
+      median_share=float(middle),
+      largest_share=float(largest),
     )
 
 

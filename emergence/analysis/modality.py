@@ -236,14 +236,17 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     )
   text, where = "no split is shown", ""
   most = max(modality.num_runs for modality in modalities)
-  if judged and most < modality_lib.MIN_RUNS:
+  is_alone = len(series.populations) == 1
+  anywhere = "" if is_alone else f" at any {series.axis}"
+  if most < modality_lib.MIN_RUNS:
     seeds = words.count(most, "seed")
-    yield f"{text} at any {series.axis}: {seeds} are too few to see most splits"
+    verb = "is" if most == 1 else "are"
+    yield f"{text}{anywhere}: {seeds} {verb} too few to see most splits"
     return
   if silent and judged:
     where = f"{series.at(judged)} "
   else:
-    text += f" at any {series.axis}"
+    text += anywhere
   if not judged and len(silent) == 1:
     yield f"{text}: {next(iter(silent))}"
     return
@@ -253,8 +256,9 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     yield f"{text}; {where}so few seeds would often not show two modes"
   else:
     yield (
-      f"{text}; {where}a second mode of weight ≥ {max(weights):.2g},"
-      f" {dip.MODE_DISTANCE:g} sd away, would be in four of five samples"
+      f"{text}; {where}a second group of {words.percent(max(weights))} of the"
+      f" seeds, {dip.MODE_DISTANCE:g} sd away, would be detected four times in"
+      " five"
     )
   for reason, populations in silent.items():
     yield f"{series.at(populations)} {reason}"
@@ -263,7 +267,9 @@ def _nothing_shown(series: Series) -> Iterator[str]:
 def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
   """Why a cell without a label tells nothing of a second mode, if so."""
   if modality.num_runs < modality_lib.MIN_RUNS:
-    few = "there are too few runs to test for a separation"
+    seeds = words.count(modality.num_runs, "seed")
+    verb = "is" if modality.num_runs == 1 else "are"
+    few = f"{seeds} {verb} too few to see most splits"
     return few if math.isnan(modality.p) else ""
   if math.isnan(modality.dip_p):
     if sample.is_constant:
@@ -300,6 +306,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 def _distribution(several: list[Series]) -> Section:
   first = several[0]
   sentence = f"Each ridge is one value of {first.axis}, each dot is one seed."
+  if all(len(series.populations) == 1 for series in several):
+    sentence = "A ridge is the density of the seeds, each dot is one seed."
   if first.threshold is not None:
     sentence += f" At the right: the share of seeds at {first.threshold_name}."
   columns = _columns(several)
@@ -312,7 +320,8 @@ def _distribution(several: list[Series]) -> Section:
     f"distribution-{_slug(first.metric.name)}",
     sentence,
     "Each ridge is smoothed and scaled to its own peak: compare shapes, not"
-    " heights. Two humps are two modes only where the label says so.",
+    " heights. Two humps are shown to be two groups only where “two modes”"
+    " stands beside the ridge.",
     figure=draw(several),
     title=f"Does {first.metric_name} split in two as well?",
     alt=f"Distribution of {first.metric_name}: {'; '.join(shapes)}.",
@@ -386,9 +395,9 @@ def _labels(analysis: Analysis) -> Section:
     for family, size in sorted(sizes.items())
   )
   sentence = (
-    "One label for each cell and metric. p is that of its tests of two modes,"
-    " of a breakout from the floor and of a fall from the ceiling together,"
-    f" then after Holm over the cells that could be tested ({families})."
+    "One label for each cell and metric. p combines three tests: of two modes,"
+    " of a breakout from the floor, of a fall from the ceiling. “After Holm” it"
+    f" is corrected for the other cells that could be tested ({families})."
   )
   if len(rows) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
@@ -406,8 +415,11 @@ def _labels(analysis: Analysis) -> Section:
     "“Not shown” is no proof of one mode"
     f"{f': {power} 0.8' if is_told else ''}. A breakout is a share of seeds"
     " above the floor that does not thin out away from it; a falloff is its"
-    " mirror image at the ceiling. “Lightest seen” is the weight of the"
-    " lightest second mode, 5 sd away, that the cell alone would have shown.",
+    " mirror image at the ceiling. “Lightest seen” is the smallest share"
+    " that a second group, 5 sd away, could have and be detected with power"
+    " 0.8, before the correction. A mode is unstable where another peak is"
+    " nearly as high; an antimode is given only where the valley between two"
+    " peaks is deep.",
     table=Table(header, rows[:_MOST_ROWS]),
   )
 

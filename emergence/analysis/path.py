@@ -79,6 +79,15 @@ def findings(series: Series) -> Iterator[Finding]:
   verdicts: dict[str, list[Population]] = {}
   for population, found in _paired(series):
     verdicts.setdefault(found.verdict, []).append(population)
+  if list(verdicts) == ["undecided"]:
+    fewest = min(p.finite_S.size for p in series.populations)
+    text = "neither is shown at any scale between the first and the last"
+    if fewest < path.MIN_RUNS_FOR_VERDICT:
+      text = (
+        f"fewer than {path.MIN_RUNS_FOR_VERDICT} runs at a scale are too few to"
+        " tell whether some change over or all move"
+      )
+    yield finding("path", series, text)
   first, *_, last = series.populations
   ends = f"{first.name} and {last.name}"
   for verdict, meaning in _MEANINGS.items():
@@ -134,10 +143,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     "paths",
     sentence,
     "Both are about distributions: no run of one scale is compared with a run"
-    " of another. A steep metric makes a mixture out of a smooth change of what"
-    " runs can do: paths.csv has the same for every metric, likelihoods"
-    " included. Distances to both paths are Wasserstein-2, in the unit of the"
-    " scores.",
+    " of another. A metric that is steep, such as exact match, can turn a"
+    " smooth change of ability into a mixture; paths.csv has the other metrics"
+    " of this table. Distances to both paths are Wasserstein-2, in the unit of"
+    " the scores.",
     table=Table(header, rows[:_MOST_ROWS]),
   )
 
@@ -164,5 +173,4 @@ QUESTION = Question(
   files={"paths.csv": (ROWS, rows)},
   findings=findings,
   sections=sections,
-  unanswered="Neither is shown at any scale between the first and the last.",
 )

@@ -274,7 +274,7 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
       and high - low < j - i
       and not _contradicts(series, curve)
     ):
-      text += f", probably {names[int(low)]} to {names[int(high)]}"
+      text += f" (logistic: {names[int(low)]} to {names[int(high)]})"
     return text
   if math.isnan(low):
     return ""
@@ -290,13 +290,17 @@ def _crossing(series: Series, curve: ScaleCurve) -> str:
     return f"probably stays {_above(bool(middle > 0.5))} one half"
   if math.isinf(low) and math.isinf(high):
     return ""
+  is_rise = curve.trend.z > 0
   if math.isinf(high):
-    where = f"after {series.axis} {names[int(low)]}, if at all"
-  elif math.isinf(low):
-    where = f"before {series.axis} {names[int(high)]}, if at all"
-  else:
-    where = f"between {names[int(low)]} and {names[int(high)]}"
-  return f"probably crosses one half {where}"
+    side, where = not is_rise, f"up to {series.axis} {names[int(low)]}"
+    return f"probably stays {_above(side)} one half {where}"
+  if math.isinf(low):
+    where = f"from {series.axis} {names[int(high)]} on"
+    return f"probably stays {_above(is_rise)} one half {where}"
+  return (
+    f"probably crosses one half between {names[int(low)]} and"
+    f" {names[int(high)]}"
+  )
 
 
 def _contradicts(series: Series, curve: ScaleCurve) -> bool:

@@ -319,6 +319,19 @@ def _check_options(table: ScoreTable, options: Options) -> None:
           f" where {quote(metric.name)} is once percents are divided by 100"
         )
 
+  for flag, given in (
+    ("--chance", options.chance),
+    ("--threshold", options.threshold),
+  ):
+    if given is not None and not any(
+      map(_is_of_answers, table.metrics.values())
+    ):
+      name = next(iter(table.metrics))
+      raise ValueError(
+        f"{flag}={given:g} is for scores from 0 to 1 of which higher is better,"
+        f" and there are none; {flag}={name}={given:g} names the metric"
+      )
+
 
 def _population(
   metric: Metric, scale: float, cell: Any, options: Options

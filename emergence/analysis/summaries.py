@@ -22,7 +22,8 @@ from emergence.plotting.style import ramp
 from emergence.statistics import resampling
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.resampling import Bootstrap
-from emergence.statistics.sample import SAME_SCORE
+from emergence.statistics.sample import tolerance
+from emergence.tables.score_table import ONLY_SCALE
 
 _MOST_IN_LEGEND = 16
 
@@ -101,7 +102,7 @@ def _few(series: Series) -> list[Population]:
 def _scores(population: Population) -> str:
   """Such as `0.2, 0.3 and 0.5`; `0.2 to 0.5 (9 runs)` of more than three."""
   score_S = np.sort(population.finite_S)
-  if score_S.size > 1 and np.ptp(score_S) < SAME_SCORE:
+  if score_S.size > 1 and np.ptp(score_S) <= tolerance(score_S):
     return f"all {words.number(score_S[0])} ({score_S.size} runs)"
   if score_S.size > words.MOST_LISTED:
     low, high = words.number(score_S[0]), words.number(score_S[-1])
@@ -187,6 +188,8 @@ def draw(several: Sequence[Series]) -> Figure:
       axes.text(
         *(0.5, 0.5), text, ha="center", va="center", transform=axes.transAxes
       )
+      if not first.is_share:
+        axes.set_yticks([])
     if title in ("mean", "median"):
       for series, color in zip(several, ramp(len(several)), strict=True):
         for p in _few(series):
@@ -209,6 +212,8 @@ def scale_colors(several: Sequence[Series]) -> dict[float, Any]:
 def explain_scales(figure: Figure, several: Sequence[Series]) -> Figure:
   """A legend above the figure; of many scales it has some, evenly spaced."""
   names, colors = scale_names(several), scale_colors(several)
+  if set(names.values()) == {ONLY_SCALE}:
+    return figure
   num = min(len(names), _MOST_IN_LEGEND)
   shown = np.linspace(0, len(names) - 1, num).round().astype(int)
   axis, scales = several[0].axis, sorted(names)
@@ -251,6 +256,10 @@ def _probabilities(series: Series) -> list[Value]:
 
 def _caption(several: Sequence[Series]) -> str:
   caption = ""
+  if several[0].threshold is not None:
+    caption += (
+      f" Where fewer than {MIN_RUNS} seeds succeed, their mean is not drawn."
+    )
   if any(_few(series) for series in several):
     caption += (
       f" Fewer than {MIN_RUNS} runs have no interval of mean and median: dots"
@@ -258,8 +267,9 @@ def _caption(several: Sequence[Series]) -> str:
     )
   if several[0].threshold is not None and len(several[0].populations) > 1:
     caption += (
-      " Through the success probabilities go a logistic curve (thin), where one"
-      " fits, and the closest values that never turn back (dotted)."
+      " In the panel of the success probability the thin line is a logistic"
+      " curve, where one fits, and the dotted line the closest curve that never"
+      " turns back."
     )
   return caption
 

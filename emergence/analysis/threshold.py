@@ -1,5 +1,6 @@
 """How much the success probability depends on the threshold of a success."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -78,13 +79,14 @@ def findings(series: Series) -> Iterator[Finding]:
     )
     return
   ends = sorted((series.sign * curve.same_from, series.sign * curve.same_to))
+  texts = words.between(*ends)
   yield finding(
     "threshold",
     series,
-    f"at {series.scale_name(series.populations[i])} any threshold from"
-    f" {words.number(ends[0])} to {words.number(ends[1])} gives a share"
-    f" inside the 95% interval of that at {series.threshold_name},"
-    f" {words.estimate(*curve.reference[3:])}",
+    f"at {series.scale_name(series.populations[i])} the share is between"
+    f" {curve.reference.low:.2f} and {curve.reference.high:.2f}, its 95%"
+    f" interval at {series.threshold_name}, for any threshold from {texts[0]}"
+    f" to {texts[1]}",
     scale=series.populations[i].scale,
     same_from=ends[0],
     same_to=ends[1],
@@ -100,18 +102,18 @@ def _unchanged(series: Series, i: int) -> str:
   score_S = np.sort(series.better_samples[i].finite_S)
   succeeds_S = success.is_success(score_S, series.flipped_threshold)
   ends = score_S[~succeeds_S][-1:], score_S[succeeds_S][:1]
-  failure, worst = (
-    [words.number(series.sign * x) for x in end] for end in ends
-  )
+  failure, worst = ([series.sign * float(x) for x in end] for end in ends)
   if failure and worst:
-    low, high = (failure + worst)[:: int(series.sign)]
+    low, high = words.between(*sorted(failure + worst))
     return f" between {low} and {high}"
+  is_up = series.metric.higher_is_better
+  if failure and is_up:
+    return f" above {words.between(failure[0], math.inf)[0]}"
   if failure:
-    how = "above" if series.metric.higher_is_better else "below"
-    return f" {how} {failure[0]}"
-  if worst and series.metric.higher_is_better:
-    return f" up to {worst[0]}"
-  return f" from {worst[0]} on" if worst else ""
+    return f" below {words.between(-math.inf, failure[0])[1]}"
+  if worst and is_up:
+    return f" up to {words.between(-math.inf, worst[0])[1]}"
+  return f" from {words.between(worst[0], math.inf)[0]} on" if worst else ""
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:
@@ -123,9 +125,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       " the choice of the threshold does not matter; where it slopes, the"
       " choice makes the result. The dotted line is the threshold of the other"
       " sections.",
-      "The gray band is that of the scale nearest to an even split: it holds"
-      " the whole curve with 95 % confidence. Diverged seeds are beyond no"
-      " threshold.",
+      "The gray band belongs to the scale whose share at the dotted line is"
+      " nearest to one half: with 95 % confidence it holds the whole curve."
+      " Diverged seeds are beyond no threshold.",
       figure=draw(several),
     )
 
@@ -146,6 +148,11 @@ def draw(several: Sequence[Series]) -> Figure:
   def panel(axes: Axes, series: Series) -> None:
     found: list[ThresholdCurve] = series.answers["threshold"]
     split = found[_nearest_to_half(found)]
+    # From the least to the greatest threshold of all scales.
+    ends = [
+      x.threshold_T[[0, -1]] for s in several for x in s.answers["threshold"]
+    ]
+    low, high = np.min(ends), np.max(ends)
     axes.fill_between(
       series.sign * split.threshold_T,
       split.low_T,
@@ -154,9 +161,15 @@ def draw(several: Sequence[Series]) -> Figure:
       linewidth=0,
     )
     for population, curve in zip(series.populations, found, strict=True):
+      at_T, share_T = curve.threshold_T, curve.probability_T
+      if at_T[0] > low:
+        at_T, share_T = np.append(low, at_T), np.append(share_T[0], share_T)
+      if at_T[-1] < high:
+        at_T = np.concatenate([at_T, [at_T[-1], high]])
+        share_T = np.concatenate([share_T, [0, 0]])
       axes.plot(
-        series.sign * curve.threshold_T,
-        curve.probability_T,
+        series.sign * at_T,
+        share_T,
         color=color_of[population.scale],
         linewidth=1,
         label=series.scale_name(population),

@@ -175,7 +175,7 @@ def _interval(found: Scale) -> str:
   if math.isnan(median):
     return ""
   if math.isnan(high):
-    return f" ({low:,.9g} or later)"
+    return f" (95% interval: {low:,.9g} or later)"
   return f" ({low:,.9g}–{high:,.9g})"
 
 
@@ -217,7 +217,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "The share of seeds that have not reached"
       f" {several[0].threshold_name} yet, by training step.",
       "The curves are Kaplan and Meier's. Seeds are seen at evaluations only: a"
-      " success counts from the first that shows it. A seed that falls back"
+      " success counts from the first that shows it, and a median is that step,"
+      " with its 95 % interval. A seed that falls back"
       " later still counts as successful here; one that diverges first never"
       " succeeds. Bands are 95 % intervals over seeds, of 10 runs or more and"
       f" up to {_MOST_BANDS} scales. time_to_success.csv has the medians, the"

@@ -166,7 +166,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     f"{analysis.table.seed_meaning.rstrip('.')}. A line joins what has one seed"
     " index at different scales. Where scores of one seed index are not"
     " correlated across scales, a line joins unrelated runs, and the most"
-    " abrupt and the straightest line are as expected by chance.",
+    " abrupt and the straightest line are as expected by chance."
+    " Breakthroughness is the change over all scales as a multiple of the"
+    " median step, linearity as one of the root mean square of the steps.",
     figure=draw(several),
   )
 

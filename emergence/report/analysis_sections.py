@@ -79,14 +79,14 @@ def audit(analysis: Analysis) -> Section:
     if f.rows
   }
   said = [
-    f"{len(analysis.table.frame):,} scores were read, with"
+    f"{len(analysis.table.frame):,} scores are analyzed, with"
     f" {words.count(len(rows), 'kind')} of notes.",
     answer.missing(analysis),
   ]
   return Section(
     "audit",
     "The kinds of notes, with the number of rows of each.",
-    "summary.json has all rows of each note. Nothing was left out silently.",
+    "summary.json has all rows of each note.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
     title="Is anything odd about the data?",
@@ -123,11 +123,11 @@ def _cells(analysis: Analysis) -> Section:
   return Section(
     "cells",
     sentence,
-    "Each interval aims at 95 % confidence by itself, and is about other seeds"
-    " of the same setting. Diverged seeds count as failed and are left out of"
-    " mode and mean. The mode is the peak of a smoothed density and moves with"
-    " the smoothing. The threshold of a success is a convention. “Not shown” is"
-    " no proof that seeds do not split.",
+    "Each interval holds for one number, without a correction for the others,"
+    " and covers the variation between seeds alone. Diverged seeds count as"
+    " failed and are left out of mode and mean. The mode is the peak of a"
+    " smoothed density and moves with the smoothing. The threshold of a success"
+    " is a convention. “Not shown” is no proof that seeds do not split.",
     table=table._replace(rows=table.rows[: answer.MOST_ROWS]),
     title="How sure are the numbers?",
     is_first=True,

@@ -14,7 +14,7 @@ from scipy import stats
 from emergence.statistics import intervals, success
 from emergence.statistics.intervals import Interval
 from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
-from emergence.statistics.sample import SAME_SCORE, Sample
+from emergence.statistics.sample import SAME_SCORE, Sample, tolerance
 
 
 class Decomposition(NamedTuple):
@@ -173,7 +173,11 @@ def _welch(from_S: np.ndarray, to_S: np.ndarray) -> float:
   if min(from_S.size, to_S.size) < 2:
     return math.nan
   first, second = (
-    (x_S.mean(), x_S.std(ddof=1) if np.ptp(x_S) > SAME_SCORE else 0.0, x_S.size)
+    (
+      x_S.mean(),
+      x_S.std(ddof=1) if np.ptp(x_S) > tolerance(x_S) else 0.0,
+      x_S.size,
+    )
     for x_S in (from_S, to_S)
   )
   found = stats.ttest_ind_from_stats(*first, *second, equal_var=False)

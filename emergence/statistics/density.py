@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from emergence.statistics.sample import SAME_SCORE, Sample
+from emergence.statistics.sample import SAME_SCORE, Sample, tolerance
 
 # Below this share of the range that holds most of the runs, no structure is
 # resolved. Above the second, of the support's width, two clusters far apart,
@@ -173,7 +173,8 @@ def _bulk(scores_S: np.ndarray) -> float:
 
   Where they are at one score, of the distinct scores.
   """
-  smallest = SAME_SCORE * max(1.0, float(np.median(np.abs(scores_S))))
+  middle = SAME_SCORE * float(np.median(np.abs(scores_S)))
+  smallest = max(tolerance(scores_S), middle) or SAME_SCORE
   length = _shortest(np.sort(scores_S), _BULK)
   if length < smallest:
     length = _shortest(np.unique(scores_S), _BULK)

@@ -345,6 +345,6 @@ def _what_could_be_seen(found: Modality) -> str:
     after = "" if math.isnan(found.smallest_weight) else "after Holm "
     return f"{text}; {after}so few runs would often not show one"
   return (
-    f"{text}; one of weight ≥ {weight:.2g}, "
-    f"{dip_lib.MODE_DISTANCE:g} sd away, would be in four of five samples"
+    f"{text}; one of {100 * weight:.2g}% of the runs, "
+    f"{dip_lib.MODE_DISTANCE:g} sd away, would be detected four times in five"
   )

@@ -12,6 +12,7 @@ change of ability into a mixture, or into neither: repeat the test with the
 log-likelihood of the answer.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -43,7 +44,8 @@ class Fit(NamedTuple):
     share: α there, in [0, 1]; NaN where P₀ and P₁ have the same quantiles.
     share_low: lower end of its bootstrap interval.
     share_high: upper end.
-    distance: Wasserstein-2 distance to it, in units of the score.
+    distance: Wasserstein-2 distance to it, in units of the score, of the
+      scores as they are.
     null: 95 % quantile of that distance for runs on the path.
     p: p-value of a distribution on the path.
   """
@@ -109,10 +111,10 @@ def compare_paths(
     undecided: everything else, and whatever fewer than 30 runs show.
 
   On a grid no distribution lies exactly between two others, so the mixture path
-  would seem nearer. Equal scores are therefore spread evenly over their bin,
-  which changes distances by the order of the spacing. Runs on the displacement
-  path are rounded to the grid and spread at random. The grid is the coarsest
-  one of the samples; it is guessed where a sample has no known spacing.
+  would seem nearer. For intervals, p-values and verdicts equal scores are
+  therefore spread evenly over their bin. Runs on the displacement path are
+  rounded to the grid and spread at random. The grid is the coarsest one of the
+  samples; it is guessed where a sample has no known spacing.
 
   Rates: `python -m experiments.calibration.paths`. Distributions beyond an end
   point (a U-shaped axis) are near neither path. The verdict is about the scores
@@ -135,21 +137,35 @@ def compare_paths(
   step = _common_step(samples)
   # Sums of squares lose less near zero.
   origin = min(s.min() for s in scores)
-  scores = [_spread(np.sort(s - origin), step) for s in scores]
+  plain = [np.sort(s - origin) for s in scores]
+  scores = [_spread(s, step) for s in plain]
   rng = np.random.default_rng(options.seed)
   first_S, last_S = scores[0], scores[-1]
-  observed = draw_ends(
-    first_S, last_S, np.arange(first_S.size)[None], np.arange(last_S.size)[None]
+  observed, plain_ends = (
+    draw_ends(a, b, np.arange(a.size)[None], np.arange(b.size)[None])
+    for a, b in ((first_S, last_S), (plain[0], plain[-1]))
   )
   first_BD, last_BD = (
     _indices(_uniforms(rng, options.num_resamples, s.size), s.size)
     for s in (first_S, last_S)
   )
   resampled = draw_ends(first_S, last_S, first_BD, last_BD)
-  return [
-    _compare(sample_S, rng, observed, resampled, step)
-    for sample_S in scores[1:-1]
-  ]
+  several = []
+  for sample_S, plain_S in zip(scores[1:-1], plain[1:-1], strict=True):
+    found = _compare(sample_S, rng, observed, resampled, step)
+    for name, fit in (
+      ("mixture", fit_mixture(plain_S[None], plain_ends, _FIT_STEPS)),
+      ("displacement", fit_displacement(plain_S[None], plain_ends)),
+    ):
+      share, squared = (float(x[0]) for x in fit)
+      old: Fit = getattr(found, name)
+      new = old._replace(
+        share=math.nan if math.isnan(old.share) else share,
+        distance=math.sqrt(squared),
+      )
+      found = found._replace(**{name: new})
+    several.append(found)
+  return several
 
 
 class Ends(NamedTuple):

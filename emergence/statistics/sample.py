@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 UNIT, REAL = (0.0, 1.0), (-math.inf, math.inf)
-# Scores are stored in single precision; closer ones are one score.
+# Scores are stored in single precision; closer ones are one score. Of scores
+# that are all below 1 it is this share of the greatest: `tolerance`.
 SAME_SCORE = 1e-6
 # The spacing guessed from only two distinct scores is at most this share of the
 # support.
@@ -245,6 +246,12 @@ def grid(sample: Sample) -> Grid:
   return Grid(step, bool(least > 1), min(coarse, guess), bool(is_open))
 
 
+def tolerance(scores: np.ndarray) -> float:
+  """Scores no farther apart than this are one score; NaN is none of them."""
+  largest = float(np.max(np.abs(scores), initial=0, where=~np.isnan(scores)))
+  return SAME_SCORE * min(1.0, largest)
+
+
 def _may_be_a_step(distance: float, width: float) -> bool:
   """Whether a support of that width is a whole number of such distances."""
   num = width / distance
@@ -253,7 +260,7 @@ def _may_be_a_step(distance: float, width: float) -> bool:
 
 def _distinct(scores_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Distinct ones of increasing scores, [D], and how many runs have each."""
-  tolerance_S = SAME_SCORE * np.maximum(1.0, np.abs(scores_S))
+  tolerance_S = np.maximum(tolerance(scores_S), SAME_SCORE * np.abs(scores_S))
   is_new = np.diff(scores_S) > np.minimum(tolerance_S[1:], tolerance_S[:-1])
   first = np.flatnonzero(np.append(True, is_new))
   return scores_S[first], np.diff(np.append(first, scores_S.size))

@@ -214,17 +214,24 @@ def threshold_curve(
   probability_T = (finite_S.size - below_T) / sample.size
   half = math.sqrt(math.log(2 / (1 - CONFIDENCE)) / (2 * sample.size))
   reference = success_probability(sample, threshold)
-  same_T = (probability_T >= reference.low) & (probability_T <= reference.high)
-  # The curve falls, so thresholds that change nothing are neighbours.
-  same = np.append(threshold_T[same_T], threshold)
+  # The curve falls: at least `fewest` runs reach the highest such threshold,
+  # and at most `most` the lowest one, which is just above another run's score.
+  fewest = math.ceil(reference.low * sample.size - SAME_SCORE)
+  most = math.floor(reference.high * sample.size + SAME_SCORE)
+  same_from = (
+    float(finite_S[-most - 1]) + 2 * SAME_SCORE
+    if most < finite_S.size
+    else float(threshold_T[0])
+  )
+  same_to = float(finite_S[-fewest]) if fewest else float(threshold_T[-1])
   return ThresholdCurve(
     threshold_T,
     probability_T,
     np.maximum(probability_T - half, 0),
     np.minimum(probability_T + half, 1),
     reference,
-    float(same.min()),
-    float(same.max()),
+    same_from,
+    same_to,
   )
 
 

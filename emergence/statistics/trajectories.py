@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from emergence.statistics.options import CONFIDENCE, Options
-from emergence.statistics.sample import SAME_SCORE
+from emergence.statistics.sample import SAME_SCORE, tolerance
 
 # With fewer scales a median over changes is one or two of them.
 MIN_SCALES = 6
@@ -182,8 +182,9 @@ def pairing(
       shares=shares,
       note=note,
     )
-  # Rounding at 1e-6, so that equal scores are ties in any precision.
-  differs_N = np.ptp(kept_SN, axis=0) > SAME_SCORE
+  differs_N = np.array(
+    [np.ptp(scores_S) > tolerance(scores_S) for scores_S in kept_SN.T]
+  )
   ranks_SN = _standard_ranks(kept_SN[:, differs_N])
   found = _mean_correlation(ranks_SN[None])[0]
   pair_P = (ranks_SN.T @ ranks_SN)[np.triu_indices(ranks_SN.shape[1], 1)]
@@ -282,8 +283,10 @@ def _rank(
 
 def _standard_ranks(scores_SN: np.ndarray) -> np.ndarray:
   """Average ranks over seeds, of mean 0 and length 1 at each scale, [S, N]."""
+  # Rounded, so that equal scores are ties in any precision.
+  same_N = np.array([tolerance(scores_S) for scores_S in scores_SN.T])
   rank_SN = stats.rankdata(
-    np.round(scores_SN / SAME_SCORE), axis=0, method="average"
+    np.round(scores_SN / same_N), axis=0, method="average"
   )
   rank_SN -= rank_SN.mean(axis=0)
   return rank_SN / np.linalg.norm(rank_SN, axis=0)

@@ -121,11 +121,20 @@ def in_order(texts: "pd.Series") -> "pd.Series":
 def _at_step(frame, key: list[str], at_step: str):
   """The scores of one step of each run, its curve until then, and issues."""
   frame = frame.sort_values("training_step", kind="stable")
+  issues = []
   if at_step != "last":
+    num = len(frame[key].drop_duplicates())
     frame = frame[frame["training_step"] <= float(at_step)]
     final = frame[frame["training_step"] == float(at_step)]
     if final.empty:
       raise ValueError(f"--at_step: no score is of step {at_step}")
+    if others := num - len(final):
+      sentence = (
+        f"--at_step={at_step} leaves out"
+        f" {_count(others, 'run that has', 'runs that have')} no score of that"
+        " step."
+      )
+      issues.append(Issue("excluded", sentence, []))
   else:
     final = frame.drop_duplicates(key, keep="last")
   diverged = frame.groupby(key, sort=False)["diverged"].cummax()
@@ -133,7 +142,6 @@ def _at_step(frame, key: list[str], at_step: str):
   columns = [*key, "step", "score", "diverged"]
   latest = final.groupby([n for n in key if n != "seed"])["training_step"]
   early = final[final["training_step"] < latest.transform("max")]
-  issues = []
   if len(early):
     sentence = (
       f"{_count(len(early), 'score is', 'scores are')} of an earlier step than"
@@ -299,11 +307,10 @@ def _missing(frame, groups, seeds, expected):
     whole = sum(row["missing_seeds"] == "all" for row in rows)
     sentence = (
       "The grid of scales and seeds has holes (empty cells:"
-      f" {whole}; cells that lack seeds: {len(rows) - whole}). Missing runs"
-      " count nowhere, so if a run without a score failed, the shares of"
-      " successes are too high; a"
-      " trajectory needs its seed at every scale of its group, and a comparison"
-      " within seeds needs it at both."
+      f" {whole}; cells that lack seeds that other scales have:"
+      f" {len(rows) - whole}). Missing runs count nowhere: if they are missing"
+      " because they failed, shares of successes are too high. A trajectory is"
+      " drawn of seeds that every scale of the group has."
     )
     issues.append(Issue("missing", sentence, [plain_row(row) for row in rows]))
   if unpaired:

@@ -115,7 +115,12 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   frame = pd.concat(parts, ignore_index=True)
   cell = [*groups, "scale_label", "metric"]
   cell += ["training_step"] if options.step_column else []
-  frame = summary_rows.drop(frame, cell, options.drop_rows)
+  kept = summary_rows.drop(frame, cell, options.drop_rows)
+  dropped = len(set(frame["source"]) - set(kept["source"]))
+  if dropped:
+    sentence = f"--drop_rows leaves out {dropped:,} rows."
+    issues.append(Issue("excluded", sentence, []))
+  frame = kept
   by_source: Any = frame.set_index("source")
   frame = frame.assign(
     scale=parsing.parse_scales(

@@ -57,10 +57,15 @@ def test_abruptness_is_that_of_the_raw_scores(two_groups, pick):
   ):
     jumps.append(np.abs(np.diff(value_N)).max() / np.ptp(value_N))
   mean, share = (words.percent(jump) for jump in jumps)
-  for text in (f"{mean} of the mean's range", f"{share} for the share"):
+  for text in (
+    f"{mean} of the mean's range",
+    f"{share} of the success share's",
+  ):
     assert text in finding.sentence
   numbers = finding.numbers
-  assert numbers["difference"] == pytest.approx(numbers["mode"] - jumps[1])
+  assert numbers["mode_minus_share"] == pytest.approx(
+    numbers["largest_step_of_mode"] - jumps[1]
+  )
 
 
 def test_little_can_be_said_of_few_runs_or_scales(say):
@@ -73,8 +78,8 @@ def test_a_curve_that_dips_first_is_said_to_turn_back(say):
   cells = [[0.3] * 20, [0.1] * 20, [0.9] * 20]
   (text,) = say(cells, "abruptness")
   assert text.endswith(
-    "step is 100% of the mean's range (2–3), 100% for the share of successes"
-    " (1–2) and 100% for the mode (2–3); all turn back."
+    "step is 100% of the mean's range (2–3), 100% of the success share's"
+    " (1–2) and 100% of the mode's (2–3); all turn back."
   )
   (text,) = say([cells[1], cells[0], cells[2]], "abruptness")
   assert "back" not in text
@@ -99,6 +104,6 @@ def test_the_largest_step_of_noise_is_not_told(say):
 def test_each_largest_step_is_told_with_its_scales(say):
   cells = [low_high(30, 0), low_high(28, 2), low_high(8, 22), low_high(6, 24)]
   assert say(cells, "abruptness") == [
-    "the largest step is 83% of the mean's range (2–3), 83% for the share of"
-    " successes (2–3) and 100% for the mode (2–3)."
+    "the largest step is 83% of the mean's range (2–3), 83% of the success"
+    " share's (2–3) and 100% of the mode's (2–3)."
   ]

@@ -50,7 +50,10 @@ def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(two_groups):
     own = frame[frame["group"] == group]
     for container, (_, rows) in zip(axes.containers, own.groupby("scale")):
       x_K, y_K = container.lines[0].get_data()
-      assert list(x_K) == rows["num_seeds"].tolist()
+      # Scales stand beside each other.
+      np.testing.assert_allclose(
+        np.asarray(x_K, float), rows["num_seeds"].to_numpy(float), rtol=0.11
+      )
       np.testing.assert_allclose(y_K, rows["expected_best"])
 
 

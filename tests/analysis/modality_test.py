@@ -122,15 +122,16 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
   (text,) = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert text == (
-    "no split is shown at any size; a second mode of weight ≥"
-    f" {weight:.2g}, 5 sd away, would be in four of five samples."
+    "no split is shown at any size; a second group of"
+    f" {100 * weight:.0f}% of the seeds, 5 sd away, would be detected four"
+    " times in five."
   )
   # Fewer runs than a dip needs, of which only the floor is tested.
   for cells in ([rng.random(25)], [np.append(np.zeros(9), rng.random(9) / 5)]):
     (text,) = say(cells, "modality")
     count = len(cells[0])
     few = count < 20
-    assert text == "no split is shown at any size" + (
+    assert text == "no split is shown" + (
       f": {count} seeds are too few to see most splits."
       if few
       else "; so few seeds would often not show two modes."
@@ -145,9 +146,10 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   texts = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert texts == [
-    "no split is shown; at size 1 a second mode of weight ≥"
-    f" {weight:.2g}, 5 sd away, would be in four of five samples.",
-    "at size 2 there are too few runs to test for a separation.",
+    "no split is shown; at size 1 a second group of"
+    f" {100 * weight:.0f}% of the seeds, 5 sd away, would be detected four"
+    " times in five.",
+    "at size 2 19 seeds are too few to see most splits.",
     "at size 3 all scores are equal, so nothing could be tested.",
     "at size 4 the two groups may be two points of the score grid; the number"
     " of test items would tell.",
@@ -158,8 +160,7 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   ]
   (text,) = say([few, few], "modality")
   assert text == (
-    "no split is shown at any size: there are too few runs to"
-    " test for a separation."
+    "no split is shown at any size: 19 seeds are too few to see most splits."
   )
   (_, text) = say([even, ends], "modality", num_items=1.0)
   assert text == "at size 2 scores are of one item and can show no modes."

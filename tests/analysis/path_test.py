@@ -27,7 +27,10 @@ def test_paths_say_which_way(pick, say):
   assert nll.sentence.endswith(mixture)
   assert sum(split.numbers["verdicts"].values()) == 5
   rng = np.random.default_rng(5)
-  assert not say([rng.random(9) for _ in range(4)], "path")
+  assert say([rng.random(9) for _ in range(4)], "path") == [
+    "fewer than 30 runs at a scale are too few to tell whether some change over"
+    " or all move."
+  ]
   # Beyond both ends.
   cells = [rng.normal(m, 0.02, 60) for m in (0.2, 0.9, 0.3)]
   (text,) = say(cells, "path")

@@ -65,7 +65,7 @@ def entry(series):
     (
       [0, 3, 6, 13, 19, 24, 29, 31],
       "from size 1 to 8 {} rises from 0.00 to 0.97; it crosses one half between"
-      " 3 and 7, probably 4 to 5",
+      " 3 and 7 (logistic: 4 to 5)",
     ),
     (
       [6, 9, 12, 15, 18, 20, 22],
@@ -92,13 +92,13 @@ def entry(series):
     ),
     (
       [0, 0, 1, 6, 14],
-      "from size 1 to 5 {} rises from 0.00 to 0.44; it probably crosses"
-      " one half after size 4, if at all",
+      "from size 1 to 5 {} rises from 0.00 to 0.44; it probably stays"
+      " below one half up to size 4",
     ),
     (
       [18, 26, 31, 32, 32],
-      "from size 1 to 5 {} rises from 0.56 to 1.00; it probably crosses"
-      " one half before size 2, if at all",
+      "from size 1 to 5 {} rises from 0.56 to 1.00; it probably stays"
+      " above one half from size 2 on",
     ),
     (
       [15, 16, 17, 15, 16],
@@ -179,8 +179,8 @@ def test_neighbours_that_fall_are_told_beside_the_rise(tell):
     (
       [0, 0, 1, 2, 3],
       8,
-      "from size 1 to 5 {} rises from 0 of 8 to 3 of 8; it probably crosses"
-      " one half after size 4, if at all",
+      "from size 1 to 5 {} rises from 0 of 8 to 3 of 8; it probably stays"
+      " below one half up to size 4",
     ),
     ([3, 3], 3, "3 of 3 seeds end at ≥ 20% (0.29–1.00) at every scale"),
   ],

@@ -44,6 +44,12 @@ def test_a_threshold_that_cannot_be_is_refused(make_table, options, message):
     analyze_one(make_table, ACCURACY, [[0.1, 0.2]], FEW._replace(**options))
 
 
+def test_a_threshold_that_no_metric_takes_is_refused(make_table):
+  message = "--threshold=0.3 is for scores from 0 to 1 .*--threshold=nll=0.3"
+  with pytest.raises(ValueError, match=message):
+    analyze_one(make_table, NLL, [[0.1, 0.2]], FEW._replace(threshold=0.3))
+
+
 def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
   tokens = Metric("token_accuracy", 0.0, 1.0, "share of answer tokens", True)
   error = Metric("error", 0.0, 1.0, "fraction", False)

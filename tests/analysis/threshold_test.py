@@ -26,8 +26,8 @@ def test_thresholds_that_say_the_same_are_named(say):
   low, high = stats.binomtest(15, 30).proportion_ci(method="wilson")
   # Half of the seeds are at 0.05, the others at 0.85.
   assert text == (
-    "at size 1 any threshold from 0.06 to 0.85 gives a share"
-    f" inside the 95% interval of that at ≥ 20%, 0.50 ({low:.2f}–{high:.2f})."
+    f"at size 1 the share is between {low:.2f} and {high:.2f}, its 95% interval"
+    " at ≥ 20%, for any threshold from 0.0501 to 0.85."
   )
 
 
@@ -35,6 +35,9 @@ def test_thresholds_that_say_the_same_are_named(say):
   ("metric", "cell", "text"),
   [
     (ACCURACY, low_high(0, 30), "30 of 30 seeds {} up to 0.85."),
+    # Rounded inwards: at 0.837 the worst seed fails, at 0.14 the best succeeds.
+    (ACCURACY, [0.836679] * 20, "20 of 20 seeds {} up to 0.836."),
+    (ACCURACY, [0.1402] * 20, "0 of 20 seeds {} above 0.141."),
     (ACCURACY, low_high(30, 0), "0 of 30 seeds {} above 0.05."),
     (ACCURACY, low_high(4, 5), "5 of 9 seeds {} between 0.05 and 0.85."),
     (NLL, [2.0, 1.0], "1 of 2 seeds {} between 1 and 2."),

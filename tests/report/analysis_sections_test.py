@@ -179,7 +179,8 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
   table = make_table({("g", ACCURACY): cells})
   sections = by_name(sections_of(questions.analyze(table, FEW)))
   assert sections["more-or-better"].answers == [
-    "No change of the mean between neighbours is shown to be more than chance."
+    "No change of the mean between neighbours is shown, after correction for 2"
+    " pairs."
   ]
 
 
@@ -230,7 +231,7 @@ def test_the_audit_shows_what_was_odd_with_its_rows(make_table):
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, issues=odd)
   section = analysis_sections.audit(questions.analyze(table, FEW))
-  assert section.answers == ["2 scores were read, with 2 kinds of notes."]
+  assert section.answers == ["2 scores are analyzed, with 2 kinds of notes."]
   assert [list(row) for row in section.table.rows] == [
     ["missing", f"Some are missing {HOSTILE}.", "100"],
     ["score unit", "Taken as fraction.", "0"],

@@ -98,8 +98,8 @@ def test_not_shown_says_what_would_have_been_seen():
   weight = dip.detectable_weight(250, 0.05 / 3)
   assert found.smallest_weight == found.smallest_weight_adjusted == weight
   assert found.evidence.startswith(
-    f"no second mode is shown; one of weight ≥ {weight:.2g}, 5 sd away, would"
-    " be in four of five samples"
+    f"no second mode is shown; one of {100 * weight:.2g}% of the runs, 5 sd"
+    " away, would be detected four times in five"
   )
   few = label(quantiles(stats.norm(0.5, 0.1), 25))
   assert "so few runs would often not show one" in few.evidence

@@ -249,6 +249,17 @@ def test_diverged_runs_are_left_out_and_the_coarsest_grid_counts():
     compare_paths([[0.1], [np.nan], [0.2]])
 
 
+def test_distances_are_those_of_the_scores_whatever_grid_is_guessed():
+  first, last = np.zeros(20), np.ones(20)
+  between = np.repeat([0.0, 0.2, 1.0], [9, 2, 9])
+  (guessed,) = compare_paths([first, between, last])
+  (known,) = compare_paths([first, between, last], step=1 / 8192)
+  for found in (guessed, known):
+    # The nearest mixture has 9 of 20 at 1, and the two at 0.2 are at 0 there.
+    assert found.mixture.share == pytest.approx(9 / 20)
+    assert found.mixture.distance == pytest.approx(np.sqrt(2 * 0.2**2 / 20))
+
+
 RNG = np.random.default_rng(0)
 SPLIT = np.concatenate([np.zeros(14), RNG.normal(0.7, 0.1, 11)])
 TRIPLES = {

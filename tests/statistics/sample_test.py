@@ -34,6 +34,15 @@ def test_the_grid_step_is_the_gap_between_the_most_frequent_scores(
   assert Sample.of(scores, support, 0.25).grid_step == 0.25
 
 
+def test_small_scores_that_differ_are_no_constant():
+  losses = np.linspace(1.05e-8, 1.79e-6, 10)
+  assert not Sample.of(losses, REAL).is_constant
+  assert not Sample.of(losses, REAL).is_tied
+  assert Sample.of(1 + losses[:1].repeat(3), REAL).is_constant
+  # Beside scores of order one they are one score.
+  assert Sample.of([*losses[:2], 1.0], REAL).is_tied
+
+
 def test_runs_without_a_finite_score_have_diverged():
   sample = Sample.of([0.2, np.nan, np.inf, 1, -np.inf])
   np.testing.assert_array_equal(np.isnan(sample.scores_S), [0, 1, 1, 0, 1])

@@ -143,7 +143,10 @@ def test_the_statement_is_the_same_where_the_curve_is_in_the_interval():
   assert (found.reference.low, found.reference.high) == pytest.approx(
     (0.299, 0.701), abs=1e-3
   )
-  assert (found.same_from, found.same_to) == pytest.approx((0.01, 0.6))
+  # At most 14 of 20 may succeed there, and at least 6: all but the nine at 0.
+  assert found.same_from == pytest.approx(0, abs=1e-5)
+  assert found.same_from > 0
+  assert found.same_to == 0.6
 
 
 def two_clusters(num, share_high, rng):

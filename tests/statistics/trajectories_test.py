@@ -98,6 +98,14 @@ def test_single_precision_has_the_ties_of_double_precision():
   assert trajectories.trajectories(low).num_infinite == 1
 
 
+def test_small_scores_are_ranked_as_large_ones():
+  rng = np.random.default_rng(0)
+  scores_SN = rng.random((12, 4))
+  small = trajectories.pairing(scores_SN * 1e-8, "")
+  assert small.num_scales == 4
+  assert small[:5] == trajectories.pairing(scores_SN, "")[:5]
+
+
 @pytest.mark.parametrize("scores", [[0.1, 0.2], [[0.1]], np.zeros((0, 3))])
 def test_other_shapes_are_refused(scores):
   with pytest.raises(ValueError, match=r"shape \[S, N\]"):

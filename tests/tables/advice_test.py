@@ -213,6 +213,19 @@ def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(
   table = tables.read(path, **options([*given, "--at_step=200"]))
   assert len(table.frame) == 5
   assert table.num_missing[(40e6, "acc")] == 1
+  told = [x.sentence for x in table.issues if x.kind == "excluded"]
+  assert told == [
+    "--at_step=200 leaves out 1 run that has no score of that step."
+  ]
+
+
+def test_rows_that_are_dropped_are_counted(options, tmp_path):
+  text = PARAMS + grid("10M") + "\n10M,mean,0.5\n10M,best,0.9\n"
+  given = ["--scale_column=params", "--score_column=acc"]
+  path = write(tmp_path, text)
+  table = tables.read(path, **options([*given, "--drop_rows=mean,best"]))
+  told = [x.sentence for x in table.issues if x.kind == "excluded"]
+  assert told == ["--drop_rows leaves out 2 rows."]
 
 
 def test_archives_and_folders_of_files_are_read(options, tmp_path):
