@@ -242,9 +242,10 @@ def draw(several: Sequence[Series]) -> Figure:
     found = _found(series)
     for population, x in found:
       assert population.curves is not None
-      ends = population.curves.steps_E[[0, -1]]
+      # Before training none has succeeded, whenever the first evaluation is.
+      end = population.curves.steps_E[-1:]
       curve, color = x.curve, color_of[population.scale]
-      step_T = np.concatenate([ends[:1], curve.step_T, ends[1:]])
+      step_T = np.concatenate([[0], curve.step_T, end])
       share_T, low_T, high_T = (
         np.concatenate([[1.0], y_T, y_T[-1:]])
         for y_T in (curve.share_T, curve.low_T, curve.high_T)
