@@ -162,7 +162,8 @@ def findings(series: Series) -> Iterator[Finding]:
     text = (
       f"{where} a valley parts good from poor seeds, here and in"
       f" {other.metric_name}: {pair.found.num_same} of {pair.found.num_runs}"
-      " are good in both or poor in both"
+      " are good in both or poor in both, where by chance"
+      f" {_by_chance(pair.found):.0f} would be"
     )
   yield finding(
     "agreement",
@@ -172,6 +173,14 @@ def findings(series: Series) -> Iterator[Finding]:
     other_metric=other.metric.name,
     **(_columns(pair.found) if pair.found else {}),
   )
+
+
+def _by_chance(found: Agreement) -> float:
+  """How many would be on the same side if the metrics had nothing in common."""
+  first = found.both_upper + found.only_first
+  second = found.both_upper + found.only_second
+  num = found.num_runs
+  return (first * second + (num - first) * (num - second)) / num
 
 
 def _share_upper(series: Series, pair: Pair) -> float:

@@ -92,16 +92,14 @@ def findings(series: Series) -> Iterator[Finding]:
     is_split = _evenness(at, i)[0] > 0
     reason = ", the last"
     if is_split:
-      reason = ", the scale with most of both"
+      reason = ", where both ends hold most"
   edge = composition.floor_edge(sample, series.flipped_threshold)
   relation = "≤" if series.metric.higher_is_better else "≥"
   parts[0] += f" ({relation} {words.number(series.sign * edge, 2)})"
   texts = [f"{seeds} at {where}{reason}: {', '.join(parts)}"]
   if " and " in at.name:
     named = re.split(", (?:few|some) ", at.name)[0]
-    texts.append(
-      f"at {where} each of these is shown to hold at least 10%: {named}"
-    )
+    texts.append(f"at {where} {named} each surely hold at least 10% of seeds")
   for text in texts:
     yield finding(
       "composition",

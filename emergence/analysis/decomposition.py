@@ -105,7 +105,7 @@ def findings(series: Series) -> Iterator[Finding]:
     and not _is_reversed(a, b, x)
   ]
   if not steps:
-    text = f"fewer than {MIN_RUNS} runs are too few to test changes of the mean"
+    text = f"changes of the mean are tested between {MIN_RUNS} runs or more"
     if tested:
       text = "no change of the mean between neighbours is shown"
       if len(tested) > 1:
@@ -217,8 +217,8 @@ def _borrowed(
       (at,) = lacking
       other = pair[0] if at is pair[1] else pair[1]
       yield (
-        f"no seed {verb} at {series.scale_name(at)}: the mean of {kind} there"
-        f" is not known, and in this change taken from {other.name}"
+        f"no seed {verb} at {series.scale_name(at)}, so the mean of {kind} at"
+        f" {other.name} is used for both"
       )
 
 

@@ -52,22 +52,19 @@ def findings(series: Series) -> Iterator[Finding]:
   if shares:
     # An estimate of the part may pass the whole by chance. It is of items drawn
     # anew for each seed: seeds that share them differ less by their choice.
-    middle, largest = np.minimum([np.median(shares), max(shares)], 1.0)
-    text = (
-      "the choice of test items accounts for at most"
-      f" {words.number(100 * middle, 2)}% of the variance between seeds"
-    )
-    if len(shares) > 1:
-      text += (
-        " at half of the scales, and at most"
-        f" {words.number(100 * largest, 2)}% at any"
-      )
+    ends = np.minimum([min(shares), max(shares)], 1.0)
+    least, most = (words.number(100 * end, 2) for end in ends)
+    text = "the choice of test items makes an estimated"
+    if least == most:
+      text += f" {most}% of the variance between seeds"
+    else:
+      text += f" {least} to {most}% of the variance between seeds, by scale"
     yield finding(
       "items",
       series,
       text,
-      median_share=float(middle),
-      largest_share=float(largest),
+      least_share=float(ends[0]),
+      largest_share=float(ends[1]),
     )
 
 

@@ -28,6 +28,7 @@ from emergence.statistics.sample import Sample, grid
 
 _MOST_ROWS, _MOST_ANSWERS = 120, 2
 _MOST_LETTERS = 60  # In the name of a section.
+_FEW = f"two groups are tested with {modality_lib.MIN_RUNS} seeds or more"
 
 
 class Modalities(NamedTuple):
@@ -206,8 +207,9 @@ def _how(series: Series, modality: Modality) -> str:
     above = modality.peaks.weight_above
     better = above if series.metric.higher_is_better else 1 - above
     return (
-      f"two modes, {words.percent(better)} of {modality.num_runs} on the better"
-      f" side of {words.number(modality.antimode)}"
+      f"two modes, parted at {words.number(modality.antimode)}, with"
+      f" {words.percent(better)} of {modality.num_runs} seeds on the better"
+      " side"
     )
   name = "floor" if modality.label == "breakout" else "ceiling"
   test = modality.breakout if name == "floor" else modality.falloff
@@ -239,9 +241,7 @@ def _nothing_shown(series: Series) -> Iterator[str]:
   is_alone = len(series.populations) == 1
   anywhere = "" if is_alone else f" at any {series.axis}"
   if most < modality_lib.MIN_RUNS:
-    seeds = words.count(most, "seed")
-    verb = "is" if most == 1 else "are"
-    yield f"{text}{anywhere}: {seeds} {verb} too few to see most splits"
+    yield f"{text}{anywhere}: {_FEW}"
     return
   if silent and judged:
     where = f"{series.at(judged)} "
@@ -256,9 +256,9 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     yield f"{text}; {where}so few seeds would often not show two modes"
   else:
     yield (
-      f"{text}; {where}a second group of {words.percent(max(weights))} of the"
-      f" seeds, {dip.MODE_DISTANCE:g} sd away, would be detected four times in"
-      " five"
+      f"{text}; {where}a second group, as narrow, of"
+      f" {words.percent(max(weights))} of the seeds or more,"
+      f" {dip.MODE_DISTANCE:g} sd away, would be detected four times in five"
     )
   for reason, populations in silent.items():
     yield f"{series.at(populations)} {reason}"
@@ -267,10 +267,7 @@ def _nothing_shown(series: Series) -> Iterator[str]:
 def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
   """Why a cell without a label tells nothing of a second mode, if so."""
   if modality.num_runs < modality_lib.MIN_RUNS:
-    seeds = words.count(modality.num_runs, "seed")
-    verb = "is" if modality.num_runs == 1 else "are"
-    few = f"{seeds} {verb} too few to see most splits"
-    return few if math.isnan(modality.p) else ""
+    return _FEW if math.isnan(modality.p) else ""
   if math.isnan(modality.dip_p):
     if sample.is_constant:
       return "all scores are equal, so nothing could be tested"
@@ -393,11 +390,13 @@ def _labels(analysis: Analysis) -> Section:
   families = "; ".join(
     f"{family}: at most {words.count(size, 'cell')}"
     for family, size in sorted(sizes.items())
+    if size
   )
   sentence = (
     "One label for each cell and metric. p combines three tests: of two modes,"
     " of a breakout from the floor, of a fall from the ceiling. “After Holm” it"
-    f" is corrected for the other cells that could be tested ({families})."
+    " is corrected for the other cells that could be tested"
+    f"{families and f' ({families})'}."
   )
   if len(rows) > _MOST_ROWS:
     sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."

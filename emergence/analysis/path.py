@@ -22,9 +22,10 @@ _MOST_ROWS = 60
 _MOST_RESAMPLES = 200
 # Of the scores at a scale; the braces hold the first and the last one.
 _MEANINGS = {
-  "mixture": "the scores look like a mixture of those at {}",
-  "displacement": "the scores look as if all runs moved along together between"
-  " those at {}",
+  "mixture": "the scores look more like a mixture of those at {} than like all"
+  " runs moving along",
+  "displacement": "the scores look more like all runs moving along between"
+  " those at {} than like a mixture",
   "neither": "the scores look neither like a mixture of those at {} nor as if"
   " all runs moved along together",
 }
@@ -128,7 +129,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     for series in several
     for population, found in _paired(series)
   ]
-  header = ["group", several[0].axis, "verdict", "share moved", "to mixture"]
+  header = ["group", several[0].axis, "verdict", "mixture share", "to mixture"]
   header += ["to displacement", "evidence"]
   if not any(series.group_name for series in several):
     header, rows = header[1:], [row[1:] for row in rows]

@@ -76,7 +76,9 @@ def findings(series: Series) -> Iterator[Finding]:
     f" scale see a {opposite}"
   )
   if one.unseen or three.unseen:
-    text += f", {texts[1]} no change; with three {texts[2]} and {texts[3]}"
+    text += (
+      f", {texts[1]} no change; of those with three, {texts[2]} and {texts[3]}"
+    )
   else:
     text += f", {texts[2]} with three"
   yield finding(

@@ -83,10 +83,10 @@ def findings(series: Series) -> Iterator[Finding]:
   yield finding(
     "threshold",
     series,
-    f"at {series.scale_name(series.populations[i])} the share is between"
-    f" {curve.reference.low:.2f} and {curve.reference.high:.2f}, its 95%"
-    f" interval at {series.threshold_name}, for any threshold from {texts[0]}"
-    f" to {texts[1]}",
+    f"at {series.scale_name(series.populations[i])} any threshold from"
+    f" {texts[0]} to {texts[1]} gives a share inside the 95% interval at"
+    f" {series.threshold_name}"
+    f"{words.interval(curve.reference.low, curve.reference.high)}",
     scale=series.populations[i].scale,
     same_from=ends[0],
     same_to=ends[1],

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emergence.analysis import words
 from emergence.analysis.question import (
   Finding,
   Question,
@@ -19,7 +20,7 @@ from emergence.analysis.series import Analysis, Population, Series
 from emergence.analysis.summaries import explain_scales, scale_colors
 from emergence.plotting import drawing
 from emergence.plotting.style import styled
-from emergence.statistics import time_to_success
+from emergence.statistics import success, time_to_success
 from emergence.statistics.modality import holm
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.time_to_success import Times, TimeToSuccess
@@ -40,6 +41,8 @@ class Scale(NamedTuple):
       this one succeeds sooner; NaN without a test.
     p: its p-value.
     p_adjusted: the same after Holm over the tested pairs of the series.
+    num_already: runs that succeed at the first score that there is of them,
+      after step 0: when they got there is not known.
   """
 
   times: Times
@@ -47,6 +50,7 @@ class Scale(NamedTuple):
   sooner: float
   p: float
   p_adjusted: float
+  num_already: int
 
 
 def compute(several: Sequence[Series]) -> list[list[Scale] | None]:
@@ -58,7 +62,7 @@ def _scales(series: Series) -> list[Scale] | None:
   threshold = series.flipped_threshold
   if threshold is None:
     return None
-  found = []
+  found, already = [], []
   for population in series.populations:
     if population.curves is None:
       return None
@@ -69,6 +73,11 @@ def _scales(series: Series) -> list[Scale] | None:
     if not times.time_S.size:
       return None
     found.append(times)
+    first_S = np.isfinite(scores_SE).argmax(axis=1)
+    score_S = series.sign * scores_SE[np.arange(len(first_S)), first_S]
+    is_late_S = steps_E[first_S] > 0
+    is_success_S = success.is_success(score_S, threshold)
+    already.append(int((is_late_S & is_success_S).sum()))
   tests = [(math.nan, math.nan)]
   for a, b in itertools.pairwise(found):
     is_few = min(a.time_S.size, b.time_S.size) < MIN_RUNS
@@ -81,14 +90,24 @@ def _scales(series: Series) -> list[Scale] | None:
   adjusted_N, tested_N = p_N.copy(), ~np.isnan(p_N)
   adjusted_N[tested_N] = holm(p_N[tested_N])
   return [
-    Scale(times, time_to_success.time_to_success(times), *map(float, test))
-    for times, *test in zip(found, sooner_N, p_N, adjusted_N, strict=True)
+    Scale(
+      times,
+      time_to_success.time_to_success(times),
+      *(float(sooner), float(p), float(adjusted)),
+      num,
+    )
+    for times, num, sooner, p, adjusted in zip(
+      found, already, sooner_N, p_N, adjusted_N, strict=True
+    )
   ]
 
 
 def _found(series: Series) -> list[tuple[Population, Scale]]:
+  """Empty where it is not known when seeds got there."""
   found = series.answers["time_to_success"]
-  return list(zip(series.populations, found, strict=True)) if found else []
+  if not found or any(x.num_already for x in found):
+    return []
+  return list(zip(series.populations, found, strict=True))
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
@@ -116,6 +135,16 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 def findings(series: Series) -> Iterator[Finding]:
   """Where seeds succeed sooner or later, and where they fall back."""
   found = _found(series)
+  scales = series.answers["time_to_success"] or []
+  if already := sum(x.num_already for x in scales):
+    num = sum(int(x.times.succeeded_S.sum()) for x in scales)
+    yield finding(
+      "time_to_success",
+      series,
+      f"{already} of the {words.count(num, 'seed')} that reach"
+      f" {series.threshold_name} are there at their first score in the table:"
+      " when seeds succeed is not known",
+    )
   if found:
     yield from _sooner(series, found)
     yield from _fell_back(series, found)
@@ -133,9 +162,10 @@ def _sooner(
   halves = [x for x in found if not math.isnan(x[1].curve.median.low)]
   if steps:
     a, b = min(steps, key=lambda step: step[1][1].p)
-    middle = f"{_half(b[1])}, and {_half(a[1])} at {a[0].name}"
+    middle = f"{_half(b[1])}; at {a[0].name}, {_half(a[1])}"
     if _half(a[1]) == _half(b[1]):
-      middle = f"{_half(b[1])} at both"
+      middle = f"{_half(b[1])} at both, {_ends(b[1])}, and at {a[0].name}"
+      middle += f" {_ends(a[1])}"
     text = (
       f"seeds reach {series.threshold_name}"
       f" {'sooner' if b[1].sooner > 0 else 'later'} at"
@@ -165,9 +195,13 @@ def _sooner(
 def _half(found: Scale) -> str:
   median = found.curve.median.value
   if math.isnan(median):
-    succeeded_S = found.times.succeeded_S
-    return f"{succeeded_S.sum()} of {succeeded_S.size} by the last step"
+    return _ends(found)
   return f"half by step {median:,.9g}"
+
+
+def _ends(found: Scale) -> str:
+  succeeded_S = found.times.succeeded_S
+  return f"{succeeded_S.sum()} of {succeeded_S.size} by the last step"
 
 
 def _interval(found: Scale) -> str:

@@ -131,8 +131,8 @@ def findings(series: Series) -> Iterator[Finding]:
     )
   elif any(value <= null for _, value, null in measures.values()):
     text = (
-      "no seed rises more abruptly or more evenly over the scales than the best"
-      f" of {pairing.num_seeds} would by chance"
+      "the most abrupt and the most even rise over the scales are as expected"
+      f" by chance of {pairing.num_seeds} seeds"
     )
   else:
     return

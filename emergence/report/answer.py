@@ -82,7 +82,8 @@ def missing(analysis: Analysis) -> str:
     )
     for group in sorted(lost, key=str)
   ]
-  text = f"{words.count(sum(lacking.values()), 'run')} without a score"
+  pairs = words.count(sum(lacking.values()), "pair")
+  text = f"{pairs} of a scale and a seed without a score"
   if names:
     shown = names[: words.MOST_LISTED]
     if len(names) > len(shown):
@@ -231,7 +232,10 @@ def _no_split(several: Sequence[Series], found: Sequence[Modality]) -> str:
   if len(several) > 1:
     where = " in any group"
   if max(x.num_runs for x in found) < modality_lib.MIN_RUNS:
-    return f"so few seeds could hardly show a split in two{where}"
+    return (
+      f"fewer than {modality_lib.MIN_RUNS} seeds are too few to test for a"
+      f" split in two{where}"
+    )
   return f"the seeds are not shown to split in two{where}"
 
 

@@ -275,9 +275,9 @@ def _decide(
 ) -> tuple[str, str]:
   """Label and evidence."""
   if math.isnan(found.p):
-    runs = "1 run is" if found.num_runs == 1 else f"{found.num_runs} runs are"
-    few = f"{runs} too few to test"
-    return "not_shown", tests.reason or few
+    few = f"two modes are tested with {MIN_RUNS} runs or more"
+    is_few = 0 < found.num_runs < MIN_RUNS
+    return "not_shown", few if is_few else tests.reason
   shown_T = factor * tests.p_T <= alpha  # False for NaN.
   tested = f"p = {found.p:.2g}"
   if found.family_size > 1:
@@ -299,18 +299,29 @@ def _decide(
       return "two_modes", (
         f"two modes, with {100 * found.peaks.weight_above:.3g}% of "
         f"{found.num_runs} runs at or above the antimode at "
-        f"{found.antimode:.3g} ({tested})"
+        f"{found.antimode:.3g} ({_tested(found, tests.p_T[0], factor)})"
       )
   if shown_T[1:].any():
     at_floor = np.nanargmin(tests.p_T[1:]) == 0
     name, end = ("breakout", "floor") if at_floor else ("falloff", "ceiling")
     test = tests.floor if at_floor else tests.ceiling
     assert test
+    tested = _tested(found, np.nanmin(tests.p_T[1:]), factor)
     return name, (
       f"{test.num_inside} of {found.num_runs} runs are at the {end}, and the "
       f"{test.num_outside} others do not thin out away from it ({tested})"
     )
   return "not_shown", f"not one mode ({tested}), but {doubt}"
+
+
+def _tested(found: Modality, p: float, factor: int) -> str:
+  """The p-value of the test that a label rests on, of three in the cell."""
+  text = f"p = {min(p, 1.0):.2g}"
+  if found.family_size > 1:
+    text += (
+      f", {min(factor * p, 1.0):.2g} after Holm over {found.family_size} cells"
+    )
+  return text
 
 
 def _is_open(sample: Sample) -> bool:
@@ -345,6 +356,6 @@ def _what_could_be_seen(found: Modality) -> str:
     after = "" if math.isnan(found.smallest_weight) else "after Holm "
     return f"{text}; {after}so few runs would often not show one"
   return (
-    f"{text}; one of {100 * weight:.2g}% of the runs, "
+    f"{text}; one of {100 * weight:.2g}% of the runs or more, "
     f"{dip_lib.MODE_DISTANCE:g} sd away, would be detected four times in five"
   )

@@ -306,11 +306,11 @@ def _missing(frame, groups, seeds, expected):
   if rows:
     whole = sum(row["missing_seeds"] == "all" for row in rows)
     sentence = (
-      "The grid of scales and seeds has holes (empty cells:"
-      f" {whole}; cells that lack seeds that other scales have:"
-      f" {len(rows) - whole}). Missing runs count nowhere: if they are missing"
-      " because they failed, shares of successes are too high. A trajectory is"
-      " drawn of seeds that every scale of the group has."
+      "The grid of scales and seeds has holes:"
+      f" {_count(whole, 'cell is', 'cells are')} empty and {len(rows) - whole}"
+      " lack seeds that other scales have. Missing runs count nowhere: if they"
+      " are missing because they failed, shares of successes are too high. A"
+      " trajectory is drawn of seeds that every scale of the group has."
     )
     issues.append(Issue("missing", sentence, [plain_row(row) for row in rows]))
   if unpaired:

@@ -23,16 +23,18 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   scores = cells((30, 1, 1, 0), (13, 4, 15, 0), (1, 0, 20, 11))
   table = make_table({("g", ACCURACY): scores})
   assert said(table) == [
-    "exact match: 32 seeds at size 2, the scale with most of both: 13 at the"
+    "exact match: 32 seeds at size 2, where both ends hold most: 13 at the"
     " floor (≤ 0.05), 4 between, 15 successful below the ceiling, 0 at the"
     " ceiling.",
-    "exact match: at size 2 each of these is shown to hold at least 10%: floor"
-    " and successes.",
+    "exact match: at size 2 floor and successes each surely hold at least 10%"
+    " of seeds.",
   ]
   # Diverged seeds are in no class, and in no share.
   table = make_table({("g", ACCURACY): scores}, diverged={("g", 2, 0)})
   (text, _) = said(table)
-  assert "31 seeds with a score at size 2, the scale with most of both" in text
+  assert (
+    "31 seeds with a score at size 2, where both ends hold most" in text
+  )
   # Where no scale has both, the last is told, and is said to be the last.
   table = make_table({("g", ACCURACY): cells((30, 2, 0, 0), (20, 12, 0, 0))})
   assert "32 seeds at size 2, the last: 20 at the floor" in said(table)[0]
@@ -43,7 +45,9 @@ def test_of_equal_splits_the_share_nearest_to_one_half_is_told_first(
 ):
   scores = cells((2, 4, 4, 0), (2, 2, 6, 0), (2, 4, 4, 0), (8, 0, 2, 0))
   text, *_ = said(make_table({("g", ACCURACY): scores}))
-  assert text.startswith("exact match: 10 seeds at size 1, the scale with most")
+  assert text.startswith(
+    "exact match: 10 seeds at size 1, where both ends hold most"
+  )
 
 
 def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):

@@ -72,14 +72,13 @@ def test_parts_sum_to_the_change_of_the_mean_in_the_unit_of_the_metric(
       [low_high(40, 0), of([0.1, 0.9], low=20, high=20)],
       "from size 1 to 2 the mean rises by 0.45: 0.41 because more seeds succeed"
       " (none at 1), 0.04 because failures score higher. no seed succeeds at"
-      " size 1: the mean of successes there is not known, and in this change"
-      " taken from 2.",
+      " size 1, so the mean of successes at 2 is used for both.",
     ),
     (
       [low_high(0, 40), low_high(10, 30)],
       "from size 1 to 2 the mean falls by 0.20, because fewer seeds succeed"
-      " (all at 1). no seed fails at size 1: the mean of failures there is not"
-      " known, and in this change taken from 2.",
+      " (all at 1). no seed fails at size 1, so the mean of failures at 2 is"
+      " used for both.",
     ),
     (
       [low_high(40, 0), low_high(0, 40)],
@@ -117,7 +116,7 @@ def told(answer, cells):
 def test_few_runs_and_changes_that_may_be_chance_are_not_said(answer):
   texts, frame, _ = answer([low_high(5, 1), low_high(3, 3), low_high(1, 5)])
   assert texts == [
-    "exact match: fewer than 10 runs are too few to test changes of the mean."
+    "exact match: changes of the mean are tested between 10 runs or more."
   ]
   assert frame["mean_change"].notna().all()
   assert frame["mean_change_low"].isna().all()

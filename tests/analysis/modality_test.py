@@ -102,7 +102,7 @@ def test_the_better_side_is_the_lower_one_where_less_is_better(say):
   low = np.random.default_rng(0).normal(1, 0.1, 30)
   cells = [np.append(low, low[:10] + 4)]
   (text,) = say({("g", NLL): cells}, "modality")
-  assert "two modes, 75% of 40 on the better side of " in text
+  assert "with 75% of 40 seeds on the better side" in text
 
 
 @pytest.mark.parametrize(("high", "name"), [(0.9, "floor"), (0.1, "ceiling")])
@@ -122,9 +122,9 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
   (text,) = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert text == (
-    "no split is shown at any size; a second group of"
-    f" {100 * weight:.0f}% of the seeds, 5 sd away, would be detected four"
-    " times in five."
+    "no split is shown at any size; a second group, as narrow,"
+    f" of {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
+    " detected four times in five."
   )
   # Fewer runs than a dip needs, of which only the floor is tested.
   for cells in ([rng.random(25)], [np.append(np.zeros(9), rng.random(9) / 5)]):
@@ -132,7 +132,7 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
     count = len(cells[0])
     few = count < 20
     assert text == "no split is shown" + (
-      f": {count} seeds are too few to see most splits."
+      ": two groups are tested with 20 seeds or more."
       if few
       else "; so few seeds would often not show two modes."
     )
@@ -146,10 +146,10 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   texts = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert texts == [
-    "no split is shown; at size 1 a second group of"
-    f" {100 * weight:.0f}% of the seeds, 5 sd away, would be detected four"
-    " times in five.",
-    "at size 2 19 seeds are too few to see most splits.",
+    "no split is shown; at size 1 a second group, as narrow,"
+    f" of {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
+    " detected four times in five.",
+    "at size 2 two groups are tested with 20 seeds or more.",
     "at size 3 all scores are equal, so nothing could be tested.",
     "at size 4 the two groups may be two points of the score grid; the number"
     " of test items would tell.",
@@ -160,7 +160,8 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   ]
   (text,) = say([few, few], "modality")
   assert text == (
-    "no split is shown at any size: 19 seeds are too few to see most splits."
+    "no split is shown at any size: two groups are tested with 20 seeds or"
+    " more."
   )
   (_, text) = say([even, ends], "modality", num_items=1.0)
   assert text == "at size 2 scores are of one item and can show no modes."

@@ -17,11 +17,11 @@ def test_a_path_over_scales_of_unlike_grids_is_judged_on_the_coarsest(
 def test_paths_say_which_way(pick, say):
   (split,) = pick("path")
   (smooth,) = pick("path", "smooth")
-  mixture = "the scores look like a mixture of those at 1 and 7."
+  mixture = "a mixture of those at 1 and 7 than like all runs moving along."
   assert split.sentence.endswith(mixture)
   assert smooth.sentence == (
-    "group smooth, exact match: at every size in between, the scores look as if"
-    " all runs moved along together between those at 1 and 7."
+    "group smooth, exact match: at every size in between, the scores look more"
+    " like all runs moving along between those at 1 and 7 than like a mixture."
   )
   (nll,) = pick("path", metric="nll")
   assert nll.sentence.endswith(mixture)

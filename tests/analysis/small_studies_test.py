@@ -52,7 +52,8 @@ def test_studies_that_see_no_change_are_told_too(say):
   (text,) = say(cells, "small_studies")
   assert text.startswith(
     "from size 1 to 2 the mean rises by 0.48; 3% of studies with one seed per"
-    f" scale see a fall, {0.3 * 0.9 + 0.7 * 0.1:.0%} no change; with three "
+    f" scale see a fall, {0.3 * 0.9 + 0.7 * 0.1:.0%} no change; of"
+    " those with three, "
   )
 
 

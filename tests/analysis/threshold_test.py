@@ -26,8 +26,8 @@ def test_thresholds_that_say_the_same_are_named(say):
   low, high = stats.binomtest(15, 30).proportion_ci(method="wilson")
   # Half of the seeds are at 0.05, the others at 0.85.
   assert text == (
-    f"at size 1 the share is between {low:.2f} and {high:.2f}, its 95% interval"
-    " at ≥ 20%, for any threshold from 0.0501 to 0.85."
+    "at size 1 any threshold from 0.0501 to 0.85 gives a share inside the 95%"
+    f" interval at ≥ 20% ({low:.2f}–{high:.2f})."
   )
 
 

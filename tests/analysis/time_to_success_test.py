@@ -77,7 +77,7 @@ def test_rows_have_the_curve_of_each_scale_and_the_test_between(answer):
   assert frame["p_to_previous_adjusted"][1] == pytest.approx(2 * p)
   assert texts == [
     "exact match: seeds reach ≥ 20% sooner at size 2 than at 1: half by step"
-    " 200, and half by step 500 at 1."
+    " 200; at 1, half by step 500."
   ]
 
 
@@ -97,7 +97,7 @@ def test_without_a_difference_the_last_scale_with_a_median_is_told(answer):
   texts, _, analysis = answer([never, never])
   assert texts == list(time_to_success.sections(analysis)) == []
   (text,), *_ = answer([never, curves(SOON)])
-  assert text.endswith(": half by step 200, and 0 of 16 by the last step at 1.")
+  assert text.endswith("half by step 200; at 1, 0 of 16 by the last step.")
 
 
 def test_seeds_that_fall_back_are_told_if_they_are_many(answer):
@@ -151,3 +151,16 @@ def test_the_figure_draws_the_share_that_has_not_succeeded(answer):
   assert line.get_xdata().tolist() == [0, 500, 1000, 1000]
   assert line.get_ydata().tolist() == [1, 0.5, 0.25, 0.25]
   assert len(axes.collections) == 1
+
+
+def test_a_success_at_the_first_score_of_a_seed_has_no_time(answer):
+  """The records begin after these two seeds got there."""
+  scores_SE = np.where(np.isnan(curves(SOON)), np.nan, curves(SOON))
+  scores_SE[:2, :-1] = np.nan
+  texts, frame, analysis = answer([scores_SE])
+  assert texts == [
+    "exact match: 2 of the 16 seeds that reach ≥ 20% are there at their first"
+    " score in the table: when seeds succeed is not known."
+  ]
+  assert frame.empty
+  assert not list(time_to_success.sections(analysis))

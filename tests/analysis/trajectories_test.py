@@ -124,8 +124,8 @@ def test_the_best_seeds_are_told_where_they_are_beyond_chance(say):
   rng = np.random.default_rng(0)
   y_SN = rng.normal(0.5, 0.1, (20, 8))
   assert say(list(y_SN.T), "trajectories") == [
-    "no seed rises more abruptly or more evenly over the scales than the best"
-    " of 20 would by chance."
+    "the most abrupt and the most even rise over the scales are as expected by"
+    " chance of 20 seeds."
   ]
   y_SN[7] = np.linspace(0.1, 0.9, 8)
   (text,) = say(list(y_SN.T), "trajectories")

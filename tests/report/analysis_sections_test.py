@@ -219,7 +219,7 @@ def test_one_scale_has_no_section_about_scaling(make_table):
     "thresholds",
     "audit",
   ]
-  assert "one series: at most 0 cells)" in found["modality"].sentence
+  assert "at most 0 cells" not in found["modality"].sentence
   assert found["summaries"].title == "What do the seeds score?"
 
 

@@ -92,9 +92,9 @@ def test_where_nothing_is_seen_it_is_said(ask):
     "The seeds are not shown to split in two at size 1; 60 of 60 seeds"
   )
   assert ask([cell(0.1, 3), cell(0.9, 3)]) == (
-    "So few seeds could hardly show a split in two at any value of size; from"
-    " size 1 to 2 the share that succeeds goes from 0 of 3 to 3 of 3; so few"
-    " seeds could not show a trend."
+    "Fewer than 20 seeds are too few to test for a split in two at any value of"
+    " size; from size 1 to 2 the share that succeeds goes from 0 of 3 to 3 of"
+    " 3; so few seeds could not show a trend."
   )
 
 
@@ -125,8 +125,8 @@ def test_runs_and_groups_without_a_score_are_told(analyze):
   num_missing = {("c", 1.0, "exact_match"): 3, ("a", 2.0, "exact_match"): 1}
   text = answer.text(analyze(scores, num_missing=num_missing))
   assert text.endswith(
-    "falls in 2 of the 2 groups with scores at two scales. 4 runs without a"
-    " score, among them all of group c, count nowhere.\n"
+    "falls in 2 of the 2 groups with scores at two scales. 4 pairs of a scale"
+    " and a seed without a score, among them all of group c, count nowhere.\n"
   )
 
 

@@ -98,8 +98,8 @@ def test_not_shown_says_what_would_have_been_seen():
   weight = dip.detectable_weight(250, 0.05 / 3)
   assert found.smallest_weight == found.smallest_weight_adjusted == weight
   assert found.evidence.startswith(
-    f"no second mode is shown; one of {100 * weight:.2g}% of the runs, 5 sd"
-    " away, would be detected four times in five"
+    f"no second mode is shown; one of {100 * weight:.2g}% of the runs or"
+    " more, 5 sd away, would be detected four times in five"
   )
   few = label(quantiles(stats.norm(0.5, 0.1), 25))
   assert "so few runs would often not show one" in few.evidence
@@ -248,8 +248,8 @@ def test_runs_far_out_do_not_hide_two_modes(num_low, num_high, num_far):
 @pytest.mark.parametrize(
   ("num", "step", "expected", "reason"),
   [
-    (2, 0.05, "not_shown", "4 runs are too few to test"),
-    (9, 0.05, "not_shown", "18 runs are too few to test"),
+    (2, 0.05, "not_shown", "tested with 20 runs or more"),
+    (9, 0.05, "not_shown", "tested with 20 runs or more"),
     (10, 0.05, "two_modes", ""),
     (50, 0.05, "two_modes", ""),
     (50, None, "not_shown", "number of test items would tell"),
@@ -281,7 +281,7 @@ def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
   ("scores", "reason"),
   [
     ([np.nan, np.nan], "no run has a finite score"),
-    ([0.2, 0.9, 0.3], "at least 4 scores, got 3"),
+    ([0.2, 0.9, 0.3], "tested with 20 runs or more"),
     ([0.5] * 30, "all scores are 0.5"),
   ],
 )
