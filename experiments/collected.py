@@ -89,7 +89,8 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   scores_SN = pd.concat(score_of.values(), axis=1, join="inner").sort_index()
   found = trajectories.trajectories(scores_SN.to_numpy())
   ranks = found.breakthroughness_rank_S, found.linearity_rank_S
-  extreme = {int(scores_SN.index[rank_S == 1][0]) for rank_S in ranks}
+  # Where no seed scores anything none is ranked.
+  extreme = {int(s) for rank_S in ranks for s in scores_SN.index[rank_S == 1]}
   keep = {cell: set(extreme) for cell in cells}
   critical = max(cells, key=lambda cell: score_of[cell].var())
   score = score_of[critical].sort_index()

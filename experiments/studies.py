@@ -56,6 +56,7 @@ STUDIES = (
   ),
   Study("count_depth_small", "count_depth_small", role="grid"),
   Study("seeds_crossed", "seeds_crossed", role="control"),
+  Study("null_random", "null_random", role="control"),
 )
 
 

@@ -28,7 +28,7 @@ from emergence.statistics.sample import Sample, grid
 
 _MOST_ROWS, _MOST_ANSWERS = 120, 2
 _MOST_LETTERS = 60  # In the name of a section.
-_FEW = f"two groups are tested with {modality_lib.MIN_RUNS} seeds or more"
+_FEW = f"two modes are tested with {modality_lib.MIN_RUNS} seeds or more"
 
 
 class Modalities(NamedTuple):
@@ -187,7 +187,8 @@ def findings(series: Series) -> Iterator[Finding]:
   text = f"a split is {'first ' if others else ''}shown at"
   text += f" {series.scale_name(population)}: {_how(series, modality)}"
   if others:
-    text += f"; {others} more {'does' if others == 1 else 'do'} too"
+    verb = "shows" if others == 1 else "show"
+    text += f"; {words.count(others, 'more scale')} {verb} one"
   yield finding(
     "modality",
     series,

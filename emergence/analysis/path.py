@@ -82,11 +82,15 @@ def findings(series: Series) -> Iterator[Finding]:
     verdicts.setdefault(found.verdict, []).append(population)
   if list(verdicts) == ["undecided"]:
     fewest = min(p.finite_S.size for p in series.populations)
-    text = "neither is shown at any scale between the first and the last"
+    text = (
+      "it is not shown whether scales between mix the scores of the first and"
+      " the last, or all runs moved along"
+    )
     if fewest < path.MIN_RUNS_FOR_VERDICT:
       text = (
-        f"fewer than {path.MIN_RUNS_FOR_VERDICT} runs at a scale are too few to"
-        " tell whether some change over or all move"
+        f"with fewer than {path.MIN_RUNS_FOR_VERDICT} runs at a scale it is not"
+        " tested whether scales between mix the scores of the first and the"
+        " last, or all runs moved along"
       )
     yield finding("path", series, text)
   first, *_, last = series.populations

@@ -233,8 +233,8 @@ def _no_split(several: Sequence[Series], found: Sequence[Modality]) -> str:
     where = " in any group"
   if max(x.num_runs for x in found) < modality_lib.MIN_RUNS:
     return (
-      f"fewer than {modality_lib.MIN_RUNS} seeds are too few to test for a"
-      f" split in two{where}"
+      f"fewer than {modality_lib.MIN_RUNS} seeds are too few to test for two"
+      f" modes{where}"
     )
   return f"the seeds are not shown to split in two{where}"
 

@@ -32,9 +32,7 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   # Diverged seeds are in no class, and in no share.
   table = make_table({("g", ACCURACY): scores}, diverged={("g", 2, 0)})
   (text, _) = said(table)
-  assert (
-    "31 seeds with a score at size 2, where both ends hold most" in text
-  )
+  assert "31 seeds with a score at size 2, where both ends hold most" in text
   # Where no scale has both, the last is told, and is said to be the last.
   table = make_table({("g", ACCURACY): cells((30, 2, 0, 0), (20, 12, 0, 0))})
   assert "32 seeds at size 2, the last: 20 at the floor" in said(table)[0]

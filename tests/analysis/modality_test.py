@@ -93,7 +93,7 @@ def test_the_first_separated_scale_is_said_with_its_seeds(two_groups, pick):
   labels = [s.modality.label for s in scales(series)]
   assert f"a split is first shown at size {n + 1}: " in text
   more = len(labels) - labels.count("not_shown") - 1
-  assert text.endswith(f"; {more} more do too.")
+  assert text.endswith(f"; {more} more scales show one.")
   assert finding.numbers["scale"] == n + 1
   assert finding.numbers["p"] == scale.modality.p
 
@@ -132,7 +132,7 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
     count = len(cells[0])
     few = count < 20
     assert text == "no split is shown" + (
-      ": two groups are tested with 20 seeds or more."
+      ": two modes are tested with 20 seeds or more."
       if few
       else "; so few seeds would often not show two modes."
     )
@@ -149,7 +149,7 @@ def test_power_is_claimed_only_where_it_was_tested(say):
     "no split is shown; at size 1 a second group, as narrow,"
     f" of {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
     " detected four times in five.",
-    "at size 2 two groups are tested with 20 seeds or more.",
+    "at size 2 two modes are tested with 20 seeds or more.",
     "at size 3 all scores are equal, so nothing could be tested.",
     "at size 4 the two groups may be two points of the score grid; the number"
     " of test items would tell.",
@@ -160,8 +160,7 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   ]
   (text,) = say([few, few], "modality")
   assert text == (
-    "no split is shown at any size: two groups are tested with 20 seeds or"
-    " more."
+    "no split is shown at any size: two modes are tested with 20 seeds or more."
   )
   (_, text) = say([even, ends], "modality", num_items=1.0)
   assert text == "at size 2 scores are of one item and can show no modes."
@@ -172,7 +171,7 @@ def test_only_scales_that_separate_are_counted(say):
   rng = np.random.default_rng(1)
   first = np.append(np.zeros(60), [0.9, 0.899, 0.901])
   (text,) = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
-  assert text.endswith("thin out away from it; 1 more does too.")
+  assert text.endswith("thin out away from it; 1 more scale shows one.")
 
 
 def test_sentences_are_short(said):

@@ -28,8 +28,8 @@ def test_paths_say_which_way(pick, say):
   assert sum(split.numbers["verdicts"].values()) == 5
   rng = np.random.default_rng(5)
   assert say([rng.random(9) for _ in range(4)], "path") == [
-    "fewer than 30 runs at a scale are too few to tell whether some change over"
-    " or all move."
+    "with fewer than 30 runs at a scale it is not tested whether scales between"
+    " mix the scores of the first and the last, or all runs moved along."
   ]
   # Beyond both ends.
   cells = [rng.normal(m, 0.02, 60) for m in (0.2, 0.9, 0.3)]

@@ -92,7 +92,7 @@ def test_where_nothing_is_seen_it_is_said(ask):
     "The seeds are not shown to split in two at size 1; 60 of 60 seeds"
   )
   assert ask([cell(0.1, 3), cell(0.9, 3)]) == (
-    "Fewer than 20 seeds are too few to test for a split in two at any value of"
+    "Fewer than 20 seeds are too few to test for two modes at any value of"
     " size; from size 1 to 2 the share that succeeds goes from 0 of 3 to 3 of"
     " 3; so few seeds could not show a trend."
   )
