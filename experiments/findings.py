@@ -69,6 +69,13 @@ FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
 }
 
 
+# The figures in which something would be seen if it were there.
+_OF_CONTROLS = (
+  *("variance_components", "distribution", "summaries", "likelihood"),
+  "distances",
+)
+
+
 class Drawn(NamedTuple):
   """What is known of a study once its figures are drawn.
 
@@ -101,6 +108,8 @@ def draw(
   grid = claims.load(study.name, folder)
   captions = {}
   for picture in paper_figures.pictures(grid, folder):
+    if study.role == "control" and picture.name not in _OF_CONTROLS:
+      continue
     _save(picture, out / study.name)
     captions[picture.name] = picture.caption.strip()
   is_grid = study.role == "grid"
