@@ -24,6 +24,7 @@ def execute(notebook, monkeypatch):
     fresh,
     timeout=120,
     record_timing=False,
+    coalesce_streams=True,  # Or a text is cut where the machine pauses.
     resources={"metadata": {"path": str(FOLDER)}},
   ).execute()
   return fresh
