@@ -26,7 +26,7 @@ bench 512 ours
 for flags in "" --xla_gpu_deterministic_ops=true; do
   for run in a b; do
     XLA_FLAGS=$flags timeout 90 python -m experiments.sweep --config=quickstart \
-      --override=grid.depths=[2] --override=train.steps=1000 --seeds=0-63 \
+      "--override=grid.depths=[2]" --override=train.steps=1000 --seeds=0-63 \
       --workdir="$out/sweep$flags-$run" > "$out/sweep$flags-$run.txt" 2>&1
   done
   if diff -r "$out/sweep$flags-a/records" "$out/sweep$flags-b/records"; then
