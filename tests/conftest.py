@@ -70,6 +70,8 @@ def compile_once(tmp_path_factory):
   for name, value in settings.items():
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)  # For the commands under test.
+  # From here on there are two devices, whatever number a test asks for first.
+  assert jax.local_device_count() == 2
 
 
 @pytest.fixture
