@@ -40,8 +40,8 @@ class Exported(NamedTuple):
     folder: path of the exported folder.
     num_params: number of parameters.
     metric: the headline metric of the config, such as `exact_match`.
-    scores: the recorded score of the same step, by test length; empty where the
-      seed was not evaluated at that step.
+    scores: the recorded values of that metric at the exported step, by test
+      length; empty if the seed was not evaluated at that step.
   """
 
   folder: str

@@ -84,8 +84,8 @@ _define_list(
 )
 _define_list(
   "drop_rows",
-  "Tables: seeds to leave out, as they are summaries of others; none if all are"
-  " runs.",
+  "Tables: seeds to leave out because they are no runs but summaries of runs,"
+  " such as mean; none keeps all rows.",
 )
 _SCORE_COLUMN = flags.DEFINE_multi_string(
   "score_column",
@@ -155,8 +155,9 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
   "name_pattern",
   None,
-  "Tables and harness: regular expression with named groups out of model,"
-  " scale, seed, searched in the seed column, or in path and model name.",
+  "Tables and harness: a regular expression that has some of the named groups"
+  " model, scale and seed. It is searched in the seed column of a table; for a"
+  " harness folder in the path, then in the model's name.",
 )
 flags.DEFINE_integer(
   "default_seed", None, "Harness: seed of files whose names tell none."
@@ -184,14 +185,15 @@ _CORRECT_OVER = flags.DEFINE_enum(
   "correct_over",
   "scales",
   ["scales", "table"],
-  "Tests of modality are corrected over the scales of a series, and over all of"
-  " the metrics after the first; or over the whole table.",
+  "Which tests of modality share one Holm correction. scales: in the first"
+  " metric those of all scales of a group, and all tests of the other metrics"
+  " together. table: all tests.",
 )
 _WITHIN_SEED = flags.DEFINE_bool(
   "within_seed",
   False,
-  "Permute scales within each seed, where all scales have the same seeds,"
-  " instead of all runs of two scales.",
+  "Where all scales have the same seeds: in tests of distances, exchange only"
+  " the two scores of each seed, instead of permuting all runs of two scales.",
 )
 _LOG_SCALE = flags.DEFINE_bool(
   "log_scale",
@@ -209,7 +211,7 @@ _SEED = flags.DEFINE_integer(
   "seed", 0, "Seed of all resampling.", lower_bound=0
 )
 _JSON = flags.DEFINE_string(
-  "json", None, "File to write the findings to: summary.json once more."
+  "json", None, "File to write a copy of summary.json to."
 )
 
 

@@ -4,8 +4,8 @@
       --seed=7
 
 The seed must have kept its parameters: sweep with --keep_params=final or all.
-Interpretability tools then open the seed that broke through beside the one that
-did not.
+Interpretability tools for GPT-NeoX can then compare a seed that succeeds with
+one that does not.
 """
 
 from absl import flags

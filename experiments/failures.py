@@ -48,7 +48,10 @@ class Failing(NamedTuple):
 
   @property
   def main_K(self) -> np.ndarray:
-    """Seeds whose wrong answers are mostly of that kind, [K]."""
+    """For each kind, the number of seeds that mostly fail in that way, [K].
+
+    That is, more than half of the seed's wrong answers are of the kind.
+    """
     return (self.share_FK > 0.5).sum(axis=0)
 
 

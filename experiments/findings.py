@@ -167,12 +167,12 @@ def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
 
 
 def claim_table(drawn: Sequence[Drawn], figures: str | None) -> str:
-  """The claims as a table in Markdown: a row each, a column for each grid.
+  """The claims as a Markdown table: one row per claim, one column per grid.
 
   Args:
-    drawn: what is known of the studies.
-    figures: path of the figures' folder from the page; None for a table
-      without the columns of the grids.
+    drawn: the results of each study.
+    figures: what links to figures begin with, such as `figures/`; None leaves
+      out the columns of the grids.
   """
   decided = outcomes(drawn)
   names = list(decided[0]) if figures is not None else []

@@ -1,4 +1,4 @@
-"""The figures of the paper, and of what it does not have, from records.
+"""Draws the paper's figures, and some that it does not have, from records.
 
 Each `Picture` is a figure of one grid with its caption: what is plotted, then
 what it shows, computed from the records.

@@ -71,8 +71,8 @@ _DEVICES = flags.DEFINE_integer(
   "devices",
   None,
   "Devices to use, one block of seeds on each; default all. CPU cores count as"
-  " devices. With --distributed the devices of each process, which has one CPU"
-  " unless this or srun's --cpus-per-task gives more.",
+  " devices. With --distributed, the devices of each process; on CPU the"
+  " default is then srun's --cpus-per-task, or 1.",
   lower_bound=1,
 )
 _CHECKPOINT_MINUTES = flags.DEFINE_float(
@@ -84,7 +84,8 @@ _CHECKPOINT_MINUTES = flags.DEFINE_float(
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
   "checkpoint_steps",
   None,
-  "Save them also every so many steps, at the end of a chunk.",
+  "Save the blocks in training also after so many steps since the last save."
+  " Steps are counted about once a second, so a save may come a little later.",
   lower_bound=1,
 )
 _DISTRIBUTED = flags.DEFINE_bool(
@@ -97,10 +98,16 @@ _COORDINATOR = flags.DEFINE_string(
   "coordinator", None, "HOST:PORT of process 0, for --distributed."
 )
 _NUM_PROCESSES = flags.DEFINE_integer(
-  "num_processes", None, "How many there are.", lower_bound=1
+  "num_processes",
+  None,
+  "Number of processes, for --distributed.",
+  lower_bound=1,
 )
 _PROCESS_ID = flags.DEFINE_integer(
-  "process_id", None, "Which one this is.", lower_bound=0
+  "process_id",
+  None,
+  "Index of this process, from 0, for --distributed.",
+  lower_bound=0,
 )
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print cells, parameters, memory and estimated time."
@@ -108,9 +115,9 @@ _DRY_RUN = flags.DEFINE_bool(
 _TOPOLOGY = flags.DEFINE_string(
   "topology",
   None,
-  "With --dry_run, compile each cell for these TPUs instead, such as v5e:2x2,"
-  " v5p:2x2x1 or v6e:2x2, and print what it takes there, of all seeds; needs"
-  " the extra [tpu] and no TPU.",
+  "With --dry_run: compile each cell for these TPUs, such as v5e:2x2, v5p:2x2x1"
+  " or v6e:2x2, and print its memory and time there, for all seeds, finished or"
+  " not. This needs pip install -e '.[tpu]', but no TPU.",
 )
 _STATUS = flags.DEFINE_bool(
   "status",
@@ -152,8 +159,8 @@ def read_request() -> Request:
   command.require_flags("workdir")
   if _SHARD.value is not None and _DISTRIBUTED.value:
     raise ValueError(
-      "--shard: processes of one population, --distributed, train the same"
-      " blocks; give one of the two"
+      "--shard and --distributed: with --distributed all processes train the"
+      " same blocks, so that there are no shards; give one of the two"
     )
   return pending.make_request(
     command.load_config(_CONFIG.value, _OVERRIDE.value),

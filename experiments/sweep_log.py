@@ -123,7 +123,7 @@ def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
 
 
 class _Handler(logging.StreamHandler):
-  """A handler that lets errors through, such as that of a full disk."""
+  """A log handler that raises errors in writing, such as a full disk."""
 
   def handleError(self, record: logging.LogRecord) -> None:
     raise  # Python calls this while it handles the error.

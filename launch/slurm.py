@@ -35,8 +35,8 @@ _TIME = flags.DEFINE_string(
 _NUM_SHARDS = flags.DEFINE_integer(
   "num_shards",
   None,
-  "Shards, each of which is a task of the array; default as many as there are"
-  " rounds of blocks, with a block for each GPU or core of a task.",
+  "Number of shards; each is one task of the array. By default a task trains"
+  " one block on each of its GPUs or cores.",
   lower_bound=1,
 )
 _SBATCH = flags.DEFINE_multi_string(
@@ -79,7 +79,7 @@ def main() -> int:
     request, num_devices, _NUM_SHARDS.value
   )
   if not shards:
-    print(f"nothing to submit: {request.workdir} has all of these records")
+    print(f"nothing to submit: all seeds have records in {request.workdir}")
     return 0
   arguments = sweep_command.make()
   if not flags.FLAGS["devices"].present:

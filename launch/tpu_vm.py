@@ -194,14 +194,14 @@ def _check_flags() -> None:
 
 
 def num_hosts(accelerator_type: str) -> int:
-  """How many workers a slice has.
+  """How many hosts (workers) a slice has.
 
   Args:
-    accelerator_type: such as v5litepod-16 or v4-32, whose number is one of
-      chips for v5litepod and v6e, and of cores, two a chip, for the others.
+    accelerator_type: such as v5litepod-16 or v4-32. The number counts chips for
+      v5litepod and v6e. For all other types it counts cores, two per chip.
 
   Raises:
-    ValueError: the type does not read like that.
+    ValueError: the type does not have this form.
   """
   match = re.fullmatch(r"(v[0-9]+[a-z]*)-([1-9][0-9]{0,5})", accelerator_type)
   if not match:

@@ -28,7 +28,11 @@ _TYPICAL = 5
 
 
 def compute(several: Sequence[Series]) -> list[list[list[BestOf]]]:
-  """For each scale and number of seeds."""
+  """The expected best of k seeds, for several k.
+
+  Returns:
+    For each series a list over its scales; each entry has one row per k.
+  """
   return [
     [
       best_of.best_of(sample, series.options)

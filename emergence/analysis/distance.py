@@ -218,9 +218,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Wasserstein-2 distance to the scale before, over its null.
+  """Wasserstein-2 distance of each scale to the previous one.
 
-  There is one panel per group.
+  Distances are dots; the gray bar behind a dot is the 95 % quantile under
+  permutation. There is one panel per group.
 
   Args:
     several: the series of one metric, with distances, two scales or more.

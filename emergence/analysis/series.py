@@ -1,8 +1,9 @@
-"""What an analysis is about: the runs of one metric of one group, by scale.
+"""The input of an analysis: the runs of one metric of one group, by scale.
 
-Success and trajectories are about better and worse: there the scores of a
-metric in which lower is better change their sign. Everything else is in the
-metric's own unit.
+Statistics that depend on which scores are better, such as success, small
+studies, best of k and trajectories, are computed on negated scores if lower is
+better: see `Series.better_samples` and `Series.sign`. Results are turned back
+into the metric's own unit, except in trajectories.csv.
 """
 
 import functools
@@ -155,7 +156,7 @@ class Series(NamedTuple):
 
   @property
   def better_samples(self) -> list[Sample]:
-    """The sample of each scale, with the sign that makes higher better."""
+    """The sample of each scale, negated if lower scores are better."""
     return [sample.oriented() for sample in self.samples]
 
   def scale_name(self, population: Population) -> str:
@@ -316,7 +317,7 @@ def _check_options(table: ScoreTable, options: Options) -> None:
       if value is not None and not metric.low <= value <= metric.high:
         raise ValueError(
           f"{flag}: {value:g} is outside of [{metric.low:g}, {metric.high:g}],"
-          f" where {quote(metric.name)} is once percents are divided by 100"
+          f" the range of {quote(metric.name)}; write percents as fractions"
         )
 
   for flag, given in (
@@ -328,8 +329,9 @@ def _check_options(table: ScoreTable, options: Options) -> None:
     ):
       name = next(iter(table.metrics))
       raise ValueError(
-        f"{flag}={given:g} is for scores from 0 to 1 of which higher is better,"
-        f" and there are none; {flag}={name}={given:g} names the metric"
+        f"{flag}={given:g} is for scores from 0 to 1 in which higher is better,"
+        f" and no metric has such scores; for a single metric give"
+        f" {flag}={name}={given:g}"
       )
 
 

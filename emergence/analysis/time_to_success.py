@@ -133,7 +133,11 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Where seeds succeed sooner or later, and where they fall back."""
+  """Where seeds succeed earlier or later than at the scale before.
+
+  Also, how many succeed at their first score, and where many of those that have
+  succeeded fail at their last evaluation.
+  """
   found = _found(series)
   scales = series.answers["time_to_success"] or []
   if already := sum(x.num_already for x in scales):

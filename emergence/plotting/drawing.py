@@ -153,7 +153,11 @@ def small_multiples(
 
 
 def panel_title(text: str, letters: int) -> str:
-  """The parts of a long name on lines of their own, which are cut if needed."""
+  """The title of a panel, with lines of at most `letters` characters.
+
+  A longer name is broken after its commas; lines that are still too long lose
+  their middle.
+  """
   if len(text) > letters:
     text = text.replace(", ", ",\n")
   return literal(text, letters)

@@ -89,7 +89,7 @@ class Training(NamedTuple):
 
   @property
   def is_done(self) -> bool:
-    """Whether all blocks are at their last evaluation."""
+    """Whether all blocks have completed their last evaluation."""
     return min(self.num_evaluated) == len(self.program.config.eval_steps)
 
   def rows(self, index: int) -> slice:

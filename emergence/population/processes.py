@@ -57,8 +57,8 @@ def join(
     )
   except ValueError as error:
     raise ValueError(
-      "--distributed: nothing says which processes there are; start them with"
-      " srun or on all workers of a TPU slice, or give --coordinator,"
+      "--distributed: JAX cannot find out how many processes there are; start"
+      " them with srun or on all workers of a TPU slice, or give --coordinator,"
       f" --num_processes and --process_id ({error})"
     ) from error
 

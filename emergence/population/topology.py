@@ -140,8 +140,8 @@ def devices(name: str) -> list[Device]:
     ) from error
   if found[0].device_kind not in CHIPS:
     raise ValueError(
-      f"--topology: no data sheet of {found[0].device_kind}; there are"
-      f" {', '.join(CHIPS)}"
+      f"--topology: the peak rates of {found[0].device_kind} are not known;"
+      f" known are those of {', '.join(CHIPS)}"
     )
   return list(found)
 

@@ -94,17 +94,18 @@ def abruptness(
 ) -> Abruptness:
   """Whether the mode jumps while mean and success probability move gradually.
 
-  `jump` of each of the four summaries over scales, and the difference of the
-  first and the third with a bootstrap interval over seeds. For two clusters a
-  jump of the mode is arithmetic at a success probability of one half, so a
-  positive difference tells two clusters from one that moves, and not an abrupt
-  change from a gradual one.
+  Computes `jump` of mode, mean, success probability and mean given success over
+  the scales, and the mode's jump minus that of the success probability, with a
+  bootstrap interval over seeds. If scores form two clusters, the mode jumps
+  where the success probability crosses one half, however slowly that changes.
+  So a positive difference is evidence of two clusters rather than of one that
+  moves. It is no evidence that the change is abrupt.
 
   Args:
     samples: the runs of N scales, in their order.
     threshold: the least score of a success, in the unit of the scores.
-    paired: whether the same position is the same seed at every scale, which is
-      then resampled as one.
+    paired: whether entry s of every sample is the same seed. The scores of a
+      seed are then resampled together.
     options: number, up to `modes.MOST_RESAMPLES`, and seed of the resamples.
 
   Raises:

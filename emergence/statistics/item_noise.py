@@ -12,9 +12,10 @@ class ItemNoise(NamedTuple):
   """How much of the spread over seeds is due to the choice of test items.
 
   Attributes:
-    share: item variance over variance between seeds; may exceed 1 by chance;
+    share: `item_variance` divided by `seed_variance`; may exceed 1 by chance;
       NaN for fewer than two runs or equal scores.
-    item_variance: mean over runs of the variance of their score over items.
+    item_variance: mean over runs of the squared standard error of a score, that
+      is, of its sampling variance over the choice of test items.
     seed_variance: variance of the score over runs, item noise included.
   """
 

@@ -330,7 +330,7 @@ def _is_open(sample: Sample) -> bool:
 
 
 def _doubt(found: Modality, sample: Sample) -> str:
-  """Why what looks like two modes may be none, or an empty string."""
+  """Why a significant dip test is not labelled two_modes; empty if it is."""
   if math.isnan(found.antimode):
     return "no antimode separates two"
   if sample.step is not None:

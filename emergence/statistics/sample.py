@@ -173,14 +173,16 @@ class Grid(NamedTuple):
   """The grid that scores suggest they are on.
 
   Attributes:
-    step: its spacing in the unit of the scores; 0 if all or no two are equal.
+    step: its spacing in the unit of the scores; 0 if all scores are equal, or
+      if no two are.
     is_shared: whether most runs share their scores with others.
-    coarse_step: the coarser spacing, if the scores are on two grids at once:
-      the gap next above the upper quartile, if scores are shared, or the least
-      gap between scores that a tenth of the runs have, whichever is larger; at
-      most a tenth of the support.
-    is_open: whether two scores hold so many of the runs that these may as well
-      be neighbours on a grid as two modes.
+    coarse_step: estimate of the coarser spacing, in case that the scores are on
+      two grids at once. It is the larger of two gaps: the one at or next above
+      the upper quartile, if scores are shared, and the smallest one between
+      scores that at least a tenth of the runs have. It is at most a tenth of
+      the support.
+    is_open: whether most runs are at two scores, and it cannot be told whether
+      these are two modes or neighbours on a grid.
   """
 
   step: float

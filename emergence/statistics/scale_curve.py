@@ -243,20 +243,21 @@ def trend(
   position_N: np.ndarray,
   seed: int = 0,
 ) -> Trend:
-  """Tests whether the success probability moves in one direction.
+  """The Cochran–Armitage test of a trend of the success probability.
 
   Cochran (1954), "Some methods for strengthening the common χ² tests",
   Biometrics 10, and Armitage (1955), "Tests for linear trends in proportions
-  and frequencies", Biometrics 11: the score test of the logistic slope. The
-  p-value is that of the normal distribution where `success.is_nearly_normal`
-  holds; else it is exact for two scales, and for more of 4999 permutations of
-  the outcomes over all runs.
+  and frequencies", Biometrics 11. It is the score test of the slope of a
+  logistic curve. The p-value is that of the normal distribution where
+  `success.is_nearly_normal` holds. Otherwise it is exact if there are two
+  scales; with more, it is that of 4999 permutations of the outcomes of all
+  runs.
 
   Args:
     successes_N: runs that succeed at each scale, [N].
     runs_N: runs at each scale, [N].
     position_N: position of each scale, [N].
-    seed: of the permutations.
+    seed: seed of the permutations.
   """
   k_N, n_N = np.asarray(successes_N), np.asarray(runs_N)
   hits, total = int(k_N.sum()), int(n_N.sum())

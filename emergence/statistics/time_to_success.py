@@ -132,18 +132,19 @@ def time_to_success(times: Times) -> TimeToSuccess:
 
 
 def log_rank(first: Times, second: Times, seed: int = 0) -> tuple[float, float]:
-  """Mantel's log-rank test of two populations, as independent runs.
+  """Mantel's log-rank test of two populations, taken as independent.
 
   Mantel (1966), "Evaluation of survival data and two new rank order statistics
-  arising in its consideration", Cancer Chemotherapy Reports 50. Its p-value is
-  that of the normal distribution where `success.is_nearly_normal` holds; else
-  it is of 4999 permutations of the runs over both populations, of observed less
-  expected successes.
+  arising in its consideration", Cancer Chemotherapy Reports 50. The p-value is
+  that of the normal distribution where `success.is_nearly_normal` holds.
+  Otherwise it is that of a permutation test, which assigns the runs to the two
+  populations 4999 times at random and compares observed minus expected
+  successes.
 
   Args:
     first: one population.
     second: the other.
-    seed: of the permutations.
+    seed: seed of the permutations.
 
   Returns:
     The statistic, positive where the second population succeeds sooner, and its

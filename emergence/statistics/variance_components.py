@@ -148,7 +148,11 @@ def _squares(
 def _permutation_p(
   scores_ID: np.ndarray, num_permutations: int, rng: np.random.Generator
 ) -> float:
-  """p-value of equal rows: the variance of their means under permutation."""
+  """Permutation p-value of the null hypothesis that rows do not differ.
+
+  The statistic is the variance of the row means; scores are permuted within
+  each column.
+  """
   observed = scores_ID.mean(axis=1).var()
   count = 0
   for _ in range(num_permutations):

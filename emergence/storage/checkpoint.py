@@ -78,7 +78,7 @@ class Checkpointer:
     waits for that one first, so that a slow disk does not fill the memory.
 
     Args:
-      folder: of the block; created if missing.
+      folder: folder of the block's checkpoints; created if missing.
       step: steps done. A checkpoint of the same step is replaced.
       tree: numpy arrays, in dicts, lists, tuples and named tuples; they must
         not be modified afterwards.
@@ -125,10 +125,10 @@ def restore(
   """The newest checkpoint of a block that is intact and matches.
 
   Newer ones whose save was cut off are removed; those that are corrupt or do
-  not match are renamed to `damaged-00000450`. Each is a warning.
+  not match are renamed to `damaged-00000450`. Each of them logs a warning.
 
   Args:
-    folder: of the block.
+    folder: folder of the block's checkpoints.
     target: a tree with the shape and dtype of each array.
     meta: entries that the checkpoint's `meta` must have.
 

@@ -376,7 +376,7 @@ def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def final_rows(frame: "pd.DataFrame") -> Any:
-  """The rows after the last step of each cell.
+  """The rows of each cell's last evaluation.
 
   Args:
     frame: records, as `read` returns them.
@@ -430,7 +430,7 @@ def cell_of_file(workdir: epath.PathLike, path: epath.Path) -> Cell:
   try:
     return Cell.parse("/".join(path.relative_to(folder).parts[:-1]))
   except ValueError as error:
-    raise ValueError(f"{path} lies in no folder of records: {error}") from error
+    raise ValueError(f"{path} is in no folder of a cell: {error}") from error
 
 
 def seeds_of_file(path: epath.Path) -> range:
@@ -586,8 +586,8 @@ def require_complete(
   if sorted(found) != sorted(expected):
     raise CorruptError(
       path,
-      "its rows are not one for each seed of its name, evaluation step and"
-      " test set",
+      "rows are missing or repeated: there is not one for each seed of its"
+      " name, evaluation step and test set",
     )
 
 
@@ -608,8 +608,8 @@ def read_config(workdir: epath.PathLike) -> Config:
     return config
   except (FileNotFoundError, NotADirectoryError) as error:
     raise ValueError(
-      f"there is no {path}; name the --workdir of a sweep, or run the sweep's"
-      " command again, which writes it anew beside records"
+      f"there is no {path}; name the --workdir of a sweep; if only this file"
+      " was lost, the command of the sweep writes it again"
     ) from error
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise CorruptError(path, _one_line(error)) from error

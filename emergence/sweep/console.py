@@ -89,9 +89,12 @@ def format_estimates(
       f"{which} {format_seconds(sum(seconds))}, compiling not included"
     )
   if num_unfit:
-    notes.append("what does not fit in memory wants a smaller seeds.block")
+    notes.append("cells that do not fit in memory need a smaller seeds.block")
   if not all(e.is_measured for e in estimates if e.seconds is not None):
-    notes.append("~ extrapolated by floating-point operations, not measured")
+    notes.append(
+      "~ not measured, but extrapolated from a smaller cell in proportion to"
+      " floating-point operations"
+    )
   return "\n".join([align(header, body), *notes])
 
 
@@ -122,9 +125,10 @@ def format_plans(
       f"{topology}: {len(devices)} × {devices[0].device_kind}; {libraries};"
       f" {datetime.date.today()}",
       "block: the most seeds that fit on a chip; memory: of that block;"
-      " GFLOP, GB, ms: of one step of one seed, by the chip's peaks",
+      " GFLOP, GB, ms: of one step of one seed; ms and hours are the least that"
+      " the chip's peak rates allow",
       f"all cells: {sum(p.hours for p in plans):.3g} hours of all"
-      f" {len(devices)} chips at these peaks, half as fast is a good result",
+      f" {len(devices)} chips at peak rates; twice that is a good result",
     ]
   )
 

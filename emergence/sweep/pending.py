@@ -121,8 +121,9 @@ def clean_and_find(
   if missing := num_without_params(request, keep_params):
     raise ValueError(
       f"--keep_params={keep_params}: {missing} of these seeds were trained in"
-      f" {workdir} without keeping all of that, and are not trained again; use"
-      " another --workdir, or name new seeds with --seeds"
+      f" {workdir} without keeping all of these parameters, and finished seeds"
+      " are not trained again; use another --workdir, or choose new seeds with"
+      " --seeds"
     )
   return find(request, num_devices)
 
@@ -159,7 +160,10 @@ def unfinished_shards(
 
 
 def status(request: Request) -> list[CellStatus]:
-  """How far each cell is, going by the names of records files and by locks."""
+  """Counts the seeds of each cell that are done, in training and missing.
+
+  It goes by the names of the records files and by the locks.
+  """
   found, seeds = [], set(request.seeds)
   for cell in request.cells:
     # Locks first: a block that is finished in between counts as done.

@@ -170,7 +170,7 @@ def run(
         )
         if work and not is_patient:
           _LOG.warning(
-            "other processes train what is left here (blocks: %d); waiting up"
+            "other processes have locked the remaining blocks (%d); waiting up"
             " to %.0f s for each",
             sum(len(item.blocks) for item in work),
             locks.WAIT_SECONDS,

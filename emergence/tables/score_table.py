@@ -52,14 +52,14 @@ class ScoreTable(NamedTuple):
   """Per-seed scores over scales: all that the analysis needs to know.
 
   Attributes:
-    frame: one row per group, scale, seed and metric, in that order, each there
-      once. Columns: the group columns; `scale`, a finite number; `scale_label`,
-      its text in the source; `seed`, whole numbers, or texts where the source
-      has any that is not one; `metric`; `score`, NaN where it is not finite;
-      `diverged`, true there and where the records say so; `item_stderr`, the
-      standard error of the score over test items, NaN where unknown; and
-      `num_items`, how many those are, NaN where unknown; `source`, where the
-      row stood. Runs without a score are not in it.
+    frame: one row per group, scale, seed and metric, sorted in that order. Runs
+      without a score have no row. Columns: the group columns; `scale`, a finite
+      number; `scale_label`, its text in the source; `seed`, whole numbers if
+      all seeds of the source are, else texts; `metric`; `score`, NaN where it
+      is not finite; `diverged`, true where `score` is NaN or the records say
+      that the run diverged; `item_stderr`, the standard error of the score over
+      test items, NaN where unknown; `num_items`, the number of these items, NaN
+      where unknown; `source`, the place of the row in the source.
     group_columns: columns that name a group. Scales are compared within one.
     scale_name: what the scale is, such as `depth`.
     metrics: support, unit and direction by name, in the order of the source.
@@ -72,8 +72,9 @@ class ScoreTable(NamedTuple):
       in `frame`; None where the source has only final ones. Columns: the group
       columns, `scale`, `metric`, `seed`, `step`, `score`, and `diverged`, true
       from the evaluation on at which the run was seen to have diverged.
-    num_missing: how many seeds have no score, by (*group, scale, metric): those
-      of the group, or asked for, that this scale lacks.
+    num_missing: number of seeds without a score, by (*group, scale, metric). A
+      scale should have the seeds that the config asks for, and those that other
+      scales of its group have, unless no two scales share a seed.
     init_and_data: names of the initialization and of the data order of a run,
       by seed; empty where the source does not tell them.
   """

@@ -257,8 +257,8 @@ def _melt(
   others = [x for x in rows.columns if x not in (*wide, column)]
   if len(score_columns) > 1 or score_columns[0] in rows.columns:
     raise ValueError(
-      f"--{what}_columns goes with a single --score_column, a name for the"
-      " metric that no other column has"
+      f"--{what}_columns needs a single --score_column, which then names the"
+      " metric and must not be a column of the table"
     )
   return (
     rows.rename_axis("line of the file")

@@ -76,8 +76,9 @@ def find_unit(
   low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
   if lower_is_better is None and (not is_share or low < 0):
     raise ValueError(
-      f"is higher or lower better in {quote(name)}, {low:g} to {high:g}? Say"
-      f" {flag('higher_is_better', name)} or {flag('lower_is_better', name)}"
+      f"is higher or lower {quote(name)} better? Its scores, {low:g} to"
+      f" {high:g}, do not tell; give {flag('higher_is_better', name)} or"
+      f" {flag('lower_is_better', name)}"
     )
   signed = bool(percent_sign_N.any())
   plain_R = np.flatnonzero(finite_N & ~percent_sign_N)
@@ -112,8 +113,8 @@ def find_unit(
         else ""
       )
       raise ValueError(
-        f"{quote(name)} goes from {low:g} to {high:g}{where}: say"
-        f" {flag('score_unit', f'{name}=percent')} or"
+        f"the unit of {quote(name)} is not certain: its scores go from {low:g}"
+        f" to {high:g}{where}; give {flag('score_unit', f'{name}=percent')} or"
         f" {flag('score_unit', f'{name}=raw')}{advice}"
       )
   top = _TOPS[unit]
@@ -124,8 +125,8 @@ def find_unit(
     row = outside_R[0]
     raise ValueError(
       f"{sources[row]}: {quote(name)} is {scores_N[row]:g}, outside of"
-      f" [0, {top:g}] of --score_unit={unit}; use raw for scores without these"
-      " ends"
+      f" [0, {top:g}], the range of --score_unit={unit}; use raw for scores"
+      " that have another range"
     )
   ends = (-np.inf, np.inf, "as given")
   if unit != "raw":

@@ -181,7 +181,7 @@ def _task(config: Config) -> "Task":
 def _at_the_end(
   rows: "pd.DataFrame", config: Config, length: int
 ) -> "pd.DataFrame":
-  """Rows of a test length after the last step, and `num_items` tested."""
+  """Rows of one test length at the last step, with a column `num_items`."""
   names = ["task", *config.grid.axis_names]
   last, items = [], []
   known: dict[tuple, tuple[int, int]] = {}

@@ -59,7 +59,7 @@ def solve(prompt: Sequence[str]) -> list[str]:
 
 
 def require_room(config: TaskConfig):
-  """Raises ValueError where a length leaves no start within the vocabulary."""
+  """Raises ValueError if the longest length exceeds the vocabulary size."""
   longest = max(config.max_train_length, *config.test_lengths)
   if config.vocab_size < longest:
     raise ValueError(

@@ -33,13 +33,13 @@ class Task(NamedTuple):
     symbols: the text of each token id; its length is the model's vocabulary.
     pad: the id of the padding token.
     end: the id of the end symbol.
-    shortest_example: tokens of the shortest training example.
-    longest_example: tokens of the longest training example.
+    shortest_example: number of tokens of the shortest training example.
+    longest_example: number of tokens of the longest training example.
     sample: key -> one training `Example`, padded to `longest_example`.
     evaluation: test length -> fixed `Example` batch, the same for every seed.
     solve: the symbols of a prompt -> the symbols of its answer, in plain
       Python; None where nothing can be known (random targets).
-    error_kind: of what kind a wrong answer is; see `emergence.tasks.errors`.
+    error_kind: classifies a wrong answer; see `emergence.tasks.errors`.
     is_enumerated: whether `evaluation` has every possible item of a length, and
       not a sample of them.
   """

@@ -217,7 +217,14 @@ class _Layer(nnx.Module):
     return self.attention_out(mixed_BHLK.swapaxes(1, 2).reshape(B, L, D))
 
   def attention_weights(self, x_BLD: Array) -> Array:
-    """How much each position attends to each, [B, H, L, L], given its input."""
+    """The attention weights of this layer, [B, H, L, L].
+
+    Args:
+      x_BLD: the input of the layer.
+
+    Returns:
+      Entry [b, h, l, m] is the weight of position m at position l.
+    """
     q_BHLK, k_BHLK, v_BHLK = self._queries_keys_values(
       self.attention_norm(x_BLD)
     )

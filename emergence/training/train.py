@@ -100,7 +100,7 @@ def answer_loss(params: Params, arch: Architecture, batch: Example) -> Array:
   Args:
     params: the model's parameters.
     arch: the architecture.
-    batch: contexts with tokens_BL.
+    batch: a batch of contexts; its `tokens_L` has the shape [B, L].
 
   Returns:
     float32 []; 0 for a batch without answer tokens.

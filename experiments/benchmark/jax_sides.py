@@ -48,10 +48,10 @@ class Side(NamedTuple):
 
 
 class Data(NamedTuple):
-  """Parameters and batches of S seeds in numpy, as `ours` draws them.
+  """Initial parameters and batches of S seeds, as a sweep draws them; numpy.
 
   Attributes:
-    params: of each seed, a nested dict with a leading axis S.
+    params: nested dict of arrays, each with a leading axis S.
     tokens_SNBL: N batches of contexts for each seed, used in turn.
     is_answer_SNBL: which tokens are predicted.
   """
@@ -73,7 +73,8 @@ def ours(
     config: the experiment.
     cell: its cell.
     devices: all of one kind.
-    seed_counts: how many seeds to train in a measurement, a side for each.
+    seed_counts: numbers of seeds to train in one measurement; each number
+      makes one `Side`.
   """
   start = time.perf_counter()
   program = compilation.compile_cell(config, cell, devices)

@@ -33,7 +33,7 @@ class Transformer(nn.Module):
 
 
 class Layer(nn.Module):
-  """One block; attention and MLP in parallel or one after the other."""
+  """A transformer layer; attention and MLP are in parallel or in sequence."""
 
   cos_LR: torch.Tensor
   sin_LR: torch.Tensor

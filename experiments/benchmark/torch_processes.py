@@ -81,8 +81,14 @@ def started(
 
 
 def _set_up(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
-  """Compiles in a new process; returns seeds per step, compile seconds and
-  the losses of the check."""
+  """Builds and compiles the trainer of this worker process.
+
+  Returns:
+    Seeds per step, compile seconds, and the losses to compare with ours.
+
+  Raises:
+    RuntimeError: anything failed; PyTorch's own errors may not be picklable.
+  """
   global _measure
   try:
     from experiments.benchmark import torch_sides
