@@ -280,7 +280,7 @@ def onset_before_success(grid: Grid) -> Verdict:
   sentence = (
     f"a split is first shown at {series.scale_name(onset)} ({label}; p ="
     f" {words.number(p_N[i], 2)} of the clearest of three tests), where"
-    f" {_share(at)} succeed"
+    f"{' already' if at.probability >= 0.5 else ''} {_share(at)} succeed"
   )
   if i == 0:
     return Verdict(None, f"{sentence}; there is no smaller scale to compare")
@@ -610,7 +610,10 @@ def decide(
 
 
 def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
-  """Such as `reproduced in 2 of 3 grids`, of those that were tested."""
+  """Such as `reproduced in 2 of 3 grids`, of those that were tested.
+
+  A claim that is contradicted in some says so beside those that support it.
+  """
   if not outcomes:
     return "no grid is trained yet"
   status = [o.status for o in outcomes.values() if o.status != "not tested"]
@@ -619,11 +622,13 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   if set(status) == {"underpowered"}:
     return "underpowered"
   (holds, fails), num = claim.names, words.count(len(status), "grid")
-  if count := status.count(holds):
-    return f"{holds} in {count} of {num}"
-  if fails.startswith("not"):
+  counts = {holds: status.count(holds)}
+  if not fails.startswith("not"):
+    counts[fails] = status.count(fails)
+  parts = [f"{name} in {count}" for name, count in counts.items() if count]
+  if not parts:
     return f"{fails} ({num} tested)"
-  return f"{fails} in {status.count(fails)} of {num}"
+  return f"{', '.join(parts)} of {num}"
 
 
 def _successes(grid: Grid) -> list[Success]:

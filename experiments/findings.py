@@ -17,6 +17,7 @@ from emergence.analysis import questions, words
 from emergence.config import axis_text
 from emergence.config import cells as cells_of
 from emergence.plotting import rendering
+from emergence.statistics.options import Options
 from emergence.statistics.summary import count_by_tenth
 from emergence.storage import records
 from emergence.storage.files import write_atomically
@@ -189,9 +190,11 @@ def claim_table(drawn: Sequence[Drawn], figures: str | None) -> str:
 
 
 def _status(outcome: Outcome) -> str:
-  if math.isnan(outcome.p_adjusted):
+  p = outcome.p_adjusted
+  # A small p is no reason for a claim that other conditions make fail.
+  if math.isnan(p) or (not outcome.verdict.holds and p <= Options().alpha):
     return outcome.status
-  return f"{outcome.status}, p = {words.number(outcome.p_adjusted, 2)}"
+  return f"{outcome.status}, p = {words.number(p, 2)}"
 
 
 def _links(

@@ -257,4 +257,8 @@ def draw(grid: Grid, found: Sequence[Forecast]) -> Figure:
   figure = drawing.small_multiples(
     [list(_SIGNS_OF_SEEDS)], panel, str, "training step", "ranked right"
   )
-  return summaries.explain_scales(figure, [grid.score])
+  legend = {
+    grid.score.scale_name(grid.score.populations[i]): colors[scales[i]]
+    for i in sorted({x.scale for x in found})
+  }
+  return drawing.explain_colors(figure, legend)

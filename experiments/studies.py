@@ -55,6 +55,7 @@ STUDIES = (
     for r in range(1, 6)
   ),
   Study("count_depth_small", "count_depth_small", role="grid"),
+  Study("count_width_small", "count_width_small", role="grid"),
   Study("seeds_crossed", "seeds_crossed", role="control"),
   Study("null_random", "null_random", role="control"),
 )

@@ -212,7 +212,7 @@ def test_a_claim_is_corrected_over_the_tested_grids():
     (2, (None, None), "not tested"),
     (2, (False, None), "not reproduced (1 grid tested)"),
     (2, (True, True), "reproduced in 2 of 2 grids"),
-    (6, (True, False), "supported in 1 of 2 grids"),
+    (6, (True, False), "supported in 1, contradicted in 1 of 2 grids"),
     (6, (False, False), "contradicted in 2 of 2 grids"),
   ],
 )
