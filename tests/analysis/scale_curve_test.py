@@ -190,11 +190,6 @@ def test_fewer_than_ten_runs_are_counted(successes, num, expected, tell):
   assert found.startswith(expected.format("the share of seeds at ≥ 20%"))
 
 
-def test_a_fall_that_few_runs_could_not_show_is_not_denied(answer):
-  for num, falls in ((3, None), (32, 0)):
-    assert entry(answer([0, 1, 1], num))["falls"] == falls
-
-
 def test_where_less_is_better_successes_are_below_the_threshold(say):
   options = FEW._replace(thresholds=(("nll", 1.0),))
   scores = {("g", NLL): [np.full(12, 3.0), np.full(12, 0.5)]}
