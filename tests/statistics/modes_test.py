@@ -92,11 +92,6 @@ def test_the_mode_of_two_clusters_lies_within_one_of_them(low, high, minor):
     assert low - 0.06 < at < high + 0.06
 
 
-def test_a_run_far_out_does_not_hide_a_narrow_mode():
-  scores_S = np.append(RNG.normal(2, 0.01, 99), 5000.0)
-  assert shape(scores_S, REAL).mode == pytest.approx(2, abs=0.01)
-
-
 def test_the_antimode_is_where_the_true_density_is_lowest():
   weight, low, high, deviation = 0.3, 0.3, 0.7, 0.07
   truth = lambda x: (
@@ -147,15 +142,6 @@ def test_an_antimode_lies_between_runs_or_is_none(far):
       assert np.isnan(found.antimode) or x.min() < found.antimode < x.max()
       mirrored = shape(1 - x).antimode
       assert mirrored == pytest.approx(1 - found.antimode, nan_ok=True)
-
-
-def test_two_near_clusters_have_an_antimode_whatever_the_support():
-  rng = np.random.default_rng(8)
-  scores_S = rng.normal(np.repeat([0.05, 0.085], 60), 0.004)
-  assert shape(scores_S).antimode == pytest.approx(0.0675, abs=0.01)
-  # One run far out changes nothing.
-  far = shape(np.append(scores_S, 1.0)).antimode
-  assert far == pytest.approx(0.0675, abs=0.01)
 
 
 @pytest.mark.parametrize(("num_high", "stable"), [(30, True), (46, False)])

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import modes, success
-from emergence.statistics.options import Options
+from emergence.statistics import success
 from emergence.statistics.sample import REAL, Sample
 
 RNG = np.random.default_rng(0)
@@ -44,11 +43,6 @@ def test_a_score_at_the_threshold_succeeds_in_any_precision():
     assert (
       success.success_probability(Sample.of(scores_S), 0.7).num_successes == 2
     )
-
-
-def test_a_run_without_a_score_has_failed():
-  found = success.success_probability(Sample.of([np.nan, 1.0]))
-  assert (found.num_successes, found.num_runs) == (1, 2)
 
 
 @pytest.mark.parametrize("worst", [np.nan, np.inf, -np.inf])
@@ -167,40 +161,6 @@ def test_success_beyond_the_antimode_is_the_weight_of_the_upper_cluster(
   # Where no run is near the antimode, the resampled count is binomial.
   low, high = stats.binom.ppf([0.025, 0.975], num, found.value) / num
   assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
-
-
-def test_the_antimode_is_found_again_in_each_resample(monkeypatch):
-  sample = Sample.of(RNG.uniform(size=60))
-  peaks = modes.mode_and_antimode(sample)._replace(antimode=0.5)
-  found = []
-  for find_antimodes in (
-    lambda sample, index_RS: np.full(len(index_RS), 0.5),
-    lambda sample, index_RS: np.median(sample.scores_S[index_RS], axis=1),
-    # Resamples without one are no part of the interval.
-    lambda sample, index_RS: np.where(
-      np.arange(len(index_RS)) % 2, 0.5, np.nan
-    ),
-  ):
-    with monkeypatch.context() as patch:
-      patch.setattr(modes, "mode_and_antimode", lambda sample: peaks)
-      patch.setattr(modes, "resampled_antimodes", find_antimodes)
-      found.append(success.success_beyond_antimode(sample))
-  fixed, moving, half = found
-  # At least the median is one half of any sample, whatever the median.
-  assert moving.high - moving.low < 0.5 * (fixed.high - fixed.low)
-  assert (half.low, half.high) == pytest.approx((fixed.low, fixed.high), 0.1)
-
-
-def test_the_seed_is_that_of_the_resamples():
-  sample = Sample.of(two_clusters(50, 0.5, RNG))
-  first, again, other = (
-    success.success_beyond_antimode(
-      sample, Options(num_resamples=99, seed=seed)
-    )
-    for seed in (3, 3, 4)
-  )
-  assert first == again
-  assert first != other
 
 
 def test_without_an_antimode_there_is_no_success_beyond_it():
