@@ -13,11 +13,11 @@ def test_two_far_clusters_have_the_largest_dip_of_a_quarter():
   assert dip.dips(np.linspace(0, 1, 50)[None])[0] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("num", [5, 12, 18, 30, 95, 235])
+@pytest.mark.parametrize("num", [5, 30, 235])
 def test_p_values_agree_with_fresh_samples(num):
   rng = np.random.default_rng(100)
-  found_R = np.sort(dip.dips(rng.random((60_000, num))))[::-1]
-  for rank in (60, 600, 6000, 30_000, 57_000):
+  found_R = np.sort(dip.dips(rng.random((20_000, num))))[::-1]
+  for rank in (20, 200, 2000, 10_000, 19_000):
     expected = (found_R >= found_R[rank - 1] - 1e-9).mean()
     error = np.sqrt(expected * (1 - expected) / found_R.size)
     p = dip.p_value(found_R[rank - 1] - 1e-9, num)
@@ -77,7 +77,7 @@ def test_the_unit_of_the_scores_makes_no_difference():
   assert here.p == pytest.approx(there.p)
 
 
-@pytest.mark.parametrize("num", [60, 120, 170, 350])
+@pytest.mark.parametrize("num", [60, 350])
 def test_the_lightest_detectable_mode_is_found_four_times_in_five(num):
   rng = np.random.default_rng(4)
   weight = dip.detectable_weight(num, 0.05)
@@ -106,14 +106,13 @@ def test_scores_of_one_item_are_refused():
   assert dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=0.5)).p < 0.05
 
 
-@pytest.mark.parametrize("weight", [0.1, 0.2, 0.3, 0.5])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level(weight, mirrored):
+def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level(mirrored):
   """Without the factor, 0.3 at 0 is rejected at 5 % in 0.15 of samples."""
   rng = np.random.default_rng(6)
   p = []
   for _ in range(400):
-    x = np.where(rng.random(64) < weight, 0, rng.random(64))
+    x = np.where(rng.random(64) < 0.3, 0, rng.random(64))
     p.append(dip.dip_test(Sample.of(1 - x if mirrored else x)).p)
   assert (np.array(p) <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 

@@ -182,9 +182,8 @@ def naive_difference(first, between, last):
   return squares[1] - squares[0]
 
 
-@pytest.mark.parametrize("kind", ["mixture", "displacement"])
-def test_the_interval_is_that_of_a_plain_bootstrap(kind):
-  samples = scales(kind, 25, seed=7)
+def test_the_interval_is_that_of_a_plain_bootstrap():
+  samples = scales("mixture", 25, seed=7)
   rng = np.random.default_rng(8)
   naive = [
     naive_difference(*[rng.choice(s, s.size - 1) for s in samples])
