@@ -20,6 +20,28 @@ NLL = Metric("nll", 0.0, math.inf, "nats", False)
 FEW = Options(num_resamples=100, num_permutations=100)
 
 
+def odd_tables():
+  """Names, scores and scales of tables that make_table takes."""
+  rng = np.random.default_rng(2)
+  draw = lambda count: [rng.random(9) for _ in range(count)]
+  yield "one seed", {("g", ACCURACY): [[0.3], [0.5], [0.1]]}, None
+  yield "equal scores", {("g", ACCURACY): [[0.5] * 9] * 4}, None
+  equal = {("g", NLL): [[3.0, 3.0], [2.0, 2.0]]}
+  yield "two equal likelihoods", equal, None
+  lost = {
+    ("g", ACCURACY): [*draw(1), [math.nan] * 9, *draw(1)],
+    ("g", NLL): [[math.nan] * 9] * 3,
+  }
+  yield "all diverged", lost, None
+  yield "thirty scales", {("g", ACCURACY): draw(30)}, None
+  groups = {(f"g{i}", ACCURACY): draw(3) for i in range(12)}
+  yield "twelve groups", groups, None
+  yield "far scales", {("g", ACCURACY): draw(3)}, [1e-300, 1, 1e300]
+  open_ended = Metric("x", -math.inf, math.inf, "as given", True)
+  huge = [10.0 ** (6 * n) * rng.normal(size=9) for n in range(3)]
+  yield "huge scores", {("g", open_ended): huge}, None
+
+
 def raw(series, analysis, column="score"):
   """Rows of a series as the table has them: scale -> column by seed."""
   frame = analysis.table.frame
@@ -102,6 +124,17 @@ def answers_of(analysis, kind):
   ]
   frame = pd.DataFrame(found, columns=["group", *columns])
   return sentences, frame
+
+
+def texts(section):
+  """All that a section of a report says."""
+  found = [section.title, section.sentence, section.caveat, section.code]
+  found += [text for point in section.points for text in point]
+  found += [*section.answers, section.alt]
+  if section.table:
+    found += section.table.header
+    found += [text for row in section.table.rows for text in row]
+  return found
 
 
 def panels(figure):
