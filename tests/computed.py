@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from emergence.analysis import questions
-from emergence.analysis.series import Analysis, series_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
 
@@ -98,16 +97,7 @@ def statements(analysis):
 
 def ask(table, *kinds, options=FEW):
   """An analysis that answers some questions only, which is faster."""
-  several = series_of(table, options)
-  for question in questions.QUESTIONS:
-    if question.kind in kinds:
-      several = [
-        series._replace(answers={**series.answers, question.kind: answer})
-        for series, answer in zip(
-          several, question.compute(several), strict=True
-        )
-      ]
-  return Analysis(table, options, several)
+  return questions.analyze(table, options, kinds=kinds)
 
 
 def answers_of(analysis, kind):

@@ -19,7 +19,8 @@ def analyze(make_table):
   def analyze(scores, options=FEW, **fields):
     if not isinstance(scores, dict):
       scores = {("g", ACCURACY): scores}
-    return questions.analyze(make_table(scores, **fields), options)
+    kinds = ("summaries", "success", "curve", "modality")
+    return questions.analyze(make_table(scores, **fields), options, kinds=kinds)
 
   return analyze
 
