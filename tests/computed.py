@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from emergence.analysis import questions
-from emergence.analysis.series import Analysis, series_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
 
@@ -18,6 +17,28 @@ ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
 NLL = Metric("nll", 0.0, math.inf, "nats", False)
 
 FEW = Options(num_resamples=100, num_permutations=100)
+
+
+def odd_tables():
+  """Names, scores and scales of tables that make_table takes."""
+  rng = np.random.default_rng(2)
+  draw = lambda count: [rng.random(9) for _ in range(count)]
+  yield "one seed", {("g", ACCURACY): [[0.3], [0.5], [0.1]]}, None
+  yield "equal scores", {("g", ACCURACY): [[0.5] * 9] * 4}, None
+  equal = {("g", NLL): [[3.0, 3.0], [2.0, 2.0]]}
+  yield "two equal likelihoods", equal, None
+  lost = {
+    ("g", ACCURACY): [*draw(1), [math.nan] * 9, *draw(1)],
+    ("g", NLL): [[math.nan] * 9] * 3,
+  }
+  yield "all diverged", lost, None
+  yield "thirty scales", {("g", ACCURACY): draw(30)}, None
+  groups = {(f"g{i}", ACCURACY): draw(3) for i in range(12)}
+  yield "twelve groups", groups, None
+  yield "far scales", {("g", ACCURACY): draw(3)}, [1e-300, 1, 1e300]
+  open_ended = Metric("x", -math.inf, math.inf, "as given", True)
+  huge = [10.0 ** (6 * n) * rng.normal(size=9) for n in range(3)]
+  yield "huge scores", {("g", open_ended): huge}, None
 
 
 def raw(series, analysis, column="score"):
@@ -76,16 +97,7 @@ def statements(analysis):
 
 def ask(table, *kinds, options=FEW):
   """An analysis that answers some questions only, which is faster."""
-  several = series_of(table, options)
-  for question in questions.QUESTIONS:
-    if question.kind in kinds:
-      several = [
-        series._replace(answers={**series.answers, question.kind: answer})
-        for series, answer in zip(
-          several, question.compute(several), strict=True
-        )
-      ]
-  return Analysis(table, options, several)
+  return questions.analyze(table, options, kinds=kinds)
 
 
 def answers_of(analysis, kind):
@@ -102,6 +114,17 @@ def answers_of(analysis, kind):
   ]
   frame = pd.DataFrame(found, columns=["group", *columns])
   return sentences, frame
+
+
+def texts(section):
+  """All that a section of a report says."""
+  found = [section.title, section.sentence, section.caveat, section.code]
+  found += [text for point in section.points for text in point]
+  found += [*section.answers, section.alt]
+  if section.table:
+    found += section.table.header
+    found += [text for row in section.table.rows for text in row]
+  return found
 
 
 def panels(figure):

@@ -324,18 +324,29 @@ def pick(said):
 
 @pytest.fixture(scope="session")
 def say():
-  """The sentences of a table, of one kind, without their heading."""
+  """The sentences of a table that answer one question, without a heading."""
   accuracy = Metric("exact_match", 0.0, 1.0, "fraction", True)
   few = Options(num_resamples=100, num_permutations=100)
+  # The answers that its sentences rest on.
+  needs = {
+    "curve": ["success"],
+    "divergence": ["success"],
+    "trajectories": ["pairing"],
+    "small_studies": ["distance"],
+    "abruptness": ["success", "curve", "modality", "distance"],
+  }
 
-  def say(scores, kind=None, options=few, **fields) -> list[str]:
+  def say(scores, kind, options=few, **fields) -> list[str]:
     if not isinstance(scores, dict):
       scores = {("g", accuracy): scores}
     table = make_score_table(scores, **fields)
+    kinds = {kind, *needs.get(kind, [])}
+    analysis = questions.analyze(table, options, kinds=kinds)
+    (question,) = [q for q in questions.QUESTIONS if q.kind == kind]
     return [
-      f.sentence.split(": ", 1)[1]
-      for _, f in questions.findings(questions.analyze(table, options))
-      if kind in (None, f.kind)
+      finding.sentence.split(": ", 1)[1]
+      for series in analysis.series
+      for finding in question.findings(series)
     ]
 
   return say

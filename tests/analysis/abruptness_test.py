@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
 
-from emergence.analysis import words
-from emergence.statistics.abruptness import jump
 from tests.computed import (
-  ACCURACY,
-  analyze_one,
   low_high,
   raw,
-  rounded,
-  scales,
 )
 
 
@@ -36,38 +30,6 @@ def test_abruptness_is_the_largest_step_over_the_range(two_groups):
     assert found.difference_low <= found.difference <= found.difference_high
 
 
-def test_the_mode_jumps_between_the_modes_that_are_told(make_table):
-  items = (1000, 10, 10)
-  cells = rounded((0.25, 0.52, 0.75), items)
-  found = analyze_one(make_table, ACCURACY, cells, num_items=items)
-  modes = [scale.modality.peaks.mode for scale in scales(found)]
-  assert found.answers["abruptness"].mode == pytest.approx(jump(modes))
-
-
-def test_abruptness_is_that_of_the_raw_scores(two_groups, pick):
-  (finding,) = pick("abruptness", "smooth")
-  frame = two_groups.table.frame.query(
-    "group == 'smooth' and metric == 'exact_match'"
-  )
-  by_scale = frame.groupby("scale")["score"]
-  jumps = []
-  for value_N in (
-    by_scale.mean(),
-    by_scale.apply(lambda s: (s >= 0.2).mean()),
-  ):
-    jumps.append(np.abs(np.diff(value_N)).max() / np.ptp(value_N))
-  mean, share = (words.percent(jump) for jump in jumps)
-  for text in (
-    f"{mean} of the mean's range",
-    f"{share} of the success share's",
-  ):
-    assert text in finding.sentence
-  numbers = finding.numbers
-  assert numbers["mode_minus_share"] == pytest.approx(
-    numbers["largest_step_of_mode"] - jumps[1]
-  )
-
-
 def test_little_can_be_said_of_few_runs_or_scales(say):
   assert not say([[0.1], [0.15], [0.9]], "abruptness")
   assert say([[0.1] * 10, [0.15] * 10, [0.9] * 10], "abruptness")
@@ -83,10 +45,6 @@ def test_a_curve_that_dips_first_is_said_to_turn_back(say):
   )
   (text,) = say([cells[1], cells[0], cells[2]], "abruptness")
   assert "back" not in text
-
-
-def test_equal_scores_and_two_scales_have_no_abruptness(say):
-  assert not say([[0.5] * 10] * 3, "abruptness")
 
 
 def test_the_largest_step_of_noise_is_not_told(say):

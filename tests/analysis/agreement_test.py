@@ -91,18 +91,3 @@ def test_nothing_is_said_of_few_runs_or_of_chance_valleys(compare):
   one_hump = np.random.default_rng(1).normal(3, 0.2, 40) / 10
   assert compare([one_hump])[0] == []
   assert compare([split(20, 20)], [])[0] == []
-
-
-def test_nothing_is_said_of_metrics_with_too_few_seeds_in_common(make_table):
-  score_S = split(20, 20)
-  scores = {("g", ACCURACY): [score_S], ("g", NLL): [-np.log(score_S)]}
-  table = make_table(scores)
-  frame = table.frame
-  # Seeds 31 to 39 are in both.
-  moved = frame["seed"].where(
-    frame["metric"] == "exact_match", frame["seed"] + 31
-  )
-  found = ask(
-    table._replace(frame=frame.assign(seed=moved)), "modality", "agreement"
-  )
-  assert answers_of(found, "agreement")[0] == []

@@ -57,41 +57,8 @@ def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(two_groups):
       np.testing.assert_allclose(y_K, rows["expected_best"])
 
 
-def test_a_scale_has_one_colour_in_all_panels_and_the_legend(make_table):
-  rng = np.random.default_rng(0)
-  rows = {"a": (1.0, 2.0, 4.0, 8.0), "b": (2.0, 8.0)}
-  frames = [
-    make_table(
-      {(group, ACCURACY): [rng.random(20) for _ in scales]}, list(scales)
-    ).frame
-    for group, scales in rows.items()
-  ]
-  table = make_table({("a", ACCURACY): [[0.1]]})
-  table = table._replace(frame=pd.concat(frames, ignore_index=True))
-  analysis = questions.analyze(table, FEW)
-  figure = best_of.draw(analysis.of_first_metric)
-  (legend,) = figure.legends
-  colors = {
-    text.get_text(): tuple(line.get_color())
-    for text, line in zip(legend.get_texts(), legend.get_lines())
-  }
-  for axes, scales in zip(panels(figure), rows.values()):
-    for container, scale in zip(axes.containers, scales, strict=True):
-      color = tuple(container.lines[0].get_color())
-      assert color == colors[f"size {scale:g}"]
-
-
 def test_one_run_a_scale_has_no_section(make_table):
   analysis = questions.analyze(
     make_table({("g", ACCURACY): [[0.1], [0.4]]}), FEW
   )
   assert list(best_of.sections(analysis)) == []
-
-
-def test_a_legend_of_many_scales_says_how_many_it_leaves_out(make_table):
-  rng = np.random.default_rng(0)
-  table = make_table({("a", ACCURACY): [rng.random(12) for _ in range(20)]})
-  figure = best_of.draw(questions.analyze(table, FEW).of_first_metric)
-  texts = [text.get_text() for text in figure.legends[0].get_texts()]
-  assert (texts[0], texts[-2]) == ("size 1", "size 20")
-  assert texts[-1] == "and 4 between these"

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import stats
 
 from emergence.analysis import composition, output, questions
 from emergence.plotting.style import FAILED
@@ -38,16 +37,6 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   assert "32 seeds at size 2, the last: 20 at the floor" in said(table)[0]
 
 
-def test_of_equal_splits_the_share_nearest_to_one_half_is_told_first(
-  make_table,
-):
-  scores = cells((2, 4, 4, 0), (2, 2, 6, 0), (2, 4, 4, 0), (8, 0, 2, 0))
-  text, *_ = said(make_table({("g", ACCURACY): scores}))
-  assert text.startswith(
-    "exact match: 10 seeds at size 1, where both ends hold most"
-  )
-
-
 def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):
   scores = [of([0, 0.95], low=96, high=4)]
   table = make_table({("g", ACCURACY): scores})
@@ -57,18 +46,6 @@ def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):
   (row,) = output.summary(questions.analyze(table, FEW))
   assert row["composition"] == "floor, few ceiling"
   assert row["modality"] == "breakout"
-
-
-def test_shares_have_the_exact_interval_of_scipy(make_table):
-  scores = cells((13, 4, 15, 0))
-  table = make_table({("g", ACCURACY): scores})
-  (series,) = ask(table, "composition").series
-  (row,) = composition.values(series)
-  for name, count in zip(CLASSES, (13, 4, 15, 0)):
-    expected = stats.binomtest(count, 32).proportion_ci(0.95, "exact")
-    assert row[f"share_{name}"] == count / 32
-    assert row[f"share_{name}_low"] == pytest.approx(expected.low)
-    assert row[f"share_{name}_high"] == pytest.approx(expected.high)
 
 
 def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):

@@ -14,7 +14,6 @@ from tests.computed import (
   analyze_one,
   low_high,
   panels,
-  raw,
   read_csv,
   scales,
 )
@@ -32,41 +31,6 @@ def test_distances_stand_over_their_nulls(two_groups):
       assert dots.get_ydata()[n] == pytest.approx(math.sqrt((gap**2).mean()))
     assert bars[n] == series.answers["distance"].test.null_KK[n, n + 1]
   assert [t.get_text() for t in left.get_xticklabels()] == list("234567")
-
-
-def test_distances_agree_with_scipy_and_pot(two_groups):
-  for series in two_groups.series:
-    found = series.answers["distance"]
-    samples = [
-      cell.dropna().to_numpy() for cell in raw(series, two_groups).values()
-    ]
-    for i, j in itertools.combinations(range(7), 2):
-      x, y = samples[i], samples[j]
-      w2 = math.sqrt(ot.wasserstein_1d(x, y, p=2))
-      assert found.w1_NN[i, j] == pytest.approx(
-        stats.wasserstein_distance(x, y), rel=1e-6
-      )
-      assert found.w2_NN[i, j] == pytest.approx(w2, rel=1e-6)
-      assert sum(found.parts[i, j]) == pytest.approx(w2**2, abs=1e-9)
-      assert found.test.distance_KK[i, j] == pytest.approx(w2, rel=1e-6)
-    assert len(found.parts) == 21
-
-
-def test_neighbours_are_tested_by_permutation(two_groups):
-  series = two_groups.series[2]
-  x, y = (scales(series)[n].population.sample.scores_S for n in (2, 3))
-  found = stats.permutation_test(
-    (x, y),
-    lambda a, b: np.sqrt(np.mean((np.sort(a) - np.sort(b)) ** 2)),
-    n_resamples=999,
-    alternative="greater",
-    rng=1,
-  )
-  test = series.answers["distance"].test
-  assert test.p_KK[2, 3] < 0.01
-  assert found.pvalue < 0.01
-  null = np.quantile(found.null_distribution, 0.95)
-  assert test.null_KK[2, 3] == pytest.approx(null, rel=0.2)
 
 
 def test_scales_are_permuted_within_seeds_only_where_they_have_the_same(

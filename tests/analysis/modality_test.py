@@ -172,9 +172,3 @@ def test_only_scales_that_separate_are_counted(say):
   first = np.append(np.zeros(60), [0.9, 0.899, 0.901])
   (text,) = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
   assert text.endswith("thin out away from it; 1 more scale shows one.")
-
-
-def test_sentences_are_short(said):
-  for finding in said:
-    if finding.kind in ("modality", "composition"):
-      assert len(finding.sentence.split()) <= 35, finding.sentence

@@ -9,67 +9,49 @@ import pytest
 
 from emergence.analysis import output, questions
 from emergence.plotting import rendering
+from emergence.report import analysis_sections, answer
 from emergence.tables.score_table import Metric
-from tests.computed import ACCURACY, FEW, NLL, analyze_one, scales, statements
-
-
-def draw_all(analysis):
-  """Every figure of the analysis, rendered, by the name of its section."""
-  drawn = {
-    section.name: section.figure
-    for asked in questions.QUESTIONS
-    for section in asked.sections(analysis)
-    if section.figure is not None
-  }
-  for figure in drawn.values():
-    assert len(rendering.render(figure, "png", dpi=50)) > 1000
-  return drawn
-
-
-def odd_tables():
-  rng = np.random.default_rng(2)
-  draw = lambda count, size=9: [rng.random(size) for _ in range(count)]
-  yield "one scale", {("g", ACCURACY): draw(1)}, None
-  yield "one seed", {("g", ACCURACY): draw(4, 1)}, None
-  yield "equal scores", {("g", ACCURACY): [[0.5] * 9] * 4}, None
-  yield "likelihood", {("g", NLL): draw(4)}, None
-  yield "two equal likelihoods", {("g", NLL): [[3.0, 3.0], [2.0, 2.0]]}, None
-  yield "thirty scales", {("g", ACCURACY): draw(30)}, None
-  groups = {(f"g{i}", ACCURACY): draw(3) for i in range(12)}
-  yield "twelve groups", groups, None
-  yield "scales below zero", {("g", ACCURACY): draw(4)}, [-3, 0, 2, 5]
-  yield "far scales", {("g", ACCURACY): draw(3)}, [1e-300, 1, 1e300]
-  yield "near scales", {("g", ACCURACY): draw(3)}, [1, 1 + 1e-12, 2]
-  huge = [10.0 ** (6 * n) * rng.normal(size=9) for n in range(3)]
-  open_ended = Metric("x", -math.inf, math.inf, "as given", True)
-  yield "huge scores", {("g", open_ended): huge}, None
-  yield "tiny scores", {("g", open_ended): [h * 1e-20 for h in huge]}, None
-  lost = [*draw(1), [np.nan] * 9, *draw(1)]
-  yield "all diverged at one scale", {("g", ACCURACY): lost}, None
+from tests.computed import (
+  ACCURACY,
+  FEW,
+  NLL,
+  analyze_one,
+  odd_tables,
+  scales,
+  statements,
+  strict,
+  texts,
+)
 
 
 @pytest.mark.parametrize(
   ("scores", "scales"),
-  [(s, x) for _, s, x in odd_tables()],
-  ids=[name for name, _, _ in odd_tables()],
+  [pytest.param(*given, id=name) for name, *given in odd_tables()],
 )
-def test_odd_data_is_drawn_without_a_warning(make_table, scores, scales):
-  draw_all(questions.analyze(make_table(scores, scales), FEW))
-
-
-def test_foreign_names_are_drawn_as_they_are(make_table):
-  rng = np.random.default_rng(3)
-  names = [r"$x$ $\frac{ <script>", "long " * 80, "新 \n\x1b 100% _^"]
-  for name in names:
-    metric = ACCURACY._replace(name=name)
-    table = make_table(
-      {(group, metric): [rng.random(5), rng.random(5)] for group in names},
-      scale_name=name,
-    )
-    frame = table.frame.assign(scale_label=[name] * len(table.frame))
-    drawn = draw_all(questions.analyze(table._replace(frame=frame), FEW))
-    svg = rendering.render(drawn["summaries"], "svg").decode()
-    assert "<script" not in svg
+def test_odd_data_is_told_written_and_drawn(make_table, scores, scales):
+  analysis = questions.analyze(make_table(scores, scales), FEW)
+  in_short = answer.text(analysis)
+  assert not re.search(r"[.;] ?[.;]|  and", in_short), in_short
+  assert in_short.endswith(".\n")
+  assert len(answer.sentence(analysis).split()) <= 50
+  sections = [
+    *analysis_sections.sections(analysis),
+    analysis_sections.audit(analysis),
+  ]
+  told = [in_short, *(finding.sentence for finding in statements(analysis))]
+  told += [text for section in sections for text in texts(section)]
+  for text in told:
+    assert not re.search(r"\b(nan|inf|None)\b", text), text
+  files = output.files(analysis)
+  strict(files.pop("summary.json"))
+  for name, content in files.items():
+    header, *lines = content.decode().splitlines()
+    assert header.startswith("group,")
+    for line in lines:
+      assert not {"nan", "NaN", "None"} & set(line.split(",")), (name, line)
+  for section in sections:
+    if section.figure is not None:
+      assert len(rendering.render(section.figure, "png", dpi=50)) > 1000
 
 
 def test_less_is_better_is_the_mirror_image_of_more(make_table):
@@ -191,30 +173,6 @@ def test_every_sentence_reads_as_one(said):
     assert not re.search(r"\b(nan|inf|None)\b", text), text
     assert "1 seeds" not in text
     assert "1 runs" not in text
-
-
-def test_no_sentence_of_odd_data_says_nan(say):
-  rng = np.random.default_rng(10)
-  tables = [
-    [rng.random(12)],
-    [[0.3]],
-    [[0.3], [0.5], [0.1]],
-    [[0.5] * 12] * 4,
-    [rng.random(12), [np.nan] * 12, rng.random(12)],
-    [[np.nan] * 12, rng.random(12), [0.9] * 12],
-    [[0.0] * 12] * 3 + [[1.0] * 12] * 4,
-    [[0.1, np.nan], [np.nan, 0.2], [0.3, 0.4]],
-    [0.3 + 0.1 * n + 0.05 * rng.random(12) for n in range(4)],
-  ]
-  for cells in tables:
-    for text in say(cells):
-      assert not re.search(r"\b(nan|inf|None)\b", text), text
-      assert "1 seeds" not in text, text
-      assert "1 runs" not in text, text
-    if np.isfinite(np.concatenate(cells)).all():
-      scores = {("g", NLL): [-np.log(np.maximum(c, 1e-3)) for c in cells]}
-      for text in say(scores):
-        assert not re.search(r"\b(nan|inf|None)\b", text), text
 
 
 def test_foreign_names_are_one_line_and_cut(make_table):

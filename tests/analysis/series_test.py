@@ -1,15 +1,11 @@
-import math
-
 import numpy as np
 import pytest
 
 from emergence.analysis import questions
 from emergence.analysis import series as series_lib
-from emergence.analysis.series import Population
 from emergence.statistics.options import Options
-from emergence.statistics.sample import Sample
 from emergence.tables.score_table import Metric
-from tests.computed import ACCURACY, FEW, NLL, analyze_one, each_scale, scales
+from tests.computed import ACCURACY, FEW, NLL, analyze_one, each_scale
 
 
 def test_a_population_is_the_rows_of_its_cell(two_groups):
@@ -26,22 +22,6 @@ def test_a_population_is_the_rows_of_its_cell(two_groups):
     (("smooth",), "exact_match"),
     (("smooth",), "nll"),
   ]
-
-
-@pytest.mark.parametrize(
-  ("options", "message"),
-  [
-    (
-      {"thresholds": (("<b>", 0.5),)},
-      "no metric '<b>'; there are 'exact_match'",
-    ),
-    ({"threshold": 20.0}, r"20 is outside of \[0, 1\]"),
-    ({"thresholds": (("exact_match", -0.1),)}, r"-0.1 is outside of \[0, 1\]"),
-  ],
-)
-def test_a_threshold_that_cannot_be_is_refused(make_table, options, message):
-  with pytest.raises(ValueError, match=message):
-    analyze_one(make_table, ACCURACY, [[0.1, 0.2]], FEW._replace(**options))
 
 
 def test_a_threshold_that_no_metric_takes_is_refused(make_table):
@@ -63,27 +43,6 @@ def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
     named = Options(thresholds=((metric.name, 0.5),))
     assert series_lib.threshold_of(metric, named) == 0.5
   assert series_lib.threshold_of(ACCURACY, Options(threshold=0.7)) == 0.7
-
-
-def test_finite_scores_are_those_of_the_runs_that_have_one():
-  scores_S = np.array([0.5, math.nan, 0.25, math.inf])
-  diverged_S = np.array([False, True, False, False])
-  population = Population(
-    scale=1.0,
-    label="1",
-    seeds=(3, 1, 2, 0),
-    sample=Sample.of(scores_S),
-    diverged_S=diverged_S,
-    num_items=math.nan,
-    item_variance=math.nan,
-  )
-  assert population.finite_S.tolist() == [0.5, 0.25]
-
-
-def test_the_sign_takes_better_is_more_into_the_unit_and_back(two_groups):
-  for series in two_groups.series:
-    mean = series.sign * scales(series)[0].bootstrap.mean.value
-    assert mean == pytest.approx(scales(series)[0].population.finite_S.mean())
 
 
 def test_a_group_has_the_name_of_what_differs_cut_where_it_is_long(make_table):

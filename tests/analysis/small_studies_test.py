@@ -1,34 +1,6 @@
 import numpy as np
-import pytest
 
-from tests.computed import FEW, NLL, low_high, raw
-
-
-def test_studies_of_one_seed_are_all_pairs_of_runs(two_groups):
-  series = two_groups.series[0]
-  scores = list(raw(series, two_groups).values())
-  diverged = list(raw(series, two_groups, "diverged").values())
-  for n, studies in enumerate(series.answers["small_studies"]):
-    one = {s.statistic: s for s in studies if s.num_seeds == 1}
-    x, y = (scores[m].dropna().to_numpy() for m in (n, n + 1))
-    seen = y - x[:, None]
-    truth = y.mean() - x.mean()
-    assert one["mean"].difference == pytest.approx(truth)
-    assert one["mean"].reversed == pytest.approx(
-      (np.sign(seen) == -np.sign(truth)).mean()
-    )
-    assert one["mean"].missed == pytest.approx(
-      (np.abs(seen - truth) >= 0.2).mean()
-    )
-    p, q = (
-      ((scores[m] >= 0.2) & ~diverged[m].astype(bool)).mean()
-      for m in (n, n + 1)
-    )
-    share = one["success_probability"]
-    assert share.difference == pytest.approx(q - p)
-    assert share.reversed == pytest.approx(
-      p * (1 - q) if q > p else q * (1 - p)
-    )
+from tests.computed import FEW, NLL, low_high
 
 
 def test_small_studies_of_one_seed_are_all_pairs(say):

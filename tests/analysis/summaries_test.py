@@ -1,13 +1,7 @@
-import math
-
-import matplotlib
 import numpy as np
-import pytest
-from scipy import stats
 
 from emergence.analysis import questions, summaries
-from emergence.plotting import rendering
-from tests.computed import ACCURACY, FEW, NLL, each_scale, panels, scales
+from tests.computed import ACCURACY, FEW, NLL, panels
 
 
 def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
@@ -40,42 +34,6 @@ def test_without_a_threshold_there_is_a_median_and_no_success(make_table):
   figure = summaries.draw(analysis.series)
   titles = [a.get_title(loc="left") for a in panels(figure)]
   assert titles == ["mode", "mean", "median"]
-
-
-def test_figures_do_not_depend_on_the_settings_of_their_reader(two_groups):
-  several = two_groups.series[:1]
-  first = rendering.render(summaries.draw(several), "svg")
-  with matplotlib.rc_context({"font.size": 30, "axes.grid": True}):
-    again = rendering.render(summaries.draw(several), "svg")
-  assert first == again
-
-
-def test_means_are_of_runs_that_ended_well(two_groups):
-  for series, scale, score_S, diverged_S in each_scale(two_groups):
-    sign = 1 if series.metric.higher_is_better else -1
-    finite_S = score_S[np.isfinite(score_S)]
-    boot = scale.bootstrap
-    assert sign * boot.mean.value == pytest.approx(finite_S.mean())
-    assert sign * boot.median.value == pytest.approx(np.median(finite_S))
-    success_S = sign * score_S >= sign * series.threshold
-    success_S = score_S[success_S & ~diverged_S]
-    if success_S.size >= 10:
-      given = sign * boot.mean_given_success.value
-      assert given == pytest.approx(success_S.mean())
-    else:
-      assert math.isnan(boot.mean_given_success.value)
-      assert scale.given.reason
-
-
-def test_intervals_are_those_that_scipy_resamples(two_groups):
-  scale = scales(two_groups.series[0])[3]
-  found = scale.bootstrap.mean
-  expected = stats.bootstrap(
-    (scale.population.sample.scores_S,), np.mean, method="percentile", rng=1
-  ).confidence_interval
-  width = expected.high - expected.low
-  assert found.low == pytest.approx(expected.low, abs=0.1 * width)
-  assert found.high == pytest.approx(expected.high, abs=0.1 * width)
 
 
 def test_few_runs_are_drawn_and_said_instead_of_an_interval(make_table, say):

@@ -1,12 +1,8 @@
 import io
-import itertools
-import math
 
 import numpy as np
 import pandas as pd
-import pytest
 from matplotlib.collections import LineCollection
-from scipy import stats
 
 from emergence.analysis import (
   output,
@@ -18,7 +14,6 @@ from tests.computed import (
   FEW,
   analyze_one,
   panels,
-  raw,
   read_csv,
   strict,
 )
@@ -44,44 +39,6 @@ def test_trajectories_join_the_scores_of_a_seed(two_groups):
     "highest breakthroughness",
     "highest linearity",
   ]
-
-
-def test_no_colour_is_explained_where_no_seed_is_ranked(make_table):
-  rng = np.random.default_rng(1)
-  table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
-  analysis = questions.analyze(table, FEW)
-  assert not trajectories.draw(analysis.series).legends
-
-
-def test_trajectories_are_those_of_seeds_that_stand_at_every_scale(two_groups):
-  for series in two_groups.series:
-    cells = pd.DataFrame(raw(series, two_groups))
-    assert series.answers["trajectories"].seeds == tuple(cells.index)
-    sign = 1 if series.metric.higher_is_better else -1
-    for s, seed in enumerate(series.answers["trajectories"].seeds):
-      y = sign * cells.loc[seed].to_numpy()
-      found = series.answers["trajectories"].shape
-      if np.isnan(y).any():
-        assert math.isnan(found.linearity_S[s])
-        continue
-      size = np.sign(np.argmax(y) - np.argmin(y)) * (y.max() - y.min())
-      steps = np.diff(y)
-      assert found.improvement_S[s] == pytest.approx(size)
-      assert found.linearity_S[s] == pytest.approx(
-        size / math.sqrt(np.mean(steps**2))
-      )
-      assert found.breakthroughness_S[s] == pytest.approx(
-        size / math.sqrt(np.median(steps**2))
-      )
-    complete = cells.dropna()
-    assert found.num_incomplete == len(cells) - len(complete)
-    pairs = [
-      stats.spearmanr(complete[a], complete[b])[0]
-      for a, b in itertools.combinations(complete, 2)
-    ]
-    assert series.answers["pairing"].correlation == pytest.approx(
-      np.mean(pairs)
-    )
 
 
 def test_a_seed_that_is_missing_somewhere_is_no_trajectory(make_table):

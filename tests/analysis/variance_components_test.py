@@ -1,13 +1,10 @@
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from emergence import tables
-from emergence.analysis import output, questions, variance_components
-from tests.computed import ACCURACY, FEW, NLL, ask, panels, read_csv, strict
-from tests.sweeps import train
+from emergence.analysis import questions, variance_components
+from tests.computed import ACCURACY, NLL, ask, panels
 
 KIND = "variance_components"
 
@@ -138,15 +135,6 @@ def test_the_sentence_names_what_is_shown_to_matter(answer, spreads, sentence):
   )
 
 
-def test_what_does_not_matter_is_rarely_said_to(answer):
-  rng = np.random.default_rng(4)
-  said = [
-    "neither" not in sentences(answer(draw(rng, (0, 0, 1), 5, 6)))[0]
-    for _ in range(100)
-  ]
-  assert sum(said) <= 0.05 * 100 + 3 * np.sqrt(0.05 * 0.95 * 100)
-
-
 def test_the_sentence_is_about_the_scale_whose_runs_differ_most(answer):
   rng = np.random.default_rng(5)
   wide = draw(rng, (1, 0, 0.3))
@@ -202,33 +190,3 @@ def test_a_file_names_them_in_columns_with_and_without_a_seed(tmp_path):
   frame.to_csv(tmp_path / "reused.csv", index=False)
   table = tables.read(tmp_path / "reused.csv", group_columns=["group"])
   assert table.init_and_data == {}
-
-
-def test_a_crossed_sweep_has_an_answer_in_its_summary(config, workdir):
-  seeds = dataclasses.replace(
-    config.seeds, design="crossed", num_init=6, num_data=5, count=30, block=15
-  )
-  train(dataclasses.replace(config, seeds=seeds), workdir)
-  analysis = questions.analyze(tables.read(workdir), FEW)
-  files = output.files(analysis)
-  found = read_csv(files["variance_components.csv"]).set_index("metric")
-  row = found.loc["nll_mean"]
-  frame = pd.read_parquet(workdir / "records")
-  final = frame[(frame["step"] == 6) & (frame["test_length"] == 6)]
-  scores_ID = final.pivot(
-    index="init_seed", columns="data_seed", values="nll_mean"
-  )
-  assert (row["num_init"], row["num_data"]) == scores_ID.shape
-  expected = variance_components.variance_components.variance_components(
-    scores_ID, FEW
-  )
-  assert row["init_share"] == pytest.approx(expected.init.value)
-  # After six steps a model is little more than its initialization.
-  assert row["init_share"] > 0.5
-  assert row["init_p"] < 0.05
-  (text,) = [
-    f["sentence"]
-    for f in strict(files["summary.json"])["findings"]
-    if (f["kind"], f["metric"]) == (KIND, "nll_mean")
-  ]
-  assert text.startswith("nll mean: at depth 1 the initialization decides ")

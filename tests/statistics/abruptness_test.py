@@ -62,13 +62,6 @@ def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
   assert (found.num_scales, found.num_scales_given_success) == (9, 9)
 
 
-def test_the_mode_of_one_moving_cluster_does_not_jump_more():
-  scores = [RNG.normal(c, 0.02, 60) for c in np.linspace(0.1, 0.9, 9)]
-  found = abruptness(scores)
-  assert found.mode < 0.2
-  assert found.difference < 0
-
-
 def test_means_of_few_successes_have_no_part_in_the_jump():
   scores = two_clusters([0.05, 0.5, 0.7, 0.9], 100)
   found = abruptness(scores)
@@ -122,37 +115,9 @@ def test_diverged_runs_fail_and_are_left_out_of_the_mode():
   assert np.isfinite([other.difference_low, other.difference_high]).all()
 
 
-def test_another_seed_draws_others_in_the_place_of_diverged_runs(monkeypatch):
-  rng = np.random.default_rng(0)
-  scores = [rng.normal(c, 0.15, 40).clip(0, 1) for c in (0.3, 0.5, 0.7)]
-  dirty = [np.append(s, [np.nan] * 20) for s in scores]
-  # The same runs in each resample, of which a third has to be drawn again.
-  monkeypatch.setattr(
-    intervals,
-    "resample_indices",
-    lambda size, num, seed: np.tile(np.arange(size)[::-1], (num, 1)),
-  )
-  ends = {
-    (found.difference_low, found.difference_high)
-    for found in (
-      abruptness(dirty, num_resamples=50, seed=seed) for seed in range(5)
-    )
-  }
-  assert len(ends) > 1
-
-
 def test_each_scale_may_have_a_grid_of_its_own():
   scores = [np.repeat([0.2, 0.3], [9, 11]), np.repeat([0.5, 0.6], [12, 8])]
   for steps in ([0.1, 0.1], [0.1, 0.001]):
     expected = [mode(s, step) for s, step in zip(scores, steps, strict=True)]
     found = abruptness([*scores, scores[0]], steps=[*steps, steps[0]])
     assert found.mode == pytest.approx(jump([*expected, expected[0]]))
-
-
-def test_scales_without_scores_or_unequal_pairs_are_refused():
-  with pytest.raises(ValueError, match="each with finite scores"):
-    abruptness([[0.1, 0.2], [np.nan]])
-  with pytest.raises(ValueError, match="two scales"):
-    abruptness([[0.1, 0.2]])
-  with pytest.raises(ValueError, match="as many runs"):
-    abruptness([[0.1, 0.2], [0.1]], paired=True)

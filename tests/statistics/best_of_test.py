@@ -20,20 +20,6 @@ def test_it_is_the_mean_over_all_subsets_of_their_largest_score():
     assert row.best.value == pytest.approx(np.mean([max(s) for s in subsets]))
 
 
-def test_it_is_unbiased_where_drawing_with_replacement_is_too_low():
-  """Of ten uniform scores the best of five is 5/6 in expectation."""
-  rng = np.random.default_rng(1)
-  scores_RS = rng.random((4000, 10))
-  five = [
-    best_of(Sample.of(scores_S), FEW._replace(num_resamples=1))[-1].best.value
-    for scores_S in scores_RS
-  ]
-  error = np.std(five) / math.sqrt(len(five))
-  assert np.mean(five) == pytest.approx(5 / 6, abs=4 * error)
-  replaced = rng.choice(scores_RS, 5, axis=1).max(axis=1).mean()
-  assert replaced < np.mean(five) - 4 * error
-
-
 def test_a_thousand_runs_do_not_overflow():
   found = best_of(Sample.of(np.linspace(0, 1, 1000)), FEW)
   assert found[-1].num_seeds == 100

@@ -3,7 +3,6 @@ import pytest
 from scipy import stats
 
 from emergence.statistics import breakout
-from emergence.statistics.options import Options
 from emergence.statistics.sample import REAL, Sample
 
 
@@ -86,37 +85,10 @@ def test_a_threshold_in_the_zone_ends_it():
   assert (found.num_outside, found.edge) == (3, pytest.approx(0.02, abs=2e-6))
 
 
-@pytest.mark.parametrize(
-  ("law", "least", "most"),
-  [
-    # The least favourable law has exactly this level; thinning out has less.
-    (lambda rng, m: rng.uniform(0.05, 1, m), 0.035, 0.065),
-    (lambda rng, m: 0.05 + 0.95 * rng.beta(1, 2, m), 0, 0.01),
-    (lambda rng, m: 0.05 + 0.95 * rng.beta(4, 2, m), 0.5, 1),
-  ],
-)
-def test_the_level_is_that_of_the_uniform_law(law, least, most):
-  rng = np.random.default_rng(3)
-  found = [p(floor_and(law(rng, 15), 40), step=0) for _ in range(1000)]
-  assert least <= (np.array(found) <= 0.05).mean() <= most
-
-
-@pytest.mark.parametrize("items", [10, 20, 100])
-def test_on_a_grid_the_jitter_keeps_the_level(items):
+def test_on_a_grid_the_jitter_keeps_the_level():
   rng = np.random.default_rng(4)
   rejected = 0
   for _ in range(300):
-    x = np.append(np.zeros(40), np.rint(rng.random(25) * items) / items)
-    rejected += p(x, step=1 / items) <= 0.05
+    x = np.append(np.zeros(40), np.rint(rng.random(25) * 20) / 20)
+    rejected += p(x, step=1 / 20) <= 0.05
   assert rejected / 300 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
-
-
-def test_the_seed_is_that_of_the_jitter():
-  x = np.append(np.zeros(30), np.repeat([0.5, 0.8], 5))
-  sample = Sample.of(x, step=0.1)
-  first, again, other = (
-    breakout.breakout(sample, options=Options(seed=seed)).p
-    for seed in (1, 1, 2)
-  )
-  assert first == again
-  assert first != other

@@ -79,17 +79,6 @@ def test_every_run_with_a_score_is_in_one_class():
       assert found[2] + found[3] == successes
 
 
-def test_mirrored_scores_have_the_classes_in_the_other_order():
-  rng = np.random.default_rng(1)
-  scores_S = rng.binomial(20, rng.beta(0.4, 0.4, 80)) / 20
-  for step in (None, 1 / 20):
-    first = counts(scores_S, None, step=step)
-    second = counts(1 - scores_S, None, step=step)
-    assert (first[0], first[1], first[3]) == (second[3], second[1], second[0])
-    shifted = counts(scores_S + 7, None, step=step, support=(7, 8))
-    np.testing.assert_array_equal(shifted, first)
-
-
 def test_the_floor_of_a_metric_of_which_less_is_better_is_its_upper_end():
   sample = Sample.of([0, 0.5, 1, 1], higher_is_better=False).oriented()
   found = composition.composition(sample, -0.6)

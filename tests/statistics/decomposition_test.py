@@ -127,20 +127,3 @@ def test_a_part_that_no_resample_moves_has_no_interval():
   assert found.by_share.low < 0.4 < found.by_share.high
   assert math.isnan(found.by_successes.low)
   assert math.isnan(found.by_others.low)
-
-
-def test_better_and_worse_change_places_with_the_scales():
-  rng = np.random.default_rng(3)
-  a_S, b_S = rng.random(30), rng.random(30)
-  there, back = one(a_S, b_S), one(b_S, a_S)
-  assert values(there) == pytest.approx([-x for x in values(back)])
-
-
-def test_each_step_of_many_scales_is_its_own():
-  rng = np.random.default_rng(4)
-  samples = [Sample.of(rng.random(12)) for _ in range(4)]
-  found = decompositions(samples, 0.5, FEW)
-  assert len(found) == 3
-  for step, a, b in zip(found, samples, samples[1:]):
-    (alone,) = decompositions([a, b], 0.5, FEW)
-    assert values(step) == pytest.approx(values(alone))

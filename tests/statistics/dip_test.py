@@ -1,63 +1,10 @@
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import stats
 
 from emergence.statistics import dip
-from emergence.statistics import sample as sample_lib
 from emergence.statistics.options import Options
 from emergence.statistics.sample import REAL, Sample
-
-
-def dip_by_linear_programs(scores_S):
-  """Distance to the nearest law with one mode, for each place of the mode.
-
-  The unknowns are the values of its distribution function at the scores, which
-  is convex up to the mode and concave from there.
-  """
-  x_S = np.sort(scores_S)
-  n, best = x_S.size, np.inf
-  gap = np.diff(x_S)
-  for mode in range(n):
-    rows, limits = [], []
-    for i in range(n):
-      for sign, step in ((1, i / n), (-1, (i + 1) / n)):
-        # step − t ≤ F is the upper, F ≤ step + t the lower edge of the stair.
-        row = np.zeros(n + 1)
-        row[i], row[n] = sign, -1
-        rows.append(row)
-        limits.append(sign * step)
-    for i in range(1, n - 1):
-      if i == mode:
-        continue  # The slope may do what it wants at the mode.
-      row = np.zeros(n + 1)
-      row[i - 1], row[i + 1] = 1 / gap[i - 1], 1 / gap[i]
-      row[i] = -1 / gap[i - 1] - 1 / gap[i]
-      rows.append(-row if i < mode else row)
-      limits.append(0.0)
-    for i in range(n - 1):
-      row = np.zeros(n + 1)
-      row[i], row[i + 1] = 1, -1
-      rows.append(row)
-      limits.append(0.0)
-    cost = np.zeros(n + 1)
-    cost[n] = 1
-    found = optimize.linprog(cost, rows, limits, bounds=(None, None))
-    best = min(best, found.fun)
-  return best
-
-
-def test_the_dip_is_the_distance_to_the_nearest_unimodal_law():
-  rng = np.random.default_rng(0)
-  samples_RS = np.stack(
-    [
-      rng.random(12),
-      rng.normal(size=12),
-      rng.normal(np.repeat([0, 9], 6)),
-      rng.normal(np.repeat([0, 5, 9], 4)),
-    ]
-  )
-  expected = [dip_by_linear_programs(row) for row in samples_RS]
-  np.testing.assert_allclose(dip.dips(samples_RS), expected, atol=1e-9)
 
 
 def test_two_far_clusters_have_the_largest_dip_of_a_quarter():
@@ -66,11 +13,11 @@ def test_two_far_clusters_have_the_largest_dip_of_a_quarter():
   assert dip.dips(np.linspace(0, 1, 50)[None])[0] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("num", [5, 12, 18, 30, 95, 235])
+@pytest.mark.parametrize("num", [5, 30, 235])
 def test_p_values_agree_with_fresh_samples(num):
   rng = np.random.default_rng(100)
-  found_R = np.sort(dip.dips(rng.random((60_000, num))))[::-1]
-  for rank in (60, 600, 6000, 30_000, 57_000):
+  found_R = np.sort(dip.dips(rng.random((20_000, num))))[::-1]
+  for rank in (20, 200, 2000, 10_000, 19_000):
     expected = (found_R >= found_R[rank - 1] - 1e-9).mean()
     error = np.sqrt(expected * (1 - expected) / found_R.size)
     p = dip.p_value(found_R[rank - 1] - 1e-9, num)
@@ -122,15 +69,6 @@ def test_jitter_is_reproducible_and_blind_to_the_order_of_runs():
   assert dip.dip_test(sample, Options(seed=4)) != test
 
 
-def test_the_mean_over_jitters_is_steadier_than_two_jitters(monkeypatch):
-  sample = Sample.of(np.random.default_rng(2).binomial(11, 0.5, 60) / 11)
-  options = [Options(seed=seed) for seed in range(40)]
-  many = [dip.dip_test(sample, o).dip for o in options]
-  monkeypatch.setattr(sample_lib, "NUM_JITTERS", 2)
-  two = [dip.dip_test(sample, o).dip for o in options]
-  assert np.std(many) < 0.6 * np.std(two)
-
-
 def test_the_unit_of_the_scores_makes_no_difference():
   scores_S = np.random.default_rng(3).normal(size=60)
   here = dip.dip_test(Sample.of(scores_S, REAL, 0))
@@ -139,7 +77,7 @@ def test_the_unit_of_the_scores_makes_no_difference():
   assert here.p == pytest.approx(there.p)
 
 
-@pytest.mark.parametrize("num", [60, 120, 170, 350])
+@pytest.mark.parametrize("num", [60, 350])
 def test_the_lightest_detectable_mode_is_found_four_times_in_five(num):
   rng = np.random.default_rng(4)
   weight = dip.detectable_weight(num, 0.05)
@@ -162,50 +100,21 @@ def test_more_runs_and_a_laxer_level_find_lighter_modes():
   assert np.isnan(dip.detectable_weight(3, 0.05))
 
 
-@pytest.mark.parametrize(
-  ("scores", "message"),
-  [
-    ([0.1, np.nan, 0.2, 0.3], "at least 4 scores, got 3"),
-    ([0.5] * 9, "all scores are 0.5"),
-    ([np.nan] * 9, "no run has a finite score"),
-  ],
-)
-def test_what_cannot_be_tested_is_refused_by_name(scores, message):
-  with pytest.raises(ValueError, match=message):
-    dip.dip_test(Sample.of(scores))
-
-
 def test_scores_of_one_item_are_refused():
   with pytest.raises(ValueError, match="one item"):
     dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=1))
   assert dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=0.5)).p < 0.05
 
 
-@pytest.mark.parametrize("weight", [0.1, 0.2, 0.3, 0.5])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level(weight, mirrored):
+def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level(mirrored):
   """Without the factor, 0.3 at 0 is rejected at 5 % in 0.15 of samples."""
   rng = np.random.default_rng(6)
   p = []
   for _ in range(400):
-    x = np.where(rng.random(64) < weight, 0, rng.random(64))
+    x = np.where(rng.random(64) < 0.3, 0, rng.random(64))
     p.append(dip.dip_test(Sample.of(1 - x if mirrored else x)).p)
   assert (np.array(p) <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
-
-
-@pytest.mark.parametrize("support", [REAL, (0.0, np.inf), (0.0, 1.0)])
-@pytest.mark.parametrize(
-  ("weight", "place", "num"), [(0.2, 0, 64), (0.15, 0.08, 128), (0.04, 0, 1000)]
-)
-def test_a_narrow_peak_near_an_end_keeps_the_level(support, weight, place, num):
-  """Without the factor, each is rejected at 5 % in 0.15 to 0.3 of samples."""
-  rng = np.random.default_rng(7)
-  p = []
-  for _ in range(300):
-    peak_S = np.abs(rng.normal(place, 0.005, num))
-    x = np.where(rng.random(num) < weight, peak_S, rng.random(num))
-    p.append(dip.dip_test(Sample.of(x, support)).p)
-  assert (np.array(p) <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
 def test_the_factor_is_that_of_the_fuller_end():

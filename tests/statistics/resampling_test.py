@@ -92,34 +92,6 @@ def test_the_interval_of_the_success_probability_is_scipys_bca(scores_S):
   )
 
 
-def test_bca_corrects_a_bias_and_a_skew_as_scipy_does():
-  scores_S = RNG.lognormal(0, 1, 60)
-  index_RS = intervals.resample_indices(60, 20_000)
-  influence_S = scores_S - scores_S.mean()
-  acceleration = (influence_S**3).sum() / (influence_S**2).sum() ** 1.5 / 6
-  found = intervals.bca_interval(
-    scores_S[index_RS].mean(axis=1), scores_S.mean(), acceleration
-  )
-  expected = stats.bootstrap(
-    (scores_S,), np.mean, method="BCa", rng=np.random.default_rng(1)
-  ).confidence_interval
-  assert found == pytest.approx(tuple(expected), rel=0.03)
-
-
-def test_the_bootstrap_median_has_its_exact_law():
-  # The median of an odd resample is at most the k-th score if more than half
-  # of the draws are: a binomial probability (Efron 1979).
-  scores_S = np.sort(RNG.uniform(size=15))
-  index_RS = intervals.resample_indices(15, 20_000)
-  exact = stats.binom.sf(7, 15, np.arange(1, 16) / 15)
-  median_R = resampling._resampled_median(
-    scores_S, resampling._counts(index_RS, 15)
-  )
-  found = (median_R[:, None] <= scores_S).mean(axis=0)
-  error = np.sqrt(exact * (1 - exact) / 20_000)
-  assert (np.abs(found - exact) <= 4 * error).all()
-
-
 def test_cells_of_one_call_are_what_each_is_alone():
   samples = [Sample.of(s) for s in two_clusters((3, 30), 0.5)]
   together = resampling.bootstrap(samples, 0.2, Options(seed=2))

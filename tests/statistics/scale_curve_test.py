@@ -75,16 +75,6 @@ def test_separated_outcomes_have_no_curve_and_say_so(successes, is_separated):
   assert math.isnan(found.slope) == (not has_curve or len(successes) == 1)
 
 
-def test_steeper_and_steeper_curves_tend_to_the_likelihood_of_separation():
-  found = curve([0, 0, 3, 4], num=4).logistic.log_likelihood
-  steep = [
-    log_likelihood(np.log(3) - 2 * slope, slope, [0, 0, 3, 4], 4)
-    for slope in (2, 4, 8, 16)
-  ]
-  assert steep == sorted(steep)
-  assert steep[-1] == pytest.approx(found, abs=1e-5)
-
-
 def test_isotonic_values_pool_neighbours_in_the_wrong_order_by_their_runs():
   found = scale_curve.fit_isotonic(np.array([2, 1, 3]), np.array([4, 8, 4]))
   np.testing.assert_allclose(found, [3 / 12, 3 / 12, 3 / 4])
@@ -203,20 +193,6 @@ def test_the_interval_of_the_crossing_is_that_of_all_likely_curves(
 
 
 @pytest.mark.parametrize(
-  "successes", [RISE, [0, 0, 1, 9, 20], [0, 0, 5, 32, 32]]
-)
-def test_the_crossing_is_the_same_of_failures_and_mirrors(successes):
-  found = curve(successes).crossing
-  failures = [32 - k for k in successes]
-  assert curve(failures).crossing == pytest.approx(found, abs=1e-4)
-  mirrored = curve(successes[::-1]).crossing
-  last = len(successes) - 1
-  assert mirrored == pytest.approx(
-    (last - found.position, last - found.high, last - found.low), abs=1e-4
-  )
-
-
-@pytest.mark.parametrize(
   ("successes", "expected"),
   [
     ([0, 1, 2, 3, 5], (math.inf,) * 3),
@@ -298,12 +274,6 @@ def test_so_few_runs_that_no_fall_could_be_shown_say_so(
   found = curve(successes, num).falls
   assert (found.num_found, found.can_show) == (num_found, can_show)
   assert (found.first < 0) == (successes[-1] >= successes[0])
-
-
-def test_rises_are_falls_of_the_failures():
-  found = curve([0, 30, 2])
-  assert (found.falls.first, found.falls.second) == (1, 2)
-  assert (found.rises.first, found.rises.second) == (0, 1)
 
 
 @pytest.mark.parametrize(

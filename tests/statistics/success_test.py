@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import modes, success
-from emergence.statistics.options import Options
+from emergence.statistics import success
 from emergence.statistics.sample import REAL, Sample
 
 RNG = np.random.default_rng(0)
@@ -44,11 +43,6 @@ def test_a_score_at_the_threshold_succeeds_in_any_precision():
     assert (
       success.success_probability(Sample.of(scores_S), 0.7).num_successes == 2
     )
-
-
-def test_a_run_without_a_score_has_failed():
-  found = success.success_probability(Sample.of([np.nan, 1.0]))
-  assert (found.num_successes, found.num_runs) == (1, 2)
 
 
 @pytest.mark.parametrize("worst", [np.nan, np.inf, -np.inf])
@@ -117,22 +111,12 @@ def test_the_threshold_curve_is_one_minus_scipys_distribution_function():
   np.testing.assert_allclose(found.probability_T, expected, atol=1e-12)
 
 
-def test_the_band_has_massarts_width_and_holds_the_law_as_often_as_it_says():
-  num, samples = 40, 2000
-  half = np.sqrt(np.log(2 / 0.05) / (2 * num))
-  held = 0
-  for scores_S in RNG.uniform(size=(samples, num)):
-    found = success.threshold_curve(Sample.of(scores_S))
-    widths_T = found.high_T - found.probability_T
-    assert widths_T.max() == pytest.approx(half)
-    law_T = 1 - found.threshold_T
-    held += bool(((found.low_T <= law_T) & (law_T <= found.high_T)).all())
-  # Kolmogorov's exact law says how often the deviation stays below the band.
-  exact = stats.kstwo.cdf(half, num)
-  error = np.sqrt(exact * (1 - exact) / samples)
-  assert held / samples >= exact - 4 * error
-  # Looking at 101 points instead of all of them can only help, by a little.
-  assert held / samples <= exact + 4 * error + 0.02
+def test_the_band_has_massarts_width():
+  """sqrt(log(2 / 0.05) / 2 S), which holds the whole law of any scores."""
+  found = success.threshold_curve(Sample.of(RNG.uniform(size=40)))
+  half = np.sqrt(np.log(2 / 0.05) / (2 * 40))
+  assert (found.high_T - found.probability_T).max() == pytest.approx(half)
+  assert (found.probability_T - found.low_T).max() == pytest.approx(half)
 
 
 def test_the_statement_is_the_same_where_the_curve_is_in_the_interval():
@@ -167,40 +151,6 @@ def test_success_beyond_the_antimode_is_the_weight_of_the_upper_cluster(
   # Where no run is near the antimode, the resampled count is binomial.
   low, high = stats.binom.ppf([0.025, 0.975], num, found.value) / num
   assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
-
-
-def test_the_antimode_is_found_again_in_each_resample(monkeypatch):
-  sample = Sample.of(RNG.uniform(size=60))
-  peaks = modes.mode_and_antimode(sample)._replace(antimode=0.5)
-  found = []
-  for find_antimodes in (
-    lambda sample, index_RS: np.full(len(index_RS), 0.5),
-    lambda sample, index_RS: np.median(sample.scores_S[index_RS], axis=1),
-    # Resamples without one are no part of the interval.
-    lambda sample, index_RS: np.where(
-      np.arange(len(index_RS)) % 2, 0.5, np.nan
-    ),
-  ):
-    with monkeypatch.context() as patch:
-      patch.setattr(modes, "mode_and_antimode", lambda sample: peaks)
-      patch.setattr(modes, "resampled_antimodes", find_antimodes)
-      found.append(success.success_beyond_antimode(sample))
-  fixed, moving, half = found
-  # At least the median is one half of any sample, whatever the median.
-  assert moving.high - moving.low < 0.5 * (fixed.high - fixed.low)
-  assert (half.low, half.high) == pytest.approx((fixed.low, fixed.high), 0.1)
-
-
-def test_the_seed_is_that_of_the_resamples():
-  sample = Sample.of(two_clusters(50, 0.5, RNG))
-  first, again, other = (
-    success.success_beyond_antimode(
-      sample, Options(num_resamples=99, seed=seed)
-    )
-    for seed in (3, 3, 4)
-  )
-  assert first == again
-  assert first != other
 
 
 def test_without_an_antimode_there_is_no_success_beyond_it():
