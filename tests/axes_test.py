@@ -48,15 +48,9 @@ def test_the_cells_are_all_combinations_in_order(tiny):
   ("value", "message"),
   [
     ({"task.name": ["count"]}, "'task.name' cannot be an axis"),
-    ({"seeds.block": [1, 2]}, "'seeds.block' cannot be an axis"),
     ({"train.wieght_decay": [0]}, "did you mean train.weight_decay"),
-    ({"task.test_lengths": [[1]]}, "cannot be an axis"),
-    ({"train.steps": []}, "must have increasing values"),
     ({"train.steps": [6, 6]}, "must have increasing values"),
-    ({"train.steps": [0.5]}, "must be a whole number"),
     ({"train.steps": 6}, "must read like"),
-    ({"train.compute_dtype": "float32"}, "must read like"),
-    ("train.steps", "must read like"),
     ([["root_seed", [1]], ["root_seed", [2]]], "names an axis twice"),
   ],
 )
@@ -79,9 +73,7 @@ def test_axes_are_read_as_python_and_as_json(tiny):
   [
     ("task.packed-True", "must be true or false, got 'True'"),
     ("task.pakced-true", "there is no axis 'task.pakced'"),
-    ("train.steps-0.5", "must be a whole number, got '0.5'"),
     ("task.packed", "a cell reads like"),
-    ("width-8", "a cell reads like"),
   ],
 )
 def test_a_text_that_is_no_cell_is_refused(text, message):
@@ -154,28 +146,19 @@ def test_a_summary_has_a_row_a_cell_at_its_own_last_step(by_steps):
   assert records.scale_axis(rows) == "train.steps"
 
 
-@pytest.mark.parametrize(
-  ("axis", "scale", "groups"),
-  [
-    ("auto", "train.steps", ("task", "width", "depth", "train.weight_decay")),
-    (
-      "train.weight_decay",
-      "train.weight_decay",
-      ("task", "width", "depth", "train.steps"),
-    ),
-  ],
-)
-def test_the_analysis_takes_an_axis_by_its_name(by_steps, axis, scale, groups):
+def test_the_analysis_takes_an_axis_by_its_name(by_steps):
   _, workdir = by_steps
+  axis = "train.weight_decay"
   table = tables.read(workdir, scale_axis=axis, score_columns=["nll_mean"])
-  assert (table.scale_name, table.group_columns) == (scale, groups)
+  assert table.scale_name == axis
+  assert table.group_columns == ("task", "width", "depth", "train.steps")
   frame = records.read(workdir)
   last = frame[
     (frame["step"] == frame["train.steps"]) & (frame["test_length"] == 6)
   ]
   key = ["train.steps", "train.weight_decay", "seed"]
   expected = last.set_index(key)["nll_mean"].sort_index()
-  found = table.frame.rename(columns={"scale": scale})
+  found = table.frame.rename(columns={"scale": axis})
   found = found.set_index(key)["score"].sort_index()
   np.testing.assert_allclose(found.to_numpy(), expected.to_numpy())
   with pytest.raises(ValueError, match="--scale_axis must be one of auto, wid"):

@@ -92,7 +92,7 @@ def test_the_rotated_share_gives_back_the_rotated_dimensions():
       assert share <= 1
 
 
-@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.999])
+@pytest.mark.parametrize("keep", [0, 0.999])
 def test_a_corrupt_file_of_parameters_is_named(workdir, tmp_path, keep):
   for path in (workdir / "params").glob("*/*/*/*/step-00000006.npz"):
     content = path.read_bytes()

@@ -53,11 +53,10 @@ class Case(NamedTuple):
   length: int
 
 
-# The block of GPT-NeoX at the defaults, small and at a size that the authors
-# of the paper trained; and the other variants that a config can name.
+# The block of GPT-NeoX at the defaults, and the other variants that a config
+# can name.
 CASES = {
   "small": Case(Architecture(ModelConfig(), 64, 2, 23), 2, 17),
-  "large": Case(Architecture(ModelConfig(), 512, 6, 64), 2, 33),
   "sequential": Case(
     Architecture(
       ModelConfig(head_dim=16, parallel_residual=False, rotary_fraction=1.0),

@@ -19,6 +19,7 @@ _SERVER.set_forkserver_preload(
   [
     *("emergence.sweep.sweep", "emergence.export", "emergence.tables"),
     *("emergence.report.analysis_sections", "emergence.report.sweep_sections"),
+    *("pandas", "pyarrow.parquet"),
   ]
 )
 

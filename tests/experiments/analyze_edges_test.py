@@ -2,25 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from tests.analyses import analyze, write
+from tests.analyses import analyze
 
 HOSTILE = '<script>alert("x")</script>'
-
-
-def test_one_scale_says_what_can_be_said_and_names_what_cannot(tmp_path):
-  scores = np.random.default_rng(2).random(30).round(3)
-  content = analyze(write(tmp_path / "a.jsonl", {3: scores}), tmp_path / "out")
-  (row,) = content["summary"].itertuples()
-  assert row.mean == pytest.approx(scores.mean())
-  kinds = {finding["kind"] for finding in content["findings"]}
-  assert kinds <= {
-    *("composition", "curve", "modality", "best_of", "threshold"),
-  }
-  told = " ".join(finding["sentence"] for finding in content["audit"])
-  assert "nothing can be said about scaling" in told
-  assert pd.read_csv(tmp_path / "out" / "distances.csv").empty
 
 
 def test_a_table_without_a_scale_is_told_without_the_number_of_one(tmp_path):
@@ -32,34 +17,6 @@ def test_a_table_without_a_scale_is_told_without_the_number_of_one(tmp_path):
   assert any("at the only scale" in text for text in told)
   assert not any("scale 1" in text for text in told)
   assert pd.read_csv(tmp_path / "out" / "summary.csv")["scale"].tolist() == [1]
-
-
-@pytest.mark.slow
-def test_one_seed_says_what_can_be_said_and_names_what_cannot(tmp_path):
-  cells = {n: [0.1 * n] for n in range(1, 8)}
-  content = analyze(write(tmp_path / "a.csv", cells), tmp_path / "out")
-  frame = content["summary"]
-  np.testing.assert_allclose(frame["mean"], 0.1 * frame["scale"])
-  assert frame["mean_low"].isna().all()
-  assert set(frame["modality"]) == {"not_shown"}
-  told = " ".join(finding["sentence"] for finding in content["audit"])
-  assert "with one seed only" in told
-  kinds = {finding["kind"] for finding in content["findings"]}
-  assert "small_studies" not in kinds
-
-
-def test_a_scale_at_which_all_seeds_diverged(tmp_path):
-  rng = np.random.default_rng(3)
-  cells = {1: rng.random(12), 2: [np.inf] * 12, 3: rng.random(12)}
-  content = analyze(write(tmp_path / "a.parquet", cells), tmp_path / "out")
-  frame = content["summary"].set_index("scale")
-  assert frame.loc[2, "n_diverged"] == 12
-  assert frame.loc[2, "success_probability"] == 0
-  assert np.isnan(frame.loc[2, "success_probability_finite"])
-  assert np.isnan(frame.loc[2, "mean"])
-  assert frame["w2_to_previous"].isna().all()
-  (finding,) = [f for f in content["findings"] if f["kind"] == "divergence"]
-  assert finding["numbers"] == {"num_diverged": 12}
 
 
 def test_hostile_text_reaches_all_outputs_as_text(tmp_path):

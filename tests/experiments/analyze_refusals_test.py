@@ -1,120 +1,56 @@
 """What the command refuses, in one line, and its help."""
 
-import json
-import os
 import pathlib
-import re
 import subprocess
 import sys
 
 import pytest
 
 from tests.analyses import run, write
-
-MISTAKES = [
-  (["--records="], ["--records is empty"]),
-  (["--out=a", "--out=b"], ["--out is given twice"]),
-  (["--seed_columns=z*"], ["--seed_columns: no column 'z*'"]),
-  (["--drop_rows=7"], ["--drop_rows: there is no seed '7'"]),
-  (["--at_step=3"], ["--at_step needs --step_column"]),
-  (["--out="], ["--out is empty"]),
-  (["--records=/nowhere/a.csv"], ["there is no /nowhere/a.csv"]),
-  (["--score_column=acc"], ["--score_column: no column 'acc'"]),
-  (["--group_columns=score"], ["'score'"]),
-  (["--threshold=high"], ["--threshold reads like 0.2"]),
-  (["--threshold=score=nan"], ["finite number", "'nan'"]),
-  (["--chance=half"], ["--chance reads like 0.2"]),
-  (["--threshold=20"], ["--threshold: 20 is outside of [0, 1]"]),
-  (["--threshold=acc=0.5"], ["there is no metric 'acc'"]),
-  (["--where=scale=9"], ["leaves no row"]),
-  (["--lower_is_better=loss"], ["no column 'loss' in the metrics"]),
-  (["--conflicting_scores=mean"], ["conflicting_scores"]),
-  (["--resamples=10"], ["resamples"]),
-  (["--seed=-1"], ["seed"]),
-  (["--test_length=9"], ["--test_length does not concern a table"]),
-  (["--nonsense=1"], ["nonsense"]),
-  (["leftover"], ["unexpected argument 'leftover'"]),
-  (
-    ["--records=ODD", "--group_columns=mean"],
-    ["'mean' is a column of the results"],
-  ),
-  (["--threshold=0.3,score=nan"], ["finite number"]),
-]
-
-# Imports the command once and runs it in a fork for each list of flags.
-SERVER = """
-import json, os, sys
-import pandas, pyarrow.parquet  # Once for all.
-from experiments import analyze, command
-for i, flags in enumerate(json.load(sys.stdin)):
-  pid = os.fork()
-  if not pid:
-    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
-      stream.flush()
-      name = f"{sys.argv[1]}/{i}.{number}"
-      os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY), number)
-    sys.argv = ["analyze", *flags]
-    try:
-      command.run(analyze.main)
-    except SystemExit as error:
-      sys.stdout.flush()
-      sys.stderr.flush()
-      os._exit(error.code)
-  print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"""
+from tests.mains import assert_one_line_error, overridden
 
 
-@pytest.fixture(scope="module")
-def mistakes(tmp_path_factory):
-  """Exit code, stdout and stderr of each of `MISTAKES`."""
-  folder = tmp_path_factory.mktemp("mistakes")
-  path = write(folder / "a.csv", {1: [0.1, 0.2], 2: [0.3, 0.4]})
-  odd = folder / "odd.csv"
+@pytest.fixture
+def scores(tmp_path):
+  return write(tmp_path / "a.csv", {1: [0.1, 0.2], 2: [0.3, 0.4]})
+
+
+@pytest.mark.parametrize(
+  ("mistake", "part"),
+  [
+    ("--records=", "--records is empty"),
+    ("--out=a --out=b", "--out is given twice"),
+    ("--records=/nowhere/a.csv", "there is no /nowhere/a.csv"),
+    ("--records=~/none.csv", f"there is no {pathlib.Path.home()}/none.csv"),
+    ("--score_column=acc", "--score_column: no column 'acc'"),
+    ("--threshold=high", "--threshold reads like 0.2"),
+    ("--threshold=20", "--threshold: 20 is outside of [0, 1]"),
+    ("--threshold=acc=0.5", "there is no metric 'acc'"),
+    ("--test_length=9", "--test_length does not concern a table"),
+    ("--nonsense=1", "nonsense"),
+    ("leftover", "unexpected argument 'leftover'"),
+    (
+      "--records=ODD --group_columns=mean",
+      "'mean' is a column of the results",
+    ),
+  ],
+)
+def test_a_mistake_ends_in_one_line(scores, tmp_path, mistake, part):
+  odd, out = tmp_path / "odd.csv", tmp_path / "out"
   odd.write_text("scale,seed,score,mean\n1,0,0.5,a\n")
-  given = [f"--records={path}", f"--out={folder / 'out'}"]
-  flags = []
-  for more, _ in MISTAKES:
-    more = [flag.replace("ODD", str(odd)) for flag in more]
-    names = {flag.partition("=")[0] for flag in more}
-    flags.append(
-      [*(x for x in given if x.partition("=")[0] not in names), *more]
-    )
-  result = subprocess.run(
-    [sys.executable, "-c", SERVER, folder],
-    input=json.dumps(flags),
-    capture_output=True,
-    text=True,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    timeout=300,
-  )
-  assert result.returncode == 0, result.stderr
-  codes = map(int, result.stdout.split())
-  assert not (folder / "out").exists()
-  return [
-    (code, *((folder / f"{i}.{number}").read_text() for number in (1, 2)))
-    for i, code in enumerate(codes)
-  ]
+  given = [f"--records={scores}", f"--out={out}"]
+  flags = overridden(given, mistake.replace("ODD", str(odd)).split())
+  assert_one_line_error(run(*flags), 2, part)
+  assert not out.exists()
 
 
-@pytest.mark.parametrize("i", range(len(MISTAKES)))
-def test_a_mistake_ends_in_one_line(mistakes, i):
-  code, stdout, stderr = mistakes[i]
-  assert code == 2
-  (line,) = stderr.splitlines()
-  assert line.startswith("error: ")
-  for part in MISTAKES[i][1]:
-    assert part in line
-  assert stdout == ""
-
-
-def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path):
-  small = write(tmp_path / "a.csv", {1: [0.1, 0.2]})
-  json_path = tmp_path / "none" / "a.json"
-  result = run(
-    f"--records={small}", f"--out={tmp_path / 'out'}", f"--json={json_path}"
-  )
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+  scores, tmp_path
+):
+  path = tmp_path / "none" / "a.json"
+  result = run(f"--records={scores}", f"--out={tmp_path}", f"--json={path}")
   assert result.returncode == 1
-  assert result.stderr == f"error: --json: {json_path} cannot be written\n"
+  assert result.stderr == f"error: --json: {path} cannot be written\n"
 
 
 def test_help_may_be_read_in_part():
@@ -124,21 +60,3 @@ def test_help_may_be_read_in_part():
     ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
   )
   assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_a_home_folder_is_found_where_the_shell_left_it(tmp_path, monkeypatch):
-  monkeypatch.setenv("HOME", str(tmp_path))
-  write(tmp_path / "a.csv", {1: [0.1, 0.2]})
-  result = run("--records=~/a.csv", "--out=~/out", "--resamples=100")
-  assert result.returncode == 0, result.stderr
-  assert (tmp_path / "out" / "report.html").exists()
-
-
-def test_help_explains_each_flag():
-  result = run("--help")
-  assert result.returncode == 0
-  main = pathlib.Path(__file__).parents[2] / "experiments" / "analyze.py"
-  flags = re.findall(r'(?:DEFINE_|define_)\w+\(\s*"(\w+)"', main.read_text())
-  assert len(flags) > 15
-  for flag in flags:
-    assert f"--{flag}:" in result.stdout or f"--[no]{flag}:" in result.stdout

@@ -1,6 +1,5 @@
 """The command from a file to its report, as a process of its own."""
 
-import pathlib
 import re
 
 import numpy as np
@@ -9,17 +8,7 @@ import pytest
 from scipy import stats
 
 from emergence.analysis import output
-from emergence.config import Cell
-from tests import harness_files
 from tests.analyses import analyze
-
-
-def snapshot(folder: pathlib.Path):
-  return {
-    path: (path.stat().st_mtime_ns, path.read_bytes())
-    for path in folder.rglob("*")
-    if path.is_file()
-  }
 
 
 @pytest.fixture(scope="module")
@@ -135,67 +124,3 @@ def test_the_report_has_the_answer_and_every_oddity(csv_run):
   odd, _, answer, _ = content["stdout"].split("\n\n")
   for line in [*odd.splitlines()[:-1], f"- {answer}"]:
     assert line[2:] in page
-
-
-def test_the_same_command_again_touches_no_file(csv_run):
-  folder, _ = csv_run
-  before = snapshot(folder / "out")
-  analyze(folder / "scores.csv", folder / "out", *MAPPING)
-  assert snapshot(folder / "out") == before
-
-
-@pytest.mark.slow
-def test_a_folder_of_harness_results(tmp_path):
-  rng = np.random.default_rng(1)
-  expected = {size: rng.random(5).round(3) for size in ("14m", "70m", "160m")}
-  for size, scores in expected.items():
-    for seed, score in enumerate(scores):
-      name = f"lab/model-{size}-seed{seed}"
-      harness_files.put(
-        tmp_path / "results", harness_files.make_content(name, float(score))
-      )
-  content = analyze(tmp_path / "results", tmp_path / "out")
-  frame = content["summary"]
-  assert list(frame.columns[:4]) == ["model", "task", "scale", "scale_label"]
-  own = frame[(frame["metric"] == "acc") & (frame["task"] == "arc_easy")]
-  assert own["scale_label"].tolist() == list(expected)
-  assert own["mean"].tolist() == pytest.approx(
-    [scores.mean() for scores in expected.values()]
-  )
-  other = frame[frame["metric"] == "perplexity"]
-  assert other["success_probability"].isna().all()
-  told = " ".join(issue["sentence"] for issue in content["audit"])
-  assert "are over test items, not over runs" in told
-
-
-@pytest.mark.slow
-def test_a_work_directory(tiny, tmp_path):
-  from emergence.population import hardware
-  from emergence.sweep import pending, sweep
-
-  workdir = tmp_path / "run"
-  workdir.mkdir()
-  devices = hardware.local_devices(2)
-  from etils import epath
-
-  sweep.prepare(tiny, epath.Path(workdir), devices)
-  work = [
-    pending.Work(
-      Cell.parse(f"count/width-8/depth-{depth}"), [[0, 1, 2, 3], [4, 5, 6, 7]]
-    )
-    for depth in (1, 2)
-  ]
-  sweep.run(tiny, epath.Path(workdir), work, devices)
-  before = snapshot(workdir)
-  content = analyze(workdir, tmp_path / "out")
-  assert snapshot(workdir) == before
-  frame = content["summary"]
-  assert list(frame.columns) == ["task", "width", *output.SUMMARY_COLUMNS]
-  records = pd.read_parquet(workdir / "records")
-  final = records.query("step == 6 and test_length == 6")
-  for row in frame.itertuples():
-    cell = final[final["depth"] == row.scale]
-    assert row.n_seeds == len(cell) == 8
-    assert row.mean == pytest.approx(cell[row.metric].mean(), rel=1e-6)
-  assert content["condition"] == "test length 6, after 6 steps"
-  assert "shares the data stream" in content["seed_meaning"]

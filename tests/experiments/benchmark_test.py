@@ -62,8 +62,7 @@ def test_other_losses_fail_the_benchmark():
 @pytest.fixture(scope="module", params=["parallel", "sequential"])
 def checked(tiny, request):
   """A config for the check, its cell, our losses, and the data for theirs."""
-  if request.param == "sequential":
-    pytest.importorskip("torch")  # Nothing else tells it from the other one.
+  pytest.importorskip("torch")
   config = dataclasses.replace(
     tiny,
     model=dataclasses.replace(
@@ -125,7 +124,7 @@ def run(tmp_path_factory):
     "--shape=8/1/2x24",
     *("--override=model.head_dim=4", "--override=task.test_lengths=[10,11]"),
     *("--override=seeds.block=2", "--sides=ours,jax,torch-eager"),
-    *("--seeds=2,5", "--rounds=2", "--seconds=0.1", f"--json={path}"),
+    *("--seeds=2", "--rounds=2", "--seconds=0.1", f"--json={path}"),
     main="benchmark",
   )
   # Not from the fork server: it starts processes of its own.
@@ -140,13 +139,13 @@ def run(tmp_path_factory):
 def test_the_command_prints_and_writes_what_it_measured(run):
   printed, rows = run
   sides = [(row["side"], row["seeds"]) for row in rows]
-  assert sides[:3] == [("ours", 2), ("ours", 5), ("jax", 1)]
+  assert sides[:2] == [("ours", 2), ("jax", 1)]
   for row in rows:
     assert row["shape"] == "8/1/2x24"
     assert len(row["rounds"]) == 2
     assert row["peak_fraction"] > 0
     assert f"{row['seed_steps_per_second']:.4g}" in printed
-  assert all(row["compile_seconds"] > 0 for row in rows[:3])
+  assert all(row["compile_seconds"] > 0 for row in rows[:2])
   if importlib.util.find_spec("torch"):
     *_, torch = rows
     assert torch["side"] == "torch-eager"
@@ -154,7 +153,7 @@ def test_the_command_prints_and_writes_what_it_measured(run):
     base = torch
   else:
     assert "skipping torch-eager: PyTorch is not installed\n" in printed
-    assert len(rows) == 3
+    assert len(rows) == 2
     base = rows[0]
   assert base["ratio"] == 1
   for row in rows:

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from emergence.config import GridConfig, SeedsConfig
 from emergence.sweep import time_budget
@@ -16,7 +15,7 @@ from experiments.claims import CLAIMS, Verdict
 from experiments.findings import Drawn
 from experiments.studies import Study
 from tests import drawn_grids
-from tests.mains import ROOT, assert_one_line_error, run_main
+from tests.mains import ROOT
 
 GRID = Study("grid", "unused", role="grid")
 
@@ -28,35 +27,6 @@ def records_folder(tmp_path_factory):
   score_SN = drawn_grids.split([0, 0.2, 0.3, 0.6, 0.7, 0.9], 40)
   drawn_grids.write(folder / "grid", config, score_SN)
   return folder
-
-
-@pytest.fixture(scope="module")
-def drawn(records_folder, tmp_path_factory):
-  out = tmp_path_factory.mktemp("figures")
-  return findings.draw(GRID, records_folder, out), out
-
-
-def test_all_figures_of_a_grid_are_drawn_at_the_width_of_a_paper(drawn):
-  found, out = drawn
-  expected = [
-    *("emergent_and_linear", "distribution", "summaries", "likelihood"),
-    *(
-      "log_likelihood",
-      "likelihood_summaries",
-      "distances",
-      "thresholds",
-      "lengths",
-    ),
-    *("time_to_success", "best_of", "few_seeds", "control"),
-    *("loss_and_score", "errors"),
-    "forecasts",
-  ]
-  assert list(found.captions) == expected
-  for name, caption in found.captions.items():
-    with Image.open(out / "grid" / f"{name}.png") as picture:
-      assert picture.width / 200 <= 7.0
-    assert re.match(r"[A-Z].*\.$", caption, re.DOTALL), caption
-    assert not {"nan", "None", "inf"} & set(re.findall(r"\w+", caption))
 
 
 def test_a_crossed_study_shows_what_init_and_data_decide(tmp_path):
@@ -95,21 +65,6 @@ def test_tasks_stand_side_by_side(tmp_path):
   )
   assert (tmp_path / "out" / "tasks.png").stat().st_size > 0
   assert findings.draw_tasks([GRID], tmp_path, tmp_path) == ""
-
-
-def test_the_page_shows_each_figure_with_its_caption(drawn):
-  found, _ = drawn
-  page = findings.page([found], "")
-  for name, caption in found.captions.items():
-    assert f"(grid/{name}.png)\n\n{caption}" in page
-  assert page.count("![") == len(found.captions)
-
-
-def test_a_grid_answers_two_further_questions(drawn):
-  further = drawn[0].further
-  assert list(further) == list(findings.FURTHER)[1:3]
-  assert "seed index" in further["Does a seed index do alike at every scale?"]
-  assert "successes and failures" in list(further.values())[1]
 
 
 def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
@@ -201,8 +156,3 @@ def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
   first_page = (ROOT / "README.md").read_text()
   for row in re.findall(r"^(\| \d\. .*?\|.*?\|)", committed, re.MULTILINE):
     assert row in first_page
-
-
-def test_drawing_is_asked_for_alone():
-  result = run_main("experiments.reproduce", "--figures", "--train")
-  assert_one_line_error(result, 2, "one of --train, --collect and --figures")

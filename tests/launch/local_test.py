@@ -74,7 +74,7 @@ def read_sorted(workdir: pathlib.Path) -> pd.DataFrame:
 def test_a_killed_worker_and_a_stopped_launcher_continue(
   write_config, tmp_path
 ):
-  config = write_config(steps=8000, num_points=2, block=2, count=8)
+  config = write_config(steps=4000, num_points=2, block=2, count=8)
   alone, workdir = tmp_path / "alone", tmp_path / "the runs"
   done = run_sweep(f"--config={config}", f"--workdir={alone}", "--devices=1")
   assert done.returncode == 0, done.stderr

@@ -23,13 +23,13 @@ from tests.mains import ROOT, assert_one_line_error, overridden, run_main
 
 NODE = ROOT / "tests" / "slurm_node.sh"
 
-WIDTHS = (4, 8, 12, 16)
+WIDTHS = (8, 16)
 CELLS = [f"count/width-{width}/depth-1" for width in WIDTHS]
 
 
 @pytest.fixture(scope="module")
 def tiny_file(write_config) -> pathlib.Path:
-  return write_config(steps=4000, num_points=3, block=2, count=4, widths=WIDTHS)
+  return write_config(steps=4000, num_points=3, block=2, count=8, widths=WIDTHS)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_readme_shows_the_script_of_the_paper():
 
 
 def test_shards_are_cut_from_the_cells_and_seeds_asked_for(launch):
-  flags = (f"--cells={','.join(CELLS[:2])}", "--seeds=1-3", "--dry_run")
+  flags = (f"--cells={','.join(CELLS)}", "--seeds=1-3", "--dry_run")
   script = launch(*flags)
   assert "--array=0-3 " in script
   assert "  --seeds=1-3 \\\n" in script
@@ -198,14 +198,15 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
     0: lambda: slurm("scontrol", "requeue", f"{job}_0"),
     1: lambda: slurm("scancel", f"{job}_1"),
     2: lambda: kill_sweep(workdir, "2/4"),
+    3: lambda: slurm("scancel", "--signal=TERM", f"{job}_3"),
   }
 
   def all_interrupted() -> bool:
     for i in list(interrupt):
-      # The blocks of a cell are for two shards.
-      cell, seeds = CELLS[2 + i // 2], f"{i % 2 * 2:06d}-{i % 2 * 2 + 1:06d}"
+      # Each shard has a block of each cell.
+      seeds = f"{2 * i:06d}-{2 * i + 1:06d}"
       # Unlike pathlib's, this glob bears folders that go while it looks.
-      if glob.glob(f"{workdir}/checkpoints/{cell}/seeds-{seeds}/*"):
+      if glob.glob(f"{workdir}/checkpoints/{CELLS[1]}/seeds-{seeds}/*"):
         interrupt.pop(i)()
     return not interrupt
 
@@ -223,28 +224,11 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
     )
     for folder in (workdir, alone)
   )
-  assert len(found) == 4 * 4 * 4 * 2
+  assert len(found) == 2 * 8 * 4 * 2
   assert found.equals(undisturbed)
-  logs = [workdir / "slurm" / f"task-{i}.log" for i in range(4)]
-  starts = [log.read_text().count("to train, in blocks") for log in logs]
-  assert starts == [2, 2, 2, 1]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("node")
-def test_a_task_saves_before_its_time_limit_and_is_queued_again(launch):
-  flags = (
-    *(f"--cells={CELLS[0]}", "--num_shards=1", "--time=2"),
-    *("--override=train.steps=100000000", "--sbatch=--signal=TERM@30"),
-  )
-  job = job_of(launch(*flags))
-  log = launch.workdir / "slurm" / "task-0.log"
-  starts = lambda: log.exists() and log.read_text().count("to train, in")
-  wait_until(lambda: starts() == 2, "the second start")
-  assert "stopped by SIGTERM; the same command continues" in log.read_text()
-  slurm("scancel", job)
-  wait_until(lambda: not queued(job), "the end of the cancelled job")
-  assert starts() == 2
+  logs = [(workdir / "slurm" / f"task-{i}.log").read_text() for i in range(4)]
+  assert [log.count("to train, in blocks") for log in logs] == [2, 2, 2, 2]
+  assert "stopped by SIGTERM; the same command continues" in logs[3]
 
 
 @pytest.mark.slow
@@ -264,7 +248,7 @@ def test_srun_starts_one_population(tiny_file, tmp_path):
   )
   assert done.returncode == 0, done.stderr
   # The first process speaks for both.
-  assert done.stdout.count("4 seeds in 1 cells to train") == 1
+  assert done.stdout.count("8 seeds in 1 cells to train") == 1
   assert "on 2 × cpu" in done.stdout
-  assert set(pd.read_parquet(tmp_path / "records")["seed"]) == {0, 1, 2, 3}
+  assert set(pd.read_parquet(tmp_path / "records")["seed"]) == {*range(8)}
   assert len(list((tmp_path / "runs").iterdir())) == 1

@@ -8,14 +8,13 @@ from matplotlib.figure import Figure
 from emergence.plotting import drawing, rendering, ridges
 from emergence.plotting.drawing import Line
 from emergence.plotting.ridges import Ridge
-from emergence.plotting.style import styled
 
 
 def panels(figure):
   return [axes for axes in figure.axes if axes.axison]
 
 
-@pytest.mark.parametrize("text", ["$x$", r"$\frac{", "%_^&{}", "x" * 500, "新"])
+@pytest.mark.parametrize("text", [r"$\frac{ %_^&{} 新", "x" * 500])
 def test_no_text_breaks_a_figure(text):
   names = {1.0: text, 2.0: "b"}
   lines = [Line(f"{text}{i}", [1, 2], [0.2, 0.4]) for i in range(3)]
@@ -75,13 +74,6 @@ def test_ends_of_intervals_that_are_not_known_are_no_bars():
   rendering.render(figure, "png", dpi=50)
 
 
-def test_an_interval_that_leaves_out_its_value_has_no_negative_bar():
-  line = Line("a", [1], [0.5], [0.6], [0.7])
-  figure = drawing.by_scale({"t": [line]}, "x", {1.0: "1"})
-  (bars,) = panels(figure)[0].containers[0].lines[2]
-  assert bars.get_segments()[0][:, 1].tolist() == [0.5, 0.7]
-
-
 def test_equal_values_of_two_groups_lie_beside_each_other():
   for scales in ([1, 2, 3], [1, 10, 100]):
     lines = [Line(name, scales, [0.5] * 3) for name in "abc"]
@@ -93,14 +85,6 @@ def test_equal_values_of_two_groups_lie_beside_each_other():
     step = np.diff(shift_GN[0])[0]
     assert (np.diff(shift_GN, axis=0) > 0).all()
     assert (np.ptp(shift_GN, axis=0) < step / 4).all()
-
-
-def test_a_legend_names_every_group():
-  lines = [Line(f"group {i}", [1, 2], [0.1, 0.5]) for i in range(12)]
-  figure = drawing.by_scale({"t": lines}, "x", {1.0: "1", 2.0: "2"})
-  (legend,) = figure.legends
-  assert len(legend.get_texts()) == 12
-  rendering.render(figure, "png", dpi=50)
 
 
 def test_a_seed_without_a_score_somewhere_is_a_gap():
@@ -115,29 +99,6 @@ def test_a_seed_without_a_score_somewhere_is_a_gap():
   rendering.render(figure, "svg")
 
 
-@pytest.mark.parametrize(
-  ("num", "grouped", "columns"),
-  [(1, False, 1), (3, False, 3), (4, False, 2), (9, False, 3), (24, False, 6)]
-  + [(4, True, 4), (9, True, 6)],
-)
-def test_the_columns_of_small_multiples(num, grouped, columns):
-  assert drawing.num_columns_of(num, grouped) == columns
-
-
-def test_every_cell_has_its_panel():
-  seen = []
-  figure = styled(drawing.small_multiples)(
-    [list(range(5)), [5, 6]],
-    lambda axes, cell: seen.append(cell),
-    str,
-    "x",
-    "y",
-  )
-  assert seen == list(range(7))
-  titles = [axes.get_title(loc="left") for axes in panels(figure)]
-  assert titles == list("0123456")
-
-
 @pytest.mark.parametrize("values", [[], [0.0], [-1.0], [np.nan], [2.0, 3.0]])
 def test_a_log_axis_of_what_has_no_logarithm(values):
   figure = Figure()
@@ -145,36 +106,3 @@ def test_a_log_axis_of_what_has_no_logarithm(values):
   drawing.log_axis(axes, "y", np.array(values))
   assert axes.get_yscale() == ("log" if values == [2.0, 3.0] else "linear")
   rendering.render(figure, "png", dpi=50)
-
-
-@pytest.mark.parametrize("name", ["opt-1.3B-alpaca", "8"])
-def test_long_names_of_scales_are_turned_and_short_ones_are_not(name):
-  names = {float(n): name for n in range(1, 6)}
-  lines = [Line("a", list(names), [0.2] * 5)]
-  several = drawing.by_scale({"x": lines, "y": lines, "z": lines}, "m", names)
-  alone = drawing.small_multiples(
-    [["a"]],
-    lambda axes, _: drawing.label_ticks(axes, list(names), [name] * 5),
-    str,
-    "m",
-    "y",
-  )
-  turn = 45 if len(name) > 1 else 0
-  for axes in (several.axes[1], several.axes[2], alone.axes[0]):
-    labels = axes.get_xticklabels()
-    assert [(x.get_text(), x.get_rotation()) for x in labels] == [
-      (name, turn)
-    ] * 5
-
-
-def test_the_names_in_a_legend_stay_in_the_figure():
-  figure = Figure(figsize=(3.5, 2), layout="constrained")
-  figure.subplots()
-  names = [f"model opt-{n}.3B-alpaca-cleaned" for n in range(5)]
-  drawing.explain_colors(figure, dict.fromkeys(names, "black"))
-  rendering.render(figure, "png", dpi=50)
-  (legend,) = figure.legends
-  for text in legend.get_texts():
-    box = text.get_window_extent()
-    assert box.x0 >= 0
-    assert box.x1 <= figure.bbox.x1

@@ -20,17 +20,16 @@ def test_a_ridge_tells_the_share_beyond_the_threshold():
     assert texts == [expected, f"{'≥' if higher else '≤'} 20%"]
 
 
-def test_a_threshold_between_percents_is_not_rounded():
-  figure = ridges.draw(
-    [("", [Ridge("a", np.array([0.1]))])], "score", threshold=0.125
-  )
-  assert "≥ 12.5%" in [text.get_text() for text in figure.axes[0].texts]
-
-
 @pytest.mark.parametrize(
-  "scores", [[0.5], [0.5] * 9, [0.0] * 9, [1.0] * 9, [0.0, 1.0]]
+  ("scores", "support"),
+  [
+    ([0.5], (0, 1)),
+    ([0.5] * 9, (-np.inf, np.inf)),
+    ([0.0] * 9, (0, np.inf)),
+    ([1.0] * 9, (0, 1)),
+    ([0.0, 1.0], (0, 1)),
+  ],
 )
-@pytest.mark.parametrize("support", [(0, 1), (0, np.inf), (-np.inf, np.inf)])
 def test_ridges_of_few_and_equal_scores(scores, support):
   figure = ridges.draw(
     [("", [Ridge("a", np.array(scores))])], "x", support, 0.3

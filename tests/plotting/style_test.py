@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from emergence.plotting import style
@@ -24,11 +23,3 @@ def test_cut_text_keeps_its_ends():
   assert style.literal("size 1000000", 9) == "size…0000"
   assert len(style.literal("x" * 100, 12)) == 12
   assert style.literal("x" * 12, 12) == "x" * 12
-
-
-def test_colours_go_from_dark_to_light():
-  for count in (1, 2, 7):
-    colors = style.ramp(count)
-    assert len(colors) == count
-  lightness = [np.dot(color[:3], [0.3, 0.6, 0.1]) for color in colors]
-  assert (np.diff(lightness) > 0).all()

@@ -8,9 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from emergence.config import Cell, override
+from emergence.config import Cell
 from emergence.population import compilation, hardware
-from emergence.training import kernels, ops
 
 CELL = Cell.parse("count/width-8/depth-1")
 
@@ -93,24 +92,6 @@ def test_blocks_that_do_not_fit_are_refused(
       compilation.compile_cell(tiny, CELL, devices)
 
 
-def test_a_cpu_trains_by_the_plain_form_of_attention(config, monkeypatch):
-  """Records are trained again elsewhere: its program must not change."""
-  long = override(config, ["task.context_length=128"])
-  setup = compilation.make_setup(long, CELL)
-
-  def text():
-    parts = compilation.lowerings(setup, hardware.local_devices(1))
-    return parts.advance().as_text()
-
-  chosen = text()
-  monkeypatch.setattr(
-    kernels,
-    "causal_attention",
-    lambda q, k, v, precision, _: ops.causal_attention(q, k, v, precision),
-  )
-  assert chosen == text()
-
-
 def test_a_program_lowers_for_a_gpu(config):
   """Where there is none; the barriers that only help a CPU are gone."""
   setup = compilation.make_setup(config, CELL)
@@ -153,9 +134,6 @@ def test_what_is_compiled_is_kept_and_a_damaged_entry_is_no_error(tmp_path):
   folder = run(tmp_path)
   assert folder.parent == tmp_path / "emergence"
   (entry,) = entries(folder)
-  before = entry.stat().st_mtime_ns
+  entry.write_bytes(entry.read_bytes()[:100])
   assert run(tmp_path) == folder
   assert entries(folder) == [entry]
-  assert entry.stat().st_mtime_ns == before
-  entry.write_bytes(entry.read_bytes()[:100])
-  run(tmp_path)

@@ -160,14 +160,6 @@ def test_padding_and_a_device_without_a_block_take_no_steps(program):
 
 
 @pytest.mark.parametrize(
-  "blocks", [[], [[]], [[0, 1, 2, 3, 4]], [[0], [1], [2]]]
-)
-def test_blocks_that_do_not_fit_are_refused(blocks):
-  with pytest.raises(ValueError, match="expected 1 to 2 blocks"):
-    population.pad_blocks(blocks, 4, 2)
-
-
-@pytest.mark.parametrize(
   ("design", "same_init", "same_data"),
   [
     ("paired", False, False),

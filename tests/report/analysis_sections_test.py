@@ -7,10 +7,9 @@ import pytest
 
 from emergence.analysis import questions
 from emergence.report import analysis_sections
-from emergence.report.page import render_page
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Issue, Metric
-from tests.computed import scales, texts
+from tests.computed import texts
 
 ACCURACY = Metric("exact_match", 0.0, 1.0, "fraction", True)
 NLL = Metric("nll", 0.0, math.inf, "nats", False)
@@ -32,33 +31,6 @@ def by_name(sections):
 @pytest.fixture(scope="module")
 def found(two_groups):
   return by_name(sections_of(two_groups))
-
-
-def test_sections_come_in_the_order_of_questions(found):
-  assert list(found) == [
-    "distribution-exact-match",
-    "summaries",
-    "cells",
-    "modality",
-    "composition",
-    "curve",
-    "more-or-better",
-    "distribution-nll",
-    "agreement",
-    "distances",
-    "paths",
-    "abruptness",
-    "trajectories",
-    "pairing",
-    "small-studies",
-    "best-of",
-    "thresholds",
-    "divergence",
-    "audit",
-  ]
-  assert [s.name for s in found.values() if s.is_first] == list(found)[:3]
-  for name in ("distribution-nll", "summaries", "thresholds", "trajectories"):
-    assert found[name].figure is not None
 
 
 def test_names_are_anchors_and_texts_are_sentences(found):
@@ -115,46 +87,6 @@ def test_what_is_in_view_names_no_test_and_no_method(found):
     assert len(section.answers) <= 4
 
 
-def test_the_table_of_labels_has_the_numbers_of_the_raw_scores(
-  found, two_groups
-):
-  table = found["modality"].table
-  assert (
-    "(the other metrics: at most 14 cells; the scales of one series: at most 7"
-    " cells)"
-  ) in found["modality"].sentence
-  assert table.header[:5] == ["group", "metric", "size", "seeds", "label"]
-  assert len(table.rows) == 28
-  rows = iter(table.rows)
-  for series in two_groups.series:
-    for n, scale in enumerate(scales(series)):
-      row = dict(zip(table.header, next(rows)))
-      modality = scale.modality
-      assert row["group"] == f"group {series.group[0]}"
-      assert row["size"] == str(n + 1)
-      assert row["seeds"] == "40"
-      assert row["label"] == modality.label.replace("_", " ")
-      assert row["evidence"] == modality.evidence
-      for column, value in (
-        ("p", modality.p),
-        ("after Holm", modality.p_adjusted),
-        ("antimode", modality.antimode),
-      ):
-        if math.isnan(value):
-          assert row[column] == "–"
-        else:
-          shown = float(row[column].replace("−", "-"))
-          assert shown == pytest.approx(value, rel=0.05)
-
-
-def test_paths_have_a_row_a_scale_between_and_the_group(found):
-  table = found["paths"].table
-  assert table.header[:2] == ["group", "size"]
-  assert [row[1] for row in table.rows] == list("23456") * 2
-  shares = [float(row[3]) for row in table.rows[:5]]
-  np.testing.assert_allclose(shares, np.arange(1, 6) / 6, atol=0.05)
-
-
 def test_trajectories_say_what_a_seed_index_shares(make_table):
   rng = np.random.default_rng(0)
   table = make_table(
@@ -172,15 +104,6 @@ def test_trajectories_say_what_a_seed_index_shares(make_table):
     "No change of the mean between neighbours is shown, after correction for 2"
     " pairs."
   ]
-
-
-def test_groups_are_no_column_where_there_is_one(make_table):
-  rng = np.random.default_rng(1)
-  table = make_table({("g", ACCURACY): [rng.random(9) for _ in range(3)]})
-  found = by_name(sections_of(questions.analyze(table, FEW)))
-  assert found["modality"].table.header[0] == "metric"
-  assert found["paths"].table.header[0] == "size"
-  assert found["cells"].table.header[0] == "size"
 
 
 def test_what_the_scores_are_is_told(make_table, two_groups):
@@ -240,25 +163,6 @@ def test_names_of_sections_differ_whatever_metrics_are_called(make_table):
     names = [section.name for section in found]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9-]{1,100}", name) for name in names)
-
-
-def test_foreign_text_is_escaped_on_the_page(make_table):
-  metric = ACCURACY._replace(name=HOSTILE)
-  rng = np.random.default_rng(5)
-  scores = {
-    (HOSTILE, metric): [rng.random(9), rng.random(9)],
-    ("x" * 300, metric): [rng.random(9), rng.random(9)],
-  }
-  table = make_table(
-    scores,
-    scale_name=HOSTILE,
-    condition=HOSTILE,
-    seed_meaning=HOSTILE,
-    issues=[Issue("missing", HOSTILE, [{HOSTILE: HOSTILE}])],
-  )
-  page = render_page("t", "a", "b", sections_of(questions.analyze(table, FEW)))
-  assert "<script" not in page
-  assert "&lt;script&gt;" in page
 
 
 def test_what_is_odd_is_told_once_a_kind_with_its_count():

@@ -1,24 +1,13 @@
-import io
-
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from etils import epath
-from matplotlib import image
 from matplotlib.colors import to_rgb
 
-from emergence.plotting import rendering, style
+from emergence.plotting import rendering
 from emergence.report import figures
 
 STEPS, LENGTHS = (0, 50, 100), (10, 20)
-DRAWN = {
-  "ridgeline": figures.ridgeline,
-  "length_curves": figures.length_curves,
-  "training_curves": figures.training_curves,
-  "training_loss": lambda *a: figures.training_curves(*a, "train_loss"),
-  "against_nll": figures.exact_match_against,
-}
 
 
 @pytest.fixture
@@ -59,10 +48,6 @@ def final(frame, width, depth):
   )
 
 
-def panels(figure):
-  return [axes for axes in figure.axes if axes.get_title()]
-
-
 def test_every_seed_is_drawn_where_its_score_is(frame):
   figure = figures.ridgeline(frame, 20)
   points = [
@@ -96,21 +81,16 @@ def test_scales_are_named_and_run_downwards(frame):
   ]
 
 
-def test_the_share_of_successes_stands_beside_each_ridge(frame):
-  figure = figures.ridgeline(frame, 20)
-  texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-  for _, cell in frame.query("step == 100 and test_length == 20").groupby(
-    ["width", "depth"]
-  ):
-    assert f"{(cell['exact_match'] >= 0.2).mean():.0%}" in texts
+def training_loss(frame, length):
+  return figures.training_curves(frame, length, "train_loss")
 
 
 @pytest.mark.parametrize(
   ("draw", "x", "y"),
   [
-    (DRAWN["length_curves"], "test_length", "exact_match"),
-    (DRAWN["training_curves"], "step", "exact_match"),
-    (DRAWN["training_loss"], "step", "train_loss"),
+    (figures.length_curves, "test_length", "exact_match"),
+    (figures.training_curves, "step", "exact_match"),
+    (training_loss, "step", "train_loss"),
   ],
 )
 def test_each_seed_is_a_line_dark_where_it_succeeds(frame, draw, x, y):
@@ -160,16 +140,18 @@ def test_each_seed_is_a_point_and_the_diverged_are_counted(frame):
     assert texts == (["3 not finite"] if lost_here else [""])
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, name):
+@pytest.mark.parametrize(
+  "draw", [figures.ridgeline, figures.exact_match_against]
+)
+def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, draw):
   one_width = frame.query("width == 8")
-  column = DRAWN[name](one_width, 20)
+  column = draw(one_width, 20)
   assert column.get_figwidth() == 3.5
   many = pd.concat(
     [one_width.assign(depth=depth) for depth in range(1, 7) for _ in [0]]
   ).drop_duplicates(["depth", "seed", "step", "test_length"])
   both = pd.concat([many, many.assign(width=16)])
-  for figure in (column, DRAWN[name](both, 20)):
+  for figure in (column, draw(both, 20)):
     assert figure.get_figwidth() in (3.5, 7.0)
     assert figure.get_figheight() < 9.5
     rendering.render(figure, "png")  # Lays it out.
@@ -182,15 +164,6 @@ def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, name):
     assert box.y0 >= -0.02
     assert box.x1 <= figure.get_figwidth() + 0.02
     assert box.y1 <= figure.get_figheight() + 0.02
-
-
-def test_dark_and_light_survive_gray_print():
-  gray = [
-    np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722])
-    for color in (style.SUCCEEDED, style.FAILED, "white")
-  ]
-  assert gray[1] - gray[0] > 0.3
-  assert gray[2] - gray[1] > 0.3
 
 
 def test_a_user_style_does_not_change_a_figure(frame):
@@ -214,15 +187,3 @@ def test_many_seeds_stay_a_small_file(frame):
   svg = rendering.render(figures.training_curves(many, 20), "svg")
   assert len(svg) < 500_000
   assert b"<image" in svg
-
-
-def test_a_figure_is_written_as_png_and_svg_the_same_each_time(frame, tmp_path):
-  contents = []
-  for folder in ("a", "b"):
-    path = epath.Path(tmp_path) / folder / "ridges.png"
-    rendering.save(figures.ridgeline(frame, 20), path)
-    contents.append((path.read_bytes(), path.with_suffix(".svg").read_bytes()))
-  assert contents[0] == contents[1]
-  pixels = image.imread(io.BytesIO(contents[0][0]))
-  assert pixels.shape[1] >= 690
-  assert pixels.std() > 0.02

@@ -4,17 +4,13 @@ import re
 import shutil
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
-from etils import epath
 
-from emergence.config import Cell, from_dict, to_dict
+from emergence.config import Cell, from_dict
 from emergence.population import hardware
 from emergence.population.population import Snapshot
 from emergence.report import sweep_sections
 from emergence.report.page import render_page
-from emergence.statistics import summary
 from emergence.storage import records
 from emergence.sweep.time_budget import SweepRun
 from emergence.training.evaluate import Scores
@@ -187,44 +183,6 @@ def test_the_time_budget_is_that_of_the_runs(workdir):
   assert phases["training, data included"] != "0.0%"
   shutil.rmtree(workdir / "runs")
   assert "No run has left its time budget" in texts(workdir)["time"]
-
-
-def test_a_foreign_device_name_is_text(workdir):
-  name = "<script>alert(1)</script>"
-  for path in (workdir / "records").glob("*/*/depth-1/*.parquet"):
-    table = pq.read_table(path)
-    provenance = json.loads(table.schema.metadata[b"emergence"])
-    content = json.dumps(provenance | {"device_kind": name}).encode()
-    pq.write_table(table.replace_schema_metadata({b"emergence": content}), path)
-  page = render(workdir)
-  assert name not in page
-  assert "&lt;script&gt;alert(1)" in page
-  assert page == render(workdir)
-  assert "different settings of: device." in texts(workdir)["machine"]
-
-
-def test_a_grid_of_both_names_width_and_depth(tiny, workdir):
-  frame = pd.concat(
-    [
-      records.read(workdir).assign(width=width, exact_match=score)
-      for width, score in [(8, 0.0), (16, 0.5)]
-    ]
-  )
-  found = sweep_sections.read(workdir)
-  rows = summary.summarize(frame, 6, "exact_match")
-  found = found._replace(frame=frame, rows=rows)
-  parts = {s.name: s.answers[0] for s in all_sections(found)}
-  assert parts["length-curves"].startswith("At width 8, depth 1 the exact")
-
-
-def test_a_directory_without_records_is_an_error(tiny, tmp_path):
-  workdir = epath.Path(tmp_path)
-  with pytest.raises(ValueError, match="name the --workdir"):
-    sweep_sections.read(workdir)
-  content = {"config": to_dict(tiny)}
-  (workdir / "config.json").write_text(json.dumps(content))
-  with pytest.raises(ValueError, match="no records in"):
-    sweep_sections.read(workdir)
 
 
 def render(workdir) -> str:

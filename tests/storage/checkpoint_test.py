@@ -119,38 +119,10 @@ def test_a_process_waits_for_none_but_itself(block, monkeypatch):
   assert restored_step(block) == 4
 
 
-def truncate(name, size):
-  return lambda path: os.truncate(path / name, size)
-
-
 def flip_a_bit(path):
   content = bytearray((path / ARRAYS).read_bytes())
   content[-5] ^= 4
   (path / ARRAYS).write_bytes(content)
-
-
-def edit(old, new):
-  def spoil(path):
-    content = (path / METADATA).read_bytes()
-    assert old in content
-    (path / METADATA).write_bytes(content.replace(old, new))
-
-  return spoil
-
-
-def be_empty(path):
-  path.rmtree()
-  path.mkdir()
-
-
-def be_a_file(path):
-  path.rmtree()
-  path.write_text("")
-
-
-def be_another_step(path):
-  path.rmtree()
-  shutil.copytree(path.parent / "00000002", path)
 
 
 def hold(meta=META, **arrays):
@@ -161,11 +133,10 @@ def hold(meta=META, **arrays):
 CORRUPTIONS = {
   "a flipped bit": (flip_a_bit, "digest does not match"),
   "a missing file": (lambda path: (path / ARRAYS).unlink(), "No such file"),
-  "half a record": (truncate(METADATA, 60), "Unterminated"),
-  "an edited record": (edit(b"[4, 5", b"[5, 5"), "its seeds is"),
-  "a stray empty folder": (be_empty, "No such file"),
-  "a file for a folder": (be_a_file, "Not a directory"),
-  "another step": (be_another_step, "it is of step 2"),
+  "half a record": (
+    lambda path: os.truncate(path / METADATA, 60),
+    "Unterminated",
+  ),
   "another cell": (
     hold(META | {"cell_hash": "beef"}),
     "its cell_hash is beef, not c0ffee",
@@ -197,23 +168,17 @@ def test_corruption_is_named_and_the_step_before_taken(block, caplog, name):
   assert not caplog.messages
 
 
-@pytest.mark.parametrize("is_restored_before", [True, False])
-def test_a_save_that_was_cut_off_leaves_the_step_before(
-  block, caplog, is_restored_before
-):
+def test_a_save_that_was_cut_off_leaves_the_step_before(block, caplog):
   half = block / "00000004.orbax-checkpoint-tmp"
   shutil.copytree(block / "00000003", half)
   os.truncate(half / ARRAYS, 50)
-  if is_restored_before:
-    assert restored_step(block) == 3
-    (line,) = caplog.messages
-    assert re.search("save was cut off; removed, the block continues", line)
-    assert names_in(block) == ["00000002", "00000003"]
-    caplog.clear()
+  assert restored_step(block) == 3
+  (line,) = caplog.messages
+  assert re.search("save was cut off; removed, the block continues", line)
+  assert names_in(block) == ["00000002", "00000003"]
   save(block, 4)
   assert restored_step(block) == 4
   assert names_in(block) == ["00000003", "00000004"]
-  assert not caplog.records  # Orbax would tell of the folder it finds.
 
 
 @contextlib.contextmanager
@@ -242,25 +207,6 @@ def public_folder(block):
     yield epath.Path(path) / "block"
 
 
-def test_a_machine_that_refuses_to_save_is_an_error_and_no_loss(
-  public_folder, capfd
-):
-  folder = public_folder
-  with checkpoint.Checkpointer() as checkpointer:
-    with without_rights():
-      checkpointer.save(folder, 4, make_tree(4), META)
-      with pytest.raises(OSError, match="cannot be saved: ") as caught:
-        checkpointer.wait()
-    assert caught.value.errno == errno.EACCES
-    assert caught.value.filename == str(folder / "00000004")
-    checkpointer.wait()  # It was reported.
-    assert names_in(folder) == ["00000002", "00000003"]
-    assert restored_step(folder) == 3
-    checkpointer.save(folder, 4, make_tree(4), META)
-  assert restored_step(folder) == 4
-  assert capfd.readouterr() == ("", "")
-
-
 def fail():
   raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -277,16 +223,15 @@ def test_a_failed_save_surfaces_at_the_next_one(block, monkeypatch):
   assert restored_step(block) == 5
 
 
-@pytest.mark.parametrize("name", [".", "00000003", f"00000003/{ARRAYS}"])
-def test_what_may_not_be_read_is_not_taken_for_corruption(public_folder, name):
+def test_what_may_not_be_read_is_not_taken_for_corruption(public_folder):
   folder = public_folder
+  path = folder / "00000003" / ARRAYS
   before = names_in(folder)
-  os.chmod(folder / name, 0o600)
+  os.chmod(path, 0o600)
   with (
     without_rights(),
     pytest.raises(PermissionError) as caught,
   ):
     checkpoint.restore(folder, TARGET, META)
   assert str(folder) in str(caught.value.filename)
-  os.chmod(folder / name, 0o700)
   assert names_in(folder) == before

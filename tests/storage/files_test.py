@@ -1,6 +1,5 @@
 import errno
 import io
-import itertools
 
 import fsspec.config
 import numpy as np
@@ -22,7 +21,8 @@ from emergence.storage.files import (
 )
 from emergence.storage.params import load_params
 from emergence.sweep import pending, sweep
-from emergence.sweep.blocks import Interrupted, Saving
+from emergence.sweep.blocks import Saving
+from tests.sweeps import interrupt, train
 
 CELL = Cell.parse("count/width-8/depth-1")
 
@@ -34,38 +34,19 @@ def workdir(bucket) -> epath.Path:
   return epath.Path("gs://bucket/runs/tiny")
 
 
-def train(config, programs, workdir, work=None, **options):
-  devices = hardware.local_devices(2)
-  sweep.prepare(config, workdir, devices)
-  block_checkpoint.remove_left_behind(config, workdir)
-  if work is None:
-    work = pending.find(pending.make_request(config, workdir))
-  return sweep.run(config, workdir, work, devices, programs[2], **options)
-
-
-def interrupt(config, programs, workdir, saving):
-  """Trains three steps of six."""
-  stops = itertools.count()
-  with pytest.raises(Interrupted):
-    train(
-      *(config, programs, workdir),
-      saving=saving,
-      should_stop=lambda: next(stops) >= 4,
-    )
-
-
 def test_an_interrupted_sweep_goes_on_in_a_bucket_as_on_a_disk(
   config, programs, workdir, tmp_path
 ):
   local = epath.Path(tmp_path)
   saving = Saving(steps=1, params="final")
-  train(config, programs, local, saving=saving)
-  interrupt(config, programs, workdir, saving)
+  train(config, local, programs, saving=saving)
+  interrupt(config, workdir, programs, asked=4, saving=saving)
   saved = [path.name for path in (workdir / "checkpoints").glob("*/*/*/*/*")]
   assert sorted(saved) == 2 * ["00000002"] + 2 * ["00000003"]
+  block_checkpoint.remove_left_behind(config, workdir)
   steps = []
   train(
-    *(config, programs, workdir),
+    *(config, workdir, programs),
     saving=saving,
     on_progress=lambda progress: steps.append(progress.step),
   )
@@ -80,11 +61,11 @@ def test_what_is_wrong_with_a_checkpoint_in_a_bucket_costs_that_one(
   config, programs, workdir, caplog
 ):
   saving = Saving(steps=1)
-  interrupt(config, programs, workdir, saving)
+  interrupt(config, workdir, programs, asked=4, saving=saving)
   first, second = (workdir / "checkpoints").glob("*/*/*/*")
   (first / "00000003" / "commit_success.txt").unlink()
   (second / "00000003" / "arrays.safetensors").write_bytes(b"noise")
-  assert train(config, programs, workdir, saving=saving) == 8
+  assert train(config, workdir, programs, saving=saving) == 8
   told = "\n".join(record.getMessage() for record in caplog.records)
   assert (
     "its save was cut off; removed, the block continues from step 2" in told
@@ -115,13 +96,14 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
 
 def test_machines_with_shards_fill_one_bucket(config, programs, workdir):
-  sweep.prepare(config, workdir, hardware.local_devices(2))
+  devices = hardware.local_devices(2)
+  sweep.prepare(config, workdir, devices)
   requests = [
     pending.make_request(config, workdir, shard=(index, 2)) for index in (0, 1)
   ]
   # Each looks before the other one writes.
   for work in [pending.find(request) for request in requests]:
-    assert train(config, programs, workdir, work) == 4
+    assert sweep.run(config, workdir, work, devices, programs[2]) == 4
   assert pending.find(pending.make_request(config, workdir)) == []
 
 
@@ -134,22 +116,15 @@ def test_what_others_write_is_seen(monkeypatch):
 
 
 def test_a_bucket_has_report_and_tables(config, programs, workdir, bucket):
-  train(config, programs, workdir)
+  train(config, workdir, programs)
   found = sweep_sections.read(workdir)
   assert [run.seeds for run in found.runs] == [8]
   options = Options(num_resamples=50, num_permutations=50)
   analysis = questions.analyze(tables.read(workdir), options)
   output.write_files(workdir, output.files(analysis))
-
-  def write():
-    parts = [*sweep_sections.sections(found), *sweep_sections.provenance(found)]
-    return write_page(workdir, "title", "answer", "about", parts)
-
-  page = write()
+  parts = [*sweep_sections.sections(found), *sweep_sections.provenance(found)]
+  page = write_page(workdir, "title", "answer", "about", parts)
   assert page.read_text().startswith("<!DOCTYPE html>")
   table = pd.read_csv(io.BytesIO((workdir / "summary.csv").read_bytes()))
   assert set(table["n_seeds"]) == {8}
-  written = {name: file.modified for name, file in bucket.store.items()}
-  assert any(name.endswith(".svg") for name in written)
-  write()
-  assert written == {n: file.modified for n, file in bucket.store.items()}
+  assert any(name.endswith(".svg") for name in bucket.store)

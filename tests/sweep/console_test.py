@@ -8,7 +8,6 @@ from emergence.population import topology
 from emergence.population.hardware import local_devices
 from emergence.sweep import console
 from emergence.sweep.estimate import Estimate
-from emergence.sweep.sweep import Progress
 
 ROW = {
   "width": 16,
@@ -46,18 +45,6 @@ def test_the_table_says_what_it_shows():
   assert "diverged" not in text
 
 
-def test_a_progress_line_has_seeds_step_rate_and_time_left():
-  progress = Progress(
-    Cell.parse("count/width-16/depth-4"), 16, 16, 40, 500, 2000, 771.4, 83.2
-  )
-  assert console.format_progress(progress, 2, 3) == (
-    "[2/3] count width 16 depth 4  seeds 17–32 of 40  step 500/2000"
-    "  771 seed-steps/s  1:23 min left"
-  )
-  start = progress._replace(seed_steps_per_second=0, seconds_left=float("inf"))
-  assert console.format_progress(start, 2, 3).endswith("step 500/2000")
-
-
 def test_estimates_mark_what_does_not_fit(tiny):
   cell = Cell.parse("count/width-8/depth-1")
   fits = Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True)
@@ -69,14 +56,6 @@ def test_estimates_mark_what_does_not_fit(tiny):
   assert "~" not in text
   alone = console.format_estimates(tiny, [unfit], local_devices(2))
   assert "compiling not included" not in alone
-
-
-def test_the_plan_says_what_runs_together_and_what_it_needs(program):
-  program = program._replace(bytes_per_device=300 * 2**20)
-  assert console.format_plan(program, 3 * 2**30) == (
-    "memory: 2 × 4 seeds at a time; at most 300 MiB for each block"
-    " (count/width-8/depth-1), of 3.0 GiB that may be used"
-  )
 
 
 @pytest.mark.parametrize(

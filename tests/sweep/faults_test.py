@@ -158,15 +158,8 @@ def truncate(path: pathlib.Path) -> None:
   os.truncate(path, path.stat().st_size // 2)
 
 
-def flip_a_bit(path: pathlib.Path) -> None:
-  content = bytearray(path.read_bytes())
-  content[60] ^= 4  # Of records, in the first column.
-  path.write_bytes(content)
-
-
-@pytest.mark.parametrize("spoil", [truncate, flip_a_bit])
 def test_sigterm_corrupt_files_and_a_second_process_change_no_record(
-  start, half_trained, undisturbed, tmp_path, spoil
+  start, half_trained, undisturbed, tmp_path
 ):
   workdir = shutil.copytree(half_trained, tmp_path / "run")
   seen = len(events(workdir))
@@ -189,7 +182,7 @@ def test_sigterm_corrupt_files_and_a_second_process_change_no_record(
   spoiled = [min(workdir.glob("records/*/*/*/*.parquet"))]
   spoiled.append(workdir / "config.json")
   for path in (checkpoint / "arrays.safetensors", *spoiled):
-    spoil(path)
+    truncate(path)
   contents = {path.read_bytes() for path in spoiled}
   seen = len(events(workdir))
   first = start(f"--workdir={workdir}")

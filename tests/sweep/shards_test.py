@@ -19,9 +19,9 @@ from tests.sweep_processes import (
   starting,
 )
 
-STEPS = 4000
+STEPS = 2000
 # A sweep that is saved before this step is far from its end.
-EARLY = STEPS - 1000
+EARLY = STEPS - 500
 TWO_CELLS = "--override=grid.depths=[1,2]"
 
 
@@ -34,7 +34,7 @@ def config_file(write_config) -> pathlib.Path:
 def start(config_file, workdir, tmp_path):
   """Starts a sweep on `workdir` at each call; none outlives the test."""
   always = [f"--config={config_file}", f"--workdir={workdir}"]
-  always += ["--checkpoint_steps=200", "--devices=1"]
+  always += ["--checkpoint_steps=100", "--devices=1"]
   with starting(tmp_path / "output", *always) as start:
     yield start
 

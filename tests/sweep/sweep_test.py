@@ -53,15 +53,6 @@ def test_what_is_finished_is_not_trained_again(config, programs, trained):
   }
 
 
-def test_one_seed_alone_is_bit_equal_to_itself_among_others(
-  config, programs, trained, workdir
-):
-  train(config, workdir, programs, seeds=[6])
-  alone = records.read(workdir)
-  together = records.read(trained[0]).query("seed == 6")
-  assert alone.equals(together.reset_index(drop=True))
-
-
 def test_seeds_in_pieces_are_the_records_of_one_go(
   config, programs, trained, workdir
 ):
@@ -111,20 +102,18 @@ def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
 @pytest.mark.slow
 def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
   config = command.load_config(
-    "quickstart", ["train.steps=200", "grid.depths=[2]"]
+    "quickstart", ["train.steps=100", "grid.depths=[2]"]
   )
   frames = {}
   for name, seeds in [
-    ("all", range(32)),
-    ("again", range(32)),
+    ("all", range(16)),
     ("eight", range(8)),
     ("alone", [7]),
   ]:
     train(config, epath.Path(tmp_path / name), seeds=seeds)
     frames[name] = records.read(tmp_path / name)
-  assert frames["again"].equals(frames["all"])
   for name in ("all", "eight"):
     seven = frames[name].query("seed == 7").reset_index(drop=True)
     assert seven.equals(frames["alone"])
-  final = frames["all"].query("step == 200")["nll_sum"]
-  assert final.nunique() == 32 * len(config.task.test_lengths)
+  final = frames["all"].query("step == 100")["nll_sum"]
+  assert final.nunique() == 16 * len(config.task.test_lengths)

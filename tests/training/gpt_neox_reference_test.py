@@ -46,13 +46,7 @@ def compute(params, case):
   return model.apply(params, case.arch, tokens_BL), loss, gradient
 
 
-@pytest.fixture(
-  scope="module",
-  params=[
-    pytest.param(name, marks=pytest.mark.slow if name == "large" else ())
-    for name in REFERENCE.CASES
-  ],
-)
+@pytest.fixture(scope="module", params=REFERENCE.CASES)
 def computed(request):
   """Name of a case, our logits, loss and gradients under their names."""
   case = REFERENCE.CASES[request.param]

@@ -36,11 +36,8 @@ def assert_same(found, expected, tolerance):
     assert error < tolerance * np.linalg.norm(np.float32(b))
 
 
-@pytest.mark.parametrize(
-  ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)]
-)
-def test_splash_attention_is_the_plain_one(dtype, tolerance):
-  qkv = draw(dtype)
+def test_splash_attention_is_the_plain_one():
+  qkv = draw("float32")
   splash = functools.partial(
     kernels.splash_attention, precision="highest", interpret=True
   )
@@ -48,7 +45,7 @@ def test_splash_attention_is_the_plain_one(dtype, tolerance):
   assert_same(
     value_and_gradients(splash, *qkv),
     value_and_gradients(plain, *qkv),
-    tolerance,
+    1e-5,
   )
 
 

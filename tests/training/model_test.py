@@ -120,14 +120,17 @@ def test_logits_agree_with_plain_numpy(arch):
 def test_attention_weights_agree_with_plain_numpy(arch):
   params = random_params(arch)
   tokens_BL = random_tokens(3, 9)
-  weights_NBHLL = np.stack(model.attention_weights(params, arch, tokens_BL))
+  weigh = jax.jit(model.attention_weights, static_argnums=1)
+  weights_NBHLL = np.stack(weigh(params, arch, tokens_BL))
   expected = [numpy_model(params, arch, row)[1] for row in tokens_BL]
   np.testing.assert_allclose(
     weights_NBHLL, np.stack(expected, axis=1), rtol=2e-4, atol=2e-5
   )
 
 
-def test_a_loss_cannot_see_the_future(arch):
+@pytest.mark.parametrize("name", ["parallel", "sequential"])
+def test_a_loss_cannot_see_the_future(name):
+  arch = VARIANTS[name]
   params = random_params(arch)
   tokens_BL = random_tokens(1, 7)
 

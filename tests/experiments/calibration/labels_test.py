@@ -1,6 +1,5 @@
 import csv
 
-import numpy as np
 import pytest
 
 from experiments.calibration import labels
@@ -60,14 +59,3 @@ def test_the_command_writes_shares_that_sum_to_one(tmp_path, monkeypatch):
   for row in table(tmp_path / "labels.csv"):
     parts = [float(row[name]) for name in labels.LABELS[:-1]]
     assert sum(parts) == float(row["separated"])
-
-
-def test_a_family_is_reproducible_and_within_its_support():
-  for family in DISTRIBUTIONS.values():
-    first, second = (
-      family.draw(np.random.default_rng(7), (3, 20)) for _ in range(2)
-    )
-    assert first.shape == (3, 20)
-    np.testing.assert_array_equal(first, second)
-    assert (first >= family.support[0]).all()
-    assert (first <= family.support[1]).all()
