@@ -41,7 +41,6 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
         "scale_from": a.scale,
         "scale_to": b.scale,
         **study._asdict(),
-        "threshold": series.threshold,
         "difference": _difference(series, study),
       }
 
