@@ -42,6 +42,22 @@ def resample_indices(
   return rng.integers(num_runs, size=(num_resamples, num_runs))
 
 
+def count_draws(index_RS: np.ndarray, num_runs: int) -> np.ndarray:
+  """How often each bootstrap sample holds each run.
+
+  Args:
+    index_RS: the runs that each sample holds, [R, S].
+    num_runs: runs that they are drawn from, which need not be S.
+
+  Returns:
+    Integers, [R, num_runs].
+  """
+  num = len(index_RS)
+  flat = index_RS + num_runs * np.arange(num)[:, None]
+  count = np.bincount(flat.ravel(), minlength=num * num_runs)
+  return count.reshape(num, num_runs)
+
+
 def percentile_interval(
   value_R: npt.ArrayLike, num_runs: int, min_runs: int = MIN_RUNS
 ) -> tuple[float, float]:

@@ -71,7 +71,7 @@ def bootstrap(
   index_RS = intervals.resample_indices(
     num_runs, options.num_resamples, options.seed
   )
-  count_RS = _counts(index_RS, num_runs)
+  count_RS = intervals.count_draws(index_RS, num_runs).astype(float)
   finite_CS = np.isfinite(scores_CS)
   success_CS = success.is_success(scores_CS, threshold)
   filled_CS = np.where(finite_CS, scores_CS, 0)
@@ -139,14 +139,6 @@ def _mean_interval(
   return Interval(
     value, value - unseen * (value - low), value + unseen * (high - value)
   )
-
-
-def _counts(index_RS: np.ndarray, num_runs: int) -> np.ndarray:
-  """How often each sample holds each run, as floats, [R, num_runs]."""
-  num = len(index_RS)
-  flat = index_RS + num_runs * np.arange(num)[:, None]
-  count = np.bincount(flat.ravel(), minlength=num * num_runs)
-  return count.reshape(num, num_runs).astype(float)
 
 
 def _divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def test_the_bootstrap_median_has_its_exact_law():
   index_RS = intervals.resample_indices(15, 20_000)
   exact = stats.binom.sf(7, 15, np.arange(1, 16) / 15)
   median_R = resampling._resampled_median(
-    scores_S, resampling._counts(index_RS, 15)
+    scores_S, intervals.count_draws(index_RS, 15)
   )
   found = (median_R[:, None] <= scores_S).mean(axis=0)
   error = np.sqrt(exact * (1 - exact) / 20_000)
