@@ -127,11 +127,10 @@ def draw(several: Sequence[Series]) -> Figure:
       beside = 1 + min(0.06, 0.2 / num) * (i - (num - 1) / 2)
       columns = [list(_columns(series, found).values()) for found in studies]
       best_K, low_K, high_K = np.array(columns, float).reshape(-1, 3).T
-      bars_2K = np.nan_to_num([best_K - low_K, high_K - best_K])
       axes.errorbar(
         [found.num_seeds * beside for found in studies],
         best_K,
-        np.maximum(bars_2K, 0),
+        drawing.interval_bars(best_K, low_K, high_K),
         color=color_of[population.scale],
         linewidth=1,
         elinewidth=0.8,

@@ -270,13 +270,13 @@ def draw(several: Sequence[Series]) -> Figure:
       axes.bar(x_N, value_N, 0.8, start_N, color=color)
       ends_2N[is_below, np.arange(len(steps))] = start_N + value_N
     names_3 = ("mean_change", "mean_change_low", "mean_change_high")
-    change_N, low_N, high_N = np.array(
+    change_3N = np.array(
       [[c[name] for name in names_3] for c in columns], float
     ).T
     axes.errorbar(
       x_N,
-      change_N,
-      np.maximum(np.nan_to_num([change_N - low_N, high_N - change_N]), 0),
+      change_3N[0],
+      drawing.interval_bars(*change_3N),
       fmt="k.",
       markersize=3,
       elinewidth=0.6,
