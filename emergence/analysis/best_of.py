@@ -145,10 +145,9 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.set_xticks(shown, list(map(str, shown)))
     axes.minorticks_off()
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     "seeds in a study, k",
     f"expected best {several[0].metric_name}",
   )

@@ -211,12 +211,8 @@ def draw(several: Sequence[Series]) -> Figure:
       axes, [place[x] for x in ticks], [names[x] for x in ticks]
     )
 
-  figure = drawing.small_multiples(
-    [list(several)],
-    panel,
-    lambda series: series.group_name,
-    several[0].axis,
-    "share of seeds",
+  figure = drawing.panel_per_group(
+    several, panel, several[0].axis, "share of seeds"
   )
   return drawing.explain_colors(figure, _COLORS)
 

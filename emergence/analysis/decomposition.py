@@ -287,10 +287,9 @@ def draw(several: Sequence[Series]) -> Figure:
       axes, [place[x] for x in shown], [names[x] for x in shown]
     )
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     f"{several[0].axis}, from the one before",
     "change of the mean",
   )

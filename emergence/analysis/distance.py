@@ -237,10 +237,9 @@ def draw(several: Sequence[Series]) -> Figure:
     shown = where[(len(names) - 1) % every :: every]  # With the last.
     drawing.label_ticks(axes, shown, [names[i] for i in shown])
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     f"{several[0].axis}, compared with the one before",
     "Wasserstein-2",
     share_x=len({tuple(p.name for p in s.populations) for s in several}) == 1,

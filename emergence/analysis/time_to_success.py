@@ -297,12 +297,8 @@ def draw(several: Sequence[Series]) -> Figure:
         )
     axes.set_ylim(-0.03, 1.03)
 
-  figure = drawing.small_multiples(
-    [list(several)],
-    panel,
-    lambda series: series.group_name,
-    "training step",
-    "share not yet successful",
+  figure = drawing.panel_per_group(
+    several, panel, "training step", "share not yet successful"
   )
   return explain_scales(figure, several)
 

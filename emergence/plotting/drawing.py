@@ -152,6 +152,19 @@ def small_multiples(
   return figure
 
 
+def panel_per_group(
+  several: Sequence[Any],
+  draw: Callable[[Axes, Any], None],
+  x_label: str,
+  y_label: str,
+  share_x: bool = True,
+) -> Figure:
+  """Small multiples of series, each under its `group_name`."""
+  return small_multiples(
+    [several], draw, lambda s: s.group_name, x_label, y_label, share_x
+  )
+
+
 def panel_title(text: str, letters: int) -> str:
   """The parts of a long name on lines of their own, which are cut if needed."""
   if len(text) > letters:
