@@ -146,7 +146,7 @@ def findings(series: Series) -> Iterator[Finding]:
   if not pairs:
     return
   # A metric with ends is best compared with one that has none.
-  other = min(pairs, key=lambda pair: _width(pair.other) < math.inf).other
+  other = min(pairs, key=lambda pair: pair.other.metric.has_ends).other
   pairs = [pair for pair in pairs if pair.other is other]
   pair = min(
     [pair for pair in pairs if pair.found is not None] or pairs,
@@ -186,10 +186,6 @@ def _by_chance(found: Agreement) -> float:
 def _share_upper(series: Series, pair: Pair) -> float:
   sides = _sides(series, pair.population, pair.antimode)
   return float(np.mean(list(sides.values())))
-
-
-def _width(series: Series) -> float:
-  return series.metric.high - series.metric.low
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

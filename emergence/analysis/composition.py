@@ -164,7 +164,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   drawn = [
     several
     for several in analysis.by_metric.values()
-    if math.isfinite(several[0].metric.high - several[0].metric.low)
+    if several[0].metric.has_ends
   ]
   yield Section(
     "composition",

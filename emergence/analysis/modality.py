@@ -292,8 +292,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   yield distribution
   yield _labels(analysis)
   # A metric without ends beside one with them: is a split there in both?
-  open_ended = [s for s in others if math.isinf(_width(s[0]))]
-  if math.isfinite(_width(first[0])) and open_ended:
+  open_ended = [s for s in others if not s[0].metric.has_ends]
+  if first[0].metric.has_ends and open_ended:
     other = _distribution(open_ended[0])
     if other.name == distribution.name:
       other = other._replace(name=f"{other.name}-2")
@@ -434,10 +434,6 @@ def _mode(modality: Modality) -> str:
     return "–"
   stable = "" if modality.peaks.mode_stable else " (unstable)"
   return f"{words.number(modality.peaks.mode, 2)}{stable}"
-
-
-def _width(series: Series) -> float:
-  return series.metric.high - series.metric.low
 
 
 def _slug(name: str) -> str:
