@@ -11,8 +11,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.statistics import agreement, success
@@ -206,21 +206,18 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   if not rows:
     return
-  if not any(row[0] for row in rows):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
     "Seeds on the better side of the antimode in both of two metrics, in one of"
     " them, or in neither, at scales where both have an antimode."
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   yield Section(
     "agreement",
-    sentence,
+    sentence + note,
     "An antimode is a valley of the density, which small samples of one"
     " distribution have too. Kappa is 1 where all seeds agree and 0 where as"
     " many do as by chance. agreement.csv has the numbers.",
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
 

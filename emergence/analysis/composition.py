@@ -14,8 +14,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Series
 from emergence.analysis.summaries import scale_names
@@ -153,14 +153,11 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   if not rows:
     return
-  if not any(series.group_name for series in analysis.series):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
     "The share of seeds at the floor, between, successful below the ceiling and"
     " at the ceiling. The table has exact 95 % intervals."
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   drawn = [
     several
     for several in analysis.by_metric.values()
@@ -168,14 +165,14 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   yield Section(
     "composition",
-    sentence,
+    sentence + note,
     "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
     " above the chance level if one is given. The last column first names the"
     " classes that surely hold at least 10 % of seeds; “few” are in a class"
     " that surely holds less than 25 %, “some” in one of which neither is sure."
     " Classes are no clusters: scores that thin out evenly are in each, too.",
     figure=draw(drawn[0]),
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
 

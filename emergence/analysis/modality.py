@@ -12,8 +12,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import ridges
@@ -399,10 +399,7 @@ def _labels(analysis: Analysis) -> Section:
     " is corrected for the other cells that could be tested"
     f"{families and f' ({families})'}."
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
-  if not any(series.group_name for series in analysis.series):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   is_told = any(
     not math.isnan(modality.smallest_weight_adjusted)
     for series in analysis.series
@@ -411,7 +408,7 @@ def _labels(analysis: Analysis) -> Section:
   power = "the evidence says which second mode would have been seen with power"
   return Section(
     "modality",
-    sentence,
+    sentence + note,
     "“Not shown” is no proof of one mode"
     f"{f': {power} 0.8' if is_told else ''}. A breakout is a share of seeds"
     " above the floor that does not thin out away from it; a falloff is its"
@@ -420,7 +417,7 @@ def _labels(analysis: Analysis) -> Section:
     " 0.8, before the correction. A mode is unstable where another peak is"
     " nearly as high; an antimode is given only where the valley between two"
     " peaks is deep.",
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
 

@@ -139,6 +139,22 @@ def finding(
   )
 
 
+def first_rows(
+  header: Sequence[str], rows: Sequence[Sequence[str]], most: int
+) -> tuple[Table, str]:
+  """A table of the first rows; its first column goes if it is empty.
+
+  Returns:
+    The table, and a sentence with a space before it if rows are left out.
+  """
+  if not any(row[0] for row in rows):
+    header, rows = header[1:], [row[1:] for row in rows]
+  note = ""
+  if len(rows) > most:
+    note = f" The first {most} of {len(rows)} are shown."
+  return Table(header, rows[:most]), note
+
+
 def without_name(series: Series, found: Finding) -> str:
   """The sentence of a finding as it was given to `finding`."""
   return found.sentence.removeprefix(f"{_name(series)}: ").removesuffix(".")
