@@ -221,26 +221,11 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   )
 
 
-ROWS = (
-  "metric",
-  "other_metric",
-  "scale",
-  "antimode",
-  "other_antimode",
-  "both_upper",
-  "only_metric_upper",
-  "only_other_upper",
-  "both_lower",
-  "kappa",
-  "kappa_low",
-  "kappa_high",
-)
-
 QUESTION = Question(
   "agreement",
   "Do other scores pick out the same seeds?",
   compute,
-  files={"agreement.csv": (ROWS, rows)},
+  files={"agreement.csv": rows},
   findings=findings,
   sections=sections,
   unanswered="No scale has seeds that are shown to separate.",

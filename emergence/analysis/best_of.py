@@ -154,20 +154,11 @@ def draw(several: Sequence[Series]) -> Figure:
   return explain_scales(figure, several)
 
 
-ROWS = (
-  "metric",
-  "scale",
-  "num_seeds",
-  "expected_best",
-  "expected_best_low",
-  "expected_best_high",
-)
-
 QUESTION = Question(
   "best_of",
   "How much does the best of a few seeds flatter?",
   compute,
-  files={"best_of.csv": (ROWS, rows)},
+  files={"best_of.csv": rows},
   findings=findings,
   sections=sections,
   unanswered="The best of five seeds is not better than the mean at any scale.",

@@ -296,34 +296,11 @@ def draw(several: Sequence[Series]) -> Figure:
   return drawing.explain_colors(figure, dict(_PARTS.values()))
 
 
-ROWS = (
-  "metric",
-  "scale_from",
-  "scale_to",
-  "n_from",
-  "n_to",
-  "threshold",
-  "share_from",
-  "share_to",
-  "mean_change",
-  "mean_change_low",
-  "mean_change_high",
-  "by_share",
-  "by_share_low",
-  "by_share_high",
-  "by_successes",
-  "by_successes_low",
-  "by_successes_high",
-  "by_others",
-  "by_others_low",
-  "by_others_high",
-)
-
 QUESTION = Question(
   "decomposition",
   "Does the mean change because more seeds succeed?",
   compute,
-  files={"decomposition.csv": (ROWS, rows)},
+  files={"decomposition.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -259,25 +259,13 @@ COLUMNS = {
   "w2_to_largest": "Wasserstein-2 distance to the largest scale",
 }
 
-ROWS = (
-  "metric",
-  "scale_from",
-  "scale_to",
-  "w1",
-  "w2",
-  "w2_null",
-  "w2_p",
-  "permuted",
-  *transport.Parts._fields,
-)
-
 QUESTION = Question(
   "distance",
   "Between which scales do the scores differ?",
   compute,
   columns=COLUMNS,
   values=values,
-  files={"distances.csv": (ROWS, rows)},
+  files={"distances.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -153,26 +153,12 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   )
 
 
-ROWS = (
-  "metric",
-  "scale",
-  "verdict",
-  *(f"mixture_{name}" for name in path.Fit._fields),
-  *(f"displacement_{name}" for name in path.Fit._fields),
-  "difference",
-  "difference_low",
-  "difference_high",
-  "difference_mixture_p",
-  "difference_displacement_p",
-  "reason",
-)
-
 QUESTION = Question(
   "path",
   "Do some seeds change over, or do all move a little?",
   compute,
   is_apart=True,
-  files={"paths.csv": (ROWS, rows)},
+  files={"paths.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -112,6 +112,6 @@ QUESTION = Question(
   "small_studies",
   "What would one or three seeds have shown?",
   compute,
-  files={"small_studies": ((), rows)},
+  files={"small_studies": rows},
   findings=findings,
 )

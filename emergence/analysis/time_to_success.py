@@ -303,26 +303,11 @@ def draw(several: Sequence[Series]) -> Figure:
   return explain_scales(figure, several)
 
 
-ROWS = (
-  "metric",
-  "scale",
-  "threshold",
-  "n_seeds",
-  "n_succeeded",
-  "n_censored",
-  "median_step",
-  "median_step_low",
-  "median_step_high",
-  "p_to_previous",
-  "p_to_previous_adjusted",
-  "share_fell_back",
-)
-
 QUESTION = Question(
   "time_to_success",
   "When do seeds succeed?",
   compute,
-  files={"time_to_success.csv": (ROWS, rows)},
+  files={"time_to_success.csv": rows},
   findings=findings,
   sections=sections,
 )

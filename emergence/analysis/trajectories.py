@@ -215,21 +215,11 @@ def draw(several: Sequence[Series]) -> Figure:
   return drawing.explain_colors(figure, shown) if shown else figure
 
 
-ROWS = (
-  "metric",
-  "seed",
-  "improvement",
-  "linearity",
-  "linearity_rank",
-  "breakthroughness",
-  "breakthroughness_rank",
-)
-
 QUESTION = Question(
   "trajectories",
   "Does any seed stand out over the scales?",
   compute,
-  files={"trajectories.csv": (ROWS, rows)},
+  files={"trajectories.csv": rows},
   entry=entry,
   findings=findings,
   sections=sections,

@@ -247,29 +247,11 @@ def _draw_shares(axes: Axes, found: VarianceComponents) -> None:
   axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
 
 
-ROWS = (
-  "metric",
-  "scale",
-  "num_init",
-  "num_data",
-  "init_share",
-  "init_share_low",
-  "init_share_high",
-  "init_p",
-  "data_share",
-  "data_share_low",
-  "data_share_high",
-  "data_p",
-  "rest_share",
-  "rest_share_low",
-  "rest_share_high",
-)
-
 QUESTION = Question(
   "variance_components",
   "Does the initialization decide, or the order of the data?",
   compute,
-  files={"variance_components.csv": (ROWS, rows)},
+  files={"variance_components.csv": rows},
   findings=findings,
   sections=sections,
 )

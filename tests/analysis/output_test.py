@@ -124,11 +124,13 @@ def test_no_number_that_is_none_becomes_text(make_table):
           assert "None" not in line.split(","), (name, file)
 
 
-def test_tables_without_rows_have_their_columns(make_table, written):
+def test_tables_without_rows_can_be_read(make_table):
   _, table = next(odd_tables(make_table))
   empty = output.files(questions.analyze(table, FEW))
   for file in ("distances.csv", "paths.csv", "trajectories.csv"):
-    assert empty[file].splitlines() == written[file].splitlines()[:1]
+    frame = read_csv(empty[file])
+    assert frame.empty
+    assert list(frame) == ["group", "metric"]
 
 
 def test_foreign_text_and_the_audit_come_through_as_they_are(make_table):
@@ -222,14 +224,12 @@ def test_intervals_are_in_the_unit_of_the_metric_and_hold_their_value(written):
 
 
 @pytest.mark.parametrize("name", ["modality", "w2", "verdict", "linearity"])
-def test_a_group_may_not_be_named_like_a_result(make_table, name):
-  table = make_table({("g", ACCURACY): [[0.1]]})
-  output.require_distinct_columns(table)
-  taken = table._replace(
-    frame=table.frame.rename(columns={"group": name}), group_columns=(name,)
+def test_a_group_may_not_be_named_like_a_result(two_groups, name):
+  taken = two_groups._replace(
+    series=[s._replace(group_columns=(name,)) for s in two_groups.series]
   )
   with pytest.raises(ValueError, match=f"'{name}' is a column of the results"):
-    output.require_distinct_columns(taken)
+    output.files(taken)
 
 
 def test_plain_takes_numpy_and_named_tuples_apart():
