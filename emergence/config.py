@@ -552,7 +552,7 @@ def _coerce(key: str, value: Any, kind: Any) -> Any:
       value = tuple(value.items())
     width, rate = typing.get_args(arguments[0])
     try:
-      pairs = [(_number(key, w), r) for w, r in value]
+      pairs = [(_number(w), r) for w, r in value]
     except (TypeError, ValueError):
       raise ValueError(
         f"{key} must read like {{16: 0.003, 32: 0.002}}, got {value!r}"
@@ -575,7 +575,7 @@ def _coerce(key: str, value: Any, kind: Any) -> Any:
   return value
 
 
-def _number(key: str, value: Any) -> Any:
+def _number(value: Any) -> Any:
   """Turns a width that JSON stored as an object key back into an int."""
   return int(value) if isinstance(value, str) else value
 

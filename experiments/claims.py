@@ -583,7 +583,6 @@ def decide(
   claim: Claim,
   verdicts: Mapping[str, Verdict],
   underpowered: Collection[str] = (),
-  alpha: float = Options().alpha,
 ) -> dict[str, Outcome]:
   """Decides a claim for each grid, with Holm over those that are tested.
 
@@ -594,7 +593,6 @@ def decide(
     claim: the claim.
     verdicts: of its rule, by the name of the grid.
     underpowered: names of the grids that the preregistration calls so.
-    alpha: level of the tests.
   """
   adjusted = modality.holm([verdict.p for verdict in verdicts.values()])
   outcomes = {}
@@ -602,7 +600,7 @@ def decide(
     status, fails = claim.names
     if verdict.holds is None:
       status = "not tested"
-    elif not verdict.holds or p > alpha:
+    elif not verdict.holds or p > Options().alpha:
       is_weak = claim.needs_power and name in underpowered
       status = "underpowered" if is_weak else fails
     outcomes[name] = Outcome(status, float(p), verdict)

@@ -9,18 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from emergence.sweep.console import format_seconds
-from experiments import command
 
 
 class Study(NamedTuple):
-  """One config, trained by one or more sweeps into one folder.
+  """One config, trained by one sweep into one folder.
 
   Attributes:
     name: of its folder.
     config: its config, in experiments/configs.
     overrides: of config keys, `KEY=VALUE`.
-    seeds_of_cells: cells to train with more seeds than the config asks for:
-      (cell, count), seeds 0 to count − 1.
     role: what the findings take it for: `grid`, on which the claims are
       decided; `task`, the critical cell of a task; `demo` or `control`, which
       are drawn and are no evidence for a claim; `repeat`, the demo with another
@@ -31,20 +28,13 @@ class Study(NamedTuple):
   name: str
   config: str
   overrides: tuple[str, ...] = ()
-  seeds_of_cells: tuple[tuple[str, int], ...] = ()
   role: str = ""
   underpowered: bool = False
 
-  def sweeps(self, folder: pathlib.Path) -> list[list[str]]:
-    """The flags of each of its sweeps."""
-    arguments = [f"--config={self.config}", f"--workdir={folder / self.name}"]
-    arguments += [f"--override={text}" for text in self.overrides]
-    first = command.load_config(self.config, self.overrides).seeds.count
-    more = [
-      [f"--cells={cell}", f"--seeds={first}-{count - 1}"]
-      for cell, count in self.seeds_of_cells
-    ]
-    return [arguments, *([*arguments, *flags] for flags in more)]
+  def flags(self, folder: pathlib.Path) -> list[str]:
+    """The flags of its sweep."""
+    place = [f"--config={self.config}", f"--workdir={folder / self.name}"]
+    return [*place, *(f"--override={text}" for text in self.overrides)]
 
 
 # In the order of training. The demo is the first: no evidence for a claim.
@@ -67,7 +57,7 @@ def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
   Raises:
     SystemExit: a sweep failed, with its exit code.
   """
-  sweeps = [flags for study in studies for flags in study.sweeps(folder)]
+  sweeps = [study.flags(folder) for study in studies]
   seconds = 0.0
   for flags in sweeps:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:

@@ -103,7 +103,7 @@ def ask(table, *kinds, options=FEW):
 def answers_of(analysis, kind):
   """The sentences and the rows of the first file of one question."""
   (question,) = [q for q in questions.QUESTIONS if q.kind == kind]
-  ((columns, rows),) = question.files.values()
+  (rows,) = question.files.values()
   found = [
     (dict(zip(series.group_columns, series.group)) | row)
     for series in analysis.series
@@ -112,8 +112,7 @@ def answers_of(analysis, kind):
   sentences = [
     f.sentence for series in analysis.series for f in question.findings(series)
   ]
-  frame = pd.DataFrame(found, columns=["group", *columns])
-  return sentences, frame
+  return sentences, pd.DataFrame(found)
 
 
 def texts(section):

@@ -178,7 +178,7 @@ def stop_after_each_step(monkeypatch):
   monkeypatch.setattr(
     population,
     "train_chunk",
-    lambda training, seconds=0.0: train_chunk(training, seconds=0.0),
+    lambda training: train_chunk(training._replace(chunk_steps=1)),
   )
 
 

@@ -9,11 +9,13 @@ from emergence.population import population
 CELL = Cell.parse("count/width-8/depth-1")
 
 
-def train_seeds(program, *blocks, states=None, seconds=1.0):
+def train_seeds(program, *blocks, states=None, chunk_steps=None):
   """Every snapshot of some seeds, and their final parameters."""
   training, found = population.start(program, blocks, states), []
   while not training.is_done:
-    training, chunk = population.train_chunk(training, seconds)
+    if chunk_steps:
+      training = training._replace(chunk_steps=chunk_steps)
+    training, chunk = population.train_chunk(training)
     if chunk.snapshots:
       found.append(joined(list(chunk.snapshots.values())))
   params = [population.fetch_params(training, i) for i in range(len(blocks))]
@@ -47,7 +49,7 @@ def run_until(program, blocks, last, states=None):
   """Snapshots and states of blocks up to a step, in chunks of one step."""
   training, found = population.start(program, blocks, states), []
   while not found or training.steps[0] < last:
-    training, chunk = population.train_chunk(training, seconds=0.0)
+    training, chunk = population.train_chunk(training._replace(chunk_steps=1))
     found.append(chunk.snapshots)
   snapshots = [
     [chunk[i] for chunk in found if i in chunk] for i in range(len(blocks))

@@ -30,6 +30,7 @@ from emergence.statistics import path as path_lib
 from emergence.statistics.options import Options
 from emergence.storage import records
 from emergence.sweep import pending
+from tests.computed import answers_of, ask
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -174,13 +175,20 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def columns(files):
-  """Of all tables that the analysis writes."""
+  """Of all tables that an analysis writes."""
   headers = [
     files[name].decode().splitlines()[0]
     for name in files
     if name.endswith(".csv")
   ]
-  return {name for header in headers for name in header.split(",")}
+  found = {name for header in headers for name in header.split(",")}
+  # Only sweeps have rows of these.
+  sweep = tables.read(ROOT / "experiments" / "records" / "seeds_crossed")
+  for kind in ("variance_components", "time_to_success"):
+    _, frame = answers_of(ask(sweep, kind), kind)
+    assert not frame.empty
+    found |= set(frame) - set(sweep.group_columns)
+  return found
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,7 @@ def compute(several: Sequence[Series]) -> list[Abruptness | None]:
 
 def entry(series: Series) -> dict[str, Any]:
   found: Abruptness | None = series.answers["abruptness"]
-  return {
-    "abruptness": found and found._asdict() | {"threshold": series.threshold}
-  }
+  return {"abruptness": found and found._asdict()}
 
 
 def findings(series: Series) -> Iterator[Finding]:

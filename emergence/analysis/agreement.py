@@ -11,8 +11,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.statistics import agreement, success
@@ -146,7 +146,7 @@ def findings(series: Series) -> Iterator[Finding]:
   if not pairs:
     return
   # A metric with ends is best compared with one that has none.
-  other = min(pairs, key=lambda pair: _width(pair.other) < math.inf).other
+  other = min(pairs, key=lambda pair: pair.other.metric.has_ends).other
   pairs = [pair for pair in pairs if pair.other is other]
   pair = min(
     [pair for pair in pairs if pair.found is not None] or pairs,
@@ -188,10 +188,6 @@ def _share_upper(series: Series, pair: Pair) -> float:
   return float(np.mean(list(sides.values())))
 
 
-def _width(series: Series) -> float:
-  return series.metric.high - series.metric.low
-
-
 def sections(analysis: Analysis) -> Iterator[Section]:
   header = ["group", analysis.series[0].axis, "metric", "other metric"]
   header += ["both better", "metric only", "other only", "both worse", "kappa"]
@@ -210,44 +206,26 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   if not rows:
     return
-  if not any(row[0] for row in rows):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
     "Seeds on the better side of the antimode in both of two metrics, in one of"
     " them, or in neither, at scales where both have an antimode."
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   yield Section(
     "agreement",
-    sentence,
+    sentence + note,
     "An antimode is a valley of the density, which small samples of one"
     " distribution have too. Kappa is 1 where all seeds agree and 0 where as"
     " many do as by chance. agreement.csv has the numbers.",
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
-
-ROWS = (
-  "metric",
-  "other_metric",
-  "scale",
-  "antimode",
-  "other_antimode",
-  "both_upper",
-  "only_metric_upper",
-  "only_other_upper",
-  "both_lower",
-  "kappa",
-  "kappa_low",
-  "kappa_high",
-)
 
 QUESTION = Question(
   "agreement",
   "Do other scores pick out the same seeds?",
   compute,
-  files={"agreement.csv": (ROWS, rows)},
+  files={"agreement.csv": rows},
   findings=findings,
   sections=sections,
   unanswered="No scale has seeds that are shown to separate.",

@@ -131,11 +131,10 @@ def draw(several: Sequence[Series]) -> Figure:
       beside = 1 + min(0.06, 0.2 / num) * (i - (num - 1) / 2)
       columns = [list(_columns(series, found).values()) for found in studies]
       best_K, low_K, high_K = np.array(columns, float).reshape(-1, 3).T
-      bars_2K = np.nan_to_num([best_K - low_K, high_K - best_K])
       axes.errorbar(
         [found.num_seeds * beside for found in studies],
         best_K,
-        np.maximum(bars_2K, 0),
+        drawing.interval_bars(best_K, low_K, high_K),
         color=color_of[population.scale],
         linewidth=1,
         elinewidth=0.8,
@@ -150,30 +149,20 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.set_xticks(shown, list(map(str, shown)))
     axes.minorticks_off()
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     "seeds in a study, k",
     f"expected best {several[0].metric_name}",
   )
   return explain_scales(figure, several)
 
 
-ROWS = (
-  "metric",
-  "scale",
-  "num_seeds",
-  "expected_best",
-  "expected_best_low",
-  "expected_best_high",
-)
-
 QUESTION = Question(
   "best_of",
   "How much does the best of a few seeds flatter?",
   compute,
-  files={"best_of.csv": (ROWS, rows)},
+  files={"best_of.csv": rows},
   findings=findings,
   sections=sections,
   unanswered="The best of five seeds is not better than the mean at any scale.",

@@ -14,8 +14,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Series
 from emergence.analysis.summaries import scale_names
@@ -153,29 +153,26 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   if not rows:
     return
-  if not any(series.group_name for series in analysis.series):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
     "The share of seeds at the floor, between, successful below the ceiling and"
     " at the ceiling. The table has exact 95 % intervals."
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   drawn = [
     several
     for several in analysis.by_metric.values()
-    if math.isfinite(several[0].metric.high - several[0].metric.low)
+    if several[0].metric.has_ends
   ]
   yield Section(
     "composition",
-    sentence,
+    sentence + note,
     "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
     " above the chance level if one is given. The last column first names the"
     " classes that surely hold at least 10 % of seeds; “few” are in a class"
     " that surely holds less than 25 %, “some” in one of which neither is sure."
     " Classes are no clusters: scores that thin out evenly are in each, too.",
     figure=draw(drawn[0]),
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
 
@@ -211,12 +208,8 @@ def draw(several: Sequence[Series]) -> Figure:
       axes, [place[x] for x in ticks], [names[x] for x in ticks]
     )
 
-  figure = drawing.small_multiples(
-    [list(several)],
-    panel,
-    lambda series: series.group_name,
-    several[0].axis,
-    "share of seeds",
+  figure = drawing.panel_per_group(
+    several, panel, several[0].axis, "share of seeds"
   )
   return drawing.explain_colors(figure, _COLORS)
 

@@ -270,13 +270,13 @@ def draw(several: Sequence[Series]) -> Figure:
       axes.bar(x_N, value_N, 0.8, start_N, color=color)
       ends_2N[is_below, np.arange(len(steps))] = start_N + value_N
     names_3 = ("mean_change", "mean_change_low", "mean_change_high")
-    change_N, low_N, high_N = np.array(
+    change_3N = np.array(
       [[c[name] for name in names_3] for c in columns], float
     ).T
     axes.errorbar(
       x_N,
-      change_N,
-      np.maximum(np.nan_to_num([change_N - low_N, high_N - change_N]), 0),
+      change_3N[0],
+      drawing.interval_bars(*change_3N),
       fmt="k.",
       markersize=3,
       elinewidth=0.6,
@@ -287,44 +287,20 @@ def draw(several: Sequence[Series]) -> Figure:
       axes, [place[x] for x in shown], [names[x] for x in shown]
     )
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     f"{several[0].axis}, from the one before",
     "change of the mean",
   )
   return drawing.explain_colors(figure, dict(_PARTS.values()))
 
 
-ROWS = (
-  "metric",
-  "scale_from",
-  "scale_to",
-  "n_from",
-  "n_to",
-  "threshold",
-  "share_from",
-  "share_to",
-  "mean_change",
-  "mean_change_low",
-  "mean_change_high",
-  "by_share",
-  "by_share_low",
-  "by_share_high",
-  "by_successes",
-  "by_successes_low",
-  "by_successes_high",
-  "by_others",
-  "by_others_low",
-  "by_others_high",
-)
-
 QUESTION = Question(
   "decomposition",
   "Does the mean change because more seeds succeed?",
   compute,
-  files={"decomposition.csv": (ROWS, rows)},
+  files={"decomposition.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -238,10 +238,9 @@ def draw(several: Sequence[Series]) -> Figure:
     shown = where[(len(names) - 1) % every :: every]  # With the last.
     drawing.label_ticks(axes, shown, [names[i] for i in shown])
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     f"{several[0].axis}, compared with the one before",
     "Wasserstein-2",
     share_x=len({tuple(p.name for p in s.populations) for s in several}) == 1,
@@ -261,25 +260,13 @@ COLUMNS = {
   "w2_to_largest": "Wasserstein-2 distance to the largest scale",
 }
 
-ROWS = (
-  "metric",
-  "scale_from",
-  "scale_to",
-  "w1",
-  "w2",
-  "w2_null",
-  "w2_p",
-  "permuted",
-  *transport.Parts._fields,
-)
-
 QUESTION = Question(
   "distance",
   "Between which scales do the scores differ?",
   compute,
   columns=COLUMNS,
   values=values,
-  files={"distances.csv": (ROWS, rows)},
+  files={"distances.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -9,12 +9,11 @@ import numpy as np
 from emergence.analysis import words
 from emergence.analysis.question import Finding, Question, finding
 from emergence.analysis.series import Population, Series
-from emergence.statistics import item_noise
-from emergence.statistics.item_noise import ItemNoise
+from emergence.statistics.item_noise import item_noise
 from emergence.statistics.options import MIN_RUNS
 
 
-def compute(several: Sequence[Series]) -> list[list[ItemNoise | None]]:
+def compute(several: Sequence[Series]) -> list[list[float | None]]:
   """For each scale; None where items are no sample, or their number unknown."""
   return [
     [
@@ -25,28 +24,28 @@ def compute(several: Sequence[Series]) -> list[list[ItemNoise | None]]:
   ]
 
 
-def _item_noise(population: Population) -> ItemNoise | None:
+def _item_noise(population: Population) -> float | None:
   sample = population.sample
   if not math.isnan(population.item_variance) and sample.finite_S.size > 1:
-    return item_noise.item_noise(sample, item_variance=population.item_variance)
+    return item_noise(sample, item_variance=population.item_variance)
   if sample.step is not None and population.num_items >= 2:
-    return item_noise.item_noise(sample, int(population.num_items))
+    return item_noise(sample, int(population.num_items))
   return None
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
-  for found in series.answers["items"]:
-    yield {"item_noise_share": found and found.share}
+  for share in series.answers["items"]:
+    yield {"item_noise_share": share}
 
 
 def findings(series: Series) -> Iterator[Finding]:
   shares = [
-    found.share
-    for population, found in zip(
+    share
+    for population, share in zip(
       series.populations, series.answers["items"], strict=True
     )
-    if found is not None
-    and not math.isnan(found.share)
+    if share is not None
+    and not math.isnan(share)
     and population.finite_S.size >= MIN_RUNS
   ]
   if shares:

@@ -12,8 +12,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import ridges
@@ -292,8 +292,8 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   yield distribution
   yield _labels(analysis)
   # A metric without ends beside one with them: is a split there in both?
-  open_ended = [s for s in others if math.isinf(_width(s[0]))]
-  if math.isfinite(_width(first[0])) and open_ended:
+  open_ended = [s for s in others if not s[0].metric.has_ends]
+  if first[0].metric.has_ends and open_ended:
     other = _distribution(open_ended[0])
     if other.name == distribution.name:
       other = other._replace(name=f"{other.name}-2")
@@ -399,10 +399,7 @@ def _labels(analysis: Analysis) -> Section:
     " is corrected for the other cells that could be tested"
     f"{families and f' ({families})'}."
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
-  if not any(series.group_name for series in analysis.series):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   is_told = any(
     not math.isnan(modality.smallest_weight_adjusted)
     for series in analysis.series
@@ -411,7 +408,7 @@ def _labels(analysis: Analysis) -> Section:
   power = "the evidence says which second mode would have been seen with power"
   return Section(
     "modality",
-    sentence,
+    sentence + note,
     "“Not shown” is no proof of one mode"
     f"{f': {power} 0.8' if is_told else ''}. A breakout is a share of seeds"
     " above the floor that does not thin out away from it; a falloff is its"
@@ -420,7 +417,7 @@ def _labels(analysis: Analysis) -> Section:
     " 0.8, before the correction. A mode is unstable where another peak is"
     " nearly as high; an antimode is given only where the valley between two"
     " peaks is deep.",
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
 
@@ -434,10 +431,6 @@ def _mode(modality: Modality) -> str:
     return "–"
   stable = "" if modality.peaks.mode_stable else " (unstable)"
   return f"{words.number(modality.peaks.mode, 2)}{stable}"
-
-
-def _width(series: Series) -> float:
-  return series.metric.high - series.metric.low
 
 
 def _slug(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from emergence.analysis.question import Rows
 from emergence.analysis.questions import QUESTIONS, findings
 from emergence.analysis.series import Analysis, Series
 from emergence.storage.files import write_atomically
-from emergence.tables.score_table import ScoreTable, quote
+from emergence.tables.score_table import quote
 
 # What the columns of summary.csv mean, in their order after the group columns.
 SUMMARY_COLUMNS = {
@@ -30,12 +30,11 @@ SUMMARY_COLUMNS = {
 def files(analysis: Analysis) -> dict[str, bytes]:
   """Everything that is written about an analysis, by file name."""
   table = analysis.table
-  tables: dict[str, tuple[Sequence[str], list[dict[str, Any]]]] = {
-    "summary.csv": (tuple(SUMMARY_COLUMNS), summary(analysis))
+  tables = {
+    name: _rows(analysis, rows)
+    for question in QUESTIONS
+    for name, rows in question.files.items()
   }
-  for question in QUESTIONS:
-    for name, (columns, rows) in question.files.items():
-      tables[name] = (columns, _rows(analysis, rows))
   content = {
     "condition": table.condition,
     "scale_name": table.scale_name,
@@ -48,12 +47,17 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     "findings": [statement._asdict() for _, statement in findings(analysis)],
     "series": [_entry(series) for series in analysis.series],
     "audit": [issue._asdict() for issue in table.issues],
-  } | {name: rows for name, (columns, rows) in tables.items() if not columns}
+  } | {k: rows for k, rows in tables.items() if not k.endswith(".csv")}
+  columns = (*table.group_columns, *SUMMARY_COLUMNS)
   return {
-    name: to_csv(rows, (*table.group_columns, *columns))
-    for name, (columns, rows) in tables.items()
-    if columns
-  } | {"summary.json": to_json(content)}
+    "summary.csv": to_csv(summary(analysis), columns),
+    "summary.json": to_json(content),
+  } | {
+    # Without rows, the columns that all tables have: pandas can read these.
+    name: to_csv(rows, rows[0] if rows else (*table.group_columns, "metric"))
+    for name, rows in tables.items()
+    if name.endswith(".csv")
+  }
 
 
 def summary(analysis: Analysis) -> list[dict[str, Any]]:
@@ -92,12 +96,18 @@ def _cells(series: Series) -> Rows:
 
 
 def _rows(analysis: Analysis, rows: Any) -> list[dict[str, Any]]:
-  """Rows of all series as plain values, group columns first."""
-  return [
-    {name: _number(value) for name, value in (_group(series) | row).items()}
-    for series in analysis.series
-    for row in rows(series)
-  ]
+  """Rows of all series as plain values, group columns first.
+
+  Raises:
+    ValueError: a group column has the name of another.
+  """
+  found = []
+  for series in analysis.series:
+    group = _group(series)
+    for row in rows(series):
+      require_distinct(group, row)
+      found.append({k: _number(value) for k, value in (group | row).items()})
+  return found
 
 
 def _entry(series: Series) -> dict[str, Any]:
@@ -116,24 +126,22 @@ def _group(series: Series) -> dict[str, Any]:
   return dict(zip(series.group_columns, series.group, strict=True))
 
 
-def require_distinct_columns(table: ScoreTable) -> None:
+def require_distinct(
+  group_columns: Iterable[str], columns: Iterable[str]
+) -> None:
   """Raises ValueError where a group column has the name of a result's."""
-  taken = set(SUMMARY_COLUMNS).union(
-    *(columns for q in QUESTIONS for columns, _ in q.files.values())
-  )
-  for name in table.group_columns:
-    if name in taken:
-      raise ValueError(
-        f"--group_columns: {quote(name)} is a column of the results; rename"
-        " the column"
-      )
+  if taken := set(group_columns) & set(columns):
+    raise ValueError(
+      f"--group_columns: {quote(min(taken))} is a column of the results; rename"
+      " the column"
+    )
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+def to_csv(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> bytes:
   """Rows as CSV in UTF-8; a missing value is an empty field."""
   import pandas as pd
 
-  frame = pd.DataFrame(list(rows), columns=pd.Index(columns))
+  frame = pd.DataFrame(list(rows), columns=pd.Index(list(columns)))
   return frame.to_csv(index=False).encode()
 
 

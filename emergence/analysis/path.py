@@ -9,8 +9,8 @@ from emergence.analysis.question import (
   Finding,
   Question,
   Section,
-  Table,
   finding,
+  first_rows,
 )
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.statistics import path
@@ -135,47 +135,30 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   ]
   header = ["group", several[0].axis, "verdict", "mixture share", "to mixture"]
   header += ["to displacement", "evidence"]
-  if not any(series.group_name for series in several):
-    header, rows = header[1:], [row[1:] for row in rows]
+  table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
     "Each scale between the first and the last: is its distribution a mixture"
     " of theirs, as if a share of runs changed over, or theirs joined quantile"
     " by quantile (displacement), as if every run went a part of the way?"
   )
-  if len(rows) > _MOST_ROWS:
-    sentence += f" The first {_MOST_ROWS} of {len(rows)} are shown."
   yield Section(
     "paths",
-    sentence,
+    sentence + note,
     "Both are about distributions: no run of one scale is compared with a run"
     " of another. A metric that is steep, such as exact match, can turn a"
     " smooth change of ability into a mixture; paths.csv has the other metrics"
     " of this table. Distances to both paths are Wasserstein-2, in the unit of"
     " the scores.",
-    table=Table(header, rows[:_MOST_ROWS]),
+    table=table,
   )
 
-
-ROWS = (
-  "metric",
-  "scale",
-  "verdict",
-  *(f"mixture_{name}" for name in path.Fit._fields),
-  *(f"displacement_{name}" for name in path.Fit._fields),
-  "difference",
-  "difference_low",
-  "difference_high",
-  "difference_mixture_p",
-  "difference_displacement_p",
-  "reason",
-)
 
 QUESTION = Question(
   "path",
   "Do some seeds change over, or do all move a little?",
   compute,
   is_apart=True,
-  files={"paths.csv": (ROWS, rows)},
+  files={"paths.csv": rows},
   findings=findings,
   sections=sections,
 )

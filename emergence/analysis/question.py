@@ -98,8 +98,9 @@ class Question(NamedTuple):
       scores at the end: another process may do it.
     columns: its columns in summary.csv, each with its meaning.
     values: values of those columns, for each scale of a series.
-    files: further tables, by file name: their columns, and the rows of a
-      series. Names without .csv become lists in summary.json.
+    files: further tables, by file name: the rows of a series, with the same
+      columns in the same order. Names without .csv become lists in
+      summary.json.
     entry: what summary.json has about a series as a whole.
     findings: statements about a series.
     overall: statements about more than one series.
@@ -114,7 +115,7 @@ class Question(NamedTuple):
   is_apart: bool = False
   columns: Mapping[str, str] = {}
   values: Callable[[Series], Rows] = _nothing
-  files: Mapping[str, tuple[Sequence[str], Callable[[Series], Rows]]] = {}
+  files: Mapping[str, Callable[[Series], Rows]] = {}
   entry: Callable[[Series], Mapping[str, Any]] = _no_entry
   findings: Callable[[Series], Iterable[Finding]] = _nothing
   overall: Callable[[Analysis], Iterable[Finding]] = _nothing
@@ -137,6 +138,22 @@ def finding(
   return Finding(
     kind, series.group, series.metric.name, f"{where}: {sentence}.", numbers
   )
+
+
+def first_rows(
+  header: Sequence[str], rows: Sequence[Sequence[str]], most: int
+) -> tuple[Table, str]:
+  """A table of the first rows; its first column goes if it is empty.
+
+  Returns:
+    The table, and a sentence with a space before it if rows are left out.
+  """
+  if not any(row[0] for row in rows):
+    header, rows = header[1:], [row[1:] for row in rows]
+  note = ""
+  if len(rows) > most:
+    note = f" The first {most} of {len(rows)} are shown."
+  return Table(header, rows[:most]), note
 
 
 def without_name(series: Series, found: Finding) -> str:

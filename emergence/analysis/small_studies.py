@@ -41,7 +41,6 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
         "scale_from": a.scale,
         "scale_to": b.scale,
         **study._asdict(),
-        "threshold": series.threshold,
         "difference": _difference(series, study),
       }
 
@@ -113,6 +112,6 @@ QUESTION = Question(
   "small_studies",
   "What would one or three seeds have shown?",
   compute,
-  files={"small_studies": ((), rows)},
+  files={"small_studies": rows},
   findings=findings,
 )

@@ -179,10 +179,9 @@ def draw(several: Sequence[Series]) -> Figure:
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 
-  figure = drawing.small_multiples(
-    [list(several)],
+  figure = drawing.panel_per_group(
+    several,
     panel,
-    lambda series: series.group_name,
     f"threshold of {several[0].axis_label}",
     "share of seeds beyond",
   )

@@ -301,36 +301,17 @@ def draw(several: Sequence[Series]) -> Figure:
         )
     axes.set_ylim(-0.03, 1.03)
 
-  figure = drawing.small_multiples(
-    [list(several)],
-    panel,
-    lambda series: series.group_name,
-    "training step",
-    "share not yet successful",
+  figure = drawing.panel_per_group(
+    several, panel, "training step", "share not yet successful"
   )
   return explain_scales(figure, several)
 
-
-ROWS = (
-  "metric",
-  "scale",
-  "threshold",
-  "n_seeds",
-  "n_succeeded",
-  "n_censored",
-  "median_step",
-  "median_step_low",
-  "median_step_high",
-  "p_to_previous",
-  "p_to_previous_adjusted",
-  "share_fell_back",
-)
 
 QUESTION = Question(
   "time_to_success",
   "When do seeds succeed?",
   compute,
-  files={"time_to_success.csv": (ROWS, rows)},
+  files={"time_to_success.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -203,12 +203,8 @@ def draw(several: Sequence[Series]) -> Figure:
         axes.plot(x_N, y_N, "o-", color=color, linewidth=width, markersize=2.5)
     drawing.name_scales(axes, scale_names(several))
 
-  figure = drawing.small_multiples(
-    [list(several)],
-    panel,
-    lambda series: series.group_name,
-    several[0].axis,
-    several[0].axis_label,
+  figure = drawing.panel_per_group(
+    several, panel, several[0].axis, several[0].axis_label
   )
   shapes = [series.answers["trajectories"].shape for series in several]
   shown = {
@@ -219,21 +215,11 @@ def draw(several: Sequence[Series]) -> Figure:
   return drawing.explain_colors(figure, shown) if shown else figure
 
 
-ROWS = (
-  "metric",
-  "seed",
-  "improvement",
-  "linearity",
-  "linearity_rank",
-  "breakthroughness",
-  "breakthroughness_rank",
-)
-
 QUESTION = Question(
   "trajectories",
   "Does any seed stand out over the scales?",
   compute,
-  files={"trajectories.csv": (ROWS, rows)},
+  files={"trajectories.csv": rows},
   entry=entry,
   findings=findings,
   sections=sections,

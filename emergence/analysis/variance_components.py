@@ -16,6 +16,7 @@ from emergence.analysis.question import (
   interval_columns,
 )
 from emergence.analysis.series import Analysis, Population, Series
+from emergence.plotting import drawing
 from emergence.plotting.style import COLUMN_WIDTH, LINE, literal, styled
 from emergence.statistics import variance_components
 from emergence.statistics.intervals import Interval
@@ -231,11 +232,10 @@ def _draw_scores(axes: Axes, series: Series, scores_ID: np.ndarray) -> None:
 def _draw_shares(axes: Axes, found: VarianceComponents) -> None:
   parts = [getattr(found, part) for part in _PARTS]
   value_3, low_3, high_3 = np.array(parts, float).T
-  bars_23 = np.maximum(np.nan_to_num([value_3 - low_3, high_3 - value_3]), 0)
   axes.errorbar(
     value_3,
     range(3),
-    xerr=bars_23,
+    xerr=drawing.interval_bars(value_3, low_3, high_3),
     fmt="o",
     color=LINE,
     capsize=2,
@@ -247,29 +247,11 @@ def _draw_shares(axes: Axes, found: VarianceComponents) -> None:
   axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
 
 
-ROWS = (
-  "metric",
-  "scale",
-  "num_init",
-  "num_data",
-  "init_share",
-  "init_share_low",
-  "init_share_high",
-  "init_p",
-  "data_share",
-  "data_share_low",
-  "data_share_high",
-  "data_p",
-  "rest_share",
-  "rest_share_low",
-  "rest_share_high",
-)
-
 QUESTION = Question(
   "variance_components",
   "Does the initialization decide, or the order of the data?",
   compute,
-  files={"variance_components.csv": (ROWS, rows)},
+  files={"variance_components.csv": rows},
   findings=findings,
   sections=sections,
 )

@@ -152,6 +152,19 @@ def small_multiples(
   return figure
 
 
+def panel_per_group(
+  several: Sequence[Any],
+  draw: Callable[[Axes, Any], None],
+  x_label: str,
+  y_label: str,
+  share_x: bool = True,
+) -> Figure:
+  """Small multiples of series, each under its `group_name`."""
+  return small_multiples(
+    [several], draw, lambda s: s.group_name, x_label, y_label, share_x
+  )
+
+
 def panel_title(text: str, letters: int) -> str:
   """The title of a panel, with lines of at most `letters` characters.
 
@@ -200,6 +213,19 @@ def seed_lines(
       x_N[n], y_SN[s, n], ".", color=colors[s], markersize=4, clip_on=False
     )
   axes.autoscale_view()
+
+
+def interval_bars(
+  value_N: npt.ArrayLike, low_N: npt.ArrayLike, high_N: npt.ArrayLike
+) -> np.ndarray:
+  """Lengths of error bars below and above values, [2, N].
+
+  An end that is NaN or infinite has no bar.
+  """
+  bars_2N = np.array(
+    [np.subtract(value_N, low_N), np.subtract(high_N, value_N)], float
+  )
+  return np.where(np.isfinite(bars_2N), np.maximum(bars_2N, 0), 0)
 
 
 def is_many(num_points: int) -> bool:
@@ -356,7 +382,5 @@ def _lines(axes: Axes, lines: Iterable[Line]) -> None:
     if line.low_N is None or line.high_N is None:
       axes.plot(line.scales, y_N, **style)
       continue
-    # A NaN or infinite end has no bar.
-    bars = np.array([y_N - line.low_N, line.high_N - y_N], float)
-    bars = np.where(np.isfinite(bars), np.maximum(bars, 0), 0)
+    bars = interval_bars(y_N, line.low_N, line.high_N)
     axes.errorbar(line.scales, y_N, bars, capsize=2, elinewidth=0.8, **style)

@@ -147,9 +147,7 @@ def start(
   return _resume(training, states) if any(states) else training
 
 
-def train_chunk(
-  training: Training, seconds: float = 1.0
-) -> tuple[Training, Chunk]:
+def train_chunk(training: Training) -> tuple[Training, Chunk]:
   """Trains up to the next evaluation, or for about a second.
 
   No seed depends on which seeds are trained together, how the steps are cut
@@ -159,7 +157,6 @@ def train_chunk(
   Args:
     training: blocks that are not done. Its arrays are donated: it cannot be
       used again.
-    seconds: about how long the call of the compiled program may take.
 
   Returns:
     The blocks after the chunk, and what it gave.
@@ -187,7 +184,7 @@ def train_chunk(
   limit = training.chunk_steps
   if longest == limit:
     # At most twice as many, should the first ones have been fast by chance.
-    wanted = int(seconds / chunk.train_seconds * limit)
+    wanted = int(limit / chunk.train_seconds)
     limit = processes.agree(max(1, min(2 * limit, wanted)))
   return training._replace(chunk_steps=limit), chunk
 

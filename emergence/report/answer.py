@@ -152,7 +152,7 @@ def _split(several: Sequence[Series]) -> str:
     split,
     key=lambda cell: (
       cell[2].label != "two_modes",
-      abs(_share_apart(*cell) - 0.5),
+      abs(_share_apart(cell[2]) - 0.5),
     ),
   )
   where = _at(series, population)
@@ -181,9 +181,7 @@ def _at(series: Series, population: Population) -> str:
   return f"at {series.scale_name(population)} "
 
 
-def _share_apart(
-  series: Series, population: Population, found: Modality
-) -> float:
+def _share_apart(found: Modality) -> float:
   """The share of the seeds on one side."""
   if found.label == "two_modes":
     assert found.peaks

@@ -1,7 +1,7 @@
 """Figures of records, in the style of `emergence.plotting.style`.
 
 Each function takes records as `emergence.storage.records.read` returns them, a
-test length, and the success threshold: seeds that reach it are drawn dark.
+test length; seeds whose score there reaches `DEFAULT_THRESHOLD` are drawn dark.
 """
 
 import itertools
@@ -18,18 +18,14 @@ from emergence.plotting.drawing import seed_lines
 from emergence.plotting.ridges import Ridge
 from emergence.plotting.style import FAILED, OTHERS, SUCCEEDED, styled
 from emergence.statistics import success, summary
+from emergence.statistics.options import DEFAULT_THRESHOLD
 from emergence.storage import records
 
 if TYPE_CHECKING:
   import pandas as pd
 
 
-def ridgeline(
-  frame: "pd.DataFrame",
-  test_length: int,
-  threshold: float = success.DEFAULT_THRESHOLD,
-  score: str = "exact_match",
-) -> Figure:
+def ridgeline(frame: "pd.DataFrame", test_length: int) -> Figure:
   """Distribution over seeds of the final exact match, one ridge per cell.
 
   See `ridges.draw`.
@@ -37,22 +33,19 @@ def ridgeline(
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
-    threshold: the least score of a success.
-    score: the column of the score.
   """
   columns = [
     (group[0].group_name, [Ridge(c.scale_name, c.scores_S) for c in group])
-    for group in _by_group(_final_cells(frame, test_length, score))
+    for group in _by_group(_final_cells(frame, test_length, "exact_match"))
   ]
-  x_label = f"{_named(score)} at length {test_length}"
-  return ridges.draw(columns, x_label, threshold=threshold)
+  x_label = f"exact match at length {test_length}"
+  return ridges.draw(columns, x_label, threshold=DEFAULT_THRESHOLD)
 
 
 @styled
 def length_curves(
   frame: "pd.DataFrame",
   test_length: int,
-  threshold: float = success.DEFAULT_THRESHOLD,
   max_train_length: int | None = None,
   score: str = "exact_match",
 ) -> Figure:
@@ -62,7 +55,6 @@ def length_curves(
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: seeds whose `score` reaches the threshold at this length are
       drawn dark.
-    threshold: the least score of a success.
     max_train_length: longest length in training, marked if given.
     score: the column that is drawn, a share.
   """
@@ -72,7 +64,7 @@ def length_curves(
 
   def draw(axes: Axes, cell: _FinalCell) -> None:
     curves = _curves(final, cell, "test_length", score)
-    seed_lines(axes, *curves, _seed_colors(cell, threshold), len(final))
+    seed_lines(axes, *curves, _seed_colors(cell), len(final))
     longest = cell.columns.get("task.max_train_length", max_train_length)
     if longest is not None:
       axes.axvline(longest, color="0.35", linestyle=":", linewidth=0.8)
@@ -82,7 +74,7 @@ def length_curves(
 
   cells = _final_cells(frame, test_length, score)
   figure = _small_multiples(cells, draw, "test length", _named(score))
-  return _explain_colors(figure, test_length, threshold)
+  return _explain_colors(figure, test_length)
 
 
 @styled
@@ -90,7 +82,6 @@ def training_curves(
   frame: "pd.DataFrame",
   test_length: int,
   metric: str = "exact_match",
-  threshold: float = success.DEFAULT_THRESHOLD,
   score: str = "exact_match",
 ) -> Figure:
   """A metric over training steps: a line per seed, a panel per cell.
@@ -100,7 +91,6 @@ def training_curves(
     test_length: the test length of `metric` and `score`.
     metric: the column that is drawn; on a logarithmic axis unless it is a
       share: `score`, exact match or token accuracy.
-    threshold: the least score of a success.
     score: the column, a share, whose final value at `test_length` decides which
       seeds are dark: those that reach the threshold.
   """
@@ -112,7 +102,7 @@ def training_curves(
     seed_lines(
       axes,
       *_curves(rows, cell, "step", metric),
-      _seed_colors(cell, threshold),
+      _seed_colors(cell),
       len(rows),
     )
     if is_share:
@@ -126,14 +116,13 @@ def training_curves(
   name = _named(metric) + (" (nats)" if not is_share else "")
   cells = _final_cells(frame, test_length, score)
   figure = _small_multiples(cells, draw, "steps", name)
-  return _explain_colors(figure, test_length, threshold)
+  return _explain_colors(figure, test_length)
 
 
 @styled
 def exact_match_against(
   frame: "pd.DataFrame",
   test_length: int,
-  threshold: float = success.DEFAULT_THRESHOLD,
   score: str = "exact_match",
   loss: str = "nll_mean",
 ) -> Figure:
@@ -146,7 +135,6 @@ def exact_match_against(
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
-    threshold: the least score of a success.
     score: the column of the score.
     loss: `nll_mean` at the test length, or `train_loss`.
   """
@@ -163,7 +151,7 @@ def exact_match_against(
       np.maximum(nll_S, smallest),
       cell.scores_S,
       s=6,
-      c=_seed_colors(cell, threshold),
+      c=_seed_colors(cell),
       linewidths=0,
       alpha=0.8,
       zorder=3,
@@ -183,7 +171,7 @@ def exact_match_against(
   where = "in training" if loss == "train_loss" else f"at length {test_length}"
   x_label = f"nats per answer token {where}"
   figure = _small_multiples(cells, draw, x_label, _named(score))
-  return _explain_colors(figure, test_length, threshold)
+  return _explain_colors(figure, test_length)
 
 
 def _named(column: str) -> str:
@@ -275,16 +263,14 @@ def _curves(
   return table.columns.to_numpy(float), table.to_numpy(float)
 
 
-def _seed_colors(cell: _FinalCell, threshold: float) -> list[str]:
-  succeeded_S = success.is_success(cell.scores_S, threshold)
+def _seed_colors(cell: _FinalCell) -> list[str]:
+  succeeded_S = success.is_success(cell.scores_S, DEFAULT_THRESHOLD)
   return [SUCCEEDED if s else FAILED for s in succeeded_S]
 
 
-def _explain_colors(
-  figure: Figure, test_length: int, threshold: float
-) -> Figure:
+def _explain_colors(figure: Figure, test_length: int) -> Figure:
   names = {
-    f"{threshold:.0%} or more at length {test_length}": SUCCEEDED,
+    f"{DEFAULT_THRESHOLD:.0%} or more at length {test_length}": SUCCEEDED,
     "less": FAILED,
   }
   return drawing.explain_colors(figure, names)

@@ -11,13 +11,6 @@ from emergence.statistics import intervals, modes, success
 from emergence.statistics.options import DEFAULT_THRESHOLD, Options
 from emergence.statistics.sample import SAME_SCORE, Sample
 
-JUMP_NOTE = (
-  "With two separate clusters the mode passes from one to the other where "
-  "their peaks are equal, at P = 1/2 for clusters of one shape, however slowly "
-  "their share changes: that the mode jumps is arithmetic and no evidence of "
-  "an abrupt change."
-)
-
 
 class Abruptness(NamedTuple):
   """Largest change between neighbouring scales, as a share of the whole range.
@@ -29,18 +22,12 @@ class Abruptness(NamedTuple):
     success_probability: of the success probability.
     mean_given_success: of the mean of successes, over scales that have one.
     difference: `mode` minus `success_probability`.
-    difference_low: lower end of its bootstrap interval.
+    difference_low: lower end of its bootstrap interval, over resamples in which
+      it is defined.
     difference_high: upper end of its bootstrap interval.
     difference_p: twice the share of resamples in which it is not above 0 or
       undefined, the sample itself counted as one of these; at most 1.
-    share_undefined: share of resamples in which the difference is undefined;
-      they are no part of the interval.
     num_scales: scales.
-    num_scales_given_success: scales with enough successes.
-    num_diverged: runs without a finite score, over all scales: failures in the
-      success probability, left out of mode and mean.
-    threshold: a run succeeds if its score is at least this.
-    note: how to read the jump of the mode.
   """
 
   mode: float
@@ -51,12 +38,7 @@ class Abruptness(NamedTuple):
   difference_low: float
   difference_high: float
   difference_p: float
-  share_undefined: float
   num_scales: int
-  num_scales_given_success: int
-  num_diverged: int
-  threshold: float
-  note: str
 
 
 def jump(value_N: npt.ArrayLike) -> np.ndarray:
@@ -152,12 +134,7 @@ def abruptness(
     float(max(low, -1.0)),
     float(min(high, 1.0)),
     min(1.0, 2 * (1 + not_above) / difference_R.size),
-    float(np.isnan(difference_R[1:]).mean()),
     len(samples),
-    int(np.isfinite(given).sum()),
-    sum(sample.num_diverged for sample in samples),
-    threshold,
-    JUMP_NOTE,
   )
 
 

@@ -124,11 +124,8 @@ def _counts(num_runs: int, which: int, options: Options) -> np.ndarray:
   """How often the runs and each resample hold each run, [1 + R, S]."""
   num = options.num_resamples if num_runs >= MIN_RUNS else 0
   index_RS = intervals.resample_indices(num_runs, num, [options.seed, which])
-  flat = index_RS + num_runs * np.arange(num)[:, None]
-  count_RS = np.bincount(flat.ravel(), minlength=num * num_runs)
-  return np.vstack(
-    [np.ones(num_runs), count_RS.reshape(num, num_runs).astype(float)]
-  )
+  count_RS = intervals.count_draws(index_RS, num_runs)
+  return np.vstack([np.ones(num_runs), count_RS])
 
 
 def _summaries(

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from emergence.statistics.sample import SAME_SCORE, Sample, tolerance
 
@@ -75,9 +74,7 @@ def bandwidth(sample: Sample, of_valleys: bool = False) -> float:
   return float(max(rule, sample.grid_step / 2))
 
 
-def density(
-  sample: Sample, at_G: npt.ArrayLike | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def density(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
   """Gaussian kernel density of the finite scores, reflected at the ends.
 
   Mass that a kernel would put outside of the support is folded back, so that a
@@ -89,16 +86,15 @@ def density(
 
   Args:
     sample: the runs.
-    at_G: points in the support; those of `points` where None.
 
   Returns:
-    The points [G] and the density there [G], per unit of score.
+    The points of `points` [G] and the density there [G], per unit of score.
 
   Raises:
     ValueError: no run has a finite score.
   """
   width = bandwidth(sample)
-  at_G = points(sample, width) if at_G is None else np.asarray(at_G)
+  at_G = points(sample, width)
   score_D, count_D = np.unique(sample.finite_S, return_counts=True)
   return at_G, kernel(at_G, score_D, width, sample) @ (
     count_D / sample.finite_S.size

@@ -1,32 +1,15 @@
 """How much of the spread over seeds is the choice of test items."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from emergence.statistics.sample import UNIT, Sample
 
 
-class ItemNoise(NamedTuple):
-  """How much of the spread over seeds is due to the choice of test items.
-
-  Attributes:
-    share: `item_variance` divided by `seed_variance`; may exceed 1 by chance;
-      NaN for fewer than two runs or equal scores.
-    item_variance: mean over runs of the squared standard error of a score, that
-      is, of its sampling variance over the choice of test items.
-    seed_variance: variance of the score over runs, item noise included.
-  """
-
-  share: float
-  item_variance: float
-  seed_variance: float
-
-
 def item_noise(
   sample: Sample, num_items: int = 0, item_variance: float | None = None
-) -> ItemNoise:
+) -> float:
   """Share of the variance between seeds that the sample of items makes.
 
   A run that answers a share p of all items scores a binomial share of N of
@@ -43,21 +26,23 @@ def item_noise(
     item_variance: mean variance of a score over items, where it is known
       otherwise; the binomial one if None.
 
+  Returns:
+    The mean over runs of the variance of their score over items, divided by the
+    variance of the score over runs. It may exceed 1 by chance; NaN for fewer
+    than two runs or equal scores.
+
   Raises:
     ValueError: fewer than two items, or scores whose support is not [0, 1].
   """
   finite_S = sample.finite_S
+  is_binomial = item_variance is None
+  if is_binomial and (num_items < 2 or sample.support != UNIT):
+    raise ValueError(
+      "expected shares of at least two items, got scores in"
+      f" {sample.support} of {num_items}"
+    )
+  if finite_S.size < 2 or not np.ptp(finite_S):
+    return math.nan
   if item_variance is None:
-    if num_items < 2 or sample.support != UNIT:
-      raise ValueError(
-        "expected shares of at least two items, got scores in"
-        f" {sample.support} of {num_items}"
-      )
-    if not finite_S.size:
-      return ItemNoise(math.nan, math.nan, math.nan)
     item_variance = float((finite_S * (1 - finite_S)).mean()) / (num_items - 1)
-  if finite_S.size < 2:
-    return ItemNoise(math.nan, item_variance, math.nan)
-  between = float(finite_S.var(ddof=1))
-  share = item_variance / between if np.ptp(finite_S) else math.nan
-  return ItemNoise(share, item_variance, between)
+  return item_variance / float(finite_S.var(ddof=1))

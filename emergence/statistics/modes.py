@@ -158,9 +158,7 @@ def mode_shares(
 def _counts(num_runs: int, num_resamples: int, seed: int) -> np.ndarray:
   """How often each bootstrap sample holds each run, [R, S]."""
   index_RS = intervals.resample_indices(num_runs, num_resamples, seed)
-  flat = index_RS + num_runs * np.arange(num_resamples)[:, None]
-  count = np.bincount(flat.ravel(), minlength=num_resamples * num_runs)
-  return count.reshape(num_resamples, num_runs).astype(np.float32)
+  return intervals.count_draws(index_RS, num_runs).astype(np.float32)
 
 
 def _coarse_points(sample: Sample, width: float) -> np.ndarray:
@@ -184,10 +182,8 @@ def _resampled_kernels(
   """
   at_G = find_points(sample, width)
   score_D, which_S = np.unique(sample.finite_S, return_inverse=True)
-  num, distinct = len(index_RS), score_D.size
-  flat = which_S[index_RS] + distinct * np.arange(num)[:, None]
-  count_RD = np.bincount(flat.ravel(), minlength=num * distinct)
-  share_RD = count_RD.reshape(num, distinct) / index_RS.shape[1]
+  count_RD = intervals.count_draws(which_S[index_RS], score_D.size)
+  share_RD = count_RD / index_RS.shape[1]
   return share_RD, score_D, at_G, kernel(at_G, score_D, width, sample)
 
 

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from emergence.statistics import transport
+from emergence.statistics import intervals, transport
 from emergence.statistics.options import CONFIDENCE, MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample, grid
 
@@ -434,12 +434,9 @@ def _spread(scores_S, step):
 
 
 def _shares(scores_S, index_BD, support_K):
-  num, drawn = index_BD.shape
-  size = scores_S.size
-  flat = index_BD + size * np.arange(num)[:, None]
-  count_BS = np.bincount(flat.ravel(), minlength=num * size)
-  total_BS = np.cumsum(count_BS.reshape(num, size), axis=1)
-  total_BS = np.pad(total_BS, ((0, 0), (1, 0))) / drawn
+  count_BS = intervals.count_draws(index_BD, scores_S.size)
+  total_BS = np.cumsum(count_BS, axis=1)
+  total_BS = np.pad(total_BS, ((0, 0), (1, 0))) / index_BD.shape[1]
   rank_K = np.searchsorted(scores_S, support_K[:-1], side="right")
   return np.take(total_BS, rank_K, axis=1)
 

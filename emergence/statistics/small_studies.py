@@ -11,7 +11,8 @@ from emergence.statistics.options import DEFAULT_THRESHOLD, Options
 from emergence.statistics.sample import Sample
 
 NUM_SEEDS = (1, 3, 5, 10)
-# A study misses a difference if it is off by at least this much.
+# A study misses a difference if it is off by at least this much, in the unit
+# of the statistic.
 MARGIN = 0.2
 _NUM_DRAWS = 10_000
 # Sums of a few scores differ by this much where they are equal.
@@ -28,14 +29,7 @@ class SmallStudy(NamedTuple):
     reversed: share of studies that see a change of the other sign; NaN where
       the difference is 0.
     unseen: share of studies that see no difference at all.
-    missed: share of studies whose difference is off by at least `margin`.
-    reversed_error: Monte-Carlo standard error of `reversed`, 0 where exact.
-    unseen_error: likewise.
-    missed_error: likewise.
-    margin: in the unit of the statistic.
-    threshold: a run succeeds if its score is at least this.
-    num_diverged: runs without a finite score at either scale: failures in the
-      success probability, left out of the mean.
+    missed: share of studies whose difference is off by at least `MARGIN`.
   """
 
   statistic: str
@@ -44,12 +38,6 @@ class SmallStudy(NamedTuple):
   reversed: float
   unseen: float
   missed: float
-  reversed_error: float
-  unseen_error: float
-  missed_error: float
-  margin: float
-  threshold: float
-  num_diverged: int
 
 
 def small_studies(
@@ -91,23 +79,19 @@ def small_studies(
     if len(sums) == 2:
       if num == 1:
         seen = (finite[1] - finite[0][:, None]).ravel()
-        draws = math.inf
       else:
-        seen, draws = (sums[1] - sums[0])[:, num - 1] / num, _NUM_DRAWS
+        seen = (sums[1] - sums[0])[:, num - 1] / num
       truth = float(finite[1].mean() - finite[0].mean())
       weight = np.full(seen.size, 1 / seen.size)
-      studies.append(("mean", num, truth, seen, weight, draws))
+      studies.append(("mean", num, truth, seen, weight))
     at = np.arange(num + 1)
     first_N, second_N = (stats.binom.pmf(at, num, p) for p in probability)
     seen, weight = (at[:, None] - at).ravel() / num, np.outer(second_N, first_N)
     truth = float(probability[1] - probability[0])
-    studies.append(
-      ("success_probability", num, truth, seen, weight.ravel(), math.inf)
-    )
+    studies.append(("success_probability", num, truth, seen, weight.ravel()))
   rows = []
-  for statistic, num, truth, seen, weight, draws in studies:
+  for statistic, num, truth, seen, weight in studies:
     shares = _shares(truth, seen, weight)
-    errors = [math.sqrt(max(s * (1 - s), 0.0) / draws) for s in shares]
     rows.append(
       SmallStudy(
         statistic,
@@ -116,12 +100,6 @@ def small_studies(
         reversed=shares[0] if abs(truth) >= _ROUNDING else math.nan,
         unseen=shares[1],
         missed=shares[2],
-        reversed_error=errors[0],
-        unseen_error=errors[1],
-        missed_error=errors[2],
-        margin=MARGIN,
-        threshold=threshold,
-        num_diverged=first.num_diverged + second.num_diverged,
       )
     )
   return rows

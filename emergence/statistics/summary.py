@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from emergence.statistics import modes, success
-from emergence.statistics.options import MIN_RUNS
+from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS
 from emergence.statistics.sample import Sample
 from emergence.storage import records
 
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 
 def summarize(
-  frame: "pd.DataFrame",
-  test_length: int,
-  metric: str,
-  threshold: float = success.DEFAULT_THRESHOLD,
+  frame: "pd.DataFrame", test_length: int, metric: str
 ) -> list[dict[str, Any]]:
   """Describes a score over the seeds of each cell at its last step.
 
@@ -25,7 +22,6 @@ def summarize(
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to describe.
     metric: the column of the score, a share such as `exact_match`.
-    threshold: the least score of a success.
 
   Returns:
     One row per cell, smallest width first, then smallest depth. Its keys: task,
@@ -47,8 +43,8 @@ def summarize(
     scores_S = np.where(diverged_S, np.nan, cell[metric].to_numpy(float))
     sample = Sample.of(scores_S)
     kept_S = sample.finite_S
-    result = success.success_probability(sample, threshold)
-    given = success.mean_given_success(sample, threshold)
+    result = success.success_probability(sample)
+    given = success.mean_given_success(sample)
     rows.append(
       {
         **columns,
@@ -61,7 +57,7 @@ def summarize(
         "mean": float(kept_S.mean()) if kept_S.size else None,
         "mode": modes.mode_and_antimode(sample).mode if kept_S.size else None,
         "seeds_by_tenth": count_by_tenth(kept_S),
-        "success_threshold": threshold,
+        "success_threshold": DEFAULT_THRESHOLD,
         "num_successes": result.num_successes,
         "success_probability": result.probability,
         "success_text": f"{result.num_successes} of {result.num_runs}"

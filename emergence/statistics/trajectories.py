@@ -56,7 +56,6 @@ class Pairing(NamedTuple):
       seeds; NaN where it is undefined.
     least: the least correlation of a pair of scales.
     greatest: the greatest.
-    correlation_null: 95 % quantile of `correlation` under permutation.
     p: probability of at least this correlation without pairing; at least
       1 / (num_permutations + 1).
     max_breakthroughness: greatest finite breakthroughness of a seed, NaN
@@ -66,8 +65,7 @@ class Pairing(NamedTuple):
     max_linearity: greatest linearity of a seed, NaN without one.
     max_linearity_null: likewise.
     num_scales: scales at which seeds differ; the others have no ranks.
-    num_seeds: seeds with a finite score at every scale.
-    num_incomplete: the others, which are left out.
+    num_seeds: seeds with a finite score at every scale; others are left out.
     shares: what a seed index shares across scales, in the caller's words.
     note: why something is missing; empty if nothing is.
     p_adjusted: p after Holm's correction over the groups that it is one of.
@@ -76,7 +74,6 @@ class Pairing(NamedTuple):
   correlation: float
   least: float
   greatest: float
-  correlation_null: float
   p: float
   max_breakthroughness: float
   max_breakthroughness_null: float
@@ -84,7 +81,6 @@ class Pairing(NamedTuple):
   max_linearity_null: float
   num_scales: int
   num_seeds: int
-  num_incomplete: int
   shares: str
   note: str
   p_adjusted: float = math.nan
@@ -157,7 +153,7 @@ def pairing(
 
   Args:
     scores_SN: the score of each seed at each scale, in the order of the scales,
-      [S, N]. Seeds with a score that is not finite are left out and counted.
+      [S, N]. Seeds with a score that is not finite are left out.
     shares: what a seed index shares across scales, such as "the data stream",
       or "not known"; given back with the result.
     options: number and seed of the permutations.
@@ -169,16 +165,14 @@ def pairing(
   complete_S = np.isfinite(scores_SN).all(axis=1)
   kept_SN = scores_SN[complete_S]
   num_seeds, num_scales = kept_SN.shape
-  num_incomplete = len(scores_SN) - num_seeds
   if num_seeds < 3:
     seeds = "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
     note = f"{seeds} at every scale: too few to permute"
-    measures = dict.fromkeys(Pairing._fields[:9], math.nan)
+    measures = dict.fromkeys(Pairing._fields[:8], math.nan)
     return Pairing(
       **measures,
       num_scales=0,
       num_seeds=num_seeds,
-      num_incomplete=num_incomplete,
       shares=shares,
       note=note,
     )
@@ -216,7 +210,6 @@ def pairing(
     float(found),
     float(pair_P.min()) if pair_P.size else math.nan,
     float(pair_P.max()) if pair_P.size else math.nan,
-    _upper(null_R),
     math.nan if math.isnan(found) else (1 + at_least) / (1 + num_permutations),
     float(best[0, 0]),
     _upper(best_2R[0]),
@@ -224,7 +217,6 @@ def pairing(
     _upper(best_2R[1]),
     int(differs_N.sum()),
     num_seeds,
-    num_incomplete,
     shares,
     "; ".join(notes),
   )

@@ -1,6 +1,7 @@
 """The type that scores from anywhere are read into, and text for messages."""
 
 import difflib
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -46,6 +47,11 @@ class Metric(NamedTuple):
   high: float
   unit: str
   higher_is_better: bool
+
+  @property
+  def has_ends(self) -> bool:
+    """Whether there are both a least and a largest score."""
+    return math.isfinite(self.high - self.low)
 
 
 class ScoreTable(NamedTuple):

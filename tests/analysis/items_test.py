@@ -10,7 +10,7 @@ def test_item_noise_is_told_where_items_were_drawn(make_table):
   items = Metric("exact_match", 0.0, 1.0, "share of items", True)
   cells = [rng.binomial(50, rng.beta(5, 5, 200)) / 50]
   found = analyze_one(make_table, items, cells, num_items=50.0)
-  share = scales(found)[0].item_noise.share
+  share = scales(found)[0].item_noise
   # Beta(5, 5): between seeds 1/44, within 50 items (1/4 − 1/44)/50.
   within = (0.25 - 1 / 44) / 50
   assert share == pytest.approx(within / (within + 1 / 44), rel=0.2)

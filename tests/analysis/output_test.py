@@ -94,11 +94,13 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   assert {"composition", "curve", "modality", "path", "divergence"} <= kinds
 
 
-def test_tables_without_rows_have_their_columns(make_table, written):
+def test_tables_without_rows_can_be_read(make_table):
   table = make_table({("g", ACCURACY): [np.linspace(0, 1, 9)]})
   empty = output.files(questions.analyze(table, FEW))
   for file in ("distances.csv", "paths.csv", "trajectories.csv"):
-    assert empty[file].splitlines() == written[file].splitlines()[:1]
+    frame = read_csv(empty[file])
+    assert frame.empty
+    assert list(frame) == ["group", "metric"]
 
 
 def test_the_summary_is_what_the_raw_scores_say(written, two_groups):

@@ -58,14 +58,12 @@ def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
   assert found.difference == found.mode - found.success_probability
   assert 0.5 < found.difference_low < found.difference < found.difference_high
   assert found.difference_high <= 1
-  assert "P = 1/2" in found.note
-  assert (found.num_scales, found.num_scales_given_success) == (9, 9)
+  assert found.num_scales == 9
 
 
 def test_means_of_few_successes_have_no_part_in_the_jump():
   scores = two_clusters([0.05, 0.5, 0.7, 0.9], 100)
   found = abruptness(scores)
-  assert found.num_scales_given_success == 3
   assert found.mean_given_success == jump(
     [s[s >= 0.2].mean() for s in scores[1:]]
   )
@@ -100,16 +98,14 @@ def test_paired_seeds_are_resampled_together():
   # The same scores twice: together they never differ, apart they do.
   together = abruptness([scores_S, scores_S], paired=True)
   apart = abruptness([scores_S, scores_S])
-  assert together.share_undefined == 1
   assert np.isnan(together.difference_low)
-  assert apart.share_undefined < 1
+  assert np.isfinite(apart.difference_low)
 
 
 def test_diverged_runs_fail_and_are_left_out_of_the_mode():
   clean = two_clusters([0.1, 0.4, 0.9], 50)
   dirty = [np.append(s, [np.nan, -np.inf]) for s in clean]
   one, other = abruptness(clean), abruptness(dirty)
-  assert other.num_diverged == 6
   assert (one.mode, one.mean) == (other.mode, other.mean)
   assert one.success_probability == pytest.approx(other.success_probability)
   assert np.isfinite([other.difference_low, other.difference_high]).all()

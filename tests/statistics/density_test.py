@@ -30,9 +30,9 @@ def test_the_density_integrates_to_one(scores_S):
 
 def test_on_a_grid_it_integrates_to_one_half_a_step_beyond_the_ends():
   scores_S = RNG.binomial(11, 0.1, 300) / 11
-  at_G, density_G = density.density(
-    Sample.of(scores_S), np.linspace(-0.5 / 11, 1 + 0.5 / 11, 801)
-  )
+  sample, at_G = Sample.of(scores_S), np.linspace(-0.5 / 11, 1 + 0.5 / 11, 801)
+  width = density.bandwidth(sample)
+  density_G = density.kernel(at_G, scores_S, width, sample).mean(axis=1)
   assert integrate.trapezoid(density_G, at_G) == pytest.approx(1, abs=2e-3)
 
 

@@ -19,6 +19,14 @@ def test_resamples_are_uniform_draws_with_replacement():
   np.testing.assert_array_equal(index_RS, again)
 
 
+def test_counted_draws_are_those_of_each_resample():
+  index_RS = intervals.resample_indices(6, 50, seed=1)[:, :5]
+  np.testing.assert_array_equal(
+    intervals.count_draws(index_RS, 6),
+    [[(row == run).sum() for run in range(6)] for row in index_RS],
+  )
+
+
 def test_the_expanded_interval_of_a_mean_is_students():
   """For normal scores the bootstrap of the mean is normal, and the expansion
   turns its interval into that of the t-test."""
@@ -39,27 +47,3 @@ def test_undefined_resamples_are_left_out_and_few_runs_have_no_interval():
   assert intervals.percentile_interval(value_R, 9) == expected
   assert all(map(math.isnan, intervals.percentile_interval(value_R, 1)))
   assert all(map(math.isnan, intervals.percentile_interval([np.nan], 9)))
-
-
-@pytest.mark.parametrize("hits", [3, 12, 25])
-def test_the_corrected_interval_of_a_share_is_scipys(hits):
-  success_S = np.arange(30) < hits
-  index_RS = intervals.resample_indices(30, 20_000, seed=0)
-  share = hits / 30
-  spread = math.sqrt(30 * share * (1 - share))
-  found = intervals.bca_interval(
-    success_S[index_RS].mean(axis=1), share, (1 - 2 * share) / (6 * spread)
-  )
-  expected = stats.bootstrap(
-    (success_S.astype(float),),
-    np.mean,
-    method="BCa",
-    n_resamples=20_000,
-    rng=np.random.default_rng(1),
-  ).confidence_interval
-  # In steps of one run.
-  assert found == pytest.approx((expected.low, expected.high), abs=1.01 / 30)
-
-
-def test_a_value_outside_of_its_resamples_has_no_corrected_interval():
-  assert all(map(math.isnan, intervals.bca_interval([1.0, 1.0], 2.0, 0.0)))

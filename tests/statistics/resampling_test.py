@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emergence.statistics import intervals, resampling, success
+from emergence.statistics import intervals, resampling
 from emergence.statistics.options import Options
 from emergence.statistics.sample import UNIT, Sample
 
@@ -54,12 +54,11 @@ def finite(statistic):
 STATISTICS = {
   "mean": finite(np.mean),
   "median": finite(np.median),
-  "success_probability": lambda s: np.mean(np.isfinite(s) & (s >= 0.2)),
   "mean_given_success": finite(lambda s: np.mean(s[s >= 0.2])),
 }
 
 
-@pytest.mark.parametrize("name", ["mean", "median", "mean_given_success"])
+@pytest.mark.parametrize("name", STATISTICS)
 def test_intervals_are_quantiles_of_the_statistic_of_each_resample(
   scores_S, name
 ):
@@ -79,19 +78,6 @@ def test_intervals_are_quantiles_of_the_statistic_of_each_resample(
   assert (found.low, found.high) == pytest.approx((low, high))
 
 
-def test_the_interval_of_the_success_probability_is_scipys_bca(scores_S):
-  found = bootstrap(scores_S, 0.3, num_resamples=9999)
-  success_S = success.is_success(scores_S, 0.3)
-  expected = stats.bootstrap(
-    (success_S,), np.mean, method="BCa", rng=np.random.default_rng(1)
-  ).confidence_interval
-  assert found.success_probability.value == success_S.mean()
-  assert found.success_probability[1:3] == pytest.approx(
-    tuple(expected),
-    abs=1.01 / scores_S.size,  # Resamples move in such steps.
-  )
-
-
 def test_cells_of_one_call_are_what_each_is_alone():
   samples = [Sample.of(s) for s in two_clusters((3, 30), 0.5)]
   together = resampling.bootstrap(samples, 0.2, Options(seed=2))
@@ -108,8 +94,6 @@ def test_equal_scores_do_not_make_an_interval_without_width():
   assert (1 - weight) ** 50 == pytest.approx(0.025)
   assert found.mean.low == pytest.approx(0.3 * (1 - weight))
   assert found.mean.high == pytest.approx(0.3 + 0.7 * weight)
-  wilson = success.success_probability(Sample.of([0.3] * 50))
-  assert found.success_probability == (1, wilson.low, 1)
   assert found.mean_given_success.low == pytest.approx(0.3 - 0.1 * weight)
   assert found.mean_given_success.high == found.mean.high
   assert found.median.low == found.median.high == np.float32(0.3)
@@ -137,69 +121,3 @@ def test_without_enough_runs_or_successes_there_is_no_interval():
   np.testing.assert_equal(found.mean, (0.4, np.nan, np.nan))
   found = bootstrap([np.nan] * 20)
   assert np.isnan([found.mean, found.median]).all()
-  assert found.success_probability.value == 0
-  assert 0 < found.success_probability.high < 0.2
-
-
-def crossed(num_runs, num_items, rng, run_spread=0.1, item_spread=0.2):
-  """Right answers whose probability has effects of run and of item."""
-  run_S1 = rng.normal(0, run_spread, (num_runs, 1))
-  item_N = rng.normal(0, item_spread, num_items)
-  chance_SN = np.clip(0.5 + run_S1 + item_N, 0, 1)
-  return (rng.random((num_runs, num_items)) < chance_SN).astype(float)
-
-
-def test_crossed_resamples_hold_runs_and_items():
-  results_SN = crossed(12, 9, RNG)
-  results_SN[3] = np.nan
-  found = resampling.crossed_bootstrap(results_SN, 0.5, options=Options(seed=4))
-  index_RS = intervals.resample_indices(12, 1000, seed=4)
-  item_RN = np.random.default_rng([4, 1]).integers(9, size=(1000, 9))
-  for interval, statistic in zip(found[:2], (np.nanmean, np.nanmedian)):
-    value_R = [
-      statistic(results_SN[np.ix_(index_S, item_N)].mean(axis=1))
-      for index_S, item_N in zip(index_RS, item_RN)
-    ]
-    expected = intervals.percentile_interval(value_R, 11)
-    assert (interval.low, interval.high) == pytest.approx(expected)
-  share_R = [
-    (results_SN[np.ix_(index_S, item_N)].mean(axis=1) > 0.5 - 1e-9).mean()
-    for index_S, item_N in zip(index_RS, item_RN)
-  ]
-  share = found.success_probability.value
-  skew = (1 - 2 * share) / (6 * np.sqrt(12 * share * (1 - share)))
-  expected = intervals.bca_interval(share_R, share, skew)
-  assert found.success_probability[1:3] == pytest.approx(expected)
-  assert found.mean.value == pytest.approx(np.nanmean(results_SN))
-
-
-def test_without_item_noise_crossing_changes_nothing():
-  scores_S = two_clusters(40, 0.5)
-  found = resampling.crossed_bootstrap(np.tile(scores_S[:, None], (1, 5)))
-  np.testing.assert_allclose(found, bootstrap(scores_S), atol=1e-9)
-
-
-def test_the_crossed_interval_has_the_variance_of_runs_and_items():
-  # Owen (2007): run and item variances add, and the rest counts three times.
-  results_SN = crossed(200, 60, RNG, item_spread=0.3)
-  found = resampling.crossed_bootstrap(
-    results_SN, options=Options(num_resamples=4000)
-  )
-  seeds = bootstrap(results_SN.mean(axis=1))
-  mean_S, mean_N = results_SN.mean(axis=1), results_SN.mean(axis=0)
-  rest_SN = results_SN - mean_S[:, None] - mean_N + results_SN.mean()
-  variance = (
-    mean_S.var() / 200 + mean_N.var() / 60 + (rest_SN**2).mean() / 200 / 60
-  )
-  half = (found.mean.high - found.mean.low) / 2
-  assert half == pytest.approx(1.96 * np.sqrt(variance), rel=0.08)
-  assert half > 2 * (seeds.mean.high - seeds.mean.low) / 2
-
-
-def test_results_of_another_shape_or_outside_of_the_support_are_refused():
-  for results, message in (
-    ([0.1], r"results \[S, N\]"),
-    ([[2, 3]], "scores in"),
-  ):
-    with pytest.raises(ValueError, match=message):
-      resampling.crossed_bootstrap(results)

@@ -48,7 +48,6 @@ def test_the_success_probability_is_that_of_all_studies(num):
   assert (found.reversed, found.unseen, found.missed) == pytest.approx(
     enumerated(FIRST_S, SECOND_S, num, success_share)
   )
-  assert found.reversed_error == found.unseen_error == found.missed_error == 0
 
 
 def test_the_mean_of_one_seed_is_that_of_all_pairs():
@@ -56,7 +55,6 @@ def test_the_mean_of_one_seed_is_that_of_all_pairs():
   assert (found.reversed, found.unseen, found.missed) == pytest.approx(
     enumerated(FIRST_S, SECOND_S, 1, np.mean)
   )
-  assert found.reversed_error == found.missed_error == 0
 
 
 def test_the_mean_of_more_seeds_is_within_its_standard_errors():
@@ -65,8 +63,7 @@ def test_the_mean_of_more_seeds_is_within_its_standard_errors():
     ("reversed", "unseen", "missed"),
     enumerated(FIRST_S, SECOND_S, 3, np.mean),
   ):
-    error = getattr(found, f"{name}_error")
-    assert error == pytest.approx(np.sqrt(exact * (1 - exact) / 10_000), 0.2)
+    error = np.sqrt(exact * (1 - exact) / 10_000)
     assert abs(getattr(found, name) - exact) < 4 * error
 
 
@@ -94,5 +91,4 @@ def test_diverged_runs_fail_and_are_left_out_of_the_mean():
   found = rows([0.0, np.nan], [0.5, 0.5, np.inf, np.nan])
   assert found["mean", 1].difference == 0.5
   assert found["success_probability", 1].difference == 0.5
-  assert found["mean", 1].num_diverged == 3
   assert {key[0] for key in rows([np.nan], [0.5])} == {"success_probability"}

@@ -46,11 +46,6 @@ def test_each_cell_is_described_at_its_last_step_and_the_length_asked_for():
   assert deep["step"] == 10
 
 
-def test_the_threshold_is_an_argument():
-  rows = summary.summarize(make_frame(), 20, "exact_match", threshold=0.6)
-  assert [row["success_probability"] for row in rows] == [0, 0.25]
-
-
 def test_a_length_that_was_not_tested_is_an_error():
   with pytest.raises(ValueError, match=r"only at \[10, 20\]"):
     summary.summarize(make_frame(), 30, "exact_match")

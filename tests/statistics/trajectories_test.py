@@ -98,6 +98,14 @@ def test_single_precision_has_the_ties_of_double_precision():
   assert trajectories.trajectories(low).num_infinite == 1
 
 
+def test_small_scores_are_ranked_as_large_ones():
+  rng = np.random.default_rng(0)
+  scores_SN = rng.random((12, 4))
+  small = trajectories.pairing(scores_SN * 1e-8, "")
+  assert small.num_scales == 4
+  assert small[:4] == trajectories.pairing(scores_SN, "")[:4]
+
+
 def spearman(scores_SN):
   """Mean over pairs of scales, by scipy."""
   pairs = itertools.combinations(scores_SN.T, 2)
@@ -131,9 +139,6 @@ def test_the_null_is_that_of_all_permutations():
     scores_SN, "nothing", Options(num_permutations=4000)
   )
   assert found.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
-  assert found.correlation_null == pytest.approx(
-    np.quantile(exact, 0.95, method="higher"), abs=0.05
-  )
 
 
 def test_paired_seeds_are_found():
@@ -142,7 +147,6 @@ def test_paired_seeds_are_found():
     ability_S + RNG.normal(size=(60, 8)), "everything"
   )
   assert paired.p == 1 / 1001
-  assert paired.correlation > paired.correlation_null > 0
 
 
 def test_the_best_of_many_seeds_by_chance_is_the_maximum_of_permuted_ones():
@@ -168,20 +172,17 @@ def test_the_best_of_many_seeds_by_chance_is_the_maximum_of_permuted_ones():
     assert np.mean(np.array(best) <= null) == pytest.approx(0.95, abs=0.02)
 
 
-def test_incomplete_seeds_are_left_out_of_the_pairing_and_counted():
+def test_incomplete_seeds_are_left_out_of_the_pairing():
   scores_SN = RNG.uniform(size=(12, 6))
   holes_SN = np.insert(scores_SN, [0, 5], np.nan, axis=0)
   holes_SN[6, 1:] = 0.5
   found = trajectories.pairing(holes_SN, "nothing")
-  assert found.num_incomplete == 2
-  assert found._replace(num_incomplete=0) == trajectories.pairing(
-    scores_SN, "nothing"
-  )
+  assert found == trajectories.pairing(scores_SN, "nothing")
 
 
 def test_what_cannot_be_said_about_pairing_is_named():
   found = trajectories.pairing(np.full((10, 6), 0.5), "nothing")
-  assert np.isnan([found.correlation, found.p, found.correlation_null]).all()
+  assert np.isnan([found.correlation, found.p]).all()
   assert "fewer than two scales" in found.note
   assert "no seed has a finite breakthroughness" in found.note
   found = trajectories.pairing(RNG.uniform(size=(2, 6)), "nothing")

@@ -12,7 +12,7 @@ def test_a_small_study_prints_a_row_for_each_population_and_statistic(
   output = capsys.readouterr().out
   for name in (*coverage.POPULATIONS, "Wilson", "band of all", "J(mode)"):
     assert name in output
-  assert "seeds × items" in output
+  assert "20 items" in output
   assert "yes: " in output
 
 
