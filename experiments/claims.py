@@ -203,13 +203,17 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   ]
   infinite = found.shape.num_infinite
   unranked = (
-    f"; {infinite} of {len(found.seeds)} seeds jump so cleanly that their"
-    " breakthroughness is infinite and has no rank"
+    f"; {infinite} of {len(found.seeds)} seeds do not change in most of the"
+    " steps, so that their breakthroughness is infinite and has no rank"
   )
+  # Equal scores differ in their last bits, as they are of single precision.
+  highest = found.shape.breakthroughness_S[emergent]
+  num_tied = int(np.isclose(found.shape.breakthroughness_S, highest).sum())
+  tie = f"one of {num_tied} that tie for" if num_tied > 1 else ""
   return Verdict(
     bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
-    f"seed {found.seeds[emergent]}, the most emergent of"
-    f" {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
+    f"seed {found.seeds[emergent]}, {tie}{' ' if tie else ''}the most emergent"
+    f" of {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
     f" gains {words.percent(share_emergent)} of its range from"
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
     f" linear, at most {words.percent(share_linear)} of its range in a step;"
@@ -284,6 +288,8 @@ def onset_before_success(grid: Grid) -> Verdict:
   )
   if i == 0:
     return Verdict(None, f"{sentence}; there is no smaller scale to compare")
+  before = _successes(grid)[i - 1].probability
+  sentence += f", after {before:.2f} at the scale before"
   p_w2 = float(distances.adjusted_N[i - 1])
   w2, null = distances.w2_NN[i - 1, i], distances.test.null_KK[i - 1, i]
   return Verdict(
@@ -458,12 +464,24 @@ def success_falls(grid: Grid) -> Verdict:
       " does the success probability fall",
       p,
     )
+  clearest, other = falls(grid)[0], ""
+  if not clearest.is_better:
+    c, d = (series.populations[x] for x in (clearest.first, clearest.second))
+    share_c, share_d = (
+      f"{successes[x].probability:.2f}"
+      for x in (clearest.first, clearest.second)
+    )
+    other = (
+      f"; the clearest fall of all, from {share_c} at {series.scale_name(c)} to"
+      f" {share_d} at {d.name} (p = {words.number(clearest.p_adjusted, 2)}), is"
+      " of successes that get worse"
+    )
   return Verdict(
     p <= alpha,
     f"the clearest fall among the {len(better)} pairs whose successes do not"
     f" get worse is from {_share(successes[i])} at {series.scale_name(a)} to"
     f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
-    f" means of the successes of {means[i]:.2f} and {means[j]:.2f}",
+    f" means of the successes of {means[i]:.2f} and {means[j]:.2f}{other}",
     p,
     {"scales": (a.scale, b.scale), "means": (means[i], means[j])},
   )
@@ -481,7 +499,7 @@ def losses(grid: Grid) -> dict[str, list[np.ndarray]]:
   found = {"training loss": _by_scale(grid, final[of_length], "train_loss")}
   inside = final[final["test_set"] == TRAIN_DISTRIBUTION]
   if len(inside):
-    found["NLL in training"] = _by_scale(grid, inside, NLL)
+    found["NLL of fixed examples"] = _by_scale(grid, inside, NLL)
   return found
 
 
@@ -514,7 +532,11 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
       f" {words.number(least, 2)} after correction for {len(every)} tests)"
     )
   else:
-    sentence = f"no second mode is shown (least p {words.number(least, 2)})"
+    raw = float(np.nanmin([cell.p for cell in every]))
+    sentence = (
+      f"no second mode is shown (least p {words.number(raw, 2)},"
+      f" {words.number(least, 2)} after correction for {len(every)} tests)"
+    )
     sentence += (
       "; so few seeds would often not show one"
       if math.isnan(weight)

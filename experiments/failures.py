@@ -225,26 +225,31 @@ def losses_of_kinds(grid: Grid) -> list[LossOfKinds]:
   ]
 
 
-def loss_sentence(axis: str, found: list[LossOfKinds]) -> str:
-  """How often a success has the higher training loss than a failure."""
-  if not found:
-    return ""
-  parts, others = [], []
-  for name, auc, p in found:
-    if p <= Options().alpha:
-      parts.append(f"{auc:.2f} at {axis} {name} (p = {words.number(p, 2)})")
-    else:
+def loss_sentence(grid: Grid) -> str:
+  """How often a success has the lower, or the higher, loss than a failure."""
+  is_fixed = (grid.frame["test_set"] == TRAIN_DISTRIBUTION).any()
+  loss = "loss on fixed training examples" if is_fixed else "training loss"
+  parts: dict[str, list[str]] = {"lower": [], "higher": []}
+  others = []
+  for name, auc, p in losses_of_kinds(grid):
+    if p > Options().alpha:
       others.append(name)
-  sentences = []
-  if parts:
-    sentences.append(
-      "A seed that succeeds has a higher loss on the training distribution than"
-      f" one that fails with probability {words.listed(parts)}."
+      continue
+    kind = "higher" if auc > 0.5 else "lower"
+    parts[kind].append(
+      f"{max(auc, 1 - auc):.2f} at {grid.axis} {name} (p ="
+      f" {words.number(p, 2)})"
     )
+  sentences = [
+    f"A seed that succeeds has a {kind} {loss} than one that fails with"
+    f" probability {words.listed(texts)}."
+    for kind, texts in parts.items()
+    if texts
+  ]
   if others:
     sentences.append(
-      f"At {axis} {words.listed(others)} no difference in loss between"
-      " successes and failures is shown."
+      f"At {grid.axis} {words.listed(others)} no difference in this loss"
+      " between successes and failures is shown."
     )
   return " ".join(sentences)
 

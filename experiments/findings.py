@@ -42,8 +42,11 @@ def _components(grid: Grid) -> str:
   )
 
 
-def _losses(grid: Grid) -> str:
-  return failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))
+def _pairing(grid: Grid) -> str:
+  found = grid.score.answers["pairing"]
+  text = paper_figures.said(grid.score, "pairing")
+  p = f"; p = {words.number(found.p, 2)})." if found else ""
+  return text.removesuffix(").") + p if text.endswith(").") else text
 
 
 def _false_alarms(grid: Grid) -> str:
@@ -63,9 +66,12 @@ FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
   ),
   "Does a seed index do alike at every scale?": (
     "grid",
-    lambda grid: paper_figures.said(grid.score, "pairing"),
+    _pairing,
   ),
-  "Do successes fit the training distribution better?": ("grid", _losses),
+  "Do successes fit the training distribution better?": (
+    "grid",
+    failures.loss_sentence,
+  ),
   "What is found where nothing changes?": ("control", _false_alarms),
 }
 

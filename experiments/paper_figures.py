@@ -99,7 +99,8 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield Picture(
     "summaries",
     "Mode, mean, success probability and mean of the successes with 95 %"
-    f" intervals over seeds. {said(score, 'curve')}"
+    " intervals over seeds; dotted, the closest curve that never turns back."
+    f" {said(score, 'curve')}"
     f" {said(score, 'abruptness')}",
     summaries.draw([score]),
   )
@@ -154,17 +155,21 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       f" {said(score, 'small_studies')}",
       few_seeds(score),
     )
+  fixed = ""
+  if len(claims.losses(grid)) > 1:
+    fixed = ", and the NLL of fixed examples, each in a context of its own"
   yield Picture(
     "control",
     "Losses on the training distribution, a point per seed, on a logarithmic"
-    f" axis. {_claimed(grid, 6)}",
+    " axis: the final training loss"
+    f"{fixed}. {_claimed(grid, 6)}",
     control(grid),
   )
   yield Picture(
     "loss_and_score",
     f"{_upper(name)} against the final training loss, a point per seed; seeds"
     f" of other scales in gray; exploratory."
-    f" {failures.loss_sentence(grid.axis, failures.losses_of_kinds(grid))}",
+    f" {failures.loss_sentence(grid)}",
     figures.exact_match_against(
       grid.frame,
       grid.config.headline_length,
@@ -202,7 +207,8 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "attention",
       "Attention of each layer and head on one item of length"
       f" {pair.length}: rows attend to columns, dark is 1; lines mark the end"
-      f" of the prompt and of the longest example in training."
+      " of the prompt and of the longest example in training. Another pair"
+      " may differ."
       f" {failures.attention_sentence(pair)}",
       failures.draw_attention(pair),
     )

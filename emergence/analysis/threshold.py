@@ -79,13 +79,16 @@ def findings(series: Series) -> Iterator[Finding]:
     )
     return
   ends = sorted((series.sign * curve.same_from, series.sign * curve.same_to))
-  texts = words.between(*ends)
+  low, high = words.between(*ends)
+  span = f"from {low} to {high}"
+  if math.isclose(ends[0], series.metric.low, abs_tol=1e-5):
+    # A threshold of the least score itself gives a share of 1.
+    span = f"above {series.metric.low:g} up to {high}"
   yield finding(
     "threshold",
     series,
-    f"at {series.scale_name(series.populations[i])} any threshold from"
-    f" {texts[0]} to {texts[1]} gives a share inside the 95% interval at"
-    f" {series.threshold_name}"
+    f"at {series.scale_name(series.populations[i])} any threshold {span} gives"
+    f" a share inside the 95% interval at {series.threshold_name}"
     f"{words.interval(curve.reference.low, curve.reference.high)}",
     scale=series.populations[i].scale,
     same_from=ends[0],

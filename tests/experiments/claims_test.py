@@ -154,7 +154,7 @@ def test_a_fall_of_the_success_probability_with_worse_successes_is_none(
 
 def test_the_control_names_the_losses_that_have_two_modes(falling):
   verdict = claims.losses_have_one_mode(falling)
-  assert {"log training loss", "log NLL in training"} <= set(
+  assert {"log training loss", "log NLL of fixed examples"} <= set(
     verdict.numbers["shown"]
   )
 

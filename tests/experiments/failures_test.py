@@ -97,7 +97,8 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   drawn_grids.write(
     tmp_path, drawn_grids.config_of(3, num), score_SN, None, loss_SN
   )
-  found = failures.losses_of_kinds(claims.load("grid", tmp_path))
+  grid = claims.load("grid", tmp_path)
+  found = failures.losses_of_kinds(grid)
   assert [kind.name for kind in found] == ["1", "2"]
   loss_SN = loss_SN.astype(np.float32)
   for n, kind in enumerate(found):
@@ -108,9 +109,12 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
     ]
     np.testing.assert_allclose(kind.auc, np.mean(pairs))
   assert found[1].p_adjusted < 1e-3 < 0.05 < found[0].p_adjusted
-  text = failures.loss_sentence("depth", found)
-  assert f"probability {found[1].auc:.2f} at depth 2 (p = " in text
+  text = failures.loss_sentence(grid)
+  kind = "higher" if found[1].auc > 0.5 else "lower"
+  share = max(found[1].auc, 1 - found[1].auc)
+  assert f"a {kind} loss on fixed training examples than one" in text
+  assert f"probability {share:.2f} at depth 2 (p = " in text
   assert text.endswith(
-    "At depth 1 no difference in loss between successes and failures is shown."
+    "At depth 1 no difference in this loss between successes and failures is"
+    " shown."
   )
-  assert failures.loss_sentence("depth", []) == ""
