@@ -93,7 +93,7 @@ def test_a_full_analysis_takes_seconds_of_two_cores_and_one_gigabyte(tmp_path):
   print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 1e9
   # CPU time of both processes, however many share the cores.
-  assert used < 50 * np.median(
+  assert used < 65 * np.median(
     [cpu_seconds_of_this_machine() for _ in range(5)]
   )
   frame = pd.read_csv(tmp_path / "out" / "summary.csv")
