@@ -31,6 +31,11 @@ def test_thresholds_that_say_the_same_are_named(say):
   )
 
 
+def test_a_threshold_just_above_the_floor_is_no_number_of_a_tolerance(say):
+  (text,) = say([[0.0] * 15 + [0.85] * 15, low_high(0, 30)], "threshold")
+  assert text.startswith("at size 1 any threshold above 0 up to 0.85 gives")
+
+
 @pytest.mark.parametrize(
   ("metric", "cell", "text"),
   [

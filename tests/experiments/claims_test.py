@@ -100,6 +100,8 @@ def test_the_extreme_seeds_are_those_that_were_put_there(clear):
   assert verdict.numbers["num_infinite"] == np.isinf(b_S).sum()
   seed = int(np.argmax(np.where(np.isinf(b_S), -np.inf, b_S)))
   assert verdict.numbers["emergent_seed"] == seed
+  num_tied = np.isclose(b_S, b_S[seed]).sum()
+  assert (f"one of {num_tied} that tie" in verdict.sentence) == (num_tied > 1)
   i = int(np.argmax(step_SN[seed]))
   assert verdict.numbers["scales"] == (i + 1, i + 2)
   assert verdict.numbers["emergent_gain"] == pytest.approx(
@@ -204,6 +206,19 @@ def test_a_result_counts_the_tested_grids(number, holds, expected):
   verdicts = {str(i): Verdict(x, "") for i, x in enumerate(holds)}
   decided = claims.decide(claim, verdicts)
   assert claims.result(claim, decided) == expected
+
+
+def test_a_clearer_fall_with_worse_successes_is_told_beside(make_grid):
+  score_SN = drawn_grids.split([0.9, 0.4, 0.35])
+  score_SN *= [1, 0.8, 0.9]
+  grid = make_grid("worse", drawn_grids.config_of(3), score_SN)
+  sentence = claims.success_falls(grid).sentence
+  share = [(scores_at(grid, depth) >= 0.2).mean() for depth in (1, 2, 3)]
+  assert f"is from {share[1]:.2f} (" in sentence
+  assert (
+    f"the clearest fall of all, from {share[0]:.2f} at depth 1 to"
+    f" {share[2]:.2f} at 3 (p = "
+  ) in sentence
 
 
 def test_the_likelihood_and_its_logarithm_are_one_family(clear):
