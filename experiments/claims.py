@@ -465,7 +465,8 @@ def success_falls(grid: Grid) -> Verdict:
       p,
     )
   clearest, other = falls(grid)[0], ""
-  if not clearest.is_better:
+  # Where a mean is missing nothing is known of the successes.
+  if means[clearest.second] < means[clearest.first]:
     c, d = (series.populations[x] for x in (clearest.first, clearest.second))
     share_c, share_d = (
       f"{successes[x].probability:.2f}"
