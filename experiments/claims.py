@@ -209,10 +209,10 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   # Equal scores differ in their last bits, as they are of single precision.
   highest = found.shape.breakthroughness_S[emergent]
   num_tied = int(np.isclose(found.shape.breakthroughness_S, highest).sum())
-  tie = f"one of {num_tied} that tie for" if num_tied > 1 else ""
+  tie = f"one of {num_tied} that tie for " if num_tied > 1 else ""
   return Verdict(
     bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
-    f"seed {found.seeds[emergent]}, {tie}{' ' if tie else ''}the most emergent"
+    f"seed {found.seeds[emergent]}, {tie}the most emergent"
     f" of {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
     f" gains {words.percent(share_emergent)} of its range from"
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"

@@ -233,6 +233,23 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("node")
+def test_a_task_saves_before_its_time_limit_and_is_queued_again(launch):
+  flags = (
+    *(f"--cells={CELLS[0]}", "--num_shards=1", "--time=2"),
+    *("--override=train.steps=100000000", "--sbatch=--signal=TERM@30"),
+  )
+  job = job_of(launch(*flags))
+  log = launch.workdir / "slurm" / "task-0.log"
+  starts = lambda: log.exists() and log.read_text().count("to train, in")
+  wait_until(lambda: starts() == 2, "the second start")
+  assert "stopped by SIGTERM; the same command continues" in log.read_text()
+  slurm("scancel", job)
+  wait_until(lambda: not queued(job), "the end of the cancelled job")
+  assert starts() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("node")
 def test_srun_starts_one_population(tiny_file, tmp_path):
   done = subprocess.run(
     [

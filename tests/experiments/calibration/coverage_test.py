@@ -37,6 +37,6 @@ def test_wilsons_exact_coverage_is_that_of_simulated_samples():
 
 @pytest.mark.slow
 def test_all_aims_are_met_or_missed_on_the_safe_side():
-  for row in coverage.study(200, 300, (20, 100)):
+  for row in coverage.study(400, 500, (20, 100)):
     # Of so many rows some are below by chance.
     assert row.coverage + 3 * row.error >= row.aim[0], row
