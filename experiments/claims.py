@@ -584,7 +584,7 @@ CLAIMS = (
     "A continuous metric shows two modes too.",
     likelihood_separates,
     needs_power=True,
-    figures=("likelihood", "log_likelihood"),
+    figures=("likelihood",),
   ),
   Claim(
     5,

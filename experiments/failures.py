@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from etils import epath
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
 from emergence import config as config_lib
 from emergence.analysis import words
 from emergence.config import Config
-from emergence.plotting import drawing
+from emergence.plotting import drawing, ridges
 from emergence.plotting.style import OTHERS, TEXT_WIDTH, literal, styled
 from emergence.population.compilation import make_setup
 from emergence.statistics import modality, success
@@ -141,43 +140,35 @@ def draw(found: list[Failing]) -> Figure:
   """Kinds of errors: the mean by scale, and each seed of the most mixed one."""
   at = most_mixed(found)
   figure = Figure(figsize=(TEXT_WIDTH, 2.1))
-  left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.6))
+  left, right = figure.subplots(1, 2)
   means_NK = np.array(
     [
       x.share_FK.mean(axis=0) if x.share_FK.size else np.zeros(len(_COLORS))
       for x in found
     ]
   )
-  seen_K = np.any(means_NK, axis=0).tolist()
-  _stack(left, means_NK, 0.8)
-  left.set_xticks(
-    range(len(found)),
-    [f"{x.name.rsplit(' ', 1)[-1]}\n{len(x.share_FK)}" for x in found],
-  )
-  left.set_xlabel(f"{at.name.rsplit(' ', 1)[0]}, and failing seeds")
+  bottom_NK = np.cumsum(means_NK, axis=1) - means_NK
+  shown = np.flatnonzero(np.any(means_NK, axis=0)).tolist()
+  x_N = np.arange(len(found))
+  for k in shown:
+    left.bar(x_N, means_NK[:, k], bottom=bottom_NK[:, k], color=_COLORS[k])
+  for x, scale in zip(x_N, found, strict=True):
+    left.text(x, 1.03, str(len(scale.share_FK)), ha="center", fontsize=7)
+  left.set_xticks(x_N, [x.name.rsplit(" ", 1)[-1] for x in found])
+  left.set_xlabel(at.name.rsplit(" ", 1)[0])
   left.set_ylabel("share of wrong answers")
+  left.set_ylim(0, 1.12)
   left.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-  order_F = np.lexsort(at.share_FK.T[::-1])[::-1]
-  _stack(right, at.share_FK[order_F], 1.0)
-  right.set_xlabel(f"failing seeds at {at.name}")
-  right.set_xticks([])
   names = [kind.replace("_", " ") for kind in error_kinds.KINDS]
-  return drawing.explain_colors(
-    figure,
-    {
-      name: color
-      for name, color, is_seen in zip(names, _COLORS, seen_K, strict=True)
-      if is_seen
-    },
-  )
-
-
-def _stack(axes: Axes, share_NK: np.ndarray, width: float) -> None:
-  bottom_NK = np.cumsum(share_NK, axis=1) - share_NK
-  for k, color in enumerate(_COLORS):
-    x_N = np.arange(len(share_NK))
-    axes.bar(x_N, share_NK[:, k], width, bottom=bottom_NK[:, k], color=color)
-  axes.margins(x=0.01)
+  for row, k in enumerate(shown):
+    share_F = at.share_FK[:, k]
+    y_F = row + 0.7 * (ridges.spread(share_F.size) - 0.5)
+    right.plot(share_F, y_F, "o", color=_COLORS[k], alpha=0.7, markersize=3)
+  right.set_xlabel(f"share of a seed's wrong answers, {at.name}")
+  right.set_xlim(-0.04, 1.04)
+  right.set_ylim(len(shown) - 0.4, -0.6)
+  right.set_yticks(range(len(shown)), [names[k] for k in shown])
+  return drawing.explain_colors(figure, {names[k]: _COLORS[k] for k in shown})
 
 
 class LossOfKinds(NamedTuple):

@@ -29,6 +29,7 @@ from emergence.plotting import drawing, ridges
 from emergence.plotting.drawing import Line
 from emergence.plotting.ridges import Ridge
 from emergence.plotting.style import (
+  COLUMN_WIDTH,
   FILL,
   LINE,
   OTHERS,
@@ -108,10 +109,11 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if has_scales and score.answers["distance"] is not None:
     yield Picture(
       "distances",
-      "Wasserstein-2 distance to the scale before and to the largest, over its"
-      " 95 % quantile under permutation (gray); its square in parts; and the"
-      " distance to the mixture and to the displacement of the first and last"
-      f" scale. {said(score, 'distance')} {said(score, 'path')}",
+      "Wasserstein-2 distance (W2) to the scale before and to the largest, over"
+      " the 95 % quantile under permutation (gray); the square of the former,"
+      " split into what location, spread and shape give; and the distance to"
+      " the mixture and to the displacement of the first and last scale."
+      f" {said(score, 'distance')} {said(score, 'path')}",
       distances(score),
     )
   yield Picture(
@@ -151,7 +153,8 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "few_seeds",
       "The share of studies with k seeds a scale whose means fall where the"
       " mean of all seeds rises, or the other way, or do not move; for"
-      " neighbours whose distributions are shown to differ."
+      " neighbours whose distributions are shown to differ. Titles give the"
+      " change in the mean of all seeds."
       f" {said(score, 'small_studies')}",
       few_seeds(score),
     )
@@ -182,9 +185,9 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if forecasts:
     yield Picture(
       "forecasts",
-      f"Of the seeds below {threshold_name} at a training step: the probability"
-      " that one which succeeds at the end has the better likelihood or score"
-      " at the longest length, or training loss, than one which does not;"
+      f"Of the seeds not yet {threshold_name} at a training step: the probability"
+      " (AUC) that one which succeeds at the end has the better likelihood or"
+      " score at the longest length, or training loss, than one which does not;"
       f" exploratory. {precursors.sentence(grid, forecasts)}",
       precursors.draw(grid, forecasts),
     )
@@ -197,8 +200,9 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "errors",
       f"How the answers of the seeds that fail at length {found[0].length} go"
       " wrong, decided by the first wrong token: the mean over these seeds by"
-      f" {grid.axis}, and each of them at the {grid.axis} where nearest to half"
-      f" of the seeds fail. {failures.sentence(found)}",
+      f" {grid.axis}, with their number above, and a point for each of them at"
+      f" the {grid.axis} where nearest to half of the seeds fail."
+      f" {failures.sentence(found)}",
       failures.draw(found),
     )
   pair = failures.kept_pair(grid, folder)
@@ -218,20 +222,16 @@ def _likelihoods(grid: Grid) -> Iterator[Picture]:
   yield Picture(
     "likelihood",
     f"The seeds of each {grid.axis} in the mean negative log-likelihood of the"
-    " answer's tokens: smoothed density, and a point per seed."
-    f" {_claimed(grid, 4)}",
-    likelihood(grid, "NLL"),
-  )
-  yield Picture(
-    "log_likelihood",
-    "The logarithm of the same, with which it is tested together.",
-    likelihood(grid, "log NLL"),
+    " answer's tokens, on a logarithmic axis: smoothed density, and a point per"
+    f" seed. {_claimed(grid, 4)}",
+    likelihood(grid),
   )
   yield Picture(
     "likelihood_summaries",
-    "Mode, mean and median of the score and of three likelihoods of the answer,"
-    " in nats; 95 % intervals over seeds of the mean and the median. The sum"
-    " and the least likely token are exploratory.",
+    "Mode, mean and median of the score and of three likelihoods of the answer:"
+    " negative log-likelihood (NLL) per token and of the whole answer, and the"
+    " log-probability of its least likely token; 95 % intervals over seeds of"
+    " the mean and the median. The last two are exploratory.",
     central([grid.score, *grid.likelihoods.values()]),
   )
 
@@ -286,24 +286,28 @@ def emergent_and_linear(grid: Grid) -> Figure:
   return drawing.explain_colors(figure, {k: c for k, (c, _) in shown.items()})
 
 
-def likelihood(grid: Grid, name: str) -> Figure:
-  """Ridges of `NLL` or `log NLL`, with the labels that claim 4 rests on."""
+def likelihood(grid: Grid) -> Figure:
+  """Ridges of the log NLL, with the labels that claim 4 rests on."""
   nll, labels = grid.likelihoods[claims.NLL], claims.likelihood_labels(grid)
-  cells = [sample.finite_S for sample in nll.samples]
-  samples = claims.raw_and_log("NLL", cells)[name]
-  rows = [
-    Ridge(
-      nll.scale_name(population),
-      sample.finite_S,
-      "" if cell.label == "not_shown" else cell.label.replace("_", " "),
-    )
-    for population, sample, cell in zip(
-      nll.populations, samples, labels[name], strict=True
-    )
-  ]
+  rows = []
+  for i, population in enumerate(nll.populations):
+    notes = [
+      f"{cells[i].label.replace('_', ' ')} ({name})"
+      for name, cells in labels.items()
+      if cells[i].label != "not_shown"
+    ]
+    name, nll_S = nll.scale_name(population), population.finite_S
+    rows.append(Ridge(name, np.log10(nll_S[nll_S > 0]), "\n".join(notes)))
   return ridges.draw(
-    [("", rows)], f"{name} (nats per answer token)", samples[0].support
+    [("", rows)], "NLL (nats per answer token)", REAL, is_log=True
   )
+
+
+_LIKELIHOOD_TITLES = {
+  "nll_mean": "NLL per token (nats)",
+  "nll_sum": "NLL per answer (nats)",
+  "min_token_log_prob": "least likely token (nats)",
+}
 
 
 def central(several: Sequence[Series]) -> Figure:
@@ -318,7 +322,8 @@ def central(several: Sequence[Series]) -> Figure:
   for series in several:
     rows = list(summaries.values(series))
     scales = [p.scale for p in series.populations]
-    panels[series.metric_name] = [
+    title = _LIKELIHOOD_TITLES.get(series.metric.name, series.metric_name)
+    panels[title] = [
       line(name, rows, scales) for name in ("mode", "mean", "median")
     ]
   first = several[0]
@@ -333,19 +338,20 @@ def distances(series: Series) -> Figure:
   found: distance.Distances = series.answers["distance"]
   names = [p.name for p in series.populations]
   last, where = len(names) - 1, np.arange(len(names))
-  figure = Figure(figsize=(TEXT_WIDTH, 2.0))
-  previous, largest, parts, path = figure.subplots(1, 4)
+  figure = Figure(figsize=(COLUMN_WIDTH, 3.6))
+  (previous, largest), (parts, path) = figure.subplots(2, 2)
   pairs = {
-    previous: ("to the scale before", [(i - 1, i) for i in where[1:]], 1),
-    largest: ("to the largest scale", [(i, last) for i in where[:-1]], 0),
+    previous: ("W2 to the scale before", [(i - 1, i) for i in where[1:]], 1),
+    largest: ("W2 to the largest scale", [(i, last) for i in where[:-1]], 0),
   }
   for axes, (title, indices, start) in pairs.items():
     x_N = np.arange(start, start + last)
-    axes.bar(x_N, [found.test.null_KK[p] for p in indices], color=OTHERS)
-    axes.plot(x_N, [found.w2_NN[p] for p in indices], "o", color=LINE)
+    null_N = [found.test.null_KK[p] for p in indices]
+    axes.bar(x_N, null_N, color=OTHERS, label="95 % of permutations")
+    w2_N = [found.w2_NN[p] for p in indices]
+    axes.plot(x_N, w2_N, "o", color=LINE, label="seeds")
     axes.set_title(title)
     axes.set_ylim(bottom=0)
-  previous.set_ylabel(literal(f"W2 of {series.metric_name}"))
   squares_NP = np.array([found.parts[i - 1, i] for i in where[1:]])
   bottom_N = np.zeros(last)
   names_of_parts = Parts._fields
@@ -354,18 +360,18 @@ def distances(series: Series) -> Figure:
   ):
     parts.bar(where[1:], square_N, bottom=bottom_N, color=color, label=name)
     bottom_N = bottom_N + square_N
-  parts.set_title("its square in parts")
+  parts.set_title("W2² to the scale before")
   for kind, marker, color in (
-    ("mixture", "o", LINE),
-    ("displacement", "s", _LINEAR),
+    ("mixture", "s", LINE),
+    ("displacement", "o", _LINEAR),
   ):
     far = [getattr(x, kind).distance for x in series.answers["path"]]
     path.plot(where[1:-1], far, marker, color=color, label=kind)
-  path.set_title("to the paths")
+  path.set_title("W2 to the two paths")
   path.set_ylim(bottom=0)
-  for axes in (parts, path) if last > 1 else (parts,):
-    axes.set_ylim(top=1.4 * axes.get_ylim()[1])
-    axes.legend(loc="upper left", handlelength=1, borderpad=0)
+  for axes in (previous, parts, path) if last > 1 else (previous, parts):
+    axes.set_ylim(top=1.5 * axes.get_ylim()[1])
+    axes.legend(loc="upper right", handlelength=1, borderpad=0)
   for axes in figure.axes:
     axes.set_xticks(where, [literal(name, 6) for name in names])
     axes.set_xlim(-0.6, last + 0.6)
@@ -394,8 +400,9 @@ def few_seeds(series: Series) -> Figure:
 
   def name(i: int) -> str:
     a, b = series.populations[i : i + 2]
-    change = words.signed(summaries.mean(b) - summaries.mean(a))
-    return f"{a.name} to {b.name}: {change}"
+    change = summaries.mean(b) - summaries.mean(a)
+    sign = "+" if change > 0 else ""
+    return f"{a.name} → {b.name}: {sign}{words.signed(change)}"
 
   figure = drawing.small_multiples(
     [shown_steps(series)],
@@ -421,7 +428,7 @@ def control(grid: Grid) -> Figure:
     )
     for name, cells in claims.losses(grid).items()
   ]
-  return ridges.draw(columns, "log10 of nats per token", REAL)
+  return ridges.draw(columns, "nats per token", REAL, is_log=True)
 
 
 def tasks(folders: Sequence[pathlib.Path]) -> Picture:

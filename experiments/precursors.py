@@ -255,7 +255,7 @@ def draw(grid: Grid, found: Sequence[Forecast]) -> Figure:
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 
   figure = drawing.small_multiples(
-    [list(_SIGNS_OF_SEEDS)], panel, str, "training step", "ranked right"
+    [list(_SIGNS_OF_SEEDS)], panel, str, "training step", "AUC"
   )
   legend = {
     grid.score.scale_name(grid.score.populations[i]): colors[scales[i]]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from emergence.plotting.drawing import is_many, panel_title
 from emergence.plotting.style import (
@@ -51,6 +52,7 @@ def draw(
   support: tuple[float, float] = UNIT,
   threshold: float | None = None,
   higher_is_better: bool = True,
+  is_log: bool = False,
 ) -> Figure:
   """Distributions over seeds, one row each, from the top down.
 
@@ -64,6 +66,7 @@ def draw(
     threshold: of a success; None for no shares.
     higher_is_better: whether scores of at least the threshold are successes,
       or scores of at most the threshold.
+    is_log: whether the scores are decimal logarithms; ticks give the numbers.
   """
   lines = [
     columns[i : i + _MOST_COLUMNS]
@@ -106,8 +109,16 @@ def draw(
       )
       if len(columns) > 1:
         axes.set_title(panel_title(title, letters // 2))
+  if is_log:
+    panels[0, 0].xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    panels[0, 0].xaxis.set_major_formatter(lambda x, _: f"{10.0**x:g}")
   figure.supxlabel(literal(x_label), fontsize=8)
   return figure
+
+
+def spread(num: int) -> np.ndarray:
+  """Even, repeatable offsets of points that would hide each other, in [0, 1)."""
+  return (np.arange(num) * _GOLDEN) % 1.0
 
 
 def _ridge_column(
@@ -129,7 +140,7 @@ def _ridge_column(
     ridge_G = base + 0.62 * density_G / density_G.max()
     axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
     axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
-    spread_S = (np.arange(scores_S.size) * _GOLDEN) % 1.0
+    spread_S = spread(scores_S.size)
     axes.plot(
       scores_S,
       base - 0.06 - 0.16 * spread_S,
