@@ -185,10 +185,11 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if forecasts:
     yield Picture(
       "forecasts",
-      f"Of the seeds not yet {threshold_name} at a training step: the probability"
-      " (AUC) that one which succeeds at the end has the better likelihood or"
-      " score at the longest length, or training loss, than one which does not;"
-      f" exploratory. {precursors.sentence(grid, forecasts)}",
+      f"Of the seeds not yet {threshold_name} at a training step: the"
+      " probability (AUC) that one which succeeds at the end has the better"
+      " likelihood or score at the longest length, or training loss, than one"
+      " which does not; exploratory."
+      f" {precursors.sentence(grid, forecasts)}",
       precursors.draw(grid, forecasts),
     )
 

@@ -117,7 +117,7 @@ def draw(
 
 
 def spread(num: int) -> np.ndarray:
-  """Even, repeatable offsets of points that would hide each other, in [0, 1)."""
+  """Offsets in [0, 1) for points that would hide each other, [num]."""
   return (np.arange(num) * _GOLDEN) % 1.0
 
 
