@@ -297,7 +297,7 @@ def onset_before_success(grid: Grid) -> Verdict:
     f"{sentence}; W2 to the scale before is {words.number(w2)} (95 % of"
     f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)})",
     # A distance that could not be tested is no evidence.
-    float(np.nan_to_num(max(p_N[i], p_w2), nan=1.0)),
+    float(np.nan_to_num(np.maximum(p_N[i], p_w2), nan=1.0)),
     {
       "onset": onset.scale,
       "label": found.by_scale[i].label,

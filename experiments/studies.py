@@ -58,12 +58,16 @@ def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
     SystemExit: a sweep failed, with its exit code.
   """
   sweeps = [study.flags(folder) for study in studies]
-  seconds = 0.0
+  seconds, num_unfit = 0.0, 0
   for flags in sweeps:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
       _sweep(*flags, "--dry_run", f"--json={file.name}")
-      seconds += sum(cell["seconds"] or 0 for cell in json.load(file))
+      of_cells = [cell["seconds"] for cell in json.load(file)]
+    num_unfit += of_cells.count(None)
+    seconds += sum(x or 0 for x in of_cells)
   print(f"all studies {format_seconds(seconds)}, compiling not included")
+  if num_unfit:
+    print(f"without {num_unfit} cells that do not fit in memory")
   for flags in sweeps:
     _sweep(*flags, "--keep_params=final")
 

@@ -240,6 +240,16 @@ def seconds_per_step(program: Program) -> float:
   return best
 
 
+def seconds_per_evaluation(program: Program) -> float:
+  """Wall time of one evaluation of all blocks together, after a first one."""
+  size = program.num_blocks * program.config.seeds.block
+  params = _init(program, range(size)).params
+  jax.block_until_ready(program.evaluate(params))
+  start = time.monotonic()
+  jax.block_until_ready(program.evaluate(params))
+  return time.monotonic() - start
+
+
 def pad_blocks(
   blocks: Sequence[Sequence[int]], block: int, num_blocks: int
 ) -> list[int]:

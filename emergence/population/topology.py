@@ -182,12 +182,13 @@ def plan(
     )
     return found
 
+  evaluating = measure("evaluation", 1, lower(1).evaluate())
+
   def bytes_of(block: int) -> int:
     parts = lower(block)
     training = measure("training", block, parts.advance())
-    evaluating = measure("evaluation", block, parts.evaluate())
     needed = compilation.state_bytes(parts.state, 1)
-    needed += max(training.scratch, evaluating.scratch)
+    needed += max(training.scratch, block * evaluating.scratch)
     compiled[block] = needed, training.seconds + evaluating.seconds
     return needed
 

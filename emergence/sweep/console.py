@@ -125,8 +125,9 @@ def format_plans(
       f"{topology}: {len(devices)} × {devices[0].device_kind}; {libraries};"
       f" {datetime.date.today()}",
       "block: the most seeds that fit on a chip; memory: of that block;"
-      " GFLOP, GB, ms: of one step of one seed; ms and hours are the least that"
-      " the chip's peak rates allow",
+      " GFLOP, GB, ms: of one step of one seed, with the operands of Pallas"
+      " kernels in GB; ms and hours are the least that the chip's peak rates"
+      " allow",
       f"all cells: {sum(p.hours for p in plans):.3g} hours of all"
       f" {len(devices)} chips at peak rates; twice that is a good result",
     ]

@@ -23,8 +23,8 @@ class Estimate(NamedTuple):
     num_params: parameters of one model.
     num_seeds: pending seeds.
     bytes_per_block: memory of one block; None where the cell was not compiled.
-    seconds: training time of the pending seeds, without compiling; None where a
-      block does not fit in memory.
+    seconds: to train and evaluate the pending seeds, without compiling; None
+      where a block does not fit in memory.
     is_measured: timed on this machine, else extrapolated from the measured
       cell before it by the floating-point operations of a step.
   """
@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 def estimate(
   config: Config, work: Sequence[Work], devices: Sequence[Device]
 ) -> list[Estimate]:
-  """Times a few steps of each cell, the cheapest first.
+  """Times a few steps and an evaluation of each cell, the cheapest first.
 
   Args:
     config: the experiment.
@@ -55,21 +55,25 @@ def estimate(
     zip(setups, work, strict=True), key=lambda pair: _step_flops(pair[0])
   )
   estimates: dict[Cell, Estimate] = {}
-  seconds_per_flop = None
+  # Of one block on each device, per floating-point operation of a step.
+  step_rate = total_rate = None
   for setup, item in cheapest_first:
-    flops = _step_flops(setup)
-    seconds = seconds_per_flop and flops * seconds_per_flop
+    flops, steps = _step_flops(setup), setup.config.train.steps
+    seconds = total_rate and flops * steps * total_rate
     bytes_per_block = None
     is_measured = False
-    if seconds is None or seconds <= _LONGEST_PROBE_SECONDS:
+    if step_rate is None or flops * step_rate <= _LONGEST_PROBE_SECONDS:
       try:
         program = compilation.compile_cell(config, item.cell, devices)
       except compilation.DoesNotFitError as error:
         bytes_per_block, seconds = error.bytes_per_block, None
       else:
         bytes_per_block = program.bytes_per_device
-        seconds = population.seconds_per_step(program)
-        seconds_per_flop = seconds / flops
+        step_seconds = population.seconds_per_step(program)
+        seconds = steps * step_seconds + len(
+          setup.config.eval_steps
+        ) * population.seconds_per_evaluation(program)
+        step_rate, total_rate = step_seconds / flops, seconds / flops / steps
         is_measured = True
     num_rounds = -(-len(item.blocks) // len(devices))
     estimates[item.cell] = Estimate(
@@ -77,7 +81,7 @@ def estimate(
       model.num_params(setup.arch),
       item.num_seeds,
       bytes_per_block,
-      seconds and seconds * num_rounds * setup.config.train.steps,
+      seconds and seconds * num_rounds,
       is_measured,
     )
   return [estimates[item.cell] for item in work]

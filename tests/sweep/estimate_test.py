@@ -35,11 +35,16 @@ def test_time_is_steps_times_rounds_of_blocks(tiny, work, monkeypatch):
   monkeypatch.setattr(
     population, "seconds_per_step", lambda p: p.bytes_per_device / 1000
   )
+  monkeypatch.setattr(population, "seconds_per_evaluation", lambda p: 10.0)
   devices = hardware.local_devices(2)
   shallow, deep = estimate.estimate(tiny, work, devices)
-  # Six blocks on two devices are three rounds of six steps.
+  # Six blocks on two devices are three rounds of six steps and three
+  # evaluations.
   assert (shallow.cell, deep.cell) == tuple(config_lib.cells(tiny))
-  assert (shallow.seconds, deep.seconds) == (2 * 3 * 6, 3 * 3 * 6)
+  assert (shallow.seconds, deep.seconds) == (
+    3 * (2 * 6 + 30),
+    3 * (3 * 6 + 30),
+  )
   assert (shallow.num_seeds, shallow.bytes_per_block) == (24, 2000)
   assert shallow.is_measured
   assert deep.is_measured
@@ -55,6 +60,7 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
     lambda config, cell, devices: fake_program(cell, devices, {1: 1}),
   )
   monkeypatch.setattr(population, "seconds_per_step", lambda p: 1.0)
+  monkeypatch.setattr(population, "seconds_per_evaluation", lambda p: 2.0)
   found = estimate.estimate(tiny, [big, work[0]], hardware.local_devices(2))
   assert [e.is_measured for e in found] == [False, True]
   flops = [
@@ -62,7 +68,7 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
     for item in (big, work[0])
   ]
   assert found[0].bytes_per_block is None
-  assert found[0].seconds == pytest.approx(6 * flops[0] / flops[1])
+  assert found[0].seconds == pytest.approx((6 + 6) * flops[0] / flops[1])
 
 
 def test_a_cell_is_really_timed(tiny, program, monkeypatch):
