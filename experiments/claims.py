@@ -67,12 +67,14 @@ class Verdict(NamedTuple):
     holds: whether the rule holds, but for Holm over grids; None: not tested.
     sentence: the result in words, or why it is not tested.
     p: the p-value for Holm over grids, NaN where the rule has none.
+    evidence: the main numbers with their intervals, for a cell of a table.
     numbers: what the sentence rests on.
   """
 
   holds: bool | None
   sentence: str
   p: float = math.nan
+  evidence: str = ""
   numbers: Mapping[str, Any] = {}
 
 
@@ -198,7 +200,7 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   separates = [cell.label != "not_shown" for cell in pair]
   a, b = series.populations[i : i + 2]
   labels = [
-    f"{cell.label.replace('_', ' ')} at {series.scale_name(population)}"
+    f"{_label(cell)} at {series.scale_name(population)}"
     for cell, population in zip(pair, (a, b), strict=True)
   ]
   infinite = found.shape.num_infinite
@@ -210,6 +212,18 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   highest = found.shape.breakthroughness_S[emergent]
   num_tied = int(np.isclose(found.shape.breakthroughness_S, highest).sum())
   tie = f"one of {num_tied} that tie for " if num_tied > 1 else ""
+  pairing = series.answers["pairing"]
+  extremes = [
+    f"{name} {words.number(value)} (95 % up to {words.number(null)})"
+    for name, value, null in (
+      (
+        "breakthroughness",
+        pairing.max_breakthroughness,
+        pairing.max_breakthroughness_null,
+      ),
+      ("linearity", pairing.max_linearity, pairing.max_linearity_null),
+    )
+  ]
   return Verdict(
     bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
     f"seed {found.seeds[emergent]}, {tie}the most emergent"
@@ -218,9 +232,12 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
     f" linear, at most {words.percent(share_linear)} of its range in a step;"
     f" {num_smooth} of {len(found.seeds)} seeds gain at most half in any step;"
-    f" the split of all seeds: {', '.join(labels)}"
-    f"{unranked if infinite else ''}",
+    f" the split of all seeds, whose p this is: {', '.join(labels)}; such"
+    " trajectories also arise when the seeds of each scale are shuffled: the"
+    f" largest {words.listed(extremes)}{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
+    f"{words.percent(share_emergent)} and {words.percent(share_linear)} of the"
+    f" range in one step; {', '.join(labels)}",
     {
       "emergent_seed": found.seeds[emergent],
       "emergent_gain": float(share_emergent),
@@ -245,15 +262,29 @@ def mode_jumps(grid: Grid) -> Verdict:
     )
   if math.isnan(found.difference):
     return Verdict(False, "the mode never changes", found.difference_p)
+  difference = words.signed(found.difference) + words.interval(
+    found.difference_low, found.difference_high
+  )
+  mean_N = np.array(
+    [answer.given.value for answer in grid.score.answers["success"]]
+  )
+  mean = ""
+  if np.isfinite(mean_N).all() and np.ptp(mean_N) > 0:
+    share = float(np.abs(np.diff(mean_N)).max() / np.ptp(mean_N))
+    mean = (
+      f"; that of the mean of the successes, which the rule leaves out, is"
+      f" {words.percent(share)}"
+    )
   return Verdict(
     found.difference > 0,
     f"the largest step is {words.percent(found.mode)} of the range of the mode"
     f" and {words.percent(found.success_probability)} of that of the success"
-    f" probability: a difference of {words.signed(found.difference)}"
-    f"{words.interval(found.difference_low, found.difference_high)}, with p"
-    f" from {modes.MOST_RESAMPLES} bootstrap samples; that the mode of two"
-    " clusters jumps is arithmetic",
+    f" probability: a difference of {difference}, with p from"
+    f" {modes.MOST_RESAMPLES} bootstrap samples, which give at least"
+    f" {words.number(2 / (modes.MOST_RESAMPLES + 1), 2)}{mean}; that the mode"
+    " of two clusters jumps is arithmetic",
     found.difference_p,
+    f"difference {difference}",
     {
       "mode": found.mode,
       "success_probability": found.success_probability,
@@ -280,10 +311,9 @@ def onset_before_success(grid: Grid) -> Verdict:
     )
   i, onset = found.first, series.populations[found.first]
   at = _successes(grid)[i]
-  label = found.by_scale[i].label.replace("_", " ")
   sentence = (
-    f"a split is first shown at {series.scale_name(onset)} ({label}; p ="
-    f" {words.number(p_N[i], 2)} of the clearest of three tests), where"
+    f"a split is first shown at {series.scale_name(onset)}"
+    f" ({_label(found.by_scale[i])}), where"
     f"{' already' if at.probability >= 0.5 else ''} {_share(at)} succeed"
   )
   if i == 0:
@@ -291,13 +321,22 @@ def onset_before_success(grid: Grid) -> Verdict:
   before = _successes(grid)[i - 1].probability
   sentence += f", after {before:.2f} at the scale before"
   p_w2 = float(distances.adjusted_N[i - 1])
-  w2, null = distances.w2_NN[i - 1, i], distances.test.null_KK[i - 1, i]
+  w2_N, null_N = (
+    np.diagonal(x, 1) for x in (distances.w2_NN, distances.test.null_KK)
+  )
+  w2, null = w2_N[i - 1], null_N[i - 1]
+  largest = int(np.argmax(w2_N))
+  a, b = series.populations[largest : largest + 2]
   return Verdict(
     at.probability < 0.5 and bool(w2 > null),
     f"{sentence}; W2 to the scale before is {words.number(w2)} (95 % of"
-    f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)})",
+    f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)});"
+    f" it exceeds these at {int((w2_N > null_N).sum())} of {len(w2_N)} steps"
+    f" and is largest from {series.scale_name(a)} to {b.name}",
     # A distance that could not be tested is no evidence.
     float(np.nan_to_num(np.maximum(p_N[i], p_w2), nan=1.0)),
+    f"{_share(at)} succeed at {series.scale_name(onset)};"
+    f" W2 {words.number(w2)}, null {words.number(null)}",
     {
       "onset": onset.scale,
       "label": found.by_scale[i].label,
@@ -382,6 +421,7 @@ def likelihood_separates(grid: Grid) -> Verdict:
     if cell.label != "not_shown"
   ]
   size = max(cell.family_size for cells in labels.values() for cell in cells)
+  weight = _detectable(labels)
   parts = [f"the {name} {grid.score.at(where)}" for name, where in both.items()]
   also = "neither the NLL nor its logarithm is shown to at any of these"
   if parts:
@@ -390,8 +430,10 @@ def likelihood_separates(grid: Grid) -> Verdict:
     bool(both),
     f"the score separates {grid.score.at(score)}, {also} (least p"
     f" {words.number(float(np.nanmin([*raw, 1.0])), 2)},"
-    f" {words.number(least, 2)} after correction for {size} tests)",
+    f" {words.number(least, 2)} after correction for {size} tests)"
+    f"{'' if both else _power(weight)}",
     least,
+    "" if both else f"power: {_weight_text(weight)}",
     {
       "scales_of_score": [population.scale for population in score],
       "scales_of_both": {
@@ -484,6 +526,8 @@ def success_falls(grid: Grid) -> Verdict:
     f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
     f" means of the successes of {means[i]:.2f} and {means[j]:.2f}{other}",
     p,
+    f"{_share(successes[i])} at {series.scale_name(a)},"
+    f" {_share(successes[j])} at {b.name}",
     {"scales": (a.scale, b.scale), "means": (means[i], means[j])},
   )
 
@@ -512,19 +556,24 @@ def _by_scale(grid: Grid, rows: Any, column: str) -> list[np.ndarray]:
   ]
 
 
+def loss_labels(grid: Grid) -> dict[str, list[Modality]]:
+  """Labels of the losses at all scales, raw and as logarithms: one family."""
+  samples = {}
+  for name, cells in losses(grid).items():
+    samples |= raw_and_log(name, cells)
+  return one_family(grid, samples)
+
+
 def losses_have_one_mode(grid: Grid) -> Verdict:
   """Claim 6: no loss on the training distribution has a second mode."""
   if grid.config.eval.train_distribution_items < _LEAST_ITEMS:
     return Verdict(
       None, f"no test set of {_LEAST_ITEMS} items as in training is recorded"
     )
-  samples = {}
-  for name, cells in losses(grid).items():
-    samples |= raw_and_log(name, cells)
-  labels = one_family(grid, samples)
+  labels = loss_labels(grid)
   shown = _shown(grid, labels)
   every = [cell for cells in labels.values() for cell in cells]
-  weight = float(np.max([cell.smallest_weight_adjusted for cell in every]))
+  weight = _detectable(labels)
   least = float(np.nanmin([cell.p_adjusted for cell in every]))
   if shown:
     parts = [f"{name} {grid.score.at(where)}" for name, where in shown.items()]
@@ -537,18 +586,15 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
     sentence = (
       f"no second mode is shown (least p {words.number(raw, 2)},"
       f" {words.number(least, 2)} after correction for {len(every)} tests)"
-    )
-    sentence += (
-      "; so few seeds would often not show one"
-      if math.isnan(weight)
-      else "; one that holds a share of"
-      f" {words.number(weight, 2)} of the seeds, 5 sd away, would be shown in"
-      " four of five samples"
+      f"{_power(weight)}"
     )
   return Verdict(
     not shown,
     sentence,
     math.nan,
+    words.listed([f"{name} {grid.score.at(x)}" for name, x in shown.items()])
+    if shown
+    else f"power: {_weight_text(weight)}",
     {
       "shown": {name: [p.scale for p in x] for name, x in shown.items()},
       "smallest_weight": weight,
@@ -574,7 +620,7 @@ CLAIMS = (
   ),
   Claim(
     3,
-    "Two modes appear at some scale, before most seeds succeed.",
+    "Two modes can be detected at some scale, before most seeds succeed.",
     onset_before_success,
     needs_power=True,
     figures=("distribution", "distances"),
@@ -649,7 +695,45 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   parts = [f"{name} in {count}" for name, count in counts.items() if count]
   if not parts:
     return f"{fails} ({num} tested)"
-  return f"{', '.join(parts)} of {num}"
+  num_untested = len(outcomes) - len(status)
+  untested = f" ({num_untested} not tested)" if num_untested else ""
+  return f"{', '.join(parts)} of {num}{untested}"
+
+
+def _label(cell: Modality) -> str:
+  """Such as `two modes, p of the dip alone 1e−06`, before any correction."""
+  text = cell.label.replace("_", " ")
+  if cell.label == "two_modes":
+    return f"{text}, p of the dip alone {words.number(cell.dip_p, 2)}"
+  for label, test, name in (
+    ("breakout", cell.breakout, "floor"),
+    ("falloff", cell.falloff, "ceiling"),
+  ):
+    if cell.label == label and test:
+      return f"{text}, p of the {name} alone {words.number(test.p, 2)}"
+  return text
+
+
+def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:
+  """Of all tests, the largest share of seeds that a mode needs to be shown."""
+  every = [cell for cells in labels.values() for cell in cells]
+  return float(np.max([cell.smallest_weight_adjusted for cell in every]))
+
+
+def _power(weight: float) -> str:
+  """The end of a sentence: what a test that shows nothing would have shown."""
+  if math.isnan(weight):
+    return "; so few seeds would often not show one"
+  return (
+    f"; one that holds a share of {words.number(weight, 2)} of the seeds, 5 sd"
+    " away, would be shown in four of five samples"
+  )
+
+
+def _weight_text(weight: float) -> str:
+  if math.isnan(weight):
+    return "two modes would often be missed"
+  return f"a mode of fewer than {words.percent(weight)} would often be missed"
 
 
 def _successes(grid: Grid) -> list[Success]:

@@ -11,15 +11,22 @@ from scipy import stats
 
 from emergence import config as config_lib
 from emergence.analysis import words
-from emergence.config import Config
 from emergence.plotting import drawing, ridges
-from emergence.plotting.style import OTHERS, TEXT_WIDTH, literal, styled
+from emergence.plotting.style import (
+  COLUMN_WIDTH,
+  FAILED,
+  OTHERS,
+  SUCCEEDED,
+  TEXT_WIDTH,
+  literal,
+  styled,
+)
 from emergence.population.compilation import make_setup
 from emergence.statistics import modality, success
 from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
 from emergence.storage import params, records
 from emergence.tasks import errors as error_kinds
-from emergence.training import model
+from emergence.training import evaluate, model
 from experiments.claims import SCORE, TRAIN_DISTRIBUTION, Grid
 
 # Of the kinds of errors, each apart from its neighbours in lightness too.
@@ -55,12 +62,12 @@ class Failing(NamedTuple):
 
 
 def failures(grid: Grid) -> list[Failing]:
-  """The failing seeds of each scale at twice the longest length in training.
+  """The failing seeds of each scale at the headline length.
 
-  At the headline length where twice was not tested. Diverged seeds have no
-  answers. Empty where the records have no counts of errors.
+  Diverged seeds have no answers. Empty where the records have no counts of
+  errors.
   """
-  length = _length(grid.config)
+  length = grid.config.headline_length
   kinds = list(error_kinds.KINDS)
   final = records.final_rows(grid.frame)
   rows: Any = final[final["test_length"] == length]
@@ -82,11 +89,6 @@ def failures(grid: Grid) -> list[Failing]:
       )
     )
   return found if any(x.share_FK.size for x in found) else []
-
-
-def _length(config: Config) -> int:
-  twice = 2 * config.task.max_train_length
-  return twice if twice in config.task.test_lengths else config.headline_length
 
 
 def most_mixed(found: list[Failing]) -> Failing:
@@ -139,8 +141,8 @@ def _verb(kind: int) -> str:
 def draw(found: list[Failing]) -> Figure:
   """Kinds of errors: the mean by scale, and each seed of the most mixed one."""
   at = most_mixed(found)
-  figure = Figure(figsize=(TEXT_WIDTH, 2.1))
-  left, right = figure.subplots(1, 2)
+  figure = Figure(figsize=(COLUMN_WIDTH, 3.2))
+  left, right = figure.subplots(2, 1)
   means_NK = np.array(
     [
       x.share_FK.mean(axis=0) if x.share_FK.size else np.zeros(len(_COLORS))
@@ -185,11 +187,13 @@ class LossOfKinds(NamedTuple):
   p_adjusted: float
 
 
-def losses_of_kinds(grid: Grid) -> list[LossOfKinds]:
+def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
   """Of each scale with 10 seeds of either kind; exploratory.
 
-  The loss is the negative log-likelihood on the fixed examples of the training
-  distribution; where there are none, the final training loss.
+  Args:
+    grid: the records.
+    is_fixed: whether the loss is the negative log-likelihood on the fixed
+      examples of the training distribution, or the final training loss.
   """
   final = records.final_rows(grid.frame)
   final = final[~final["diverged"]]
@@ -199,7 +203,7 @@ def losses_of_kinds(grid: Grid) -> list[LossOfKinds]:
   for population in grid.score.populations:
     own = final[final[grid.axis] == population.scale]
     loss_S = own["train_loss"].to_numpy(float)
-    if len(inside):
+    if is_fixed:
       fixed = inside[inside[grid.axis] == population.scale]["nll_mean"]
       loss_S = fixed.reindex(own["seed"]).to_numpy(float)
     succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
@@ -216,13 +220,18 @@ def losses_of_kinds(grid: Grid) -> list[LossOfKinds]:
   ]
 
 
-def loss_sentence(grid: Grid) -> str:
-  """How often a success has the lower, or the higher, loss than a failure."""
-  is_fixed = (grid.frame["test_set"] == TRAIN_DISTRIBUTION).any()
+def loss_sentence(grid: Grid, is_fixed: bool = True) -> str:
+  """How often a success has the lower, or the higher, loss than a failure.
+
+  Args:
+    grid: the records.
+    is_fixed: as in `losses_of_kinds`; without fixed examples it does not hold.
+  """
+  is_fixed &= bool((grid.frame["test_set"] == TRAIN_DISTRIBUTION).any())
   loss = "loss on fixed training examples" if is_fixed else "training loss"
   parts: dict[str, list[str]] = {"lower": [], "higher": []}
   others = []
-  for name, auc, p in losses_of_kinds(grid):
+  for name, auc, p in losses_of_kinds(grid, is_fixed):
     if p > Options().alpha:
       others.append(name)
       continue
@@ -243,6 +252,114 @@ def loss_sentence(grid: Grid) -> str:
       " between successes and failures is shown."
     )
   return " ".join(sentences)
+
+
+class RightUpTo(NamedTuple):
+  """How far into the answer seeds of one cell are right, at one length.
+
+  Attributes:
+    length: the test length.
+    cell: such as `depth 2`.
+    num_trained: tokens of the longest answer in training, without its end.
+    share_SA: the share of items whose answer is right up to each token before
+      its end, for each seed with kept parameters, [S, A].
+    is_success_S: whether the seed is a success, [S].
+  """
+
+  length: int
+  cell: str
+  num_trained: int
+  share_SA: np.ndarray
+  is_success_S: np.ndarray
+
+
+def right_up_to(grid: Grid, folder: pathlib.Path) -> RightUpTo | None:
+  """Of the cell with the most kept parameters; None without failing seeds."""
+  config = grid.config
+  cell, rows, is_success_S = _kept(grid, folder)
+  if is_success_S.all():
+    return None
+  setup = make_setup(config, cell)
+  items = setup.task.evaluation(length := config.headline_length)
+  trained = setup.task.evaluation(config.task.max_train_length)
+  is_end_L = items.tokens_L[0, 1:] == setup.task.end
+  is_answer_L = np.asarray(items.is_answer_L[0, 1:] & ~is_end_L)
+  shares = []
+  for seed in rows["seed"]:
+    own = params.load_params(epath.Path(folder), cell, int(seed))
+    _, predicted_BL = evaluate.score_tokens(own, setup.arch, items.tokens_L)
+    is_right_BL = np.asarray(predicted_BL == items.tokens_L[:, 1:])
+    is_right_BA = is_right_BL[:, is_answer_L]
+    shares.append(np.cumprod(is_right_BA, axis=1).mean(axis=0))
+  return RightUpTo(
+    length,
+    f"{grid.axis} {cell.columns[grid.axis]}",
+    int(trained.is_answer_L[0].sum()) - 1,
+    np.array(shares),
+    is_success_S,
+  )
+
+
+def right_up_to_sentence(found: RightUpTo) -> str:
+  """At which token of the answer failing seeds go wrong."""
+  # The first token up to which less than half of the items are right.
+  where_F = [
+    int(np.argmax(share_A < 0.5)) + 1
+    for share_A in found.share_SA[~found.is_success_S]
+    if share_A[-1] < 0.5
+  ]
+  if not where_F:
+    return "No failing seed goes wrong in half of the items."
+  low, high = min(where_F), max(where_F)
+  tokens = f"token {low}" if low == high else f"tokens {low} to {high}"
+  return (
+    f"Of {len(where_F)} failing seeds half of the items are wrong by {tokens}"
+    f" of {found.share_SA.shape[1]}; the longest answer in training has"
+    f" {found.num_trained}."
+  )
+
+
+@styled
+def draw_right_up_to(found: RightUpTo) -> Figure:
+  """The share of items that are right up to each token, a line per seed."""
+  figure = Figure(figsize=(COLUMN_WIDTH, 2.0))
+  axes = figure.subplots()
+  token_A = np.arange(1, found.share_SA.shape[1] + 1)
+  colors = {True: SUCCEEDED, False: FAILED}
+  for share_A, is_success in zip(
+    found.share_SA, found.is_success_S.tolist(), strict=True
+  ):
+    axes.plot(token_A, share_A, color=colors[is_success], alpha=0.7)
+  axes.axvline(found.num_trained, color="0.35", linestyle=":", linewidth=0.8)
+  axes.set_xlabel("token of the answer")
+  axes.set_ylabel("items right so far")
+  axes.set_ylim(-0.03, 1.03)
+  axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+  return drawing.explain_colors(
+    figure, {"seeds that succeed": SUCCEEDED, "seeds that fail": FAILED}
+  )
+
+
+def _kept(
+  grid: Grid, folder: pathlib.Path
+) -> tuple[config_lib.Cell, Any, np.ndarray]:
+  """The cell with the most kept parameters.
+
+  Returns:
+    The cell; the last rows of its S kept seeds at the headline length; and
+    whether each is a success, [S].
+  """
+  seeds_of = {
+    cell: sorted(params.kept_files(epath.Path(folder), cell))
+    for cell in config_lib.cells(grid.config)
+  }
+  cell = max(seeds_of, key=lambda cell: len(seeds_of[cell]))
+  final = records.final_rows(grid.frame)
+  rows: Any = records.rows_of_cell(final, cell.columns)
+  rows = rows[rows["test_length"] == grid.config.headline_length]
+  rows = rows[rows["seed"].isin(seeds_of[cell]) & ~rows["diverged"]]
+  is_success_S = success.is_success(rows[SCORE].to_numpy(), DEFAULT_THRESHOLD)
+  return cell, rows, is_success_S
 
 
 class Attention(NamedTuple):
@@ -270,16 +387,7 @@ def kept_pair(grid: Grid, folder: pathlib.Path) -> Attention | None:
   Of the cell with the most such seeds; None where it does not have both.
   """
   workdir, config = epath.Path(folder), grid.config
-  seeds_of = {
-    cell: sorted(params.kept_files(workdir, cell))
-    for cell in config_lib.cells(config)
-  }
-  cell = max(seeds_of, key=lambda cell: len(seeds_of[cell]))
-  final = records.final_rows(grid.frame)
-  rows: Any = records.rows_of_cell(final, cell.columns)
-  rows = rows[rows["test_length"] == config.headline_length]
-  rows = rows[rows["seed"].isin(seeds_of[cell]) & ~rows["diverged"]]
-  is_success_S = success.is_success(rows[SCORE], DEFAULT_THRESHOLD)
+  cell, rows, is_success_S = _kept(grid, folder)
   if is_success_S.all() or not is_success_S.any():
     return None
   setup = make_setup(config, cell)

@@ -35,18 +35,29 @@ def _components(grid: Grid) -> str:
   found = grid.score.answers["variance_components"]
   if not found:
     return ""
-  rest = words.percent(found[0].components.rest.value)
+  components = found[0].components
+  rest = components.rest
+  low, high = words.percent(rest.low), words.percent(rest.high)
   return (
-    f"{paper_figures.said(grid.score, 'variance_components')} The other {rest}"
-    " hang on the pair of both: one run of a pair cannot tell more."
+    f"{paper_figures.said(grid.score, 'variance_components')} The rest,"
+    f" {words.percent(rest.value)} ({low.removesuffix('%')}–{high}), is"
+    " interaction and residual, which one run a pair cannot tell apart."
+    f" Permutation p: {words.number(components.init_p, 2)} for the"
+    f" initialization, {words.number(components.data_p, 2)} for the data order."
   )
 
 
 def _pairing(grid: Grid) -> str:
   found = grid.score.answers["pairing"]
-  text = paper_figures.said(grid.score, "pairing")
-  p = f"; p = {words.number(found.p, 2)})." if found else ""
-  return text.removesuffix(").") + p if text.endswith(").") else text
+  if found is None or math.isnan(found.correlation):
+    return ""
+  least, greatest = map(words.signed, (found.least, found.greatest))
+  return (
+    f"Mean rank correlation {words.signed(found.correlation)}, pairs of scales"
+    f" from {least} to {greatest}; p = {words.number(found.p, 2)} by shuffling"
+    " the seeds of each scale, not corrected over grids."
+    f" {found.shares}"
+  ).strip()
 
 
 def _false_alarms(grid: Grid) -> str:
@@ -152,10 +163,19 @@ def draw_all(
 def draw_tasks(
   studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
 ) -> str:
-  """Draws the tasks side by side; the caption, empty without any task."""
-  folders = [records_folder / x.name for x in studies if x.role == "task"]
-  if not folders:
+  """Draws the tasks side by side, of the grids the first of each task.
+
+  Returns:
+    The caption, empty without a study of one task.
+  """
+  if not any(x.role == "task" for x in studies):
     return ""
+  folders = {}
+  for study in studies:
+    if study.role in ("grid", "task"):
+      folder = records_folder / study.name
+      folders.setdefault(records.read_config(folder).task.name, folder)
+  folders = list(folders.values())
   picture = paper_figures.tasks(folders)
   _save(picture, out)
   return picture.caption
@@ -173,21 +193,30 @@ def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
   ]
 
 
-def claim_table(drawn: Sequence[Drawn], figures: str | None) -> str:
+def claim_table(drawn: Sequence[Drawn], place: str) -> str:
   """The claims as a Markdown table: one row per claim, one column per grid.
 
   Args:
     drawn: the results of each study.
-    figures: what links to figures begin with, such as `figures/`; None leaves
-      out the columns of the grids.
+    place: what links to this folder begin with, such as `experiments/`.
   """
   decided = outcomes(drawn)
-  names = list(decided[0]) if figures is not None else []
-  rows = [["claim", "result", *names]]
+  config_of = {x.study.name: x.study.config for x in drawn}
+  names = list(decided[0])
+  links = [f"[{x}]({place}configs/{config_of[x]}.py)" for x in names]
+  rows = [["claim", "result", *links]]
   for claim, of_grid in zip(CLAIMS, decided, strict=True):
     cells = [
-      f"{_status(of_grid[name])}<br>"
-      f"{_links(claim.figures, name, drawn, figures or '')}"
+      "<br>".join(
+        filter(
+          None,
+          (
+            _status(of_grid[name]),
+            of_grid[name].verdict.evidence,
+            _links(claim.figures, name, drawn, f"{place}figures/"),
+          ),
+        )
+      )
       for name in names
     ]
     text = f"{claim.number}. {claim.statement}"
@@ -242,8 +271,7 @@ def further(drawn: Sequence[Drawn]) -> str:
 def precursor_table(drawn: Sequence[Drawn]) -> str:
   """What is seen before a rise, over all studies; empty where there is none."""
   trials = [trial for x in drawn for trial in x.trials]
-  real = [trial for trial in trials if trial.rises is not None]
-  return _table(precursors.table(trials)) if len(real) >= 3 else ""
+  return _table(precursors.table(trials)) if trials else ""
 
 
 def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
@@ -332,17 +360,25 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
     " the end symbol.",
   ]
   if any(x.verdicts for x in drawn):
-    parts += [claim_table(drawn, ""), claim_numbers(drawn)]
+    parts += [
+      "p is after Holm over the grids that were tested; for claims 1 and 3 it"
+      " is of the clearest of three tests of a cell: of two modes (the dip), of"
+      " a floor that seeds break out of, of a ceiling that they fall from.",
+      claim_table(drawn, "../"),
+      claim_numbers(drawn),
+    ]
   if text := further(drawn):
     parts += ["## What the paper does not ask (exploratory)", text]
   if table := precursor_table(drawn):
     parts += [
       "## What is seen before a rise",
-      "At scales between others where fewer than half of the seeds succeed: how"
-      " many show a sign, by whether the success probability rises to the next"
-      " scale (Fisher, one-sided 5 %). Nulls are drawn with one mode that thins"
-      " out from the floor, the mean of such a scale, and no change from the"
-      " scale before. Intervals are exact, of 10 or more. Exploratory.",
+      "At scales below the largest where fewer than half of the seeds succeed:"
+      " how many show a sign, by whether the success probability rises to the"
+      " next scale (Fisher, one-sided 5 %). At the smallest scale, signs that"
+      " compare with the scale before have no count. Nulls are drawn with one"
+      " mode that thins out from the floor, the mean of such a scale, and no"
+      " change from the scale before. Intervals are exact, of 10 or more."
+      " Exploratory.",
       table,
     ]
   for study, captions, *_ in drawn:

@@ -25,6 +25,7 @@ from emergence.analysis import (
 )
 from emergence.analysis import modality as modality_figures
 from emergence.analysis.series import Series
+from emergence.config import cells as cells_of
 from emergence.plotting import drawing, ridges
 from emergence.plotting.drawing import Line
 from emergence.plotting.ridges import Ridge
@@ -33,13 +34,14 @@ from emergence.plotting.style import (
   FILL,
   LINE,
   OTHERS,
-  TEXT_WIDTH,
   literal,
   ramp,
   styled,
 )
+from emergence.population.compilation import make_setup
 from emergence.report import figures
-from emergence.statistics import summary
+from emergence.statistics import success, summary
+from emergence.statistics.modality import Modality
 from emergence.statistics.options import DEFAULT_THRESHOLD
 from emergence.statistics.sample import REAL
 from emergence.statistics.small_studies import SmallStudy
@@ -100,7 +102,8 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield Picture(
     "summaries",
     "Mode, mean, success probability and mean of the successes with 95 %"
-    " intervals over seeds; dotted, the closest curve that never turns back."
+    " intervals over seeds (the mode has none); dotted, the closest curve that"
+    " never turns back."
     f" {said(score, 'curve')}"
     f" {said(score, 'abruptness')}",
     summaries.draw([score]),
@@ -172,7 +175,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     "loss_and_score",
     f"{_upper(name)} against the final training loss, a point per seed; seeds"
     f" of other scales in gray; exploratory."
-    f" {failures.loss_sentence(grid)}",
+    f" {failures.loss_sentence(grid, is_fixed=False)}",
     figures.exact_match_against(
       grid.frame,
       grid.config.headline_length,
@@ -185,8 +188,8 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if forecasts:
     yield Picture(
       "forecasts",
-      f"Of the seeds not yet {threshold_name} at a training step: the"
-      " probability (AUC) that one which succeeds at the end has the better"
+      "Of the seeds that are no success at a training step (some were before):"
+      " the probability (AUC) that one which succeeds at the end has the better"
       " likelihood or score at the longest length, or training loss, than one"
       " which does not; exploratory."
       f" {precursors.sentence(grid, forecasts)}",
@@ -205,6 +208,16 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       f" the {grid.axis} where nearest to half of the seeds fail."
       f" {failures.sentence(found)}",
       failures.draw(found),
+    )
+  right = failures.right_up_to(grid, folder)
+  if right:
+    yield Picture(
+      "right_up_to",
+      f"The share of items of length {right.length} whose answer is right up to"
+      f" each token, a line for each seed at {right.cell} with kept parameters;"
+      " the dotted line is the longest answer in training. Exploratory."
+      f" {failures.right_up_to_sentence(right)}",
+      failures.draw_right_up_to(right),
     )
   pair = failures.kept_pair(grid, folder)
   if pair:
@@ -229,10 +242,10 @@ def _likelihoods(grid: Grid) -> Iterator[Picture]:
   )
   yield Picture(
     "likelihood_summaries",
-    "Mode, mean and median of the score and of three likelihoods of the answer:"
-    " negative log-likelihood (NLL) per token and of the whole answer, and the"
-    " log-probability of its least likely token; 95 % intervals over seeds of"
-    " the mean and the median. The last two are exploratory.",
+    "Mode, mean and median of the score and of three likelihoods of the answer"
+    " in nats: negative log-likelihood (NLL) per token and of the whole answer,"
+    " and the log-probability of its least likely token; 95 % intervals over"
+    " seeds of the mean and the median. The last two are exploratory.",
     central([grid.score, *grid.likelihoods.values()]),
   )
 
@@ -261,8 +274,9 @@ def emergent_and_linear(grid: Grid) -> Figure:
   assert where is not None
   emergent, linear, i = where
   found: trajectories.SeedTrajectories = series.answers["trajectories"]
-  figure = Figure(figsize=(TEXT_WIDTH, 2.1))
-  left, *right = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
+  figure = Figure(figsize=(COLUMN_WIDTH, 3.4))
+  panels = figure.subplot_mosaic("aa;bc", height_ratios=(1.3, 1))
+  left, *right = (panels[name] for name in "abc")
   x_N = np.array([p.scale for p in series.populations])
   drawing.seed_lines(left, x_N, found.scores_SN, [OTHERS] * len(found.seeds))
   means = [summaries.mean(p) for p in series.populations]
@@ -292,23 +306,21 @@ def likelihood(grid: Grid) -> Figure:
   nll, labels = grid.likelihoods[claims.NLL], claims.likelihood_labels(grid)
   rows = []
   for i, population in enumerate(nll.populations):
-    notes = [
-      f"{cells[i].label.replace('_', ' ')} ({name})"
-      for name, cells in labels.items()
-      if cells[i].label != "not_shown"
-    ]
     name, nll_S = nll.scale_name(population), population.finite_S
-    rows.append(Ridge(name, np.log10(nll_S[nll_S > 0]), "\n".join(notes)))
+    note = _notes({x: cells[i] for x, cells in labels.items()})
+    rows.append(Ridge(name, np.log10(nll_S[nll_S > 0]), note))
   return ridges.draw(
     [("", rows)], "NLL (nats per answer token)", REAL, is_log=True
   )
 
 
-_LIKELIHOOD_TITLES = {
-  "nll_mean": "NLL per token (nats)",
-  "nll_sum": "NLL per answer (nats)",
-  "min_token_log_prob": "least likely token (nats)",
-}
+def _notes(labels: Mapping[str, Modality]) -> str:
+  """The labels of a cell that are shown, by the name of what was tested."""
+  return "\n".join(
+    f"{cell.label.replace('_', ' ')} ({name.partition(' ')[0]})"
+    for name, cell in labels.items()
+    if cell.label != "not_shown"
+  )
 
 
 def central(several: Sequence[Series]) -> Figure:
@@ -323,8 +335,7 @@ def central(several: Sequence[Series]) -> Figure:
   for series in several:
     rows = list(summaries.values(series))
     scales = [p.scale for p in series.populations]
-    title = _LIKELIHOOD_TITLES.get(series.metric.name, series.metric_name)
-    panels[title] = [
+    panels[series.metric_name] = [
       line(name, rows, scales) for name in ("mode", "mean", "median")
     ]
   first = several[0]
@@ -418,39 +429,47 @@ def few_seeds(series: Series) -> Figure:
 
 
 def control(grid: Grid) -> Figure:
-  """Logarithms of the losses on the training distribution, by scale."""
-  columns = [
-    (
-      name,
-      [
-        Ridge(grid.score.scale_name(population), np.log10(x_S[x_S > 0]))
-        for population, x_S in zip(grid.score.populations, cells, strict=True)
-      ],
-    )
-    for name, cells in claims.losses(grid).items()
-  ]
+  """Losses on the training distribution, with the labels of claim 6."""
+  labels = claims.loss_labels(grid)
+  columns = []
+  for name, cells in claims.losses(grid).items():
+    rows = [
+      Ridge(
+        grid.score.scale_name(population),
+        np.log10(cells[i][cells[i] > 0]),
+        _notes({x: labels[x][i] for x in (name, f"log {name}")}),
+      )
+      for i, population in enumerate(grid.score.populations)
+    ]
+    columns.append((name, rows))
   return ridges.draw(columns, "nats per token", REAL, is_log=True)
 
 
 def tasks(folders: Sequence[pathlib.Path]) -> Picture:
-  """The seeds of one critical cell a task, a ridge each.
+  """The seeds of one cell a task, a ridge each.
 
   Args:
-    folders: the work directories, of one cell each.
+    folders: the work directories, of one task each; of several cells the one
+      with the most variance between seeds is taken.
   """
   rows = []
   for folder in folders:
     config = records.read_config(folder)
-    frame = records.read(folder)
-    ((_, cell),) = summary.final_cells(frame, config.headline_length)
-    cell = cell[~cell["diverged"]]
-    name = f"{config.task.name} {config.headline_length}"
-    rows.append(Ridge(name, cell[claims.SCORE].to_numpy(float)))
+    length = config.headline_length
+    several = summary.final_cells(records.read(folder), length)
+    scores = [cell.loc[~cell["diverged"], claims.SCORE] for _, cell in several]
+    score_S = max(scores, key=lambda x: x.var()).to_numpy(float)
+    setup = make_setup(config, cells_of(config)[0])
+    num_tokens = int(setup.task.evaluation(length).is_answer_L[0].sum()) - 1
+    share = success.is_success(score_S, DEFAULT_THRESHOLD).mean()
+    # A single token may be guessed right.
+    note = f"{share:.0%} at ≥ 20%" if num_tokens > 1 else ""
+    rows.append(Ridge(f"{config.task.name} {length}", score_S, note))
   return Picture(
     "tasks",
     "The seeds of one cell of each task, at the test length beside its name:"
-    " smoothed density, a point per seed, and the share at ≥ 20%.",
-    ridges.draw(
-      [("", rows)], "exact match without end", threshold=DEFAULT_THRESHOLD
-    ),
+    " smoothed density, a point per seed, and the share at ≥ 20% where an"
+    " answer has several tokens. Half of the answers of parity are right by"
+    " chance. Of reverse addition the length is one of training.",
+    ridges.draw([("", rows)], "exact match without end"),
   )

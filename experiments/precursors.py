@@ -39,13 +39,13 @@ class Scale(NamedTuple):
   """What a sign may look at: two neighbouring scales, or only the second.
 
   Attributes:
-    before: scores at the scale before.
+    before: scores at the scale before; None at the smallest one.
     score: scores at this one.
     nll: negative log-likelihoods at this one.
     threshold: of a success.
   """
 
-  before: Sample
+  before: Sample | None
   score: Sample
   nll: Sample
   threshold: float
@@ -55,7 +55,9 @@ def _upper_tail(scale: Scale) -> bool:
   return bool(np.quantile(scale.score.finite_S, 0.9) >= scale.threshold)
 
 
-def _spread(scale: Scale) -> bool:
+def _spread(scale: Scale) -> bool | None:
+  if scale.before is None:
+    return None
   before_S, score_S = scale.before.finite_S, scale.score.finite_S
   if np.ptp(np.concatenate([before_S, score_S])) == 0:
     return False
@@ -67,12 +69,14 @@ def _separates(sample: Sample, threshold: float | None) -> bool:
   return modality.label(sample, Options(), threshold).label != "not_shown"
 
 
-def _distance(scale: Scale) -> bool:
+def _distance(scale: Scale) -> bool | None:
+  if scale.before is None:
+    return None
   test = transport.permutation_test([scale.before, scale.score])
   return bool(test.p_KK[0, 1] <= _LEVEL)
 
 
-SIGNS: dict[str, Callable[[Scale], bool]] = {
+SIGNS: dict[str, Callable[[Scale], bool | None]] = {
   "the best tenth succeeds": _upper_tail,
   "more spread than at the scale before": _spread,
   "two groups in the score": lambda x: _separates(x.score, x.threshold),
@@ -85,17 +89,18 @@ class Trial(NamedTuple):
   """Signs at one scale, and what comes next.
 
   Attributes:
-    signs: whether each of `SIGNS` is there.
+    signs: whether each of `SIGNS` is there; None where it cannot be looked
+      for.
     rises: whether the success probability rises to the next scale; None for a
       null population.
   """
 
-  signs: Mapping[str, bool]
+  signs: Mapping[str, bool | None]
   rises: bool | None
 
 
 def trials(grid: Grid) -> list[Trial]:
-  """Each scale with neighbours where fewer than half succeed, and its nulls.
+  """Each scale but the largest where fewer than half succeed, and its nulls.
 
   A rise is a one-sided Fisher test at 5 %. A null population has one mode, and
   the same distribution at the scale before: scores of the scale's mean that
@@ -106,11 +111,11 @@ def trials(grid: Grid) -> list[Trial]:
   found = [x.success.diverged_fail for x in series.answers["success"]]
   rng = np.random.default_rng(series.options.seed)
   several = []
-  for i in range(1, len(found) - 1):
+  for i in range(len(found) - 1):
     if found[i].probability >= 0.5 or series.threshold is None:
       continue
     scale = Scale(
-      series.samples[i - 1],
+      series.samples[i - 1] if i else None,
       series.samples[i],
       nll.samples[i],
       series.threshold,
@@ -122,7 +127,7 @@ def trials(grid: Grid) -> list[Trial]:
   return several
 
 
-def _signs(scale: Scale) -> dict[str, bool]:
+def _signs(scale: Scale) -> dict[str, bool | None]:
   return {name: sign(scale) for name, sign in SIGNS.items()}
 
 
@@ -137,7 +142,7 @@ def _null(rng: np.random.Generator, scale: Scale) -> Scale:
   shape = nll_S.mean() ** 2 / max(nll_S.var(), 1e-9)
   drawn_S = rng.gamma(shape, nll_S.mean() / shape, nll_S.size)
   return Scale(
-    draw(scale.before.size),
+    draw(scale.before.size) if scale.before else None,
     draw(scale.score.size),
     scale.nll._replace(scores_S=drawn_S),
     scale.threshold,
@@ -152,6 +157,7 @@ def table(several: Sequence[Trial]) -> list[list[str]]:
     rows.append([name])
     for rises in kinds.values():
       own = [x.signs[name] for x in several if x.rises is rises]
+      own = [is_seen for is_seen in own if is_seen is not None]
       rows[-1].append(_count(sum(own), len(own)))
   return rows
 
@@ -232,10 +238,12 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
     return f"{text}."
   best = max(shown, key=lambda x: abs(x.auc - 0.5))
   name = grid.score.scale_name(grid.score.populations[best.scale])
+  better = "better" if best.auc > 0.5 else "worse"
   return (
     f"{text}; the clearest, at {name} after {best.step} steps: one of the"
-    f" {best.num_yes} seeds that will succeed has the better {best.sign} than"
-    f" one of the {best.num_no} others with probability {best.auc:.2f}."
+    f" {best.num_yes} seeds that will succeed has the {better} {best.sign} than"
+    f" one of the {best.num_no} others with probability"
+    f" {max(best.auc, 1 - best.auc):.2f}."
   )
 
 

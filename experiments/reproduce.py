@@ -74,7 +74,7 @@ def figures(studies: Sequence[Study]) -> None:
   (out / "README.md").write_text(findings.page(drawn, caption))
   print(f"figures {out}")
   if _OUT.value is None and _STUDIES.value is None:
-    claims = findings.claim_table(drawn, "figures/")
+    claims = findings.claim_table(drawn, "")
     if any(x.verdicts for x in drawn):
       claims += f"\n\n{findings.claim_numbers(drawn)}"
     if further := findings.further(drawn):
@@ -86,7 +86,8 @@ def figures(studies: Sequence[Study]) -> None:
     }
     findings.renew(readme, blocks)
     first_page = findings.PLACE.parent / "README.md"
-    findings.renew(first_page, {"claims": findings.claim_table(drawn, None)})
+    table = findings.claim_table(drawn, "experiments/")
+    findings.renew(first_page, {"claims": table})
     print(f"tables  {readme}, {first_page}")
 
 

@@ -48,6 +48,21 @@ STUDIES = (
   Study("count_width_small", "count_width_small", role="grid"),
   Study("seeds_crossed", "seeds_crossed", role="control"),
   Study("null_random", "null_random", role="control"),
+  Study("null_split", "null_split", role="control"),
+  Study("tasks_copy", "tasks_small", role="task"),
+  Study(
+    "tasks_sort",
+    "tasks_small",
+    ("task.name=sort", "grid.widths=[16]", "task.test_lengths=[10,12]"),
+    role="task",
+  ),
+  Study("tasks_mode", "tasks_small", ("task.name=mode",), role="task"),
+  Study(
+    "tasks_parity",
+    "tasks_small",
+    ("task.name=parity", "task.vocab_size=2", "grid.widths=[16]"),
+    role="task",
+  ),
 )
 
 

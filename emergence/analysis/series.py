@@ -116,8 +116,7 @@ class Series(NamedTuple):
   def metric_name(self) -> str:
     """The metric's name in sentences and figures, such as `exact match`."""
     name = self.metric.name
-    is_ours = any(name == metric.name for metric in records.METRICS)
-    return words.short(name.replace("_", " ") if is_ours else name)
+    return words.short(records.TITLES.get(name, name))
 
   @property
   def axis_label(self) -> str:

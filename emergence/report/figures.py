@@ -73,7 +73,7 @@ def length_curves(
     axes.set_xticks([lengths[0], lengths[-1]])
 
   cells = _final_cells(frame, test_length, score)
-  figure = _small_multiples(cells, draw, "test length", _named(score))
+  figure = _small_multiples(cells, draw, "test length", records.TITLES[score])
   return _explain_colors(figure, test_length)
 
 
@@ -113,7 +113,7 @@ def training_curves(
     axes.set_xlim(0, last)
     axes.set_xticks([0, last], ["0", _short(last)])
 
-  name = _named(metric) + (" (nats)" if not is_share else "")
+  name = records.TITLES[metric] + (" (nats)" if not is_share else "")
   cells = _final_cells(frame, test_length, score)
   figure = _small_multiples(cells, draw, "steps", name)
   return _explain_colors(figure, test_length)
@@ -170,12 +170,8 @@ def exact_match_against(
 
   where = "in training" if loss == "train_loss" else f"at length {test_length}"
   x_label = f"nats per answer token {where}"
-  figure = _small_multiples(cells, draw, x_label, _named(score))
+  figure = _small_multiples(cells, draw, x_label, records.TITLES[score])
   return _explain_colors(figure, test_length)
-
-
-def _named(column: str) -> str:
-  return column.replace("_", " ")
 
 
 class _FinalCell(NamedTuple):

@@ -68,6 +68,7 @@ class MetricColumn(NamedTuple):
   Attributes:
     name: of the column, and of the field of `training.evaluate.Scores`; except
       `train_loss`, which `to_table` fills itself.
+    title: in sentences and figures.
     description: stored in each file.
     low: the least score possible, or −inf.
     high: the largest one, or inf.
@@ -77,6 +78,7 @@ class MetricColumn(NamedTuple):
   """
 
   name: str
+  title: str
   description: str
   low: float
   high: float
@@ -88,6 +90,7 @@ class MetricColumn(NamedTuple):
 METRICS = (
   MetricColumn(
     "exact_match",
+    "exact match",
     "share of items answered right, 0..1",
     0.0,
     1.0,
@@ -96,6 +99,7 @@ METRICS = (
   ),
   MetricColumn(
     "exact_match_without_end",
+    "exact match without end",
     "share of items answered right up to the end symbol, 0..1",
     0.0,
     1.0,
@@ -105,6 +109,7 @@ METRICS = (
   ),
   MetricColumn(
     "token_accuracy",
+    "token accuracy",
     "share of answer tokens right, 0..1",
     0.0,
     1.0,
@@ -113,6 +118,7 @@ METRICS = (
   ),
   MetricColumn(
     "nll_mean",
+    "NLL per token",
     "nats per answer token, mean over items",
     0.0,
     np.inf,
@@ -121,6 +127,7 @@ METRICS = (
   ),
   MetricColumn(
     "nll_sum",
+    "NLL per answer",
     "nats per answer, mean over items",
     0.0,
     np.inf,
@@ -130,6 +137,7 @@ METRICS = (
   ),
   MetricColumn(
     "min_token_log_prob",
+    "least token log-prob",
     "log-probability of an item's least likely token, mean over items",
     -np.inf,
     0.0,
@@ -138,6 +146,7 @@ METRICS = (
   ),
   MetricColumn(
     "train_loss",
+    "training loss",
     "mean loss since the evaluation before, in nats; null at step 0",
     0.0,
     np.inf,
@@ -156,6 +165,7 @@ ERROR_COUNTS = {
   "wrong_carry": "items whose first wrong token is a digit off by one",
   "other_error": "items that are wrong in another way",
 }
+TITLES = {metric.name: metric.title for metric in METRICS}
 _NULLABLE = {"train_loss", "test_length"}
 _ARROW_KINDS = {
   int: pa.int64(),

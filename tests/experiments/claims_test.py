@@ -183,7 +183,8 @@ def test_a_claim_is_corrected_over_the_tested_grids():
   status = [outcome.status for outcome in found.values()]
   no = "not reproduced"
   assert status == ["reproduced", no, no, "not tested"]
-  assert claims.result(CLAIMS[0], found) == "reproduced in 1 of 3 grids"
+  expected = "reproduced in 1 of 3 grids (1 not tested)"
+  assert claims.result(CLAIMS[0], found) == expected
   found = claims.decide(CLAIMS[0], verdicts, underpowered=["b"])
   assert found["b"].status == "underpowered"
   # Of the claims about effects that a test must show, and no others.
@@ -197,6 +198,7 @@ def test_a_claim_is_corrected_over_the_tested_grids():
     (2, (None, None), "not tested"),
     (2, (False, None), "not reproduced (1 grid tested)"),
     (2, (True, True), "reproduced in 2 of 2 grids"),
+    (2, (True, None), "reproduced in 1 of 1 grid (1 not tested)"),
     (6, (True, False), "supported in 1, contradicted in 1 of 2 grids"),
     (6, (False, False), "contradicted in 2 of 2 grids"),
   ],

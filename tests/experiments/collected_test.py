@@ -49,6 +49,7 @@ def test_committed_records_are_whole_and_of_their_config(name):
 
 
 # The other root seeds are another constant in the same program.
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "name", [x for x in STUDIES if not re.fullmatch("root_seed_[2-9]", x)]
 )
@@ -56,10 +57,11 @@ def test_the_first_steps_come_out_again(name):
   folder = collected.FOLDER / name
   content = json.loads((folder / "first_steps.json").read_text())
   cell = Cell.parse(content["cell"])
-  found = collected.first_steps(config_of(STUDIES[name]), cell, range(2))
-  assert found["data_sha256"] == content["data_sha256"][:2]
+  seeds = range(collected.NUM_SEEDS)
+  found = collected.first_steps(config_of(STUDIES[name]), cell, seeds)
+  assert found["data_sha256"] == content["data_sha256"]
   # Another compiler and another processor add up in another order.
-  np.testing.assert_allclose(found["losses"], content["losses"][:2], rtol=1e-3)
+  np.testing.assert_allclose(found["losses"], content["losses"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -73,9 +75,10 @@ def test_the_committed_parameters_are_those_of_the_rule(name):
 
 @pytest.mark.slow
 def test_a_block_trained_anew_has_the_scores_of_the_committed_cell(tmp_path):
-  """Trains seeds 0 to 8 of the cheapest cell; they are compared with the rest.
+  """Trains seeds 0 to 8 of a cheap cell; they are compared with the rest.
 
   Another machine gives other scores to these seeds, with the same distribution.
+  There are cheaper cells in the grids, but nearly all of their scores are 0.
   """
   overrides = ("grid.depths=[1]", "seeds.count=9")
   studies.train([studies.Study("again", "quickstart", overrides)], tmp_path)

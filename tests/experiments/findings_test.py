@@ -54,9 +54,11 @@ def test_a_setting_against_itself_is_drawn_over_root_seeds(tmp_path):
 
 
 def test_tasks_stand_side_by_side(tmp_path):
-  config = drawn_grids.config_of(1, 24)
-  names = ("count", "other")
-  for name, share in zip(names, (0.2, 0.8), strict=True):
+  names = ("count", "copy", "mode")
+  for name, share in zip(names, (0.2, 0.8, 0.9), strict=True):
+    config = drawn_grids.config_of(1, 24)
+    task = dataclasses.replace(config.task, name=name)
+    config = dataclasses.replace(config, task=task)
     drawn_grids.write(tmp_path / name, config, drawn_grids.split([share], 24))
   studies = [Study(name, "unused", role="task") for name in names]
   caption = findings.draw_tasks(studies, tmp_path, tmp_path / "out")
@@ -70,29 +72,30 @@ def test_tasks_stand_side_by_side(tmp_path):
 def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   other = GRID._replace(name="other", underpowered=True)
   captions = dict.fromkeys(("emergent_and_linear", "summaries"), "A caption.")
-  verdicts = [Verdict(True, "so it is", 0.01)] * 5 + [Verdict(None, "no set")]
+  held = Verdict(True, "so it is", 0.01, ".9 (.8–.95)")
+  verdicts = [held] * 5 + [Verdict(None, "no set")]
   weak = [Verdict(False, "it is not", 0.5)] * 6
   question = "Does a seed index do alike at every scale?"
   both = [
     Drawn(GRID, captions, verdicts, [], {question: "It does."}),
     Drawn(other, {}, weak, [], {question: ""}),
   ]
-  head, _, *rows = findings.claim_table(both, "figures/").split("\n")
-  assert head == "| claim | result | grid | other |"
+  head, _, *rows = findings.claim_table(both, "experiments/").split("\n")
+  links = [
+    f"[{name}](experiments/configs/unused.py)" for name in ("grid", "other")
+  ]
+  assert head == f"| claim | result | {' | '.join(links)} |"
   assert len(rows) == len(CLAIMS) == 6
   cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
   first, second = cells[:2]
   assert first[1:] == [
     "**reproduced in 1 of 2 grids**",
-    "reproduced, p = 0.02<br>[emergent and linear]"
-    "(figures/grid/emergent_and_linear.png)",
-    "underpowered, p = 0.5<br>",
+    "reproduced, p = 0.02<br>.9 (.8–.95)<br>[emergent and linear]"
+    "(experiments/figures/grid/emergent_and_linear.png)",
+    "underpowered, p = 0.5",
   ]
-  assert second[3] == "not reproduced, p = 0.5<br>"
-  assert cells[5][2] == "not tested<br>"
-  short = findings.claim_table(both, None).split("\n")
-  assert short[0] == "| claim | result |"
-  assert short[3] == f"| {second[0]} | {second[1]} |"
+  assert second[3] == "not reproduced, p = 0.5"
+  assert cells[5][2] == "not tested"
   numbers = findings.claim_numbers(both)
   assert "   - `grid`, reproduced, p = 0.02: so it is.\n" in numbers
   assert numbers.count("   - ") == 12

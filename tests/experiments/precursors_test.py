@@ -24,14 +24,19 @@ def grid(tmp_path_factory):
 def test_signs_are_seen_before_a_rise_and_not_in_nulls(grid):
   found = precursors.trials(grid)
   real = [trial for trial in found if trial.rises is not None]
-  # Depths 2 and 3; at both the success probability rises to the next one.
-  assert [trial.rises for trial in real] == [True, True]
-  assert real[1].signs == dict.fromkeys(SIGNS, True)
+  # At depths 2 and 3 the success probability rises to the next one.
+  assert [trial.rises for trial in real] == [False, True, True]
+  assert real[2].signs == dict.fromkeys(SIGNS, True)
+  # At depth 1 nothing can be compared with the scale before.
+  compared = [name for name in SIGNS if name.endswith("at the scale before")]
+  assert [real[0].signs[name] for name in compared] == [None, None]
   nulls = [trial for trial in found if trial.rises is None]
-  assert len(nulls) == 20
+  assert len(nulls) == 30
   for name in list(SIGNS)[1:]:
-    alarms = sum(trial.signs[name] for trial in nulls)
-    assert stats.binomtest(alarms, 20, 0.05).pvalue > 0.001, name
+    signs = [trial.signs[name] for trial in nulls]
+    seen = [is_seen for is_seen in signs if is_seen is not None]
+    assert len(seen) == (20 if name in compared else 30)
+    assert stats.binomtest(sum(seen), len(seen), 0.05).pvalue > 0.001, name
 
 
 def test_rates_of_few_trials_are_counts_alone():
