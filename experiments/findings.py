@@ -31,7 +31,7 @@ PLACE = pathlib.Path(__file__).parent
 COMMAND = "python -m experiments.reproduce --figures"
 
 
-def _components(grid: Grid) -> str:
+def _components(grid: Grid, _: pathlib.Path) -> str:
   found = grid.score.answers["variance_components"]
   if not found:
     return ""
@@ -47,7 +47,7 @@ def _components(grid: Grid) -> str:
   )
 
 
-def _pairing(grid: Grid) -> str:
+def _pairing(grid: Grid, _: pathlib.Path) -> str:
   found = grid.score.answers["pairing"]
   if found is None or math.isnan(found.correlation):
     return ""
@@ -60,7 +60,27 @@ def _pairing(grid: Grid) -> str:
   ).strip()
 
 
-def _false_alarms(grid: Grid) -> str:
+def _losses(grid: Grid, _: pathlib.Path) -> str:
+  return failures.loss_sentence(grid)
+
+
+def _errors(grid: Grid, folder: pathlib.Path) -> str:
+  parts = []
+  if found := failures.failures(grid):
+    parts.append(failures.sentence(found))
+  if right := failures.right_up_to(grid, folder):
+    parts.append(failures.right_up_to_sentence(right))
+  if pair := failures.kept_pair(grid, folder):
+    parts.append(failures.attention_sentence(pair))
+  return " ".join(parts)
+
+
+def _forecasts(grid: Grid, _: pathlib.Path) -> str:
+  found = precursors.forecasts(grid)
+  return precursors.sentence(grid, found) if found else ""
+
+
+def _false_alarms(grid: Grid, _: pathlib.Path) -> str:
   if grid.score.answers["variance_components"]:
     return ""
   kinds = "modality", "distance", "curve", "pairing"
@@ -70,7 +90,7 @@ def _false_alarms(grid: Grid) -> str:
 
 
 # Questions that the paper does not ask, and which role of studies answers them.
-FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
+FURTHER: dict[str, tuple[str, Callable[[Grid, pathlib.Path], str]]] = {
   "How much do initialization and data order decide?": (
     "control",
     _components,
@@ -79,9 +99,11 @@ FURTHER: dict[str, tuple[str, Callable[[Grid], str]]] = {
     "grid",
     _pairing,
   ),
-  "Do successes fit the training distribution better?": (
+  "Do successes fit the training distribution better?": ("grid", _losses),
+  "How do the answers of failing seeds go wrong?": ("grid", _errors),
+  "Which seeds will succeed: is it seen earlier in training?": (
     "grid",
-    failures.loss_sentence,
+    _forecasts,
   ),
   "What is found where nothing changes?": ("control", _false_alarms),
 }
@@ -135,7 +157,7 @@ def draw(
   # In a control nothing rises, or its seeds are not independent.
   trials = [] if study.role == "control" else precursors.trials(grid)
   further = {
-    question: answer(grid)
+    question: answer(grid, folder)
     for question, (role, answer) in FURTHER.items()
     if role == study.role
   }
@@ -293,7 +315,8 @@ def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
     steps = sum(run.seed_steps for run in runs)
     machines = {
       f"{run.devices['count']} × {run.devices['kind']}"
-      f" ({run.versions['machine']}, jax {run.versions['jax_version']})"
+      f" ({run.versions.get('processor') or run.versions['machine']}, jax"
+      f" {run.versions['jax_version']})"
       for run in runs
     }
     rows.append(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from emergence.analysis import (
   best_of,
@@ -24,7 +25,7 @@ from emergence.analysis import (
   words,
 )
 from emergence.analysis import modality as modality_figures
-from emergence.analysis.series import Series
+from emergence.analysis.series import Population, Series
 from emergence.config import cells as cells_of
 from emergence.plotting import drawing, ridges
 from emergence.plotting.drawing import Line
@@ -42,7 +43,7 @@ from emergence.population.compilation import make_setup
 from emergence.report import figures
 from emergence.statistics import success, summary
 from emergence.statistics.modality import Modality
-from emergence.statistics.options import DEFAULT_THRESHOLD
+from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS
 from emergence.statistics.sample import REAL
 from emergence.statistics.small_studies import SmallStudy
 from emergence.statistics.transport import Parts
@@ -242,11 +243,12 @@ def _likelihoods(grid: Grid) -> Iterator[Picture]:
   )
   yield Picture(
     "likelihood_summaries",
-    "Mode, mean and median of the score and of three likelihoods of the answer"
-    " in nats: negative log-likelihood (NLL) per token and of the whole answer,"
-    " and the log-probability of its least likely token; 95 % intervals over"
-    " seeds of the mean and the median. The last two are exploratory.",
-    central([grid.score, *grid.likelihoods.values()]),
+    "Mode, mean and median over seeds, and mean of the seeds whose score is a"
+    " success, of the score and of three likelihoods of the answer in nats:"
+    " negative log-likelihood (NLL) per token and of the whole answer, and the"
+    " log-probability of its least likely token; 95 % intervals over seeds, but"
+    " for the mode. The last two are exploratory.",
+    central(grid),
   )
 
 
@@ -323,25 +325,56 @@ def _notes(labels: Mapping[str, Modality]) -> str:
   )
 
 
-def central(several: Sequence[Series]) -> Figure:
-  """Mode, mean and median of several metrics over scales, a panel each."""
+def central(grid: Grid) -> Figure:
+  """Mode, mean, median and mean of the successes of several metrics.
 
-  def line(name: str, rows: Sequence[Mapping[str, Any]], scales) -> Line:
+  A panel each over scales: the score, and the likelihoods.
+  """
+
+  def line(name: str, rows: Sequence[Mapping[str, Any]]) -> Line:
     columns = [name, f"{name}_low", f"{name}_high"]
     value_3N = np.array([[row.get(c, np.nan) for c in columns] for row in rows])
     return Line(name, scales, *np.array(value_3N, float).T)
 
+  scales = [p.scale for p in grid.score.populations]
   panels = {}
-  for series in several:
+  for series in (grid.score, *grid.likelihoods.values()):
     rows = list(summaries.values(series))
-    scales = [p.scale for p in series.populations]
-    panels[series.metric_name] = [
-      line(name, rows, scales) for name in ("mode", "mean", "median")
+    given_3N = [
+      _mean_of_successes(population, own)
+      for population, own in zip(
+        series.populations, grid.score.populations, strict=True
+      )
     ]
-  first = several[0]
+    panels[series.metric_name] = [
+      *(line(name, rows) for name in ("mode", "mean", "median")),
+      Line("mean of successes", scales, *np.transpose(given_3N)),
+    ]
   return drawing.by_scale(
-    panels, first.axis, summaries.scale_names([first]), y_limits=None
+    panels, grid.axis, summaries.scale_names([grid.score]), y_limits=None
   )
+
+
+def _mean_of_successes(
+  population: Population, score: Population
+) -> tuple[float, float, float]:
+  """Mean and 95 % interval over the seeds that succeed; NaN of fewer than 10.
+
+  Args:
+    population: the metric at one scale.
+    score: the score at this scale, which says what succeeds.
+  """
+  score_of = dict(zip(score.seeds, score.sample.scores_S, strict=True))
+  scores_S = np.array([score_of[seed] for seed in population.seeds])
+  is_success_S = success.is_success(scores_S, DEFAULT_THRESHOLD)
+  value_S = population.sample.scores_S[is_success_S]
+  value_S = value_S[np.isfinite(value_S)]
+  if value_S.size < MIN_RUNS:
+    return np.nan, np.nan, np.nan
+  found = stats.bootstrap(
+    (value_S,), np.mean, n_resamples=1000, method="percentile", rng=0
+  ).confidence_interval
+  return float(value_S.mean()), found.low, found.high
 
 
 @styled

@@ -431,6 +431,7 @@ def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
     "num_devices": "devices",
     "block": "seeds a block",
     "machine": "machine",
+    "processor": "processor",
     "python_version": "Python",
     "jax_version": "jax",
     "jaxlib_version": "jaxlib",

@@ -18,6 +18,7 @@ import itertools
 import json
 import logging
 import platform
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -727,6 +728,7 @@ def versions() -> dict[str, str]:
     "emergence_version": importlib.metadata.version("emergence"),
     "python_version": platform.python_version(),
     "machine": platform.machine(),
+    "processor": _processor(),
     **{
       f"{name}_version": importlib.metadata.version(name) for name in libraries
     },
@@ -793,6 +795,16 @@ def _provenance(
 
 def _one_line(error: Exception) -> str:
   return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _processor() -> str:
+  """The name of the CPU, such as `AMD EPYC 9B14`; empty where not known."""
+  try:
+    text = epath.Path("/proc/cpuinfo").read_text()
+  except OSError:
+    return platform.processor()
+  found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+  return found[1] if found else ""
 
 
 def _git_commit() -> str:

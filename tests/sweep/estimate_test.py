@@ -38,12 +38,12 @@ def test_time_is_steps_times_rounds_of_blocks(tiny, work, monkeypatch):
   monkeypatch.setattr(population, "seconds_per_evaluation", lambda p: 10.0)
   devices = hardware.local_devices(2)
   shallow, deep = estimate.estimate(tiny, work, devices)
-  # Six blocks on two devices are three rounds of six steps and three
-  # evaluations.
+  # Six blocks on two devices are three rounds of six steps and of
+  # evaluations at steps 0, 2, 4 and 6.
   assert (shallow.cell, deep.cell) == tuple(config_lib.cells(tiny))
   assert (shallow.seconds, deep.seconds) == (
-    3 * (2 * 6 + 30),
-    3 * (3 * 6 + 30),
+    3 * (2 * 6 + 40),
+    3 * (3 * 6 + 40),
   )
   assert (shallow.num_seeds, shallow.bytes_per_block) == (24, 2000)
   assert shallow.is_measured
@@ -68,7 +68,7 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
     for item in (big, work[0])
   ]
   assert found[0].bytes_per_block is None
-  assert found[0].seconds == pytest.approx((6 + 6) * flops[0] / flops[1])
+  assert found[0].seconds == pytest.approx((6 + 4 * 2) * flops[0] / flops[1])
 
 
 def test_a_cell_is_really_timed(tiny, program, monkeypatch):
