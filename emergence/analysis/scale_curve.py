@@ -142,7 +142,7 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Where the share starts, ends and crosses one half; where it falls."""
+  """Where the share starts and ends, falls, and crosses one half."""
   curve: ScaleCurve | None = series.answers["curve"]
   if curve is None:
     return
@@ -169,26 +169,22 @@ def findings(series: Series) -> Iterator[Finding]:
       **fewest._asdict() | {"threshold": series.threshold},
     )
     return
-  change = last.probability - first.probability
+  share_N = np.array([x.probability for x in found])
+  change = share_N[-1] - share_N[0]
   is_trend = curve.trend.p_adjusted < LEVEL
-  verb, turns = "goes", []
-  if curve.falls.num_found and curve.rises.num_found:
-    # It turns back: name the scale that is farthest from the ends.
-    turns = _turns(found, curve)
-  elif is_trend and change * curve.trend.z > 0:
+  # A share that turns back farther than it comes does neither.
+  is_one_way = np.ptp(share_N) <= 2 * abs(change)
+  verb = "goes"
+  if is_trend and is_one_way and change * curve.trend.z > 0:
     verb = "rises" if change > 0 else "falls"
     # It may turn back within noise.
-    if (np.diff([x.probability for x in found]) * change).min() < 0:
+    if (np.diff(share_N) * change).min() < 0:
       verb = f"mostly {verb}"
-  via = " and ".join(f"{_share(found[i])} at {scales[i].name}" for i in turns)
   text = (
     f"from {series.scale_name(scales[0])} to {scales[-1].name} {what} {verb}"
-    f" from {_share(first)}{via and f' through {via}'} to {_share(last)}"
+    f" from {_share(first)} to {_share(last)}"
   )
-  crossing = _crossing(series, curve)
-  if crossing and len(turns) < 2:
-    text += f"; it {crossing}"
-  elif not is_trend and not via:
+  if not is_trend:
     text += (
       "; no trend is shown"
       if curve.trend.can_show
@@ -203,45 +199,28 @@ def findings(series: Series) -> Iterator[Finding]:
     trend_p=curve.trend.p,
     trend_p_adjusted=curve.trend.p_adjusted,
   )
-  if crossing and len(turns) == 2:
-    yield finding("curve", series, f"over {series.axis}, {what} {crossing}")
   falls = curve.falls
-  if not falls.num_found:
-    return
   i, j = falls.first, falls.second
-  if verb.endswith("falls") and (i, j) == (0, len(found) - 1):
-    return
-  text = (
-    f"{what} falls from {_share(found[i])} at {series.scale_name(scales[i])} to"
-    f" {_share(found[j])} at {scales[j].name}"
-  )
-  if falls.num_found > 1:
-    text += f", the surest of {falls.num_found} falls"
-  yield finding(
-    "curve",
-    series,
-    text,
-    scale_from=scales[i].scale,
-    scale_to=scales[j].scale,
-    p=falls.p,
-    p_adjusted=falls.p_adjusted,
-    num_pairs=falls.num_pairs,
-  )
-
-
-def _turns(found: Sequence[Success], curve: ScaleCurve) -> list[int]:
-  """Where the share turns back.
-
-  Index of the share that is farthest outside of the first and last; without
-  one, those of the surest change against the direction of the whole curve.
-  """
-  share_N = np.array([x.probability for x in found])
-  low, high = sorted(share_N[[0, -1]])
-  outside_N = np.maximum(share_N - high, low - share_N)
-  if outside_N.max() > 0:
-    return [int(outside_N.argmax())]
-  turn = curve.falls if share_N[-1] >= share_N[0] else curve.rises
-  return [turn.first, turn.second]
+  # The first sentence may say it already.
+  is_told = verb.endswith("falls") and (i, j) == (0, len(found) - 1)
+  if falls.num_found and not is_told:
+    text = (
+      f"{what} falls from {_share(found[i])} at {series.scale_name(scales[i])}"
+      f" to {_share(found[j])} at {scales[j].name}"
+    )
+    if falls.num_found > 1:
+      text += f", the surest of {falls.num_found} falls"
+    yield finding(
+      "curve",
+      series,
+      text,
+      scale_from=scales[i].scale,
+      scale_to=scales[j].scale,
+      p=falls.p,
+      p_adjusted=falls.p_adjusted,
+      num_pairs=falls.num_pairs,
+    )
+  yield _crossing(series, curve, what)
 
 
 def _share(found: Success) -> str:
@@ -251,71 +230,23 @@ def _share(found: Success) -> str:
   return f"{found.probability:.2f}"
 
 
-def _crossing(series: Series, curve: ScaleCurve) -> str:
-  """What `it` does about one half; empty if nothing is shown.
+def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
+  """Between which scales the share is shown to cross one half.
 
-  Brackets hold for any curve, so they are said as they are. What rests on the
-  logistic curve is called probable, and said only where a trend is shown.
+  The interval of the logistic curve is told where it ends within the scales.
   """
-  names = [p.name for p in series.populations]
-  if len(curve.brackets) > 1:
-    num = len(curve.brackets)
-    return f"crosses one half {'twice' if num == 2 else f'{num} times'}"
-  if curve.side:
-    return f"stays {_above(curve.side > 0)} one half"
-  low, high = curve.crossing_scales
-  if not curve.trend.p_adjusted < LEVEL:
-    low = high = math.nan
+  scales = series.populations
+  low, high = _scale(series, [curve.crossing.low, curve.crossing.high])
+  text = f"{what} is not shown to cross one half"
   if curve.brackets:
-    ((i, j),) = curve.brackets
-    text = f"crosses one half between {names[i]} and {names[j]}"
-    if (
-      i <= low < high <= j
-      and high - low < j - i
-      and not _contradicts(series, curve)
-    ):
-      text += f" (logistic: {names[int(low)]} to {names[int(high)]})"
-    return text
-  if math.isnan(low):
-    return ""
-  if _contradicts(series, curve):
-    above = [
-      p
-      for p, x in zip(series.populations, _successes(series), strict=True)
-      if x.probability > 0.5
+    pairs = [
+      f"between {series.scale_name(scales[i])} and {scales[j].name}"
+      for i, j in curve.brackets
     ]
-    return f"exceeds one half {series.at(above)}" if above else ""
-  if low == high:
-    middle = curve.logistic.at(curve.position_N.mean())
-    return f"probably stays {_above(bool(middle > 0.5))} one half"
-  if math.isinf(low) and math.isinf(high):
-    return ""
-  is_rise = curve.trend.z > 0
-  if math.isinf(high):
-    side, where = not is_rise, f"up to {series.axis} {names[int(low)]}"
-    return f"probably stays {_above(side)} one half {where}"
-  if math.isinf(low):
-    where = f"from {series.axis} {names[int(high)]} on"
-    return f"probably stays {_above(is_rise)} one half {where}"
-  return (
-    f"probably crosses one half between {names[int(low)]} and"
-    f" {names[int(high)]}"
-  )
-
-
-def _contradicts(series: Series, curve: ScaleCurve) -> bool:
-  """Whether a share beyond the crossing is on the wrong side of one half."""
-  low, high = curve.crossing_scales
-  ahead_N = np.array([x.probability - 0.5 for x in _successes(series)])
-  ahead_N *= math.copysign(1, curve.trend.z)
-  rank_N = np.arange(ahead_N.size)
-  return bool(
-    (ahead_N[rank_N <= low] > 0).any() or (ahead_N[rank_N >= high] < 0).any()
-  )
-
-
-def _above(is_above: bool) -> str:
-  return "above" if is_above else "below"
+    text = f"{what} crosses one half {words.listed(pairs)}"
+    if math.isfinite(low) and math.isfinite(high):
+      text += f" (logistic: {words.number(low)} to {words.number(high)})"
+  return finding("curve", series, text, crossing_low=low, crossing_high=high)
 
 
 COLUMNS = {

@@ -1,6 +1,5 @@
 """How much the success probability depends on the threshold of a success."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,14 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emergence.analysis import words
-from emergence.analysis.question import Finding, Question, Section, finding
+from emergence.analysis.question import Question, Section
 from emergence.analysis.series import Analysis, Series
 from emergence.analysis.summaries import explain_scales, scale_colors
 from emergence.plotting import drawing
 from emergence.plotting.style import OTHERS, styled
 from emergence.statistics import success
-from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.success import ThresholdCurve
 
 
@@ -55,70 +52,6 @@ def entry(series: Series) -> dict[str, Any]:
   }
 
 
-def findings(series: Series) -> Iterator[Finding]:
-  """The thresholds that keep the success probability within its interval.
-
-  Of few runs, or where all or none succeed: those that do not change it.
-  """
-  found: list[ThresholdCurve] = series.answers["threshold"]
-  if not found:
-    return
-  i = _nearest_to_half(found)
-  curve = found[i]
-  share = curve.reference.probability
-  if curve.reference.num_runs < MIN_RUNS or share in (0, 1):
-    verb = "succeeds" if curve.reference.num_runs == 1 else "succeed"
-    yield finding(
-      "threshold",
-      series,
-      f"{curve.reference.num_successes} of"
-      f" {words.count(curve.reference.num_runs, 'seed')} at"
-      f" {series.scale_name(series.populations[i])} {verb} at any threshold"
-      f"{_unchanged(series, i)}",
-      scale=series.populations[i].scale,
-    )
-    return
-  ends = sorted((series.sign * curve.same_from, series.sign * curve.same_to))
-  low, high = words.between(*ends)
-  span = f"from {low} to {high}"
-  if math.isclose(ends[0], series.metric.low, abs_tol=1e-5):
-    # A threshold of the least score itself gives a share of 1.
-    span = f"above {series.metric.low:g} up to {high}"
-  yield finding(
-    "threshold",
-    series,
-    f"at {series.scale_name(series.populations[i])} any threshold {span} gives"
-    f" a share inside the 95% interval at {series.threshold_name}"
-    f"{words.interval(curve.reference.low, curve.reference.high)}",
-    scale=series.populations[i].scale,
-    same_from=ends[0],
-    same_to=ends[1],
-    probability=curve.reference.probability,
-    low=curve.reference.low,
-    high=curve.reference.high,
-  )
-
-
-def _unchanged(series: Series, i: int) -> str:
-  """The thresholds between the best failure and the worst success, if any."""
-  assert series.flipped_threshold is not None
-  score_S = np.sort(series.better_samples[i].finite_S)
-  succeeds_S = success.is_success(score_S, series.flipped_threshold)
-  ends = score_S[~succeeds_S][-1:], score_S[succeeds_S][:1]
-  failure, worst = ([series.sign * float(x) for x in end] for end in ends)
-  if failure and worst:
-    low, high = words.between(*sorted(failure + worst))
-    return f" between {low} and {high}"
-  is_up = series.metric.higher_is_better
-  if failure and is_up:
-    return f" above {words.between(failure[0], math.inf)[0]}"
-  if failure:
-    return f" below {words.between(-math.inf, failure[0])[1]}"
-  if worst and is_up:
-    return f" up to {words.between(-math.inf, worst[0])[1]}"
-  return f" from {words.between(worst[0], math.inf)[0]} on" if worst else ""
-
-
 def sections(analysis: Analysis) -> Iterator[Section]:
   several = analysis.of_first_metric
   if several[0].threshold is not None:
@@ -132,6 +65,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       " nearest to one half: with 95 % confidence it holds the whole curve."
       " Diverged seeds are beyond no threshold.",
       figure=draw(several),
+      title=QUESTION.title,
     )
 
 
@@ -196,6 +130,5 @@ QUESTION = Question(
   "Does the threshold of a success matter?",
   compute,
   entry=entry,
-  findings=findings,
   sections=sections,
 )

@@ -1,7 +1,7 @@
 """Numbers and foreign names, as sentences and figures show them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from emergence.tables.score_table import visible
@@ -47,27 +47,6 @@ def number(value: float, digits: int = 3) -> str:
   if 10**digits <= abs(float(text)) < 1e9:
     text = f"{value:,.0f}"
   return text.replace("-", "−")
-
-
-def between(low: float, high: float) -> tuple[str, str]:
-  """Two ends, rounded inwards to three digits or as many as keep them apart."""
-  for digits in range(3, 16):
-    ends = _inwards(low, digits, math.ceil), _inwards(high, digits, math.floor)
-    if ends[0] < ends[1] or low == high:
-      break
-  return number(ends[0], digits), number(ends[1], digits)
-
-
-def _inwards(
-  value: float, digits: int, rounded: Callable[[float], int]
-) -> float:
-  if not value or not math.isfinite(value):
-    return value
-  decimals = digits - 1 - math.floor(math.log10(abs(value)))
-  nearest = round(value, decimals)
-  if math.isclose(nearest, value, rel_tol=1e-12):
-    return nearest
-  return round(rounded(value * 10.0**decimals) / 10.0**decimals, decimals)
 
 
 def alike(*values: float) -> list[str]:

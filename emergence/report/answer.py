@@ -241,9 +241,9 @@ def _change(several: Sequence[Series]) -> str:
   """How the share that succeeds changes over scale."""
   first = several[0]
   if len(several) == 1:
-    # Its first statement, without when the share crosses one half.
+    # Its first statement.
     for found in scale_curve.findings(first):
-      text = without_name(first, found).partition("; it ")[0]
+      text = without_name(first, found)
       if len(first.populations) == 1:  # Which scale, is said already.
         where = first.scale_name(first.populations[0])
         text = text.removesuffix(f" at {where}")

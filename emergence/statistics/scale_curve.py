@@ -120,16 +120,10 @@ class ScaleCurve(NamedTuple):
     isotonic_N: the closest values that never turn back, [N].
     trend: test of a trend.
     crossing: of one half, by the logistic curve.
-    crossing_scales: indices of the scales around this interval and around the
-      place where `isotonic_N` crosses one half; infinite beyond the scales, NaN
-      without an interval.
     brackets: pairs of scales, as indices, between which the success probability
       crosses one half, whatever the shape of the curve. All of them hold at
       once with 95 % confidence.
-    side: -1 if all scales are shown to be below one half, 1 if all are above,
-      else 0.
     falls: where it falls.
-    rises: where it rises; its attributes are about rises instead of falls.
   """
 
   position_N: np.ndarray
@@ -137,11 +131,8 @@ class ScaleCurve(NamedTuple):
   isotonic_N: np.ndarray
   trend: Trend
   crossing: Crossing
-  crossing_scales: tuple[float, float]
   brackets: tuple[tuple[int, int], ...]
-  side: int
   falls: Falls
-  rises: Falls
 
 
 def scale_curve(
@@ -163,19 +154,14 @@ def scale_curve(
   logistic = fit_logistic(k_N, n_N, x_N)
   found = trend(k_N, n_N, x_N, seed)
   isotonic_N = fit_isotonic(k_N, n_N, increasing=not found.z < 0)
-  crosses = crossing(k_N, n_N, x_N, logistic)
-  brackets, side = half_brackets(k_N, n_N)
   return ScaleCurve(
     x_N,
     logistic,
     isotonic_N,
     found,
-    crosses,
-    crossing_scales(crosses, isotonic_N, x_N),
-    brackets,
-    side,
+    crossing(k_N, n_N, x_N, logistic),
+    half_brackets(k_N, n_N),
     falls(k_N, n_N),
-    falls(n_N - k_N, n_N),
   )
 
 
@@ -353,37 +339,9 @@ def crossing(
   return Crossing(position, ends[0], ends[1])
 
 
-def crossing_scales(
-  found: Crossing, isotonic_N: np.ndarray, position_N: np.ndarray
-) -> tuple[float, float]:
-  """Indices of the two scales around a crossing, by both fits.
-
-  Between these scales lie both the interval of the logistic crossing and the
-  crossing of the isotonic values. Where the curve is not logistic, the scales
-  hold the crossing far more often than the interval does, see
-  `experiments.calibration.scale_curves`.
-  """
-  rank_N = np.arange(len(position_N))
-  _, low, high = found
-  if math.isnan(low):
-    return low, high
-  # An end may be at a scale but for rounding.
-  if math.isfinite(low):
-    low = math.floor(np.interp(low, position_N, rank_N) + 1e-5)
-  if math.isfinite(high):
-    high = math.ceil(np.interp(high, position_N, rank_N) - 1e-5)
-  sign = 1 if isotonic_N[-1] > isotonic_N[0] else -1
-  before = rank_N[sign * (isotonic_N - 0.5) < 0]
-  after = rank_N[sign * (isotonic_N - 0.5) > 0]
-  return (
-    min(low, float(before[-1]) if before.size else -math.inf),
-    max(high, float(after[0]) if after.size else math.inf),
-  )
-
-
 def half_brackets(
   successes_N: np.ndarray, runs_N: np.ndarray
-) -> tuple[tuple[tuple[int, int], ...], int]:
+) -> tuple[tuple[int, int], ...]:
   """Scales between which the success probability crosses one half.
 
   A scale is shown to be below or above one half if its Clopper–Pearson interval
@@ -391,8 +349,7 @@ def half_brackets(
   bracket.
 
   Returns:
-    The brackets, as pairs of indices, and -1 or 1 if all scales are shown to be
-    below or above, else 0.
+    The brackets, as pairs of indices.
   """
   level = LEVEL / (2 * len(runs_N))
   # The interval's end passes one half where this tail has that probability.
@@ -400,11 +357,9 @@ def half_brackets(
   is_above_N = stats.binom.sf(successes_N - 1, runs_N, 0.5) <= level
   side_N = is_above_N.astype(int) - is_below_N
   shown = [int(i) for i in np.flatnonzero(side_N)]
-  brackets = tuple(
+  return tuple(
     (i, j) for i, j in itertools.pairwise(shown) if side_N[i] != side_N[j]
   )
-  is_one_side = abs(int(side_N.sum())) == len(side_N)
-  return brackets, int(side_N[0]) if is_one_side else 0
 
 
 def falls(successes_N: np.ndarray, runs_N: np.ndarray) -> Falls:

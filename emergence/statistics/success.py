@@ -76,10 +76,6 @@ class ThresholdCurve(NamedTuple):
     low_T: lower end of the simultaneous band, [T].
     high_T: upper end of the simultaneous band, [T].
     reference: success at the threshold that statements are made with.
-    same_from: least threshold of those next to the reference that do not
-      change the statement: the share of runs at them is within the interval of
-      the reference.
-    same_to: greatest of them.
   """
 
   threshold_T: np.ndarray
@@ -87,8 +83,6 @@ class ThresholdCurve(NamedTuple):
   low_T: np.ndarray
   high_T: np.ndarray
   reference: Success
-  same_from: float
-  same_to: float
 
 
 def is_nearly_normal(num_successes: int, runs_N: npt.ArrayLike) -> bool:
@@ -213,25 +207,12 @@ def threshold_curve(
   below_T = np.searchsorted(finite_S, threshold_T - SAME_SCORE)
   probability_T = (finite_S.size - below_T) / sample.size
   half = math.sqrt(math.log(2 / (1 - CONFIDENCE)) / (2 * sample.size))
-  reference = success_probability(sample, threshold)
-  # The curve falls: at least `fewest` runs reach the highest such threshold,
-  # and at most `most` the lowest one, which is just above another run's score.
-  fewest = math.ceil(reference.low * sample.size - SAME_SCORE)
-  most = math.floor(reference.high * sample.size + SAME_SCORE)
-  same_from = (
-    float(finite_S[-most - 1]) + 2 * SAME_SCORE
-    if most < finite_S.size
-    else float(threshold_T[0])
-  )
-  same_to = float(finite_S[-fewest]) if fewest else float(threshold_T[-1])
   return ThresholdCurve(
     threshold_T,
     probability_T,
     np.maximum(probability_T - half, 0),
     np.minimum(probability_T + half, 1),
-    reference,
-    same_from,
-    same_to,
+    success_probability(sample, threshold),
   )
 
 

@@ -5,10 +5,9 @@
 draws numbers of successes at several scales from known success probabilities
 and prints two tables; three minutes on one core. The first is about the
 crossing of one half: how often there is an interval, how often it holds the
-truth, how often both of its ends lie within the scales, how often the scales
-that a sentence names hold the truth, and how often a bracket is wrong. Four of
-its curves are not logistic. The second has curves that do not fall, most of
-them flat: how often a fall is shown, and how often a trend.
+truth, how often both of its ends lie within the scales, and how often a bracket
+is wrong. Four of its curves are not logistic. The second has curves that do not
+fall, most of them flat: how often a fall is shown, and how often a trend.
 """
 
 from collections.abc import Callable, Iterator
@@ -65,14 +64,12 @@ class CrossingRow(NamedTuple):
     given: samples with an interval.
     coverage: of these, those that hold the truth.
     bounded: of these, those with both ends within the scales.
-    scales: of these, those where `scale_curve.crossing_scales` hold the truth.
     wrong_bracket: samples with a bracket that does not hold a crossing.
   """
 
   given: float
   coverage: float
   bounded: float
-  scales: float
   wrong_bracket: float
 
 
@@ -86,26 +83,21 @@ def crossing_row(curve: Curve, num_runs: int, samples: int) -> CrossingRow:
       lambda x: float(curve.at(np.array([x]))[0]) - 0.5, bracket=(-50, 50)
     ).root
   rng = np.random.default_rng(num_runs)
-  given = held = bounded = scales = wrong = 0
+  given = held = bounded = wrong = 0
   for _ in range(samples):
     k_N = rng.binomial(n_N, p_N)
     fit = scale_curve.fit_logistic(k_N, n_N, rank_N)
     found = scale_curve.crossing(k_N, n_N, rank_N, fit)
-    brackets, _ = scale_curve.half_brackets(k_N, n_N)
+    brackets = scale_curve.half_brackets(k_N, n_N)
     wrong += any((p_N[i] - 0.5) * (p_N[j] - 0.5) > 0 for i, j in brackets)
     if not np.isnan(found.position):
       given += 1
       bounded += bool(np.isfinite([found.low, found.high]).all())
       held += _holds(found, truth, rank_N)
-      is_rise = bool(p_N[-1] > p_N[0])
-      isotonic_N = scale_curve.fit_isotonic(k_N, n_N, is_rise)
-      ends = scale_curve.crossing_scales(found, isotonic_N, rank_N)
-      scales += _holds(scale_curve.Crossing(np.nan, *ends), truth, rank_N)
   return CrossingRow(
     given / samples,
     held / max(given, 1),
     bounded / max(given, 1),
-    scales / max(given, 1),
     wrong / samples,
   )
 
@@ -138,14 +130,14 @@ def study(samples: int) -> Iterator[str]:
   """The lines of both tables, as they come."""
   yield (
     f"{'curve':24} {'runs':>4} {'given':>6} {'coverage':>8} {'bounded':>8}"
-    f" {'scales':>8} {'wrong bracket':>14}"
+    f" {'wrong bracket':>14}"
   )
   for name, curve in CROSSING.items():
     for num_runs in SIZES:
       row = crossing_row(curve, num_runs, samples)
       yield (
         f"{name:24} {num_runs:4} {row.given:6.3f} {row.coverage:8.3f}"
-        f" {row.bounded:8.3f} {row.scales:8.3f} {row.wrong_bracket:14.3f}"
+        f" {row.bounded:8.3f} {row.wrong_bracket:14.3f}"
       )
   yield f"\n{'no fall':24} {'runs':>4} {'a fall':>6} {'a trend':>8}"
   for name, curve in NO_FALL.items():

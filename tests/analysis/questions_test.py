@@ -156,7 +156,7 @@ def test_the_order_of_the_rows_does_not_matter(make_table):
 
 KINDS = """summaries composition curve decomposition distance modality agreement
 path abruptness pairing trajectories small_studies best_of time_to_success
-threshold items divergence""".split()
+items divergence""".split()
 
 
 def test_every_sentence_reads_as_one(said):

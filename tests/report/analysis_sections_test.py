@@ -59,15 +59,15 @@ def test_statements_are_those_of_the_first_metric_and_the_modality_of_others(
 
 
 def test_an_answer_is_a_statement_with_its_numbers_beside_it(found, pick):
-  (statement,) = pick("threshold")
-  section = found["thresholds"]
-  assert section.title == "Does the threshold of a success matter?"
+  (statement,) = pick("abruptness")
+  section = found["abruptness"]
+  assert section.title == "Does the score jump from one scale to the next?"
   assert section.answers[0] == "group split: " + (
     statement.sentence.split(": ")[1][0].upper()
     + statement.sentence.split(": ")[1][1:]
   )
   numbers = dict(section.points)[statement.sentence]
-  for name in ("same_from", "probability"):
+  for name in ("largest_step_of_mean", "threshold"):
     value = f"{statement.numbers[name]:.3g}"
     assert f"{name.replace('_', ' ')} {value}" in numbers
 
@@ -134,6 +134,8 @@ def test_one_scale_has_no_section_about_scaling(make_table):
   ]
   assert "at most 0 cells" not in found["modality"].sentence
   assert found["summaries"].title == "What do the seeds score?"
+  # Its figure is the answer, however few the seeds.
+  assert found["thresholds"].answers == []
 
 
 def test_the_audit_shows_what_was_odd_with_its_rows(make_table):

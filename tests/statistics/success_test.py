@@ -87,6 +87,7 @@ def test_the_threshold_curve_counts_runs_at_each_threshold(support):
     for t in found.threshold_T
   ]
   np.testing.assert_allclose(found.probability_T, expected)
+  assert found.reference == success.success_probability(sample, 0.5)
 
 
 def test_thresholds_span_the_scores_where_the_support_does_not_end():
@@ -117,20 +118,6 @@ def test_the_band_has_massarts_width():
   half = np.sqrt(np.log(2 / 0.05) / (2 * 40))
   assert (found.high_T - found.probability_T).max() == pytest.approx(half)
   assert (found.probability_T - found.low_T).max() == pytest.approx(half)
-
-
-def test_the_statement_is_the_same_where_the_curve_is_in_the_interval():
-  # 10 of 20 at 0.2 or more, of them 8 at 0.5 or more and 2 from 0.8 on.
-  sample = Sample.of([0.0] * 9 + [0.1] + [0.3] * 2 + [0.6] * 6 + [0.9] * 2)
-  found = success.threshold_curve(sample)
-  assert found.reference == success.success_probability(sample)
-  assert (found.reference.low, found.reference.high) == pytest.approx(
-    (0.299, 0.701), abs=1e-3
-  )
-  # At most 14 of 20 may succeed there, and at least 6: all but the nine at 0.
-  assert found.same_from == pytest.approx(0, abs=1e-5)
-  assert found.same_from > 0
-  assert found.same_to == 0.6
 
 
 def two_clusters(num, share_high, rng):
