@@ -123,8 +123,8 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield Picture(
     "thresholds",
     "The share of seeds at or beyond each threshold, with a 95 % band of the"
-    f" whole curve at the scale nearest to one half."
-    f" {said(score, 'threshold')}",
+    " whole curve at the scale nearest to one half."
+    f" {_at_thresholds(score)}",
     threshold.draw([score]),
   )
   yield Picture(
@@ -258,6 +258,21 @@ def said(series: Series, kind: str) -> str:
   # Each sentence starts with the name of the metric.
   texts = [f.sentence.split(": ", 1)[1] for f in question.findings(series)]
   return " ".join(map(_upper, texts))
+
+
+def _at_thresholds(series: Series) -> str:
+  """What two far thresholds give at the scale that is nearest to one half."""
+  found = [x.success.diverged_fail for x in series.answers["success"]]
+  i = min(range(len(found)), key=lambda i: abs(found[i].probability - 0.5))
+  population = series.populations[i]
+  low, high = (
+    words.percent((population.finite_S >= t).sum() / found[i].num_runs)
+    for t in (0.1, 0.9)
+  )
+  return (
+    f"At {series.scale_name(population)} {low} of the seeds reach 10% and"
+    f" {high} reach 90%."
+  )
 
 
 def _claimed(grid: Grid, number: int) -> str:

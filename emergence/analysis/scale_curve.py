@@ -233,7 +233,7 @@ def _share(found: Success) -> str:
 def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
   """Between which scales the share is shown to cross one half.
 
-  The interval of the logistic curve is told where it ends within the scales.
+  The interval of the logistic curve is told where a single bracket holds it.
   """
   scales = series.populations
   low, high = _scale(series, [curve.crossing.low, curve.crossing.high])
@@ -244,7 +244,8 @@ def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
       for i, j in curve.brackets
     ]
     text = f"{what} crosses one half {words.listed(pairs)}"
-    if math.isfinite(low) and math.isfinite(high):
+    (i, j), *others = curve.brackets
+    if not others and scales[i].scale <= low < high <= scales[j].scale:
       text += f" (logistic: {words.number(low)} to {words.number(high)})"
   return finding("curve", series, text, crossing_low=low, crossing_high=high)
 
