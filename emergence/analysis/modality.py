@@ -160,7 +160,6 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       "modality": modality.label,
       "antimode": modality.antimode,
       "smallest_weight": modality.smallest_weight,
-      "evidence": modality.evidence,
       "success_beyond_antimode": beyond and beyond.value,
       "success_beyond_antimode_low": beyond and beyond.low,
       "success_beyond_antimode_high": beyond and beyond.high,
@@ -395,7 +394,8 @@ def _columns(several: Sequence[Series]) -> list[tuple[str, list[Ridge]]]:
 
 def _labels(analysis: Analysis) -> Section:
   header = ["group", "metric", analysis.series[0].axis, "seeds", "label"]
-  header += ["p", "after Holm", "mode", "antimode", "lightest seen", "evidence"]
+  header += ["p of two modes", "of a breakout", "of a falloff", "p"]
+  header += ["after Holm", "mode", "antimode", "lightest seen"]
   rows = [
     [
       series.group_name,
@@ -403,12 +403,16 @@ def _labels(analysis: Analysis) -> Section:
       population.name,
       str(population.sample.size),
       _words(modality),
+      words.number(modality.dip_p, 2),
+      *(
+        words.number(test.p, 2) if test else "–"
+        for test in (modality.breakout, modality.falloff)
+      ),
       words.number(modality.p, 2),
       words.number(modality.p_adjusted, 2),
       _mode(modality),
       words.number(modality.antimode, 2),
-      words.number(modality.smallest_weight, 2),
-      modality.evidence,
+      words.number(modality.smallest_weight_adjusted, 2),
     ]
     for series in analysis.series
     for population, modality in zip(
@@ -425,29 +429,23 @@ def _labels(analysis: Analysis) -> Section:
     if size
   )
   sentence = (
-    "One label for each cell and metric. p combines three tests: of two modes,"
-    " of a breakout from the floor, of a fall from the ceiling. “After Holm” it"
-    " is corrected for the other cells that could be tested"
+    "One label for each cell and metric. p combines three tests: of two modes"
+    f" (with {modality_lib.MIN_RUNS} seeds or more), of a breakout from the"
+    " floor, of a falloff from the ceiling. “After Holm” it is corrected for"
+    " the other cells that could be tested"
     f"{families and f' ({families})'}."
   )
   table, note = first_rows(header, rows, _MOST_ROWS)
-  is_told = any(
-    not math.isnan(modality.smallest_weight_adjusted)
-    for series in analysis.series
-    for modality in series.answers["modality"].by_scale
-  )
-  power = "the evidence says which second mode would have been seen with power"
   return Section(
     "modality",
     sentence + note,
-    "“Not shown” is no proof of one mode"
-    f"{f': {power} 0.8' if is_told else ''}. A breakout is a share of seeds"
-    " above the floor that does not thin out away from it; a falloff is its"
-    " mirror image at the ceiling. “Lightest seen” is the smallest share"
-    " that a second group, 5 sd away, could have and be detected with power"
-    " 0.8, before the correction. A mode is unstable where another peak is"
-    " nearly as high; an antimode is given only where the valley between two"
-    " peaks is deep.",
+    "“Not shown” is no proof of one mode. “Lightest seen” is the smallest share"
+    " of the seeds that a second mode, 5 sd away, could have and be detected"
+    " with power 0.8 after the correction; “–” where one of half of them would"
+    " not be. A breakout is a share of seeds above the floor that does not thin"
+    " out away from it; a falloff is its mirror image at the ceiling. A mode is"
+    " unstable where another peak is nearly as high; an antimode is given only"
+    " where the valley between two peaks is deep.",
     table=table,
   )
 
@@ -488,7 +486,6 @@ QUESTION = Question(
     " them",
     "smallest_weight": "lightest minor mode that the tests of this cell alone"
     " find",
-    "evidence": "the reason for the label",
     "success_beyond_antimode": "share of runs beyond it, if two_modes",
     "success_beyond_antimode_low": "lower end of its 95 % bootstrap interval",
     "success_beyond_antimode_high": "upper end",
