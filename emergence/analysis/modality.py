@@ -1,5 +1,6 @@
 """Whether the seeds of a scale are shown to separate."""
 
+import collections
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -25,9 +26,13 @@ from emergence.statistics.modality import Modality
 from emergence.statistics.modes import ModeShares
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import Sample, grid
+from emergence.tables.score_table import ONLY_SCALE
 
 _MOST_ROWS, _MOST_ANSWERS = 120, 2
 _MOST_LETTERS = 60  # In the name of a section.
+# If so many of the seeds are below 0.1 or above 0.9, and so many on each side,
+# these are counted instead of the two sides of the valley.
+_OUTER, _OUTER_END = 2 / 3, 0.1
 _FEW = f"two modes are tested with {modality_lib.MIN_RUNS} seeds or more"
 
 
@@ -155,7 +160,6 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       "modality": modality.label,
       "antimode": modality.antimode,
       "smallest_weight": modality.smallest_weight,
-      "evidence": modality.evidence,
       "success_beyond_antimode": beyond and beyond.value,
       "success_beyond_antimode_low": beyond and beyond.low,
       "success_beyond_antimode_high": beyond and beyond.high,
@@ -172,52 +176,77 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The first scale at which seeds separate, or what would have been seen."""
-  found: Modalities = series.answers["modality"]
-  labels: dict[str, int] = {}
-  for modality in found.by_scale:
-    labels[modality.label] = labels.get(modality.label, 0) + 1
-  if found.first is None:
+  """Where seeds split most evenly, or what would have been seen."""
+  modalities: list[Modality] = series.answers["modality"].by_scale
+  labels = dict(collections.Counter(x.label for x in modalities))
+  shown = [
+    (population, modality)
+    for population, modality in zip(series.populations, modalities, strict=True)
+    if modality.label != "not_shown"
+  ]
+  if not shown:
     for text in _nothing_shown(series):
       yield finding("modality", series, text, labels=labels)
     return
-  population = series.populations[found.first]
-  modality = found.by_scale[found.first]
-  others = sum(labels.values()) - labels.get("not_shown", 0) - 1
-  text = f"a split is {'first ' if others else ''}shown at"
-  text += f" {series.scale_name(population)}: {_how(series, modality)}"
-  if others:
-    verb = "shows" if others == 1 else "show"
-    text += f"; {words.count(others, 'more scale')} {verb} one"
+  population, modality = min(shown, key=lambda pair: _unevenness(pair[1]))
   yield finding(
     "modality",
     series,
-    text,
+    _at(series, population) + _split(series, population, modality),
     scale=population.scale,
     p=modality.p,
     p_adjusted=modality.p_adjusted,
     antimode=modality.antimode,
     labels=labels,
   )
-
-
-def _how(series: Series, modality: Modality) -> str:
-  """How the seeds of one scale separate."""
-  if modality.label == "two_modes":
-    assert modality.peaks
-    above = modality.peaks.weight_above
-    better = above if series.metric.higher_is_better else 1 - above
-    return (
-      f"two modes, parted at {words.number(modality.antimode)}, with"
-      f" {words.percent(better)} of {modality.num_runs} seeds on the better"
-      " side"
+  others = [other for other, _ in shown if other is not population]
+  if others:
+    yield finding(
+      "modality", series, f"a split is also shown {series.at(others)}"
     )
-  name = "floor" if modality.label == "breakout" else "ceiling"
-  test = modality.breakout if name == "floor" else modality.falloff
+
+
+def _at(series: Series, population: Population) -> str:
+  """Such as `at depth 2 `; empty for the only scale."""
+  is_only = population.label == ONLY_SCALE
+  return "" if is_only else f"{series.at([population])} "
+
+
+def _unevenness(modality: Modality) -> float:
+  """From 0 for two halves to 1 for a few seeds beyond a floor or ceiling."""
+  if modality.label != "two_modes":
+    return 1.0
+  assert modality.peaks
+  return abs(2 * modality.peaks.weight_above - 1)
+
+
+def _split(series: Series, population: Population, modality: Modality) -> str:
+  """How many seeds are on either side."""
+  score_S, num = population.finite_S, modality.num_runs
+  num_diverged = population.sample.size - num
+  diverged = f", {num_diverged} diverged" if num_diverged else ""
+  if modality.label == "two_modes":
+    low, high = int((score_S < 0.1).sum()), int((score_S > 0.9).sum())
+    is_outer = low + high >= _OUTER * num and min(low, high) >= _OUTER_END * num
+    if series.is_share and is_outer:
+      sides = f"{low} of {num} below 0.1, {high} above 0.9"
+    else:
+      low = int((score_S < modality.antimode).sum())
+      at = words.number(modality.antimode, 2)
+      sides = f"{low} of {num} below {at}, {num - low} above"
+    return f"the seeds split in two: {sides}{diverged}"
+  is_floor = modality.label == "breakout"
+  test = modality.breakout if is_floor else modality.falloff
   assert test
+  # The others are the best, or the worst, of them.
+  better_S, num_others = np.sort(series.sign * score_S), test.num_outside
+  others_S = better_S[-num_others:] if is_floor else better_S[:num_others]
+  middle = series.sign * float(np.median(others_S))
+  leave = "break out of the floor" if is_floor else "fall off the ceiling"
   return (
-    f"{test.num_inside} of {modality.num_runs} are at the {name}, the others do"
-    " not thin out away from it"
+    f"some seeds {leave}: {test.num_inside} of {num} are at it, and half of the"
+    f" other {num_others} score {words.number(middle, 2)} or"
+    f" {'better' if is_floor else 'worse'}{diverged}"
   )
 
 
@@ -239,8 +268,9 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     )
   text, where = "no split is shown", ""
   most = max(modality.num_runs for modality in modalities)
-  is_alone = len(series.populations) == 1
-  anywhere = "" if is_alone else f" at any {series.axis}"
+  anywhere = f" at any {series.axis}"
+  if len(series.populations) == 1:
+    anywhere = f" {_at(series, series.populations[0])}".rstrip()
   if most < modality_lib.MIN_RUNS:
     yield f"{text}{anywhere}: {_FEW}"
     return
@@ -257,7 +287,7 @@ def _nothing_shown(series: Series) -> Iterator[str]:
     yield f"{text}; {where}so few seeds would often not show two modes"
   else:
     yield (
-      f"{text}; {where}a second group, as narrow, of"
+      f"{text}; {where}a second mode, as narrow, of"
       f" {words.percent(max(weights))} of the seeds or more,"
       f" {dip.MODE_DISTANCE:g} sd away, would be detected four times in five"
     )
@@ -364,7 +394,8 @@ def _columns(several: Sequence[Series]) -> list[tuple[str, list[Ridge]]]:
 
 def _labels(analysis: Analysis) -> Section:
   header = ["group", "metric", analysis.series[0].axis, "seeds", "label"]
-  header += ["p", "after Holm", "mode", "antimode", "lightest seen", "evidence"]
+  header += ["p of two modes", "of a breakout", "of a falloff", "p"]
+  header += ["after Holm", "mode", "antimode", "lightest seen"]
   rows = [
     [
       series.group_name,
@@ -372,12 +403,16 @@ def _labels(analysis: Analysis) -> Section:
       population.name,
       str(population.sample.size),
       _words(modality),
+      words.number(modality.dip_p, 2),
+      *(
+        words.number(test.p, 2) if test else "–"
+        for test in (modality.breakout, modality.falloff)
+      ),
       words.number(modality.p, 2),
       words.number(modality.p_adjusted, 2),
       _mode(modality),
       words.number(modality.antimode, 2),
-      words.number(modality.smallest_weight, 2),
-      modality.evidence,
+      words.number(modality.smallest_weight_adjusted, 2),
     ]
     for series in analysis.series
     for population, modality in zip(
@@ -394,29 +429,23 @@ def _labels(analysis: Analysis) -> Section:
     if size
   )
   sentence = (
-    "One label for each cell and metric. p combines three tests: of two modes,"
-    " of a breakout from the floor, of a fall from the ceiling. “After Holm” it"
-    " is corrected for the other cells that could be tested"
+    "One label for each cell and metric. p combines three tests: of two modes"
+    f" (with {modality_lib.MIN_RUNS} seeds or more), of a breakout from the"
+    " floor, of a falloff from the ceiling. “After Holm” it is corrected for"
+    " the other cells that could be tested"
     f"{families and f' ({families})'}."
   )
   table, note = first_rows(header, rows, _MOST_ROWS)
-  is_told = any(
-    not math.isnan(modality.smallest_weight_adjusted)
-    for series in analysis.series
-    for modality in series.answers["modality"].by_scale
-  )
-  power = "the evidence says which second mode would have been seen with power"
   return Section(
     "modality",
     sentence + note,
-    "“Not shown” is no proof of one mode"
-    f"{f': {power} 0.8' if is_told else ''}. A breakout is a share of seeds"
-    " above the floor that does not thin out away from it; a falloff is its"
-    " mirror image at the ceiling. “Lightest seen” is the smallest share"
-    " that a second group, 5 sd away, could have and be detected with power"
-    " 0.8, before the correction. A mode is unstable where another peak is"
-    " nearly as high; an antimode is given only where the valley between two"
-    " peaks is deep.",
+    "“Not shown” is no proof of one mode. “Lightest seen” is the smallest share"
+    " of the seeds that a second mode, 5 sd away, could have and be detected"
+    " with power 0.8 after the correction; “–” where one of half of them would"
+    " not be. A breakout is a share of seeds above the floor that does not thin"
+    " out away from it; a falloff is its mirror image at the ceiling. A mode is"
+    " unstable where another peak is nearly as high; an antimode is given only"
+    " where the valley between two peaks is deep.",
     table=table,
   )
 
@@ -457,7 +486,6 @@ QUESTION = Question(
     " them",
     "smallest_weight": "lightest minor mode that the tests of this cell alone"
     " find",
-    "evidence": "the reason for the label",
     "success_beyond_antimode": "share of runs beyond it, if two_modes",
     "success_beyond_antimode_low": "lower end of its 95 % bootstrap interval",
     "success_beyond_antimode_high": "upper end",

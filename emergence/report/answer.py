@@ -7,24 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from emergence.analysis import scale_curve, words
+from emergence.analysis import modality, scale_curve, words
 from emergence.analysis.question import Table, without_name
-from emergence.analysis.series import Analysis, Population, Series
+from emergence.analysis.series import Analysis, Series
 from emergence.analysis.summaries import mean
-from emergence.statistics import modality as modality_lib
 from emergence.statistics.modality import Modality
 from emergence.statistics.options import MIN_RUNS
-from emergence.statistics.sample import UNIT
 from emergence.statistics.scale_curve import LEVEL
-from emergence.statistics.summary import count_by_tenth
 from emergence.sweep import console
-from emergence.tables.score_table import ONLY_SCALE
 
 MOST_ROWS = 60
-
-# Seeds in the outermost tenths are counted if these hold so many of all, and
-# each so many.
-_OUTER_TENTHS, _OUTER_TENTH = 2 / 3, 0.1
 
 
 def sentence(analysis: Analysis) -> str:
@@ -137,104 +129,22 @@ def _score(series: Series, score: float) -> str:
 
 
 def _split(several: Sequence[Series]) -> str:
-  """Where seeds split in two most evenly."""
-  cells = [
-    (series, population, found)
+  """The first finding about a split, of the first group that has one."""
+  said = [
+    (series, without_name(series, next(iter(modality.findings(series)))))
     for series in several
-    for population, found in zip(
-      series.populations, series.answers["modality"].by_scale, strict=True
-    )
   ]
-  split = [cell for cell in cells if cell[2].label != "not_shown"]
-  if not split:
-    return _no_split(several, [found for *_, found in cells])
-  series, population, found = min(
-    split,
-    key=lambda cell: (
-      cell[2].label != "two_modes",
-      abs(_share_apart(cell[2]) - 0.5),
-    ),
-  )
-  where = _at(series, population)
-  if len(several) > 1:
-    groups = {s.group for s, _, x in split if x.label == found.label}
-    where = f"in {len(groups)} of {len(several)} groups "
-  text = {
-    "two_modes": f"{where}the seeds split in two",
-    "breakout": f"{where}some seeds break out of the floor",
-    "falloff": f"{where}some seeds fall off the ceiling",
-  }[found.label]
-  if len(several) > 1:
-    text += (
-      f", most evenly in {series.group_name}, {series.scale_name(population)}"
-    )
-  p = "< 0.001"
-  if found.p_adjusted >= 0.001:
-    p = f"= {words.number(found.p_adjusted, 1)}"
-  return f"{text}: {_counts(series, population, found)} (p {p})"
-
-
-def _at(series: Series, population: Population) -> str:
-  """Such as `at depth 2 `; empty for the only scale."""
-  if population.label == ONLY_SCALE:
-    return ""
-  return f"at {series.scale_name(population)} "
-
-
-def _share_apart(found: Modality) -> float:
-  """The share of the seeds on one side."""
-  if found.label == "two_modes":
-    assert found.peaks
-    return found.peaks.weight_above
-  test = found.breakout if found.label == "breakout" else found.falloff
-  assert test
-  return test.num_outside / found.num_runs
-
-
-def _counts(series: Series, population: Population, found: Modality) -> str:
-  """How many seeds are on either side."""
-  score_S, num = population.finite_S, found.num_runs
-  all_seeds = str(num)
-  if num < population.sample.size:
-    all_seeds = f"the {num} that did not diverge"
-  if found.label == "two_modes":
-    if (series.metric.low, series.metric.high) == UNIT:
-      low, *_, high = count_by_tenth(score_S)
-      least = _OUTER_TENTH * num
-      if low + high >= _OUTER_TENTHS * num and min(low, high) >= least:
-        return f"{low} of {all_seeds} score below 0.1, {high} at least 0.9"
-    below = int((score_S < found.antimode).sum())
-    at = words.number(found.antimode, 2)
-    return f"{below} of {all_seeds} score below {at}, {num - below} above"
-  is_floor = found.label == "breakout"
-  test = found.breakout if is_floor else found.falloff
-  assert test
-  # The others are the best, or the worst, of them.
-  better_S = np.sort(series.sign * score_S)
-  others = better_S[test.num_inside :] if is_floor else better_S
-  middle = words.number(
-    series.sign * float(np.median(others[: test.num_outside])), 2
-  )
-  end = "floor" if is_floor else "ceiling"
-  return (
-    f"{test.num_inside} of {all_seeds} are at the {end}, and half of the other"
-    f" {test.num_outside} score {middle} or {'better' if is_floor else 'worse'}"
-  )
-
-
-def _no_split(several: Sequence[Series], found: Sequence[Modality]) -> str:
-  first = several[0]
-  where = f" at any value of {first.axis}"
-  if all(len(series.populations) == 1 for series in several):
-    where = f" {_at(first, first.populations[0])}".rstrip()
-  if len(several) > 1:
-    where = " in any group"
-  if max(x.num_runs for x in found) < modality_lib.MIN_RUNS:
-    return (
-      f"fewer than {modality_lib.MIN_RUNS} seeds are too few to test for two"
-      f" modes{where}"
-    )
-  return f"the seeds are not shown to split in two{where}"
+  if len(several) == 1:
+    return said[0][1]
+  split = [(s, x) for s, x in said if s.answers["modality"].first is not None]
+  if split:
+    series, text = split[0]
+    groups = f"{len(split)} of {len(several)} groups"
+    return f"a split is shown in {groups}; in {series.group_name} {text}"
+  texts = {text for _, text in said}
+  if len(texts) == 1:
+    return f"in each of {len(several)} groups {texts.pop()}"
+  return "no split is shown in any group"
 
 
 def _change(several: Sequence[Series]) -> str:

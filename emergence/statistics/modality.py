@@ -43,7 +43,6 @@ class Modality(NamedTuple):
     smallest_weight_adjusted: the same at the strictest level that Holm's
       correction asks for.
     peaks: mode and antimode; None without a finite score.
-    evidence: the label's reason in a sentence.
   """
 
   label: str
@@ -60,7 +59,6 @@ class Modality(NamedTuple):
   smallest_weight: float
   smallest_weight_adjusted: float
   peaks: modes.ModeAndAntimode | None
-  evidence: str
 
 
 class _Tests(NamedTuple):
@@ -69,7 +67,6 @@ class _Tests(NamedTuple):
   dip: dip_lib.DipTest
   floor: Breakout | None
   ceiling: Breakout | None
-  reason: str  # Why there is no dip.
   p_T: np.ndarray  # Of two modes, of a breakout, of a falloff.
   p: float
 
@@ -199,11 +196,10 @@ def first_separated(modalities: Sequence[Modality]) -> int | None:
 
 
 def _test(sample: Sample, threshold: float | None, options: Options) -> _Tests:
-  dip, reason = dip_lib.DipTest(math.nan, math.nan), ""
   try:
     dip = dip_lib.dip_test(sample, options)
-  except ValueError as error:
-    reason = str(error)
+  except ValueError:
+    dip = dip_lib.DipTest(math.nan, math.nan)
   better = sample.oriented()
   floor = breakout_lib.breakout(better, threshold, options)
   ceiling = breakout_lib.falloff(better, options)
@@ -217,7 +213,7 @@ def _test(sample: Sample, threshold: float | None, options: Options) -> _Tests:
   )
   p_T *= _num_tests(sample)
   least = math.nan if np.isnan(p_T).all() else min(1.0, float(np.nanmin(p_T)))
-  return _Tests(dip, floor, ceiling, reason, p_T, least)
+  return _Tests(dip, floor, ceiling, p_T, least)
 
 
 def _num_tests(sample: Sample) -> int:
@@ -233,7 +229,7 @@ def _label(
   family_size: int,
   alpha: float,
 ) -> Modality:
-  """The label, given the tests of the cell and their corrected p."""
+  """What is found of the cell, given its tests and their corrected p."""
   num_runs = sample.finite_S.size
   peaks = modes.mode_and_antimode(sample) if num_runs else None
   level = alpha / _num_tests(sample)
@@ -256,72 +252,23 @@ def _label(
       num_told, level / max(family_size, 1)
     ),
     peaks=peaks,
-    evidence="",
   )
-  name, evidence = _decide(found, sample, tests, factor, alpha)
-  if sample.num_diverged:
-    num = sample.num_diverged
-    runs = "1 diverged run is" if num == 1 else f"{num} diverged runs are"
-    evidence += f"; {runs} left out"
-  return found._replace(label=name, evidence=evidence)
+  return found._replace(label=_decide(found, sample, factor * tests.p_T, alpha))
 
 
 def _decide(
-  found: Modality,
-  sample: Sample,
-  tests: _Tests,
-  factor: int,
-  alpha: float,
-) -> tuple[str, str]:
-  """Label and evidence."""
-  if math.isnan(found.p):
-    few = f"two modes are tested with {MIN_RUNS} runs or more"
-    is_few = 0 < found.num_runs < MIN_RUNS
-    return "not_shown", few if is_few else tests.reason
-  shown_T = factor * tests.p_T <= alpha  # False for NaN.
-  tested = f"p = {found.p:.2g}"
-  if found.family_size > 1:
-    tested += (
-      f", {found.p_adjusted:.2g} after Holm over {found.family_size} cells"
-    )
-  if _is_open(sample):
-    return "not_shown", (
-      "most runs are at two scores, which may be neighbours on a grid: the "
-      f"number of test items would tell ({tested})"
-    )
-  if not found.p_adjusted <= alpha:
-    return "not_shown", f"{_what_could_be_seen(found)} ({tested})"
-  doubt = ""
-  if shown_T[0]:
-    doubt = _doubt(found, sample)
-    if not doubt:
-      assert found.peaks
-      return "two_modes", (
-        f"two modes, with {100 * found.peaks.weight_above:.3g}% of "
-        f"{found.num_runs} runs at or above the antimode at "
-        f"{found.antimode:.3g} ({_tested(found, tests.p_T[0], factor)})"
-      )
-  if shown_T[1:].any():
-    at_floor = np.nanargmin(tests.p_T[1:]) == 0
-    name, end = ("breakout", "floor") if at_floor else ("falloff", "ceiling")
-    test = tests.floor if at_floor else tests.ceiling
-    assert test
-    tested = _tested(found, np.nanmin(tests.p_T[1:]), factor)
-    return name, (
-      f"{test.num_inside} of {found.num_runs} runs are at the {end}, and the "
-      f"{test.num_outside} others do not thin out away from it ({tested})"
-    )
-  return "not_shown", f"not one mode ({tested}), but {doubt}"
-
-
-def _tested(found: Modality, p: float, factor: int) -> str:
-  """The p-value of the test that a label rests on, of three in the cell."""
-  text = f"p = {min(p, 1.0):.2g}"
-  if found.family_size > 1:
-    text += (
-      f", {min(factor * p, 1.0):.2g} after Holm over {found.family_size} cells"
-    )
-  return text
+  found: Modality, sample: Sample, p_T: np.ndarray, alpha: float
+) -> str:
+  """The label, given the p of each test times Holm's factor of the cell."""
+  # Holm's correction is stricter than this factor where a smaller p failed.
+  if not found.p_adjusted <= alpha or _is_open(sample):
+    return "not_shown"
+  passed_T = p_T <= alpha  # False for NaN.
+  if passed_T[0] and not _is_in_doubt(found, sample):
+    return "two_modes"
+  if passed_T[1:].any():
+    return "breakout" if np.nanargmin(p_T[1:]) == 0 else "falloff"
+  return "not_shown"
 
 
 def _is_open(sample: Sample) -> bool:
@@ -329,33 +276,12 @@ def _is_open(sample: Sample) -> bool:
   return sample.step is None and grid(sample).is_open
 
 
-def _doubt(found: Modality, sample: Sample) -> str:
-  """Why a significant dip test is not labelled two_modes; empty if it is."""
-  if math.isnan(found.antimode):
-    return "no antimode separates two"
-  if sample.step is not None:
-    return ""
+def _is_in_doubt(found: Modality, sample: Sample) -> bool:
+  """Whether no antimode parts the runs, or one that may be a gap in a grid."""
+  if math.isnan(found.antimode) or sample.step is not None:
+    return math.isnan(found.antimode)
   # Twice the coarser spacing makes the bandwidth at least the coarser spacing.
   coarse = grid(sample).coarse_step
-  if coarse and math.isnan(
+  return bool(coarse) and math.isnan(
     modes.mode_and_antimode(sample._replace(step=2 * coarse)).antimode
-  ):
-    return (
-      f"no antimode is left at a bandwidth of {coarse:.2g}, so that "
-      "it may be a gap in the grid: the number of test items would tell"
-    )
-  return ""
-
-
-def _what_could_be_seen(found: Modality) -> str:
-  weight = found.smallest_weight_adjusted
-  text = "no second mode is shown"
-  if not math.isnan(found.antimode):
-    text += f", the valley at {found.antimode:.3g} may be chance"
-  if found.num_runs < MIN_RUNS or math.isnan(found.dip_p + weight):
-    after = "" if math.isnan(found.smallest_weight) else "after Holm "
-    return f"{text}; {after}so few runs would often not show one"
-  return (
-    f"{text}; one of {100 * weight:.2g}% of the runs or more, "
-    f"{dip_lib.MODE_DISTANCE:g} sd away, would be detected four times in five"
   )

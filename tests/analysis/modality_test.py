@@ -1,3 +1,5 @@
+import re
+
 import diptest
 import numpy as np
 import pytest
@@ -85,35 +87,60 @@ def test_labels_rest_on_the_dip_of_the_scores(two_groups):
   )
 
 
-def test_the_first_separated_scale_is_said_with_its_seeds(two_groups, pick):
-  (finding,) = pick("modality")
-  series = two_groups.series[0]
-  n = series.answers["modality"].first
-  scale, text = scales(series)[n], finding.sentence
-  labels = [s.modality.label for s in scales(series)]
-  assert f"a split is first shown at size {n + 1}: " in text
-  more = len(labels) - labels.count("not_shown") - 1
-  assert text.endswith(f"; {more} more scales show one.")
-  assert finding.numbers["scale"] == n + 1
-  assert finding.numbers["p"] == scale.modality.p
+def test_the_scale_that_splits_most_evenly_is_said_with_its_seeds(
+  two_groups, pick
+):
+  first, second = pick("modality")
+  rows = scales(two_groups.series[0])
+  shown = [n for n, row in enumerate(rows) if row.modality.label != "not_shown"]
+  n = min(shown, key=lambda n: abs(rows[n].beyond.value - 0.5))
+  score_S, modality = rows[n].population.finite_S, rows[n].modality
+  below = int((score_S < modality.antimode).sum())
+  assert first.sentence == (
+    f"group split, exact match: at size {n + 1} the seeds split in two: {below}"
+    f" of {len(score_S)} below {modality.antimode:.2g},"
+    f" {len(score_S) - below} above."
+  )
+  assert first.numbers["scale"] == n + 1
+  assert first.numbers["p"] == modality.p
+  shown.remove(n)
+  names = " and ".join(str(i + 1) for i in shown)
+  assert second.sentence.endswith(f": a split is also shown at size {names}.")
 
 
-def test_the_better_side_is_the_lower_one_where_less_is_better(say):
+def test_seeds_near_both_ends_are_counted_there(say):
+  rng = np.random.default_rng(0)
+  cell = np.append(rng.uniform(0, 0.09, 25), rng.uniform(0.91, 1, 20))
+  cell = np.concatenate([cell, [0.1, 0.3, 0.5, 0.7, 0.9], [np.nan] * 4])
+  (text,) = say([cell], "modality")
+  assert text == (
+    "at size 1 the seeds split in two: 25 of 50 below 0.1, 20 above 0.9, 4"
+    " diverged."
+  )
+
+
+def test_seeds_elsewhere_are_counted_on_both_sides_of_the_valley(say):
   low = np.random.default_rng(0).normal(1, 0.1, 30)
   cells = [np.append(low, low[:10] + 4)]
   (text,) = say({("g", NLL): cells}, "modality")
-  assert "with 75% of 40 seeds on the better side" in text
-
-
-@pytest.mark.parametrize(("high", "name"), [(0.9, "floor"), (0.1, "ceiling")])
-def test_a_breakout_and_a_falloff_are_said_with_their_counts(say, high, name):
-  end = 0.0 if name == "floor" else 1.0
-  cells = [np.append(np.full(60, end), [high, high - 0.001, high + 0.001])]
-  (text,) = say(cells, "modality")
-  assert text == (
-    f"a split is shown at size 1: 60 of 63 are at the {name},"
-    " the others do not thin out away from it."
+  found = re.fullmatch(
+    r"at size 1 the seeds split in two: 30 of 40 below ([\d.]+), 10 above\.",
+    text,
   )
+  assert low.max() < float(found[1]) < low[:10].min() + 4
+
+
+def test_a_breakout_and_a_falloff_are_said_with_their_counts(say):
+  others = np.linspace(0.75, 0.95, 7)
+  cell = np.append(np.zeros(63), others)
+  assert say([cell], "modality") == [
+    "at size 1 some seeds break out of the floor: 63 of 70 are at it, and half"
+    f" of the other 7 score {np.median(others):.2g} or better."
+  ]
+  assert say([1 - cell], "modality") == [
+    "at size 1 some seeds fall off the ceiling: 63 of 70 are at it, and half of"
+    f" the other 7 score {np.median(1 - others):.2g} or worse."
+  ]
 
 
 def test_without_a_separation_what_would_have_been_seen_is_said(say):
@@ -122,7 +149,7 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
   (text,) = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert text == (
-    "no split is shown at any size; a second group, as narrow,"
+    "no split is shown at any size; a second mode, as narrow,"
     f" of {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
     " detected four times in five."
   )
@@ -131,7 +158,7 @@ def test_without_a_separation_what_would_have_been_seen_is_said(say):
     (text,) = say(cells, "modality")
     count = len(cells[0])
     few = count < 20
-    assert text == "no split is shown" + (
+    assert text == "no split is shown at size 1" + (
       ": two modes are tested with 20 seeds or more."
       if few
       else "; so few seeds would often not show two modes."
@@ -146,7 +173,7 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   texts = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert texts == [
-    "no split is shown; at size 1 a second group, as narrow,"
+    "no split is shown; at size 1 a second mode, as narrow,"
     f" of {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
     " detected four times in five.",
     "at size 2 two modes are tested with 20 seeds or more.",
@@ -170,5 +197,6 @@ def test_only_scales_that_separate_are_counted(say):
   """Two floors that some leave, and one mode."""
   rng = np.random.default_rng(1)
   first = np.append(np.zeros(60), [0.9, 0.899, 0.901])
-  (text,) = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
-  assert text.endswith("thin out away from it; 1 more scale shows one.")
+  texts = say([first, first, rng.normal(0.5, 0.05, 60)], "modality")
+  assert texts[0].startswith("at size 1 some seeds break out")
+  assert texts[1:] == ["a split is also shown at size 2."]

@@ -86,9 +86,9 @@ def test_the_command_ends_with_the_table_the_answer_and_the_report(csv_run):
   odd, table, answer, report = content["stdout"].split("\n\n")
   assert report == f"report  {folder / 'out' / 'report.html'}\n"
   assert re.fullmatch(
-    r"In 2 of 2 groups the seeds split in two, most evenly in family \w+,"
-    r" params \w+: .* \(p < 0\.001\); over params the share that succeeds rises"
-    r" in 2 of 2 groups\.",
+    r"A split is shown in 2 of 2 groups; in family \w+ at params \w+ the seeds"
+    r" split in two: \d+ of 24 below .*; over params the share that succeeds"
+    r" rises in 2 of 2 groups\.",
     answer,
   )
   header, *rows = [line.split("  ") for line in table.splitlines()]

@@ -41,8 +41,6 @@ def test_two_clear_modes():
   assert found.breakout is found.falloff is None
   assert found.antimode == pytest.approx(4, abs=1)
   assert found.peaks.weight_above == 0.4
-  assert "40% of 100 runs at or above the antimode at 4" in found.evidence
-  assert f"p = {found.p:.2g}" in found.evidence
 
 
 def test_the_p_of_a_cell_is_three_times_the_least_of_its_tests():
@@ -63,8 +61,8 @@ def test_few_runs_that_break_out_of_a_floor(mirrored):
   assert (scores_S == 0).sum() == 96
   found = label(1 - scores_S if mirrored else scores_S)
   assert found.label == ("falloff" if mirrored else "breakout")
-  name = "ceiling" if mirrored else "floor"
-  assert f"96 of 100 runs are at the {name}, and the 4 others" in found.evidence
+  test = found.falloff if mirrored else found.breakout
+  assert (test.num_inside, test.num_outside) == (96, 4)
 
 
 def test_a_breakout_needs_no_twenty_runs():
@@ -90,23 +88,16 @@ def test_where_less_is_better_the_floor_is_the_upper_end():
   assert found.breakout.num_inside == 94
 
 
-def test_not_shown_says_what_would_have_been_seen():
+def test_not_shown_has_the_weight_that_would_have_been_seen():
   found = label(quantiles(stats.norm(0.5, 0.1), 250))
   assert found.label == "not_shown"
   weight = dip.detectable_weight(250, 0.05 / 3)
   assert found.smallest_weight == found.smallest_weight_adjusted == weight
-  assert found.evidence.startswith(
-    f"no second mode is shown; one of {100 * weight:.2g}% of the runs or"
-    " more, 5 sd away, would be detected four times in five"
-  )
   few = label(quantiles(stats.norm(0.5, 0.1), 25))
-  assert "so few runs would often not show one" in few.evidence
+  assert np.isnan(few.smallest_weight_adjusted)
   valley = label(np.append(quantiles(stats.norm(0.3, 0.05), 18), [0.6] * 2))
   assert valley.label == "not_shown"
-  assert valley.evidence.startswith(
-    f"no second mode is shown, the valley at {valley.antimode:.3g} may be"
-    " chance; "
-  )
+  assert np.isfinite(valley.antimode)
 
 
 def test_an_atom_at_an_end_is_a_mode_only_beyond_an_antimode():
@@ -200,30 +191,28 @@ def test_a_significant_minority_separates(at_the_end):
   scores_S = np.append(np.zeros(9510), rng.normal(0.8, 0.05, 490).clip(0, 1))
   found = label(np.abs(at_the_end - scores_S))
   assert found.label == "two_modes"
-  share = "4.9%" if at_the_end == 0 else "95.1%"
-  assert f"{share} of 10000 runs at or above the antimode" in found.evidence
+  share = 0.049 if at_the_end == 0 else 0.951
+  assert (found.num_runs, found.peaks.weight_above) == (10000, share)
   few = label(np.abs(at_the_end - scores_S[9310:9520]))
   assert few.label == ("breakout" if at_the_end == 0 else "falloff")
 
 
 @pytest.mark.parametrize(
-  ("num", "step", "expected", "reason"),
+  ("num", "step", "expected"),
   [
-    (2, 0.05, "not_shown", "tested with 20 runs or more"),
-    (9, 0.05, "not_shown", "tested with 20 runs or more"),
-    (10, 0.05, "two_modes", ""),
-    (50, 0.05, "two_modes", ""),
-    (50, None, "not_shown", "number of test items would tell"),
-    (50, 1, "not_shown", ""),
-    (500, 1, "not_shown", ""),
+    (2, 0.05, "not_shown"),
+    (9, 0.05, "not_shown"),
+    (10, 0.05, "two_modes"),
+    (50, 0.05, "two_modes"),
+    (50, None, "not_shown"),
+    (50, 1, "not_shown"),
+    (500, 1, "not_shown"),
   ],
 )
 def test_half_at_zero_and_half_at_one_are_two_modes_of_enough_runs_and_items(
-  num, step, expected, reason
+  num, step, expected
 ):
-  found = label(np.repeat([0.0, 1.0], num), step=step)
-  assert found.label == expected
-  assert reason in found.evidence
+  assert label(np.repeat([0.0, 1.0], num), step=step).label == expected
 
 
 def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
@@ -239,26 +228,19 @@ def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
 
 
 @pytest.mark.parametrize(
-  ("scores", "reason"),
-  [
-    ([np.nan, np.nan], "no run has a finite score"),
-    ([0.2, 0.9, 0.3], "tested with 20 runs or more"),
-    ([0.5] * 30, "all scores are 0.5"),
-  ],
+  "scores", [[np.nan, np.nan], [0.2, 0.9, 0.3], [0.5] * 30]
 )
-def test_what_cannot_be_tested_still_has_a_label_and_a_reason(scores, reason):
+def test_what_cannot_be_tested_still_has_a_label(scores):
   found = label(scores)
   assert found.label == "not_shown"
   assert np.isnan(found.p)
   assert np.isnan(found.dip)
-  assert reason in found.evidence
 
 
-def test_diverged_runs_are_counted_named_and_left_out():
+def test_diverged_runs_are_left_out():
   scores_S = np.concatenate([two_modes(100), [np.nan, np.inf, -np.inf]])
   found = label(scores_S, REAL)
   assert found.num_runs == 100
-  assert "3 diverged runs are left out" in found.evidence
   plain = label(two_modes(100), REAL)
   assert (found.dip, found.p) == (plain.dip, plain.p)
 
@@ -276,7 +258,6 @@ def test_the_correction_is_over_the_cells_that_can_be_tested():
   assert found[0].family_size == 95
   assert found[0].p_adjusted == pytest.approx(95 * alone.p)
   assert found[0].label == "not_shown"
-  assert "after Holm over 95 cells" in found[0].evidence
   assert found[0].smallest_weight_adjusted == pytest.approx(
     dip.detectable_weight(80, 0.05 / 95), nan_ok=True
   )
@@ -318,6 +299,5 @@ def test_no_weight_would_be_seen_where_two_scores_may_be_one_step_apart():
   )
   assert np.isnan(open_.smallest_weight)
   assert np.isnan(open_.smallest_weight_adjusted)
-  assert "the number of test items would tell" in open_.evidence
   assert known.smallest_weight > 0
   assert np.isnan(modality.label(Sample.of([0.5] * 100)).smallest_weight)
