@@ -130,10 +130,7 @@ def _score(series: Series, score: float) -> str:
 
 def _split(several: Sequence[Series]) -> str:
   """The first finding about a split, of the first group that has one."""
-  said = [
-    (series, without_name(series, next(iter(modality.findings(series)))))
-    for series in several
-  ]
+  said = [(series, _of_split(series)) for series in several]
   if len(several) == 1:
     return said[0][1]
   split = [(s, x) for s, x in said if s.answers["modality"].first is not None]
@@ -145,6 +142,16 @@ def _split(several: Sequence[Series]) -> str:
   if len(texts) == 1:
     return f"in each of {len(several)} groups {texts.pop()}"
   return "no split is shown in any group"
+
+
+def _of_split(series: Series) -> str:
+  """The first finding about a split, with the p-value of one that is shown."""
+  found = next(iter(modality.findings(series)))
+  text, p = without_name(series, found), found.numbers.get("p_adjusted")
+  if p is None:
+    return text
+  shown = "< 0.001" if p < 0.001 else f"= {words.number(p, 1)}"
+  return f"{text} (p {shown})"
 
 
 def _change(several: Sequence[Series]) -> str:

@@ -37,8 +37,8 @@ def test_a_split_is_counted_and_the_share_told(ask):
   below, above = (cells[1] < 0.1).sum(), (cells[1] >= 0.9).sum()
   assert (below, above) == (24, 27)
   assert ask(cells) == (
-    "At size 2 the seeds split in two: 24 of 60 below 0.1, 27 above 0.9; from"
-    " size 1 to 3 the share that succeeds rises from 0.00 to"
+    "At size 2 the seeds split in two: 24 of 60 below 0.1, 27 above 0.9 (p <"
+    " 0.001); from size 1 to 3 the share that succeeds rises from 0.00 to"
     f" {(cells[2] >= 0.2).mean():.2f}."
   )
 
@@ -54,8 +54,8 @@ def test_scores_of_which_lower_is_better_have_a_mean_and_no_share(ask):
   rng = np.random.default_rng(2)
   cells = [3 - 2 * mixture(rng, share) for share in (0, 0.5)]
   assert re.fullmatch(
-    r"At size 2 the seeds split in two: 30 of 60 below [\d.]+, 30 above;"
-    rf" the mean is {cells[0].mean():.3g} at size 1 and"
+    r"At size 2 the seeds split in two: 30 of 60 below [\d.]+, 30 above"
+    rf" \(p < 0.001\); the mean is {cells[0].mean():.3g} at size 1 and"
     rf" {cells[1].mean():.3g} at 2\.",
     ask({("g", NLL): cells}),
   )
@@ -87,8 +87,8 @@ def test_groups_are_counted(ask):
   low, high = (rising[1] < 0.1).sum(), (rising[1] > 0.9).sum()
   assert ask(scores) == (
     "A split is shown in 2 of 3 groups; in group up at size 2 the seeds split"
-    f" in two: {low} of 60 below 0.1, {high} above 0.9; over size the share"
-    " that succeeds rises in 1 and falls in 1 of 3 groups."
+    f" in two: {low} of 60 below 0.1, {high} above 0.9 (p < 0.001); over size the"
+    " share that succeeds rises in 1 and falls in 1 of 3 groups."
   )
   flat = {("a", ACCURACY): scores["flat", ACCURACY]}
   flat |= {("b", ACCURACY): scores["flat", ACCURACY]}
