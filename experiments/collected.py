@@ -34,12 +34,15 @@ NUM_SEEDS, NUM_STEPS = 8, 100
 _NUM_OF_EITHER_KIND = 5
 
 
-def collect(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+def collect(
+  workdir: pathlib.Path, folder: pathlib.Path, with_params: bool
+) -> None:
   """Copies what is committed of a finished sweep.
 
   Args:
     workdir: of the sweep, with the final parameters of all seeds.
     folder: written into; files that are there already are replaced.
+    with_params: whether parameters are committed, see `seeds_to_keep`.
 
   Raises:
     ValueError: there are no records, or no parameters of a seed to keep.
@@ -51,7 +54,8 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path) -> None:
     copy = target / path.relative_to(source)
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(path.read_bytes())
-  for cell, seeds in seeds_to_keep(config, source).items():
+  keep = seeds_to_keep(config, source) if with_params else {}
+  for cell, seeds in keep.items():
     for seed in sorted(seeds):
       seed_params = params.load_params(source, cell, seed)
       params.save_params(
@@ -68,12 +72,12 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
-  """The seeds of each cell whose parameters are committed.
+  """The seeds of each cell whose parameters are committed of a grid.
 
-  Of a grid of at least 6 scales: at every scale the seed of the greatest
+  Of at least 6 scales: at every scale the seed of the greatest
   breakthroughness and that of the greatest linearity, and at the scale of the
   greatest variance between seeds the first five seeds that succeed and the
-  first five that fail. Of other runs none.
+  first five that fail. Of fewer scales none.
   """
   cells = config_lib.cells(config)
   if len(cells) < trajectories.MIN_SCALES:

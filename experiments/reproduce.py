@@ -59,8 +59,9 @@ def main() -> None:
   if _TRAIN.value:
     train(studies, folder)
     return
-  for name in names:
-    collected.collect(folder / name, collected.FOLDER / name)
+  for study in studies:
+    target = collected.FOLDER / study.name
+    collected.collect(folder / study.name, target, study.role == "grid")
 
 
 def figures(studies: Sequence[Study]) -> None:
