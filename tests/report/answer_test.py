@@ -87,8 +87,8 @@ def test_groups_are_counted(ask):
   low, high = (rising[1] < 0.1).sum(), (rising[1] > 0.9).sum()
   assert ask(scores) == (
     "A split is shown in 2 of 3 groups; in group up at size 2 the seeds split"
-    f" in two: {low} of 60 below 0.1, {high} above 0.9 (p < 0.001); over size the"
-    " share that succeeds rises in 1 and falls in 1 of 3 groups."
+    f" in two: {low} of 60 below 0.1, {high} above 0.9 (p < 0.001); over size"
+    " the share that succeeds rises in 1 and falls in 1 of 3 groups."
   )
   flat = {("a", ACCURACY): scores["flat", ACCURACY]}
   flat |= {("b", ACCURACY): scores["flat", ACCURACY]}
