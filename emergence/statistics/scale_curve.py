@@ -360,8 +360,7 @@ def crossing_scales(
 
   Between these scales lie both the interval of the logistic crossing and the
   crossing of the isotonic values. Where the curve is not logistic, the scales
-  hold the crossing far more often than the interval does, see
-  `experiments.calibration.scale_curves`.
+  hold the crossing far more often than the interval does.
   """
   rank_N = np.arange(len(position_N))
   _, low, high = found
