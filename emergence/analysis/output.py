@@ -12,7 +12,7 @@ from emergence.analysis import modality
 from emergence.analysis.question import Rows
 from emergence.analysis.questions import QUESTIONS, findings
 from emergence.analysis.series import Analysis, Series
-from emergence.storage.files import write_atomically
+from emergence.storage.files import write_if_changed
 from emergence.tables.score_table import quote
 
 # What the columns of summary.csv mean, in their order after the group columns.
@@ -177,6 +177,4 @@ def write_files(folder: epath.Path, files: Mapping[str, bytes]) -> None:
   """Writes files whose content differs from what is there."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, content in files.items():
-    path = folder / name
-    if not path.exists() or path.read_bytes() != content:
-      write_atomically(path, content)
+    write_if_changed(folder / name, content)
