@@ -17,8 +17,8 @@ class Finding(NamedTuple):
 
   Attributes:
     kind: that of its question.
-    group: values of the table's group columns; empty for all.
-    metric: name of the metric; empty for all.
+    group: values of the table's group columns.
+    metric: name of the metric.
     sentence: the statement.
     numbers: what it rests on, by name.
   """
@@ -103,7 +103,6 @@ class Question(NamedTuple):
       summary.json.
     entry: what summary.json has about a series as a whole.
     findings: statements about a series.
-    overall: statements about more than one series.
     sections: its sections of the report, with their figures. Without any, its
       findings make one.
     unanswered: what its section says where there are no findings.
@@ -118,7 +117,6 @@ class Question(NamedTuple):
   files: Mapping[str, Callable[[Series], Rows]] = {}
   entry: Callable[[Series], Mapping[str, Any]] = _no_entry
   findings: Callable[[Series], Iterable[Finding]] = _nothing
-  overall: Callable[[Analysis], Iterable[Finding]] = _nothing
   sections: Callable[[Analysis], Iterable[Section]] = _nothing
   unanswered: str = "These scores do not tell."
 
