@@ -120,26 +120,6 @@ def _of_series(
   )
 
 
-def test_families(analysis: Analysis) -> list[dict[str, Any]]:
-  """What the tests are corrected over: each family once."""
-  found: dict[tuple, dict[str, Any]] = {}
-  for series in analysis.series:
-    answer: Modalities = series.answers["modality"]
-    is_own = answer.family == "the scales of one series"
-    entry = found.setdefault(
-      (answer.family, series.group if is_own else ()),
-      {
-        "family": answer.family,
-        "group": series.group if is_own else (),
-        "metrics": [],
-        "tests": answer.by_scale[0].family_size,
-      },
-    )
-    if series.metric.name not in entry["metrics"]:
-      entry["metrics"].append(series.metric.name)
-  return list(found.values())
-
-
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["modality"]
   for modality, beyond in zip(found.by_scale, found.beyond, strict=True):

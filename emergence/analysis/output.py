@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from emergence.analysis import modality
 from emergence.analysis.question import Rows
 from emergence.analysis.questions import QUESTIONS, findings
 from emergence.analysis.series import Analysis, Series
@@ -42,7 +41,6 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     "metrics": [metric._asdict() for metric in table.metrics.values()],
     "seed_meaning": table.seed_meaning,
     "options": analysis.options._asdict(),
-    "test_families": modality.test_families(analysis),
     "columns": SUMMARY_COLUMNS,
     "findings": [statement._asdict() for _, statement in findings(analysis)],
     "series": [_entry(series) for series in analysis.series],
