@@ -96,8 +96,8 @@ class Question(NamedTuple):
       answers of questions before it are in `Series.answers`.
     is_apart: whether `compute` takes long, needs no answers and nothing but the
       scores at the end: another process may do it.
-    columns: its columns in summary.csv, each with its meaning.
-    values: values of those columns, for each scale of a series.
+    values: its columns of summary.csv, the same for each scale of a series;
+      None without any.
     files: further tables, by file name: the rows of a series, with the same
       columns in the same order. Names without .csv become lists in
       summary.json.
@@ -112,8 +112,7 @@ class Question(NamedTuple):
   title: str
   compute: Callable[[Sequence[Series]], Sequence[Any]]
   is_apart: bool = False
-  columns: Mapping[str, str] = {}
-  values: Callable[[Series], Rows] = _nothing
+  values: Callable[[Series], Rows] | None = None
   files: Mapping[str, Callable[[Series], Rows]] = {}
   entry: Callable[[Series], Mapping[str, Any]] = _no_entry
   findings: Callable[[Series], Iterable[Finding]] = _nothing
