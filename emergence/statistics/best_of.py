@@ -40,7 +40,7 @@ def best_of(sample: Sample, options: Options = Options()) -> list[BestOf]:
   The interval is the expanded percentile bootstrap over runs, given up to a
   quarter of the runs. Up to a tenth it covers the truth in 85 to 95 % of
   samples, at a quarter in 77 to 94 %, and in fewer where the best runs are so
-  rare that most samples have none.
+  rare that most samples have none (`experiments.calibration.coverage`).
 
   Args:
     sample: the runs of one cell, higher scores being better.

@@ -9,7 +9,11 @@ probabilities from 0.05 to 0.95; at least 0.95 for the band of all thresholds.
 
 What is above an aim errs on the safe side: a median that is an atom or on a
 grid is hit exactly, and equal scores get the widened interval. What is listed
-without an aim is known not to hold: a cluster that few samples contain.
+without an aim is known not to hold: a cluster that few samples contain, runs
+alone where the items are a sample too, the best of as many runs as a tenth of
+the sample, and the jump of a success probability
+on a line, which noise makes look abrupt (so that the difference to the mode's
+is understated).
 """
 
 import math
@@ -20,7 +24,7 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from emergence.statistics import resampling, success
+from emergence.statistics import abruptness, best_of, resampling, success
 from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
 from experiments import command
@@ -226,13 +230,81 @@ def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
   return _row(name, num_seeds, statistic, ends, truth, BOOTSTRAP_AIM)
 
 
+def best_of_coverage(
+  name: str, num_seeds: int, samples: int, resamples: int
+) -> Row:
+  """Coverage of the expected best of as many runs as have an interval."""
+  population = POPULATIONS[name]
+  most = num_seeds // best_of.RUNS_FOR_INTERVAL
+  k = max(k for k in best_of.NUM_SEEDS if k <= most)
+  many = population.draw(
+    np.random.default_rng(0), (_TRUTH_DRAWS // best_of.NUM_SEEDS[-1], k)
+  )
+  truth = float(many.max(axis=1).mean())
+  rng = np.random.default_rng(num_seeds)
+  ends = []
+  for i, scores_S in enumerate(population.draw(rng, (samples, num_seeds))):
+    found = best_of.best_of(
+      Sample.of(scores_S), Options(num_resamples=resamples, seed=i)
+    )
+    (best,) = [row.best for row in found if row.num_seeds == k]
+    ends.append((best.low, best.high))
+  return _row(name, num_seeds, f"best of {k}", ends, truth, NO_AIM)
+
+
+def shared_items_coverage(
+  num_seeds: int, num_items: int, samples: int, resamples: int
+) -> Row:
+  """Coverage of the mean where the items are a sample too, so without an aim.
+
+  A seed answers an item with a chance of 0.3 (probability 0.4) or 0.7
+  (probability 0.6), and each item moves this chance by +0.2 or −0.2.
+  """
+  rng = np.random.default_rng(num_seeds)
+  chance = np.array([0.3, 0.7])
+  ends = []
+  for i in range(samples):
+    run_S1 = chance[(rng.random((num_seeds, 1)) < 0.6).astype(int)]
+    item_N = rng.choice([-0.2, 0.2], num_items)
+    results_SN = rng.random((num_seeds, num_items)) < run_S1 + item_N
+    (found,) = resampling.bootstrap(
+      [Sample.of(results_SN.mean(axis=1))],
+      options=Options(num_resamples=resamples, seed=i),
+    )
+    ends.append((found.mean.low, found.mean.high))
+  return _row(f"{num_items} items", num_seeds, "mean", ends, 0.54, NO_AIM)
+
+
+def jump_coverage(
+  name: str,
+  share_N: np.ndarray,
+  num_seeds: int,
+  samples: int,
+  resamples: int,
+) -> Row:
+  """Coverage of the difference of two jumps, for which there is no aim."""
+  rng = np.random.default_rng(num_seeds)
+  # The mode of such clusters goes from one to the other in one step.
+  truth = 1 - float(abruptness.jump(share_N))
+  ends = []
+  for i in range(samples):
+    found = abruptness.abruptness(
+      [Sample.of(two_clusters(p)(rng, (num_seeds,))) for p in share_N],
+      0.45,
+      options=Options(num_resamples=resamples, seed=i),
+    )
+    ends.append((found.difference_low, found.difference_high))
+  statistic = "J(mode) − J(P)"
+  return _row(name, num_seeds, statistic, ends, truth, NO_AIM)
+
+
 def study(
   samples: int, resamples: int, sizes: Sequence[int] = SIZES
 ) -> Iterator[Row]:
   """All rows of the table, as they come.
 
   Args:
-    samples: simulated samples a row; two fifths of them for the slowest.
+    samples: simulated samples a row; a fifth of them for the slower ones.
     resamples: bootstrap samples of each.
     sizes: seeds a sample.
   """
@@ -243,8 +315,21 @@ def study(
     yield wilson_coverage(num_seeds)
   for name in POPULATIONS:
     yield band_coverage(name, sizes[-1], samples)
+  fewer = max(samples // 5, 1)
+  for name in POPULATIONS:
+    for num_seeds in sizes:
+      yield best_of_coverage(name, num_seeds, 2 * fewer, resamples)
   for num_seeds in sizes[-2:]:
-    yield antimode_coverage(num_seeds, max(2 * samples // 5, 1), resamples)
+    yield antimode_coverage(num_seeds, 2 * fewer, resamples)
+  for num_items in (20, 100):
+    yield shared_items_coverage(sizes[-2], num_items, 2 * fewer, resamples)
+  line_N = np.linspace(0.05, 0.95, 8)
+  for name, share_N in (
+    ("P on a line", line_N),
+    ("P on a curve", 1 / (1 + np.exp(-np.linspace(-5, 5, 8)))),
+    ("P in one step", np.where(line_N < 0.5, 0.1, 0.9)),
+  ):
+    yield jump_coverage(name, share_N, sizes[-2], fewer, resamples)
 
 
 def print_table(rows: Iterable[Row]) -> None:
