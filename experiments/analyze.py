@@ -220,8 +220,6 @@ def main() -> None:
   command.require_writable(_JSON.value)
   start = time.monotonic()
   table = tables.read(_RECORDS.value, **_read_options())
-  # At once; those of the other tables are known once there are rows.
-  output.require_distinct(table.group_columns, output.SUMMARY_COLUMNS)
   was_read = time.monotonic()
   with contextlib.ExitStack() as stack:
     beside = None

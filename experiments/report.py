@@ -30,8 +30,8 @@ _LOG_SCALE = flags.DEFINE_bool(
 _JSON = flags.DEFINE_string(
   "json",
   None,
-  "File to write the table of cells to, with the keys of"
-  " emergence.analysis.output.SUMMARY_COLUMNS.",
+  "File to write the table of cells to, with the columns of summary.csv, which"
+  " emergence/statistics/README.md defines.",
 )
 
 

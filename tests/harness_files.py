@@ -2,6 +2,8 @@
 
 import json
 
+from emergence.analysis import output
+
 SIZES = {"14m": 14_067_712, "160m": 162_322_944}
 
 
@@ -110,5 +112,5 @@ def kinds(table):
 
 def find(table, kind):
   (issue,) = [found for found in table.issues if found.kind == kind]
-  json.dumps(issue.rows, allow_nan=False)
+  output.to_json(issue.rows)
   return issue

@@ -57,17 +57,13 @@ def compute(several: Sequence[Series]) -> list[list[Composition | None]]:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   for found in series.answers["composition"]:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    if found is not None:
-      row["composition"] = found.name
+    row: dict[str, Any] = {"composition": found and found.name}
     # A single run has no share.
-    if found is None or found.num_runs == 1:
-      yield row
-      continue
+    shown = found if found and found.num_runs > 1 else None
     for c, name in enumerate(CLASSES):
-      row[f"share_{name}"] = found.share_C[c]
-      row[f"share_{name}_low"] = found.low_C[c]
-      row[f"share_{name}_high"] = found.high_C[c]
+      row[f"share_{name}"] = shown and shown.share_C[c]
+      row[f"share_{name}_low"] = shown and shown.low_C[c]
+      row[f"share_{name}_high"] = shown and shown.high_C[c]
     yield row
 
 
@@ -214,33 +210,10 @@ def draw(several: Sequence[Series]) -> Figure:
   return drawing.explain_colors(figure, _COLORS)
 
 
-COLUMNS = {
-  "composition": "classes shown to hold 10 % of seeds, and the others that hold"
-  " any"
-} | {
-  f"share_{name}{end}": text
-  for name, what in zip(
-    CLASSES,
-    (
-      "in the floor zone",
-      "in no other class",
-      "that succeed below the ceiling zone",
-      "in the ceiling zone",
-    ),
-    strict=True,
-  )
-  for end, text in (
-    ("", f"share of the runs with a score {what}"),
-    ("_low", "lower end of its exact 95 % interval"),
-    ("_high", "upper end"),
-  )
-}
-
 QUESTION = Question(
   "composition",
   "How many seeds are at the floor, and how many at the ceiling?",
   compute,
-  columns=COLUMNS,
   values=values,
   findings=findings,
   sections=sections,

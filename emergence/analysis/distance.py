@@ -100,15 +100,14 @@ def _adjusted(
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found: Distances | None = series.answers["distance"]
   for i in range(len(series.populations)):
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    if found is not None:
-      row["w2_to_largest"] = found.w2_NN[i, -1]
-    if found is not None and i:
-      row["w2_to_previous"] = found.w2_NN[i - 1, i]
-      row["w2_to_previous_null"] = found.test.null_KK[i - 1, i]
-      row["w2_to_previous_p"] = found.test.p_KK[i - 1, i]
-      row["w2_to_previous_p_adjusted"] = found.adjusted_N[i - 1]
-    yield row
+    before = found if i else None
+    yield {
+      "w2_to_previous": before and before.w2_NN[i - 1, i],
+      "w2_to_previous_null": before and before.test.null_KK[i - 1, i],
+      "w2_to_previous_p": before and before.test.p_KK[i - 1, i],
+      "w2_to_previous_p_adjusted": before and before.adjusted_N[i - 1],
+      "w2_to_largest": found and found.w2_NN[i, -1],
+    }
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
@@ -251,20 +250,10 @@ def draw(several: Sequence[Series]) -> Figure:
   return figure
 
 
-COLUMNS = {
-  "w2_to_previous": "Wasserstein-2 distance to the scale before",
-  "w2_to_previous_null": "its 95 % quantile under permutation",
-  "w2_to_previous_p": "its permutation p-value",
-  "w2_to_previous_p_adjusted": "the same after Holm over the scales of this"
-  " metric and group; empty where so few runs could not differ",
-  "w2_to_largest": "Wasserstein-2 distance to the largest scale",
-}
-
 QUESTION = Question(
   "distance",
   "Between which scales do the scores differ?",
   compute,
-  columns=COLUMNS,
   values=values,
   files={"distances.csv": rows},
   findings=findings,

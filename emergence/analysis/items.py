@@ -71,10 +71,6 @@ QUESTION = Question(
   "items",
   "How much do the test items decide?",
   compute,
-  columns={
-    "item_noise_share": "share of the variance over seeds that the choice of"
-    " test items makes"
-  },
   values=values,
   findings=findings,
 )

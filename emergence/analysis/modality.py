@@ -125,26 +125,6 @@ def _of_series(
   )
 
 
-def test_families(analysis: Analysis) -> list[dict[str, Any]]:
-  """What the tests are corrected over: each family once."""
-  found: dict[tuple, dict[str, Any]] = {}
-  for series in analysis.series:
-    answer: Modalities = series.answers["modality"]
-    is_own = answer.family == "the scales of one series"
-    entry = found.setdefault(
-      (answer.family, series.group if is_own else ()),
-      {
-        "family": answer.family,
-        "group": series.group if is_own else (),
-        "metrics": [],
-        "tests": answer.by_scale[0].family_size,
-      },
-    )
-    if series.metric.name not in entry["metrics"]:
-      entry["metrics"].append(series.metric.name)
-  return list(found.values())
-
-
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["modality"]
   for modality, beyond in zip(found.by_scale, found.beyond, strict=True):
@@ -472,24 +452,6 @@ QUESTION = Question(
   "modality",
   "Does the score split in two?",
   compute,
-  columns={
-    "dip": "Hartigan's dip",
-    "dip_p": "its p-value",
-    "dip_p_adjusted": "the same after Holm over its family",
-    "breakout_p": "p-value of runs that only thin out above the floor",
-    "falloff_p": "p-value of runs that only thin out below the ceiling",
-    "modality_p": "p-value of the tests of the cell together",
-    "modality_p_adjusted": "the same after Holm over its family",
-    "test_family": "what the tests are corrected over",
-    "modality": "two_modes, breakout, falloff or not_shown",
-    "antimode": "score between the two highest peaks, if a valley separates"
-    " them",
-    "smallest_weight": "lightest minor mode that the tests of this cell alone"
-    " find",
-    "success_beyond_antimode": "share of runs beyond it, if two_modes",
-    "success_beyond_antimode_low": "lower end of its 95 % bootstrap interval",
-    "success_beyond_antimode_high": "upper end",
-  },
   values=values,
   entry=entry,
   findings=findings,

@@ -8,29 +8,17 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from emergence.analysis import modality
 from emergence.analysis.question import Rows
 from emergence.analysis.questions import QUESTIONS, findings
 from emergence.analysis.series import Analysis, Series
-from emergence.storage.files import write_atomically
+from emergence.storage.files import write_if_changed
 from emergence.tables.score_table import quote
-
-# What the columns of summary.csv mean, in their order after the group columns.
-SUMMARY_COLUMNS = {
-  "scale": "the scale",
-  "scale_label": "its text in the source",
-  "metric": "the metric; all scores of the row are in its unit",
-} | {
-  name: meaning
-  for question in QUESTIONS
-  for name, meaning in question.columns.items()
-}
 
 
 def files(analysis: Analysis) -> dict[str, bytes]:
   """Everything that is written about an analysis, by file name."""
   table = analysis.table
-  tables = {
+  tables = {"summary.csv": summary(analysis)} | {
     name: _rows(analysis, rows)
     for question in QUESTIONS
     for name, rows in question.files.items()
@@ -42,17 +30,11 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     "metrics": [metric._asdict() for metric in table.metrics.values()],
     "seed_meaning": table.seed_meaning,
     "options": analysis.options._asdict(),
-    "test_families": modality.test_families(analysis),
-    "columns": SUMMARY_COLUMNS,
     "findings": [statement._asdict() for _, statement in findings(analysis)],
     "series": [_entry(series) for series in analysis.series],
     "audit": [issue._asdict() for issue in table.issues],
   } | {k: rows for k, rows in tables.items() if not k.endswith(".csv")}
-  columns = (*table.group_columns, *SUMMARY_COLUMNS)
-  return {
-    "summary.csv": to_csv(summary(analysis), columns),
-    "summary.json": to_json(content),
-  } | {
+  return {"summary.json": to_json(content)} | {
     # Without rows, the columns that all tables have: pandas can read these.
     name: to_csv(rows, rows[0] if rows else (*table.group_columns, "metric"))
     for name, rows in tables.items()
@@ -61,7 +43,7 @@ def files(analysis: Analysis) -> dict[str, bytes]:
 
 
 def summary(analysis: Analysis) -> list[dict[str, Any]]:
-  """One row per cell and metric: group columns, then `SUMMARY_COLUMNS`.
+  """One row per cell and metric, with the columns of all questions.
 
   A cell without any score has its number of missing seeds, and comes last.
   """
@@ -82,7 +64,7 @@ def summary(analysis: Analysis) -> list[dict[str, Any]]:
 
 def _cells(series: Series) -> Rows:
   columns = [
-    question.values(series) for question in QUESTIONS if question.columns
+    question.values(series) for question in QUESTIONS if question.values
   ]
   for population, *found in zip(series.populations, *columns, strict=True):
     row: dict[str, Any] = {
@@ -105,7 +87,7 @@ def _rows(analysis: Analysis, rows: Any) -> list[dict[str, Any]]:
   for series in analysis.series:
     group = _group(series)
     for row in rows(series):
-      require_distinct(group, row)
+      _require_distinct(group, row)
       found.append({k: _number(value) for k, value in (group | row).items()})
   return found
 
@@ -126,7 +108,7 @@ def _group(series: Series) -> dict[str, Any]:
   return dict(zip(series.group_columns, series.group, strict=True))
 
 
-def require_distinct(
+def _require_distinct(
   group_columns: Iterable[str], columns: Iterable[str]
 ) -> None:
   """Raises ValueError where a group column has the name of a result's."""
@@ -177,6 +159,4 @@ def write_files(folder: epath.Path, files: Mapping[str, bytes]) -> None:
   """Writes files whose content differs from what is there."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, content in files.items():
-    path = folder / name
-    if not path.exists() or path.read_bytes() != content:
-      write_atomically(path, content)
+    write_if_changed(folder / name, content)

@@ -17,8 +17,8 @@ class Finding(NamedTuple):
 
   Attributes:
     kind: that of its question.
-    group: values of the table's group columns; empty for all.
-    metric: name of the metric; empty for all.
+    group: values of the table's group columns.
+    metric: name of the metric.
     sentence: the statement.
     numbers: what it rests on, by name.
   """
@@ -96,14 +96,13 @@ class Question(NamedTuple):
       answers of questions before it are in `Series.answers`.
     is_apart: whether `compute` takes long, needs no answers and nothing but the
       scores at the end: another process may do it.
-    columns: its columns in summary.csv, each with its meaning.
-    values: values of those columns, for each scale of a series.
+    values: its columns of summary.csv, the same for each scale of a series;
+      None without any.
     files: further tables, by file name: the rows of a series, with the same
       columns in the same order. Names without .csv become lists in
       summary.json.
     entry: what summary.json has about a series as a whole.
     findings: statements about a series.
-    overall: statements about more than one series.
     sections: its sections of the report, with their figures. Without any, its
       findings make one.
     unanswered: what its section says where there are no findings.
@@ -113,12 +112,10 @@ class Question(NamedTuple):
   title: str
   compute: Callable[[Sequence[Series]], Sequence[Any]]
   is_apart: bool = False
-  columns: Mapping[str, str] = {}
-  values: Callable[[Series], Rows] = _nothing
+  values: Callable[[Series], Rows] | None = None
   files: Mapping[str, Callable[[Series], Rows]] = {}
   entry: Callable[[Series], Mapping[str, Any]] = _no_entry
   findings: Callable[[Series], Iterable[Finding]] = _nothing
-  overall: Callable[[Analysis], Iterable[Finding]] = _nothing
   sections: Callable[[Analysis], Iterable[Section]] = _nothing
   unanswered: str = "These scores do not tell."
 

@@ -93,8 +93,6 @@ def findings(analysis: Analysis) -> list[tuple[Question, Finding]]:
   return [
     (question, statement)
     for question in QUESTIONS
-    for statement in (
-      *(f for series in analysis.series for f in question.findings(series)),
-      *question.overall(analysis),
-    )
+    for series in analysis.series
+    for statement in question.findings(series)
   ]

@@ -95,7 +95,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
   # A single run has no share, and so no curve of shares.
   if curve is None or min(x.num_runs for x in _successes(series)) == 1:
     for _ in series.populations:
-      yield dict.fromkeys(COLUMNS)
+      yield {"success_logistic": None, "success_isotonic": None}
     return
   logistic_N = curve.logistic.at(curve.position_N)
   for logistic, isotonic in zip(logistic_N, curve.isotonic_N, strict=True):
@@ -250,16 +250,10 @@ def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
   return finding("curve", series, text, crossing_low=low, crossing_high=high)
 
 
-COLUMNS = {
-  "success_logistic": "success probability by a logistic curve over all scales",
-  "success_isotonic": "the closest one that never turns back over the scales",
-}
-
 QUESTION = Question(
   "curve",
   "How many seeds succeed at each scale?",
   compute,
-  columns=COLUMNS,
   values=values,
   entry=entry,
   findings=findings,

@@ -39,25 +39,21 @@ def compute(several: Sequence[Series]) -> list[list[Successes] | None]:
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["success"]
   for i, boot in enumerate(series.answers["summaries"]):
-    if found is None:
-      yield dict.fromkeys(COLUMNS) | {
-        "mean_given_success_reason": "no threshold for this metric"
-      }
-      continue
-    given = found[i].given
-    failing = found[i].success.diverged_fail
-    left_out = found[i].success.diverged_left_out
+    answer = found and found[i]
+    failing = answer and answer.success.diverged_fail
+    left_out = answer and answer.success.diverged_left_out
+    reason = answer.given.reason if answer else "no threshold for this metric"
     yield {
       "success_threshold": series.threshold,
-      "n_successes": failing.num_successes,
-      "success_probability": _probability(failing),
-      "success_low": failing.low,
-      "success_high": failing.high,
+      "n_successes": failing and failing.num_successes,
+      "success_probability": failing and _probability(failing),
+      "success_low": failing and failing.low,
+      "success_high": failing and failing.high,
       "success_probability_finite": left_out and _probability(left_out),
       **interval_columns(
-        "mean_given_success", boot.mean_given_success, series.sign
+        "mean_given_success", answer and boot.mean_given_success, series.sign
       ),
-      "mean_given_success_reason": given.reason,
+      "mean_given_success_reason": reason,
     }
 
 
@@ -66,24 +62,9 @@ def _probability(found: Success) -> float | None:
   return found.probability if found.num_runs > 1 else None
 
 
-COLUMNS = {
-  "success_threshold": "least score of a success; greatest if lower is better",
-  "n_successes": "runs that succeed; diverged ones fail",
-  "success_probability": "their share of all runs; empty for a single run",
-  "success_low": "lower end of its 95 % interval: Wilson's from 10 runs on,"
-  " Clopper and Pearson's of fewer",
-  "success_high": "upper end",
-  "success_probability_finite": "the same among runs that did not diverge",
-  "mean_given_success": "mean of the successes, if there are at least 10",
-  "mean_given_success_low": "lower end of its 95 % bootstrap interval",
-  "mean_given_success_high": "upper end",
-  "mean_given_success_reason": "why it is blank",
-}
-
 QUESTION = Question(
   "success",
   "How many seeds succeed?",
   compute,
-  columns=COLUMNS,
   values=values,
 )

@@ -7,7 +7,7 @@ from etils import epath
 from matplotlib.figure import Figure
 
 from emergence.plotting.style import STYLE
-from emergence.storage.files import write_atomically
+from emergence.storage.files import write_if_changed
 
 
 def save(figure: Figure, path: epath.Path) -> bytes:
@@ -22,8 +22,7 @@ def save(figure: Figure, path: epath.Path) -> bytes:
   content = b""
   for suffix in (".png", ".svg"):
     file, content = path.with_suffix(suffix), render(figure, suffix[1:])
-    if not file.exists() or file.read_bytes() != content:
-      write_atomically(file, content)
+    write_if_changed(file, content)
   return content
 
 

@@ -145,7 +145,7 @@ def _of_question(
     finding
     for asked, finding in found
     if asked is question
-    and (finding.metric in ("", first) or question.kind == "modality")
+    and (finding.metric == first or question.kind == "modality")
   ]
   sections = list(question.sections(analysis))
   if own and not sections:

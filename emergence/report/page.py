@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from emergence.analysis.question import Section
 from emergence.plotting import rendering, style
-from emergence.storage.files import write_atomically
+from emergence.storage.files import write_if_changed
 
 # In bytes: a page has a dozen figures and stays below 3 MB.
 _LARGEST_SVG = 250_000
@@ -91,8 +91,7 @@ def write_page(
   image_of |= {name: image.result() for name, image in pending.items()}
   page = folder / "report.html"
   content = render_page(title, answer, about, sections, image_of).encode()
-  if not page.exists() or page.read_bytes() != content:
-    write_atomically(page, content)
+  write_if_changed(page, content)
   return page
 
 

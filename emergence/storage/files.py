@@ -97,6 +97,12 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
     raise
 
 
+def write_if_changed(path: epath.Path, content: bytes) -> None:
+  """Writes a file atomically, unless it has this content already."""
+  if not path.exists() or path.read_bytes() != content:
+    write_atomically(path, content)
+
+
 def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:
   """Renames a corrupt file or folder, unless another process already has.
 

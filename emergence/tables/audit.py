@@ -13,7 +13,6 @@ from emergence.tables.score_table import (
   Issue,
   ScoreTable,
   listed,
-  plain_row,
   plain_rows,
   quote,
 )
@@ -312,14 +311,13 @@ def _missing(frame, groups, seeds, expected):
       " are missing because they failed, shares of successes are too high. A"
       " trajectory is drawn of seeds that every scale of the group has."
     )
-    issues.append(Issue("missing", sentence, [plain_row(row) for row in rows]))
+    issues.append(Issue("missing", sentence, rows))
   if unpaired:
     sentence = (
       "No seed stands at two scales: there are no trajectories, and nothing can"
       " be compared within seeds. Distributions can."
     )
-    shown = [plain_row(row) for row in unpaired]
-    issues.append(Issue("unpaired", sentence, shown))
+    issues.append(Issue("unpaired", sentence, unpaired))
   return issues, num_missing
 
 

@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
-
 if TYPE_CHECKING:
   import pandas as pd
 
@@ -22,8 +20,8 @@ class Issue(NamedTuple):
       `item_noise` or `aggregate`.
     sentence: what was noticed and what the analysis does with it. Text of the
       source in it is quoted, never escaped for HTML.
-    rows: what it is about, as plain numbers and texts by column; `source` tells
-      where a row stood.
+    rows: what it is about, as numbers and texts by column; `source` tells where
+      a row stood.
   """
 
   kind: str
@@ -234,17 +232,5 @@ def visible(text: str) -> str:
 def plain_rows(
   frame: "pd.DataFrame", columns: Sequence[str]
 ) -> list[dict[str, Any]]:
-  """Rows as dicts that JSON can hold."""
-  rows = cast(Any, frame[list(columns)]).to_dict("records")
-  return [plain_row(row) for row in rows]
-
-
-def plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-  """A row of Python values; numbers that are not finite become texts."""
-
-  def plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    is_odd = isinstance(value, float) and not np.isfinite(value)
-    return str(value) if is_odd else value
-
-  return {str(key): plain(value) for key, value in row.items()}
+  """Rows as dicts of Python values."""
+  return cast(Any, frame[list(columns)]).to_dict("records")

@@ -16,7 +16,6 @@ from emergence.tables.score_table import (
   Metric,
   ReadOptions,
   ScoreTable,
-  plain_row,
   plain_rows,
   require_column,
   visible,
@@ -310,7 +309,7 @@ def _empty_cell_issues(
   found = {*rows[names].itertuples(index=False, name=None)}
   empty = [c for c in cells if tuple(c.columns.values()) not in found]
   sentence = f"Cells of the config that have no records: {len(empty)}."
-  shown = [plain_row(cell.columns) for cell in empty]
+  shown = [dict(cell.columns) for cell in empty]
   return [Issue("missing", sentence, shown)] if empty else []
 
 

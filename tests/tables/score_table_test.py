@@ -1,6 +1,3 @@
-import json
-
-import numpy as np
 import pytest
 
 from emergence.tables import score_table
@@ -29,10 +26,3 @@ def test_foreign_text_in_a_message_is_one_short_visible_line(value, expected):
 def test_a_missing_column_is_answered_with_the_nearest(name, message):
   with pytest.raises(ValueError, match=f".*{message.replace('?', '.')}"):
     score_table.require_column(name, ["seed", "score"], "f", "t")
-
-
-def test_rows_of_issues_are_plain_json():
-  row = {"a": np.int32(3), "b": np.float64(np.nan), "c": np.inf, "d": "x"}
-  plain = score_table.plain_row(row | {"e": np.bool_(True)})
-  assert plain == {"a": 3, "b": "nan", "c": "inf", "d": "x", "e": True}
-  assert json.loads(json.dumps(plain, allow_nan=False)) == plain
