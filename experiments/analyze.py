@@ -15,12 +15,14 @@ The statistics are defined in emergence/statistics/README.md.
 
 import concurrent.futures
 import contextlib
-import itertools
+import dataclasses
 import math
 import multiprocessing
 import os
 import signal
 import time
+import typing
+from collections.abc import Sequence
 from typing import Any
 
 # More threads of numpy would spin while they wait: products are small here.
@@ -40,11 +42,31 @@ from experiments import command
 _SCORES_FOR_TWO = 10_000
 
 
-def _define_list(name: str, help_text: str) -> None:
-  """A list with commas that may be given several times, all of which count."""
-  flags.DEFINE_multi(
-    flags.ListParser(), flags.ListSerializer(","), name, [], help_text
-  )
+def _flag_of(option: dataclasses.Field) -> str:
+  """The name of the flag of a field of `tables.ReadOptions`."""
+  return option.metadata.get("flag", option.name)
+
+
+def _define_flag(option: dataclasses.Field) -> None:
+  """Defines the flag of a field of `tables.ReadOptions`."""
+  name, about = _flag_of(option), option.metadata
+  text, default = about["help"], typing.cast(Any, option.default)
+  if len(about["sources"]) < 3:
+    text = f"{' and '.join(about['sources']).capitalize()}: {text}"
+  if about.get("commas"):
+    text += " A list with commas."
+  if option.type == Sequence[str]:
+    flags.DEFINE_multi_string(name, [], text)
+  elif typing.get_origin(option.type) is typing.Literal:
+    flags.DEFINE_enum(name, default, typing.get_args(option.type), text)
+  elif option.type is bool:
+    flags.DEFINE_bool(name, default, text)
+  elif option.type in (int, int | None):
+    flags.DEFINE_integer(
+      name, default, text, lower_bound=about.get("lower_bound")
+    )
+  else:
+    flags.DEFINE_string(name, default, text)
 
 
 _RECORDS = flags.DEFINE_string(
@@ -56,118 +78,8 @@ _RECORDS = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
   "out", None, "Folder for tables, figures and the report."
 )
-# Those of `tables.ReadOptions`.
-flags.DEFINE_string(
-  "scale_column",
-  None,
-  "Tables: column of the scale (64, 125M, 1.3B); default scale; none if all"
-  " rows are of one.",
-)
-_define_list(
-  "scale_order",
-  "Tables and harness: the texts of all scales, smallest first, where they are"
-  " no numbers.",
-)
-flags.DEFINE_string(
-  "seed_column",
-  None,
-  "Tables: column of the seed or of the run's name; default seed; none if all"
-  " rows are of one run.",
-)
-_define_list(
-  "seed_columns",
-  "Tables: columns that each hold the scores of one seed, such as seed_*.",
-)
-_define_list(
-  "scale_columns",
-  "Tables: columns that each hold the scores of one scale, such as *M.",
-)
-_define_list(
-  "drop_rows",
-  "Tables: seeds to leave out because they are no runs but summaries of runs,"
-  " such as mean; none keeps all rows.",
-)
-_SCORE_COLUMN = flags.DEFINE_multi_string(
-  "score_column",
-  [],
-  "Column of scores; repeat for several metrics; default score. For work"
-  " directories and harness folders: which metrics to take.",
-)
-_define_list(
-  "group_columns",
-  "Tables: columns that tell groups apart; scales are compared within one.",
-)
-flags.DEFINE_string(
-  "metric_column",
-  None,
-  "Tables: column that names the metric, for tables in long form.",
-)
-flags.DEFINE_string(
-  "step_column", None, "Tables: column of the training step, for curves."
-)
-flags.DEFINE_string(
-  "at_step",
-  None,
-  "Tables: the step to analyze; default last, the last step of each run.",
-)
-flags.DEFINE_multi_string(
-  "where",
-  [],
-  "COLUMN=VALUE or COLUMN!=VALUE; rows that do not meet all of them are left"
-  " out. An empty VALUE is an empty cell.",
-)
-flags.DEFINE_multi_string(
-  "score_unit",
-  [],
-  "auto, percent, fraction or raw for all metrics, METRIC=UNIT for one, or"
-  " COLUMN=VALUE=UNIT for some rows.",
-)
-flags.DEFINE_multi_string(
-  "lower_is_better", [], "Metric in which lower is better."
-)
-flags.DEFINE_multi_string(
-  "higher_is_better", [], "Metric in which higher is better."
-)
-flags.DEFINE_integer(
-  "items",
-  None,
-  "Tables: test items that each score is a mean of, if known.",
-  lower_bound=1,
-)
-flags.DEFINE_bool("decimal_comma", False, "Tables: 0,5 is a half.")
-flags.DEFINE_integer(
-  "skip_lines",
-  0,
-  "Tables: lines of text above the names of the columns.",
-  lower_bound=0,
-)
-flags.DEFINE_string(
-  "scale_axis",
-  "auto",
-  "Work directories: what the scale is, an axis of the grid or num_params; auto"
-  " is depth where it varies, else the first axis that does.",
-)
-flags.DEFINE_integer(
-  "test_length",
-  None,
-  "Work directories: test length to analyze; default the headline length.",
-)
-flags.DEFINE_string(
-  "name_pattern",
-  None,
-  "Tables and harness: a regular expression that has some of the named groups"
-  " model, scale and seed. It is searched in the seed column of a table; for a"
-  " harness folder in the path, then in the model's name.",
-)
-flags.DEFINE_integer(
-  "default_seed", None, "Harness: seed of files whose names tell none."
-)
-flags.DEFINE_enum(
-  "conflicting_scores",
-  "refuse",
-  ["refuse", "first", "last"],
-  "What to do where a seed has two scores in one cell (and step).",
-)
+for _option in dataclasses.fields(tables.ReadOptions):
+  _define_flag(_option)
 _THRESHOLD = flags.DEFINE_multi_string(
   "threshold",
   [],
@@ -267,15 +179,13 @@ def _second_process() -> concurrent.futures.Executor:
 
 
 def _read_options() -> dict[str, Any]:
-  found: dict[str, Any] = {"score_columns": _SCORE_COLUMN.value}
-  for name in tables.ReadOptions._fields:
-    if name not in found:
-      value = flags.FLAGS[name].value
-      # A list with commas that is given several times is a list of lists.
-      is_nested = (
-        isinstance(value, list) and value and value[0] != str(value[0])
-      )
-      found[name] = list(itertools.chain(*value)) if is_nested else value
+  """The values of the fields of `tables.ReadOptions`."""
+  found = {}
+  for option in dataclasses.fields(tables.ReadOptions):
+    value = flags.FLAGS[_flag_of(option)].value
+    if option.metadata.get("commas"):
+      value = [x for text in value for x in flags.ListParser().parse(text)]
+    found[option.name] = value
   return found
 
 

@@ -1,6 +1,7 @@
 """What READMEs show has to run, what they name has to be."""
 
 import ast
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -223,10 +224,14 @@ def test_the_definitions_name_every_column(columns):
 def test_what_the_definitions_name_exists(columns, files):
   content = json.loads(files["summary.json"])
   flags = re.findall(
-    r'(?:flags\.DEFINE_\w+|_define_list)\(\s*"(\w+)"',
+    r'flags\.DEFINE_\w+\(\s*"(\w+)"',
     (ROOT / "experiments" / "analyze.py").read_text(encoding="utf-8"),
   )
   known = public_functions() | columns | set(files)
+  flags += [
+    option.metadata.get("flag", option.name)
+    for option in dataclasses.fields(tables.ReadOptions)
+  ]
   known |= {f"--{flag}" for flag in flags}
   unknown = set()
   for name in re.findall(r"`([^`]+)`", DEFINITIONS):

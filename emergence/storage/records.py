@@ -239,13 +239,6 @@ class RecordsFile(NamedTuple):
   table: pa.Table
   provenance: dict[str, Any]
 
-  @property
-  def lacking(self) -> list[str]:
-    """Metrics and counts without a value in any row: newer than the file."""
-    rows = self.table.num_rows
-    names = [*(metric.name for metric in METRICS), *ERROR_COUNTS]
-    return [name for name in names if self.table[name].null_count == rows]
-
 
 def to_table(
   config: Config,
@@ -325,17 +318,19 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   """All records of a work directory, sorted by cell, seed, step, test set.
 
   Raises:
-    ValueError: there are none, a file is corrupt, or two hold the same seed.
+    ValueError: there are none, a file is corrupt or of another experiment, or
+      two hold the same seed.
     OSError: the machine cannot read a file.
   """
   import pandas as pd
 
   workdir = epath.Path(workdir)
-  frames = []
+  config, frames = config_of(workdir), []
   for path in require_files(workdir):
     table, provenance = read_file(path)
-    config = config_of(path, provenance)
-    require_complete(path, table, cell_of_file(workdir, path), config)
+    cell = cell_of_file(workdir, path)
+    require_cell(path, provenance, config, cell)
+    require_complete(path, table, cell, config)
     frames.append(to_frame(table).assign(file=str(path)))
   frame = pd.concat(frames, ignore_index=True)
   cell_key = cell_columns(frame)
@@ -559,8 +554,17 @@ def to_frame(table: pa.Table) -> "pd.DataFrame":
   return table.to_pandas(use_threads=False)
 
 
-def config_of(path: epath.Path, provenance: dict[str, Any]) -> Config:
-  """The config in the provenance of a file; ValueError where it is invalid."""
+def config_of(workdir: epath.PathLike) -> Config:
+  """The config of a work directory; the records' own if config.json is lost.
+
+  Raises:
+    As `read_config`, or ValueError where there are no records either.
+  """
+  workdir = epath.Path(workdir)
+  if (workdir / "config.json").exists():
+    return read_config(workdir)
+  path = require_files(workdir)[0]
+  provenance = read_provenance(path)
   try:
     return from_dict(provenance["config"])
   except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ folder of them, or a folder of lm-evaluation-harness results, and returns one
 dropped without one.
 """
 
+import dataclasses
 from typing import Any
 
 from etils import epath
@@ -14,6 +15,9 @@ from emergence.storage import records
 from emergence.storage.files import glob_below
 from emergence.tables import harness, table_file, workdir
 from emergence.tables.score_table import (
+  HARNESS,
+  TABLES,
+  WORKDIRS,
   Issue,
   Metric,
   ReadOptions,
@@ -21,30 +25,6 @@ from emergence.tables.score_table import (
 )
 
 __all__ = ["Issue", "Metric", "ReadOptions", "ScoreTable", "read"]
-
-_OF_FILES = (
-  "scale_column",
-  "seed_column",
-  "seed_columns",
-  "scale_columns",
-  "drop_rows",
-  "group_columns",
-  "metric_column",
-  "step_column",
-  "at_step",
-  "items",
-  "decimal_comma",
-  "skip_lines",
-)
-_NOT_OF_WORKDIRS = (
-  "scale_order",
-  "score_unit",
-  "lower_is_better",
-  "higher_is_better",
-  "name_pattern",
-  "default_seed",
-)
-_OF_WORKDIRS = ("scale_axis", "test_length")
 
 
 def read(path: epath.PathLike, **options: Any) -> ScoreTable:
@@ -65,18 +45,19 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
   if path.name == "records" and glob_below(path, "seeds-*.parquet"):
     path = path.parent
   if _is_workdir(path):
-    reader, source = workdir.read, "a work directory"
-    others = (*_OF_FILES, *_NOT_OF_WORKDIRS)
+    reader, kind, source = workdir.read, WORKDIRS, "a work directory"
   elif path.is_dir() and not _has_tables_only(path):
-    reader, source = harness.read, "a folder of lm-evaluation-harness results"
-    others = (*_OF_FILES, *_OF_WORKDIRS)
+    reader, kind = harness.read, HARNESS
+    source = "a folder of lm-evaluation-harness results"
   else:
-    reader, source = table_file.read, "a table"
-    others = (*_OF_WORKDIRS, "default_seed")
-  for name in others:
-    value = getattr(chosen, name)
-    if value and value != ReadOptions._field_defaults[name]:
-      raise ValueError(f"--{name} does not concern {source}; leave it out")
+    reader, kind, source = table_file.read, TABLES, "a table"
+  for option in dataclasses.fields(chosen):
+    value = getattr(chosen, option.name)
+    is_given = value and value != option.default
+    if is_given and kind not in option.metadata["sources"]:
+      raise ValueError(
+        f"--{option.name} does not concern {source}; leave it out"
+      )
   return reader(path, chosen)
 
 

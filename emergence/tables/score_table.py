@@ -1,10 +1,11 @@
 """The type that scores from anywhere are read into, and text for messages."""
 
+import dataclasses
 import difflib
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -96,78 +97,145 @@ class ScoreTable(NamedTuple):
   init_and_data: Mapping[Any, tuple] = {}
 
 
-class ReadOptions(NamedTuple):
-  """How to read scores; the flags of `experiments.analyze`.
+# The kinds of sources that an option may concern.
+TABLES, HARNESS, WORKDIRS = "tables", "harness", "work directories"
 
-  Attributes:
-    scale_column: files: the column of the scale, `scale` if None; `none` if
-      all rows are of one scale.
-    scale_order: files and harness: the texts of all scales, smallest first,
-      where they are no numbers.
-    seed_column: files: the column of the seed, `seed` if None; `none` if all
-      rows are of one run.
-    seed_columns: files: patterns such as `seed_*` of the columns that each hold
-      the scores of one seed, instead of a seed column; their names are the
-      seeds.
-    scale_columns: files: likewise of the columns that each hold the scores of
-      one scale.
-    drop_rows: files: seeds to leave out, as they are no runs; `none` if all are
-      runs.
-    score_columns: files: columns of scores, each a metric, `score` if empty;
-      with `seed_columns` the name of the metric. Elsewhere: which metrics to
-      take, all usual ones if empty.
-    group_columns: files: columns that tell groups apart.
-    metric_column: files: a column that names the metric of its row, for tables
-      in long form; needs a single score column.
-    step_column: files: the column of the training step, if runs have rows at
-      several.
-    at_step: files: the step to analyze, `last` (of each run) if None.
-    where: conditions on the rows to keep, all of which must hold; see
-      `emergence.tables.parsing.select`.
-    score_unit: files and harness: `auto` (the default), `percent`, `fraction`
-      or `raw` for all metrics, `METRIC=UNIT` for one, or `COLUMN=VALUE=UNIT`
-      for some rows; see `emergence.tables.units.find_unit`.
-    lower_is_better: files and harness: metrics in which less is better.
-    higher_is_better: files and harness: metrics in which more is better.
-    items: files: test items that each score is a mean of, if they are known.
-    decimal_comma: files: whether `0,5` is a half.
-    skip_lines: files: lines above the names of the columns.
-    scale_axis: work directories: an axis of the grid, such as `width`, or
-      `num_params`. `auto` is depth where it varies, else the first axis that
-      does.
-    test_length: work directories: the test length to take, the headline length
-      if None.
-    name_pattern: files and harness: a regular expression with groups out of
-      model, scale and seed, searched in the text of the seed, or in the path
-      and the model's name; see `emergence.tables.harness.read`.
-    default_seed: harness: the seed of files whose names tell none.
-    conflicting_scores: where a seed has two scores in one cell: `refuse`, or
-      take the `first` or the `last` row.
+
+def _option(
+  help_text: str, *sources: str, default: Any = None, **settings: Any
+) -> Any:
+  """A field of `ReadOptions`.
+
+  Args:
+    help_text: for whoever types the flag.
+    *sources: what it concerns; everything if none is given.
+    default: its value where it is not given.
+    **settings: `flag`, the flag's name if it is not the field's; `commas`, true
+      where one text lists several values; `lower_bound` of a number.
   """
+  sources = sources or (TABLES, HARNESS, WORKDIRS)
+  metadata = {"help": help_text, "sources": sources, **settings}
+  return dataclasses.field(default=default, metadata=metadata)
 
-  scale_column: str | None = None
-  scale_order: Sequence[str] = ()
-  seed_column: str | None = None
-  seed_columns: Sequence[str] = ()
-  scale_columns: Sequence[str] = ()
-  drop_rows: Sequence[str] = ()
-  score_columns: Sequence[str] = ()
-  group_columns: Sequence[str] = ()
-  metric_column: str | None = None
-  step_column: str | None = None
-  at_step: str | None = None
-  where: Sequence[str] = ()
-  score_unit: Sequence[str] = ()
-  lower_is_better: Sequence[str] = ()
-  higher_is_better: Sequence[str] = ()
-  items: int | None = None
-  decimal_comma: bool = False
-  skip_lines: int = 0
-  scale_axis: str = "auto"
-  test_length: int | None = None
-  name_pattern: str | None = None
-  default_seed: int | None = None
-  conflicting_scores: str = "refuse"
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+  """How to read scores: the flags of `experiments.analyze` and their help."""
+
+  scale_column: str | None = _option(
+    "column of the scale (64, 125M, 1.3B); default scale; none if all rows are"
+    " of one.",
+    TABLES,
+  )
+  scale_order: Sequence[str] = _option(
+    "the texts of all scales, smallest first, where they are no numbers.",
+    TABLES,
+    HARNESS,
+    default=(),
+    commas=True,
+  )
+  seed_column: str | None = _option(
+    "column of the seed or of the run's name; default seed; none if all rows"
+    " are of one run.",
+    TABLES,
+  )
+  seed_columns: Sequence[str] = _option(
+    "columns that each hold the scores of one seed, such as seed_*; their names"
+    " are the seeds.",
+    TABLES,
+    default=(),
+    commas=True,
+  )
+  scale_columns: Sequence[str] = _option(
+    "columns that each hold the scores of one scale, such as *M.",
+    TABLES,
+    default=(),
+    commas=True,
+  )
+  drop_rows: Sequence[str] = _option(
+    "seeds to leave out because they are no runs but summaries of runs, such as"
+    " mean; none keeps all rows.",
+    TABLES,
+    default=(),
+    commas=True,
+  )
+  score_columns: Sequence[str] = _option(
+    "Column of scores; repeat for several metrics; default score. With"
+    " --seed_columns or --scale_columns, the name of the metric. For work"
+    " directories and harness folders: which metrics to take.",
+    default=(),
+    flag="score_column",
+  )
+  group_columns: Sequence[str] = _option(
+    "columns that tell groups apart; scales are compared within one.",
+    TABLES,
+    default=(),
+    commas=True,
+  )
+  metric_column: str | None = _option(
+    "column that names the metric, for tables in long form; needs a single"
+    " --score_column.",
+    TABLES,
+  )
+  step_column: str | None = _option(
+    "column of the training step, for curves.", TABLES
+  )
+  at_step: str | None = _option(
+    "the step to analyze; default last, the last step of each run.", TABLES
+  )
+  where: Sequence[str] = _option(
+    "COLUMN=VALUE or COLUMN!=VALUE; rows that do not meet all of them are left"
+    " out. An empty VALUE is an empty cell.",
+    default=(),
+  )
+  score_unit: Sequence[str] = _option(
+    "auto, percent, fraction or raw for all metrics, METRIC=UNIT for one, or"
+    " COLUMN=VALUE=UNIT for some rows.",
+    TABLES,
+    HARNESS,
+    default=(),
+  )
+  lower_is_better: Sequence[str] = _option(
+    "metric in which lower is better.", TABLES, HARNESS, default=()
+  )
+  higher_is_better: Sequence[str] = _option(
+    "metric in which higher is better.", TABLES, HARNESS, default=()
+  )
+  items: int | None = _option(
+    "test items that each score is a mean of, if known.", TABLES, lower_bound=1
+  )
+  decimal_comma: bool = _option("0,5 is a half.", TABLES, default=False)
+  skip_lines: int = _option(
+    "lines of text above the names of the columns.",
+    TABLES,
+    default=0,
+    lower_bound=0,
+  )
+  scale_axis: str = _option(
+    "what the scale is, an axis of the grid; auto is depth where it varies,"
+    " else the first axis that does.",
+    WORKDIRS,
+    default="auto",
+  )
+  test_length: int | None = _option(
+    "test length to analyze; default the headline length.", WORKDIRS
+  )
+  name_pattern: str | None = _option(
+    "a regular expression that has some of the named groups model, scale and"
+    " seed. It is searched in the seed column of a table; for a harness folder"
+    " in the path, then in the model's name.",
+    TABLES,
+    HARNESS,
+  )
+  default_seed: int | None = _option(
+    "seed of files whose names tell none.", HARNESS
+  )
+  conflicting_scores: Literal["refuse", "first", "last"] = _option(
+    "what to do where a seed has two scores in one cell (and step).",
+    TABLES,
+    HARNESS,
+    default="refuse",
+  )
 
 
 # The scale of all rows of a table that has no scale.

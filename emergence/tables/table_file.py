@@ -5,6 +5,7 @@ taken.
 """
 
 import ast
+import dataclasses
 import fnmatch
 import gzip
 import io
@@ -219,13 +220,14 @@ def _settle_columns(
   ):
     scale_column = "one scale" if "scale" in rows else "scale"
     rows = rows.assign(**{scale_column: ONLY_SCALE})
-    options = options._replace(scale_order=(ONLY_SCALE,))
+    options = dataclasses.replace(options, scale_order=(ONLY_SCALE,))
   else:
     advice = _wide_advice(rows, "scale") or _name_advice(rows[seed_column])
     if not advice and options.scale_column is None:
       advice = "--scale_column=none makes all rows one scale"
     require_column(scale_column, rows.columns, "scale_column", path, advice)
-  return rows, options._replace(
+  return rows, dataclasses.replace(
+    options,
     scale_column=scale_column,
     seed_column=seed_column,
     score_columns=score_columns,

@@ -1,11 +1,13 @@
 """What the command refuses, in one line, and its help."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from emergence import tables
 from tests.analyses import run, write
 from tests.mains import assert_one_line_error, overridden
 
@@ -51,6 +53,16 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(
   result = run(f"--records={scores}", f"--out={tmp_path}", f"--json={path}")
   assert result.returncode == 1
   assert result.stderr == f"error: --json: {path} cannot be written\n"
+
+
+def test_help_explains_every_option_of_the_reader():
+  # Lines are broken at spaces and hyphens.
+  text = "".join(run("--help").stdout.split())
+  for option in dataclasses.fields(tables.ReadOptions):
+    assert f"--{option.metadata.get('flag', option.name)}:" in text.replace(
+      "[no]", ""
+    )
+    assert "".join(option.metadata["help"].split()) in text
 
 
 def test_help_may_be_read_in_part():

@@ -46,6 +46,12 @@ def test_what_the_first_version_wrote_is_read_and_finished(workdir):
     assert np.isclose(by_metric[metric], last[metric].mean(), rtol=1e-6)
 
 
+def without(table, metric):
+  """The columns of a file, less a metric and those that it lacked before."""
+  lacking = [x for x in table.schema.names if table[x].null_count == len(table)]
+  return table.drop_columns([metric, *lacking])
+
+
 def make_older(workdir, key, metric):
   """As if a config key and a metric had been added since."""
   section, field = key.split(".")
@@ -53,11 +59,9 @@ def make_older(workdir, key, metric):
   del content["config"][section][field]
   (workdir / "config.json").write_text(json.dumps(content))
   for path in records.files(workdir):
-    file = records.read_file(path)
-    table, provenance = file
+    table, provenance = records.read_file(path)
     del provenance["config"][section][field]
-    older = table.drop_columns([metric, *file.lacking])
-    path.write_bytes(records.encode(older, provenance))
+    path.write_bytes(records.encode(without(table, metric), provenance))
 
 
 def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
@@ -72,7 +76,8 @@ def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
   ]
   (finding,) = [f for f in table.issues if f.kind == "missing"]
   assert finding.sentence.startswith(
-    "8 files of records were written before token_accuracy was recorded"
+    "Runs that were recorded before token_accuracy was, and have no such score:"
+    " 16."
   )
   assert not table.frame["diverged"].any()
 
@@ -80,20 +85,22 @@ def test_a_new_key_and_a_new_metric_leave_old_records_valid(workdir):
 def test_a_metric_that_only_some_records_have_is_read_where_it_is(workdir):
   whole = tables.read(workdir).frame
   path = records.files(workdir)[0]
-  file = records.read_file(path)
-  table, provenance = file
-  older = table.drop_columns(["nll_mean", *file.lacking])
-  path.write_bytes(records.encode(older, provenance))
+  table, provenance = records.read_file(path)
+  path.write_bytes(records.encode(without(table, "nll_mean"), provenance))
   assert_finished(workdir)
   found = tables.read(workdir)
   lost = whole[
     (whole["metric"] == "nll_mean")
-    & (whole["source"] == str(path.relative_to(workdir)))
+    & (whole["source"] == str(path.parent.relative_to(workdir)))
+    & whole["seed"].isin(records.seeds_of_file(path))
   ]
-  assert len(found.frame) == len(whole) - len(lost)
   assert len(lost) == 2
+  assert found.frame.equals(whole.drop(lost.index).reset_index(drop=True))
+  assert len(found.curves.query("metric == 'nll_mean'")) == 14 * 3
   older, holes = [f for f in found.issues if f.kind == "missing"]
-  assert older.sentence.startswith("1 files of records were written before nll")
+  assert older.sentence.endswith(
+    "before nll_mean was, and have no such score: 2."
+  )
   assert [row["missing_seeds"] for row in holes.rows] == ["0-1"]
   # As for whoever reads the records without us.
   assert records.read(workdir)["nll_mean"].notna().any()

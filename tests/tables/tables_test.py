@@ -22,6 +22,7 @@ def test_reading_tables_loads_neither_training_nor_pandas():
   [
     ("t.csv", {"scale_axis": "width"}, "--scale_axis does not concern a tabl"),
     ("runs", {"score_unit": ["raw"]}, "--score_unit does not concern a work"),
+    ("runs", {"conflicting_scores": "last"}, "--conflicting_scores does not"),
     ("evals", {"group_columns": ["m"]}, "--group_columns does not concern a f"),
     ("evals", {"test_length": 3}, "--test_length does not concern a folder"),
     ("nowhere", {}, "there is no .*nowhere"),

@@ -15,24 +15,24 @@ from emergence.training.evaluate import Scores
 from tests import harness_files
 from tests.harness_files import find
 
+DEPTH_1 = Cell.parse("count/width-8/depth-1")
 DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
 
 
-def write(config, workdir, cell, seeds, offset=0.0, num_params=None):
+def write(config, workdir, cell, seeds):
   """Records whose scores tell their depth, seed, step, length and metric."""
   seeds = list(seeds)
   snapshots = []
   for step in config.eval_steps:
     base = np.add.outer(np.array(seeds) / 100, np.arange(2) / 10)
-    base = base + cell.depth / 1000 + step + offset
+    base = base + cell.depth / 1000 + step
     scores = Scores(
       *(np.float32(base + 10 * i) for i in range(len(Scores._fields)))
     )
     loss = np.float32(np.array(seeds) + step)
     diverged = np.array([seed == 3 for seed in seeds])
     snapshots.append(Snapshot(step, scores, loss, diverged))
-  size = num_params or cell.width * 100 + cell.depth
-  table = records.to_table(config, cell, size, seeds, snapshots)
+  table = records.to_table(config, cell, 77, seeds, snapshots)
   provenance = records.make_provenance(config, cell, [DEVICE])
   records.write(workdir, cell, table, provenance)
 
@@ -42,12 +42,12 @@ def write_config(config, workdir):
   (workdir / "config.json").write_text(json.dumps(plain))
 
 
-def write_all(config, workdir, *blocks, **sizes):
+def write_all(config, workdir, *blocks):
   """A config and the records of its whole grid."""
   write_config(config, workdir)
   for cell in config_lib.cells(config):
     for seeds in blocks or (range(8),):
-      write(config, workdir, cell, seeds, **sizes)
+      write(config, workdir, cell, seeds)
 
 
 def change(config, **sections):
@@ -154,7 +154,6 @@ def test_the_folder_of_the_records_and_the_config_in_them_are_enough(finished):
     ((8, 16), (2,), "auto", "width", ("task", "depth")),
     ((8, 16), (1, 2), "auto", "depth", ("task", "width")),
     ((8, 16), (1, 2), "width", "width", ("task", "depth")),
-    ((8, 16), (1, 2), "num_params", "num_params", ("task",)),
     ((8,), (1,), "auto", "depth", ("task", "width")),
   ],
 )
@@ -166,8 +165,6 @@ def test_the_scale_is_the_axis_that_varies(
   table = tables.read(workdir, scale_axis=axis)
   assert (table.scale_name, table.group_columns) == (scale, groups)
   cells = [cell.columns for cell in config_lib.cells(config)]
-  for cell in cells:
-    cell["num_params"] = cell["width"] * 100 + cell["depth"]
   expected = {(*(c[g] for g in groups), c[scale]) for c in cells}
   found = table.frame[[*groups, "scale"]].itertuples(index=False, name=None)
   assert set(found) == expected
@@ -177,7 +174,7 @@ def test_the_scale_is_the_axis_that_varies(
 def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
   config = change(tiny, grid={"depths": (1, 2, 3)})
   write_config(config, workdir)
-  write(config, workdir, Cell.parse("count/width-8/depth-1"), range(8))
+  write(config, workdir, DEPTH_1, range(8))
   write(config, workdir, Cell.parse("count/width-8/depth-2"), range(4))
   issue = find(tables.read(workdir), "missing")
   common = {"task": "count", "width": 8, "metric": "all"}
@@ -185,37 +182,24 @@ def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
     {**common, "scale": 2.0, "missing_seeds": "4-7"},
     {**common, "scale": 3.0, "missing_seeds": "all"},
   ]
-  empty, holes = (
-    issue.rows
-    for issue in tables.read(workdir, scale_axis="num_params").issues
-    if issue.kind == "missing"
-  )
-  assert empty == [{"task": "count", "width": 8, "depth": 3}]
-  assert holes[0]["missing_seeds"] == "4-7"
 
 
-def put_twice(workdir, tiny, offset):
-  """Seed 1 of depth 1 in a second file, its scores moved by `offset`."""
+def put_twice(tiny, workdir):
+  """Seed 1 of depth 1 in a second file."""
   other = workdir / "other"
-  write(tiny, other, Cell.parse("count/width-8/depth-1"), [1], offset)
-  folder = workdir / "records" / "count" / "width-8" / "depth-1"
-  name = "seeds-000001-000001.parquet"
-  (other / "records/count/width-8/depth-1" / name).rename(folder / name)
-
-
-def test_the_same_seed_in_two_files_counts_once(tiny, finished):
-  expected = tables.read(finished).frame
-  put_twice(finished, tiny, 0)
-  table = tables.read(finished)
-  assert len(find(table, "duplicate").rows) == 8
-  assert not table.curves.duplicated().any()
-  columns = ["scale", "seed", "metric", "score"]
-  assert table.frame[columns].equals(expected[columns])
+  write(tiny, other, DEPTH_1, [1])
+  place = f"records/{DEPTH_1}/seeds-000001-000001.parquet"
+  (other / place).rename(workdir / place)
 
 
 def of_another_experiment(tiny, workdir):
   other = change(tiny, train={"weight_decay": 0.5})
-  write(other, workdir, Cell.parse("count/width-8/depth-1"), [8])
+  write(other, workdir, DEPTH_1, [8])
+
+
+def misplace(tiny, workdir):
+  path = records.files(workdir)[0]
+  path.rename(path.with_name("seeds-000100-000103.parquet"))
 
 
 def damage(tiny, workdir):
@@ -228,6 +212,8 @@ def damage(tiny, workdir):
   [
     (of_another_experiment, "holds seeds of another experiment"),
     (damage, r"\.parquet is corrupt"),
+    (misplace, "000103.parquet is corrupt: .* not one for each seed of its"),
+    (put_twice, "seed 1 is in .*-000003.parquet and in .*-000001.parquet"),
   ],
 )
 def test_a_spoilt_directory_is_refused(tiny, finished, spoil, message):
@@ -241,7 +227,6 @@ def test_a_spoilt_directory_is_refused(tiny, finished, spoil, message):
   [
     ("paired", "depth", ["data stream", "embeddings"], []),
     ("paired", "width", ["data stream"], ["embeddings"]),
-    ("paired", "num_params", ["data", "where widths are equal"], []),
     ("fixed_init", "depth", ["data stream"], ["embeddings"]),
     ("fixed_data", "depth", ["embeddings"], ["shares the data"]),
     ("fixed_data", "width", ["nothing in common"], ["embeddings"]),
