@@ -200,7 +200,7 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   separates = [cell.label != "not_shown" for cell in pair]
   a, b = series.populations[i : i + 2]
   labels = [
-    f"{_label(cell)} at {series.scale_name(population)}"
+    _label(cell, f" at {series.scale_name(population)}")
     for cell, population in zip(pair, (a, b), strict=True)
   ]
   infinite = found.shape.num_infinite
@@ -214,7 +214,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   tie = f"one of {num_tied} that tie for " if num_tied > 1 else ""
   pairing = series.answers["pairing"]
   extremes = [
-    f"{name} {words.number(value)} (95 % up to {words.number(null)})"
+    f"the largest {name} is {words.number(value)} (95 % of shuffles up to"
+    f" {words.number(null)})"
     for name, value, null in (
       (
         "breakthroughness",
@@ -232,9 +233,9 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
     f" linear, at most {words.percent(share_linear)} of its range in a step;"
     f" {num_smooth} of {len(found.seeds)} seeds gain at most half in any step;"
-    f" the split of all seeds, whose p this is: {', '.join(labels)}; such"
-    " trajectories also arise when the seeds of each scale are shuffled: the"
-    f" largest {words.listed(extremes)}{unranked if infinite else ''}",
+    f" the split of all seeds, whose p this is: {', '.join(labels)}; against"
+    " trajectories of shuffled seeds of each scale,"
+    f" {words.listed(extremes)}{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
     f"{words.percent(share_emergent)} and {words.percent(share_linear)} of the"
     f" range in one step; {', '.join(labels)}",
@@ -313,7 +314,7 @@ def onset_before_success(grid: Grid) -> Verdict:
   at = _successes(grid)[i]
   sentence = (
     f"a split is first shown at {series.scale_name(onset)}"
-    f" ({_label(found.by_scale[i])}), where"
+    f": {_label(found.by_scale[i])}, where"
     f"{' already' if at.probability >= 0.5 else ''} {_share(at)} succeed"
   )
   if i == 0:
@@ -700,18 +701,22 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   return f"{', '.join(parts)} of {num}{untested}"
 
 
-def _label(cell: Modality) -> str:
-  """Such as `two modes, p of the dip alone 1e−06`, before any correction."""
-  text = cell.label.replace("_", " ")
+def _label(cell: Modality, where: str = "") -> str:
+  """Such as `two modes at depth 2 (p of the dip alone 1e−06)`, uncorrected.
+
+  Args:
+    cell: what is found.
+    where: such as ` at depth 2`.
+  """
+  text, test, p = cell.label.replace("_", " ") + where, "", math.nan
   if cell.label == "two_modes":
-    return f"{text}, p of the dip alone {words.number(cell.dip_p, 2)}"
-  for label, test, name in (
-    ("breakout", cell.breakout, "floor"),
-    ("falloff", cell.falloff, "ceiling"),
-  ):
-    if cell.label == label and test:
-      return f"{text}, p of the {name} alone {words.number(test.p, 2)}"
-  return text
+    test, p = "dip", cell.dip_p
+  elif cell.label == "breakout" and cell.breakout:
+    test, p = "floor", cell.breakout.p
+  elif cell.label == "falloff" and cell.falloff:
+    test, p = "ceiling", cell.falloff.p
+  own = f" (p of the {test} alone {words.number(p, 2)})" if test else ""
+  return f"{text}{own}"
 
 
 def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:
@@ -723,10 +728,10 @@ def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:
 def _power(weight: float) -> str:
   """The end of a sentence: what a test that shows nothing would have shown."""
   if math.isnan(weight):
-    return "; so few seeds would often not show one"
+    return "; so few seeds would often not show two modes"
   return (
-    f"; one that holds a share of {words.number(weight, 2)} of the seeds, 5 sd"
-    " away, would be shown in four of five samples"
+    f"; a second mode that holds a share of {words.number(weight, 2)} of the"
+    " seeds, 5 sd away, would be shown in four of five samples"
   )
 
 
