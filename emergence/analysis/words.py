@@ -49,6 +49,14 @@ def number(value: float, digits: int = 3) -> str:
   return text.replace("-", "−")
 
 
+def size(value: float) -> str:
+  """A place between scales, such as `2.4`, `430M` or `1.2B`."""
+  for unit, letter in ((1e9, "B"), (1e6, "M")):
+    if value >= unit:
+      return f"{value / unit:.3g}{letter}"
+  return number(value)
+
+
 def alike(*values: float) -> list[str]:
   """Numbers with the same decimals: two, or as many as tell them apart."""
   largest = max(map(abs, values))

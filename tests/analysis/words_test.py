@@ -37,6 +37,13 @@ def test_numbers_have_all_digits_before_the_point(value, text):
 
 
 @pytest.mark.parametrize(
+  ("value", "text"), [(2.436, "2.44"), (4.28e8, "428M"), (1.2e9, "1.2B")]
+)
+def test_sizes_are_short(value, text):
+  assert words.size(value) == text
+
+
+@pytest.mark.parametrize(
   ("value", "low", "high", "text"),
   [
     (0.846, 0.8455, 0.8467, "0.8460 (0.8455–0.8467)"),
