@@ -233,9 +233,9 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
     f" linear, at most {words.percent(share_linear)} of its range in a step;"
     f" {num_smooth} of {len(found.seeds)} seeds gain at most half in any step;"
-    f" the split of all seeds, whose p this is: {', '.join(labels)}; against"
-    " trajectories of shuffled seeds of each scale,"
-    f" {words.listed(extremes)}{unranked if infinite else ''}",
+    f" the split of all seeds, on which alone p rests: {', '.join(labels)};"
+    f" against trajectories of shuffled seeds, {words.listed(extremes)}"
+    f"{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
     f"{words.percent(share_emergent)} and {words.percent(share_linear)} of the"
     f" range in one step; {', '.join(labels)}",
@@ -332,8 +332,10 @@ def onset_before_success(grid: Grid) -> Verdict:
     at.probability < 0.5 and bool(w2 > null),
     f"{sentence}; W2 to the scale before is {words.number(w2)} (95 % of"
     f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)});"
-    f" it exceeds these at {int((w2_N > null_N).sum())} of {len(w2_N)} steps"
-    f" and is largest from {series.scale_name(a)} to {b.name}",
+    " after correction it is shown to exceed chance at"
+    f" {int((distances.adjusted_N <= series.options.alpha).sum())} of"
+    f" {len(w2_N)} steps, and it is largest from {series.scale_name(a)} to"
+    f" {b.name}",
     # A distance that could not be tested is no evidence.
     float(np.nan_to_num(np.maximum(p_N[i], p_w2), nan=1.0)),
     f"{_share(at)} succeed at {series.scale_name(onset)};"
@@ -694,29 +696,24 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   if not fails.startswith("not"):
     counts[fails] = status.count(fails)
   parts = [f"{name} in {count}" for name, count in counts.items() if count]
-  if not parts:
-    return f"{fails} ({num} tested)"
   num_untested = len(outcomes) - len(status)
   untested = f" ({num_untested} not tested)" if num_untested else ""
+  if not parts:
+    return f"{fails} ({num} tested)"
   return f"{', '.join(parts)} of {num}{untested}"
 
 
 def _label(cell: Modality, where: str = "") -> str:
-  """Such as `two modes at depth 2 (p of the dip alone 1e−06)`, uncorrected.
+  """Such as `two modes at depth 2 (p of this test 1.8e−05)`.
 
   Args:
     cell: what is found.
     where: such as ` at depth 2`.
   """
-  text, test, p = cell.label.replace("_", " ") + where, "", math.nan
-  if cell.label == "two_modes":
-    test, p = "dip", cell.dip_p
-  elif cell.label == "breakout" and cell.breakout:
-    test, p = "floor", cell.breakout.p
-  elif cell.label == "falloff" and cell.falloff:
-    test, p = "ceiling", cell.falloff.p
-  own = f" (p of the {test} alone {words.number(p, 2)})" if test else ""
-  return f"{text}{own}"
+  text = cell.label.replace("_", " ") + where
+  if cell.label == "not_shown":
+    return text
+  return f"{text} (p of this test {words.number(cell.p_of_label, 2)})"
 
 
 def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:

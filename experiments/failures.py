@@ -101,7 +101,7 @@ def sentence(found: list[Failing]) -> str:
   at = most_mixed(found)
   num = len(at.share_FK)
   parts = [
-    f"{count} mostly {_verb(k)}"
+    f"{'all' if count == num else count} mostly {_verb(k)}"
     for k, count in sorted(enumerate(at.main_K), key=lambda x: -x[1])
     if count
   ]
@@ -228,11 +228,13 @@ def loss_sentence(grid: Grid, is_fixed: bool = True) -> str:
     is_fixed: as in `losses_of_kinds`; without fixed examples it does not hold.
   """
   is_fixed &= bool((grid.frame["test_set"] == TRAIN_DISTRIBUTION).any())
-  loss = "loss on fixed training examples" if is_fixed else "training loss"
+  loss = (
+    "loss on fixed examples as in training" if is_fixed else "training loss"
+  )
   parts: dict[str, list[str]] = {"lower": [], "higher": []}
   others = []
   for name, auc, p in losses_of_kinds(grid, is_fixed):
-    if p > Options().alpha:
+    if not p <= Options().alpha:
       others.append(name)
       continue
     kind = "higher" if auc > 0.5 else "lower"
@@ -421,8 +423,9 @@ def attention_sentence(found: Attention) -> str:
     prompt = answer_NHAL[..., : found.num_prompt].sum(axis=-1).mean()
     texts.append(f"{prompt:.2f} where {name}")
   return (
-    f"At {found.cell} the answer's tokens put so much of their attention, on"
-    f" average over layers and heads, on the prompt: {words.listed(texts)}."
+    f"On one item, in one pair of seeds at {found.cell}, the answer's tokens"
+    " put so much of their attention, on average over layers and heads, on the"
+    f" prompt: {words.listed(texts)}."
   )
 
 

@@ -90,7 +90,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     yield Picture(
       "emergent_and_linear",
       f"{_upper(name)} of each seed over {score.axis}, the seeds of the highest"
-      " breakthroughness and linearity in colour, the mean dashed; right, all"
+      " breakthroughness and linearity in colour, the mean dashed; below, all"
       f" seeds before and after the former's jump. {_claimed(grid, 1)}",
       emergent_and_linear(grid),
     )
@@ -266,7 +266,9 @@ def _at_thresholds(series: Series) -> str:
   i = min(range(len(found)), key=lambda i: abs(found[i].probability - 0.5))
   population = series.populations[i]
   low, high = (
-    words.percent((population.finite_S >= t).sum() / found[i].num_runs)
+    words.percent(
+      success.is_success(population.finite_S, t).sum() / found[i].num_runs
+    )
     for t in (0.1, 0.9)
   )
   return (
@@ -505,19 +507,22 @@ def tasks(folders: Sequence[pathlib.Path]) -> Picture:
     config = records.read_config(folder)
     length = config.headline_length
     several = summary.final_cells(records.read(folder), length)
-    scores = [cell.loc[~cell["diverged"], claims.SCORE] for _, cell in several]
+    scores = [
+      cell[claims.SCORE].where(~cell["diverged"]) for _, cell in several
+    ]
     score_S = max(scores, key=lambda x: x.var()).to_numpy(float)
     setup = make_setup(config, cells_of(config)[0])
     num_tokens = int(setup.task.evaluation(length).is_answer_L[0].sum()) - 1
     share = success.is_success(score_S, DEFAULT_THRESHOLD).mean()
     # A single token may be guessed right.
     note = f"{share:.0%} at ≥ 20%" if num_tokens > 1 else ""
-    rows.append(Ridge(f"{config.task.name} {length}", score_S, note))
+    name = f"{config.task.name} {length}"
+    rows.append(Ridge(name, score_S[np.isfinite(score_S)], note))
   return Picture(
     "tasks",
     "The seeds of one cell of each task, at the test length beside its name:"
     " smoothed density, a point per seed, and the share at ≥ 20% where an"
-    " answer has several tokens. Half of the answers of parity are right by"
-    " chance. Of reverse addition the length is one of training.",
+    " answer has several tokens. Of a grid it is the cell whose seeds differ"
+    " most. Half of the answers of parity are right by chance.",
     ridges.draw([("", rows)], "exact match without end"),
   )

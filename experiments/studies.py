@@ -19,7 +19,7 @@ class Study(NamedTuple):
     config: its config, in experiments/configs.
     overrides: of config keys, `KEY=VALUE`.
     role: what the findings take it for: `grid`, on which the claims are
-      decided; `task`, the critical cell of a task; `demo` or `control`, which
+      decided; `task`, one cell of a task; `demo` or `control`, which
       are drawn and are no evidence for a claim; `repeat`, the demo with another
       root seed; empty for nothing.
     underpowered: whether the preregistration calls the grid so.

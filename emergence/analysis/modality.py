@@ -176,14 +176,15 @@ def findings(series: Series) -> Iterator[Finding]:
     scale=population.scale,
     p=modality.p,
     p_adjusted=modality.p_adjusted,
+    p_of_label=modality.p_of_label,
     antimode=modality.antimode,
     labels=labels,
   )
   others = [other for other, _ in shown if other is not population]
   if others:
-    yield finding(
-      "modality", series, f"a split is also shown {series.at(others)}"
-    )
+    is_all = len(others) == len(series.populations) - 1 > 1
+    where = f"at every other {series.axis}" if is_all else series.at(others)
+    yield finding("modality", series, f"a split is also shown {where}")
 
 
 def _at(series: Series, population: Population) -> str:
@@ -383,7 +384,9 @@ def _labels(analysis: Analysis) -> Section:
       population.name,
       str(population.sample.size),
       _words(modality),
-      words.number(modality.dip_p, 2),
+      words.number(modality.dip_p, 2)
+      if modality.num_runs >= modality_lib.MIN_RUNS
+      else "–",
       *(
         words.number(test.p, 2) if test else "–"
         for test in (modality.breakout, modality.falloff)

@@ -246,7 +246,8 @@ def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
     text = f"{what} crosses one half {words.listed(pairs)}"
     (i, j), *others = curve.brackets
     if not others and scales[i].scale <= low < high <= scales[j].scale:
-      text += f" (logistic: {words.size(low)} to {words.size(high)})"
+      text += f" (95% if it is logistic: {words.size(low)} to"
+      text += f" {words.size(high)})"
   return finding("curve", series, text, crossing_low=low, crossing_high=high)
 
 

@@ -147,7 +147,7 @@ def _split(several: Sequence[Series]) -> str:
 def _of_split(series: Series) -> str:
   """The first finding about a split, with the p-value of one that is shown."""
   found = next(iter(modality.findings(series)))
-  text, p = without_name(series, found), found.numbers.get("p_adjusted")
+  text, p = without_name(series, found), found.numbers.get("p_of_label")
   if p is None:
     return text
   shown = "< 0.001" if p < 0.001 else f"= {words.number(p, 1)}"

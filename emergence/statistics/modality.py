@@ -32,6 +32,8 @@ class Modality(NamedTuple):
     falloff: the test of the ceiling; None where there is no ceiling.
     p: the p-value of all tests of the cell together; NaN where none was made.
     p_adjusted: p after Holm's correction over the family.
+    p_of_label: of the test that the label rests on, after the corrections for
+      the tests of the cell and over the family; NaN for not_shown.
     family_size: tested cells that were corrected for.
     antimode: the score that separates two peaks of the density, NaN where none
       does. It stands beside every label and is no evidence by itself.
@@ -54,6 +56,7 @@ class Modality(NamedTuple):
   falloff: Breakout | None
   p: float
   p_adjusted: float
+  p_of_label: float
   family_size: int
   antimode: float
   smallest_weight: float
@@ -245,6 +248,7 @@ def _label(
     falloff=tests.ceiling,
     p=tests.p,
     p_adjusted=float(adjusted[0]),
+    p_of_label=math.nan,
     family_size=family_size,
     antimode=peaks.antimode if peaks else math.nan,
     smallest_weight=dip_lib.detectable_weight(num_told, level),
@@ -253,22 +257,24 @@ def _label(
     ),
     peaks=peaks,
   )
-  return found._replace(label=_decide(found, sample, factor * tests.p_T, alpha))
+  label, p = _decide(found, sample, factor * tests.p_T, alpha)
+  return found._replace(label=label, p_of_label=p)
 
 
 def _decide(
   found: Modality, sample: Sample, p_T: np.ndarray, alpha: float
-) -> str:
-  """The label, given the p of each test times Holm's factor of the cell."""
+) -> tuple[str, float]:
+  """The label and its p, given that of each test times Holm's factor."""
   # Holm's correction is stricter than this factor where a smaller p failed.
   if not found.p_adjusted <= alpha or _is_open(sample):
-    return "not_shown"
+    return "not_shown", math.nan
   passed_T = p_T <= alpha  # False for NaN.
   if passed_T[0] and not _is_in_doubt(found, sample):
-    return "two_modes"
+    return "two_modes", float(p_T[0])
   if passed_T[1:].any():
-    return "breakout" if np.nanargmin(p_T[1:]) == 0 else "falloff"
-  return "not_shown"
+    name = "breakout" if np.nanargmin(p_T[1:]) == 0 else "falloff"
+    return name, float(np.nanmin(p_T[1:]))
+  return "not_shown", math.nan
 
 
 def _is_open(sample: Sample) -> bool:

@@ -23,15 +23,19 @@ bench 8 ours,torch-eager
 bench 64 ours,torch-eager,torch-vmap-compile
 bench 512 ours
 
+: > "$out/equal.txt"
 for flags in "" --xla_gpu_deterministic_ops=true; do
+  ended=
   for run in a b; do
     XDG_CACHE_HOME=$out/cache$flags-$run XLA_FLAGS=$flags timeout 55 \
       python -m experiments.sweep --config=quickstart \
       "--override=grid.depths=[2]" --override=train.steps=1000 --seeds=0-63 \
       --workdir="$out/sweep$flags-$run" > "$out/sweep$flags-$run.txt" 2>&1 ||
-      echo "sweep $run ${flags:-default} ended early" >> "$out/equal.txt"
+      ended="$ended $run"
   done
-  if diff -r "$out/sweep$flags-a/records" "$out/sweep$flags-b/records"; then
+  if [ -n "$ended" ]; then
+    echo "${flags:-default}: not compared, ended early:$ended"
+  elif diff -r "$out/sweep$flags-a/records" "$out/sweep$flags-b/records"; then
     echo "${flags:-default}: the same bits"
   else
     echo "${flags:-default}: other bits"

@@ -98,7 +98,7 @@ def test_the_interval_of_the_logistic_curve_is_told_where_it_has_ends(
   low, high = found["crossing_low"], found["crossing_high"]
   assert tell(RISE)[-1] == (
     "the share of seeds at ≥ 20% crosses one half between size 3 and 5"
-    f" (logistic: {low:.3g} to {high:.3g})."
+    f" (95% if it is logistic: {low:.3g} to {high:.3g})."
   )
 
 

@@ -112,7 +112,7 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   text = failures.loss_sentence(grid)
   kind = "higher" if found[1].auc > 0.5 else "lower"
   share = max(found[1].auc, 1 - found[1].auc)
-  assert f"a {kind} loss on fixed training examples than one" in text
+  assert f"a {kind} loss on fixed examples as in training than one" in text
   assert f"probability {share:.2f} at depth 2 (p = " in text
   assert text.endswith(
     "At depth 1 no difference in this loss between successes and failures is"

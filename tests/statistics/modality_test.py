@@ -301,3 +301,12 @@ def test_no_weight_would_be_seen_where_two_scores_may_be_one_step_apart():
   assert np.isnan(open_.smallest_weight_adjusted)
   assert known.smallest_weight > 0
   assert np.isnan(modality.label(Sample.of([0.5] * 100)).smallest_weight)
+
+
+def test_the_p_of_a_label_is_that_of_its_own_test():
+  """Here the test of the floor is far clearer than the dip."""
+  score_S = np.round(np.r_[np.zeros(40), np.linspace(0.8, 1, 20)] * 50) / 50
+  found = modality.label(Sample.of(score_S, step=0.02), threshold=0.2)
+  assert found.label == "two_modes"
+  assert found.p_of_label == pytest.approx(3 * found.dip_p)
+  assert found.p < found.p_of_label < 0.05
