@@ -147,8 +147,6 @@ def draw(
   folder = records_folder / study.name
   grid = claims.load(study.name, folder)
   captions = {}
-  for old in (out / study.name).glob("*.png"):
-    old.unlink()
   for picture in paper_figures.pictures(grid, folder):
     if study.role == "control" and picture.name not in _OF_CONTROLS:
       continue

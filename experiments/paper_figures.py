@@ -515,14 +515,14 @@ def tasks(folders: Sequence[pathlib.Path]) -> Picture:
     num_tokens = int(setup.task.evaluation(length).is_answer_L[0].sum()) - 1
     share = success.is_success(score_S, DEFAULT_THRESHOLD).mean()
     # A single token may be guessed right.
-    note = f"{share:.0%} at ≥ 20%" if num_tokens > 1 else ""
+    note = f"{share:.0%} at ≥ {DEFAULT_THRESHOLD:.0%}" if num_tokens > 1 else ""
     name = f"{config.task.name} {length}"
     rows.append(Ridge(name, score_S[np.isfinite(score_S)], note))
   return Picture(
     "tasks",
     "The seeds of one cell of each task, at the test length beside its name:"
-    " smoothed density, a point per seed, and the share at ≥ 20% where an"
-    " answer has several tokens. Of a grid it is the cell whose seeds differ"
-    " most. Half of the answers of parity are right by chance.",
+    f" smoothed density, a point per seed, and the share at ≥"
+    f" {DEFAULT_THRESHOLD:.0%} where an answer has several tokens. Of a grid it"
+    " is the cell whose seeds differ most. Half of the answers of parity are right by chance.",
     ridges.draw([("", rows)], "exact match without end"),
   )
