@@ -413,7 +413,6 @@ def distances(series: Series) -> Figure:
     w2_N = [found.w2_NN[p] for p in indices]
     axes.plot(x_N, w2_N, "o", color=LINE, label="seeds")
     axes.set_title(title)
-    axes.set_ylim(bottom=0)
   squares_NP = np.array([found.parts[i - 1, i] for i in where[1:]])
   bottom_N = np.zeros(last)
   names_of_parts = Parts._fields
@@ -430,12 +429,12 @@ def distances(series: Series) -> Figure:
     far = [getattr(x, kind).distance for x in series.answers["path"]]
     path.plot(where[1:-1], far, marker, color=color, label=kind)
   path.set_title("W2 to the two paths")
-  path.set_ylim(bottom=0)
   for axes in (previous, parts, path) if last > 1 else (previous, parts):
-    axes.set_ylim(top=1.5 * axes.get_ylim()[1])
+    axes.set_ylim(top=1.7 * axes.get_ylim()[1])
     axes.legend(loc="upper right", handlelength=1, borderpad=0)
   for axes in figure.axes:
-    axes.set_xticks(where, [literal(name, 6) for name in names])
+    axes.set_ylim(bottom=0)
+    drawing.label_ticks(axes, where.tolist(), names)
     axes.set_xlim(-0.6, last + 0.6)
     axes.set_xlabel(literal(series.axis))
   return figure
@@ -523,6 +522,7 @@ def tasks(folders: Sequence[pathlib.Path]) -> Picture:
     "The seeds of one cell of each task, at the test length beside its name:"
     f" smoothed density, a point per seed, and the share at ≥"
     f" {DEFAULT_THRESHOLD:.0%} where an answer has several tokens. Of a grid it"
-    " is the cell whose seeds differ most. Half of the answers of parity are right by chance.",
+    " is the cell whose seeds differ most. Half of the answers of parity are"
+    " right by chance.",
     ridges.draw([("", rows)], "exact match without end"),
   )
