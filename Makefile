@@ -18,6 +18,9 @@ PARALLEL := -n auto --dist loadfile
 
 export PYTHONNOUSERSITE = 1
 
+# Into the environment whose mark is the target.
+PIP_INSTALL ?= $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
+
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Which interpreter that is; another one makes another environment.
@@ -66,17 +69,14 @@ $(INSTALLED): requirements.lock setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is not Python 3.11 or newer; use make PYTHON=…" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP_INSTALL) -r requirements.lock
+	$(PIP_INSTALL) --no-deps --editable .
 	@echo "$(INTERPRETER)" > $(INSTALLED)
 
 # PyTorch is large and needed for nothing else, so it has a place of its own.
 $(VENV)-reference/.installed: requirements.lock setup.py \
     tests/reference_requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)-reference
-	$(VENV)-reference/bin/python -m pip install --quiet \
-	  --disable-pip-version-check -r requirements.lock \
-	  -r tests/reference_requirements.txt
-	$(VENV)-reference/bin/python -m pip install --quiet \
-	  --disable-pip-version-check --no-deps --editable .
+	$(PIP_INSTALL) -r requirements.lock -r tests/reference_requirements.txt
+	$(PIP_INSTALL) --no-deps --editable .
 	@touch $@

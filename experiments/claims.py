@@ -522,10 +522,15 @@ def success_falls(grid: Grid) -> Verdict:
       f" {share_d} at {d.name} (p = {words.number(clearest.p_adjusted, 2)}), is"
       " of successes that get worse"
     )
+  fall = "the success probability falls"
+  if len(successes) > 2:
+    fall = (
+      f"the clearest fall among the {words.count(len(better), 'pair')} whose"
+      " successes do not get worse is"
+    )
   return Verdict(
     p <= alpha,
-    f"the clearest fall among the {len(better)} pairs whose successes do not"
-    f" get worse is from {_share(successes[i])} at {series.scale_name(a)} to"
+    f"{fall} from {_share(successes[i])} at {series.scale_name(a)} to"
     f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
     f" means of the successes of {means[i]:.2f} and {means[j]:.2f}{other}",
     p,

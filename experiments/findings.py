@@ -23,7 +23,7 @@ from emergence.storage import records
 from emergence.storage.files import write_atomically
 from emergence.sweep import console, time_budget
 from experiments import claims, failures, paper_figures, precursors
-from experiments.claims import CLAIMS, Grid, Outcome, Verdict
+from experiments.claims import CLAIMS, Claim, Grid, Outcome, Verdict
 from experiments.precursors import Trial
 from experiments.studies import Study
 
@@ -122,14 +122,14 @@ class Drawn(NamedTuple):
   Attributes:
     study: the study.
     captions: of its figures, by name.
-    verdicts: of the claims, in their order; empty for what is no grid.
+    verdicts: by the number of the claim: of a grid all, of a search one.
     trials: signs at its scales and in null populations.
     further: what its records say of each question of `FURTHER`.
   """
 
   study: Study
   captions: dict[str, str]
-  verdicts: list[Verdict]
+  verdicts: dict[int, Verdict]
   trials: list[Trial]
   further: dict[str, str]
 
@@ -152,10 +152,14 @@ def draw(
       continue
     _save(picture, out / study.name)
     captions[picture.name] = picture.caption.strip()
-  is_grid = study.role == "grid"
-  verdicts = [claim.rule(grid) for claim in CLAIMS] if is_grid else []
-  # In a control nothing rises, or its seeds are not independent.
-  trials = [] if study.role == "control" else precursors.trials(grid)
+  verdicts = {
+    claim.number: claim.rule(grid)
+    for claim in CLAIMS
+    if study.role == "grid" or claim.number == study.claim
+  }
+  # In a control nothing rises, and a search is picked by what happens there.
+  has_trials = study.role in ("grid", "demo")
+  trials = precursors.trials(grid) if has_trials else []
   further = {
     question: answer(grid, folder)
     for question, (role, answer) in FURTHER.items()
@@ -173,8 +177,9 @@ def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
 def draw_all(
   studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
 ) -> list[Drawn]:
-  """Draws the grids, controls and the demo, two studies at a time."""
-  studies = [x for x in studies if x.role in ("grid", "demo", "control")]
+  """Draws all but repeats and tasks, two studies at a time."""
+  drawn_roles = "grid", "search", "demo", "control"
+  studies = [x for x in studies if x.role in drawn_roles]
   num = len(studies)
   # A fork of a process in which JAX runs would hang.
   context = multiprocessing.get_context("spawn")
@@ -209,10 +214,26 @@ def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
   weak = [x.study.name for x in grids if x.study.underpowered]
   return [
     claims.decide(
-      claim, {x.study.name: x.verdicts[i] for x in grids}, underpowered=weak
+      claim,
+      {x.study.name: x.verdicts[claim.number] for x in grids},
+      underpowered=weak,
     )
-    for i, claim in enumerate(CLAIMS)
+    for claim in CLAIMS
   ]
+
+
+def searches(drawn: Sequence[Drawn], claim: Claim) -> dict[str, Outcome]:
+  """The decision about each setting that was searched for a claim.
+
+  Each is decided alone, as the grids are corrected without it.
+  """
+  return {
+    x.study.name: claims.decide(
+      claim, {x.study.name: x.verdicts[claim.number]}
+    )[x.study.name]
+    for x in drawn
+    if x.study.role == "search" and x.study.claim == claim.number
+  }
 
 
 def claim_table(drawn: Sequence[Drawn], place: str) -> str:
@@ -224,25 +245,24 @@ def claim_table(drawn: Sequence[Drawn], place: str) -> str:
   """
   decided = outcomes(drawn)
   config_of = {x.study.name: x.study.config for x in drawn}
-  names = list(decided[0])
-  links = [f"[{x}]({place}configs/{config_of[x]}.py)" for x in names]
-  rows = [["claim", "result", *links]]
+
+  def link(name: str) -> str:
+    return f"[{name}]({place}configs/{config_of[name]}.py)"
+
+  def cell(claim: Claim, name: str, outcome: Outcome) -> str:
+    figures = _links(claim.figures, name, drawn, f"{place}figures/")
+    parts = _status(outcome), outcome.verdict.evidence, figures
+    return "<br>".join(filter(None, parts))
+
+  rows = [["claim", "result", *map(link, decided[0])]]
   for claim, of_grid in zip(CLAIMS, decided, strict=True):
-    cells = [
-      "<br>".join(
-        filter(
-          None,
-          (
-            _status(of_grid[name]),
-            of_grid[name].verdict.evidence,
-            _links(claim.figures, name, drawn, f"{place}figures/"),
-          ),
-        )
-      )
-      for name in names
+    results = [f"**{claims.result(claim, of_grid)}**"] + [
+      f"searched for in {link(name)}: {cell(claim, name, outcome)}"
+      for name, outcome in searches(drawn, claim).items()
     ]
+    cells = [cell(claim, name, outcome) for name, outcome in of_grid.items()]
     text = f"{claim.number}. {claim.statement}"
-    rows.append([text, f"**{claims.result(claim, of_grid)}**", *cells])
+    rows.append([text, "<br>".join(results), *cells])
   return _table(rows)
 
 
@@ -272,6 +292,11 @@ def claim_numbers(drawn: Sequence[Drawn]) -> str:
     lines += [f"{claim.number}. {claim.statement}", ""] + [
       f"   - `{name}`, {_status(outcome)}: {outcome.verdict.sentence}."
       for name, outcome in of_grid.items()
+    ]
+    lines += [
+      f"   - `{name}`, where it was searched for, none of the grids:"
+      f" {_status(outcome)}: {outcome.verdict.sentence}."
+      for name, outcome in searches(drawn, claim).items()
     ]
   return "\n".join(lines)
 
@@ -408,7 +433,9 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
       table,
     ]
   for study, captions, *_ in drawn:
-    note = "" if study.role == "grid" else ", no evidence for a claim"
+    note = {"grid": "", "search": f", searched for claim {study.claim}"}.get(
+      study.role, ", no evidence for a claim"
+    )
     parts.append(f"## {study.name}{note}")
     for name, caption in captions.items():
       alt = caption.split(". ")[0].replace("[", "(").replace("]", ")")

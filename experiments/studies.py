@@ -19,9 +19,11 @@ class Study(NamedTuple):
     config: its config, in experiments/configs.
     overrides: of config keys, `KEY=VALUE`.
     role: what the findings take it for: `grid`, on which the claims are
-      decided; `task`, one cell of a task; `demo` or `control`, which
-      are drawn and are no evidence for a claim; `repeat`, the demo with another
-      root seed; empty for nothing.
+      decided; `search`, a setting picked because one claim may hold there;
+      `task`, one cell of a task; `demo` or `control`, which are drawn and are
+      no evidence for a claim; `repeat`, the demo with another root seed; empty
+      for nothing.
+    claim: the number of the claim of a search.
     underpowered: whether the preregistration calls the grid so.
   """
 
@@ -29,6 +31,7 @@ class Study(NamedTuple):
   config: str
   overrides: tuple[str, ...] = ()
   role: str = ""
+  claim: int = 0
   underpowered: bool = False
 
   def flags(self, folder: pathlib.Path) -> list[str]:
@@ -46,6 +49,7 @@ STUDIES = (
   ),
   Study("count_depth_small", "count_depth_small", role="grid"),
   Study("count_width_small", "count_width_small", role="grid"),
+  Study("inverse_small", "inverse_small", role="search", claim=5),
   Study("seeds_crossed", "seeds_crossed", role="control"),
   Study("null_random", "null_random", role="control"),
   Study("null_split", "null_split", role="control"),

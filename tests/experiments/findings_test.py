@@ -40,7 +40,7 @@ def test_a_crossed_study_shows_what_init_and_data_decide(tmp_path):
   found = findings.draw(study, tmp_path, tmp_path / "out")
   assert list(found.captions) == ["variance_components"]
   assert "initialization decides" in found.captions["variance_components"]
-  assert (found.verdicts, found.trials) == ([], [])
+  assert (found.verdicts, found.trials) == ({}, [])
 
 
 def test_a_setting_against_itself_is_drawn_over_root_seeds(tmp_path):
@@ -73,12 +73,14 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   other = GRID._replace(name="other", underpowered=True)
   captions = dict.fromkeys(("emergent_and_linear", "summaries"), "A caption.")
   held = Verdict(True, "so it is", 0.01, ".9 (.8–.95)")
-  verdicts = [held] * 5 + [Verdict(None, "no set")]
-  weak = [Verdict(False, "it is not", 0.5)] * 6
+  verdicts = dict.fromkeys(range(1, 6), held) | {6: Verdict(None, "no set")}
+  weak = dict.fromkeys(range(1, 7), Verdict(False, "it is not", 0.5))
+  searched = Study("longer", "other", role="search", claim=5)
   question = "Does a seed index do alike at every scale?"
   both = [
     Drawn(GRID, captions, verdicts, [], {question: "It does."}),
     Drawn(other, {}, weak, [], {question: ""}),
+    Drawn(searched, captions, {5: held}, [], {}),
   ]
   head, _, *rows = findings.claim_table(both, "experiments/").split("\n")
   links = [
@@ -96,9 +98,15 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   ]
   assert second[3] == "not reproduced, p = 0.5"
   assert cells[5][2] == "not tested"
+  assert cells[4][1] == (
+    "**reproduced in 1 of 2 grids**<br>searched for in"
+    " [longer](experiments/configs/other.py): reproduced, p = 0.01<br>"
+    ".9 (.8–.95)<br>[summaries](experiments/figures/longer/summaries.png)"
+  )
   numbers = findings.claim_numbers(both)
   assert "   - `grid`, reproduced, p = 0.02: so it is.\n" in numbers
-  assert numbers.count("   - ") == 12
+  assert numbers.count("   - ") == 13
+  assert "longer`, where it was searched for" in numbers
   title, said = findings.further(both).split("\n\n")
   assert title == f"**{question}**"
   assert said == "- `grid`: It does."
