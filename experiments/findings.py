@@ -31,7 +31,7 @@ PLACE = pathlib.Path(__file__).parent
 COMMAND = "python -m experiments.reproduce --figures"
 
 
-def _components(grid: Grid, _: pathlib.Path) -> str:
+def _components(grid: Grid, _: Mapping[str, str]) -> str:
   found = grid.score.answers["variance_components"]
   if not found:
     return ""
@@ -47,7 +47,7 @@ def _components(grid: Grid, _: pathlib.Path) -> str:
   )
 
 
-def _pairing(grid: Grid, _: pathlib.Path) -> str:
+def _pairing(grid: Grid, _: Mapping[str, str]) -> str:
   found = grid.score.answers["pairing"]
   if found is None or math.isnan(found.correlation):
     return ""
@@ -60,27 +60,20 @@ def _pairing(grid: Grid, _: pathlib.Path) -> str:
   ).strip()
 
 
-def _losses(grid: Grid, _: pathlib.Path) -> str:
+def _losses(grid: Grid, _: Mapping[str, str]) -> str:
   return failures.loss_sentence(grid)
 
 
-def _errors(grid: Grid, folder: pathlib.Path) -> str:
-  parts = []
-  if found := failures.failures(grid):
-    parts.append(failures.sentence(found))
-  if right := failures.right_up_to(grid, folder):
-    parts.append(failures.right_up_to_sentence(right))
-  if pair := failures.kept_pair(grid, folder):
-    parts.append(failures.attention_sentence(pair))
-  return " ".join(parts)
+def _errors(_: Grid, said: Mapping[str, str]) -> str:
+  names = "errors", "right_up_to", "attention"
+  return " ".join(said[name] for name in names if name in said)
 
 
-def _forecasts(grid: Grid, _: pathlib.Path) -> str:
-  found = precursors.forecasts(grid)
-  return precursors.sentence(grid, found) if found else ""
+def _forecasts(_: Grid, said: Mapping[str, str]) -> str:
+  return said.get("forecasts", "")
 
 
-def _false_alarms(grid: Grid, _: pathlib.Path) -> str:
+def _false_alarms(grid: Grid, _: Mapping[str, str]) -> str:
   if grid.score.answers["variance_components"]:
     return ""
   kinds = "modality", "distance", "curve", "pairing"
@@ -89,8 +82,9 @@ def _false_alarms(grid: Grid, _: pathlib.Path) -> str:
   return " ".join(filter(None, [*texts, nll and f"In NLL: {nll}"]))
 
 
-# Questions that the paper does not ask, and which role of studies answers them.
-FURTHER: dict[str, tuple[str, Callable[[Grid, pathlib.Path], str]]] = {
+# Questions that the paper does not ask, which role of studies answers them, and
+# how, from the records and from what is found in each figure.
+FURTHER: dict[str, tuple[str, Callable[[Grid, Mapping[str, str]], str]]] = {
   "How much do initialization and data order decide?": (
     "control",
     _components,
@@ -146,12 +140,13 @@ def draw(
   """
   folder = records_folder / study.name
   grid = claims.load(study.name, folder)
-  captions = {}
+  captions, said = {}, {}
   for picture in paper_figures.pictures(grid, folder):
     if study.role == "control" and picture.name not in _OF_CONTROLS:
       continue
     _save(picture, out / study.name)
-    captions[picture.name] = picture.caption.strip()
+    captions[picture.name] = picture.caption
+    said[picture.name] = picture.finding
   verdicts = {
     claim.number: claim.rule(grid)
     for claim in CLAIMS
@@ -161,7 +156,7 @@ def draw(
   has_trials = study.role in ("grid", "demo")
   trials = precursors.trials(grid) if has_trials else []
   further = {
-    question: answer(grid, folder)
+    question: answer(grid, said)
     for question, (role, answer) in FURTHER.items()
     if role == study.role
   }

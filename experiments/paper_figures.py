@@ -59,13 +59,19 @@ class Picture(NamedTuple):
 
   Attributes:
     name: of its file, without the suffix.
-    caption: what is plotted, then what it shows; plain sentences.
+    description: what is plotted, in plain sentences.
     figure: drawn in the style of `emergence.plotting.style`.
+    finding: what it shows, for the end of the caption; may be empty.
   """
 
   name: str
-  caption: str
+  description: str
   figure: Figure
+  finding: str = ""
+
+  @property
+  def caption(self) -> str:
+    return f"{self.description} {self.finding}".strip()
 
 
 def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
@@ -192,9 +198,9 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "Of the seeds that are no success at a training step (some were before):"
       " the probability (AUC) that one which succeeds at the end has the better"
       " likelihood or score at the longest length, or training loss, than one"
-      " which does not; exploratory."
-      f" {precursors.sentence(grid, forecasts)}",
+      " which does not; exploratory.",
       precursors.draw(grid, forecasts),
+      precursors.sentence(grid, forecasts),
     )
 
 
@@ -206,9 +212,9 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       f"How the answers of the seeds that fail at length {found[0].length} go"
       " wrong, decided by the first wrong token: the mean over these seeds by"
       f" {grid.axis}, with their number above, and a point for each of them at"
-      f" the {grid.axis} where nearest to half of the seeds fail."
-      f" {failures.sentence(found)}",
+      f" the {grid.axis} where nearest to half of the seeds fail.",
       failures.draw(found),
+      failures.sentence(found),
     )
   right = failures.right_up_to(grid, folder)
   if right:
@@ -216,9 +222,9 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "right_up_to",
       f"The share of items of length {right.length} whose answer is right up to"
       f" each token, a line for each seed at {right.cell} with kept parameters;"
-      " the dotted line is the longest answer in training. Exploratory."
-      f" {failures.right_up_to_sentence(right)}",
+      " the dotted line is the longest answer in training. Exploratory.",
       failures.draw_right_up_to(right),
+      failures.right_up_to_sentence(right),
     )
   pair = failures.kept_pair(grid, folder)
   if pair:
@@ -227,9 +233,9 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       "Attention of each layer and head on one item of length"
       f" {pair.length}: rows attend to columns, dark is 1; lines mark the end"
       " of the prompt and of the longest example in training. Another pair"
-      " may differ."
-      f" {failures.attention_sentence(pair)}",
+      " may differ.",
       failures.draw_attention(pair),
+      failures.attention_sentence(pair),
     )
 
 
