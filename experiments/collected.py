@@ -72,12 +72,12 @@ def collect(
 
 
 def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
-  """The seeds of each cell whose parameters are committed of a grid.
+  """The seeds whose parameters are committed of a grid, by cell.
 
-  Of at least 6 scales: at every scale the seed of the greatest
-  breakthroughness and that of the greatest linearity, and at the scale of the
-  greatest variance between seeds the first five seeds that succeed and the
-  first five that fail. Of fewer scales none.
+  Of at least 6 scales, at the scale of the greatest variance between seeds: the
+  first five seeds that succeed, the first five that fail, and over all scales
+  the seed of the greatest breakthroughness and that of the greatest linearity.
+  Of fewer scales none.
   """
   cells = config_lib.cells(config)
   if len(cells) < trajectories.MIN_SCALES:
@@ -94,14 +94,13 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   found = trajectories.trajectories(scores_SN.to_numpy())
   ranks = found.breakthroughness_rank_S, found.linearity_rank_S
   # Where no seed scores anything none is ranked.
-  extreme = {int(s) for rank_S in ranks for s in scores_SN.index[rank_S == 1]}
-  keep = {cell: set(extreme) for cell in cells}
+  keep = {int(s) for rank_S in ranks for s in scores_SN.index[rank_S == 1]}
   critical = max(cells, key=lambda cell: score_of[cell].var())
   score = score_of[critical].sort_index()
   is_success = score >= DEFAULT_THRESHOLD
   for kind in (is_success, ~is_success):
-    keep[critical].update(is_success.index[kind][:_NUM_OF_EITHER_KIND].tolist())
-  return keep
+    keep.update(is_success.index[kind][:_NUM_OF_EITHER_KIND].tolist())
+  return {critical: keep}
 
 
 def first_steps(
