@@ -1,0 +1,95 @@
+"""How often the split of each cell would be shown with so many seeds.
+
+  python -m experiments.calibration.power --records=DIR --sizes=32,64,128
+
+Draws samples from the smoothed scores of a cell and labels each one, as
+`emergence.statistics.modality` does. Prints the share of samples in which a
+separation is shown. The level is that of the first step of Holm's correction
+over `--num_scales`: as if no other scale had shown anything.
+
+With seeds that no result rests on it tells how many seeds a study needs. The
+numbers of experiments/PREREGISTRATION.md were made so; that of the quickstart:
+
+  python -m experiments.sweep --config=quickstart --override=grid.depths=[2] \\
+      --override=seeds.count=256 --override=seeds.first=10000 --workdir=DIR
+  python -m experiments.calibration.power --records=DIR --sizes=54 \\
+      --num_scales=3
+"""
+
+import numpy as np
+from absl import flags
+
+from emergence import tables
+from emergence.analysis.series import series_of
+from emergence.statistics import density, modality
+from emergence.statistics.options import Options
+from emergence.statistics.sample import Sample
+from experiments import command
+
+
+def smoothed(rng: np.random.Generator, sample: Sample, size: int) -> np.ndarray:
+  """Scores drawn from the kernel density of a sample, [S].
+
+  Args:
+    rng: source of randomness.
+    sample: the seeds, with scores in [0, 1]. Diverged ones are left out.
+    size: number S of scores to draw.
+  """
+  score_S = rng.choice(sample.require_finite_S(), size)
+  score_S = score_S + rng.normal(size=size) * density.bandwidth(sample)
+  score_S = np.abs(score_S)  # Reflected at both ends, as the density is.
+  score_S = np.where(score_S > 1, 2 - score_S, score_S)
+  step = sample.grid_step
+  return np.round(score_S / step) * step if step else score_S
+
+
+def power(
+  sample: Sample, size: int, num_scales: int, num: int, seed: int
+) -> float:
+  """The share of `num` samples of a size in which a separation is shown."""
+  rng = np.random.default_rng([seed, size])
+  options = Options(alpha=Options().alpha / num_scales)
+  num_shown = 0
+  for _ in range(num):
+    drawn = sample._replace(scores_S=smoothed(rng, sample, size))
+    num_shown += modality.label(drawn, options).label != "not_shown"
+  return num_shown / num
+
+
+def main(
+  records: str, sizes: list[int], num_scales: int, num: int, seed: int
+) -> None:
+  """Prints a row for each scale of the first metric and group."""
+  series, *_ = series_of(tables.read(records), Options())
+  num_scales = num_scales or len(series.populations)
+  print(
+    f"share of {num} samples in which a split in {series.metric_name} is shown,"
+    f" at a level of {Options().alpha:g} / {num_scales}"
+  )
+  print(*(f"{text:>8}" for text in (series.axis, "of", *sizes)))
+  for population in series.populations:
+    sample = population.sample
+    shares = [power(sample, size, num_scales, num, seed) for size in sizes]
+    print(
+      f"{population.name:>8} {sample.finite_S.size:>8}",
+      *(f"{share:>8.3f}" for share in shares),
+    )
+
+
+if __name__ == "__main__":
+  RECORDS = flags.DEFINE_string("records", None, "Work directory or table.")
+  SIZES = flags.DEFINE_list("sizes", ["32", "64", "128"], "Numbers of seeds.")
+  NUM_SCALES = flags.DEFINE_integer(
+    "num_scales", 0, "Scales that are tested; 0: those of the records."
+  )
+  SAMPLES = flags.DEFINE_integer(
+    "samples", 1000, "Samples of each size.", lower_bound=1
+  )
+  SEED = flags.DEFINE_integer("seed", 0, "Seed of the samples.", lower_bound=0)
+
+  def run() -> None:
+    command.require_flags("records")
+    sizes = [int(text) for text in SIZES.value]
+    main(RECORDS.value, sizes, NUM_SCALES.value, SAMPLES.value, SEED.value)
+
+  command.run(run)
