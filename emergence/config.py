@@ -423,7 +423,7 @@ class Cell(NamedTuple):
     )
     if not is_cell:
       raise ValueError(
-        f"a cell reads like count/width-32/depth-4, got {text!r}"
+        f"a cell is written as count/width-32/depth-4, got {text!r}"
       )
     return cls(task, tuple(axes))
 
@@ -691,8 +691,8 @@ def _literal(text: str) -> Any:
   return text  # If that does not fit the key, its type check says so.
 
 
-# Keys outside of the identity: of the analysis, the request, the block size,
-# and those that differ between cells.
+# Keys outside of the identity: analysis, request and block size, and what
+# differs between cells.
 _NOT_IDENTITY = (
   "eval.headline_metric",
   "seeds.count",

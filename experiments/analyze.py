@@ -217,7 +217,7 @@ def _by_metric(
       number = float(value)
     except ValueError:
       raise ValueError(
-        f"--{flag.name} reads like 0.2 or METRIC=0.2, got {text!r}"
+        f"--{flag.name} expects 0.2 or METRIC=0.2, got {text!r}"
       ) from None
     if number != number or abs(number) == float("inf"):
       raise ValueError(f"--{flag.name} must be a finite number, got {value!r}")

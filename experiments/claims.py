@@ -64,7 +64,7 @@ class Verdict(NamedTuple):
   """What a rule says about one grid.
 
   Attributes:
-    holds: whether the rule holds, but for Holm over grids; None: not tested.
+    holds: whether the rule holds before Holm over grids; None if not tested.
     sentence: the result in words, or why it is not tested.
     p: the p-value for Holm over grids, NaN where the rule has none.
     evidence: the main numbers with their intervals, for a cell of a table.
@@ -162,7 +162,7 @@ def _rows_of(frame: Any, metric: str) -> Any:
   return frame[frame["metric"] == metric].reset_index(drop=True)
 
 
-def jump(grid: Grid) -> tuple[int, int, int] | None:
+def extremes_and_jump(grid: Grid) -> tuple[int, int, int] | None:
   """The most emergent seed, the most linear one, and where the former jumps.
 
   Rows of `trajectories.SeedTrajectories`, and the index of the scale before the
@@ -181,7 +181,7 @@ def jump(grid: Grid) -> tuple[int, int, int] | None:
 def emergent_and_linear(grid: Grid) -> Verdict:
   """Claim 1: the extreme seeds, and the histograms at the jump."""
   series, found = grid.score, grid.score.answers["trajectories"]
-  where = jump(grid)
+  where = extremes_and_jump(grid)
   if found is None or where is None:
     note = found.shape.note if found else "one scale, or no seed at all of them"
     return Verdict(None, note or "no seed has a finite breakthroughness")
@@ -208,7 +208,7 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f"; {infinite} of {len(found.seeds)} seeds do not change in most of the"
     " steps, so that their breakthroughness is infinite and has no rank"
   )
-  # Equal scores differ in their last bits, as they are of single precision.
+  # Ties may differ in their last bits, as scores are in single precision.
   highest = found.shape.breakthroughness_S[emergent]
   num_tied = int(np.isclose(found.shape.breakthroughness_S, highest).sum())
   tie = f"one of {num_tied} that tie for " if num_tied > 1 else ""
@@ -464,7 +464,7 @@ class Fall(NamedTuple):
   is_better: bool
 
 
-def falls(grid: Grid) -> list[Fall]:
+def fall_pairs(grid: Grid) -> list[Fall]:
   """All pairs of scales, the clearest fall of the success probability first."""
   answers = grid.score.answers["success"]
   pairs = list(itertools.combinations(range(len(answers)), 2))
@@ -496,7 +496,7 @@ def success_falls(grid: Grid) -> Verdict:
     return Verdict(
       None, f"fewer than two scales have {MIN_RUNS} successes for a mean"
     )
-  better = [fall for fall in falls(grid) if fall.is_better]
+  better = [fall for fall in fall_pairs(grid) if fall.is_better]
   if not better:
     return Verdict(False, "at no pair of scales successes get better", 1.0)
   i, j, p, _ = better[0]
@@ -509,7 +509,7 @@ def success_falls(grid: Grid) -> Verdict:
       " does the success probability fall",
       p,
     )
-  clearest, other = falls(grid)[0], ""
+  clearest, other = fall_pairs(grid)[0], ""
   # Where a mean is missing nothing is known of the successes.
   if means[clearest.second] < means[clearest.first]:
     c, d = (series.populations[x] for x in (clearest.first, clearest.second))

@@ -40,8 +40,8 @@ def collect(
   """Copies what is committed of a finished sweep.
 
   Args:
-    workdir: of the sweep, with the final parameters of all seeds.
-    folder: written into; files that are there already are replaced.
+    workdir: a sweep's, with the final parameters of all seeds.
+    folder: the target; files that are there already are replaced.
     with_params: whether parameters are committed, see `seeds_to_keep`.
 
   Raises:

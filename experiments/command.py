@@ -117,7 +117,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
   return override(found, overrides)
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seed_ranges(text: str) -> list[int]:
   """Seed indices of a list such as `7`, `0-31` or `0,3,8-15`.
 
   Raises:
@@ -127,9 +127,7 @@ def parse_seeds(text: str) -> list[int]:
   for part in text.split(","):
     first, dash, last = part.strip().partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
-      raise ValueError(
-        f"--seeds reads like 7 or 0-31 or 0,3,8-15, got {text!r}"
-      )
+      raise ValueError(f"--seeds expects 7 or 0-31 or 0,3,8-15, got {text!r}")
     run = range(int(first), int(last if dash else first) + 1)
     if not run:
       raise ValueError(f"--seeds: {part.strip()!r} is an empty range")

@@ -304,7 +304,7 @@ def right_up_to(grid: Grid, folder: pathlib.Path) -> RightUpTo | None:
 
 def right_up_to_sentence(found: RightUpTo) -> str:
   """At which token of the answer failing seeds go wrong."""
-  # The first token up to which less than half of the items are right.
+  # The first token by which fewer than half of the items are still right.
   where_F = [
     int(np.argmax(share_A < 0.5)) + 1
     for share_A in found.share_SA[~found.is_success_S]

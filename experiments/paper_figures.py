@@ -92,7 +92,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       variance_components.draw([(score, one) for one in crossed]),
     )
     return  # Its seeds are not independent, which the other figures need.
-  if claims.jump(grid) is not None:
+  if claims.extremes_and_jump(grid) is not None:
     yield Picture(
       "emergent_and_linear",
       f"{_upper(name)} of each seed over {score.axis}, the seeds of the highest"
@@ -295,7 +295,7 @@ def _upper(text: str) -> str:
 @styled
 def emergent_and_linear(grid: Grid) -> Figure:
   """The extreme seeds over scales, and the histograms at the jump."""
-  series, where = grid.score, claims.jump(grid)
+  series, where = grid.score, claims.extremes_and_jump(grid)
   assert where is not None
   emergent, linear, i = where
   found: trajectories.SeedTrajectories = series.answers["trajectories"]

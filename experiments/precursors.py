@@ -35,7 +35,7 @@ _SIGNS_OF_SEEDS = {
 }
 
 
-class Scale(NamedTuple):
+class Observed(NamedTuple):
   """What a sign may look at: two neighbouring scales, or only the second.
 
   Attributes:
@@ -51,11 +51,11 @@ class Scale(NamedTuple):
   threshold: float
 
 
-def _upper_tail(scale: Scale) -> bool:
+def _upper_tail(scale: Observed) -> bool:
   return bool(np.quantile(scale.score.finite_S, 0.9) >= scale.threshold)
 
 
-def _spread(scale: Scale) -> bool | None:
+def _spread(scale: Observed) -> bool | None:
   if scale.before is None:
     return None
   before_S, score_S = scale.before.finite_S, scale.score.finite_S
@@ -69,14 +69,14 @@ def _separates(sample: Sample, threshold: float | None) -> bool:
   return modality.label(sample, Options(), threshold).label != "not_shown"
 
 
-def _distance(scale: Scale) -> bool | None:
+def _distance(scale: Observed) -> bool | None:
   if scale.before is None:
     return None
   test = transport.permutation_test([scale.before, scale.score])
   return bool(test.p_KK[0, 1] <= _LEVEL)
 
 
-SIGNS: dict[str, Callable[[Scale], bool | None]] = {
+SIGNS: dict[str, Callable[[Observed], bool | None]] = {
   "the best tenth succeeds": _upper_tail,
   "more spread than at the scale before": _spread,
   "two groups in the score": lambda x: _separates(x.score, x.threshold),
@@ -114,7 +114,7 @@ def trials(grid: Grid) -> list[Trial]:
   for i in range(len(found) - 1):
     if found[i].probability >= 0.5 or series.threshold is None:
       continue
-    scale = Scale(
+    scale = Observed(
       series.samples[i - 1] if i else None,
       series.samples[i],
       nll.samples[i],
@@ -127,11 +127,11 @@ def trials(grid: Grid) -> list[Trial]:
   return several
 
 
-def _signs(scale: Scale) -> dict[str, bool | None]:
+def _signs(scale: Observed) -> dict[str, bool | None]:
   return {name: sign(scale) for name, sign in SIGNS.items()}
 
 
-def _null(rng: np.random.Generator, scale: Scale) -> Scale:
+def _null(rng: np.random.Generator, scale: Observed) -> Observed:
   mean, nll_S = float(scale.score.finite_S.mean()), scale.nll.finite_S
 
   def draw(size: int) -> Sample:
@@ -141,7 +141,7 @@ def _null(rng: np.random.Generator, scale: Scale) -> Scale:
 
   shape = nll_S.mean() ** 2 / max(nll_S.var(), 1e-9)
   drawn_S = rng.gamma(shape, nll_S.mean() / shape, nll_S.size)
-  return Scale(
+  return Observed(
     draw(scale.before.size) if scale.before else None,
     draw(scale.score.size),
     scale.nll._replace(scores_S=drawn_S),
@@ -163,7 +163,7 @@ def table(several: Sequence[Trial]) -> list[list[str]]:
 
 
 def _count(count: int, num: int) -> str:
-  """Such as `3 of 9`, with an exact interval of the rate from 10 on."""
+  """Such as `3 of 9`; if `num` is 10 or more, with an exact interval."""
   text = f"{count} of {num}"
   if num < MIN_RUNS:
     return text

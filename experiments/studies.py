@@ -86,7 +86,7 @@ def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
     seconds += sum(x or 0 for x in of_cells)
   print(f"all studies {format_seconds(seconds)}, compiling not included")
   if num_unfit:
-    print(f"without {num_unfit} cells that do not fit in memory")
+    print(f"not counting {num_unfit} cells that do not fit in memory")
   for flags in sweeps:
     _sweep(*flags, "--keep_params=final")
 

@@ -166,7 +166,7 @@ def read_request() -> Request:
     command.load_config(_CONFIG.value, _OVERRIDE.value),
     epath.Path(_WORKDIR.value),
     _CELLS.value,
-    None if _SEEDS.value is None else command.parse_seeds(_SEEDS.value),
+    None if _SEEDS.value is None else command.parse_seed_ranges(_SEEDS.value),
     (0, 1) if _SHARD.value is None else _parse_shard(_SHARD.value),
   )
 
@@ -250,7 +250,7 @@ def _plan_topology(name: str) -> None:
     command.load_config(_CONFIG.value, _OVERRIDE.value),
     epath.Path(),
     _CELLS.value,
-    None if _SEEDS.value is None else command.parse_seeds(_SEEDS.value),
+    None if _SEEDS.value is None else command.parse_seed_ranges(_SEEDS.value),
   )
   plans = []
   for cell in request.cells:
@@ -383,7 +383,7 @@ def _devices() -> list[Device]:
 def _parse_shard(text: str) -> tuple[int, int]:
   match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
   if not match or not int(match[1]) < int(match[2]):
-    raise ValueError(f"--shard reads like 0/4, from 0/N to N−1/N, got {text}")
+    raise ValueError(f"--shard expects I/N, from 0/N to N−1/N, got {text}")
   return int(match[1]), int(match[2])
 
 

@@ -130,7 +130,7 @@ def _num_devices() -> int:
     return _CPUS.value
   number = _GPUS.value.rpartition(":")[2]
   if not number.isdecimal():
-    raise ValueError(f"--gpus reads like 2 or a100:2, got {_GPUS.value!r}")
+    raise ValueError(f"--gpus expects 2 or a100:2, got {_GPUS.value!r}")
   return int(number)
 
 

@@ -206,7 +206,7 @@ def num_hosts(accelerator_type: str) -> int:
   match = re.fullmatch(r"(v[0-9]+[a-z]*)-([1-9][0-9]{0,5})", accelerator_type)
   if not match:
     raise ValueError(
-      "--accelerator_type reads like v5litepod-16 or v4-32, got"
+      "--accelerator_type expects a name such as v5litepod-16 or v4-32, got"
       f" {accelerator_type}"
     )
   kind, size = match[1], int(match[2])

@@ -73,7 +73,7 @@ def test_axes_are_read_as_python_and_as_json(tiny):
   [
     ("task.packed-True", "must be true or false, got 'True'"),
     ("task.pakced-true", "there is no axis 'task.pakced'"),
-    ("task.packed", "a cell reads like"),
+    ("task.packed", "a cell is written as"),
   ],
 )
 def test_a_text_that_is_no_cell_is_refused(text, message):

@@ -22,7 +22,7 @@ _NEARLY_ALL = 0.95
 
 
 def compute(several: Sequence[Series]) -> list[Abruptness | None]:
-  """None without a threshold, with one scale, or with one without scores."""
+  """None without a threshold, with one scale, or if a scale has no scores."""
   return [
     None
     if (threshold := series.flipped_threshold) is None

@@ -198,7 +198,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       series.metric_name,
       pair.other.metric_name,
       *map(str, pair.found[:4]),
-      words.estimate(*pair.found.kappa),
+      words.with_interval(*pair.found.kappa),
     ]
     for series in analysis.series
     for pair in series.answers["agreement"]

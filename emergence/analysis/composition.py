@@ -138,7 +138,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       *(
         "–"
         if math.isnan(share) or found.num_runs == 1
-        else words.estimate(share, low, high)
+        else words.with_interval(share, low, high)
         for share, low, high in zip(
           found.share_C, found.low_C, found.high_C, strict=True
         )

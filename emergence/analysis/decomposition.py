@@ -115,7 +115,7 @@ def findings(series: Series) -> Iterator[Finding]:
   a, b, found = max(steps, key=lambda step: abs(step[2].change.value))
   columns = _columns(series, found)
   change = columns["mean_change"]
-  # As many decimals for all parts as show two digits of the change.
+  # All parts get the decimals that show two digits of the change.
   decimals = max(0, 1 - math.floor(math.log10(abs(change))))
   reasons = _reasons(series, (a, b), found)
   values = [columns[part] * np.sign(change) for part in reasons]

@@ -49,8 +49,8 @@ def findings(series: Series) -> Iterator[Finding]:
     and population.finite_S.size >= MIN_RUNS
   ]
   if shares:
-    # An estimate of the part may pass the whole by chance. It is of items drawn
-    # anew for each seed: seeds that share them differ less by their choice.
+    # By chance the estimated share may exceed 1. It assumes items drawn anew
+    # for each seed: those that share items differ less by this choice.
     ends = np.minimum([min(shares), max(shares)], 1.0)
     least, most = (words.number(100 * end, 2) for end in ends)
     text = "the choice of test items makes an estimated"

@@ -242,7 +242,7 @@ def _nothing_shown(series: Series) -> Iterator[str]:
       silent.setdefault(reason, []).append(population)
       continue
     judged.append(population)
-    # Of fewer runs only the floor and the ceiling were tested.
+    # With fewer runs, only the floor and the ceiling were tested.
     is_dip_tested = modality.num_runs >= modality_lib.MIN_RUNS
     weights.append(
       modality.smallest_weight_adjusted if is_dip_tested else math.nan

@@ -22,7 +22,7 @@ def compute(several: Sequence[Series]) -> list[ScaleCurve | None]:
   """The curve of each series; None where the metric has no threshold.
 
   Raises:
-    ValueError: a logarithm is asked for of a scale that has none.
+    ValueError: `log_scale` is set and a scale is not positive.
   """
   found = [
     None if series.answers["success"] is None else _curve(series)

@@ -165,7 +165,7 @@ class Series(NamedTuple):
     return f"{self.axis} {population.name}"
 
   def at(self, populations: "list[Population]") -> str:
-    """Where some of the scales are, such as `at depth 2 and 4`."""
+    """Names some of the scales, such as `at depth 2 and 4`."""
     if len(populations) == len(self.populations) > 1:
       return "at every scale"
     if len(populations) > words.MOST_LISTED:

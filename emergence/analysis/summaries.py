@@ -100,7 +100,7 @@ def _few(series: Series) -> list[Population]:
 
 
 def _scores(population: Population) -> str:
-  """Such as `0.2, 0.3 and 0.5`; `0.2 to 0.5 (9 runs)` of more than three."""
+  """`0.2, 0.3 and 0.5`; with more than three runs, `0.2 to 0.5 (9 runs)`."""
   score_S = np.sort(population.finite_S)
   if score_S.size > 1 and np.ptp(score_S) <= tolerance(score_S):
     return f"all {words.number(score_S[0])} ({score_S.size} runs)"

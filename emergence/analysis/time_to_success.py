@@ -31,7 +31,7 @@ _MOST_BANDS = 4
 _FELL_BACK = 0.1
 
 
-class Scale(NamedTuple):
+class ScaleTimes(NamedTuple):
   """When the seeds of one scale succeed.
 
   Attributes:
@@ -53,12 +53,12 @@ class Scale(NamedTuple):
   num_already: int
 
 
-def compute(several: Sequence[Series]) -> list[list[Scale] | None]:
+def compute(several: Sequence[Series]) -> list[list[ScaleTimes] | None]:
   """For each scale; None without a threshold or without curves everywhere."""
   return [_scales(series) for series in several]
 
 
-def _scales(series: Series) -> list[Scale] | None:
+def _scales(series: Series) -> list[ScaleTimes] | None:
   threshold = series.flipped_threshold
   if threshold is None:
     return None
@@ -90,7 +90,7 @@ def _scales(series: Series) -> list[Scale] | None:
   adjusted_N, tested_N = p_N.copy(), ~np.isnan(p_N)
   adjusted_N[tested_N] = holm(p_N[tested_N])
   return [
-    Scale(
+    ScaleTimes(
       times,
       time_to_success.time_to_success(times),
       *(float(sooner), float(p), float(adjusted)),
@@ -102,7 +102,7 @@ def _scales(series: Series) -> list[Scale] | None:
   ]
 
 
-def _found(series: Series) -> list[tuple[Population, Scale]]:
+def _found(series: Series) -> list[tuple[Population, ScaleTimes]]:
   """Empty where it is not known when seeds got there."""
   found = series.answers["time_to_success"]
   if not found or any(x.num_already for x in found):
@@ -155,9 +155,9 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _sooner(
-  series: Series, found: list[tuple[Population, Scale]]
+  series: Series, found: list[tuple[Population, ScaleTimes]]
 ) -> Iterator[Finding]:
-  """The clearest change of neighbours, or when half of a scale succeeds."""
+  """The clearest change between scales, or when half of the runs succeed."""
   steps = [
     (a, b)
     for a, b in itertools.pairwise(found)
@@ -196,19 +196,19 @@ def _sooner(
   )
 
 
-def _half(found: Scale) -> str:
+def _half(found: ScaleTimes) -> str:
   median = found.curve.median.value
   if math.isnan(median):
     return _ends(found)
   return f"half by step {median:,.9g}"
 
 
-def _ends(found: Scale) -> str:
+def _ends(found: ScaleTimes) -> str:
   succeeded_S = found.times.succeeded_S
   return f"{succeeded_S.sum()} of {succeeded_S.size} by the last step"
 
 
-def _interval(found: Scale) -> str:
+def _interval(found: ScaleTimes) -> str:
   median, low, high = found.curve.median
   if math.isnan(median):
     return ""
@@ -218,7 +218,7 @@ def _interval(found: Scale) -> str:
 
 
 def _fell_back(
-  series: Series, found: list[tuple[Population, Scale]]
+  series: Series, found: list[tuple[Population, ScaleTimes]]
 ) -> Iterator[Finding]:
   """The scale at which most seeds fall back, if they are many."""
   columns = [

@@ -73,7 +73,7 @@ def alike(*values: float) -> list[str]:
   ]
 
 
-def estimate(value: float, low: float, high: float) -> str:
+def with_interval(value: float, low: float, high: float) -> str:
   """Such as `0.47 (0.30–0.64)`, or the value alone without an interval."""
   if math.isnan(low) or math.isnan(high):
     return number(value)

@@ -351,7 +351,7 @@ def enable_cache() -> pathlib.Path | None:
   home = cache_home()
   if home is None:
     return None
-  # XLA's code is for one version of it and one kind of processor.
+  # Compiled code is for one version of jaxlib and one kind of processor.
   name = f"xla-{importlib.metadata.version('jaxlib')}-{_processor()}"
   folder = home / name
   jax.config.update(_CACHE_OPTION, str(folder))

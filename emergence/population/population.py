@@ -5,9 +5,9 @@
       training, chunk = train_chunk(training)
 
 What a seed computes depends on the block width and on the program, not on the
-seeds beside it: a short block is padded with repeated seeds, and how many steps
-a call makes of each seed is data, so that padded, diverged and idle slots take
-zero steps.
+seeds beside it: a short block is padded with repeated seeds, and the number of
+steps of each seed is an argument of the program, which is 0 for padded,
+diverged and idle slots.
 """
 
 import functools

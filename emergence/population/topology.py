@@ -52,7 +52,7 @@ CHIPS = {
   "TPU v6 lite": Chip(918e12, 1640e9, int(31.25 * 2**30)),
 }
 
-# A float32 product is made of so many in bfloat16, by its precision.
+# How many bfloat16 products make one float32 product, by precision.
 _PASSES = {"default": 1, "high": 3, "highest": 6}
 
 # Seeds of the block whose memory, with that of one seed, is extrapolated.
@@ -135,13 +135,13 @@ def devices(name: str) -> list[Device]:
     found = topologies.get_topology_desc(name, "tpu").devices
   except (jax.errors.JaxRuntimeError, NotImplementedError) as error:
     raise ValueError(
-      f"--topology: no topology {name!r} ({error}); it reads like v5e:2x2,"
+      f"--topology: no topology {name!r} ({error}); write it like v5e:2x2,"
       " v5p:2x2x1 or v6e:2x2"
     ) from error
   if found[0].device_kind not in CHIPS:
     raise ValueError(
       f"--topology: the peak rates of {found[0].device_kind} are not known;"
-      f" known are those of {', '.join(CHIPS)}"
+      f" they are known for {', '.join(CHIPS)}"
     )
   return list(found)
 

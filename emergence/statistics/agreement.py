@@ -70,7 +70,7 @@ def agreement(
 
 
 def _kappa(count_4: np.ndarray) -> np.ndarray:
-  """Cohen's kappa of tables, [..., 4]; NaN where chance agrees on all runs."""
+  """Cohen's kappa of tables, [..., 4]; NaN without disagreement by chance."""
   both, first, second, neither = np.moveaxis(count_4.astype(float), -1, 0)
   # (A − C) / (1 − C), multiplied by the square of the number of runs.
   above = 2 * (both * neither - first * second)

@@ -77,7 +77,7 @@ def breakout(
   end = high + sample.bin_width / 2
   above_JM = sample.jittered(options.seed)[:, num_inside:]
   uniform_JM = np.clip((np.sort(above_JM) - edge) / (end - edge), 0, 1)
-  # Just before a run, the runs' distribution function is that of those below.
+  # Just below a run, the distribution function is the share of runs below it.
   below_M = np.arange(found.num_outside) / found.num_outside
   distance = (uniform_JM - below_M).max(axis=1).mean()
   p = special.smirnov(found.num_outside, distance)

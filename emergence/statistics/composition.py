@@ -14,7 +14,7 @@ from emergence.statistics.options import CONFIDENCE
 from emergence.statistics.sample import SAME_SCORE, Sample
 
 CLASSES = ("floor", "between", "successes", "ceiling")
-# So much of the support above its floor still counts as the floor.
+# This share of the support's width above its floor counts as the floor.
 ZONE = 0.05
 # A class is named where its share is shown to be at least this.
 NAMED_SHARE = 0.1

@@ -77,11 +77,11 @@ def bandwidth(sample: Sample, of_valleys: bool = False) -> float:
 def density(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
   """Gaussian kernel density of the finite scores, reflected at the ends.
 
-  Mass that a kernel would put outside of the support is folded back, so that a
+  Mass that a kernel would put outside of the support is reflected, so that a
   population at 0 peaks at 0 (Silverman 1986, section 2.10). On a grid, a score
-  stands for half a spacing on either side of it. The density is then folded
+  stands for half a spacing on either side of it. The density is then reflected
   half a spacing beyond the ends, and integrates to one between these points.
-  Folded at 0 itself, the runs at 0 would count twice as much as those at the
+  Reflected at 0 itself, the runs at 0 would count twice as much as those at the
   next grid point.
 
   Args:
@@ -140,13 +140,13 @@ def kernel(
 ) -> np.ndarray:
   """Density that a run at each score adds at each point.
 
-  Times the share of the runs at each score, it sums to `density`.
+  Weighted by the share of the runs at each score, its sum is `density`.
 
   Args:
     at_G: the points, [G].
     score_D: the scores, [D].
     width: standard deviation of the kernel, in the unit of the scores.
-    sample: whose support and grid decide where the kernel is folded.
+    sample: its support and grid decide where the kernel is reflected.
 
   Returns:
     The density, per unit of score, [G, D].

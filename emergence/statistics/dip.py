@@ -149,7 +149,7 @@ def detectable_weight(num_runs: int, level: float) -> float:
 
   Args:
     num_runs: runs with a finite score.
-    level: a p-value up to this one detects.
+    level: of the dip test.
 
   Returns:
     The weight, in (0, 0.5]; NaN where two equal modes are detected less often.

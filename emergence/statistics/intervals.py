@@ -1,4 +1,4 @@
-"""Resamples of runs, and intervals from what they say."""
+"""Bootstrap resamples of runs, and intervals from them."""
 
 import math
 from collections.abc import Sequence
@@ -64,18 +64,18 @@ def percentile_interval(
   """Expanded percentile interval of a statistic from its bootstrap values.
 
   The plain percentile interval of few runs is too short: resamples spread
-  sqrt((S − 1) / S) as far as samples do, and normal quantiles stand where
-  Student's should. Levels further out make up for both, Hesterberg (2015),
-  "What teachers should know about the bootstrap", The American Statistician
-  69, section 5.3: Φ(t · sqrt(S / (S − 1))), t the quantile of Student's
+  sqrt((S − 1) / S) as far as samples do, and it uses normal quantiles instead
+  of Student's. Levels further out correct both: Hesterberg (2015), "What
+  teachers should know about the bootstrap", The American Statistician 69,
+  section 5.3: Φ(t · sqrt(S / (S − 1))), t the quantile of Student's
   distribution with S − 1 degrees of freedom. What that covers is measured by
   `experiments.calibration.coverage`.
 
   Args:
     value_R: the statistic in each resample, [R]; NaN where it is undefined,
       which leaves that resample out.
-    num_runs: runs that the statistic is of, S.
-    min_runs: of fewer there is no interval.
+    num_runs: S, the number of runs.
+    min_runs: fewer runs have no interval.
 
   Returns:
     Lower and upper end; NaN for fewer than `min_runs` runs or no value.

@@ -92,8 +92,8 @@ def label_family(
 
   Each is tested for two modes (the dip, from 20 runs on), for a breakout from
   its floor and for a fall from its ceiling. The p of a cell is three times the
-  least of these p-values, at most 1. Where the support is infinite there is
-  only the dip, and its p is the cell's. Where the cell's corrected p is at most
+  least of these p-values, at most 1. Where the support is infinite, the p of
+  the cell is that of the dip alone. Where the cell's corrected p is at most
   alpha, the label is the first of these that holds:
 
   - two_modes: the dip's corrected p alone is at most alpha, and the density has
@@ -110,8 +110,8 @@ def label_family(
     antimode is left at a bandwidth of the coarser spacing. Then the antimode
     may be a gap between the points of two grids at once.
 
-  No label but not_shown is said where the grid is not known and two scores hold
-  so many runs that they may be neighbours on it.
+  The label is not_shown where the grid is not known and two scores hold so many
+  runs that they may be neighbours on it.
 
   Args:
     samples: the runs of each population. Diverged ones are left out. Infinite
@@ -286,7 +286,7 @@ def _is_in_doubt(found: Modality, sample: Sample) -> bool:
   """Whether no antimode parts the runs, or one that may be a gap in a grid."""
   if math.isnan(found.antimode) or sample.step is not None:
     return math.isnan(found.antimode)
-  # Twice the coarser spacing makes the bandwidth at least the coarser spacing.
+  # The bandwidth is at least half of `step`, so here the coarser spacing.
   coarse = grid(sample).coarse_step
   return bool(coarse) and math.isnan(
     modes.mode_and_antimode(sample._replace(step=2 * coarse)).antimode

@@ -13,9 +13,8 @@ from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
 
 # A valley is an antimode if it is a fifth lower than the lower of the peaks
-# beside it, and has a twentieth of 100 runs on each side. Of more runs that
-# share falls with the root of their number, as the weights that a dip test
-# detects do.
+# beside it, and has a twentieth of 100 runs on each side. With more runs that
+# share falls as 1 / √S, as do the weights that a dip test detects.
 _LEAST_DEPTH, _LEAST_WEIGHT, _LEAST_WEIGHT_RUNS = 0.2, 0.05, 100
 _LEAST_RUNS = 2  # One run is no mode, however far it is from the others.
 _ROUNDING = 1e-9
@@ -70,8 +69,8 @@ def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
   depth is at least a fifth of that peak, and if each side has at least two runs
   and at least a twentieth of all runs (of S > 100 runs, at least the share 1 /
   (2 √S)). So an atom at an end of the support has an antimode beside it only if
-  the density rises again beyond. Whether two modes are more than chance is for
-  the dip test to say.
+  the density rises again beyond. The dip test says whether two modes are more
+  than chance.
 
   Args:
     sample: the runs; diverged ones are left out.

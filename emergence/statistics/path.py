@@ -135,7 +135,7 @@ def compare_paths(
   if len(scores) < 3:
     raise ValueError(f"a path needs three scales or more, got {len(scores)}")
   step = _common_step(samples)
-  # Sums of squares lose less near zero.
+  # Sums of squares lose less precision near zero.
   origin = min(s.min() for s in scores)
   plain = [np.sort(s - origin) for s in scores]
   scores = [_spread(s, step) for s in plain]
@@ -510,8 +510,8 @@ def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
   def cost(share_B):
     at_BK = share_B[:, None] * rise_BK
     at_BK += level_BK
-    # A level that is whole but for rounding may fall on either side: C has the
-    # same value, and the slope a kink.
+    # Rounding may put a whole level on either side: C is continuous there, and
+    # its slope jumps.
     index_BK = at_BK.astype(np.int64)
     index_BK += start_B1
     score_BK = np.take(score_BS, index_BK, mode="clip")

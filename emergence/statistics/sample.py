@@ -96,7 +96,7 @@ class Sample(NamedTuple):
 
   @property
   def grid_step(self) -> float:
-    """The spacing; where it is not known, that of `grid`, 0 without ties."""
+    """The spacing, or the guess of `grid` where unknown: 0 without ties."""
     return grid(self).step if self.step is None else self.step
 
   @property
@@ -169,7 +169,7 @@ class Sample(NamedTuple):
     return scores_S + self.grid_step * noise_JS
 
 
-class Grid(NamedTuple):
+class ScoreGrid(NamedTuple):
   """The grid that scores suggest they are on.
 
   Attributes:
@@ -191,7 +191,7 @@ class Grid(NamedTuple):
   is_open: bool
 
 
-def grid(sample: Sample) -> Grid:
+def grid(sample: Sample) -> ScoreGrid:
   """The grid that scores suggest, from the gaps between frequent scores.
 
   The spacing is the upper quartile of the gaps between neighbours among the
@@ -217,10 +217,10 @@ def grid(sample: Sample) -> Grid:
     width if math.isfinite(width) else np.ptp(scores_S)
   )
   if score_D.size in (1, scores_S.size):
-    return Grid(0.0, False, 0.0, False)
+    return ScoreGrid(0.0, False, 0.0, False)
   if score_D.size == 2:
     step = min(float(score_D[1] - score_D[0]), guess)
-    return Grid(
+    return ScoreGrid(
       step, True, step, _may_be_a_step(float(score_D[1] - score_D[0]), width)
     )
   order = np.argsort(-count_D, kind="stable")
@@ -245,7 +245,7 @@ def grid(sample: Sample) -> Grid:
     and _may_be_a_step(apart, width)
   )
   step = float(gap[int(typical)])
-  return Grid(step, bool(least > 1), min(coarse, guess), bool(is_open))
+  return ScoreGrid(step, bool(least > 1), min(coarse, guess), bool(is_open))
 
 
 def tolerance(scores: np.ndarray) -> float:

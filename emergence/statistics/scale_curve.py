@@ -453,7 +453,7 @@ def _where_separated(
   assert gap is not None
   if gap[0] < gap[1]:
     return sum(gap) / 2
-  # At this one scale the curve has the observed share, so it crosses beside it.
+  # Here the curve has the observed share, so it crosses one half just beside.
   share = (successes_N / runs_N)[position_N == gap[0]][0]
   beside = 1e-6 * (position_N[-1] - position_N[0]) * np.sign(share - 0.5)
   return float(gap[0] - sign * beside)

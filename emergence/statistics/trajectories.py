@@ -10,11 +10,11 @@ from scipy import stats
 from emergence.statistics.options import CONFIDENCE, Options
 from emergence.statistics.sample import SAME_SCORE, tolerance
 
-# With fewer scales a median over changes is one or two of them.
+# With fewer scales, a median over changes rests on too few of them.
 MIN_SCALES = 6
 _BATCH_VALUES = 1_000_000
 # Permutations for the best breakthroughness and linearity, which take most of
-# the time. A null level of 95 % then has a standard error of 1.1 %.
+# the time. The level of a 95 % quantile then has a standard error of 1.1 %.
 _MOST_FOR_BEST = 400
 
 
@@ -60,8 +60,8 @@ class Pairing(NamedTuple):
       1 / (num_permutations + 1).
     max_breakthroughness: greatest finite breakthroughness of a seed, NaN
       without one.
-    max_breakthroughness_null: its 95 % quantile under permutation, of which
-      there are at most 400 here.
+    max_breakthroughness_null: its 95 % quantile over at most 400 of the
+      permutations.
     max_linearity: greatest linearity of a seed, NaN without one.
     max_linearity_null: likewise.
     num_scales: scales at which seeds differ; the others have no ranks.

@@ -1,4 +1,4 @@
-"""Distances between distributions of scores, and what is noise in them."""
+"""Distances between distributions of scores, and how much of them is chance."""
 
 import functools
 import itertools
@@ -203,7 +203,8 @@ def permutation_test(
       deal = deals[key]
     distance = _dealt_distance(pooled_N, _deal(observed_N[None], sizes[i]))[0]
     null_R = _dealt_distance(pooled_N, deal)
-    # Equal but for the order of summation, which is common on a score grid.
+    # Equal distances, common on a score grid, may differ by the order of
+    # summation.
     slack = 1e-9 * (pooled_N[-1] - pooled_N[0])
     num_above = (null_R >= distance - slack).sum()
     for row, column in ((i, j), (j, i)):

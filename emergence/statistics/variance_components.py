@@ -12,8 +12,7 @@ from emergence.statistics import intervals
 from emergence.statistics.intervals import Interval
 from emergence.statistics.options import Options
 
-# With fewer rows or columns an interval says more about these than about
-# others.
+# With fewer rows or columns, an interval is about these alone.
 MIN_LEVELS = 5
 
 

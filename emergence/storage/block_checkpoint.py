@@ -87,7 +87,7 @@ def restore(
 
 
 def remove(workdir: epath.Path, cell: Cell, seeds: Sequence[int]) -> None:
-  """Removes the checkpoints of a block whose saves have ended."""
+  """Removes the checkpoints of a block; its saves must have ended."""
   checkpoint.remove(_folder(workdir, cell, seeds))
 
 

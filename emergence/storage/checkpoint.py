@@ -158,7 +158,7 @@ def restore(
       path.rmtree(missing_ok=True)
       what = "removed"
     _LOG.warning(
-      "checkpoint %s is not usable: %s; %s, the block %s",
+      "checkpoint %s is not usable: %s; it was %s, and the block %s",
       *(path, reason, what, then),
     )
   return found
@@ -217,7 +217,7 @@ def _read(
     raise ValueError("its save was cut off")
   record = json.loads((path / METADATA).read_bytes())["custom_metadata"]
   if record["step"] != step:
-    raise ValueError(f"it is of step {record['step']}")
+    raise ValueError(f"it was saved at step {record['step']}")
   there = record["meta"]
   for key, value in meta.items():
     if there.get(key) != value:

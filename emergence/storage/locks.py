@@ -6,7 +6,7 @@ messages only.
 
 `locks/count/width-32/depth-4/seeds-000000-000015.lock` in the work directory
 covers the seeds 0 to 15. A process gets it only if no lock of overlapping seeds
-is held. It checks and takes under `cell.lock`, so that both are one step.
+is held. It checks the locks and takes its own while holding `cell.lock`.
 """
 
 import contextlib

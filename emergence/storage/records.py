@@ -601,7 +601,7 @@ def require_complete(
   if sorted(found) != sorted(expected):
     raise CorruptError(
       path,
-      "rows are missing or repeated: there is not one for each seed of its"
+      "rows are missing or repeated: there must be one for each seed in its"
       " name, evaluation step and test set",
     )
 

@@ -284,7 +284,7 @@ class _Clock:
   def begin(
     self, sizes: Sequence[int], pending: Sequence[Sequence[int]]
   ) -> None:
-    """A round of blocks of some sizes begins, and others are pending."""
+    """Starts the clock of a round of blocks of these sizes."""
     self._sizes = sizes
     self._num_pending = sum(len(seeds) for seeds in pending)
     self._last_steps: Sequence[int] | None = None

@@ -12,7 +12,7 @@ from emergence.tables.score_table import (
   COLUMNS,
   Issue,
   ScoreTable,
-  listed,
+  flag_list,
   plain_rows,
   quote,
 )
@@ -107,7 +107,7 @@ def audit(
 
 
 def in_order(texts: "pd.Series") -> "pd.Series":
-  """A column by which to sort: numbers and sizes by value, others as texts."""
+  """Sort keys of a column: numbers and sizes by value, others as texts."""
   if texts.dtype != object and not isinstance(texts.iloc[0], str):
     return texts
   try:
@@ -126,7 +126,7 @@ def _at_step(frame, key: list[str], at_step: str):
     frame = frame[frame["training_step"] <= float(at_step)]
     final = frame[frame["training_step"] == float(at_step)]
     if final.empty:
-      raise ValueError(f"--at_step: no score is of step {at_step}")
+      raise ValueError(f"--at_step: there is no score at step {at_step}")
     if others := num - len(final):
       sentence = (
         f"--at_step={at_step} leaves out"
@@ -212,14 +212,14 @@ def _tell_apart(shown, key, unused, groups) -> str:
       break
   else:
     return ""
-  as_groups = parsing.flag("group_columns", listed([*groups, *columns]))
+  as_groups = parsing.flag("group_columns", flag_list([*groups, *columns]))
   steps = [n for n in columns if rows[n].str.fullmatch(r"\d+").all()]
   if not steps or "training_step" in key:
     return as_groups
   others = [*groups, *(name for name in columns if name != steps[0])]
   flags = parsing.flag("step_column", steps[0])
   if others:
-    flags += f" {parsing.flag('group_columns', listed(others))}"
+    flags += f" {parsing.flag('group_columns', flag_list(others))}"
   return f"{flags} if {quote(steps[0])} counts training, or {as_groups}"
 
 
@@ -279,7 +279,7 @@ def _missing(frame, groups, seeds, expected):
       unpaired.append(names)
       in_group = set()  # Each scale has seeds of its own; none is a hole.
     asked_for = {cell[-1] for cell in expected if cell[:-1] == group}
-    # Other groups may be of other scales.
+    # Other groups may have other scales.
     for scale in sorted(asked_for.union(scales)):
       wanted = in_group.union(
         scales.get(scale, ()), expected.get((*group, scale), ())

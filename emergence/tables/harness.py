@@ -41,7 +41,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
 
   - The *label* is `model_name`, or the model in `config.model_args` (`peft`,
     `delta`, `pretrained`, …), and its `revision`; the last size or seed in it
-    counts. The *path* is that below the folder.
+    counts. The *path* is relative to the folder.
   - Scale: a size such as `160m` or `1.3B` in the label, or else in the path. If
     any file has neither, `config.model_num_parameters` of all of them.
   - Seed: `seed3`, `seed-3`, `seed_3` or `seed=3` in the label, or else in the
@@ -54,14 +54,14 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   - `where`: conditions on the columns `model`, `scale` (its text), `seed`,
     `checkpoint`, `num_fewshot`, `task` and `metric`.
   - `score_unit`: found for each task and metric where it is `auto`.
-  - `lower_is_better`, `higher_is_better`: beside what the files say.
+  - `lower_is_better`, `higher_is_better`: in addition to what the files say.
   - `scale_order`: ranks scales that are no numbers.
-  - `default_seed`: that of the files whose names tell none.
+  - `default_seed`: that of files whose names have none.
   - `name_pattern`: a regular expression with named groups out of `model`,
-    `scale` and `seed`, which go before these rules. It is searched in the path,
+    `scale` and `seed`, which override these rules. It is searched in the path,
     and in the label where it is not found there.
-  - `conflicting_scores`: files are in the order of paths, in which the
-    harness's dates are in theirs.
+  - `conflicting_scores`: files are ordered by path; the harness puts its date
+    into it.
 
   Raises:
     ValueError: there are no result files, one is damaged, or no rule tells what

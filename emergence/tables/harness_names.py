@@ -17,7 +17,7 @@ _SIZE = re.compile(
 NEAR_SIZE = r"(?P<scale>\d+[kKmMbB])"
 _SEED = re.compile(r"(?<![A-Za-z])seed[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?<![A-Za-z])step[-_=]?(\d+)(?!\d)", re.IGNORECASE)
-# In this order the harness itself looks for the name of a model.
+# The order in which the harness itself looks for a model's name.
 _NAME_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
 _GROUPS = ("model", "scale", "seed")
 
@@ -50,7 +50,7 @@ def identify(
     match = pattern.search(source) or pattern.search(name)
     if not match:
       raise ValueError(
-        f"--name_pattern finds nothing in {quote(source)} nor in {quote(name)}"
+        f"--name_pattern matches neither {quote(source)} nor {quote(name)}"
       )
     told = match.groupdict()
   values: dict[str, str | None] = {}
@@ -65,7 +65,7 @@ def identify(
       raise ValueError(
         f"the path {quote(source)} says {kind} {' and '.join(in_path)}, the"
         f" file {kind} {in_label[0] if in_label else 'nothing'}; move it, or"
-        f" say what to read: {flag('name_pattern', within)} is for the path"
+        f" choose one: {flag('name_pattern', within)} reads it from the path"
       )
     values[kind] = (in_label or in_path or [None])[-1]
   return ResultFile(
@@ -81,7 +81,7 @@ def identify(
 def _label(content: Mapping[str, Any]) -> tuple[str, str, str]:
   """Name and revision of a file's model, and all text that tells what it is.
 
-  An adapter has the name; the model that it adapts may tell the size.
+  The name is the adapter's; the model that it adapts may tell the size.
   """
   config = content.get("config")
   config = config if isinstance(config, dict) else {}

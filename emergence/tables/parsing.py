@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from emergence.tables.score_table import (
   Issue,
-  listed,
+  flag_list,
   quote,
   require_column,
 )
@@ -27,14 +27,14 @@ _MULTIPLE = re.compile(
 )
 # As in 1b7, which is 1.7 billion.
 _INFIX = re.compile(r"(\d+)([mb])(\d+)", re.IGNORECASE)
-# One comma may be that of a decimal.
+# A single comma may be a decimal comma.
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _MISSING = frozenset(("", "none", "null", "na", "n/a", "#n/a", "<na>"))
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[%a-z]*", re.IGNORECASE)
 # The columns of the initialization and the data order of a run.
 CROSSED = ("init_seed", "data_seed")
-# Longer lists of scales are nothing to type.
+# Nobody types a longer list of scales.
 _MOST_SCALES = 30
 
 
@@ -107,7 +107,7 @@ def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
     else:
       advice = leave_out(cells.name, label) if len(odd) == 1 else ""
       if label and len(labels) <= _MOST_SCALES:
-        ranked = flag("scale_order", listed(sorted(labels, key=_by_number)))
+        ranked = flag("scale_order", flag_list(sorted(labels, key=_by_number)))
         advice += f"{advice and '; '}{ranked} ranks all, smallest first"
     place = texts.index[texts == label][0]
     raise ValueError(f"{place}, column {quote(cells.name)}: {error}; {advice}")
@@ -268,7 +268,7 @@ def select(
     name, value = column.removesuffix("!").strip(), value.strip()
     if not equals or not name:
       raise ValueError(
-        f"--where reads COLUMN=VALUE or COLUMN!=VALUE, got {quote(text)}"
+        f"--where expects COLUMN=VALUE or COLUMN!=VALUE, got {quote(text)}"
       )
     require_column(name, rows.columns, "where", where)
     texts, number = rows[name].map(cell_text), _to_float(value)

@@ -281,7 +281,7 @@ def require_column(
   )
 
 
-def listed(names: Iterable[str]) -> str:
+def flag_list(names: Iterable[str]) -> str:
   """Names as one flag takes them: with commas, quoted where they have some."""
   return ",".join(f'"{x}"' if "," in x else x for x in names)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emergence.tables.parsing import flag
-from emergence.tables.score_table import listed, quote
+from emergence.tables.score_table import flag_list, quote
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -19,7 +19,8 @@ _WORDS = frozenset(
   " worst".split()
 )
 # Decimal digits in which a row has to agree with a statistic of the others,
-# over all cells together; more where its name is a number like theirs.
+# over all cells together; more digits where its name is a number, as theirs
+# are.
 _DIGITS, _DIGITS_OF_NUMBERS = 4.0, 8.0
 
 
@@ -60,9 +61,9 @@ def drop(
     number = int(frame["seed"].isin(ordered).sum())
     first = frame.loc[frame["seed"] == ordered[0], "source"].iloc[0]
     raise ValueError(
-      f"{number} of {len(frame)} scores seem to be no runs but summaries of"
+      f"{number} of {len(frame)} scores seem to be summaries of runs, not"
       f" runs, such as {quote(ordered[0])} ({first});"
-      f" {flag('drop_rows', listed(ordered))} leaves them out,"
+      f" {flag('drop_rows', flag_list(ordered))} leaves them out,"
       " --drop_rows=none keeps them"
     )
   return frame

@@ -202,7 +202,7 @@ def _settle_columns(
     lacking: Any = texts[parts.isna().any(axis=1)]
     if len(lacking):
       raise ValueError(
-        f"--name_pattern finds nothing in {quote(lacking.iloc[0])}"
+        f"--name_pattern does not match {quote(lacking.iloc[0])}"
       )
     if "seed" in parts:
       rows = rows.rename(columns={seed_column: _RENAMED})
@@ -435,7 +435,7 @@ def _decode(content: bytes) -> str:
       " FILE > NEW.csv` does"
     ) from None
   if "\0" in text:
-    raise ValueError("it holds zero bytes; save the file as UTF-8")
+    raise ValueError("it holds NUL characters; save the file as UTF-8")
   return text
 
 
@@ -578,7 +578,7 @@ def _require_columns(
   for name in flags["group_columns"]:
     if name in (*COLUMNS, *_INTERNAL):
       raise ValueError(
-        f"--group_columns: {quote(name)} is a name of the analysis; rename the"
-        " column"
+        f"--group_columns: {quote(name)} is a name that the analysis uses;"
+        " rename the column"
       )
   return list(used)

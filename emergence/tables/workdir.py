@@ -102,7 +102,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
 
 
 def _scores(rows: Any, metrics: Sequence[str]) -> tuple[Any, list[Issue]]:
-  """The scores of rows of records in long form, and what is odd about them."""
+  """Scores of records in long form, and an issue if some lack a metric."""
   cell = records.cell_columns(rows)
   long = rows.melt(
     [*cell, "seed", "step", "diverged"],
@@ -110,8 +110,8 @@ def _scores(rows: Any, metrics: Sequence[str]) -> tuple[Any, list[Issue]]:
     var_name="metric",
     value_name="score",
   ).astype({"score": float})
-  # Records that are older than a metric have it at no step, whereas a run that
-  # diverges has it at step 0. The loss has been there from the first.
+  # Records older than a metric have it at no step; a run that diverges has it
+  # at step 0. Every version has recorded the loss.
   scores = long.groupby([*cell, "seed", "metric"])["score"]
   is_older = (scores.transform("count") == 0) & (long["metric"] != "train_loss")
   older = long[is_older]

@@ -69,7 +69,7 @@ def make_evaluate(
     task: the task; its evaluation sets become constants of the function.
     arch: the architecture of the cell.
     test_lengths: the lengths to test, a test set each.
-    train_distribution: the last test set, if there is one.
+    train_distribution: items of one more, last test set, if any.
 
   Returns:
     evaluate(params) -> Scores.
@@ -147,7 +147,7 @@ def _score_items(
   return {
     "exact_match": all_right_B,
     "exact_match_without_end": jnp.all(passes_BL | is_end_BL, axis=1),
-    # XLA multiplies by 1 / 41, which makes 0.99999994 of 41 right tokens.
+    # XLA multiplies by 1 / 41, so that 41 right tokens of 41 give 0.99999994.
     "token_accuracy": jnp.where(all_right_B, 1.0, accuracy_B),
     "nll_mean": nll_B / num_B,
     "nll_sum": nll_B,

@@ -91,7 +91,7 @@ def main() -> None:
 
 def _seed_count(text: str) -> int:
   if not text.strip().isdecimal() or int(text) < 1:
-    raise ValueError(f"--seeds reads like 16 or 16,512, got {text!r}")
+    raise ValueError(f"--seeds expects 16 or 16,512, got {text!r}")
   return int(text)
 
 

@@ -72,7 +72,7 @@ def measure(
     if not sides:
       return []
     say(f"measuring, {settings.rounds} rounds")
-    # In turns with the rest: a disturbance would lower what is measured once.
+    # In turns with the sides: a disturbance would lower a single measurement.
     gemm = jax_sides.gemm(settings.devices, config.train)
     *found, gemm_rates = timing.in_turns(
       [*(side.measure for side in sides), gemm],

@@ -27,7 +27,7 @@ def make_config(
   match = re.fullmatch(r"(\d+)/(\d+)/(\d+)[x×](\d+)", shape)
   if not match:
     raise ValueError(
-      "--shape reads like 16/3/8x64 (width/depth/batch x tokens), got"
+      "--shape expects, say, 16/3/8x64 (width/depth/batch x tokens), got"
       f" {shape!r}"
     )
   width, depth, batch_size, context_length = map(int, match.groups())

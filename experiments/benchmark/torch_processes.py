@@ -19,7 +19,7 @@ from emergence.training.model import Architecture
 from experiments.benchmark import timing
 from experiments.benchmark.jax_sides import CHECK_SEEDS, Data, Side
 
-# The measurement of this process, if it is one of PyTorch.
+# How this process measures, if it is a PyTorch process.
 _measure: Callable[[float], float] | None = None
 
 

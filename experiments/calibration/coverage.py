@@ -304,9 +304,9 @@ def study(
   """All rows of the table, as they come.
 
   Args:
-    samples: simulated samples a row; a fifth of them for the slower ones.
+    samples: samples per row; slower rows take a fifth or two fifths.
     resamples: bootstrap samples of each.
-    sizes: seeds a sample.
+    sizes: seeds per sample.
   """
   for name in POPULATIONS:
     for num_seeds in sizes:

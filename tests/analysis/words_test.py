@@ -57,7 +57,7 @@ def test_sizes_are_short(value, text):
 def test_an_estimate_has_the_decimals_that_tell_it_from_its_interval(
   value, low, high, text
 ):
-  assert words.estimate(value, low, high) == text
+  assert words.with_interval(value, low, high) == text
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def scores(tmp_path):
     ("--records=/nowhere/a.csv", "there is no /nowhere/a.csv"),
     ("--records=~/none.csv", f"there is no {pathlib.Path.home()}/none.csv"),
     ("--score_column=acc", "--score_column: no column 'acc'"),
-    ("--threshold=high", "--threshold reads like 0.2"),
+    ("--threshold=high", "--threshold expects 0.2"),
     ("--threshold=20", "--threshold: 20 is outside of [0, 1]"),
     ("--threshold=acc=0.5", "there is no metric 'acc'"),
     ("--test_length=9", "--test_length does not concern a table"),

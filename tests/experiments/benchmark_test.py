@@ -28,7 +28,7 @@ VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
 
 @pytest.mark.parametrize("text", ["", "64", "64/4", "64/4/32", "a/4/32x64"])
 def test_what_is_no_shape_is_refused(text):
-  with pytest.raises(ValueError, match="--shape reads like 16/3/8x64"):
+  with pytest.raises(ValueError, match="--shape expects, say, 16/3/8x64"):
     make_config(text, "quickstart")
 
 

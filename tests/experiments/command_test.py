@@ -66,9 +66,9 @@ def test_a_failure_at_once_runs_nothing_at_exit():
 def test_seeds_are_read_or_refused(text, seeds):
   if seeds is None:
     with pytest.raises(ValueError, match="--seeds"):
-      command.parse_seeds(text)
+      command.parse_seed_ranges(text)
   else:
-    assert command.parse_seeds(text) == seeds
+    assert command.parse_seed_ranges(text) == seeds
 
 
 def test_every_named_config_can_be_built():

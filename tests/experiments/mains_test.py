@@ -107,9 +107,9 @@ REFUSALS = [
   ("sweep", f"{SWEEP} --override=train.step=5", "did you mean train.steps"),
   ("sweep", f"{SWEEP} --keep_params=some", "none|final|all"),
   ("sweep", f"{SWEEP} --cells=count/width-16/depth-9", "is not in the grid"),
-  ("sweep", f"{SWEEP} --shard=4/4", "reads like 0/4, from 0/N to N−1/N"),
+  ("sweep", f"{SWEEP} --shard=4/4", "expects I/N, from 0/N to N−1/N"),
   ("report", EXPORT, "there is no /no/such/config.json"),
-  ("export", f"{EXPORT} --cell=8/1 --seed=1", "--cell: a cell reads like"),
+  ("export", f"{EXPORT} --cell=8/1 --seed=1", "--cell: a cell is written as"),
   ("reproduce", "--figures --train", "one of --train, --collect and --figures"),
 ]
 

@@ -74,7 +74,7 @@ def test_shards_are_cut_from_the_cells_and_seeds_asked_for(launch):
   assert "--array=0-1 " in launch(*flags, "--gpus=a100:2", "--cpus=9")
   assert "--array=0-2 " in launch(*flags, "--num_shards=3")
   assert not launch.workdir.exists()
-  assert "--gpus reads like" in launch("--gpus=two", code=2)
+  assert "--gpus expects" in launch("--gpus=two", code=2)
 
 
 # Says what it was given; ends as it is told.

@@ -146,7 +146,7 @@ def test_the_readmes_have_the_same_flags():
     ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
     ("shard", "--shard is for experiments.sweep"),
     ("cells", "nope"),
-    ("accelerator", "reads like v5litepod-16 or v4-32, got v5e"),
+    ("accelerator", "expects a name such as v5litepod-16 or v4-32, got v5e"),
     ("runtime", "no default for v9"),
   ],
 )

@@ -242,7 +242,7 @@ def test_metadata_of_others_and_of_newer_versions_are_no_corruption(
 @pytest.mark.parametrize(
   ("change", "reason"),
   [
-    (lambda t: t.slice(0, len(t) - 1), "not one for each seed"),
+    (lambda t: t.slice(0, len(t) - 1), "must be one for each seed"),
     (
       lambda t: replaced(t, "depth", pa.array([3] * len(t), pa.int32())),
       "rows of another depth",

@@ -126,7 +126,7 @@ def test_a_pattern_says_what_names_do_not(tmp_path):
     ("(", "is no regular expression"),
     ("seed", "needs named groups"),
     (r"(?P<size>\d+)", "needs named groups out of model, scale, seed"),
-    (r"(?P<seed>q\d+)", r"finds nothing in 'EleutherAI__pythia-14m-seed0"),
+    (r"(?P<seed>q\d+)", r"matches neither 'EleutherAI__pythia-14m-seed0"),
     ("(?P<scale>pythia)", r"results_.*'pythia' is no scale"),
   ],
 )

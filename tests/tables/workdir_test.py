@@ -212,7 +212,10 @@ def damage(tiny, workdir):
   [
     (of_another_experiment, "holds seeds of another experiment"),
     (damage, r"\.parquet is corrupt"),
-    (misplace, "000103.parquet is corrupt: .* not one for each seed of its"),
+    (
+      misplace,
+      "000103.parquet is corrupt: .* must be one for each seed",
+    ),
     (put_twice, "seed 1 is in .*-000003.parquet and in .*-000001.parquet"),
   ],
 )
