@@ -137,6 +137,36 @@ def _verb(kind: int) -> str:
   )[kind]
 
 
+# A seed whose best score hovers around the threshold has not learned much.
+_WELL_BEYOND = 0.5
+
+
+def lost_sentence(grid: Grid) -> str:
+  """How many of the seeds that fail at the end were a success before.
+
+  Empty if no scale has enough failing seeds, or no scores before the end.
+  """
+  series, parts = grid.score, []
+  for population in series.populations:
+    if population.curves is None:
+      return ""
+    fails_S = ~success.is_success(population.sample.scores_S, series.threshold)
+    num = int(fails_S.sum())
+    if num < MIN_RUNS:
+      continue
+    scores_FE = population.curves.scores_SE[fails_S]
+    best_F = np.nan_to_num(scores_FE, nan=-np.inf).max(axis=1)
+    once, well = ((best_F >= t).sum() for t in (series.threshold, _WELL_BEYOND))
+    parts.append(f"{once} of {num} ({well}) {series.at([population])}")
+  if not parts:
+    return ""
+  return (
+    "Of the seeds that fail at the last step, so many were at"
+    f" {series.threshold_name} at an evaluation before (in parentheses, at ≥"
+    f" {words.percent(_WELL_BEYOND)}): {words.listed(parts)}."
+  )
+
+
 @styled
 def draw(found: list[Failing]) -> Figure:
   """Kinds of errors: the mean by scale, and each seed of the most mixed one."""

@@ -69,6 +69,10 @@ def _errors(_: Grid, said: Mapping[str, str]) -> str:
   return " ".join(said[name] for name in names if name in said)
 
 
+def _lost(_: Grid, said: Mapping[str, str]) -> str:
+  return said.get("curves", "")
+
+
 def _forecasts(_: Grid, said: Mapping[str, str]) -> str:
   return said.get("forecasts", "")
 
@@ -82,9 +86,10 @@ def _false_alarms(grid: Grid, _: Mapping[str, str]) -> str:
   return " ".join(filter(None, [*texts, nll and f"In NLL: {nll}"]))
 
 
-# Questions that the paper does not ask, which role of studies answers them, and
+# Questions that the paper does not ask, which roles of studies answer them, and
 # how, from the records and from what is found in each figure.
 FURTHER: dict[str, tuple[str, Callable[[Grid, Mapping[str, str]], str]]] = {
+  "Did the seeds that fail ever succeed?": ("grid search", _lost),
   "How much do initialization and data order decide?": (
     "control",
     _components,
@@ -157,8 +162,8 @@ def draw(
   trials = precursors.trials(grid) if has_trials else []
   further = {
     question: answer(grid, said)
-    for question, (role, answer) in FURTHER.items()
-    if role == study.role
+    for question, (roles, answer) in FURTHER.items()
+    if study.role in roles.split()
   }
   return Drawn(study, captions, verdicts, trials, further)
 

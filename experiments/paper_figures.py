@@ -144,6 +144,19 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       score=claims.SCORE,
     ),
   )
+  yield Picture(
+    "curves",
+    f"{_upper(name)} at length {grid.config.headline_length} over training, a"
+    " line per seed; dark blue are those that succeed at the last step."
+    " Exploratory.",
+    figures.training_curves(
+      grid.frame,
+      grid.config.headline_length,
+      metric=claims.SCORE,
+      score=claims.SCORE,
+    ),
+    failures.lost_sentence(grid),
+  )
   if score.answers["time_to_success"]:
     yield Picture(
       "time_to_success",

@@ -49,6 +49,23 @@ def test_errors_of_failing_seeds_are_counted_by_kind(grid):
   assert heights == pytest.approx(3)  # Shares of each scale add up to one.
 
 
+def test_failing_seeds_that_were_a_success_before_are_counted(grid):
+  """Of the failing seeds of one scale one was at .3 once, and one at .6."""
+  first, second, third = grid.score.populations
+  fails_S = second.sample.scores_S < 0.2
+  scores_SE = second.curves.scores_SE.copy()
+  one, other = np.flatnonzero(fails_S)[:2]
+  scores_SE[one, 0], scores_SE[other, 1] = 0.3, 0.6
+  curves = second.curves._replace(scores_SE=scores_SE)
+  populations = [first, second._replace(curves=curves), third]
+  changed = grid._replace(score=grid.score._replace(populations=populations))
+  sentence = failures.lost_sentence(changed)
+  assert f"2 of {fails_S.sum()} (1) at depth 2" in sentence
+  assert "0 of 22 (0) at depth 1" in sentence
+  bare = grid.score._replace(populations=[first._replace(curves=None)])
+  assert failures.lost_sentence(grid._replace(score=bare)) == ""
+
+
 def test_no_pair_without_kept_parameters(grid, folder):
   assert failures.kept_pair(grid, folder) is None
 
