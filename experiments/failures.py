@@ -161,9 +161,9 @@ def lost_sentence(grid: Grid) -> str:
   if not parts:
     return ""
   return (
-    "Of the seeds that fail at the last step, so many were at"
-    f" {series.threshold_name} at an evaluation before (in parentheses, at ≥"
-    f" {words.percent(_WELL_BEYOND)}): {words.listed(parts)}."
+    f"Seeds that fail at the last step but had reached {series.threshold_name}"
+    f" before (in parentheses, ≥ {words.percent(_WELL_BEYOND)}):"
+    f" {words.listed(parts)}."
   )
 
 

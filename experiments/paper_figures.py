@@ -117,12 +117,16 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   )
   yield from _likelihoods(grid)
   if has_scales and score.answers["distance"] is not None:
+    paths = (
+      "; and the distance to the mixture and to the displacement of the first"
+      " and last scale"
+    )
     yield Picture(
       "distances",
       "Wasserstein-2 distance (W2) to the scale before and to the largest, over"
       " the 95 % quantile under permutation (gray); the square of the former,"
-      " split into what location, spread and shape give; and the distance to"
-      " the mixture and to the displacement of the first and last scale."
+      " split into what location, spread and shape give"
+      f"{paths if len(score.populations) > 2 else ''}."
       f" {said(score, 'distance')} {said(score, 'path')}",
       distances(score),
     )
@@ -448,9 +452,12 @@ def distances(series: Series) -> Figure:
     far = [getattr(x, kind).distance for x in series.answers["path"]]
     path.plot(where[1:-1], far, marker, color=color, label=kind)
   path.set_title("W2 to the two paths")
-  for axes in (previous, parts, path) if last > 1 else (previous, parts):
-    axes.set_ylim(top=1.7 * axes.get_ylim()[1])
-    axes.legend(loc="upper right", handlelength=1, borderpad=0)
+  if last == 1:
+    path.remove()  # Nothing lies between two scales.
+  for axes in figure.axes:
+    if axes is not largest:
+      axes.set_ylim(top=1.7 * axes.get_ylim()[1])
+      axes.legend(loc="upper right", handlelength=1, borderpad=0)
   for axes in figure.axes:
     axes.set_ylim(bottom=0)
     drawing.label_ticks(axes, where.tolist(), names)
