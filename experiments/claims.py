@@ -18,7 +18,7 @@ from emergence import tables
 from emergence.analysis import questions, words
 from emergence.analysis.series import Population, Series
 from emergence.config import Config
-from emergence.statistics import modality, modes
+from emergence.statistics import modality, modes, success
 from emergence.statistics.modality import Modality
 from emergence.statistics.options import MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SCORE, NLL = "exact_match_without_end", "nll_mean"
 # The likelihoods of the right answer; those beside NLL are exploratory.
 LIKELIHOODS = (NLL, "nll_sum", "min_token_log_prob")
+# At which it is looked whether a success probability falls, for claim 5.
+_THRESHOLDS = tuple(i / 20 for i in range(1, 20))
 # The control of claim 6 needs so many items of the training distribution.
 _LEAST_ITEMS = 1000
 TRAIN_DISTRIBUTION = "train_distribution"
@@ -505,8 +507,8 @@ def success_falls(grid: Grid) -> Verdict:
   if successes[i].probability <= successes[j].probability:
     return Verdict(
       False,
-      f"at none of the {len(better)} pairs whose successes do not get worse"
-      " does the success probability fall",
+      "at no pair whose successes do not get worse does the success probability"
+      f" fall ({words.count(len(better), 'such pair')})",
       p,
     )
   clearest, other = fall_pairs(grid)[0], ""
@@ -528,15 +530,29 @@ def success_falls(grid: Grid) -> Verdict:
       f"the clearest fall among the {words.count(len(better), 'pair')} whose"
       " successes do not get worse is"
     )
+  num_falls = sum(
+    success.is_success(a.sample.scores_S, t).mean()
+    > success.is_success(b.sample.scores_S, t).mean()
+    for t in _THRESHOLDS
+  )
+  elsewhere = (
+    f"it falls at {num_falls} of {len(_THRESHOLDS)} thresholds from"
+    f" {words.percent(_THRESHOLDS[0])} to {words.percent(_THRESHOLDS[-1])}"
+  )
   return Verdict(
     p <= alpha,
     f"{fall} from {_share(successes[i])} at {series.scale_name(a)} to"
     f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
-    f" means of the successes of {means[i]:.2f} and {means[j]:.2f}{other}",
+    f" means of the successes of {means[i]:.2f} and {means[j]:.2f};"
+    f" {elsewhere}{other}",
     p,
     f"{_share(successes[i])} at {series.scale_name(a)},"
-    f" {_share(successes[j])} at {b.name}",
-    {"scales": (a.scale, b.scale), "means": (means[i], means[j])},
+    f" {_share(successes[j])} at {b.name}; {elsewhere}",
+    {
+      "scales": (a.scale, b.scale),
+      "means": (means[i], means[j]),
+      "num_thresholds": num_falls,
+    },
   )
 
 
@@ -644,7 +660,7 @@ CLAIMS = (
     5,
     "The success probability can fall with scale while successes get better.",
     success_falls,
-    figures=("summaries",),
+    figures=("summaries", "thresholds"),
   ),
   Claim(
     6,

@@ -30,7 +30,7 @@ FOLDER = pathlib.Path(__file__).with_name("records")
 # Seeds and steps of `first_steps.json`.
 NUM_SEEDS, NUM_STEPS = 8, 100
 
-# Parameters kept of a critical cell: so many seeds that succeed, and that fail.
+# So many seeds that succeed, and that fail, have their parameters kept.
 _NUM_OF_EITHER_KIND = 5
 
 
@@ -95,12 +95,12 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   ranks = found.breakthroughness_rank_S, found.linearity_rank_S
   # Where no seed scores anything none is ranked.
   keep = {int(s) for rank_S in ranks for s in scores_SN.index[rank_S == 1]}
-  critical = max(cells, key=lambda cell: score_of[cell].var())
-  score = score_of[critical].sort_index()
+  most_varied = max(cells, key=lambda cell: score_of[cell].var())
+  score = score_of[most_varied].sort_index()
   is_success = score >= DEFAULT_THRESHOLD
   for kind in (is_success, ~is_success):
     keep.update(is_success.index[kind][:_NUM_OF_EITHER_KIND].tolist())
-  return {critical: keep}
+  return {most_varied: keep}
 
 
 def first_steps(

@@ -8,7 +8,7 @@ separation is shown. The level is that of the first step of Holm's correction
 over `--num_scales`: as if no other scale had shown anything.
 
 With seeds that no result rests on it tells how many seeds a study needs. The
-numbers of experiments/PREREGISTRATION.md were made so; that of the quickstart:
+configs' numbers of seeds were chosen in this way; for that of the quickstart:
 
   python -m experiments.sweep --config=quickstart --override=grid.depths=[2] \\
       --override=seeds.count=256 --override=seeds.first=10000 --workdir=DIR
@@ -30,29 +30,51 @@ from experiments import command
 def smoothed(rng: np.random.Generator, sample: Sample, size: int) -> np.ndarray:
   """Scores drawn from the kernel density of a sample, [S].
 
+  Reflected as `density.density` is: half a spacing of the score grid beyond the
+  ends of the support. Then rounded to the grid.
+
   Args:
     rng: source of randomness.
-    sample: the seeds, with scores in [0, 1]. Diverged ones are left out.
+    sample: the seeds. Diverged ones are left out.
     size: number S of scores to draw.
   """
   score_S = rng.choice(sample.require_finite_S(), size)
   score_S = score_S + rng.normal(size=size) * density.bandwidth(sample)
-  score_S = np.abs(score_S)  # Reflected at both ends, as the density is.
-  score_S = np.where(score_S > 1, 2 - score_S, score_S)
-  step = sample.grid_step
-  return np.round(score_S / step) * step if step else score_S
+  (low, high), step = sample.support, sample.grid_step
+  least, most = low - step / 2, high + step / 2
+  score_S = np.where(score_S < least, 2 * least - score_S, score_S)
+  score_S = np.where(score_S > most, 2 * most - score_S, score_S)
+  if step:
+    origin = low if np.isfinite(low) else 0.0
+    score_S = origin + np.round((score_S - origin) / step) * step
+  return np.clip(score_S, low, high)
 
 
 def power(
-  sample: Sample, size: int, num_scales: int, num: int, seed: int
+  sample: Sample,
+  threshold: float | None,
+  size: int,
+  num_scales: int,
+  num: int,
+  seed: int,
 ) -> float:
-  """The share of `num` samples of a size in which a separation is shown."""
+  """The share of `num` samples of a size in which a separation is shown.
+
+  Args:
+    sample: the seeds whose smoothed scores are drawn from.
+    threshold: of a success, as `modality.label` takes it.
+    size: seeds in each sample.
+    num_scales: the level is that of the options over this number.
+    num: samples.
+    seed: of the samples.
+  """
   rng = np.random.default_rng([seed, size])
   options = Options(alpha=Options().alpha / num_scales)
   num_shown = 0
   for _ in range(num):
     drawn = sample._replace(scores_S=smoothed(rng, sample, size))
-    num_shown += modality.label(drawn, options).label != "not_shown"
+    found = modality.label(drawn, options, threshold)
+    num_shown += found.label != "not_shown"
   return num_shown / num
 
 
@@ -69,7 +91,10 @@ def main(
   print(*(f"{text:>8}" for text in (series.axis, "of", *sizes)))
   for population in series.populations:
     sample = population.sample
-    shares = [power(sample, size, num_scales, num, seed) for size in sizes]
+    shares = [
+      power(sample, series.flipped_threshold, size, num_scales, num, seed)
+      for size in sizes
+    ]
     print(
       f"{population.name:>8} {sample.finite_S.size:>8}",
       *(f"{share:>8.3f}" for share in shares),
@@ -80,7 +105,10 @@ if __name__ == "__main__":
   RECORDS = flags.DEFINE_string("records", None, "Work directory or table.")
   SIZES = flags.DEFINE_list("sizes", ["32", "64", "128"], "Numbers of seeds.")
   NUM_SCALES = flags.DEFINE_integer(
-    "num_scales", 0, "Scales that are tested; 0: those of the records."
+    "num_scales",
+    0,
+    "Scales that are tested; 0: those of the records.",
+    lower_bound=0,
   )
   SAMPLES = flags.DEFINE_integer(
     "samples", 1000, "Samples of each size.", lower_bound=1
@@ -89,6 +117,10 @@ if __name__ == "__main__":
 
   def run() -> None:
     command.require_flags("records")
+    if not all(text.isdecimal() and int(text) for text in SIZES.value):
+      raise ValueError(
+        f"--sizes expects a list such as 32,64, got {SIZES.value}"
+      )
     sizes = [int(text) for text in SIZES.value]
     main(RECORDS.value, sizes, NUM_SCALES.value, SAMPLES.value, SEED.value)
 

@@ -143,6 +143,12 @@ def test_a_fall_is_tested_as_fisher_has_it(falling):
   means = [scores_at(falling, d) for d in (1, 6)]
   expected = [x[x >= 0.2].mean() for x in means]
   np.testing.assert_allclose(verdict.numbers["means"], expected)
+  falls = [
+    (means[0] >= t).mean() > (means[1] >= t).mean()
+    for t in np.arange(1, 20) / 20
+  ]
+  assert verdict.numbers["num_thresholds"] == sum(falls)
+  assert f"falls at {sum(falls)} of 19 thresholds" in verdict.evidence
 
 
 def test_a_fall_of_the_success_probability_with_worse_successes_is_none(

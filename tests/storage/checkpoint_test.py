@@ -157,7 +157,7 @@ def test_corruption_is_named_and_the_step_before_taken(block, caplog, name):
   assert line.startswith(f"checkpoint {block / '00000003'} is not usable: ")
   assert re.search(reason, line)
   assert line.endswith(
-    "renamed to damaged-00000003, the block continues from step 2"
+    "it was renamed to damaged-00000003, and the block continues from step 2"
   )
   assert names_in(block) == ["00000002", "damaged-00000003"]
   # The step is saved anew, and what was corrupt is still there.
@@ -174,7 +174,7 @@ def test_a_save_that_was_cut_off_leaves_the_step_before(block, caplog):
   os.truncate(half / ARRAYS, 50)
   assert restored_step(block) == 3
   (line,) = caplog.messages
-  assert re.search("save was cut off; removed, the block continues", line)
+  assert "save was cut off; it was removed, and the block continues" in line
   assert names_in(block) == ["00000002", "00000003"]
   save(block, 4)
   assert restored_step(block) == 4

@@ -256,7 +256,7 @@ def test_rows_are_those_of_the_name_and_the_config(
   with pytest.raises(CorruptError, match=reason):
     records.require_complete(path, change(table), CELL, tiny)
   renamed = path.parent / "seeds-000000-000002.parquet"
-  with pytest.raises(CorruptError, match="each seed of its name"):
+  with pytest.raises(CorruptError, match="each seed in its name"):
     records.require_complete(renamed, table, CELL, tiny)
 
 
