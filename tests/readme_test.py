@@ -235,7 +235,7 @@ def test_what_the_definitions_name_exists(columns, files):
   known |= {f"--{flag}" for flag in flags}
   unknown = set()
   for name in re.findall(r"`([^`]+)`", DEFINITIONS):
-    command = re.fullmatch(r"python -m ([\w.]+)( --\w+(=\d+)?)*", name)
+    command = re.fullmatch(r"python -m ([\w.]+)( --\w+(=\w+)?)*", name)
     if command:
       assert importlib.util.find_spec(command[1]), name
     elif name not in known and not is_entry(content, name.split(".")):

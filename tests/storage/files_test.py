@@ -68,7 +68,8 @@ def test_what_is_wrong_with_a_checkpoint_in_a_bucket_costs_that_one(
   assert train(config, workdir, programs, saving=saving) == 8
   told = "\n".join(record.getMessage() for record in caplog.records)
   assert (
-    "its save was cut off; removed, the block continues from step 2" in told
+    "its save was cut off; it was removed, and the block continues from step 2"
+    in told
   )
   assert "renamed to damaged-00000003" in told
   assert told.count("continues from step 2") == 2
