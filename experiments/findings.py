@@ -98,7 +98,10 @@ FURTHER: dict[str, tuple[str, Callable[[Grid, Mapping[str, str]], str]]] = {
     "grid",
     _pairing,
   ),
-  "Do successes fit the training distribution better?": ("grid", _losses),
+  "Do successes fit the training distribution better?": (
+    "grid search",
+    _losses,
+  ),
   "How do the answers of failing seeds go wrong?": ("grid", _errors),
   "Which seeds will succeed: is it seen earlier in training?": (
     "grid",

@@ -165,5 +165,5 @@ def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
   committed = (findings.PLACE / "figures" / "README.md").read_text()
   assert (tmp_path / "README.md").read_text() == committed
   first_page = (ROOT / "README.md").read_text()
-  for row in re.findall(r"^(\| \d\. .*?\|.*?\|)", committed, re.MULTILINE):
-    assert row in first_page
+  for row in re.findall(r"^\| \d\. .*", committed, re.MULTILINE):
+    assert row.replace("](../", "](experiments/") in first_page

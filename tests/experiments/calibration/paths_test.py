@@ -21,7 +21,7 @@ def test_the_command_prints_a_row_a_case(capsys):
 @pytest.mark.slow
 def test_far_modes_are_called_by_their_path():
   names = [n for n, c in CASES.items() if c.is_aim]
-  found = {n: paths.rates(CASES[n], 20, 200) for n in names}
+  found = {n: paths.rates(CASES[n], 8, 200) for n in names}
   assert np.mean([r.right for r in found.values()]) >= 0.95
   assert np.mean([r.wrong for r in found.values()]) <= 0.03
 
@@ -39,5 +39,5 @@ def test_far_modes_are_called_by_their_path():
   ],
 )
 def test_elsewhere_a_twentieth_is_wrong_at_most(name):
-  found = paths.rates(CASES[name], 100, 200, seed=1)
-  assert found.wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 100)
+  found = paths.rates(CASES[name], 60, 200, seed=1)
+  assert found.wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)
