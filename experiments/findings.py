@@ -88,26 +88,28 @@ def _false_alarms(grid: Grid, _: Mapping[str, str]) -> str:
 
 # Questions that the paper does not ask, which roles of studies answer them, and
 # how, from the records and from what is found in each figure.
-FURTHER: dict[str, tuple[str, Callable[[Grid, Mapping[str, str]], str]]] = {
-  "Did the seeds that fail ever succeed?": ("grid search", _lost),
+FURTHER: dict[
+  str, tuple[tuple[str, ...], Callable[[Grid, Mapping[str, str]], str]]
+] = {
+  "Did the seeds that fail ever succeed?": (("grid", "search"), _lost),
   "How much do initialization and data order decide?": (
-    "control",
+    ("control",),
     _components,
   ),
   "Does a seed index do alike at every scale?": (
-    "grid",
+    ("grid",),
     _pairing,
   ),
   "Do successes fit the training distribution better?": (
-    "grid search",
+    ("grid", "search"),
     _losses,
   ),
-  "How do the answers of failing seeds go wrong?": ("grid", _errors),
+  "How do the answers of failing seeds go wrong?": (("grid",), _errors),
   "Which seeds will succeed: is it seen earlier in training?": (
-    "grid",
+    ("grid",),
     _forecasts,
   ),
-  "What is found where nothing changes?": ("control", _false_alarms),
+  "What is found where nothing changes?": (("control",), _false_alarms),
 }
 
 
@@ -166,7 +168,7 @@ def draw(
   further = {
     question: answer(grid, said)
     for question, (roles, answer) in FURTHER.items()
-    if study.role in roles.split()
+    if study.role in roles
   }
   return Drawn(study, captions, verdicts, trials, further)
 

@@ -78,6 +78,21 @@ def test_what_readme_links_to_is_there():
     assert (ROOT / link).is_file(), link
 
 
+def test_the_seeds_that_failed_later_are_those_of_the_computed_page():
+  found = re.search(
+    r"Of (\d+) at depth 2, (\d+) were at 20 % in an earlier evaluation and"
+    r" (\d+) at 50 %.*at width 16 it is (\d+ of \d+)\.",
+    " ".join(README.split()),
+  )
+  num, once, well, at_width_16 = found.groups()
+  page = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+  for study, text in (
+    ("count_depth_small", rf"{once} of {num} \({well}\) at depth 2"),
+    ("count_width_small", rf"{at_width_16} \(\d+\) at width 16"),
+  ):
+    assert re.search(rf"`{study}`: Seeds that fail at .*{text}", page)
+
+
 def test_the_config_of_the_readme_can_be_trained():
   (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
   space = {}

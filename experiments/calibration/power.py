@@ -102,7 +102,7 @@ def main(
 
 
 if __name__ == "__main__":
-  RECORDS = flags.DEFINE_string("records", None, "Work directory or table.")
+  RECORDS = flags.DEFINE_string("records", None, "Work directory.")
   SIZES = flags.DEFINE_list("sizes", ["32", "64", "128"], "Numbers of seeds.")
   NUM_SCALES = flags.DEFINE_integer(
     "num_scales",
@@ -122,6 +122,6 @@ if __name__ == "__main__":
         f"--sizes expects a list such as 32,64, got {SIZES.value}"
       )
     sizes = [int(text) for text in SIZES.value]
-    main(RECORDS.value, sizes, NUM_SCALES.value, SAMPLES.value, SEED.value)
+    main(str(RECORDS.value), sizes, NUM_SCALES.value, SAMPLES.value, SEED.value)
 
   command.run(run)
