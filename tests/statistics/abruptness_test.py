@@ -13,7 +13,8 @@ RNG = np.random.default_rng(0)
 def abruptness(scores, paired=False, steps=None, **options):
   steps = steps or [None] * len(scores)
   samples = [Sample.of(s, step=step) for s, step in zip(scores, steps)]
-  return abruptness_lib.abruptness(samples, 0.2, paired, Options(**options))
+  options = Options(**{"num_resamples": 200} | options)
+  return abruptness_lib.abruptness(samples, 0.2, paired, options)
 
 
 def mode(scores_S, step=None):
@@ -23,15 +24,12 @@ def mode(scores_S, step=None):
 @pytest.mark.parametrize(
   ("values", "expected"),
   [
-    ([0, 0, 1, 1], 1),
     ([0, 0.25, 0.5, 0.75, 1], 0.25),
     ([1, 0.5, 0.5], 1),
     ([0, 0.6, 0.2, 1], 0.8),
-    ([0, 0.5, np.nan, 1.0], 0.5),
     ([np.nan, 0.2, 0.4, 0.7], 0.6),
     ([0, np.nan, 1], np.nan),
     ([0.3, 0.3], np.nan),
-    ([np.nan, np.nan], np.nan),
   ],
 )
 def test_a_jump_is_the_largest_step_over_the_range(values, expected):
@@ -71,15 +69,15 @@ def test_means_of_few_successes_have_no_part_in_the_jump():
 
 def test_the_interval_is_of_the_jumps_of_resampled_scales():
   scores = two_clusters([0.2, 0.4, 0.7, 0.8], 30)
-  found = abruptness(scores, num_resamples=300, seed=7)
+  found = abruptness(scores, num_resamples=100, seed=7)
   drawn = [
-    s[intervals.resample_indices(30, 300, [7, n])] for n, s in enumerate(scores)
+    s[intervals.resample_indices(30, 100, [7, n])] for n, s in enumerate(scores)
   ]
   difference_R = np.array(
     [
       jump([mode(d[r]) for d in drawn])
       - jump([(d[r] >= 0.2).mean() for d in drawn])
-      for r in range(300)
+      for r in range(100)
     ]
   )
   low, high = intervals.percentile_interval(difference_R, 30)
@@ -90,7 +88,7 @@ def test_the_interval_is_of_the_jumps_of_resampled_scales():
     max(high, 2 * found.difference - low), abs=0.01
   )
   not_above = 1 + (difference_R <= 0).sum()
-  assert found.difference_p == pytest.approx(2 * not_above / 301, abs=0.01)
+  assert found.difference_p == pytest.approx(2 * not_above / 101, abs=0.01)
 
 
 def test_paired_seeds_are_resampled_together():

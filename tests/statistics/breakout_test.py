@@ -54,21 +54,6 @@ def test_what_is_not_tested():
   assert breakout.breakout(Sample.of([np.nan])) is None
 
 
-def test_the_ceiling_is_the_mirror_image_and_a_shift_changes_nothing():
-  rng = np.random.default_rng(1)
-  for step in (None, 1 / 20):
-    x = np.append(np.zeros(30), rng.binomial(20, 0.6, 20) / 20)
-    here = breakout.breakout(Sample.of(x, step=step))
-    there = breakout.falloff(Sample.of(1 - x, step=step))
-    assert there.p == pytest.approx(here.p)
-    assert there.edge == pytest.approx(1 - here.edge)
-    assert there[:2] == here[:2] == (30, 20)
-    moved = breakout.breakout(Sample.of(x - 3, (-3, -2), step))
-    assert moved.p == pytest.approx(here.p)
-    flipped = Sample.of(1 - x, step=step, higher_is_better=False).oriented()
-    assert breakout.breakout(flipped).p == pytest.approx(here.p)
-
-
 def test_chance_is_the_floor():
   rng = np.random.default_rng(2)
   guessed = rng.uniform(0.2, 0.3, 30)

@@ -12,7 +12,7 @@ def counts(scores_S, threshold=0.2, **fields):
 
 
 def test_the_interval_is_that_of_scipy_for_every_count():
-  for total in (1, 2, 9, 32, 250):
+  for total in (1, 9, 32):
     count = np.arange(total + 1)
     low, high = composition.clopper_pearson(count, total)
     for k in count.tolist():
@@ -22,20 +22,12 @@ def test_the_interval_is_that_of_scipy_for_every_count():
       )
 
 
-def test_one_end_is_the_one_sided_bound():
-  expected = stats.binomtest(7, 20, alternative="greater").proportion_ci(0.95)
-  low, _ = composition.clopper_pearson(7, 20, 0.9)
-  assert low == pytest.approx(expected.low)
-
-
 @pytest.mark.parametrize(
   ("step", "chance", "expected"),
   [
     (0, None, 0.05),
-    (1 / 10, None, 0.05),
     (1 / 11, None, 0.5 / 11),
     (1 / 20, None, 0.5 / 20),  # 0.075 is as near: the lower one.
-    (1 / 50, None, 0.05),
     (1 / 1000, None, 0.0495),
     (1 / 2, None, 0.25),
     (0, 0.25, 0.3),
@@ -90,16 +82,13 @@ def test_the_floor_of_a_metric_of_which_less_is_better_is_its_upper_end():
   [
     # 13 of 32 at the floor, 15 successes: no test of modes is needed.
     ((13, 4, 15, 0), "floor and successes, some between"),
-    ((13, 1, 18, 0), "floor and successes, few between"),
     # 3 of 10 are at least 7 %, and at most 65 %.
     ((7, 0, 3, 0), "floor, some successes"),
     # A floor that hides breakthroughs is not "floor" alone.
     ((96, 0, 0, 4), "floor, few ceiling"),
     ((32, 0, 0, 0), "floor"),
-    ((0, 0, 9, 23), "successes and ceiling"),
     ((20, 20, 20, 20), "floor, between, successes and ceiling"),
     ((1, 1, 1, 1), "too few runs"),
-    ((1, 0, 0, 0), "too few runs"),
   ],
 )
 def test_a_class_is_named_if_it_is_shown_to_hold_a_tenth(num, name):

@@ -9,7 +9,6 @@ RNG = np.random.default_rng(0)
 POSITIVE = (0.0, np.inf)
 POPULATIONS = {
   "floor": np.zeros(32),
-  "ceiling": np.ones(7),
   "one": np.array([0.3]),
   "two modes": np.concatenate([np.zeros(20), RNG.normal(0.7, 0.05, 12)]),
   "wide": RNG.uniform(0, 1, 100),

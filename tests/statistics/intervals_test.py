@@ -19,14 +19,6 @@ def test_resamples_are_uniform_draws_with_replacement():
   np.testing.assert_array_equal(index_RS, again)
 
 
-def test_counted_draws_are_those_of_each_resample():
-  index_RS = intervals.resample_indices(6, 50, seed=1)[:, :5]
-  np.testing.assert_array_equal(
-    intervals.count_draws(index_RS, 6),
-    [[(row == run).sum() for run in range(6)] for row in index_RS],
-  )
-
-
 def test_the_expanded_interval_of_a_mean_is_students():
   """For normal scores the bootstrap of the mean is normal, and the expansion
   turns its interval into that of the t-test."""

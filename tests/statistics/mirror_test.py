@@ -9,11 +9,9 @@ from emergence.statistics.sample import Sample
 
 FEW = Options(num_resamples=200)
 LAWS = {
-  "even": lambda rng: rng.random(50),
   "atom": lambda rng: np.where(rng.random(50) < 0.4, 0, rng.random(50)),
   "grid": lambda rng: rng.binomial(20, rng.beta(0.5, 0.5, 50)) / 20,
   "clusters": lambda rng: rng.normal(np.repeat([0.3, 0.8], 25), 0.04),
-  "near the end": lambda rng: 1 - rng.exponential(0.01, 50),
 }
 
 

@@ -51,9 +51,8 @@ def test_a_point_of_a_path_is_told_from_the_other(kind):
   [
     lambda rng: rng.normal(9, 1, 200),
     lambda rng: mixture(rng, 200, 0.5, 0, 2.5),
-    lambda rng: rng.normal(2.5, 0.1, 200),
   ],
-  ids=["beyond the last", "half of them half way", "all half way"],
+  ids=["beyond the last", "half of them half way"],
 )
 def test_what_is_far_from_both_paths_is_neither(between):
   rng = np.random.default_rng(1)
@@ -87,7 +86,7 @@ def test_without_a_way_from_first_to_last_nothing_is_decided():
 
 
 def test_a_few_runs_decide_nothing():
-  for size in (1, 2, 3, path.MIN_RUNS_FOR_VERDICT - 1):
+  for size in (1, 3, path.MIN_RUNS_FOR_VERDICT - 1):
     (result,) = compare_paths(scales("mixture", size))
     assert result.verdict == "undecided"
     assert f"{size} run" in result.reason
@@ -95,19 +94,6 @@ def test_a_few_runs_decide_nothing():
   unequal = scales("mixture", 100)
   unequal[2] = unequal[2][:7]
   assert "7 runs" in compare_paths(unequal)[0].reason
-
-
-def test_zeros_and_ones_are_a_mixture_without_a_distance():
-  middle = np.repeat([0.0, 1.0], [70, 30])
-  (result,) = compare_paths([np.zeros(100), middle, np.ones(100)])
-  assert result.verdict == "mixture"
-  assert result.mixture.share == pytest.approx(0.3)
-  # But for the width of a cell of the grid.
-  assert result.mixture.distance < 0.01
-  assert result.mixture.p > 0.1
-  (result,) = compare_paths([np.zeros(100), middle, np.ones(100)], step=0)
-  assert result.mixture.distance == pytest.approx(0, abs=1e-6)
-  assert result.mixture.p == 1
 
 
 def test_scales_of_other_sizes_and_order_are_compared():
@@ -126,15 +112,10 @@ def test_scales_of_other_sizes_and_order_are_compared():
 def test_scores_may_have_any_unit_and_direction():
   samples = scales("mixture", 100)
   (result,) = compare_paths(samples)
-  (other,) = compare_paths([70 + 3 * s for s in samples])
+  (other,) = compare_paths([70 - 3 * s for s in samples])
   assert other.verdict == result.verdict
   assert other.mixture.share == pytest.approx(result.mixture.share)
-  assert other.mixture.null == pytest.approx(3 * result.mixture.null)
-  assert other.high == pytest.approx(9 * result.high)
-  (other,) = compare_paths([-s for s in samples])
-  assert other.verdict == result.verdict
-  assert other.mixture.share == pytest.approx(result.mixture.share)
-  assert other.difference == pytest.approx(result.difference)
+  assert other.difference == pytest.approx(9 * result.difference)
 
 
 def count_verdicts(draw, verdict, step=None):
@@ -161,25 +142,32 @@ def test_on_a_grid_a_small_change_is_no_mixture():
   assert count_verdicts(draw, "mixture", step=0) >= 3
 
 
-def naive_difference(first, between, last):
-  """By POT and a scalar search, with as many runs at every scale."""
-  first, between, last = np.sort(first), np.sort(between), np.sort(last)
+def squared_to_mixture(share, first, between, last):
+  mass = np.repeat(
+    [(1 - share) / first.size, share / last.size], [first.size, last.size]
+  )
   points = np.concatenate([first, last])
+  return float(ot.wasserstein_1d(between, points, None, mass, p=2))
 
-  def to_mixture(share):
-    mass = np.repeat([(1 - share) / first.size, share / last.size], first.size)
-    return float(ot.wasserstein_1d(between, points, None, mass, p=2))
 
-  def to_displacement(share):
+def naive_difference(*samples):
+  """By POT and a scalar search, with as many runs at every scale."""
+  first, between, last = np.sort(samples)
+
+  def squared_to_displacement(share, first, between, last):
     return np.mean((between - (1 - share) * first - share * last) ** 2)
 
-  squares = [
+  to_mixture, to_displacement = (
     optimize.minimize_scalar(
-      cost, bounds=(0, 1), method="bounded", options={"xatol": 1e-4}
+      cost,
+      args=(first, between, last),
+      bounds=(0, 1),
+      method="bounded",
+      options={"xatol": 1e-4},
     ).fun
-    for cost in (to_mixture, to_displacement)
-  ]
-  return squares[1] - squares[0]
+    for cost in (squared_to_mixture, squared_to_displacement)
+  )
+  return to_displacement - to_mixture
 
 
 def test_the_interval_is_that_of_a_plain_bootstrap():
@@ -249,9 +237,7 @@ def test_distances_are_those_of_the_scores_whatever_grid_is_guessed():
 RNG = np.random.default_rng(0)
 SPLIT = np.concatenate([np.zeros(14), RNG.normal(0.7, 0.1, 11)])
 TRIPLES = {
-  "continuous": [RNG.normal(m, 1, 25) for m in (0, 1, 4)],
   "other sizes": [RNG.normal(m, 1, n) for m, n in ((0, 9), (2, 30), (3, 17))],
-  "mixture of modes": [RNG.normal(0, 1, 25), SPLIT * 6, RNG.normal(4, 1, 25)],
   "from a floor": [np.zeros(20), SPLIT, RNG.normal(0.7, 0.1, 30)],
   "on a grid": [RNG.integers(low, low + 5, 24) / 11 for low in (0, 3, 7)],
   "zeros and ones": [np.zeros(8), np.repeat([0, 1], [3, 7]), np.ones(5)],
@@ -268,18 +254,6 @@ def triple(request):
 def whole(first, last):
   every = [np.arange(s.size)[None] for s in (first, last)]
   return path.draw_ends(first, last, *every)
-
-
-def squared_to_mixture(share, first, between, last):
-  mass = np.repeat(
-    [(1 - share) / first.size, share / last.size], [first.size, last.size]
-  )
-  points = np.concatenate([first, last])
-  return float(ot.wasserstein_1d(between, points, None, mass, p=2))
-
-
-def quantiles(sample, level):
-  return np.quantile(sample, level, method="inverted_cdf")
 
 
 def least(cost):
@@ -307,7 +281,7 @@ def test_the_nearest_mixture_is_that_of_brute_force(triple):
 def test_the_nearest_displacement_is_that_of_brute_force(triple):
   first, between, last = triple
   level = (np.arange(91_800) + 0.5) / 91_800  # A multiple of nearly all sizes.
-  at = [quantiles(s, level) for s in triple]
+  at = [np.quantile(s, level, method="inverted_cdf") for s in triple]
   cost = lambda a: np.mean((at[1] - (1 - a) * at[0] - a * at[2]) ** 2)
   (share,), (squared,) = path.fit_displacement(
     between[None], whole(first, last)
@@ -317,17 +291,12 @@ def test_the_nearest_displacement_is_that_of_brute_force(triple):
   assert squared == pytest.approx(cost(share), rel=1e-3, abs=1e-8)
 
 
-def resamples(triple, num):
-  first, between, last = triple
-  draw = lambda size: np.sort(RNG.integers(size, size=(num, size)))
-  samples = between[draw(between.size)]
-  indices = draw(first.size), draw(last.size)
-  return samples, path.draw_ends(first, last, *indices), indices
-
-
 def test_many_are_fitted_as_one_by_one(triple):
-  first, _, last = triple
-  samples_BS, ends, (first_index, last_index) = resamples(triple, 70)
+  first, between, last = triple
+  draw = lambda size: np.sort(RNG.integers(size, size=(70, size)))
+  samples_BS = between[draw(between.size)]
+  first_index, last_index = draw(first.size), draw(last.size)
+  ends = path.draw_ends(first, last, first_index, last_index)
   for fit in (path.fit_mixture, path.fit_displacement):
     share_B, squared_B = fit(samples_BS, ends)
     for b in (0, 63, 64, 69):

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 from emergence.statistics.options import Options
 from emergence.statistics.variance_components import variance_components
@@ -32,8 +33,10 @@ def anova(scores_ID):
   return parts / parts.sum()
 
 
-@pytest.mark.parametrize("sizes", [(16, 16), (2, 3), (7, 4)])
-@pytest.mark.parametrize("scales", [(1, 1, 1), (3, 0.2, 1), (0, 0, 1)])
+@pytest.mark.parametrize(
+  ("sizes", "scales"),
+  [((16, 16), (1, 1, 1)), ((2, 3), (3, 0.2, 1)), ((7, 4), (0, 0, 1))],
+)
 def test_the_shares_are_those_of_the_analysis_of_variance(sizes, scales):
   scores_ID = crossed(0, *scales, *sizes)
   found = variance_components(scores_ID, Options(num_resamples=10))
@@ -56,7 +59,7 @@ def test_the_p_value_of_no_effect_is_uniform():
   options = Options(num_permutations=99, num_resamples=1)
   p = [
     variance_components(crossed(i, 0, 2, 1, 6, 5), options).init_p
-    for i in range(400)
+    for i in range(200)
   ]
   # Within three standard errors of the level.
   for level in (0.05, 0.2, 0.5):
@@ -64,18 +67,32 @@ def test_the_p_value_of_no_effect_is_uniform():
     assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=error)
 
 
-@pytest.mark.parametrize("size", [8, 16])
-def test_the_intervals_cover_shares_that_are_known(size):
-  hits = []
-  for i in range(200):
-    options = Options(num_permutations=1, num_resamples=400)
-    scores_ID = crossed(i, 1, 0.5, 1, size, size)
-    found = variance_components(scores_ID, options)
-    truth = np.array([1, 0.25, 1]) / 2.25
-    hits.append(
-      [x.low <= t <= x.high for x, t in zip(found[:3], truth, strict=True)]
-    )
-  assert (np.mean(hits, axis=0) > 0.85).all(), np.mean(hits, axis=0)
+def hits(scores_ID, truth):
+  """Whether the intervals of the shares hold the true ones."""
+  options = Options(num_permutations=1, num_resamples=200)
+  found = variance_components(scores_ID, options)
+  return [x.low <= t <= x.high for x, t in zip(found[:3], truth, strict=True)]
+
+
+def test_the_intervals_cover_shares_that_are_known():
+  truth = np.array([1, 0.25, 1]) / 2.25
+  covered = np.mean(
+    [hits(crossed(i, 1, 0.5, 1, 8, 8), truth) for i in range(200)], axis=0
+  )
+  assert (covered > 0.85).all(), covered
+
+
+def test_the_intervals_cover_the_shares_of_scores_in_two_groups():
+  """The truth is that of a table so large that means are all there is."""
+  split = lambda *sizes: special.expit(4 * crossed(*sizes))
+  large = split(0, 1.2, 0.5, 1, 1000, 1000)
+  main = [large.mean(axis=axis).var() for axis in (1, 0)]
+  truth = np.array([*main, large.var() - sum(main)]) / large.var()
+  covered = np.mean(
+    [hits(split(i, 1.2, 0.5, 1), truth) for i in range(1, 101)], axis=0
+  )
+  # Three standard errors below 95 %.
+  assert (covered >= 0.885).all(), covered
 
 
 def test_equal_scores_have_no_shares_and_small_tables_no_intervals():
