@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.computed import (
-  low_high,
-  raw,
-)
+from tests.computed import raw
 
 
 def test_abruptness_is_the_largest_step_over_the_range(two_groups):
@@ -57,11 +54,3 @@ def test_the_largest_step_of_noise_is_not_told(say):
   high[1, 0] = 0
   (text,) = say(list(high), "abruptness")
   assert text.startswith("the largest step is")
-
-
-def test_each_largest_step_is_told_with_its_scales(say):
-  cells = [low_high(30, 0), low_high(28, 2), low_high(8, 22), low_high(6, 24)]
-  assert say(cells, "abruptness") == [
-    "the largest step is 83% of the mean's range (2–3), 83% of the success"
-    " share's (2–3) and 100% of the mode's (2–3)."
-  ]

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import best_of, output, questions
-from tests.computed import ACCURACY, FEW, NLL, low_high, panels
+from emergence.analysis import best_of, output
+from tests.computed import NLL, low_high, panels
 
 
 def table(analysis):
@@ -55,10 +55,3 @@ def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(two_groups):
         np.asarray(x_K, float), rows["num_seeds"].to_numpy(float), rtol=0.11
       )
       np.testing.assert_allclose(y_K, rows["expected_best"])
-
-
-def test_one_run_a_scale_has_no_section(make_table):
-  analysis = questions.analyze(
-    make_table({("g", ACCURACY): [[0.1], [0.4]]}), FEW
-  )
-  assert list(best_of.sections(analysis)) == []

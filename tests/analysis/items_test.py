@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 
 from emergence.tables.score_table import Metric
-from tests.computed import ACCURACY, analyze_one, scales
+from tests.computed import ACCURACY, analyze_one
 
 
 def test_item_noise_is_told_where_items_were_drawn(make_table):
   rng = np.random.default_rng(3)
   items = Metric("exact_match", 0.0, 1.0, "share of items", True)
   cells = [rng.binomial(50, rng.beta(5, 5, 200)) / 50]
-  found = analyze_one(make_table, items, cells, num_items=50.0)
-  share = scales(found)[0].item_noise
+  ask = lambda **fields: analyze_one(
+    make_table, items, cells, kinds=["items"], **{"num_items": 50.0} | fields
+  ).answers["items"]
+  (share,) = ask()
   # Beta(5, 5): between seeds 1/44, within 50 items (1/4 − 1/44)/50.
   within = (0.25 - 1 / 44) / 50
   assert share == pytest.approx(within / (within + 1 / 44), rel=0.2)
   for fields in ({"items_enumerated": True}, {"num_items": np.nan}):
-    fields = {"num_items": 50.0} | fields
-    found = analyze_one(make_table, items, cells, **fields)
-    assert scales(found)[0].item_noise is None
+    assert ask(**fields) == [None]
 
 
 def test_item_noise_is_never_more_than_all(say):

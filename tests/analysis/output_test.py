@@ -1,5 +1,4 @@
 import io
-import itertools
 import math
 
 import numpy as np
@@ -148,14 +147,6 @@ def test_intervals_are_in_the_unit_of_the_metric_and_hold_their_value(written):
     assert low[~known].isna().all()
     assert high[~known].isna().all()
   assert (frame["mean_low"] > 0).all()
-
-
-def test_both_orders_of_groups_and_metrics_are_those_of_the_table(written):
-  frame = read_csv(written["summary.csv"])
-  found = list(dict.fromkeys(zip(frame["group"], frame["metric"])))
-  assert found == list(
-    itertools.product(["split", "smooth"], ["exact_match", "nll"])
-  )
 
 
 def test_a_cell_without_any_score_has_a_row_with_what_is_missing(make_table):

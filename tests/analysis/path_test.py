@@ -1,16 +1,15 @@
 import numpy as np
 
-from tests.computed import ACCURACY, analyze_one, read_csv, rounded
+from tests.computed import ACCURACY, ask, read_csv, rounded
 
 
 def test_a_path_over_scales_of_unlike_grids_is_judged_on_the_coarsest(
   make_table,
 ):
   items = (1000, 10, 10)
-  found = analyze_one(
-    make_table, ACCURACY, rounded((0.25, 0.5, 0.75), items), num_items=items
-  )
-  (path,) = found.answers["path"]
+  cells = rounded((0.25, 0.5, 0.75), items)
+  table = make_table({("g", ACCURACY): cells}, num_items=items)
+  (path,) = ask(table, "path").series[0].answers["path"]
   assert path.verdict == "displacement"
 
 

@@ -1,13 +1,13 @@
-from emergence.analysis import question, questions
+from emergence.analysis import question
+from emergence.analysis.series import series_of
 from tests.computed import ACCURACY, FEW, NLL
 
 
 def test_a_statement_stands_under_its_group_and_metric(make_table):
   scores = {(g, m): [[0.1]] for g in ("a", "b") for m in (ACCURACY, NLL)}
-  analysis = questions.analyze(make_table(scores), FEW)
   found = [
     question.finding("success", series, "all is well", share=1.0)
-    for series in analysis.series
+    for series in series_of(make_table(scores), FEW)
   ]
   assert [f.sentence for f in found] == [
     "group a, exact match: all is well.",
@@ -21,7 +21,7 @@ def test_a_statement_stands_under_its_group_and_metric(make_table):
 
 
 def test_a_statement_about_the_only_group_names_the_metric_alone(make_table):
-  analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  found = question.finding("items", analysis.series[0], "none")
+  (series,) = series_of(make_table({("g", ACCURACY): [[0.1]]}), FEW)
+  found = question.finding("items", series, "none")
   assert found.sentence == "exact match: none."
   assert found.group == ("g",)

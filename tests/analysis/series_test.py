@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from emergence.analysis import questions
-from emergence.analysis import series as series_lib
+from emergence.analysis.series import series_of, threshold_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
-from tests.computed import ACCURACY, FEW, NLL, analyze_one, each_scale
+from tests.computed import ACCURACY, FEW, NLL, each_scale
 
 
 def test_a_population_is_the_rows_of_its_cell(two_groups):
@@ -27,7 +26,7 @@ def test_a_population_is_the_rows_of_its_cell(two_groups):
 def test_a_threshold_that_no_metric_takes_is_refused(make_table):
   message = "--threshold=0.3 is for scores from 0 to 1 .*--threshold=nll=0.3"
   with pytest.raises(ValueError, match=message):
-    analyze_one(make_table, NLL, [[0.1, 0.2]], FEW._replace(threshold=0.3))
+    series_of(make_table({("g", NLL): [[0.1]]}), FEW._replace(threshold=0.3))
 
 
 def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
@@ -39,36 +38,30 @@ def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
     (tokens, None),
     (error, None),
   ):
-    assert series_lib.threshold_of(metric, Options()) == expected
+    assert threshold_of(metric, Options()) == expected
     named = Options(thresholds=((metric.name, 0.5),))
-    assert series_lib.threshold_of(metric, named) == 0.5
-  assert series_lib.threshold_of(ACCURACY, Options(threshold=0.7)) == 0.7
+    assert threshold_of(metric, named) == 0.5
+  assert threshold_of(ACCURACY, Options(threshold=0.7)) == 0.7
 
 
 def test_a_group_has_the_name_of_what_differs_cut_where_it_is_long(make_table):
   scores = {("x" * 500, ACCURACY): [[0.1]], ("$x$", ACCURACY): [[0.2]]}
-  analysis = questions.analyze(make_table(scores), FEW)
-  names = {s.group_name for s in analysis.series}
+  names = {s.group_name for s in series_of(make_table(scores), FEW)}
   assert names == {f"group {'x' * 59}…", "group $x$"}
-  analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  assert analysis.series[0].group_name == ""
+  (only,) = series_of(make_table({("g", ACCURACY): [[0.1]]}), FEW)
+  assert only.group_name == ""
 
 
 def test_few_places_are_listed_and_more_counted(make_table):
   cells = [[0.1]] * 20
-  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
-  (series,) = analysis.series
+  (series,) = series_of(make_table({("g", ACCURACY): cells}), FEW)
   for num, text in (
     (1, "at size 1"),
-    (2, "at size 1 and 2"),
     (3, "at size 1, 2 and 3"),
     (4, "at 4 of 20 scales"),
     (20, "at every scale"),
   ):
     assert series.at(series.populations[:num]) == text
-
-
-def test_places_of_a_single_scale_are_not_all_of_them(make_table):
-  analysis = questions.analyze(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  (series,) = analysis.series
+  # A single scale is not all of them.
+  (series,) = series_of(make_table({("g", ACCURACY): cells[:1]}), FEW)
   assert series.at(series.populations) == "at size 1"

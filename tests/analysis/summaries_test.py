@@ -1,7 +1,12 @@
 import numpy as np
 
-from emergence.analysis import questions, summaries
-from tests.computed import ACCURACY, FEW, NLL, panels
+from emergence.analysis import summaries
+from tests.computed import ACCURACY, NLL, ask, panels
+
+
+def draw(table):
+  analysis = ask(table, "summaries", "success", "curve", "modality")
+  return summaries.draw(analysis.series)
 
 
 def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
@@ -29,17 +34,14 @@ def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
 
 def test_without_a_threshold_there_is_a_median_and_no_success(make_table):
   rng = np.random.default_rng(0)
-  table = make_table({("g", NLL): [rng.random(9) for _ in range(3)]})
-  analysis = questions.analyze(table, FEW)
-  figure = summaries.draw(analysis.series)
+  figure = draw(make_table({("g", NLL): [rng.random(9) for _ in range(3)]}))
   titles = [a.get_title(loc="left") for a in panels(figure)]
   assert titles == ["mode", "mean", "median"]
 
 
 def test_few_runs_are_drawn_and_said_instead_of_an_interval(make_table, say):
   cells = [[0.1, 0.4, 0.2], [0.5] * 9, np.linspace(0.2, 0.9, 10)]
-  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
-  figure = summaries.draw(analysis.series)
+  figure = draw(make_table({("g", ACCURACY): cells}))
   (mean,) = [a for a in panels(figure) if a.get_title(loc="left") == "mean"]
   drawn = [line.get_ydata().tolist() for line in mean.lines]
   assert cells[0] in drawn
@@ -57,7 +59,6 @@ def test_few_runs_are_drawn_and_said_instead_of_an_interval(make_table, say):
 
 def test_a_panel_without_a_mean_of_successes_says_why(make_table):
   cells = [[0.1] * 12, [0.1] * 10 + [0.9] * 2]
-  analysis = questions.analyze(make_table({("g", ACCURACY): cells}), FEW)
-  *_, given = panels(summaries.draw(analysis.series))
+  *_, given = panels(draw(make_table({("g", ACCURACY): cells})))
   (text,) = given.texts
   assert text.get_text() == "fewer than 10\nsuccesses\nat every scale"

