@@ -61,19 +61,6 @@ def test_the_scale_that_is_divided_most_evenly_speaks_for_all(compare):
   assert frame["kappa_low"].isna().all()
 
 
-def test_a_metric_without_a_valley_is_named(make_table):
-  even_S = np.linspace(2.5, 3.5, 40)
-  table = make_table({("g", ACCURACY): [split(20, 20)], ("g", NLL): [even_S]})
-  analysis = ask(table, "modality", "agreement")
-  texts, frame = answers_of(analysis, "agreement")
-  assert texts == [
-    "exact match: at size 1 a valley separates low from high scores; in nll"
-    " none does."
-  ]
-  assert frame.empty
-  assert not list(agreement.sections(analysis))
-
-
 def test_seeds_are_matched_and_diverged_ones_left_out(make_table):
   score_S = split(20, 20)
   scores = {("g", ACCURACY): [score_S], ("g", NLL): [-np.log(score_S)]}

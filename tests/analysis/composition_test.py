@@ -3,7 +3,7 @@ import pytest
 
 from emergence.analysis import composition, output, questions
 from emergence.plotting.style import FAILED
-from tests.computed import ACCURACY, FEW, NLL, ask, of, panels
+from tests.computed import ACCURACY, FEW, ask, of, panels
 
 CLASSES = ("floor", "between", "successes", "ceiling")
 
@@ -61,29 +61,6 @@ def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):
   for wrong in ({"chance": 1.5}, {"chances": (("other", 0.1),)}):
     with pytest.raises(ValueError, match="--chance"):
       ask(table, options=FEW._replace(**wrong))
-
-
-def test_a_single_run_has_no_share(make_table):
-  analysis = ask(make_table({("g", ACCURACY): [[0.1, np.nan]]}), "composition")
-  (row,) = composition.values(analysis.series[0])
-  assert row.pop("composition") == "too few runs"
-  assert len(row) == 12
-  assert set(row.values()) == {None}
-  (section,) = composition.sections(analysis)
-  assert section.table.rows == [
-    ["exact match", "1", "1", *"––––", "too few runs"]
-  ]
-
-
-def test_nothing_is_said_of_ends_that_a_metric_has_not(make_table):
-  table = make_table({("g", NLL): [[1.0, 2.0, 3.0]]})
-  assert said(table) == []
-  (series,) = ask(table, "composition").series
-  assert not list(composition.sections(ask(table, "composition")))
-  (row,) = composition.values(series)
-  assert row["share_between"] == 1
-  lost = make_table({("g", ACCURACY): [[np.nan] * 3]})
-  assert said(lost) == []
 
 
 def test_the_bars_of_each_scale_sum_to_one_from_the_floor_up(make_table):

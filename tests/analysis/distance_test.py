@@ -152,8 +152,6 @@ def test_neighbours_and_the_largest_scale_are_those_of_distances(
     assert parts == pytest.approx(pair["w2"] ** 2, rel=1e-6)
     location = (x.mean() - y.mean()) ** 2
     assert pair["location"] == pytest.approx(location, abs=1e-12)
-    spread = (x.std(ddof=0) - y.std(ddof=0)) ** 2
-    assert pair["spread"] == pytest.approx(spread, abs=1e-12)
     assert pair["permuted"] == "all runs"
 
 

@@ -87,17 +87,6 @@ def test_the_scales_around_one_half_are_told(successes, expected, tell):
   assert last == f"the share of seeds at ≥ 20% {expected}."
 
 
-def test_the_interval_of_the_logistic_curve_is_told_where_it_has_ends(
-  answer, tell
-):
-  found = entry(answer(RISE))
-  low, high = found["crossing_low"], found["crossing_high"]
-  assert tell(RISE)[-1] == (
-    "the share of seeds at ≥ 20% crosses one half between size 3 and 5"
-    f" (95% if it is logistic: {low:.3g} to {high:.3g})."
-  )
-
-
 def test_a_share_that_turns_back_is_told_with_its_fall(tell):
   first, fall, _ = tell([2, 28, 30, 20, 6, 1])
   assert first == (

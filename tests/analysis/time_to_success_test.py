@@ -128,14 +128,6 @@ def test_lower_may_be_better(answer):
   assert texts[0].startswith("nll: seeds reach ≤ 1 sooner at size 2 than at 1:")
 
 
-def test_few_runs_have_neither_intervals_nor_tests(answer):
-  texts, frame, _ = answer([curves([900] * 5), curves([100] * 5)])
-  assert texts == []
-  assert frame["median_step"].tolist() == [900, 100]
-  blank = ["median_step_low", "median_step_high", "p_to_previous"]
-  assert frame[blank].isna().all(axis=None)
-
-
 def test_without_curves_or_a_threshold_nothing_is_answered(answer, make_table):
   assert answer([curves(SOON)], NLL)[1].empty
   table = make_table({("g", ACCURACY): [[0.1, 0.9]]})

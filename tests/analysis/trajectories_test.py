@@ -1,21 +1,15 @@
-import io
 
 import numpy as np
-import pandas as pd
 from matplotlib.collections import LineCollection
 
 from emergence.analysis import (
-  output,
-  questions,
   trajectories,
 )
 from tests.computed import (
   ACCURACY,
-  FEW,
   analyze_one,
   panels,
   read_csv,
-  strict,
 )
 
 
@@ -47,16 +41,6 @@ def test_a_seed_that_is_missing_somewhere_is_no_trajectory(make_table):
   found = analyze_one(make_table, ACCURACY, cells, kinds=["trajectories"])
   assert found.answers["trajectories"].seeds == tuple(range(6))
   assert len(found.answers["trajectories"].shape.linearity_S) == 6
-
-
-def test_infinite_breakthroughness_is_told_and_not_ranked(make_table):
-  table = make_table({("g", ACCURACY): [np.zeros(9)] * 5 + [np.ones(9)]})
-  content = output.files(questions.analyze(table, FEW))
-  frame = pd.read_csv(io.BytesIO(content["trajectories.csv"]))
-  assert np.isinf(frame["breakthroughness"]).all()
-  assert (frame["breakthroughness_rank"] == 0).all()
-  (found,) = strict(content["summary.json"])["series"]
-  assert found["trajectories"]["num_infinite"] == 9
 
 
 def test_trajectories_have_a_row_a_seed_and_its_ranks(written, two_groups):

@@ -100,15 +100,6 @@ def test_paired_seeds_are_resampled_together():
   assert np.isfinite(apart.difference_low)
 
 
-def test_diverged_runs_fail_and_are_left_out_of_the_mode():
-  clean = two_clusters([0.1, 0.4, 0.9], 50)
-  dirty = [np.append(s, [np.nan, -np.inf]) for s in clean]
-  one, other = abruptness(clean), abruptness(dirty)
-  assert (one.mode, one.mean) == (other.mode, other.mean)
-  assert one.success_probability == pytest.approx(other.success_probability)
-  assert np.isfinite([other.difference_low, other.difference_high]).all()
-
-
 def test_each_scale_may_have_a_grid_of_its_own():
   scores = [np.repeat([0.2, 0.3], [9, 11]), np.repeat([0.5, 0.6], [12, 8])]
   for steps in ([0.1, 0.1], [0.1, 0.001]):

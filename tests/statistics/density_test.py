@@ -67,12 +67,3 @@ def test_the_bandwidth_is_silvermans_rule():
 def test_the_bandwidth_spans_half_a_grid_step():
   scores_S = np.repeat([0, 1, 2, 3, 4], [30, 20, 15, 10, 5]) / 5
   assert density.bandwidth(Sample.of(scores_S)) == pytest.approx(0.1)
-
-
-def test_diverged_runs_are_left_out_and_others_are_needed():
-  scores_S = RNG.uniform(0.2, 0.6, 30)
-  expected = density.density(Sample.of(scores_S))
-  found = density.density(Sample.of(np.append(scores_S, np.nan)))
-  np.testing.assert_array_equal(found, expected)
-  with pytest.raises(ValueError, match="no run has a finite score"):
-    density.density(Sample.of([np.nan]))

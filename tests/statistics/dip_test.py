@@ -53,12 +53,6 @@ def test_two_modes_on_a_grid_are_found():
   assert dip.dip_test(Sample.of(np.repeat([0.0, 1.0], 20))).p < 1e-4
 
 
-def test_an_atom_followed_by_an_even_spread_is_one_mode():
-  scores_S = np.concatenate([np.zeros(70), np.linspace(0.001, 0.6, 30)])
-  assert dip.dip_test(Sample.of(scores_S)).p > 0.5
-  assert dip.dip_test(Sample.of(1 - scores_S)).p > 0.5
-
-
 def test_jitter_is_reproducible_and_blind_to_the_order_of_runs():
   rng = np.random.default_rng(1)
   scores_S = rng.binomial(11, 0.4, 80) / 11

@@ -80,18 +80,6 @@ def test_the_mode_is_where_most_seeds_are(scores, expected, tolerance):
   assert shape(1 - scores).mode == pytest.approx(1 - found, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-  ("low", "high", "minor"), [(0.1, 0.88, 0.25), (0.3, 0.6, 0.4)]
-)
-def test_the_mode_of_two_clusters_lies_within_one_of_them(low, high, minor):
-  rng = np.random.default_rng(1)
-  for num_high in (round(32 * minor), round(32 * (1 - minor))):
-    scores_S = two_clusters(rng, 32 - num_high, num_high, low, high, 0.02)
-    at = shape(scores_S).mode
-    assert np.abs(scores_S - at).min() < 0.02
-    assert low - 0.06 < at < high + 0.06
-
-
 def test_the_antimode_is_where_the_true_density_is_lowest():
   weight, low, high, deviation = 0.3, 0.3, 0.7, 0.07
   truth = lambda x: (

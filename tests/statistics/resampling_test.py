@@ -84,13 +84,3 @@ def test_below_ten_runs_a_mean_and_a_median_have_no_interval():
     ends = [(x.low, x.high) for x in (found.mean, found.median)]
     assert np.isnan(ends).all()
   assert np.isfinite([*bootstrap(rng.random(10))[:2]]).all()
-
-
-def test_without_enough_runs_or_successes_there_is_no_interval():
-  found = bootstrap(np.append(np.zeros(21), [0.9] * 9))
-  assert np.isnan(found.mean_given_success).all()
-  assert np.isfinite(found.mean).all()
-  found = bootstrap([0.4, np.nan])
-  np.testing.assert_equal(found.mean, (0.4, np.nan, np.nan))
-  found = bootstrap([np.nan] * 20)
-  assert np.isnan([found.mean, found.median]).all()

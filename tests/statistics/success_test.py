@@ -52,12 +52,6 @@ def test_diverged_runs_fail_in_one_probability_and_are_left_out_of_the_other():
   )
 
 
-def test_the_mean_of_few_successes_is_blank_and_says_why():
-  found = success.mean_given_success(Sample.of([0.0, np.nan] + [0.9] * 9), 0.5)
-  assert np.isnan(found.value)
-  assert found.reason == "9 of 11 succeed; a mean of successes needs 10"
-
-
 def test_the_threshold_curve_counts_runs_at_each_threshold():
   scores_S = np.append(RNG.integers(0, 12, 60) / 11, [np.nan, np.nan])
   sample = Sample.of(scores_S)
@@ -85,14 +79,6 @@ def test_the_threshold_curve_is_one_minus_scipys_distribution_function():
   found = success.threshold_curve(Sample.of(scores_S))
   expected = stats.ecdf(scores_S).sf.evaluate(found.threshold_T)
   np.testing.assert_allclose(found.probability_T, expected, atol=1e-12)
-
-
-def test_the_band_has_massarts_width():
-  """sqrt(log(2 / 0.05) / 2 S), which holds the whole law of any scores."""
-  found = success.threshold_curve(Sample.of(RNG.uniform(size=40)))
-  half = np.sqrt(np.log(2 / 0.05) / (2 * 40))
-  assert (found.high_T - found.probability_T).max() == pytest.approx(half)
-  assert (found.probability_T - found.low_T).max() == pytest.approx(half)
 
 
 def two_clusters(num, share_high, rng):

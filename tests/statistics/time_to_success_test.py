@@ -96,12 +96,6 @@ def test_nothing_to_compare_is_no_test():
     assert np.isnan(log_rank(*pair)).all()
 
 
-def test_without_a_success_there_is_a_curve_and_no_median():
-  found = time_to_success(times([], [900] * 12))
-  assert found.share_T.tolist() == found.low_T.tolist() == [1]
-  assert np.isnan(found.median).all()
-
-
 def test_runs_that_all_succeed_together_have_an_exact_interval():
   found = time_to_success(times([300] * 12))
   assert found.median == (300, 300, 300)

@@ -73,14 +73,6 @@ def test_incomplete_and_constant_trajectories_are_counted_and_not_ranked():
   assert np.isnan(trajectories.trajectories([[np.nan] * 6]).linearity_S).all()
 
 
-def test_fewer_than_six_scales_are_shown_and_not_ranked():
-  found = trajectories.trajectories(RNG.uniform(size=(4, 5)))
-  assert np.isfinite(found.breakthroughness_S).all()
-  assert not found.breakthroughness_rank_S.any()
-  assert not found.linearity_rank_S.any()
-  assert "5 scales: shown, not ranked" in found.note
-
-
 def test_single_precision_has_the_ties_of_double_precision():
   scores_SN = np.array([[0.1, 0.7, 0.7, 0.7, 0.7, 0.9]])
   low = scores_SN.astype(np.float32).astype(float)
@@ -161,13 +153,3 @@ def test_incomplete_seeds_are_left_out_of_the_pairing():
   holes_SN[6, 1:] = 0.5
   found = trajectories.pairing(holes_SN, "nothing")
   assert found == trajectories.pairing(scores_SN, "nothing")
-
-
-def test_what_cannot_be_said_about_pairing_is_named():
-  found = trajectories.pairing(np.full((10, 6), 0.5), "nothing")
-  assert np.isnan([found.correlation, found.p]).all()
-  assert "fewer than two scales" in found.note
-  assert "no seed has a finite breakthroughness" in found.note
-  found = trajectories.pairing(RNG.uniform(size=(2, 6)), "nothing")
-  assert np.isnan(found.p)
-  assert "2 seeds at every scale" in found.note
