@@ -4,25 +4,11 @@ import pytest
 from emergence.analysis import agreement
 from tests.computed import ACCURACY, NLL, answers_of, ask
 
-OTHER = NLL._replace(name="other_loss")
-
 
 def split(num_low, num_high):
   rng = np.random.default_rng(0)
   centre_S = np.repeat([0.05, 0.85], [num_low, num_high])
   return np.clip(centre_S + rng.normal(0, 0.02, centre_S.size), 0.001, 1)
-
-
-@pytest.fixture
-def compare(make_table):
-  def compare(scores, metrics=(NLL,), **fields):
-    """Sentences, rows and the analysis of exact match and some losses."""
-    by_metric = {("g", ACCURACY): scores}
-    by_metric |= {("g", x): [-np.log(s) for s in scores] for x in metrics}
-    analysis = ask(make_table(by_metric, **fields), "modality", "agreement")
-    return *answers_of(analysis, "agreement"), analysis
-
-  return compare
 
 
 def counts(row):
@@ -51,16 +37,6 @@ def test_seeds_that_change_sides_are_counted(make_table):
   assert section.table.rows[0][3:7] == ["19", "1", "1", "19"]
 
 
-def test_the_scale_that_is_divided_most_evenly_speaks_for_all(compare):
-  cells = [split(32, 8), split(18, 22), split(8, 32)]
-  (text,), frame, _ = compare(cells, [NLL, OTHER])
-  assert "at size 2 a valley" in text
-  assert ": 40 of 40 are good" in text
-  assert len(frame) == 3 * 3
-  assert (frame["kappa"] == 1).all()
-  assert frame["kappa_low"].isna().all()
-
-
 def test_seeds_are_matched_and_diverged_ones_left_out(make_table):
   score_S = split(20, 20)
   scores = {("g", ACCURACY): [score_S], ("g", NLL): [-np.log(score_S)]}
@@ -73,8 +49,9 @@ def test_seeds_are_matched_and_diverged_ones_left_out(make_table):
   assert counts(rows.iloc[0]) == [19, 0, 0, 19]
 
 
-def test_nothing_is_said_of_few_runs_or_of_chance_valleys(compare):
-  assert compare([split(3, 3)])[0] == []
+def test_nothing_is_said_of_few_runs_or_of_chance_valleys(make_table):
   one_hump = np.random.default_rng(1).normal(3, 0.2, 40) / 10
-  assert compare([one_hump])[0] == []
-  assert compare([split(20, 20)], [])[0] == []
+  for score_S in (split(3, 3), one_hump):
+    scores = {("g", ACCURACY): [score_S], ("g", NLL): [-np.log(score_S)]}
+    analysis = ask(make_table(scores), "modality", "agreement")
+    assert answers_of(analysis, "agreement")[0] == []

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from emergence.analysis import composition, output, questions
+from emergence.analysis import composition
 from emergence.plotting.style import FAILED
-from tests.computed import ACCURACY, FEW, ask, of, panels
+from tests.computed import ACCURACY, FEW, ask, panels
 
 CLASSES = ("floor", "between", "successes", "ceiling")
 
@@ -35,17 +35,6 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   # Where no scale has both, the last is told, and is said to be the last.
   table = make_table({("g", ACCURACY): cells((30, 2, 0, 0), (20, 12, 0, 0))})
   assert "32 seeds at size 2, the last: 20 at the floor" in said(table)[0]
-
-
-def test_a_floor_that_hides_breakthroughs_is_not_floor_alone(make_table):
-  scores = [of([0, 0.95], low=96, high=4)]
-  table = make_table({("g", ACCURACY): scores})
-  (text,) = said(table)
-  assert "96 at the floor (≤ 0.05), 0 between, 0 successful" in text
-  assert "4 at the ceiling" in text
-  (row,) = output.summary(questions.analyze(table, FEW))
-  assert row["composition"] == "floor, few ceiling"
-  assert row["modality"] == "breakout"
 
 
 def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):

@@ -1,5 +1,3 @@
-import re
-
 import diptest
 import numpy as np
 import pytest
@@ -114,28 +112,6 @@ def test_the_scale_that_splits_most_evenly_is_said_with_its_seeds(
   shown.remove(n)
   names = " and ".join(str(i + 1) for i in shown)
   assert second.sentence.endswith(f": a split is also shown at size {names}.")
-
-
-def test_seeds_near_both_ends_are_counted_there(say):
-  rng = np.random.default_rng(0)
-  cell = np.append(rng.uniform(0, 0.09, 25), rng.uniform(0.91, 1, 20))
-  cell = np.concatenate([cell, [0.1, 0.3, 0.5, 0.7, 0.9], [np.nan] * 4])
-  (text,) = say([cell], "modality")
-  assert text == (
-    "at size 1 the seeds split in two: 25 of 50 below 0.1, 20 above 0.9, 4"
-    " diverged."
-  )
-
-
-def test_seeds_elsewhere_are_counted_on_both_sides_of_the_valley(say):
-  low = np.random.default_rng(0).normal(1, 0.1, 30)
-  cells = [np.append(low, low[:10] + 4)]
-  (text,) = say({("g", NLL): cells}, "modality")
-  found = re.fullmatch(
-    r"at size 1 the seeds split in two: 30 of 40 below ([\d.]+), 10 above\.",
-    text,
-  )
-  assert low.max() < float(found[1]) < low[:10].min() + 4
 
 
 def test_a_breakout_and_a_falloff_are_said_with_their_counts(say):

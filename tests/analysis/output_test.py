@@ -119,14 +119,7 @@ def test_the_summary_is_what_the_raw_scores_say(written, two_groups):
       assert math.isnan(row.mean_given_success)
       assert "needs 10" in row.mean_given_success_reason
     if row.modality == "two_modes":
-      shares = row.mode_share_below + row.mode_share_above
-      assert shares == pytest.approx(1)
       assert finite_S.min() < row.antimode < finite_S.max()
-      low, high = (
-        row.success_beyond_antimode_low,
-        row.success_beyond_antimode_high,
-      )
-      assert low <= row.success_beyond_antimode <= high
       better = finite_S < row.antimode
       better = better if row.metric == "nll" else ~better
       if not diverged_S.any():

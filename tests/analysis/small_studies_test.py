@@ -18,17 +18,6 @@ def test_small_studies_of_one_seed_are_all_pairs(say):
   assert text.endswith("% with three.")
 
 
-def test_studies_that_see_no_change_are_told_too(say):
-  """Of 3 and 9 successes of 10: binomials, by hand."""
-  cells = [low_high(21, 9), low_high(3, 27)]
-  (text,) = say(cells, "small_studies")
-  assert text.startswith(
-    "from size 1 to 2 the mean rises by 0.48; 3% of studies with one seed per"
-    f" scale see a fall, {0.3 * 0.9 + 0.7 * 0.1:.0%} no change; of"
-    " those with three, "
-  )
-
-
 def test_the_largest_change_of_the_mean_that_is_shown_is_told(say):
   """Not that of the share, nor one of few or of noise."""
   spread = np.linspace(-0.15, 0.15, 30)

@@ -6,7 +6,6 @@ from emergence.plotting import style
 @pytest.mark.parametrize(
   ("text", "shown"),
   [
-    ("depth 2", "depth 2"),
     ("$x$", r"\$x\$"),
     ("a\nb", "a\nb"),
     ("a\x1b\x00b", "a□□b"),

@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 def abruptness(scores, paired=False, steps=None, **options):
   steps = steps or [None] * len(scores)
   samples = [Sample.of(s, step=step) for s, step in zip(scores, steps)]
-  options = Options(**{"num_resamples": 200} | options)
+  options = Options(num_resamples=200)._replace(**options)
   return abruptness_lib.abruptness(samples, 0.2, paired, options)
 
 

@@ -51,7 +51,7 @@ def test_the_interval_is_that_of_resampled_runs():
   assert kappa[1:] == pytest.approx(expected, abs=0.03)
 
 
-@pytest.mark.parametrize("table", [(4, 0, 1, 4), (10, 0, 0, 10), (20, 0, 0, 0)])
+@pytest.mark.parametrize("table", [(4, 0, 1, 4), (10, 0, 0, 10)])
 def test_few_runs_and_runs_that_all_agree_have_no_interval(table):
   kappa = agreement(*sides(*table)).kappa
   assert math.isnan(kappa.low)

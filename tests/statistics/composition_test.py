@@ -71,12 +71,6 @@ def test_every_run_with_a_score_is_in_one_class():
       assert found[2] + found[3] == successes
 
 
-def test_the_floor_of_a_metric_of_which_less_is_better_is_its_upper_end():
-  sample = Sample.of([0, 0.5, 1, 1], higher_is_better=False).oriented()
-  found = composition.composition(sample, -0.6)
-  assert found.count_C.tolist() == [2, 0, 1, 1]
-
-
 @pytest.mark.parametrize(
   ("num", "name"),
   [

@@ -7,12 +7,6 @@ from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
 
 
-def test_two_far_clusters_have_the_largest_dip_of_a_quarter():
-  scores_S = np.random.default_rng(0).normal(np.repeat([0, 1e6], 2000))
-  assert dip.dips(scores_S[None])[0] == pytest.approx(0.25, abs=0.01)
-  assert dip.dips(np.linspace(0, 1, 50)[None])[0] == pytest.approx(0.01)
-
-
 @pytest.mark.parametrize("num", [5, 235])
 def test_p_values_agree_with_fresh_samples(num):
   rng = np.random.default_rng(100)

@@ -167,6 +167,7 @@ def test_mirrored_scores_have_mirrored_labels_and_shifted_ones_the_same(
     assert first.p == pytest.approx(second.p, nan_ok=True)
   approx = lambda value: pytest.approx(value, abs=1e-6, nan_ok=True)
   assert there.antimode == approx(1 - here.antimode)
+  assert there.peaks.mode == approx(1 - here.peaks.mode)
   assert moved.antimode == approx(here.antimode - 5)
   assert there.peaks.mode_stable == here.peaks.mode_stable
 

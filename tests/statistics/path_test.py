@@ -7,11 +7,12 @@ from emergence.statistics import path
 from emergence.statistics.options import Options
 from emergence.statistics.sample import REAL, Sample
 
+FEW = Options(num_resamples=300)
+
 
 def compare_paths(samples, step=None, **options):
-  return path.compare_paths(
-    [Sample.of(s, REAL, step) for s in samples], Options(**options)
-  )
+  samples = [Sample.of(s, REAL, step) for s in samples]
+  return path.compare_paths(samples, FEW._replace(**options))
 
 
 def mixture(rng, size, share, low=0.0, high=5.0, sd=1.0):
@@ -216,7 +217,7 @@ def test_diverged_runs_are_left_out_and_the_coarsest_grid_counts():
     Sample.of(np.append(s, np.nan), REAL, step)
     for s, step in zip(samples, (1 / 20, 1 / 40, 1 / 20))
   ]
-  assert path.compare_paths(mixed) == expected
+  assert path.compare_paths(mixed, FEW) == expected
   with pytest.raises(ValueError, match="three scales or more, got 2"):
     path.compare_paths(mixed[:2])
   with pytest.raises(ValueError, match="no run has a finite score"):

@@ -44,17 +44,6 @@ def test_the_shares_are_those_of_the_analysis_of_variance(sizes, scales):
   assert [x.value for x in found[:3]] == pytest.approx(expected, abs=1e-9)
 
 
-def test_rows_and_columns_change_places_with_the_table():
-  scores_ID = crossed(1, 1, 0.5, 1)
-  left = variance_components(scores_ID)
-  right = variance_components(scores_ID.T)
-  assert left.init.value == pytest.approx(right.data.value)
-  assert left.rest.value == pytest.approx(right.rest.value)
-  assert (left.init_p, left.data_p) == pytest.approx(
-    (right.data_p, right.init_p), abs=0.02
-  )
-
-
 def test_the_p_value_of_no_effect_is_uniform():
   options = Options(num_permutations=99, num_resamples=1)
   p = [
