@@ -27,12 +27,6 @@ def test_abruptness_is_the_largest_step_over_the_range(two_groups):
     assert found.difference_low <= found.difference <= found.difference_high
 
 
-def test_little_can_be_said_of_few_runs_or_scales(say):
-  assert not say([[0.1], [0.15], [0.9]], "abruptness")
-  assert say([[0.1] * 10, [0.15] * 10, [0.9] * 10], "abruptness")
-  assert not say([[0.1] * 10, [0.9] * 10], "abruptness")
-
-
 def test_a_curve_that_dips_first_is_said_to_turn_back(say):
   cells = [[0.3] * 20, [0.1] * 20, [0.9] * 20]
   (text,) = say(cells, "abruptness")

@@ -55,10 +55,3 @@ def test_few_runs_are_drawn_and_said_instead_of_an_interval(make_table, say):
     "the scores are 0.1, 0.2 and 0.4 at size 1, and all 0.5 (9 runs) at size 2."
   ]
   assert not say(cells[2:], "summaries")
-
-
-def test_a_panel_without_a_mean_of_successes_says_why(make_table):
-  cells = [[0.1] * 12, [0.1] * 10 + [0.9] * 2]
-  *_, given = panels(draw(make_table({("g", ACCURACY): cells})))
-  (text,) = given.texts
-  assert text.get_text() == "fewer than 10\nsuccesses\nat every scale"

@@ -103,9 +103,3 @@ def test_an_infinite_support_has_no_ends_and_no_score_no_composition():
   found = composition.composition(Sample.of([0.1, 3, 5], REAL), 2)
   np.testing.assert_array_equal(found.count_C, [np.nan, 1, 2, np.nan])
   assert composition.composition(Sample.of([np.nan], UNIT), 0.2) is None
-
-
-def test_runs_in_both_zones_are_at_the_floor():
-  floor_S, ceiling_S = composition.end_zones(Sample.of([0, 0.5, 1], step=1))
-  assert floor_S.tolist() == [True, True, False]
-  assert ceiling_S.tolist() == [False, False, True]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from emergence.statistics import intervals
-from emergence.statistics.decomposition import decompositions, parts
+from emergence.statistics.decomposition import decompositions
 from emergence.statistics.options import Options
 from emergence.statistics.sample import REAL, Sample
 
@@ -48,21 +48,6 @@ def test_a_mean_that_is_undefined_at_one_scale_is_that_of_the_other(
   scores, expected
 ):
   assert values(one(*scores)) == pytest.approx(expected)
-
-
-def test_parts_sum_to_the_change_whatever_is_undefined():
-  rng = np.random.default_rng(0)
-  p_2R = rng.random((2, 500))
-  p_2R[rng.random((2, 500)) < 0.2] = 0
-  p_2R[rng.random((2, 500)) < 0.2] = 1
-  m_22R = rng.normal(size=(2, 2, 500))
-  mean_2R = p_2R * m_22R[0] + (1 - p_2R) * m_22R[1]
-  m1_2R = np.where(p_2R > 0, m_22R[0], np.nan)
-  m0_2R = np.where(p_2R < 1, m_22R[1], np.nan)
-  found_R3 = parts(*np.stack([p_2R, m1_2R, m0_2R], axis=-1))
-  np.testing.assert_allclose(
-    found_R3.sum(axis=1), mean_2R[1] - mean_2R[0], atol=1e-14
-  )
 
 
 def test_intervals_are_those_of_a_plain_bootstrap():

@@ -71,13 +71,6 @@ def test_a_tail_that_thins_out_is_no_breakout():
     assert label(scores).label == "not_shown"
 
 
-def test_two_modes_are_said_before_a_breakout():
-  scores_S = np.append(np.zeros(60), quantiles(stats.norm(0.8, 0.05), 40))
-  found = label(scores_S)
-  assert found.breakout.p < 1e-6
-  assert found.label == "two_modes"
-
-
 def test_where_less_is_better_the_floor_is_the_upper_end():
   found = label(1 - floor_and(*[0.9] * 6), higher_is_better=False)
   assert found.label == "breakout"

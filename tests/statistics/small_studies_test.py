@@ -48,13 +48,6 @@ def test_the_success_probability_is_that_of_all_studies(num):
   )
 
 
-def test_the_mean_of_one_seed_is_that_of_all_pairs():
-  found = rows(FIRST_S, SECOND_S)["mean", 1]
-  assert (found.reversed, found.unseen, found.missed) == pytest.approx(
-    enumerated(FIRST_S, SECOND_S, 1, np.mean)
-  )
-
-
 def test_the_mean_of_more_seeds_is_within_its_standard_errors():
   found = rows(FIRST_S, SECOND_S)["mean", 3]
   for name, exact in zip(
