@@ -172,16 +172,17 @@ def tables_to_read():
     1,
   )
   nll = lambda cells: [0.1 - np.log(cell + 0.01) for cell in cells]
-  many = [split(60, n) for n in range(7)]
   yield (
     "turning back",
     {("a", ACCURACY): [split(40, n) for n in (0, 5, 6, 3, 0)]},
   )
-  yield "12 scales", {("a", ACCURACY): [split(32, n / 2) for n in range(12)]}
+  yield "many scales", {("a", ACCURACY): [split(32, n) for n in range(8)]}
   yield "one scale", {("a", ACCURACY): [split(40, 3)]}
   yield "three seeds", {("a", ACCURACY): [split(3, n) for n in range(7)]}
   yield "nine seeds", {("a", NLL): nll([split(9, n) for n in range(3)])}
-  lost = [np.where(rng.random(60) < 0.2, np.nan, cell) for cell in many]
+  lost = [
+    np.where(rng.random(60) < 0.2, np.nan, split(60, n)) for n in (0, 2, 4, 6)
+  ]
   yield "diverged", {("a", ACCURACY): lost, ("a", NLL): nll(lost)}
   yield "all diverged", {("a", ACCURACY): [[np.nan] * 3, [0.1, 0.4, 0.5]]}
 

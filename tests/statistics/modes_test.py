@@ -88,7 +88,7 @@ def test_the_antimode_is_where_the_true_density_is_lowest():
   )
   expected = optimize.minimize_scalar(truth, bounds=(low, high)).x
   scores_S = two_clusters(
-    np.random.default_rng(2), 7000, 3000, low, high, deviation
+    np.random.default_rng(2), 2800, 1200, low, high, deviation
   )
   assert shape(scores_S).antimode == pytest.approx(expected, abs=0.02)
   shifted = shape(10 * scores_S - 40, REAL).antimode

@@ -123,7 +123,7 @@ def count_verdicts(draw, verdict, step=None):
   return sum(
     compare_paths(draw(rng), step, num_resamples=200, seed=k)[0].verdict
     == verdict
-    for k, rng in enumerate(map(np.random.default_rng, range(20)))
+    for k, rng in enumerate(map(np.random.default_rng, range(10)))
   )
 
 
@@ -132,8 +132,8 @@ def test_rounding_does_not_take_runs_off_the_displacement_path():
     np.rint(11 * rng.normal(0.2 + 0.5 * a, 0.06 + 0.04 * a, 200)) / 11
     for a in (0, 0.4, 1)
   ]
-  assert count_verdicts(draw, "displacement") >= 19
-  assert count_verdicts(draw, "displacement", step=0) < 15
+  assert count_verdicts(draw, "displacement") >= 9
+  assert count_verdicts(draw, "displacement", step=0) < 6
 
 
 def test_on_a_grid_a_small_change_is_no_mixture():
@@ -176,9 +176,9 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
   rng = np.random.default_rng(8)
   naive = [
     naive_difference(*[rng.choice(s, s.size - 1) for s in samples])
-    for _ in range(400)
+    for _ in range(200)
   ]
-  (result,) = compare_paths(samples, num_resamples=4000)
+  (result,) = compare_paths(samples, num_resamples=2000)
   assert result.difference == pytest.approx(
     naive_difference(*samples), rel=1e-3
   )
