@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from emergence.statistics import intervals
-from emergence.statistics.decomposition import decompositions
+from emergence.statistics.decomposition import decompositions, parts
 from emergence.statistics.options import Options
 from emergence.statistics.sample import REAL, Sample
 
@@ -94,3 +94,26 @@ def test_a_part_that_no_resample_moves_has_no_interval():
   assert found.by_share.low < 0.4 < found.by_share.high
   assert math.isnan(found.by_successes.low)
   assert math.isnan(found.by_others.low)
+
+
+def test_parts_sum_to_the_change_whatever_is_undefined():
+  rng = np.random.default_rng(0)
+  p_2R = rng.random((2, 500))
+  p_2R[rng.random((2, 500)) < 0.2] = 0
+  p_2R[rng.random((2, 500)) < 0.2] = 1
+  m_22R = rng.normal(size=(2, 2, 500))
+  mean_2R = p_2R * m_22R[0] + (1 - p_2R) * m_22R[1]
+  m1_2R = np.where(p_2R > 0, m_22R[0], np.nan)
+  m0_2R = np.where(p_2R < 1, m_22R[1], np.nan)
+  found_R3 = parts(*np.stack([p_2R, m1_2R, m0_2R], axis=-1))
+  np.testing.assert_allclose(
+    found_R3.sum(axis=1), mean_2R[1] - mean_2R[0], atol=1e-14
+  )
+
+
+def test_nine_runs_have_no_interval_and_ten_have():
+  rng = np.random.default_rng(2)
+  for size in (9, 10):
+    found = one(rng.random(20), rng.random(size))
+    has = [not math.isnan(x.low) for x in found[4:8]]
+    assert has == [size == 10] * 4

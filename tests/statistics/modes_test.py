@@ -185,15 +185,6 @@ def test_the_mode_carries_the_share_of_each_cluster():
   assert found.below + found.above == 1
 
 
-def test_the_shares_of_mirrored_scores_change_places():
-  scores_S = RNG.binomial(20, RNG.beta(0.5, 0.5, 50)) / 20
-  first, second = (
-    modes.mode_shares(Sample.of(x), 0.5, Options(num_resamples=200))
-    for x in (scores_S, 1 - scores_S)
-  )
-  assert second.above == pytest.approx(first.below, abs=0.02)
-
-
 def test_one_cluster_has_the_mode_for_sure_and_runs_without_score_have_none():
   found = modes.mode_shares(Sample.of(RNG.normal(0.5, 0.05, 30)), np.nan)
   assert found.below == 1

@@ -105,3 +105,11 @@ def test_without_an_antimode_there_is_no_success_beyond_it():
   for scores in ([0.1, 0.2], [np.nan]):
     found = success.success_beyond_antimode(Sample.of(scores))
     assert np.isnan(found).all()
+
+
+def test_the_band_has_massarts_width():
+  """sqrt(log(2 / 0.05) / 2 S), which holds the whole law of any scores."""
+  found = success.threshold_curve(Sample.of(RNG.uniform(size=40)))
+  half = np.sqrt(np.log(2 / 0.05) / (2 * 40))
+  assert (found.high_T - found.probability_T).max() == pytest.approx(half)
+  assert (found.probability_T - found.low_T).max() == pytest.approx(half)
