@@ -32,7 +32,10 @@ def test_one_diverged_seed_leaves_the_others_untouched(program, eight):
   scores, finite = jax.device_get(program.evaluate(state.params))
   assert finite.tolist() == [True, False] + [True] * 6
   assert np.isnan(losses[1])
-  assert scores.exact_match[1].tolist() == [0.0, 0.0]
+  for wrong in (scores.exact_match, scores.token_accuracy):
+    assert wrong[1].tolist() == [0.0, 0.0]
+  for unknown in (scores.nll_mean, scores.min_token_log_prob):
+    assert np.isnan(unknown[1]).all()
   params = jax.device_get(state.params)
   for row in (0, 2, 3, 4, 5, 6, 7):
     jax.tree.map(
