@@ -84,11 +84,17 @@ def test_kept_parameters_are_those_of_the_seed(config, trained):
   )
 
 
-def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
-  hot = override(
-    config, ["train.learning_rate=1e38", "train.warmup_fraction=0.0"]
-  )
-  train(hot, workdir, seeds=[0, 1])
+def test_a_diverged_seed_is_recorded_as_diverged(
+  config, program, workdir, caplog
+):
+  def advance(*given):
+    state, losses = program.advance(*given)
+    with jax.transfer_guard("allow"):
+      lost = jax.tree.map(lambda x: x * np.nan, state.params)
+    return state._replace(params=lost), losses
+
+  spoilt = {2: {program.cell: program._replace(advance=advance)}}
+  train(config, workdir, spoilt, seeds=[0, 1])
   frame = records.read(workdir)
   assert set(frame["seed"]) == {0, 1}
   last = frame.query("step == 6")
@@ -102,18 +108,13 @@ def test_a_diverged_seed_is_recorded_as_diverged(config, workdir, caplog):
 @pytest.mark.slow
 def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
   config = command.load_config(
-    "quickstart", ["train.steps=100", "grid.depths=[2]"]
+    "quickstart", ["train.steps=50", "grid.depths=[2]"]
   )
   frames = {}
-  for name, seeds in [
-    ("all", range(16)),
-    ("eight", range(8)),
-    ("alone", [7]),
-  ]:
+  for name, seeds in [("all", range(16)), ("alone", [7])]:
     train(config, epath.Path(tmp_path / name), seeds=seeds)
     frames[name] = records.read(tmp_path / name)
-  for name in ("all", "eight"):
-    seven = frames[name].query("seed == 7").reset_index(drop=True)
-    assert seven.equals(frames["alone"])
-  final = frames["all"].query("step == 100")["nll_sum"]
+  seven = frames["all"].query("seed == 7").reset_index(drop=True)
+  assert seven.equals(frames["alone"])
+  final = frames["all"].query("step == 50")["nll_sum"]
   assert final.nunique() == 16 * len(config.task.test_lengths)
