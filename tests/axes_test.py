@@ -101,7 +101,13 @@ def test_values_that_do_not_fit_together_name_their_cell(tiny):
 def by_steps(tiny, tmp_path_factory) -> tuple[Config, epath.Path]:
   """A sweep over the number of training steps, one depth."""
   config = with_axes(tiny, train__steps=(4, 6), train__weight_decay=(0.1,))
-  config = override(config, ["grid.depths=[1]", "eval.num_points=2"])
+  config = override(
+    config,
+    [
+      *("grid.depths=[1]", "eval.num_points=2"),
+      "eval.train_distribution_items=16",
+    ],
+  )
   workdir = epath.Path(tmp_path_factory.mktemp("steps"))
   assert train(config, workdir, num_devices=1) == 16
   return config, workdir
@@ -112,7 +118,7 @@ def test_records_have_a_column_for_each_axis(by_steps):
   frame = pd.read_parquet(workdir / "records")
   assert set(frame["train.steps"]) == {4, 6}
   assert frame["train.weight_decay"].dtype == float
-  assert len(records.read(workdir)) == len(frame) == 2 * 8 * 3 * 2
+  assert len(records.read(workdir)) == len(frame) == 2 * 8 * 3 * 3
   for cell in config_lib.cells(config):
     own = records.rows_of_cell(frame, cell.columns)
     steps = cell_config(config, cell).eval_steps
@@ -122,6 +128,19 @@ def test_records_have_a_column_for_each_axis(by_steps):
   last = frame[is_last & (frame["test_length"] == 4)]
   nll = last.pivot(index="seed", columns="train.steps", values="nll_sum")
   assert (nll.nunique(axis=1) > 1).all()
+
+
+def test_examples_of_training_are_a_test_set_without_a_length(by_steps):
+  frame = records.read(by_steps[1])
+  rows = frame.query("test_set == 'train_distribution'")
+  assert len(frame) == 3 * len(rows)
+  assert rows["test_length"].isna().all()
+  # Every item is right, or wrong in one way.
+  wrong = rows[list(records.ERROR_COUNTS)].sum(axis=1)
+  np.testing.assert_allclose(16 * (1 - rows["exact_match"]), wrong, atol=1e-4)
+  assert rows["nll_mean"].between(1, 4).all()
+  condition = tables.read(by_steps[1]).condition
+  assert "test length 6" in condition
 
 
 def test_a_finished_grid_is_not_trained_again_and_may_grow(by_steps):

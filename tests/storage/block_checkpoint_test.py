@@ -16,7 +16,7 @@ def test_blocks_go_on_with_another_number_of_devices(
 ):
   interrupt(config, workdir, programs, num_devices=2)
   assert train(config, workdir, programs, num_devices=1) == 8
-  expected, found = records.read(trained[0]), records.read(workdir)
+  expected, found = records.read(trained), records.read(workdir)
   keys = ["seed", "step", "test_length"]
   assert found[keys].equals(expected[keys])
   # Another program: the same data, and losses that are close.
@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_experiment_is_not_gone_on_with(
   (workdir / "config.json").unlink()
   train(config, workdir, programs)
   assert "cell_hash" in caplog.text
-  assert files(workdir) == files(trained[0])
+  assert files(workdir) == files(trained)
 
 
 def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
@@ -56,14 +56,14 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
     interrupt(config, workdir, programs, seeds=seeds)
   assert len(list((workdir / CHECKPOINTS).iterdir())) == 2
   train(config, workdir, programs)
-  assert records.read(workdir).equals(records.read(trained[0]))
+  assert records.read(workdir).equals(records.read(trained))
 
 
 def test_what_was_left_behind_by_finished_blocks_is_removed(
   config, programs, trained, workdir
 ):
   interrupt(config, workdir, programs)
-  for path, content in files(trained[0]).items():
+  for path, content in files(trained).items():
     if "000003" in path:
       (workdir / path).parent.mkdir(parents=True, exist_ok=True)
       (workdir / path).write_bytes(content)

@@ -306,16 +306,3 @@ def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
   with pytest.raises(ValueError, match=r"width-64.*of another experiment"):
     records.quarantine_corrupt(two_blocks, tiny)
   assert contents(two_blocks) == before
-
-
-def test_a_corrupt_config_is_quarantined_where_the_records_are_ours(
-  tiny, two_blocks, caplog
-):
-  path = two_blocks / "config.json"
-  path.write_bytes(path.read_bytes()[:200])
-  (moved,) = records.quarantine_corrupt(two_blocks, tiny)
-  assert moved == two_blocks / "damaged" / "config.json.damaged"
-  assert moved.stat().length == 200
-  assert not path.exists()
-  assert len(caplog.records) == 1
-  assert len(records.files(two_blocks)) == 2

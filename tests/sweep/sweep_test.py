@@ -1,19 +1,17 @@
 import jax
 import numpy as np
 import pytest
-from etils import epath
 
-from emergence import tables
-from emergence.config import Cell, override
+from emergence.config import Cell
 from emergence.population import compilation
 from emergence.storage import records
 from emergence.storage.params import load_params
-from experiments import command
+from emergence.training import evaluate
 from tests.sweeps import find_pending, train
 
 
 def test_a_sweep_records_every_seed_step_and_length(config, trained):
-  frame = records.read(trained[0])
+  frame = records.read(trained)
   keys = frame[["seed", "step", "test_length"]]
   assert len(keys.drop_duplicates()) == len(frame) == 8 * 4 * 2
   assert set(frame["seed"]) == set(range(8))
@@ -26,33 +24,6 @@ def test_a_sweep_records_every_seed_step_and_length(config, trained):
   assert start == pytest.approx(np.log(16), rel=0.1)
 
 
-def test_examples_of_training_are_a_test_set_without_a_length(config, workdir):
-  config = override(config, ["eval.train_distribution_items=16"])
-  train(config, workdir, seeds=[0, 1], num_devices=1)
-  frame = records.read(workdir)
-  rows = frame.query("test_set == 'train_distribution'")
-  assert len(rows) == 2 * len(config.eval_steps)
-  assert len(frame) == 3 * len(rows)
-  assert rows["test_length"].isna().all()
-  # Every item is right, or wrong in one way.
-  wrong = rows[list(records.ERROR_COUNTS)].sum(axis=1)
-  np.testing.assert_allclose(16 * (1 - rows["exact_match"]), wrong, atol=1e-4)
-  assert rows["nll_mean"].between(1, 4).all()
-  assert records.quarantine_corrupt(workdir, config) == []
-  table = tables.read(workdir)
-  assert table.condition == "test length 6, after 6 steps"
-  assert len(table.frame) == 2 * len(table.metrics)
-
-
-def test_what_is_finished_is_not_trained_again(config, programs, trained):
-  workdir, _ = trained
-  before = {p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")}
-  assert train(config, workdir, programs) == 0
-  assert before == {
-    p: p.stat().mtime for p in (workdir / "records").glob("*/*/*/*")
-  }
-
-
 def test_seeds_in_pieces_are_the_records_of_one_go(
   config, programs, trained, workdir
 ):
@@ -60,25 +31,22 @@ def test_seeds_in_pieces_are_the_records_of_one_go(
   work = find_pending(config, workdir)
   train(config, workdir, programs)
   assert work[0].blocks == [[0, 1, 3], [4, 6, 7]]
-  assert records.read(workdir).equals(records.read(trained[0]))
+  assert records.read(workdir).equals(records.read(trained))
 
 
 def test_kept_parameters_are_those_of_the_seed(config, trained):
-  from emergence.training import evaluate
-
-  workdir, _ = trained
   cell = Cell.parse("count/width-8/depth-1")
   _, _, task, arch = compilation.make_setup(config, cell)
   score = jax.jit(evaluate.make_evaluate(task, arch, config.task.test_lengths))
-  frame = records.read(workdir)
+  frame = records.read(trained)
   for seed, step in [(0, 0), (3, 2), (7, 6)]:
-    params = load_params(workdir, cell, seed, step)
+    params = load_params(trained, cell, seed, step)
     rows = frame.query(f"seed == {seed} and step == {step}")
     np.testing.assert_allclose(
       score(params).nll_sum, rows["nll_sum"], rtol=1e-4
     )
-  last = load_params(workdir, cell, 7)
-  at_end = load_params(workdir, cell, 7, step=6)
+  last = load_params(trained, cell, 7)
+  at_end = load_params(trained, cell, 7, step=6)
   assert np.array_equal(
     last["embed"]["embedding"], at_end["embed"]["embedding"]
   )
@@ -103,18 +71,3 @@ def test_a_diverged_seed_is_recorded_as_diverged(
   assert last["nll_mean"].isna().all()
   assert not frame.query("step == 0")["diverged"].any()
   assert "2 of 2 seeds diverged" in caplog.text
-
-
-@pytest.mark.slow
-def test_a_seed_of_the_quickstart_is_the_same_bits_in_any_company(tmp_path):
-  config = command.load_config(
-    "quickstart", ["train.steps=50", "grid.depths=[2]"]
-  )
-  frames = {}
-  for name, seeds in [("all", range(16)), ("alone", [7])]:
-    train(config, epath.Path(tmp_path / name), seeds=seeds)
-    frames[name] = records.read(tmp_path / name)
-  seven = frames["all"].query("seed == 7").reset_index(drop=True)
-  assert seven.equals(frames["alone"])
-  final = frames["all"].query("step == 50")["nll_sum"]
-  assert final.nunique() == 16 * len(config.task.test_lengths)

@@ -166,7 +166,7 @@ def test_all_right_is_one_whatever_the_numbers(monkeypatch):
   """1 / 41 and 1 / 61, as single precision has them, fall short of one."""
   task = make_task(
     TaskConfig(
-      max_train_length=4, test_lengths=(40, 60), vocab_size=100
+      max_train_length=4, test_lengths=(20, 40, 60), vocab_size=100
     )  # 61 items of 41 answer tokens, and 41 items of 61.
   )
   assert task.evaluation(40).tokens_L.shape[0] == 61
@@ -179,10 +179,11 @@ def test_all_right_is_one_whatever_the_numbers(monkeypatch):
     )
 
   monkeypatch.setattr(evaluate, "score_tokens", never_wrong)
-  scores = score(jnp.float32(-0.5), task, None, (40, 60))
-  assert scores.exact_match.tolist() == [1, 1]
-  assert scores.token_accuracy.tolist() == [1, 1]
-  np.testing.assert_allclose(scores.nll_sum, [0.5 * 41, 0.5 * 61], rtol=1e-6)
+  # Of unlike lengths, so that they are scored in two groups.
+  scores = score(jnp.float32(-0.5), task, None, (20, 40, 60))
+  assert scores.exact_match.tolist() == [1, 1, 1]
+  assert scores.token_accuracy.tolist() == [1, 1, 1]
+  np.testing.assert_allclose(scores.nll_sum, [10.5, 20.5, 30.5], rtol=1e-6)
 
 
 def test_scores_are_those_of_a_plain_loop(trained):
@@ -246,27 +247,6 @@ def test_the_training_distribution_is_a_test_set_of_its_own(trained):
   assert len({tuple(x) for x in np.asarray(items.tokens_L).tolist()}) > 30
   other = train.train_distribution(override(config, ["root_seed=1"]), task)
   assert not np.array_equal(other.tokens_L, items.tokens_L)
-
-
-@only_count
-def test_test_sets_of_unlike_length_are_not_padded_to_the_longest(
-  trained, monkeypatch
-):
-  task = make_task(trained.config.task)
-  lengths, seen = (2, 12, 1, 8), []
-  plain = evaluate.score_tokens
-
-  def score_tokens(params, arch, tokens_BL):
-    seen.append(tokens_BL.shape[1])
-    return plain(params, arch, tokens_BL)
-
-  monkeypatch.setattr(evaluate, "score_tokens", score_tokens)
-  together = score(trained.params, task, trained.arch, lengths)
-  assert seen == [17, 7]  # A count of n has n + 5 tokens.
-  for p in (2, 3):  # Those that are padded.
-    alone = score(trained.params, task, trained.arch, (lengths[p],))
-    for found, expected in zip(together, alone, strict=True):
-      np.testing.assert_allclose(found[p], expected[0], rtol=1e-5)
 
 
 @only_count
