@@ -6,6 +6,7 @@ from emergence.config import Cell
 from emergence.population import compilation
 from emergence.storage import records
 from emergence.storage.params import load_params
+from emergence.sweep.blocks import Saving
 from emergence.training import evaluate
 from tests.sweeps import find_pending, train
 
@@ -52,22 +53,28 @@ def test_kept_parameters_are_those_of_the_seed(config, trained):
   )
 
 
-def test_a_diverged_seed_is_recorded_as_diverged(
+def test_seeds_whose_likelihoods_overflow_are_recorded_as_diverged(
   config, program, workdir, caplog
 ):
+  """The last step leaves parameters that are huge, but finite."""
+
   def advance(*given):
     state, losses = program.advance(*given)
     with jax.transfer_guard("allow"):
-      lost = jax.tree.map(lambda x: x * np.nan, state.params)
-    return state._replace(params=lost), losses
+      factor = 1e30 if state.step[0] == 6 else 1
+      params = jax.tree.map(lambda x: x * factor, state.params)
+    return state._replace(params=params), losses
 
-  spoilt = {2: {program.cell: program._replace(advance=advance)}}
-  train(config, workdir, spoilt, seeds=[0, 1])
+  huge = {2: {program.cell: program._replace(advance=advance)}}
+  train(config, workdir, huge, seeds=[0, 1], saving=Saving(params="final"))
+  kept = load_params(workdir, program.cell, 1)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(kept))
   frame = records.read(workdir)
   assert set(frame["seed"]) == {0, 1}
   last = frame.query("step == 6")
   assert last["diverged"].all()
   assert (last["exact_match"] == 0).all()
   assert last["nll_mean"].isna().all()
-  assert not frame.query("step == 0")["diverged"].any()
+  assert last["train_loss"].notna().all()
+  assert not frame.query("step < 6")["diverged"].any()
   assert "2 of 2 seeds diverged" in caplog.text

@@ -10,10 +10,10 @@ from emergence.training import kernels, ops
 
 
 def draw(dtype, length=256):
-  """Queries, keys and values of three seeds."""
+  """Queries, keys and values of two seeds."""
   keys = jax.random.split(jax.random.key(0), 3)
   return tuple(
-    2 * jax.random.normal(key, (3, 2, 2, length, 8), dtype) for key in keys
+    2 * jax.random.normal(key, (2, 1, 2, length, 8), dtype) for key in keys
   )
 
 
