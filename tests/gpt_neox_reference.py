@@ -53,8 +53,8 @@ class Case(NamedTuple):
   length: int
 
 
-# The block of GPT-NeoX at the defaults, and the other variant that a config can
-# name.
+# The block of GPT-NeoX at the defaults, and the other variants that a config
+# can name.
 CASES = {
   "small": Case(Architecture(ModelConfig(), 64, 2, 23), 2, 17),
   "sequential": Case(
@@ -62,6 +62,10 @@ CASES = {
       ModelConfig(head_dim=16, parallel_residual=False, rotary_fraction=1.0),
       *(48, 3, 19),
     ),
+    *(3, 12),
+  ),
+  "quickstart": Case(
+    Architecture(ModelConfig(head_dim=16, rotary_fraction=0.125), 32, 2, 30),
     *(3, 12),
   ),
 }

@@ -10,6 +10,7 @@ import pytest
 from tests.mains import run_sweep
 from tests.sweep_processes import (
   assert_each_seed_once,
+  different,
   is_saved,
   records_of,
   resumed_steps,
@@ -79,3 +80,6 @@ def test_three_shards_go_on_where_two_were_stopped_and_status_tells_of_them(
   assert [sweep.end() for sweep in three] == [0, 0, 0]
   assert_each_seed_once(workdir, 16, num_cells=2)
   assert len(resumed_steps(workdir)) == 2
+  undisturbed = tmp_path / "undisturbed"
+  run_sweep(flags[0], f"--workdir={undisturbed}", "--devices=1")
+  assert different(workdir, records_of(undisturbed)) == []
