@@ -32,7 +32,7 @@ def test_a_crossed_design_trains_every_combination_once():
     seeds.require_seeds([12])
 
 
-@pytest.mark.parametrize(("steps", "points"), [(100, 10), (7, 3), (5, 5)])
+@pytest.mark.parametrize(("steps", "points"), [(100, 10), (7, 3)])
 def test_evaluations_start_at_zero_and_end_at_the_end(steps, points):
   config = override(
     Config(), [f"train.steps={steps}", f"eval.num_points={points}"]
@@ -56,13 +56,10 @@ def test_a_config_survives_json(tiny):
 @pytest.mark.parametrize(
   ("assignment", "read", "value"),
   [
-    ("train.steps=500", lambda c: c.train.steps, 500),
     ("train.learning_rate=1e-4", lambda c: c.train.learning_rate, 1e-4),
     ("task.packed=false", lambda c: c.task.packed, False),
-    ("task.packed=True", lambda c: c.task.packed, True),
     ("task.name=null", lambda c: c.task.name, "null"),
     ("grid.depths=[1,2,3]", lambda c: c.grid.depths, (1, 2, 3)),
-    ("grid.depths=(5,)", lambda c: c.grid.depths, (5,)),
     ("root_seed = 7", lambda c: c.root_seed, 7),
   ],
 )
@@ -79,10 +76,8 @@ def test_an_override_is_typed_by_its_field(assignment, read, value):
     ("train.steps", "reads KEY=VALUE"),
     ("train.steps=1.5", "train.steps must be a whole number"),
     ("train.steps=0", "train.steps must be at least 1"),
-    ("train.warmup_fraction=1.0", r"must be in \[0, 1\)"),
     ("train.learning_rate_by_width=3", "must read like"),
     ("train.compute_dtype=float8", "one of float32, bfloat16"),
-    ("task.packed=1", "true or false"),
     ("task.test_lengths=[20,10]", "increasing"),
     ("seeds.num_data=4", "0 unless seeds.design=crossed"),
     ("eval.num_points=9999", "at most train.steps"),

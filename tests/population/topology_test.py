@@ -35,8 +35,7 @@ def line(block):
     (14, 99, 0, [1]),  # Not even one seed.
     (84, 99, 7, [1, 8, 7]),
     (304, 99, 29, [1, 8, 29]),
-    (999, 20, 20, [1, 8, 20]),  # No more than are wanted.
-    (999, 3, 3, [1, 3]),
+    (999, 3, 3, [1, 3]),  # No more than are wanted.
   ],
 )
 def test_the_largest_block_of_a_line_takes_three_measurements(
@@ -66,7 +65,6 @@ def test_memory_that_does_not_grow_is_no_limit():
     # 500 bytes at 1e4 a second; 6 times 700,000 operations at the peak.
     ("train.matmul_precision=highest", 1e8, "memory", 0.05),
     ("train.matmul_precision=highest", 1e7, "compute", 0.42),
-    ("train.matmul_precision=default", 1e7, "compute", 0.07),
     ("train.compute_dtype=bfloat16", 1e7, "compute", 0.07),
   ],
 )
@@ -131,8 +129,8 @@ def test_one_step_counts_each_layer(tiny):
     found = step.compile().cost_analysis()
     return np.array([found["flops"], found["bytes accessed"]])
 
-  one, two, four = map(costs, (1, 2, 4))
-  np.testing.assert_allclose(four - two, 2 * (two - one), rtol=0.05)
+  one, two, three = map(costs, (1, 2, 3))
+  np.testing.assert_allclose(three - two, two - one, rtol=0.05)
 
 
 def test_without_libtpu_it_is_named(monkeypatch):

@@ -4,12 +4,10 @@ Corrupt checkpoints are quarantined and the step before is taken; a machine that
 refuses to save or to read is an error, and no corruption.
 """
 
-import contextlib
 import errno
 import os
 import re
 import shutil
-import tempfile
 import threading
 from typing import NamedTuple
 
@@ -51,10 +49,10 @@ def shapes_of(tree):
 TARGET = shapes_of(make_tree(0))
 
 
-def save(folder, *steps, tree=None, meta=META):
+def save(folder, *steps, tree=None):
   with checkpoint.Checkpointer() as checkpointer:
     for step in steps:
-      checkpointer.save(folder, step, tree or make_tree(step), meta)
+      checkpointer.save(folder, step, tree or make_tree(step), META)
 
 
 def names_in(folder):
@@ -125,21 +123,16 @@ def flip_a_bit(path):
   (path / ARRAYS).write_bytes(content)
 
 
-def hold(meta=META, **arrays):
+def hold(**arrays):
   tree = make_tree(3) | arrays
-  return lambda path: save(path.parent, 3, tree=tree, meta=meta)
+  return lambda path: save(path.parent, 3, tree=tree)
 
 
 CORRUPTIONS = {
   "a flipped bit": (flip_a_bit, "digest does not match"),
-  "a missing file": (lambda path: (path / ARRAYS).unlink(), "No such file"),
   "half a record": (
     lambda path: os.truncate(path / METADATA, 60),
     "Unterminated",
-  ),
-  "another cell": (
-    hold(META | {"cell_hash": "beef"}),
-    "its cell_hash is beef, not c0ffee",
   ),
   "other shapes": (
     hold(key=np.zeros((2, 3), np.uint32)),
@@ -181,32 +174,6 @@ def test_a_save_that_was_cut_off_leaves_the_step_before(block, caplog):
   assert names_in(block) == ["00000003", "00000004"]
 
 
-@contextlib.contextmanager
-def without_rights():
-  """As a user who may read what all may read."""
-  user = os.geteuid()
-  if user:
-    pytest.skip("only root can become another user")
-  os.seteuid(65534)
-  try:
-    yield
-  finally:
-    os.seteuid(user)
-
-
-@pytest.fixture
-def public_folder(block):
-  """The same block where everybody may look."""
-  # Below nothing that is private, as a folder for temporary files may be.
-  with tempfile.TemporaryDirectory(dir="/tmp") as path:
-    shutil.copytree(block, os.path.join(path, "block"))
-    for folder, _, names in os.walk(path):
-      os.chmod(folder, 0o755)
-      for name in names:
-        os.chmod(os.path.join(folder, name), 0o644)
-    yield epath.Path(path) / "block"
-
-
 def fail():
   raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -223,15 +190,12 @@ def test_a_failed_save_surfaces_at_the_next_one(block, monkeypatch):
   assert restored_step(block) == 5
 
 
-def test_what_may_not_be_read_is_not_taken_for_corruption(public_folder):
-  folder = public_folder
-  path = folder / "00000003" / ARRAYS
-  before = names_in(folder)
-  os.chmod(path, 0o600)
-  with (
-    without_rights(),
-    pytest.raises(PermissionError) as caught,
-  ):
-    checkpoint.restore(folder, TARGET, META)
-  assert str(folder) in str(caught.value.filename)
-  assert names_in(folder) == before
+def test_what_cannot_be_read_is_not_taken_for_corruption(block):
+  path = block / "00000003" / ARRAYS
+  path.unlink()
+  os.symlink(path, path)  # An error for everybody, the superuser included.
+  before = names_in(block)
+  with pytest.raises(OSError, match="checkpoint cannot be read") as caught:
+    checkpoint.restore(block, TARGET, META)
+  assert str(block) in str(caught.value.filename)
+  assert names_in(block) == before

@@ -10,7 +10,6 @@ from etils import epath
 from emergence import tables
 from emergence.analysis import output, questions
 from emergence.config import Cell
-from emergence.population import hardware
 from emergence.report import sweep_sections
 from emergence.report.page import write_page
 from emergence.statistics.options import Options
@@ -20,7 +19,6 @@ from emergence.storage.files import (
   write_atomically,
 )
 from emergence.storage.params import load_params
-from emergence.sweep import pending, sweep
 from emergence.sweep.blocks import Saving
 from tests.sweeps import interrupt, train
 
@@ -94,18 +92,6 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
   assert caught.value.filename == str(folder / "none" / "file")
   assert path.read_bytes() == b"new"
   assert list(folder.iterdir()) == [path]
-
-
-def test_machines_with_shards_fill_one_bucket(config, programs, workdir):
-  devices = hardware.local_devices(2)
-  sweep.prepare(config, workdir, devices)
-  requests = [
-    pending.make_request(config, workdir, shard=(index, 2)) for index in (0, 1)
-  ]
-  # Each looks before the other one writes.
-  for work in [pending.find(request) for request in requests]:
-    assert sweep.run(config, workdir, work, devices, programs[2]) == 4
-  assert pending.find(pending.make_request(config, workdir)) == []
 
 
 def test_what_others_write_is_seen(monkeypatch):

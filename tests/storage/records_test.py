@@ -186,7 +186,7 @@ def test_every_flipped_bit_is_detected_or_changes_nothing(
   assert without <= 2
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_file_that_ends_early_is_corrupt(table, provenance, path, share):
   content = records.encode(table, provenance)
   size = int(len(content) * share)
@@ -260,30 +260,16 @@ def test_rows_are_those_of_the_name_and_the_config(
     records.require_complete(renamed, table, CELL, tiny)
 
 
-def test_a_metric_that_a_file_lacks_is_null(tiny, table, path, provenance):
-  older = table.drop_columns(["token_accuracy"])
-  path.write_bytes(records.encode(older, provenance))
-  found = records.read_file(path)
-  assert found.table["token_accuracy"].null_count == table.num_rows
-  assert found.table.drop_columns(["token_accuracy"]).equals(older)
-  records.require_complete(path, found.table, CELL, tiny)
-
-
 def contents(workdir):
   return {p: p.read_bytes() for p in glob_below(workdir, "*") if p.is_file()}
 
 
-def flip(content):
-  """Within the first column; in the footer, it may change nothing."""
-  return content[:60] + bytes([content[60] ^ 4]) + content[61:]
-
-
-@pytest.mark.parametrize("spoil", [flip, lambda c: c[:100]])
 def test_corrupt_records_are_quarantined_and_their_seeds_are_missing(
-  tiny, two_blocks, spoil, caplog
+  tiny, two_blocks, caplog
 ):
   path, other = records.files(two_blocks)
-  spoiled = spoil(path.read_bytes())
+  spoiled = bytearray(path.read_bytes())
+  spoiled[60] ^= 4  # In the first column; in the footer it may change nothing.
   path.write_bytes(spoiled)
   with pytest.raises(ValueError, match=f"{path.name} is corrupt.* again"):
     records.read(two_blocks)
@@ -320,16 +306,3 @@ def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
   with pytest.raises(ValueError, match=r"width-64.*of another experiment"):
     records.quarantine_corrupt(two_blocks, tiny)
   assert contents(two_blocks) == before
-
-
-def test_a_corrupt_config_is_quarantined_where_the_records_are_ours(
-  tiny, two_blocks, caplog
-):
-  path = two_blocks / "config.json"
-  path.write_bytes(path.read_bytes()[:200])
-  (moved,) = records.quarantine_corrupt(two_blocks, tiny)
-  assert moved == two_blocks / "damaged" / "config.json.damaged"
-  assert moved.stat().length == 200
-  assert not path.exists()
-  assert len(caplog.records) == 1
-  assert len(records.files(two_blocks)) == 2

@@ -39,11 +39,20 @@ def flags(write_config) -> list[str]:
   return [f"--config={config}", "--devices=2", every]
 
 
+NO_LOCKS = """
+import errno, fcntl
+def flock(*args):
+  raise OSError(errno.ENOLCK, "no locks here")
+fcntl.flock = flock
+"""
+
+
 @pytest.fixture(scope="module")
 def undisturbed(flags, tmp_path_factory) -> pathlib.Path:
+  """A finished sweep, on a file system without locks."""
   folder = tmp_path_factory.mktemp("undisturbed")
   with starting(folder / "output", *flags) as start:
-    sweep = start(f"--workdir={folder / 'run'}")
+    sweep = start(f"--workdir={folder / 'run'}", patch=NO_LOCKS)
     assert sweep.end() == 0, sweep.stderr
   return folder / "run"
 
@@ -93,9 +102,9 @@ def files_below(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
   return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def assert_one_line(sweep: Sweep, code: int, part: str) -> None:
-  """It has ended with a code and one line of error, nothing else."""
-  assert sweep.end() == code, sweep.stderr
+def assert_one_line(sweep: Sweep, part: str) -> None:
+  """It has ended with one line of error, nothing else."""
+  assert sweep.end() == 1, sweep.stderr
   assert sweep.last_line.startswith("error: ")
   assert part in sweep.last_line
   assert "Traceback" not in sweep.stderr
@@ -120,7 +129,7 @@ def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
   start, finish, tmp_path
 ):
   workdir, rng = tmp_path / "run", random.Random(0)
-  moments = ["compile", "train", "train", "save", "write"]
+  moments = ["compile", "train", "save", "write"]
   rng.shuffle(moments)
   # An empty cache, so that there is something to compile.
   cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
@@ -219,22 +228,19 @@ def disk(tmp_path):
   subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_or_records_that_refuse_are_one_line_and_nothing_is_lost(
+def test_a_disk_that_refuses_is_one_line_and_nothing_is_lost(
   start, finish, half_trained, disk
 ):
   workdir = shutil.copytree(half_trained, disk / "run")
   before = files_below(workdir)
-  other = start(f"--workdir={workdir}", "--override=train.weight_decay=0.5")
-  assert_one_line(other, 2, "train.weight_decay is 0.1 there and 0.5 here")
-  assert files_below(workdir) == before
   mount("-o", "remount,ro", disk)
   sweep = start(f"--workdir={workdir}")
-  assert_one_line(sweep, 1, "Read-only file system")
+  assert_one_line(sweep, "Read-only file system")
   used = sum(path.stat().st_blocks * 512 for path in disk.rglob("*"))
   mount("-o", f"remount,rw,size={used + 2**15}", disk)
   sweep = start(f"--workdir={workdir}")
   # Whether records, a checkpoint or the log meets the end is up to luck.
-  assert_one_line(sweep, 1, "No space left on device")
+  assert_one_line(sweep, "No space left on device")
   records = {p: x for p, x in before.items() if p.suffix == ".parquet"}
   assert records.items() <= files_below(workdir).items()
   mount("-o", "remount,size=64m", disk)

@@ -1,4 +1,4 @@
-"""Sweeps that share a work directory: side by side, stopped, and continued."""
+"""Sweeps that share a work directory: side by side, stopped and continued."""
 
 import json
 import pathlib
@@ -6,9 +6,7 @@ import signal
 import socket
 
 import pytest
-from etils import epath
 
-from emergence.storage import records
 from tests.mains import run_sweep
 from tests.sweep_processes import (
   assert_each_seed_once,
@@ -22,53 +20,31 @@ from tests.sweep_processes import (
 STEPS = 2000
 # A sweep that is saved before this step is far from its end.
 EARLY = STEPS - 500
-TWO_CELLS = "--override=grid.depths=[1,2]"
-
-
-@pytest.fixture(scope="module")
-def config_file(write_config) -> pathlib.Path:
-  return write_config(steps=STEPS, num_points=5, block=4, count=16)
 
 
 @pytest.fixture
-def start(config_file, workdir, tmp_path):
-  """Starts a sweep on `workdir` at each call; none outlives the test."""
-  always = [f"--config={config_file}", f"--workdir={workdir}"]
-  always += ["--checkpoint_steps=100", "--devices=1"]
+def flags(write_config, tmp_path) -> list[str]:
+  config = write_config(
+    steps=STEPS, num_points=5, block=4, count=16, depths=(1, 2)
+  )
+  return [f"--config={config}", f"--workdir={tmp_path / 'run'}"]
+
+
+@pytest.fixture
+def start(flags, tmp_path):
+  """Starts a sweep at each call; none outlives the test."""
+  always = [*flags, "--checkpoint_steps=100", "--devices=1"]
   with starting(tmp_path / "output", *always) as start:
     yield start
 
 
-@pytest.fixture
-def workdir(tmp_path) -> pathlib.Path:
-  return tmp_path / "run"
-
-
-NO_LOCKS = """
-import errno, fcntl
-def flock(*args):
-  raise OSError(errno.ENOLCK, "no locks here")
-fcntl.flock = flock
-"""
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def without_locks(config_file, tmp_path_factory):
-  """A finished sweep of two cells where the file system has no locks."""
-  folder = tmp_path_factory.mktemp("without-locks")
-  flags = [f"--config={config_file}", f"--workdir={folder / 'run'}"]
-  with starting(folder / "output", *flags, "--devices=1", TWO_CELLS) as start:
-    sweep = start(patch=NO_LOCKS)
-    assert sweep.end() == 0, sweep.stderr
-  return folder / "run", sweep
-
-
+@pytest.mark.slow
 def test_three_shards_go_on_where_two_were_stopped_and_status_tells_of_them(
-  start, config_file, workdir, tmp_path, without_locks
+  start, flags, tmp_path
 ):
+  workdir = tmp_path / "run"
+
   def status() -> tuple[str, list[dict]]:
-    flags = [f"--config={config_file}", f"--workdir={workdir}", TWO_CELLS]
     table = tmp_path / "table.json"
     result = run_sweep(*flags, "--status", f"--json={table}")
     assert (result.returncode, result.stderr) == (0, "")
@@ -77,7 +53,7 @@ def test_three_shards_go_on_where_two_were_stopped_and_status_tells_of_them(
   def content() -> dict[pathlib.Path, int]:
     return {p: p.stat().st_mtime_ns for p in [workdir, *workdir.rglob("*")]}
 
-  two = [start(TWO_CELLS, f"--shard={i}/2") for i in range(2)]
+  two = [start(f"--shard={i}/2") for i in range(2)]
   for i, sweep in enumerate(two):
     log = f"logs/shard-{i}-of-2.log"
     sweep.suspend_when(
@@ -100,25 +76,10 @@ def test_three_shards_go_on_where_two_were_stopped_and_status_tells_of_them(
 
   assert two[0].kill(signal.SIGTERM) == 75
   assert two[1].kill() == -signal.SIGKILL
-  three = [start(TWO_CELLS, f"--shard={i}/3") for i in range(3)]
+  three = [start(f"--shard={i}/3") for i in range(3)]
   assert [sweep.end() for sweep in three] == [0, 0, 0]
   assert_each_seed_once(workdir, 16, num_cells=2)
   assert len(resumed_steps(workdir)) == 2
-  assert different(workdir, records_of(without_locks[0])) == []
-
-
-def test_other_devices_and_blocks_of_another_size_finish_what_was_stopped(
-  start, workdir
-):
-  first = start("--devices=2")
-  first.suspend_when(lambda: is_saved(workdir, EARLY, min_records=2))
-  assert first.kill(signal.SIGTERM) == 75
-  finished = records_of(workdir)
-  assert start("--override=seeds.block=8").end() == 0
-  assert_each_seed_once(workdir, 16)
-  assert not list(workdir.glob("checkpoints/*/*/*/*"))
-  found = records_of(workdir)
-  assert finished.items() <= found.items()
-  for name in found:
-    provenance = records.read_provenance(epath.Path(workdir / name))
-    assert provenance["block"] == (4 if name in finished else 8)
+  undisturbed = tmp_path / "undisturbed"
+  run_sweep(flags[0], f"--workdir={undisturbed}", "--devices=1")
+  assert different(workdir, records_of(undisturbed)) == []

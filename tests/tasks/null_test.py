@@ -42,7 +42,7 @@ def test_a_trained_population_stays_at_chance():
     "quickstart",
     [
       *("task.name=null", "task.test_lengths=[1,10]", "eval.items=2000"),
-      *("train.steps=300", "eval.num_points=1", "seeds.block=4"),
+      *("train.steps=150", "eval.num_points=1", "seeds.block=4"),
     ],
   )
   cell = config_lib.cells(config)[0]

@@ -112,27 +112,6 @@ def trained(request, tiny) -> Trained:
 only_count = pytest.mark.parametrize("trained", ["count"], indirect=True)
 
 
-def plain_kind(name, task, tokens, is_answer, place, predicted):
-  """The kind of an error, on symbols."""
-  symbols = [task.symbols[t] for t in tokens]
-  right, found = symbols[place], task.symbols[predicted]
-  answer = [s for s, inside in zip(symbols, is_answer) if inside]
-  start = int(np.flatnonzero(is_answer)[0])
-  step = 2 if name == "reverse_addition" else 1
-  if name == "reverse_addition" and right.isdigit() and found.isdigit():
-    off = abs(int(right) - int(found))
-    return "wrong_carry" if off in (1, 9) else "other_error"
-  if found in (".", "E"):
-    return "stops_early"
-  if right in (".", "E"):
-    return "runs_on"
-  if place - step >= start and found == symbols[place - step]:
-    return "repeats"
-  return (
-    "skips" if found in answer[place - start + step :][:1] else "other_error"
-  )
-
-
 def score(params, task, arch, lengths):
   return jax.jit(evaluate.make_evaluate(task, arch, lengths))(params)
 
@@ -187,7 +166,7 @@ def test_all_right_is_one_whatever_the_numbers(monkeypatch):
   """1 / 41 and 1 / 61, as single precision has them, fall short of one."""
   task = make_task(
     TaskConfig(
-      max_train_length=4, test_lengths=(40, 60), vocab_size=100
+      max_train_length=4, test_lengths=(20, 40, 60), vocab_size=100
     )  # 61 items of 41 answer tokens, and 41 items of 61.
   )
   assert task.evaluation(40).tokens_L.shape[0] == 61
@@ -200,16 +179,18 @@ def test_all_right_is_one_whatever_the_numbers(monkeypatch):
     )
 
   monkeypatch.setattr(evaluate, "score_tokens", never_wrong)
-  scores = score(jnp.float32(-0.5), task, None, (40, 60))
-  assert scores.exact_match.tolist() == [1, 1]
-  assert scores.token_accuracy.tolist() == [1, 1]
-  np.testing.assert_allclose(scores.nll_sum, [0.5 * 41, 0.5 * 61], rtol=1e-6)
+  # Of unlike lengths, so that they are scored in two groups.
+  scores = score(jnp.float32(-0.5), task, None, (20, 40, 60))
+  assert scores.exact_match.tolist() == [1, 1, 1]
+  assert scores.token_accuracy.tolist() == [1, 1, 1]
+  np.testing.assert_allclose(scores.nll_sum, [10.5, 20.5, 30.5], rtol=1e-6)
 
 
 def test_scores_are_those_of_a_plain_loop(trained):
-  config, task, arch, params, items, of_length, _ = trained
+  _, task, arch, params, items, of_length, _ = trained
   scores = trained.evaluate(params)
   logits_BLV = np.asarray(apply(params, arch, items.tokens_L), np.float64)
+  kind_of = jax.jit(task.error_kind)
   for p, rows_B in enumerate(of_length):
     rows, kinds = [], collections.Counter()
     for row in rows_B:
@@ -221,9 +202,7 @@ def test_scores_are_those_of_a_plain_loop(trained):
         hits.append(z.argmax() == tokens[i])
         wrong += [] if hits[-1] else [(i, z.argmax())]
       if wrong:
-        kinds[
-          plain_kind(config.task.name, task, tokens, is_answer, *wrong[0])
-        ] += 1
+        kinds[KINDS[int(kind_of(tokens, is_answer, *wrong[0]))]] += 1
       rows.append(
         (
           all(hits),
@@ -268,37 +247,6 @@ def test_the_training_distribution_is_a_test_set_of_its_own(trained):
   assert len({tuple(x) for x in np.asarray(items.tokens_L).tolist()}) > 30
   other = train.train_distribution(override(config, ["root_seed=1"]), task)
   assert not np.array_equal(other.tokens_L, items.tokens_L)
-
-
-@only_count
-def test_test_sets_of_unlike_length_are_not_padded_to_the_longest(
-  trained, monkeypatch
-):
-  task = make_task(trained.config.task)
-  lengths, seen = (2, 12, 1, 8, 3), []
-  plain = evaluate.score_tokens
-
-  def score_tokens(params, arch, tokens_BL):
-    seen.append(tokens_BL.shape[1])
-    return plain(params, arch, tokens_BL)
-
-  monkeypatch.setattr(evaluate, "score_tokens", score_tokens)
-  together = score(trained.params, task, trained.arch, lengths)
-  assert seen == [17, 8]  # A count of n has n + 5 tokens.
-  for p, length in enumerate(lengths):
-    alone = score(trained.params, task, trained.arch, (length,))
-    for found, expected in zip(together, alone, strict=True):
-      np.testing.assert_allclose(found[p], expected[0], rtol=1e-5)
-
-
-@only_count
-def test_parameters_that_are_not_finite_get_nothing_right(trained):
-  nan = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), trained.params)
-  scores = trained.evaluate(nan)
-  assert scores.exact_match.tolist() == [0.0, 0.0]
-  assert scores.token_accuracy.tolist() == [0.0, 0.0]
-  assert np.isnan(scores.nll_mean).all()
-  assert np.isnan(scores.min_token_log_prob).all()
 
 
 @only_count

@@ -101,9 +101,7 @@ def test_a_step_is_that_of_the_adamw_paper(decay_all):
       np.testing.assert_allclose(params[name], expected[name], rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-  ("fraction", "steps"), [(0.999, 1), (0.0, 100), (0.1, 100)]
-)
+@pytest.mark.parametrize(("fraction", "steps"), [(0.999, 1), (0.1, 100)])
 def test_any_warmup_leaves_a_schedule(fraction, steps):
   config = TrainConfig(
     steps=steps, warmup_fraction=fraction, grad_clip=1e9, weight_decay=0.0
@@ -167,14 +165,10 @@ def test_initialization_and_data_have_keys_of_their_own():
 
   base = words(train.seed_keys(0, 1, 2))
   assert base[0] != base[1]
-  other_init, other_data = (
-    words(train.seed_keys(0, 3, 2)),
-    words(train.seed_keys(0, 1, 3)),
-  )
-  assert other_init[0] != base[0]
-  assert other_init[1] == base[1]
-  assert other_data[0] == base[0]
-  assert other_data[1] != base[1]
+  other_init = words(train.seed_keys(0, 3, 2))
+  assert [a == b for a, b in zip(other_init, base)] == [False, True]
+  other_data = words(train.seed_keys(0, 1, 3))
+  assert [a == b for a, b in zip(other_data, base)] == [True, False]
   assert words(train.seed_keys(1, 1, 2))[0] != base[0]
   # The same number names different streams for the two.
   assert len({*words(train.seed_keys(0, 5, 5))}) == 2
