@@ -59,8 +59,6 @@ def scales(series):
   columns = {
     "population": series.populations,
     "modality": answers["modality"].by_scale,
-    "mode_shares": answers["modality"].mode_shares,
-    "beyond": answers["modality"].beyond,
     "bootstrap": answers["summaries"],
     "success": [x.success for x in successes * (num // len(successes))],
     "given": [x.given for x in successes * (num // len(successes))],

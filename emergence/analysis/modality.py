@@ -19,11 +19,9 @@ from emergence.analysis.question import (
 from emergence.analysis.series import Analysis, Population, Series
 from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
-from emergence.statistics import dip, modes, success
+from emergence.statistics import dip
 from emergence.statistics import modality as modality_lib
-from emergence.statistics.intervals import Interval
 from emergence.statistics.modality import Modality
-from emergence.statistics.modes import ModeShares
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import Sample, grid
 from emergence.tables.score_table import ONLY_SCALE
@@ -42,16 +40,11 @@ class Modalities(NamedTuple):
   Attributes:
     family: what its tests are corrected over.
     by_scale: label and tests of each scale.
-    mode_shares: on which side of the antimode the mode of resamples is; None
-      for scales without a score.
-    beyond: success beyond the antimode; None for scales without two modes.
     first: index of the first scale that is shown to separate, None without.
   """
 
   family: str
   by_scale: list[Modality]
-  mode_shares: list[ModeShares | None]
-  beyond: list[Interval | None]
   first: int | None
 
 
@@ -95,39 +88,14 @@ def _of_family(
     )
   )
   for i, series in zip(positions, members, strict=True):
-    yield (
-      i,
-      _of_series(series, name, [next(modalities) for _ in series.samples]),
-    )
-
-
-def _of_series(
-  series: Series, family: str, modalities: list[Modality]
-) -> Modalities:
-  return Modalities(
-    family,
-    modalities,
-    [
-      modes.mode_shares(sample, modality.antimode, series.options)
-      if sample.finite_S.size
-      else None
-      for sample, modality in zip(series.samples, modalities, strict=True)
-    ],
-    [
-      success.success_beyond_antimode(sample, series.options)
-      if modality.label == "two_modes"
-      else None
-      for sample, modality in zip(
-        series.better_samples, modalities, strict=True
-      )
-    ],
-    modality_lib.first_separated(modalities),
-  )
+    labelled = [next(modalities) for _ in series.samples]
+    first = modality_lib.first_separated(labelled)
+    yield i, Modalities(name, labelled, first)
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   found = series.answers["modality"]
-  for modality, beyond in zip(found.by_scale, found.beyond, strict=True):
+  for modality in found.by_scale:
     yield {
       "dip": modality.dip,
       "dip_p": modality.dip_p,
@@ -140,9 +108,6 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       "modality": modality.label,
       "antimode": modality.antimode,
       "smallest_weight": modality.smallest_weight,
-      "success_beyond_antimode": beyond and beyond.value,
-      "success_beyond_antimode_low": beyond and beyond.low,
-      "success_beyond_antimode_high": beyond and beyond.high,
     }
 
 

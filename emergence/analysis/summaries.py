@@ -53,16 +53,14 @@ def _bootstraps(series: Series) -> list[Bootstrap]:
 
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
-  modalities = series.answers["modality"]
-  for population, boot, modality, shares in zip(
+  for population, boot, modality in zip(
     series.populations,
     series.answers["summaries"],
-    modalities.by_scale,
-    modalities.mode_shares,
+    series.answers["modality"].by_scale,
     strict=True,
   ):
     is_few = population.finite_S.size < MIN_RUNS
-    peaks, shares = (None, None) if is_few else (modality.peaks, shares)
+    peaks = None if is_few else modality.peaks
     yield {
       "n_seeds": population.sample.size,
       "n_diverged": int(population.diverged_S.sum()),
@@ -73,8 +71,6 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
       **interval_columns("median", boot.median, series.sign),
       "mode": peaks and peaks.mode,
       "mode_stable": peaks and peaks.mode_stable,
-      "mode_share_below": shares and shares.below,
-      "mode_share_above": shares and shares.above,
     }
 
 

@@ -74,7 +74,9 @@ def bandwidth(sample: Sample, of_valleys: bool = False) -> float:
   return float(max(rule, sample.grid_step / 2))
 
 
-def density(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+def density(
+  sample: Sample, of_valleys: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
   """Gaussian kernel density of the finite scores, reflected at the ends.
 
   Mass that a kernel would put outside of the support is reflected, so that a
@@ -86,6 +88,7 @@ def density(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 
   Args:
     sample: the runs.
+    of_valleys: as in `bandwidth`.
 
   Returns:
     The points of `points` [G] and the density there [G], per unit of score.
@@ -93,7 +96,7 @@ def density(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
   Raises:
     ValueError: no run has a finite score.
   """
-  width = bandwidth(sample)
+  width = bandwidth(sample, of_valleys)
   at_G = points(sample, width)
   score_D, count_D = np.unique(sample.finite_S, return_counts=True)
   return at_G, kernel(at_G, score_D, width, sample) @ (

@@ -1,15 +1,12 @@
 """Mode and antimode: where most runs are, what separates them, how sure."""
 
-import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from emergence.statistics import intervals
-from emergence.statistics.density import bandwidth, kernel, points
-from emergence.statistics.options import Options
+from emergence.statistics.density import bandwidth, density, kernel, points
 from emergence.statistics.sample import Sample
 
 # A valley is an antimode if it is a fifth lower than the lower of the peaks
@@ -22,8 +19,8 @@ _ROUNDING = 1e-9
 _FLAT = 0.01
 # A mode is stable if the next highest peak is lower than this share of it.
 _CLOSE_PEAK = 0.8
-# The density of resamples is looked at every so many bandwidths: peaks and
-# valleys are wider.
+# The density of resamples is looked at every so many bandwidths: peaks are
+# wider.
 _POINTS = 0.25
 # No more densities of resamples are made. A level of 2.5 % then has a standard
 # error of 0.8 %.
@@ -47,19 +44,6 @@ class ModeAndAntimode(NamedTuple):
   weight_above: float
 
 
-class ModeShares(NamedTuple):
-  """Which cluster is the most populous one, and how sure that is.
-
-  Attributes:
-    below: share of resamples whose mode is below the antimode.
-    above: share of resamples whose mode is at or above it; NaN where there is
-      one cluster, of which `below` is then 1.
-  """
-
-  below: float
-  above: float
-
-
 def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
   """Mode and antimode of `density`, each at its `bandwidth`.
 
@@ -79,16 +63,12 @@ def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
     ValueError: no run has a finite score.
   """
   scores_S = sample.require_finite_S()
-  all_RS = np.arange(scores_S.size)[None]
-  share_RD, _, at_G, kernel_GD = _resampled_kernels(
-    sample, all_RS, bandwidth(sample), points
-  )
-  density_RG = share_RD @ kernel_GD.T
-  antimode = float(_antimodes(sample, all_RS, points)[0])
+  at_G, density_G = density(sample)
+  antimode = _antimode(sample)
   above = float((scores_S >= antimode).mean())
   return ModeAndAntimode(
-    mode=float(at_G[density_RG[0].argmax()]),
-    mode_stable=_second_peak(density_RG[0]) < _CLOSE_PEAK,
+    mode=float(at_G[density_G.argmax()]),
+    mode_stable=_second_peak(density_G) < _CLOSE_PEAK,
     antimode=antimode,
     weight_above=math.nan if math.isnan(antimode) else above,
   )
@@ -109,55 +89,12 @@ def resampled_modes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
   Raises:
     ValueError: no run has a finite score.
   """
-  share_RD, _, at_G, kernel_GD = _resampled_kernels(
-    sample, index_RS, bandwidth(sample), _coarse_points
-  )
-  return at_G[(share_RD @ kernel_GD.T).argmax(axis=1)]
-
-
-def resampled_antimodes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
-  """Antimodes of bootstrap samples, NaN where there is none, [R].
-
-  Arguments and errors are those of `resampled_modes`.
-  """
-  return _antimodes(sample, index_RS, _coarse_points)
-
-
-def mode_shares(
-  sample: Sample, antimode: float, options: Options = Options()
-) -> ModeShares:
-  """How often the mode of a resample is in each of two clusters.
-
-  A percentile interval of the mode of two clusters would span the gap where no
-  run is, so the mode carries these shares instead.
-
-  Args:
-    sample: the runs; diverged ones are left out.
-    antimode: the score that separates the clusters, NaN where there is one.
-    options: number, up to `MOST_RESAMPLES`, and seed of the resamples.
-
-  Raises:
-    ValueError: no run has a finite score.
-  """
-  num_runs = sample.require_finite_S().size
-  if math.isnan(antimode):
-    return ModeShares(1.0, math.nan)
   width = bandwidth(sample)
   at_G = _coarse_points(sample, width)
-  # Single precision tells peaks apart.
-  kernel_SG = kernel(at_G, sample.finite_S, width, sample).T
-  num = min(options.num_resamples, MOST_RESAMPLES)
-  count_RS = _counts(num_runs, num, options.seed)
-  density_RG = count_RS @ kernel_SG.astype(np.float32)
-  above = float((at_G[density_RG.argmax(axis=1)] >= antimode).mean())
-  return ModeShares(1 - above, above)
-
-
-@functools.lru_cache(maxsize=4)
-def _counts(num_runs: int, num_resamples: int, seed: int) -> np.ndarray:
-  """How often each bootstrap sample holds each run, [R, S]."""
-  index_RS = intervals.resample_indices(num_runs, num_resamples, seed)
-  return intervals.count_draws(index_RS, num_runs).astype(np.float32)
+  score_D, which_S = np.unique(sample.finite_S, return_inverse=True)
+  count_RD = intervals.count_draws(which_S[index_RS], score_D.size)
+  kernel_GD = kernel(at_G, score_D, width, sample)
+  return at_G[(count_RD @ kernel_GD.T).argmax(axis=1)]
 
 
 def _coarse_points(sample: Sample, width: float) -> np.ndarray:
@@ -167,63 +104,30 @@ def _coarse_points(sample: Sample, width: float) -> np.ndarray:
   return at_G[(at_G.size - 1) % every // 2 :: every]
 
 
-def _resampled_kernels(
-  sample: Sample,
-  index_RS: np.ndarray,
-  width: float,
-  find_points: Callable[[Sample, float], np.ndarray],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """What densities of bootstrap samples are made of.
-
-  Returns:
-    The share of each sample's runs at each distinct score [R, D], these scores
-    [D], points [G], and the density there of a run at each score [G, D].
-  """
-  at_G = find_points(sample, width)
-  score_D, which_S = np.unique(sample.finite_S, return_inverse=True)
-  count_RD = intervals.count_draws(which_S[index_RS], score_D.size)
-  share_RD = count_RD / index_RS.shape[1]
-  return share_RD, score_D, at_G, kernel(at_G, score_D, width, sample)
-
-
-def _antimodes(
-  sample: Sample,
-  index_RS: np.ndarray,
-  find_points: Callable[[Sample, float], np.ndarray],
-) -> np.ndarray:
-  """Antimode of each bootstrap sample, NaN where there is none, [R]."""
-  num_runs = index_RS.shape[1]
-  share_RD, score_D, at_G, kernel_GD = _resampled_kernels(
-    sample, index_RS, bandwidth(sample, of_valleys=True), find_points
-  )
-  density_RG = share_RD @ kernel_GD.T
+def _antimode(sample: Sample) -> float:
+  """The antimode of the scores, NaN where there is none."""
+  scores_S = np.sort(sample.finite_S)
+  num_runs = scores_S.size
+  at_G, density_G = density(sample, of_valleys=True)
   weight = _LEAST_WEIGHT * min(1, math.sqrt(_LEAST_WEIGHT_RUNS / num_runs))
-  weight = max(weight, _LEAST_RUNS / num_runs)
-  upto_RD = np.pad(share_RD.cumsum(axis=1), ((0, 0), (1, 0)))
-  below_RG = upto_RD[:, np.searchsorted(score_D, at_G)]
-  above_RG = 1 - upto_RD[:, np.searchsorted(score_D, at_G, side="right")]
-  left_RG = np.maximum.accumulate(density_RG, axis=1)
-  right_RG = np.maximum.accumulate(density_RG[:, ::-1], axis=1)[:, ::-1]
-  lower_RG = np.minimum(left_RG, right_RG)
-  least = weight - _ROUNDING
-  allowed_RG = (below_RG >= least) & (above_RG >= least)
-  depth_RG = np.where(allowed_RG, lower_RG - density_RG, 0.0)
-  bottom_R = depth_RG.argmax(axis=1)
-  row_R = np.arange(len(density_RG))
-  lower_R = lower_RG[row_R, bottom_R]
-  limit_R = density_RG[row_R, bottom_R] + _FLAT * lower_R
-  index_G = np.arange(at_G.size)
-  is_higher_RG = density_RG > limit_R[:, None]
-  first_R = np.where(is_higher_RG & (index_G < bottom_R[:, None]), index_G, -1)
-  last_R = np.where(
-    is_higher_RG & (index_G > bottom_R[:, None]), index_G, at_G.size
-  )
-  first_R = np.minimum(first_R.max(axis=1) + 1, at_G.size - 1)
-  last_R = np.maximum(last_R.min(axis=1) - 1, 0)
-  middle_R = (at_G[first_R] + at_G[last_R]) / 2
-  depth_R = depth_RG[row_R, bottom_R]
-  is_deep_R = (depth_R > 0) & (depth_R >= _LEAST_DEPTH * lower_R)
-  return np.where(is_deep_R, middle_R, np.nan)
+  least = max(weight, _LEAST_RUNS / num_runs) - _ROUNDING
+  below_G = np.searchsorted(scores_S, at_G) / num_runs
+  above_G = 1 - np.searchsorted(scores_S, at_G, side="right") / num_runs
+  left_G = np.maximum.accumulate(density_G)
+  right_G = np.maximum.accumulate(density_G[::-1])[::-1]
+  lower_G = np.minimum(left_G, right_G)
+  allowed_G = (below_G >= least) & (above_G >= least)
+  depth_G = np.where(allowed_G, lower_G - density_G, 0.0)
+  bottom = depth_G.argmax()
+  lower, depth = lower_G[bottom], depth_G[bottom]
+  if depth <= 0 or depth < _LEAST_DEPTH * lower:
+    return math.nan
+  # The middle of what is about as low, between what is higher on both sides.
+  is_higher_G = density_G > density_G[bottom] + _FLAT * lower
+  first = np.flatnonzero(is_higher_G[:bottom]).max(initial=-1) + 1
+  higher = bottom + np.flatnonzero(is_higher_G[bottom:])
+  last = higher.min(initial=at_G.size) - 1
+  return float((at_G[first] + at_G[last]) / 2)
 
 
 def _second_peak(density_G: np.ndarray) -> float:

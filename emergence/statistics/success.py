@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from emergence.statistics import intervals, modes
 from emergence.statistics.options import (
   CONFIDENCE,
   DEFAULT_THRESHOLD,
   MIN_RUNS,
-  Options,
 )
 from emergence.statistics.sample import SAME_SCORE, UNIT, Sample
 
@@ -214,43 +212,3 @@ def threshold_curve(
     np.minimum(probability_T + half, 1),
     success_probability(sample, threshold),
   )
-
-
-def success_beyond_antimode(
-  sample: Sample, options: Options = Options()
-) -> intervals.Interval:
-  """Share of runs at or above the antimode, with a bootstrap interval.
-
-  Meant for populations with two modes, where the valley between them says what
-  a success is. The antimode is found again in each resample of the runs, so
-  the interval carries the uncertainty of where it is; resamples without one
-  are no part of it. Intervals are those of `intervals.percentile_interval`.
-
-  Args:
-    sample: the runs; diverged ones are failures and take no part in finding
-      the antimode.
-    options: number, up to `modes.MOST_RESAMPLES`, and seed of the resamples.
-
-  Returns:
-    The share of all runs; NaN where these scores have no antimode.
-  """
-  finite_S = sample.finite_S
-  antimode = (
-    modes.mode_and_antimode(sample).antimode if finite_S.size else math.nan
-  )
-  if math.isnan(antimode):
-    return intervals.Interval(math.nan, math.nan, math.nan)
-  num = min(options.num_resamples, modes.MOST_RESAMPLES)
-  index_RS = intervals.resample_indices(finite_S.size, num, options.seed)
-  antimode_R = modes.resampled_antimodes(sample, index_RS)
-  at_least_R = (finite_S[index_RS] >= antimode_R[:, None]).mean(axis=1)
-  at_least_R[np.isnan(antimode_R)] = math.nan
-  # Another study would also see another number of runs diverge.
-  rng = np.random.default_rng([options.seed, 1])
-  share_finite = finite_S.size / sample.size
-  finite_R = rng.binomial(sample.size, share_finite, num)
-  low, high = intervals.percentile_interval(
-    at_least_R * finite_R / sample.size, sample.size
-  )
-  value = int((finite_S >= antimode).sum()) / sample.size
-  return intervals.Interval(value, low, high)

@@ -208,28 +208,6 @@ def band_coverage(name: str, num_seeds: int, samples: int) -> Row:
   return _row(name, num_seeds, "band of all thresholds", ends, 0, BAND_AIM)
 
 
-def antimode_coverage(num_seeds: int, samples: int, resamples: int) -> Row:
-  """Coverage of the success probability beyond an antimode that is found."""
-  draw = two_clusters(0.4, second=0.45)
-  many = draw(np.random.default_rng(0), (_TRUTH_DRAWS,))
-  # The law's own antimode: where its two normal densities sum to the least.
-  at_G = np.linspace(0.2, 0.45, 2501)
-  law_G = 0.6 * stats.norm.pdf(at_G, 0.2, 0.05)
-  law_G += 0.4 * stats.norm.pdf(at_G, 0.45, 0.05)
-  truth = (many >= at_G[law_G.argmin()]).mean()
-  rng = np.random.default_rng(num_seeds)
-  ends = []
-  for i, scores_S in enumerate(draw(rng, (samples, num_seeds))):
-    found = success.success_beyond_antimode(
-      Sample.of(scores_S), Options(num_resamples=resamples, seed=i)
-    )
-    if not math.isnan(found.low):
-      ends.append((found.low, found.high))
-  name = "clusters 5 sd apart"
-  statistic = "success beyond antimode"
-  return _row(name, num_seeds, statistic, ends, truth, BOOTSTRAP_AIM)
-
-
 def best_of_coverage(
   name: str, num_seeds: int, samples: int, resamples: int
 ) -> Row:
@@ -319,8 +297,6 @@ def study(
   for name in POPULATIONS:
     for num_seeds in sizes:
       yield best_of_coverage(name, num_seeds, 2 * fewer, resamples)
-  for num_seeds in sizes[-2:]:
-    yield antimode_coverage(num_seeds, 2 * fewer, resamples)
   for num_items in (20, 100):
     yield shared_items_coverage(sizes[-2], num_items, 2 * fewer, resamples)
   line_N = np.linspace(0.05, 0.95, 8)

@@ -12,7 +12,6 @@ def test_a_scale_at_which_every_seed_diverged_is_a_failure_and_no_more(
   assert scales(found)[1].success.diverged_fail.num_successes == 0
   assert scales(found)[1].success.diverged_left_out is None
   assert scales(found)[1].modality.label == "not_shown"
-  assert scales(found)[1].mode_shares is None
   assert found.answers["distance"] is found.answers["abruptness"] is None
   assert found.answers["path"] == []
   assert found.answers["trajectories"].shape.num_incomplete == 12

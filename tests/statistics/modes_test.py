@@ -3,7 +3,6 @@ import pytest
 from scipy import optimize, stats
 
 from emergence.statistics import density, modes
-from emergence.statistics.options import Options
 from emergence.statistics.sample import REAL, UNIT, Sample
 
 RNG = np.random.default_rng(0)
@@ -157,41 +156,18 @@ def test_resampled_modes_are_those_of_scipys_weighted_density():
 
 
 @pytest.mark.parametrize("support", [UNIT, REAL])
-def test_the_sample_itself_has_the_mode_and_antimode_of_the_scores(support):
+def test_the_sample_itself_has_the_mode_of_the_scores(support):
   for scores_S in (two_clusters(RNG, 30, 20), RNG.binomial(11, 0.2, 90) / 11):
     sample = Sample.of(scores_S, support)
     index_RS = np.arange(scores_S.size)[None]
     found = modes.mode_and_antimode(sample)
-    # They are looked for every quarter of a bandwidth.
+    # It is looked for every quarter of a bandwidth.
     near = density.bandwidth(sample) / 4
     np.testing.assert_allclose(
       modes.resampled_modes(sample, index_RS), found.mode, atol=near
     )
-    np.testing.assert_allclose(
-      modes.resampled_antimodes(sample, index_RS), found.antimode, atol=near
-    )
 
 
-def test_the_mode_carries_the_share_of_each_cluster():
-  # Two atoms: the mode is above where more than half of the draws are.
-  scores_S = np.repeat([0.2, 0.7], [13, 12])
-  found = modes.mode_shares(
-    Sample.of(scores_S), 0.45, Options(num_resamples=4000)
-  )
-  exact = stats.binom.sf(12, 25, 12 / 25)
-  assert found.above == pytest.approx(
-    exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000)
-  )
-  assert found.below + found.above == 1
-
-
-def test_one_cluster_has_the_mode_for_sure_and_runs_without_score_have_none():
-  found = modes.mode_shares(Sample.of(RNG.normal(0.5, 0.05, 30)), np.nan)
-  assert found.below == 1
-  assert np.isnan(found.above)
-  for call in (
-    modes.mode_and_antimode,
-    lambda sample: modes.mode_shares(sample, 0.5),
-  ):
-    with pytest.raises(ValueError, match="no run has a finite score"):
-      call(Sample.of([np.nan]))
+def test_runs_without_a_score_have_no_mode():
+  with pytest.raises(ValueError, match="no run has a finite score"):
+    modes.mode_and_antimode(Sample.of([np.nan]))

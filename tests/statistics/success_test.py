@@ -81,32 +81,6 @@ def test_the_threshold_curve_is_one_minus_scipys_distribution_function():
   np.testing.assert_allclose(found.probability_T, expected, atol=1e-12)
 
 
-def two_clusters(num, share_high, rng):
-  high_S = rng.random(num) < share_high
-  return np.where(
-    high_S, rng.normal(0.7, 0.05, num), rng.normal(0.2, 0.05, num)
-  )
-
-
-@pytest.mark.parametrize("num_diverged", [0, 200])
-def test_success_beyond_the_antimode_is_the_weight_of_the_upper_cluster(
-  num_diverged,
-):
-  scores_S = np.append(two_clusters(200, 0.3, RNG), [np.nan] * num_diverged)
-  found = success.success_beyond_antimode(Sample.of(scores_S))
-  num = scores_S.size
-  assert found.value == np.nansum(scores_S > 0.45) / num
-  # Where no run is near the antimode, the resampled count is binomial.
-  low, high = stats.binom.ppf([0.025, 0.975], num, found.value) / num
-  assert (found.low, found.high) == pytest.approx((low, high), abs=0.015)
-
-
-def test_without_an_antimode_there_is_no_success_beyond_it():
-  for scores in ([0.1, 0.2], [np.nan]):
-    found = success.success_beyond_antimode(Sample.of(scores))
-    assert np.isnan(found).all()
-
-
 def test_the_band_has_massarts_width():
   """sqrt(log(2 / 0.05) / 2 S), which holds the whole law of any scores."""
   found = success.threshold_curve(Sample.of(RNG.uniform(size=40)))
