@@ -12,7 +12,6 @@ from emergence.config import Cell, to_dict
 from emergence.population.population import Snapshot
 from emergence.storage import records
 from emergence.training.evaluate import Scores
-from tests import harness_files
 from tests.harness_files import find
 
 DEPTH_1 = Cell.parse("count/width-8/depth-1")
@@ -64,11 +63,6 @@ def change(config, **sections):
 def finished(tiny, workdir) -> epath.Path:
   write_all(tiny, workdir, range(4), range(4, 8))
   return workdir
-
-
-def kinds(table):
-  """Kinds of issues, less the diverged seed that `write` makes."""
-  return harness_files.kinds(table) - {"diverged"}
 
 
 def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
@@ -150,11 +144,9 @@ def test_the_folder_of_the_records_and_the_config_in_them_are_enough(finished):
 @pytest.mark.parametrize(
   ("widths", "depths", "axis", "scale", "groups"),
   [
-    ((8,), (1, 2), "auto", "depth", ("task", "width")),
     ((8, 16), (2,), "auto", "width", ("task", "depth")),
     ((8, 16), (1, 2), "auto", "depth", ("task", "width")),
     ((8, 16), (1, 2), "width", "width", ("task", "depth")),
-    ((8,), (1,), "auto", "depth", ("task", "width")),
   ],
 )
 def test_the_scale_is_the_axis_that_varies(
@@ -168,7 +160,6 @@ def test_the_scale_is_the_axis_that_varies(
   expected = {(*(c[g] for g in groups), c[scale]) for c in cells}
   found = table.frame[[*groups, "scale"]].itertuples(index=False, name=None)
   assert set(found) == expected
-  assert kinds(table) <= {"one_scale"}
 
 
 def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
@@ -197,11 +188,6 @@ def of_another_experiment(tiny, workdir):
   write(other, workdir, DEPTH_1, [8])
 
 
-def misplace(tiny, workdir):
-  path = records.files(workdir)[0]
-  path.rename(path.with_name("seeds-000100-000103.parquet"))
-
-
 def damage(tiny, workdir):
   path = next(workdir.glob("records/*/*/*/*.parquet"))
   path.write_bytes(path.read_bytes()[:100])
@@ -212,10 +198,6 @@ def damage(tiny, workdir):
   [
     (of_another_experiment, "holds seeds of another experiment"),
     (damage, r"\.parquet is corrupt"),
-    (
-      misplace,
-      "000103.parquet is corrupt: .* must be one for each seed",
-    ),
     (put_twice, "seed 1 is in .*-000003.parquet and in .*-000001.parquet"),
   ],
 )
@@ -229,9 +211,7 @@ def test_a_spoilt_directory_is_refused(tiny, finished, spoil, message):
   ("design", "axis", "told", "not_told"),
   [
     ("paired", "depth", ["data stream", "embeddings"], []),
-    ("paired", "width", ["data stream"], ["embeddings"]),
     ("fixed_init", "depth", ["data stream"], ["embeddings"]),
-    ("fixed_data", "depth", ["embeddings"], ["shares the data"]),
     ("fixed_data", "width", ["nothing in common"], ["embeddings"]),
   ],
 )
