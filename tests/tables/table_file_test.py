@@ -133,17 +133,14 @@ def flagged_nan(path, frame):
 
 
 def write(path, frame):
-  match path.suffix:
-    case ".csv":
-      frame.to_csv(path, index=False, encoding="utf-8-sig")
-    case ".parquet":
-      frame.to_parquet(path)
-    case _:
-      frame.to_json(path, orient="records", lines=True)
+  if path.suffix == ".csv":
+    frame.to_csv(path, index=False, encoding="utf-8-sig")
+  else:
+    frame.to_parquet(path)
   return path
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_every_kind_of_file_gives_the_same_table(tmp_path, name):
   frame = make_frame()
   table = read(flagged_nan(tmp_path / name, frame))
