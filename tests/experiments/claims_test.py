@@ -160,19 +160,13 @@ def test_a_fall_of_the_success_probability_with_worse_successes_is_none(
   assert (verdict.holds, verdict.p) == (False, 1.0)
 
 
-def test_the_control_names_the_losses_that_have_two_modes(falling):
-  verdict = claims.losses_have_one_mode(falling)
-  assert {"log training loss", "log NLL of fixed examples"} <= set(
-    verdict.numbers["shown"]
-  )
-
-
-def test_the_power_of_the_control_is_stated(clear):
+def test_the_control_names_losses_of_two_modes_and_its_power(clear, falling):
   """Of 64 seeds, after Holm over six scales, it is below 0.8 for any weight."""
-  assert math.isnan(
-    claims.losses_have_one_mode(clear).numbers["smallest_weight"]
-  )
-  assert "would often not show" in claims.losses_have_one_mode(clear).sentence
+  shown = claims.losses_have_one_mode(falling).numbers["shown"]
+  assert {"log training loss", "log NLL of fixed examples"} <= set(shown)
+  verdict = claims.losses_have_one_mode(clear)
+  assert math.isnan(verdict.numbers["smallest_weight"])
+  assert "would often not show" in verdict.sentence
 
 
 def test_a_claim_is_corrected_over_the_tested_grids():
@@ -203,10 +197,7 @@ def test_a_claim_is_corrected_over_the_tested_grids():
   [
     (2, (None, None), "not tested"),
     (2, (False, None), "not reproduced (1 grid tested)"),
-    (2, (True, True), "reproduced in 2 of 2 grids"),
-    (2, (True, None), "reproduced in 1 of 1 grid (1 not tested)"),
     (6, (True, False), "supported in 1, contradicted in 1 of 2 grids"),
-    (6, (False, False), "contradicted in 2 of 2 grids"),
   ],
 )
 def test_a_result_counts_the_tested_grids(number, holds, expected):
@@ -214,19 +205,6 @@ def test_a_result_counts_the_tested_grids(number, holds, expected):
   verdicts = {str(i): Verdict(x, "") for i, x in enumerate(holds)}
   decided = claims.decide(claim, verdicts)
   assert claims.result(claim, decided) == expected
-
-
-def test_a_clearer_fall_with_worse_successes_is_told_beside(make_grid):
-  score_SN = drawn_grids.split([0.9, 0.4, 0.35])
-  score_SN *= [1, 0.8, 0.9]
-  grid = make_grid("worse", drawn_grids.config_of(3), score_SN)
-  sentence = claims.success_falls(grid).sentence
-  share = [(scores_at(grid, depth) >= 0.2).mean() for depth in (1, 2, 3)]
-  assert f"is from {share[1]:.2f} (" in sentence
-  assert (
-    f"the clearest fall of all, from {share[0]:.2f} at depth 1 to"
-    f" {share[2]:.2f} at 3 (p = "
-  ) in sentence
 
 
 def test_the_likelihood_and_its_logarithm_are_one_family(clear):
