@@ -28,22 +28,11 @@ def make_sections() -> list[Section]:
   small = Table(["depth", "mean"], [["1", "0.5\n(0.4–0.6)"]])
   return [
     Section(
-      "zero",
-      "A line.",
-      figure=make_figure(),
-      title="First?",
-      alt="It rises.",
-      is_first=True,
-    ),
+      "zero", "A line.", "", make_figure(), title="First?", is_first=True
+    )._replace(alt="It rises."),
     Section("cells", "Cells.", table=small, title="Sure?", is_first=True),
-    Section(
-      "one",
-      "It shows a line.",
-      "No more.",
-      make_figure(),
-      [("It is so.", "p 0.03")],
-      title="A figure?",
-      answers=["Yes."],
+    Section("one", "It shows a line.", "No more.", make_figure())._replace(
+      points=[("It is so.", "p 0.03")], title="A figure?", answers=["Yes."]
     ),
     Section("two", "It is wide.", table=wide, title="A table?"),
     Section("three", "", code="x" * 500, title="A config?"),
@@ -176,8 +165,7 @@ def browser():
   from playwright.sync_api import sync_playwright
 
   arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
-  arguments += ["--disable-background-networking", "--disable-sync"]
-  arguments += ["--disable-component-update"]
+  arguments += ["--disable-background-networking", "--disable-component-update"]
   with sync_playwright() as playwright:
     found = playwright.chromium.launch(executable_path=path, args=arguments)
     yield found

@@ -42,12 +42,8 @@ def test_a_full_grid_is_put_in_order_and_passes_without_an_issue():
   assert table.issues == []
   assert table.frame.columns.tolist() == ["task", *COLUMNS]
   assert table.frame["metric"].tolist() == ["acc", "aaa"] * 12
-  assert [
-    tuple(r)
-    for r in table.frame[
-      ["task", "scale", "seed", "metric", "score"]
-    ].to_numpy()
-  ] == rows
+  columns = ["task", "scale", "seed", "metric", "score"]
+  assert [tuple(row) for row in table.frame[columns].to_numpy()] == rows
 
 
 def test_repeated_rows_count_once():
@@ -73,15 +69,6 @@ def test_no_score_at_all_is_refused():
     audit(make_table([]))
 
 
-def test_missing_scores_are_in_nobody_s_denominator():
-  table = make_table(full_grid("a"))
-  missing = [False] * len(table.frame)
-  missing[0] = missing[1] = True  # Both metrics of seed 0 at scale 1.
-  table = audit(table._replace(frame=table.frame.assign(missing=missing)))
-  assert not table.frame["diverged"].any()
-  assert len(table.frame) == 10
-  counts = {cell: n for cell, n in table.num_missing.items() if n}
-  assert counts == {("a", 1, "acc"): 1, ("a", 1, "aaa"): 1}
 
 
 def test_scores_that_are_not_finite_are_diverged_runs():

@@ -122,13 +122,9 @@ def read(path, **options):
 
 def flagged_nan(path, frame):
   """Both kinds of runs without a number: seed 3 diverged, seed 2 is missing."""
-  frame = frame.astype({"accuracy": object})
-  frame.loc[2, "accuracy"] = None
-  frame.loc[3, "accuracy"] = "NaN"
-  if path.suffix == ".parquet":
-    frame["accuracy"] = frame["accuracy"].map(
-      lambda x: x if x is None else str(x)
-    )
+  accuracy = frame["accuracy"].map(str)
+  accuracy[2], accuracy[3] = None, "NaN"
+  frame = frame.assign(accuracy=accuracy)
   return write(path, frame.sample(frac=1, random_state=0))
 
 

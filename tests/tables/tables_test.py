@@ -35,11 +35,3 @@ def test_an_option_that_would_be_ignored_and_no_scores_are_refused(
   (tmp_path / "evals").mkdir()
   with pytest.raises(ValueError, match=message):
     tables.read(tmp_path / name, **options)
-
-
-def test_the_plainest_table_needs_no_option(tmp_path):
-  (tmp_path / "t.csv").write_text("scale,seed,score\n1,0,0\n1,1,0.5\n2,0,1\n")
-  table = tables.read(tmp_path / "t.csv")
-  assert table.group_columns == ()
-  found = table.frame[["scale", "seed", "score"]].to_numpy()
-  assert found.tolist() == [[1, 0, 0], [1, 1, 0.5], [2, 0, 1]]
