@@ -137,7 +137,7 @@ def test_a_figure_fits_a_column_or_the_text_and_is_readable_there(frame, draw):
   for figure in (column, draw(both, 20)):
     assert figure.get_figwidth() in (3.5, 7.0)
     assert figure.get_figheight() < 9.5
-    rendering.render(figure, "png")  # Lays it out.
+    figure.draw_without_rendering()
     for text in figure.findobj(matplotlib.text.Text):
       if text.get_text() and text.get_visible():
         assert 5.5 <= text.get_fontsize() <= 9

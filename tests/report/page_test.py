@@ -263,7 +263,7 @@ def test_a_browser_shows_the_report_of_a_sweep(browser, sweep_report):
 def test_a_large_figure_is_put_into_the_page_as_a_picture():
   figure = Figure(figsize=(7, 5))
   axes = figure.subplots()
-  for i in range(300):
+  for i in range(200):
     axes.plot(range(100), [(i * j) % 97 for j in range(100)])
   section = Section("one", "Many lines.", figure=figure, title="Large")
   html = render_page("t", "a", "b", [section])

@@ -16,8 +16,11 @@ from tests import drawn_grids
 def write(workdir, score_SN):
   """Records of seeds whose losses follow from their final scores."""
   score_SN = np.asarray(score_SN)
-  sizes = {"num_seeds": 8, "train_distribution_items": 0}
-  config = drawn_grids.config_of(score_SN.shape[1], **sizes)
+  config = drawn_grids.config_of(
+    *(score_SN.shape[1], 8),
+    train_distribution_items=0,
+    headline_metric="exact_match",
+  )
   drawn_grids.write(workdir, config, score_SN, 2 - score_SN, 1 + score_SN)
 
 

@@ -69,8 +69,6 @@ def test_no_score_at_all_is_refused():
     audit(make_table([]))
 
 
-
-
 def test_scores_that_are_not_finite_are_diverged_runs():
   rows = [*full_grid(), ("a", 1, 3, "acc", np.inf), ("a", 1, 4, "acc", np.nan)]
   table = audit(make_table(rows))

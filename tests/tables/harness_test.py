@@ -46,23 +46,13 @@ def test_averages_over_tasks_are_pointed_out_and_can_be_left_out(evals):
 
 def test_files_of_old_versions_are_read(tmp_path):
   for size, seed in itertools.product(SIZES, range(2)):
+    scores = {"ppl": 54.9, "ppl_stderr": 2.0}
+    scores |= {"acc": score_of(size, seed), "acc_stderr": 0.006}
+    arguments = f"pretrained=org/pythia-v1.1-{size},revision=step1000"
     content = {
-      "results": {
-        "lambada_openai": {
-          "ppl": 54.9,
-          "ppl_stderr": 2.0,
-          "acc": score_of(size, seed),
-          "acc_stderr": 0.006,
-        },
-        "wsc": {"acc": 0.36, "acc_stderr": 0.047},
-      },
+      "results": {"lambada_openai": scores, "wsc": {"acc": 0.36}},
       "versions": {"lambada_openai": 0, "wsc": 0},
-      "config": {
-        "model": "hf-causal",
-        "model_args": f"pretrained=org/pythia-v1.1-{size},revision=step1000",
-        "num_fewshot": 5,
-        "no_cache": True,
-      },
+      "config": {"model_args": arguments, "num_fewshot": 5, "no_cache": True},
     }
     folder = tmp_path / f"pythia-{size}" / "five-shot"
     folder.mkdir(parents=True, exist_ok=True)
