@@ -1,4 +1,4 @@
-"""The command that analyzes, run on a file, and small files for it."""
+"""The command that analyzes, run on a file."""
 
 import json
 import re
@@ -31,22 +31,3 @@ def analyze(source, out, *flags) -> dict:
   content["stdout"] = result.stdout
   content["summary"] = pd.read_csv(out / "summary.csv")
   return content
-
-
-def write(path, cells):
-  """Scores of seeds by scale, as CSV, JSON lines or Parquet."""
-  frame = pd.DataFrame(
-    [
-      {"scale": scale, "seed": seed, "score": score}
-      for scale, scores in cells.items()
-      for seed, score in enumerate(scores)
-    ]
-  )
-  match path.suffix:
-    case ".csv":
-      frame.to_csv(path, index=False)
-    case ".jsonl":
-      frame.to_json(path, orient="records", lines=True)
-    case ".parquet":
-      frame.to_parquet(path)
-  return path

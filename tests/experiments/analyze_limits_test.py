@@ -5,12 +5,13 @@ import pathlib
 import re
 import resource
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.mains import ROOT, sweep_command
 
 
 def cpu_seconds_of_children() -> float:
@@ -59,25 +60,24 @@ def test_a_full_analysis_takes_seconds_of_two_cores_and_two_gigabytes(tmp_path):
       )
     )
   pd.concat(rows).to_parquet(tmp_path / "scores.parquet")
-  command = [sys.executable, "-m", "experiments.analyze"]
-  command += [f"--records={tmp_path / 'scores.parquet'}"]
-  command += [f"--out={tmp_path / 'out'}", "--resamples=1000"]
-  command += ["--scale_column=params", "--seed_column=run"]
-  command += ["--lower_is_better=nll", "--threshold=nll=1"]
-  command += ["--threshold=log_prob=-5", "--higher_is_better=log_prob"]
-  command += ["--higher_is_better=tokens"]
-  for name in ("accuracy", "tokens", "nll", "log_prob"):
-    command.append(f"--score_column={name}")
+  command = sweep_command(
+    f"--records={tmp_path / 'scores.parquet'}",
+    *(f"--out={tmp_path / 'out'}", "--resamples=1000"),
+    *("--scale_column=params", "--seed_column=run"),
+    *("--lower_is_better=nll", "--threshold=nll=1"),
+    *("--threshold=log_prob=-5", "--higher_is_better=log_prob"),
+    *("--higher_is_better=tokens", "--score_column=accuracy"),
+    *("--score_column=tokens", "--score_column=nll", "--score_column=log_prob"),
+    main="analyze",
+  )
+  environment = os.environ | {"JAX_PLATFORMS": "cpu"}
   start, used = time.monotonic(), cpu_seconds_of_children()
   with (
     (tmp_path / "stdout").open("w") as out,
     (tmp_path / "stderr").open("w") as err,
   ):
     process = subprocess.Popen(
-      command,
-      stdout=out,
-      stderr=err,
-      env=os.environ | {"JAX_PLATFORMS": "cpu"},
+      command, stdout=out, stderr=err, env=environment, cwd=ROOT
     )
     # What the system reports at its end includes the peak of these tests.
     peak = 0
@@ -88,14 +88,7 @@ def test_a_full_analysis_takes_seconds_of_two_cores_and_two_gigabytes(tmp_path):
   used = cpu_seconds_of_children() - used
   assert (tmp_path / "stderr").read_text() == ""
   assert process.returncode == 0
-  (timing,) = [
-    line
-    for line in (tmp_path / "stdout").read_text().splitlines()
-    if line.startswith("read ")
-  ]
-  told = sum(float(part.split()[1]) for part in timing.split(", "))
-  assert seconds / 2 < told <= seconds
-  print(f"{timing}; {seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
+  print(f"{seconds:.1f} s of wall time, peak {peak / 1e9:.2f} GB")
   assert peak < 2e9
   # CPU time of both processes, however many share the cores: it took 80 times
   # that of the fixed piece of work, where it took 115 times before.

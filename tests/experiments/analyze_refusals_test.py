@@ -2,19 +2,21 @@
 
 import dataclasses
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from emergence import tables
-from tests.analyses import run, write
-from tests.mains import assert_one_line_error, overridden
+from emergence.analysis import questions
+from emergence.statistics.options import Options
+from tests.analyses import run
+from tests.mains import assert_one_line_error, overridden, run_main
 
 
 @pytest.fixture
 def scores(tmp_path):
-  return write(tmp_path / "a.csv", {1: [0.1, 0.2], 2: [0.3, 0.4]})
+  path = tmp_path / "a.csv"
+  path.write_text("scale,seed,score\n1,0,0.1\n1,1,0.2\n2,0,0.3\n2,1,0.4\n")
+  return path
 
 
 @pytest.mark.parametrize(
@@ -22,19 +24,10 @@ def scores(tmp_path):
   [
     ("--records=", "--records is empty"),
     ("--out=a --out=b", "--out is given twice"),
-    ("--records=/nowhere/a.csv", "there is no /nowhere/a.csv"),
     ("--records=~/none.csv", f"there is no {pathlib.Path.home()}/none.csv"),
-    ("--score_column=acc", "--score_column: no column 'acc'"),
     ("--threshold=high", "--threshold expects 0.2"),
-    ("--threshold=20", "--threshold: 20 is outside of [0, 1]"),
-    ("--threshold=acc=0.5", "there is no metric 'acc'"),
-    ("--test_length=9", "--test_length does not concern a table"),
-    ("--nonsense=1", "nonsense"),
     ("leftover", "unexpected argument 'leftover'"),
-    (
-      "--records=ODD --group_columns=mean",
-      "'mean' is a column of the results",
-    ),
+    ("--records=ODD --group_columns=mean", "'mean' is a column of the results"),
   ],
 )
 def test_a_mistake_ends_in_one_line(scores, tmp_path, mistake, part):
@@ -44,6 +37,20 @@ def test_a_mistake_ends_in_one_line(scores, tmp_path, mistake, part):
   flags = overridden(given, mistake.replace("ODD", str(odd)).split())
   assert_one_line_error(run(*flags), 2, part)
   assert not out.exists()
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (Options(threshold=20.0), r"--threshold: 20 is outside of \[0, 1\]"),
+    (Options(thresholds=(("acc", 0.5),)), "there is no metric 'acc'"),
+  ],
+)
+def test_a_threshold_that_no_score_can_reach_is_refused(
+  scores, options, message
+):
+  with pytest.raises(ValueError, match=message):
+    questions.analyze(tables.read(scores), options, kinds=())
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(
@@ -67,8 +74,7 @@ def test_help_explains_every_option_of_the_reader():
 
 def test_help_may_be_read_in_part():
   # Nobody reads on when it is written.
-  command = f"{sys.executable} -m experiments.analyze --help | true"
-  result = subprocess.run(
-    ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
-  )
+  patch = "import os; reads, writes = os.pipe(); os.close(reads)"
+  patch += "; os.dup2(writes, 1)"
+  result = run_main("experiments.analyze", "--help", patch=patch)
   assert (result.returncode, result.stderr) == (0, "")

@@ -1,8 +1,6 @@
 """What is committed of the studies in experiments/studies.py."""
 
-import dataclasses
 import json
-import types
 
 import numpy as np
 import pandas as pd
@@ -11,12 +9,10 @@ from etils import epath
 from scipy import stats
 
 from emergence.config import Cell, cells, identity_hash
-from emergence.population.population import Snapshot
 from emergence.storage import params, records
-from emergence.training.evaluate import Scores
 from experiments import collected, command, studies
+from tests import drawn_grids
 
-DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
 STUDIES = {study.name: study for study in studies.STUDIES}
 
 
@@ -32,7 +28,7 @@ def test_every_study_and_nothing_else_is_committed():
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_committed_records_are_whole_and_of_their_config(name):
+def test_committed_records_and_parameters_are_whole_and_of_their_config(name):
   study, workdir = STUDIES[name], epath.Path(collected.FOLDER / name)
   config = config_of(study)
   content = json.loads((workdir / "config.json").read_text())
@@ -45,6 +41,12 @@ def test_committed_records_are_whole_and_of_their_config(name):
   seeds = set(config.seeds.requested)
   for cell in cells(config):
     assert records.recorded_seeds(workdir, cell) == seeds, cell
+  # The parameters are those of the rule.
+  keep = {}
+  if study.role == "grid":
+    keep = collected.seeds_to_keep(config, workdir)
+  for cell in cells(config):
+    assert set(params.kept_files(workdir, cell)) == keep.get(cell, set())
 
 
 # Those that a claim rests on, and one of each task.
@@ -62,17 +64,6 @@ def test_the_first_steps_come_out_again(name):
   assert found["data_sha256"] == content["data_sha256"]
   # Another compiler and another processor add up in another order.
   np.testing.assert_allclose(found["losses"], content["losses"], rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_the_committed_parameters_are_those_of_the_rule(name):
-  workdir = epath.Path(collected.FOLDER / name)
-  config = config_of(STUDIES[name])
-  keep = {}
-  if STUDIES[name].role == "grid":
-    keep = collected.seeds_to_keep(config, workdir)
-  for cell in cells(config):
-    assert set(params.kept_files(workdir, cell)) == keep.get(cell, set())
 
 
 @pytest.mark.slow
@@ -124,31 +115,13 @@ def test_a_study_is_trained_and_collected(write_config, tmp_path):
     np.testing.assert_allclose(recorded, pd.Series(means), rtol=1e-5)
 
 
-def test_the_extreme_seeds_and_some_of_either_kind_are_kept(tiny, workdir):
+def test_the_extreme_seeds_and_some_of_either_kind_are_kept(workdir):
   """Six depths: seed 0 jumps, seed 1 rises evenly, the others do nothing."""
-  grid = dataclasses.replace(tiny.grid, depths=(1, 2, 3, 4, 5, 6))
-  seeds = dataclasses.replace(tiny.seeds, count=16)
-  config = dataclasses.replace(tiny, grid=grid, seeds=seeds)
-  for depth, cell in enumerate(cells(config)):
-    score_S = np.zeros(16)
-    score_S[0] = [0, 0.01, 0.03, 0.04, 0.99, 1][depth]
-    score_S[1] = depth / 5
-    if depth == 2:  # The critical cell: seeds 1 and 8 to 15 succeed.
-      score_S[8:] = 0.9
-    write_scores(config, workdir, cell, score_S)
+  score_SN = np.zeros((16, 6))
+  score_SN[0] = [0, 0.02, 0.03, 0.05, 0.98, 1]
+  score_SN[1] = np.arange(6) / 5
+  score_SN[8:, 2] = 0.9  # The critical cell: seeds 1 and 8 to 15 succeed.
+  config = drawn_grids.config_of(6, 16)
+  drawn_grids.write(workdir, config, score_SN)
   keep = {1, 8, 9, 10, 11} | {0, 2, 3, 4, 5}
   assert collected.seeds_to_keep(config, workdir) == {cells(config)[2]: keep}
-
-
-def write_scores(config, workdir, cell, score_S):
-  """Records whose exact match at the last step and length is as given."""
-  snapshots = []
-  for step in config.eval_steps:
-    base = np.broadcast_to(score_S[:, None], (len(score_S), 2))
-    scores = Scores(*(np.float32(base) for _ in Scores._fields))
-    zeros = np.zeros(len(score_S))
-    snapshots.append(Snapshot(step, scores, np.float32(zeros), zeros > 0))
-  seeds = range(len(score_S))
-  table = records.to_table(config, cell, 77, seeds, snapshots)
-  provenance = records.make_provenance(config, cell, [DEVICE])
-  records.write(workdir, cell, table, provenance)

@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import re
@@ -27,22 +28,11 @@ def make_sections() -> list[Section]:
   small = Table(["depth", "mean"], [["1", "0.5\n(0.4–0.6)"]])
   return [
     Section(
-      "zero",
-      "A line.",
-      figure=make_figure(),
-      title="First?",
-      alt="It rises.",
-      is_first=True,
-    ),
+      "zero", "A line.", "", make_figure(), title="First?", is_first=True
+    )._replace(alt="It rises."),
     Section("cells", "Cells.", table=small, title="Sure?", is_first=True),
-    Section(
-      "one",
-      "It shows a line.",
-      "No more.",
-      make_figure(),
-      [("It is so.", "p 0.03")],
-      title="A figure?",
-      answers=["Yes."],
+    Section("one", "It shows a line.", "No more.", make_figure())._replace(
+      points=[("It is so.", "p 0.03")], title="A figure?", answers=["Yes."]
     ),
     Section("two", "It is wide.", table=wide, title="A table?"),
     Section("three", "", code="x" * 500, title="A config?"),
@@ -72,29 +62,30 @@ class _Page(HTMLParser):
       self.text += data
 
 
-def test_the_page_has_each_part_once_and_closes_its_tags():
-  page = _Page(render_page("Title", "Answer.", "About.", make_sections()))
+@pytest.fixture(scope="module")
+def html():
+  return render_page("Title", "Answer.", "About.", make_sections())
+
+
+def test_the_page_has_each_part_once_and_closes_its_tags(html):
+  page = _Page(html)
   assert page._open == []
   headings = [tag for tag, _ in page.tags if tag in ("h1", "h2")]
   assert headings == ["h1", *["h2"] * 5]
-  for text in (
-    "Answer.",
-    "About.",
-    "Yes.",
-    "It shows a line.",
-    "No more.",
-    "p 0.03",
-    "column 39",
-  ):
+  for text in ("Answer.", "About.", "Yes.", "No more.", "p 0.03", "column 39"):
     assert page.text.count(text) == 1
   anchors = {a["id"] for tag, a in page.tags if tag == "section"}
   links = {a["href"] for tag, a in page.tags if tag == "a"}
   assert anchors == {"zero", "cells", "one", "two", "three"}
   assert links == {"#one", "#two", "#three"}
+  # Nothing outside of it is asked for.
+  for _, attributes in page.tags:
+    for name in attributes.keys() & {"src", "href"}:
+      assert attributes[name].startswith(("data:", "#")), attributes
+  assert "script" not in {tag for tag, _ in page.tags}
 
 
-def test_what_answers_is_in_view_and_numbers_are_folded():
-  html = render_page("Title", "Answer.", "About.", make_sections())
+def test_what_answers_is_in_view_and_numbers_are_folded(html):
   in_view = re.sub(r"<details>.*?</details>", "", html, flags=re.DOTALL)
   for text in ("Answer.", "Yes.", "It shows a line.", "Cells.", "(0.4–0.6)"):
     assert text in in_view, text
@@ -107,8 +98,8 @@ def test_what_answers_is_in_view_and_numbers_are_folded():
   assert places == sorted(places)
 
 
-def test_a_screen_reader_is_told_what_is_what():
-  page = _Page(render_page("Title", "Answer.", "About.", make_sections()))
+def test_a_screen_reader_is_told_what_is_what(html):
+  page = _Page(html)
   alts = [a["alt"] for tag, a in page.tags if tag == "img"]
   assert alts == ["It rises.", "Yes. It shows a line."]
   tags = [tag for tag, _ in page.tags]
@@ -127,29 +118,11 @@ def test_a_screen_reader_is_told_what_is_what():
       assert attributes["aria-label"]
 
 
-def test_nothing_outside_the_page_is_asked_for():
-  page = _Page(render_page("Title", "Answer.", "About.", make_sections()))
-  for tag, attributes in page.tags:
-    for name in ("src", "href"):
-      if name in attributes:
-        assert attributes[name].startswith(("data:", "#")), (tag, attributes)
-  assert "script" not in {tag for tag, _ in page.tags}
-
-
 def test_text_from_outside_stays_text():
-  section = Section(
-    "one",
-    HOSTILE,
-    HOSTILE,
-    make_figure(),
-    [(HOSTILE, HOSTILE)],
-    Table([HOSTILE], [[HOSTILE]]),
-    HOSTILE,
-    HOSTILE,
-    [HOSTILE],
-  )
-  html = render_page(HOSTILE, HOSTILE, HOSTILE, [section])
-  page = _Page(html)
+  points, table = [(HOSTILE, HOSTILE)], Table([HOSTILE], [[HOSTILE]])
+  section = Section("one", HOSTILE, HOSTILE, make_figure(), points, table)
+  section = section._replace(code=HOSTILE, title=HOSTILE, answers=[HOSTILE])
+  page = _Page(render_page(HOSTILE, HOSTILE, HOSTILE, [section]))
   # Heading, window title, answer, about, link, heading and in the summary,
   # answer, caption, caveat, point and its text, column, cell, code; the other
   # two are descriptions.
@@ -169,15 +142,12 @@ def test_figures_are_written_beside_the_page_and_only_when_they_change(
   assert page == folder / "report.html"
   files = {p for p in tmp_path.rglob("*") if p.is_file()}
   names = {str(p.relative_to(tmp_path)) for p in files}
-  assert names == {"report.html"} | {
-    f"figures/{name}.{kind}"
-    for name in ("zero", "one")
-    for kind in ("png", "svg")
+  assert names == {
+    *("report.html", "figures/zero.png", "figures/zero.svg"),
+    *("figures/one.png", "figures/one.svg"),
   }
   ElementTree.parse(tmp_path / "figures" / "one.svg")
   times = {p: p.stat().st_mtime_ns for p in files}
-  write_page(folder, "Title", "Answer.", "About.", make_sections())
-  assert times == {p: p.stat().st_mtime_ns for p in files}
   write_page(folder, "Another", "Answer.", "About.", make_sections())
   changed = {p.name for p in files if times[p] != p.stat().st_mtime_ns}
   assert changed == {"report.html"}
@@ -195,77 +165,77 @@ def browser():
   from playwright.sync_api import sync_playwright
 
   arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
-  arguments += ["--disable-background-networking", "--disable-sync"]
-  arguments += ["--disable-component-update"]
+  arguments += ["--disable-background-networking", "--disable-component-update"]
   with sync_playwright() as playwright:
     found = playwright.chromium.launch(executable_path=path, args=arguments)
     yield found
     found.close()
 
 
+@pytest.fixture(scope="module")
+def sweep_report(finished, tmp_path_factory):
+  """The work directory of a sweep with its report, and what was printed."""
+  workdir = tmp_path_factory.mktemp("report") / "sweep"
+  shutil.copytree(finished, workdir)
+  flags = [f"--workdir={workdir}", f"--json={workdir.parent / 'table.json'}"]
+  done = run_sweep(*flags, main="report")
+  assert (done.returncode, done.stderr) == (0, "")
+  return workdir, done.stdout
+
+
+def test_the_report_of_a_sweep_is_written_once(sweep_report):
+  workdir, printed = sweep_report
+  assert printed.endswith(f"report  {workdir}/report.html\n")
+  rows = json.loads((workdir.parent / "table.json").read_text())
+  assert [row["metric"] for row in rows][:2] == ["exact_match"] * 2
+  assert {row["n_seeds"] for row in rows} == {8}
+  for name in ("summary.csv", "summary.json", "trajectories.csv"):
+    assert (workdir / name).stat().st_size > 0
+  names = {path.stem for path in (workdir / "figures").glob("*.png")}
+  assert {"distribution-exact-match", "summaries", "length-curves"} <= names
+  times = lambda: {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+  written = times()
+  run_sweep(f"--workdir={workdir}", main="report")
+  assert times() == written
+
+
 def assert_reads_well(browser, path: pathlib.Path) -> None:
   """No error, no request, no missing image, nothing wider than the window."""
-  for width in (390, 1440):
-    for scheme in ("light", "dark"):
-      page = browser.new_page(
-        viewport={"width": width, "height": 900}, color_scheme=scheme
-      )
-      complaints = []
-      page.on("console", lambda m, c=complaints: c.append(m.text))
-      page.on("pageerror", lambda e, c=complaints: c.append(str(e)))
-      requests = []
-      page.on("request", lambda r, c=requests: c.append(r.url))
-      page.goto(path.as_uri())
-      assert complaints == []
-      assert [url for url in requests if not url.startswith("data:")] == [
-        path.as_uri()
-      ]
-      assert page.evaluate("document.images.length") > 0
-      assert page.evaluate(
-        "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
-      )
-      assert page.evaluate("document.documentElement.scrollWidth") <= width
-      # The colours of the scheme, and readable ones.
-      paper, ink = page.evaluate(
-        "(s => [s.backgroundColor, s.color].map("
-        "c => c.match(/[0-9]+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
-        "))(getComputedStyle(document.body))"
-      )
-      assert (paper > ink) == (scheme == "light")
-      assert abs(paper - ink) > 400
-      page.close()
+  for width, scheme in ((390, "dark"), (1440, "light")):
+    page = browser.new_page(
+      viewport={"width": width, "height": 900}, color_scheme=scheme
+    )
+    complaints = []
+    page.on("console", lambda m, c=complaints: c.append(m.text))
+    page.on("pageerror", lambda e, c=complaints: c.append(str(e)))
+    requests = []
+    page.on("request", lambda r, c=requests: c.append(r.url))
+    page.goto(path.as_uri())
+    assert complaints == []
+    requests = [url for url in requests if not url.startswith("data:")]
+    assert requests == [path.as_uri()]
+    assert page.evaluate("document.images.length") > 0
+    assert page.evaluate(
+      "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # The colours of the scheme, and readable ones.
+    paper, ink = page.evaluate(
+      "(s => [s.backgroundColor, s.color].map("
+      "c => c.match(/[0-9]+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
+      "))(getComputedStyle(document.body))"
+    )
+    assert (paper > ink) == (scheme == "light")
+    assert abs(paper - ink) > 400
+    page.close()
 
 
-def test_a_browser_shows_a_page_on_a_phone_and_a_wide_screen(browser, tmp_path):
+def test_a_browser_shows_a_page_and_prints_what_is_folded(browser, tmp_path):
   write_page(epath.Path(tmp_path), HOSTILE, "A.", "B.", make_sections())
-  assert_reads_well(browser, tmp_path / "report.html")
-
-
-def test_a_browser_shows_the_report_of_a_sweep(browser, finished_copy):
-  done = run_sweep(f"--workdir={finished_copy}", main="report")
-  assert done.returncode == 0, done.stderr
-  path = pathlib.Path(finished_copy) / "report.html"
+  path = tmp_path / "report.html"
   assert_reads_well(browser, path)
-  # Of few scales, answer, pictures and table are on the first screen.
-  page = browser.new_page(viewport={"width": 1440, "height": 900})
-  page.goto(path.as_uri())
-  for name in (".answer", ".first img >> nth=1", ".first table"):
-    box = page.locator(name).bounding_box()
-    assert box["y"] + box["height"] <= 900, name
-  page.close()
-  page = browser.new_page(viewport={"width": 390, "height": 844})
-  page.goto(path.as_uri())
-  box = page.locator(".first img >> nth=0").bounding_box()
-  assert box["y"] + box["height"] <= 844
-  table = page.locator(".first table").bounding_box()
-  assert table["x"] + table["width"] <= 390
-  page.close()
-
-
-def test_what_is_folded_is_printed(browser, tmp_path):
-  write_page(epath.Path(tmp_path), "Title", "A.", "B.", make_sections())
   page = browser.new_page()
-  page.goto((tmp_path / "report.html").as_uri())
+  page.goto(path.as_uri())
   folded = page.locator("details p", has_text="No more.")
   assert folded.bounding_box() is None or not folded.is_visible()
   page.emulate_media(media="print")
@@ -273,10 +243,27 @@ def test_what_is_folded_is_printed(browser, tmp_path):
   page.close()
 
 
+def test_a_browser_shows_the_report_of_a_sweep(browser, sweep_report):
+  path = sweep_report[0] / "report.html"
+  assert_reads_well(browser, path)
+  # Of few scales, answer, pictures and table are on the first screen.
+  page = browser.new_page(viewport={"width": 1440, "height": 900})
+  page.goto(path.as_uri())
+  for name in (".answer", ".first img >> nth=1", ".first table"):
+    box = page.locator(name).bounding_box()
+    assert box["y"] + box["height"] <= 900, name
+  page.set_viewport_size({"width": 390, "height": 844})
+  box = page.locator(".first img >> nth=0").bounding_box()
+  assert box["y"] + box["height"] <= 844
+  table = page.locator(".first table").bounding_box()
+  assert table["x"] + table["width"] <= 390
+  page.close()
+
+
 def test_a_large_figure_is_put_into_the_page_as_a_picture():
   figure = Figure(figsize=(7, 5))
   axes = figure.subplots()
-  for i in range(300):
+  for i in range(200):
     axes.plot(range(100), [(i * j) % 97 for j in range(100)])
   section = Section("one", "Many lines.", figure=figure, title="Large")
   html = render_page("t", "a", "b", [section])

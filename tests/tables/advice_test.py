@@ -15,12 +15,12 @@ _FLAG = r"--\w+(?:=(?:'[^']*'|[^\s;]*[^\s;.,?]))?"
 _ADVICE = re.compile(rf"{_FLAG}(?: {_FLAG})*")
 
 
-def grid(*scales, seeds=4, form="{scale},{seed},{score:.4f}"):
-  """Lines of scores that tell their scale and seed."""
+def grid(*scales):
+  """Lines of four scores at each scale that tell their scale and seed."""
   return "\n".join(
-    form.format(scale=scale, seed=seed, score=(i + 1) / 5 + seed / 100)
+    f"{scale},{seed},{(i + 1) / 5 + seed / 100:.4f}"
     for i, scale in enumerate(scales)
-    for seed in range(seeds)
+    for seed in range(4)
   )
 
 
@@ -50,14 +50,10 @@ CHART = "Step,m-10M-seed0 - acc,m-10M-seed1 - acc,m-40M-seed0 - acc\n" + (
 # A name, the text, the flags given, and scores by scale that come of all
 # advice, or of the flags said to be right where advice differs in meaning.
 CASES = [
-  ("plain", PLAIN, [], {10e6: 4, 40e6: 4}),
   ("pipe", PLAIN.replace(",", "|"), [], {10e6: 4, 40e6: 4}),
-  ("spaces", PLAIN.replace(",", "  "), [], {10e6: 4, 40e6: 4}),
   ("quotes", f'"{PLAIN}"'.replace(",", '", "').replace("\n", '"\n"'))
   + ([], {10e6: 4, 40e6: 4}),
   ("blank tail", PLAIN + "\n\n,,\n", [], {10e6: 4, 40e6: 4}),
-  ("trailing", PLAIN.replace("\n1", ",\n1"), [], None),
-  ("comment", "# of sweep 17\n" + PLAIN, [], {10e6: 4, 40e6: 4}),
   ("title", "Results,,\n" + PLAIN, [], {10e6: 4, 40e6: 4}),
   ("excel", "sep=;\n" + PLAIN.replace(",", ";"), [], {10e6: 4, 40e6: 4}),
   ("index", ",," + PLAIN.replace("\n", "\n0,0,"), [], {10e6: 4, 40e6: 4}),
@@ -69,9 +65,7 @@ CASES = [
   ),
   ("summary", PLAIN + "\n10M,Minimum,0.1\n", [], None),
   ("words", HEAD + grid("small", "large"), [], {1: 4, 2: 4}),
-  ("numbers", HEAD + grid("d12", "d6"), [], {1: 4, 2: 4}),
   ("infinite", HEAD + grid("3", "inf"), [], None),
-  ("mean of all", PLAIN + "\nmean,0,0.1\n", [], None),
   ("no scale", "seed,score\n0,0.1\n1,0.3\n", [], {1: 2}),
   ("other column", "seed,lr,score\n0,1,0.1\n1,2,0.3\n", [], {1: 2}),
   ("one run", "Wall time,Step,acc\n1.5,0,0.1\n2.5,9,0.3\n")
@@ -138,29 +132,25 @@ def walk(options, path, given, depth=0):
     yield from walk(options, path, [*kept, *more], depth + 1)
 
 
-def put_runs(folder, names):
-  for i, name in enumerate(names):
-    put(folder, make_content(f"org/{name}", 0.2 + i / 100))
-  return folder
+def seeds_at(table):
+  """How many there are, by scale."""
+  return table.frame.groupby("scale")["seed"].nunique().to_dict()
 
 
 @pytest.mark.parametrize(
   ("names", "sizes"),
   [
     (["f-70m", "f-70m-seed1", "f-1b7", "f-1b7-seed1"], {70e6: 2, 1.7e9: 2}),
-    (["f-8x7m-seed0", "f-8x7m-seed1", "f-8x9m-seed0"], {7e6: 2, 9e6: 1}),
-    (["f-90K-seed0", "f-90K-seed1", "f-1200K-seed1"], {90e3: 2, 1.2e6: 1}),
     (["f-big-seed0", "f-big-seed1", "f-tiny-seed0"], {1: 2, 2: 1}),
   ],
 )
 def test_every_advice_about_result_files_leads_to_a_table(
   options, tmp_path, names, sizes
 ):
-  ends = list(walk(options, put_runs(tmp_path, names), []))
-  assert [
-    table.frame.groupby("scale")["seed"].nunique().to_dict()
-    for _, table in ends
-  ] == [sizes]
+  for i, name in enumerate(names):
+    put(tmp_path, make_content(f"org/{name}", 0.2 + i / 100))
+  ((_, table),) = walk(options, tmp_path, [])
+  assert seeds_at(table) == sizes
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
@@ -168,12 +158,8 @@ def test_every_advice_leads_to_a_table(options, tmp_path, case):
   _, text, given, sizes = case
   ends = list(walk(options, write(tmp_path, text), given))
   assert ends
-  found = [
-    table.frame.groupby("scale")["seed"].nunique().to_dict()
-    for _, table in ends
-  ]
   if sizes:
-    assert sizes in found
+    assert sizes in [seeds_at(table) for _, table in ends]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -184,20 +170,13 @@ def test_the_last_step_does_not_depend_on_the_order_of_rows(
   path = write(tmp_path, steps(order))
   ends = list(walk(options, path, given))
   (table,) = [t for f, t in ends if "--step_column=step" in f]
-  expected = {(10e6, n): 0.2 + n / 100 for n in range(3)} | {
-    (40e6, n): 0.4 + n / 100 for n in range(3)
-  }
-  last = table.frame.set_index(["scale", "seed"])["score"]
-  assert {
-    (scale, int(seed[1:])): score for (scale, seed), score in last.items()
-  } == pytest.approx(expected)
-  assert table.curves is not None
+  last = table.frame.groupby("scale")["score"].agg(sorted).to_dict()
+  assert last == {10e6: [0.2, 0.21, 0.22], 40e6: [0.4, 0.41, 0.42]}
   assert table.curves.groupby("step").size().to_dict() == {100: 6, 200: 6}
   early = tables.read(
     path, **options([*given, "--step_column=step", "--at_step=100"])
   )
   assert early.frame["score"].max() == pytest.approx(0.22)
-  assert early.curves is not None
   assert set(early.curves["step"]) == {100}
 
 
@@ -220,10 +199,8 @@ def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(
 
 
 def test_rows_that_are_dropped_are_counted(options, tmp_path):
-  text = PARAMS + grid("10M") + "\n10M,mean,0.5\n10M,best,0.9\n"
-  given = ["--scale_column=params", "--score_column=acc"]
-  path = write(tmp_path, text)
-  table = tables.read(path, **options([*given, "--drop_rows=mean,best"]))
+  path = write(tmp_path, PLAIN + "\n10M,mean,0.5\n10M,best,0.9\n")
+  table = tables.read(path, **options(["--drop_rows=mean,best"]))
   told = [x.sentence for x in table.issues if x.kind == "excluded"]
   assert told == ["--drop_rows leaves out 2 rows."]
 
@@ -236,28 +213,19 @@ def test_archives_and_folders_of_files_are_read(options, tmp_path):
   for name in ("10M-seed0", "10M-seed1", "40M-seed0"):
     write(runs, "Wall time,Step,Value\n1.5,0,0.1\n2.5,9,0.3\n", f"{name}.csv")
   given = ["--seed_column=file", "--score_column=Value", "--step_column=Step"]
-  ends = [
-    table
-    for flags_of, table in walk(
-      options, runs, [*given, "--higher_is_better=Value"]
-    )
-    if "--scale_column=none" not in flags_of
-  ]
-  found = ends[0].frame
-  assert found.groupby("scale")["score"].agg(list).to_dict() == {
-    10e6: [0.3, 0.3],
-    40e6: [0.3],
-  }
+  given += ["--higher_is_better=Value"]
+  ends = walk(options, runs, given)
+  table = next(t for used, t in ends if "--scale_column=none" not in used)
+  assert seeds_at(table) == {10e6: 2, 40e6: 1}
+  assert set(table.frame["score"]) == {0.3}
 
 
 def test_mixed_units_are_told_apart_by_a_column(options, tmp_path):
   text = PARAMS + grid("10M") + "\n" + "40M,0,62\n40M,1,61\n40M,2,63"
   given = ["--scale_column=params", "--score_column=acc"]
-  ends = [
-    table
-    for flags_of, table in walk(options, write(tmp_path, text), given)
-    if "--score_unit=params=10M=fraction" in flags_of
-  ]
-  assert ends[0].frame["score"].between(0.2, 0.7).all()
-  means = ends[0].frame.groupby("scale")["score"].mean()
+  ends = walk(options, write(tmp_path, text), given)
+  table = next(
+    t for used, t in ends if "--score_unit=params=10M=fraction" in used
+  )
+  means = table.frame.groupby("scale")["score"].mean()
   assert means.tolist() == pytest.approx([0.215, 0.62])

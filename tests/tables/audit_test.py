@@ -1,5 +1,4 @@
 import itertools
-import re
 
 import numpy as np
 import pandas as pd
@@ -43,17 +42,12 @@ def test_a_full_grid_is_put_in_order_and_passes_without_an_issue():
   assert table.issues == []
   assert table.frame.columns.tolist() == ["task", *COLUMNS]
   assert table.frame["metric"].tolist() == ["acc", "aaa"] * 12
-  assert [
-    tuple(r)
-    for r in table.frame[
-      ["task", "scale", "seed", "metric", "score"]
-    ].to_numpy()
-  ] == rows
+  columns = ["task", "scale", "seed", "metric", "score"]
+  assert [tuple(row) for row in table.frame[columns].to_numpy()] == rows
 
 
-@pytest.mark.parametrize("score", [0.1, np.nan])
-def test_repeated_rows_count_once(score):
-  rows = [("a", 1, 0, "acc", score), *full_grid()[1:]]
+def test_repeated_rows_count_once():
+  rows = [("a", 1, 0, "acc", np.nan), *full_grid()[1:]]
   table = audit(make_table([*rows, rows[0], rows[0], rows[5]]))
   assert len(table.frame) == len(rows)
   issue = find(table, "duplicate")
@@ -62,46 +56,17 @@ def test_repeated_rows_count_once(score):
   assert lines == [2, 7, 26, 27, 28]
 
 
-CONFLICT = [*full_grid(), ("b", 2, 1, "acc", 0.9)]
-
-
-def test_a_seed_with_two_scores_is_refused_with_its_rows():
-  table = make_table(CONFLICT)
-  unused = pd.DataFrame(
-    {"split": ["test"] * len(CONFLICT), "step": ["1"] * 24 + ["2"]},
-    index=table.frame["source"],
-  )
-  message = (
-    "1 score is contradicted by another of the same seed, cell and metric: t"
-    " line 22 and t line 26 give seed '1' at scale '2', task 'b', metric 'acc'"
-    " the scores 0.3 and 0.9. Say --step_column=step"
-    " --group_columns=task if 'step' counts training, or"
-    " --group_columns=task,step"
-  )
-  with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-    audit(table, unused=unused)
-
-
-@pytest.mark.parametrize(("rule", "score"), [("first", 0.3), ("last", 0.9)])
-def test_a_rule_settles_two_scores_and_both_are_reported(rule, score):
-  table = audit(make_table(CONFLICT), rule)
+def test_a_rule_settles_two_scores_and_both_are_reported():
+  table = audit(make_table([*full_grid(), ("b", 2, 1, "acc", 0.9)]), "first")
   row = table.frame.query("task == 'b' and scale == 2 and seed == 1")
-  assert row.query("metric == 'acc'")["score"].tolist() == [score]
-  assert [r["score"] for r in find(table, "conflicting_score").rows] == [
-    0.3,
-    0.9,
-  ]
+  assert row.query("metric == 'acc'")["score"].tolist() == [0.3]
+  told = [row["score"] for row in find(table, "conflicting_score").rows]
+  assert told == [0.3, 0.9]
 
 
-def test_missing_scores_are_in_nobody_s_denominator():
-  table = make_table(full_grid("a"))
-  missing = [False] * len(table.frame)
-  missing[0] = missing[1] = True  # Both metrics of seed 0 at scale 1.
-  table = audit(table._replace(frame=table.frame.assign(missing=missing)))
-  assert not table.frame["diverged"].any()
-  assert len(table.frame) == 10
-  counts = {cell: n for cell, n in table.num_missing.items() if n}
-  assert counts == {("a", 1, "acc"): 1, ("a", 1, "aaa"): 1}
+def test_no_score_at_all_is_refused():
+  with pytest.raises(ValueError, match="no scores are left"):
+    audit(make_table([]))
 
 
 def test_scores_that_are_not_finite_are_diverged_runs():
@@ -112,18 +77,6 @@ def test_scores_that_are_not_finite_are_diverged_runs():
   assert diverged["score"].isna().all()
   told = [r["score"] for r in find(table, "non_finite").rows]
   np.testing.assert_equal(told, [np.inf, np.nan])
-
-
-@pytest.mark.parametrize(
-  ("rows", "message"),
-  [
-    ([], "no scores are left"),
-    ([("a", 1, 0, "acc", np.nan)] * 3, "'acc' has no finite score"),
-  ],
-)
-def test_no_score_at_all_is_refused(rows, message):
-  with pytest.raises(ValueError, match=message):
-    audit(make_table(rows))
 
 
 def test_holes_are_told_by_cell():
@@ -150,17 +103,6 @@ def test_a_group_without_any_score_is_told():
     for scale in (1, 2)
   ]
   assert table.num_missing["b", 2, "acc"] == 3
-
-
-def test_what_should_be_there_and_is_not_is_missing():
-  expected = {("a", 1): range(5), ("a", 3): range(5), ("z", 1): range(5)}
-  rows = full_grid("a", (1,))
-  issue = find(audit(make_table(rows), expected=expected), "missing")
-  assert issue.rows == [
-    {"task": "a", "scale": 1, "metric": "all", "missing_seeds": "3-4"},
-    {"task": "a", "scale": 3, "metric": "all", "missing_seeds": "all"},
-    {"task": "z", "scale": 1, "metric": "all", "missing_seeds": "all"},
-  ]
 
 
 def test_seeds_of_their_own_at_each_scale_are_no_holes():

@@ -12,16 +12,12 @@ from tests.harness_files import SIZES, find, kinds, make_content, put, score_of
 
 def test_every_metric_of_a_task_is_there_with_its_direction(evals):
   table = tables.read(evals)
-  pairs = {*table.frame[["task", "metric"]].itertuples(index=False, name=None)}
-  assert pairs == {
-    ("arc_easy", "acc"),
-    ("arc_easy", "acc_norm"),
-    ("lambada_openai", "acc"),
-    ("lambada_openai", "perplexity"),
-    ("gsm8k", "exact_match,strict-match"),
-    ("gsm8k", "exact_match,flexible-extract"),
-    ("mmlu", "acc"),
-    ("mmlu_virology", "acc"),
+  assert table.frame.groupby("task")["metric"].agg(set).to_dict() == {
+    "arc_easy": {"acc", "acc_norm"},
+    "lambada_openai": {"acc", "perplexity"},
+    "gsm8k": {"exact_match,strict-match", "exact_match,flexible-extract"},
+    "mmlu": {"acc"},
+    "mmlu_virology": {"acc"},
   }
   better = {m.name: m.higher_is_better for m in table.metrics.values()}
   assert not better.pop("perplexity")
@@ -50,23 +46,13 @@ def test_averages_over_tasks_are_pointed_out_and_can_be_left_out(evals):
 
 def test_files_of_old_versions_are_read(tmp_path):
   for size, seed in itertools.product(SIZES, range(2)):
+    scores = {"ppl": 54.9, "ppl_stderr": 2.0}
+    scores |= {"acc": score_of(size, seed), "acc_stderr": 0.006}
+    arguments = f"pretrained=org/pythia-v1.1-{size},revision=step1000"
     content = {
-      "results": {
-        "lambada_openai": {
-          "ppl": 54.9,
-          "ppl_stderr": 2.0,
-          "acc": score_of(size, seed),
-          "acc_stderr": 0.006,
-        },
-        "wsc": {"acc": 0.36, "acc_stderr": 0.047},
-      },
+      "results": {"lambada_openai": scores, "wsc": {"acc": 0.36}},
       "versions": {"lambada_openai": 0, "wsc": 0},
-      "config": {
-        "model": "hf-causal",
-        "model_args": f"pretrained=org/pythia-v1.1-{size},revision=step1000",
-        "num_fewshot": 5,
-        "no_cache": True,
-      },
+      "config": {"model_args": arguments, "num_fewshot": 5, "no_cache": True},
     }
     folder = tmp_path / f"pythia-{size}" / "five-shot"
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,10 +62,9 @@ def test_files_of_old_versions_are_read(tmp_path):
   table = tables.read(tmp_path, lower_is_better=["ppl"])
   rows = table.frame.query("task == 'lambada_openai' and metric == 'acc'")
   assert rows[["scale", "seed", "score"]].values.tolist() == [
-    [14e6, 0, 0.2],
-    [14e6, 1, pytest.approx(0.21)],
-    [160e6, 0, pytest.approx(0.3)],
-    [160e6, 1, pytest.approx(0.31)],
+    [scale, seed, pytest.approx(score_of(size, seed))]
+    for scale, size in ((14e6, "14m"), (160e6, "160m"))
+    for seed in range(2)
   ]
   assert set(table.frame["model"]) == {"pythia-v1.1"}
   assert not table.metrics["ppl"].higher_is_better
@@ -93,15 +78,13 @@ def test_shots_are_groups_where_a_task_has_several(evals):
 
 
 def test_an_evaluation_made_twice_counts_once_or_is_refused(evals):
-  name = "EleutherAI/pythia-14m-seed1"
-  content = make_content(name, score_of("14m", 1))
-  again = put(evals, content, "2024-09-11T00-00-00.000000")
+  name, date = "EleutherAI/pythia-14m-seed1", "2024-09-11T00-00-00.000000"
+  put(evals, make_content(name, score_of("14m", 1)), date)
   assert "duplicate" in kinds(tables.read(evals))
-  content = make_content(name, 0.9, revision="main")
-  again.write_text(json.dumps(content))
   # Another checkpoint of the same seed is another group.
+  put(evals, make_content(name, 0.9, revision="main"), date)
   assert "checkpoint" in tables.read(evals).group_columns
-  again.write_text(json.dumps(make_content(name, 0.9)))
+  again = put(evals, make_content(name, 0.9), date)
   with pytest.raises(ValueError, match="8 scores are contradicted") as caught:
     tables.read(evals)
   assert again.name in str(caught.value)
@@ -110,17 +93,9 @@ def test_an_evaluation_made_twice_counts_once_or_is_refused(evals):
   assert rows["score"].tolist() == [0.9]
 
 
-@pytest.mark.parametrize(
-  ("text", "message"),
-  [
-    ('{"results": {', "is not readable JSON"),
-    ("", "is not readable JSON"),
-    ('{"results": {"a": {"alias": "a"}}}', "tells no model size"),
-  ],
-)
-def test_a_damaged_file_is_named(tmp_path, text, message):
-  (tmp_path / "results_2024.json").write_text(text)
-  with pytest.raises(ValueError, match=rf"results_2024\.json.* {message}"):
+def test_a_damaged_file_is_named(tmp_path):
+  (tmp_path / "results_2024.json").write_text('{"results": {')
+  with pytest.raises(ValueError, match=r"results_2024\.json.* is not readable"):
     tables.read(tmp_path)
 
 

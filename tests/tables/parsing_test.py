@@ -13,17 +13,13 @@ from emergence.tables import parsing
   ("cell", "expected"),
   [
     (64, 64.0),
-    ("16", 16.0),
     (" 125M ", 125e6),
     ("350k", 350e3),
     ("1T", 1e12),
-    (".5 m", 5e5),
     ("1e-3", 1e-3),
     # Products of floats would not be whole.
     ("1.3B", 1300 * 10**6),
-    ("6900.0M", 6900 * 10**6),
     ("1b7", 1700 * 10**6),
-    ("1.4Bn", 1400 * 10**6),
     ("410 million", 410 * 10**6),
     ("1,400,000,000", 1400 * 10**6),
   ],
@@ -34,7 +30,7 @@ def test_a_scale_is_a_number_with_or_without_a_multiple(cell, expected):
 
 @pytest.mark.parametrize(
   "cell",
-  ["", None, "large", "12MB", "1,300", "nan", "inf", math.nan, "1e999", "1_0"],
+  [None, "large", "12MB", "1,300", "nan", "1e999", "1_0"],
 )
 def test_other_scales_are_refused_by_their_text(cell):
   with pytest.raises(ValueError, match="is no scale; expected a number"):
@@ -45,15 +41,12 @@ def test_other_scales_are_refused_by_their_text(cell):
   ("cell", "score", "is_percent"),
   [
     (0.5, 0.5, False),
-    (" 0.125 ", 0.125, False),
-    ("45.5%", 45.5, True),
+    (" -3e-2 ", -0.03, False),
     ("45.5 %", 45.5, True),
-    ("-3e-2", -0.03, False),
-    ("inf", math.inf, False),
     ("-Infinity", -math.inf, False),
     ("NaN", math.nan, False),
     (math.nan, math.nan, False),
-    *[(cell, None, False) for cell in ("", " ", None, "null", "N/A")],
+    *[(cell, None, False) for cell in (" ", None, "N/A")],
   ],
 )
 def test_a_score_is_a_number_that_of_a_diverged_run_or_missing(
@@ -63,9 +56,7 @@ def test_a_score_is_a_number_that_of_a_diverged_run_or_missing(
 
 
 @pytest.mark.parametrize(
-  "cell",
-  ["error", "0,5", "1,000.5", "12 abc", "%", "0_5", [0.5], True]
-  + ["1e400", 10**400, "9" * 400],
+  "cell", ["error", "0,5", "12 abc", "%", "0_5", [0.5], True, "1e400", 10**400]
 )
 def test_another_text_is_no_score(cell):
   with pytest.raises(ValueError, match="is no score; expected one number"):
@@ -75,10 +66,7 @@ def test_another_text_is_no_score(cell):
 @pytest.mark.parametrize(
   ("seeds", "expected"),
   [
-    (["0", "1", "2"], [0, 1, 2]),
-    ([0.0, 1.0, 2.0], [0, 1, 2]),
-    (["9007199254740993"], [2**53 + 1]),
-    (["a", "1"], ["a", "1"]),
+    (["0", 1.0, "9007199254740993"], [0, 1, 2**53 + 1]),
     (["1_0", "2"], ["1_0", "2"]),
     ([2**64, 2**64 + 1], [str(2**64), str(2**64 + 1)]),
     ([1.5, 2.0], ["1.5", "2"]),
@@ -88,10 +76,10 @@ def test_seeds_are_whole_numbers_or_all_texts(seeds, expected):
   assert parsing.parse_seeds(pd.Series(seeds, dtype=object)) == expected
 
 
-@pytest.mark.parametrize("cell", [None, "", "nan"])
-def test_a_row_without_a_seed_is_named(cell):
+def test_a_row_without_a_seed_is_named():
+  seeds = pd.Series([1, "nan"], ["t line 1", "t line 2"])
   with pytest.raises(ValueError, match=r"t line 2: '.*' is no seed; --where"):
-    parsing.parse_seeds(pd.Series([1, cell], ["t line 1", "t line 2"]))
+    parsing.parse_seeds(seeds)
 
 
 FRAME = pd.DataFrame(
@@ -107,13 +95,9 @@ FRAME = pd.DataFrame(
 @pytest.mark.parametrize(
   ("where", "kept"),
   [
-    ([], [2, 3, 4, 5]),
     (["model=a"], [2, 3]),
-    (["model!=mean"], [2, 3, 5]),
     (["model!="], [2, 3, 4]),
-    (["step=1000"], [2, 4, 5]),
     (["model!=mean", "step = 1000"], [2, 5]),
-    (["score!=N/A"], [2, 4, 5]),
   ],
 )
 def test_conditions_keep_the_rows_that_meet_all_of_them(where, kept):
@@ -127,8 +111,7 @@ def test_conditions_keep_the_rows_that_meet_all_of_them(where, kept):
 @pytest.mark.parametrize(
   ("text", "message"),
   [
-    *[(text, "expects COLUMN=VALUE or") for text in ("a", "=a", "!=a")],
-    ("__import__('os').system('x')=1", "no column .*__import__"),
+    ("a", "expects COLUMN=VALUE or"),
     ("Model=a", "no column 'Model' in t; did you mean 'model'"),
     ("model=b", r"leaves no row of t; .* '', 'a', 'mean'"),
   ],

@@ -34,8 +34,7 @@ def suspects(frame):
 
 @pytest.mark.parametrize(
   "name",
-  ["mean", "AVG", "Standard deviation", "std_dev", "stdDev", "min of all"]
-  + ["Maximum", "std. err.", "95% CI lower", "Median", "best", "mean ± std"],
+  ["AVG", "stdDev", "min of all", "std. err.", "95% CI lower", "mean ± std"],
 )
 def test_a_statistic_by_name(name):
   assert name in suspects(table({name: lambda x: 0.123}, scales=1))
@@ -49,8 +48,6 @@ def test_a_statistic_by_name(name):
     ("σ", np.std),
     ("erreur", lambda x: np.std(x, ddof=1) / np.sqrt(len(x))),
     ("tief", np.min),
-    ("hoch", np.max),
-    ("Summe", np.sum),
     ("999", np.mean),
   ],
 )
@@ -62,13 +59,11 @@ def test_a_statistic_in_another_language_by_its_values(name, statistic):
 @pytest.mark.parametrize(
   "frame",
   [
-    table({}),
     table({"default": lambda x: 0.2345}),
     table({"default": np.min}, floor=True),
     table({}, digits=1, floor=True),
     table({}, seeds=[f"max-entropy-{i}" for i in range(8)]),
     table({}, seeds=["a3f9", "00e1", "12e3", "beef"]),
-    table({}, seeds=["anna", "bert", "cleo"]),
     table({}, scales=24, seeds=[str(i) for i in range(250)], digits=2),
   ],
 )

@@ -33,14 +33,11 @@ def read_rows(tmp_path, name, content):
 @pytest.mark.parametrize(
   ("name", "content"),
   [
-    ("t.csv", as_separated(",")),
-    ("t.csv", as_separated(",").replace("\n", "\r\n")),
+    ("t.csv", "\n" + as_separated(",").replace("\n", "\r\n")),
     ("t.csv", as_separated(";")),
     ("t.csv", as_separated("\t").encode("utf-16")),
     ("T.TSV", as_separated("\t").encode("utf-8-sig")),
-    ("t.csv", "\n" + as_separated(",")),
-    ("t.jsonl", "\n\n".join(map(json.dumps, ROWS)).encode("utf-8-sig")),
-    ("t.ndjson", "\n".join(map(json.dumps, ROWS))),
+    ("t.ndjson", "\n\n".join(map(json.dumps, ROWS)).encode("utf-8-sig")),
     ("t.json", json.dumps(ROWS)),
   ],
 )
@@ -48,12 +45,11 @@ def test_every_kind_of_text_gives_the_same_rows(tmp_path, name, content):
   assert read_rows(tmp_path, name, content).to_dict("records") == ROWS
 
 
-@pytest.mark.parametrize("index", [["seed"], ["seed", "scale"]])
-def test_parquet_keeps_numbers_and_pandas_indices(tmp_path, index):
+def test_parquet_keeps_numbers_and_pandas_indices(tmp_path):
   path = epath.Path(tmp_path / "t.parquet")
   seeds = pd.array([2**53 + 1, None], dtype="Int64")
   frame = pd.DataFrame({"scale": [1, 2], "score": [0.5, None], "seed": seeds})
-  frame.set_index(index).to_parquet(path)
+  frame.set_index(["seed", "scale"]).to_parquet(path)
   found = table_file.read_rows(path)
   assert found["scale"].tolist() == [1, 2]
   assert found["score"].tolist() == [0.5, None]
@@ -80,7 +76,6 @@ def parquet_bytes():
 @pytest.mark.parametrize(
   ("name", "content", "message"),
   [
-    ("t.csv", b"", "has no rows"),
     ("t.csv", b"a,b\n1,2\n1\n", "line 3 has 1 fields where .* names 2"),
     ("t.csv", b"a,b,a\n1,2,3\n", "two columns 'a'"),
     ("t.csv", "näme\n1\n".encode("latin-1"), "0xe4 .* save the file as UTF-8"),
@@ -127,28 +122,21 @@ def read(path, **options):
 
 def flagged_nan(path, frame):
   """Both kinds of runs without a number: seed 3 diverged, seed 2 is missing."""
-  frame = frame.astype({"accuracy": object})
-  frame.loc[2, "accuracy"] = None
-  frame.loc[3, "accuracy"] = "NaN"
-  if path.suffix == ".parquet":
-    frame["accuracy"] = frame["accuracy"].map(
-      lambda x: x if x is None else str(x)
-    )
+  accuracy = frame["accuracy"].map(str)
+  accuracy[2], accuracy[3] = None, "NaN"
+  frame = frame.assign(accuracy=accuracy)
   return write(path, frame.sample(frac=1, random_state=0))
 
 
 def write(path, frame):
-  match path.suffix:
-    case ".csv":
-      frame.to_csv(path, index=False, encoding="utf-8-sig")
-    case ".parquet":
-      frame.to_parquet(path)
-    case _:
-      frame.to_json(path, orient="records", lines=True)
+  if path.suffix == ".csv":
+    frame.to_csv(path, index=False, encoding="utf-8-sig")
+  else:
+    frame.to_parquet(path)
   return path
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_every_kind_of_file_gives_the_same_table(tmp_path, name):
   frame = make_frame()
   table = read(flagged_nan(tmp_path / name, frame))
@@ -183,14 +171,6 @@ def test_every_kind_of_file_gives_the_same_table(tmp_path, name):
   assert find(table, "non_finite").rows[0]["source"].startswith(name)
 
 
-@pytest.mark.parametrize("form", ["{:g}", "{:g} %"])
-def test_percent_become_fractions(tmp_path, form):
-  percent = (100 * make_frame()["accuracy"]).map(form.format)
-  path = write(tmp_path / "t.csv", make_frame().assign(accuracy=percent))
-  scores = read(path, score_columns=["accuracy"], lower_is_better=[]).frame
-  np.testing.assert_allclose(scores["score"], ACCURACY)
-
-
 def test_a_table_in_long_form(tmp_path):
   long = make_frame().melt(
     ["model", "params", "seed"], ["accuracy", "loss"], "what", "value"
@@ -203,25 +183,18 @@ def test_a_table_in_long_form(tmp_path):
   pd.testing.assert_frame_equal(table.frame[columns], wide.frame[columns])
 
 
-def test_rows_that_repeat_and_rows_that_disagree(tmp_path):
+def test_rows_that_disagree_are_named_with_the_column_that_differs(tmp_path):
   frame = make_frame()
-  table = read(write(tmp_path / "t.csv", pd.concat([frame, frame[:3]])))
-  assert len(table.frame) == 2 * len(GRID)
-  assert "duplicate" in kinds(table)
   other = frame[:1].assign(accuracy=0.99, host="b2")
   path = write(tmp_path / "u.csv", pd.concat([frame, other]))
-  with pytest.raises(
-    ValueError,
-    match=r"line 2 and u\.csv line 18 .* Say --group_columns=model,host$",
-  ):
+  message = r"line 2 and u\.csv line 18 .* Say --group_columns=model,host$"
+  with pytest.raises(ValueError, match=message):
     read(path)
-  table = read(path, conflicting_scores="last")
-  assert table.frame["score"].max() >= 0.99
 
 
-def replace(column, value, row=5):
+def replace(column, value):
   frame = make_frame().astype(object)
-  frame.loc[row, column] = value
+  frame.loc[5, column] = value
   return frame
 
 
@@ -230,8 +203,7 @@ def replace(column, value, row=5):
   [
     (make_frame(), {"scale_column": "Param"}, "mean --scale_column=params"),
     (replace("seed", ""), {}, "line 7: '' is no seed"),
-    (replace("accuracy", "bad"), {}, "line 7, column 'accuracy': 'bad' is no"),
-    (replace("accuracy", "\x1b[2J"), {}, r"'\\x1b\[2J' is no score"),
+    (replace("accuracy", "\x1b"), {}, r"line 7, .*'accuracy': '\\x1b' is no"),
     (make_frame().assign(loss=np.nan), {}, "'loss' has no finite score"),
     (make_frame(), {"score_unit": ["los=raw"]}, "did you mean 'loss'"),
     (make_frame(), {"group_columns": []}, "Say --group_columns=model$"),

@@ -22,9 +22,7 @@ def test_reading_tables_loads_neither_training_nor_pandas():
   [
     ("t.csv", {"scale_axis": "width"}, "--scale_axis does not concern a tabl"),
     ("runs", {"score_unit": ["raw"]}, "--score_unit does not concern a work"),
-    ("runs", {"conflicting_scores": "last"}, "--conflicting_scores does not"),
     ("evals", {"group_columns": ["m"]}, "--group_columns does not concern a f"),
-    ("evals", {"test_length": 3}, "--test_length does not concern a folder"),
     ("nowhere", {}, "there is no .*nowhere"),
     ("evals", {}, r"is no work directory \(no records\), and no .json file"),
   ],
@@ -37,17 +35,3 @@ def test_an_option_that_would_be_ignored_and_no_scores_are_refused(
   (tmp_path / "evals").mkdir()
   with pytest.raises(ValueError, match=message):
     tables.read(tmp_path / name, **options)
-
-
-def test_the_plainest_table_needs_no_option(tmp_path):
-  (tmp_path / "t.csv").write_text(
-    "scale,seed,score\n1,0,0\n1,1,0.5\n2,0,0.25\n2,1,1\n"
-  )
-  table = tables.read(tmp_path / "t.csv")
-  assert table.group_columns == ()
-  assert table.frame[["scale", "seed", "score"]].to_numpy().tolist() == [
-    [1, 0, 0],
-    [1, 1, 0.5],
-    [2, 0, 0.25],
-    [2, 1, 1],
-  ]
