@@ -228,7 +228,10 @@ def _training_curves(sweep: SweepData) -> Section:
     " at the end, so that a curve which has become flat there says nothing"
     " about longer training.",
     figure=figures.training_curves(
-      sweep.frame, length, config.eval.headline_metric
+      sweep.frame,
+      length,
+      config.eval.headline_metric,
+      score=config.eval.headline_metric,
     ),
     title="What do the seeds do during training?",
     answers=[

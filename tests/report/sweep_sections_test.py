@@ -17,9 +17,7 @@ def write(workdir, score_SN):
   """Records of seeds whose losses follow from their final scores."""
   score_SN = np.asarray(score_SN)
   config = drawn_grids.config_of(
-    *(score_SN.shape[1], 8),
-    train_distribution_items=0,
-    headline_metric="exact_match",
+    *(score_SN.shape[1], 8), train_distribution_items=0
   )
   drawn_grids.write(workdir, config, score_SN, 2 - score_SN, 1 + score_SN)
 
@@ -73,6 +71,20 @@ def test_sentences_carry_the_numbers_of_the_records(workdir):
   likelihood = found["exact-match-against-nll"]
   assert "At 2 of 2 scales the order of the seeds is nearly" in likelihood
   assert "depth 2 rank correlation −1.00" in likelihood
+
+
+def test_curves_are_those_of_the_headline_metric(workdir):
+  write(workdir, np.transpose([[0.0] * 5 + [0.9] * 3]))
+  (section,) = [
+    s
+    for s in all_sections(sweep_sections.read(workdir))
+    if s.name == "training-curves"
+  ]
+  (axes, *_) = section.figure.axes
+  assert axes.get_yscale() == "linear"
+  (lines,) = axes.collections
+  ends = [segment[-1, 1] for segment in lines.get_segments()]
+  assert sorted(ends) == pytest.approx([0.0] * 5 + [0.9] * 3, abs=0.01)
 
 
 def test_a_sweep_that_is_not_finished_says_so(finished_copy):
