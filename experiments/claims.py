@@ -612,13 +612,21 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
       f" {words.number(least, 2)} after correction for {len(every)} tests)"
       f"{_power(weight)}"
     )
+  short = (
+    words.listed([f"{name} {grid.score.at(x)}" for name, x in shown.items()])
+    if shown
+    else f"power: {_weight_text(weight)}"
+  )
+  if grid.config.headline_length <= grid.config.task.max_train_length:
+    tied = (
+      "training has the tested length, so this loss is tied to the capability"
+    )
+    sentence, short = f"{sentence}; {tied}", f"{short}; {tied}"
   return Verdict(
     not shown,
     sentence,
     math.nan,
-    words.listed([f"{name} {grid.score.at(x)}" for name, x in shown.items()])
-    if shown
-    else f"power: {_weight_text(weight)}",
+    short,
     {
       "shown": {name: [p.scale for p in x] for name, x in shown.items()},
       "smallest_weight": weight,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from emergence.config import override
 from emergence.statistics.modality import label
 from emergence.statistics.sample import Sample
 from experiments import claims
@@ -183,6 +184,10 @@ def test_the_control_names_losses_of_two_modes_and_its_power(
   verdict = verdict_of(6, clear)
   assert math.isnan(verdict.numbers["smallest_weight"])
   assert "would often not show" in verdict.sentence
+  assert "is tied to" not in verdict.sentence
+  config = override(clear.config, ["task.max_train_length=20"])
+  tied = claims.losses_have_one_mode(clear._replace(config=config))
+  assert tied.evidence.endswith("so this loss is tied to the capability")
 
 
 def test_a_claim_is_corrected_over_the_tested_grids():
