@@ -334,21 +334,29 @@ def right_up_to(grid: Grid, folder: pathlib.Path) -> RightUpTo | None:
 
 def right_up_to_sentence(found: RightUpTo) -> str:
   """At which token of the answer failing seeds go wrong."""
-  # The first token by which fewer than half of the items are still right.
-  where_F = [
-    int(np.argmax(share_A < 0.5)) + 1
-    for share_A in found.share_SA[~found.is_success_S]
-    if share_A[-1] < 0.5
-  ]
-  if not where_F:
+  failing_FA = found.share_SA[~found.is_success_S]
+  failing_FA = failing_FA[failing_FA[:, -1] < 0.5]
+  if not len(failing_FA):
     return "No failing seed goes wrong in half of the items."
-  low, high = min(where_F), max(where_F)
+  # The first token by which fewer than half of the items are still right.
+  where_F = np.argmax(failing_FA < 0.5, axis=1)
+  low, high = where_F.min() + 1, where_F.max() + 1
   tokens = f"token {low}" if low == high else f"tokens {low} to {high}"
-  return (
-    f"Of {len(where_F)} failing seeds half of the items are wrong by {tokens}"
-    f" of {found.share_SA.shape[1]}; the longest answer in training has"
+  sentence = (
+    f"Of {len(failing_FA)} failing seeds half of the items are wrong by"
+    f" {tokens} of {failing_FA.shape[1]}; the longest answer in training has"
     f" {found.num_trained}."
   )
+  right_F = failing_FA[np.arange(len(failing_FA)), where_F]
+  if (right_F > 0).all():
+    stay_F = failing_FA[:, -1] / right_F
+    least, most = words.percent(stay_F.min()), words.percent(stay_F.max())
+    share = least if least == most else f"from {least} to {most}"
+    sentence += (
+      f" Of the items that are right up to there, a seed gets {share} right to"
+      " the end."
+    )
+  return sentence
 
 
 @styled

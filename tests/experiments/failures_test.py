@@ -124,3 +124,15 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   assert "a higher loss on fixed examples as in training than one" in text
   assert f"probability {found[1].auc:.2f} at depth 2 (p = " in text
   assert "At depth 1 no difference in this loss" in text
+
+
+def test_where_failing_seeds_go_wrong_and_what_they_get_right_after_it():
+  share_SA = np.array(
+    [[1, 0.1, 0.1, 0.08], [1, 0.3, 0.2, 0.1], [1, 0.9, 0.9, 0.9]]
+  )
+  found = failures.RightUpTo(3, "width 48", 8, share_SA, np.arange(3) > 1)
+  assert failures.right_up_to_sentence(found) == (
+    "Of 2 failing seeds half of the items are wrong by token 2 of 4; the"
+    " longest answer in training has 8. Of the items that are right up to"
+    " there, a seed gets from 33% to 80% right to the end."
+  )
