@@ -80,7 +80,7 @@ def test_what_readme_links_to_is_there():
 
 def test_the_seeds_that_failed_later_are_those_of_the_computed_page():
   found = re.search(
-    r"Of (\d+) at depth 2, (\d+) were at 20 % in an earlier evaluation and"
+    r"Of (\d+) at depth 2, (\d+) were at 20 % in an earlier evaluation,"
     r" (\d+) at 50 %.*at width 16 it is (\d+ of \d+)\.",
     " ".join(README.split()),
   )

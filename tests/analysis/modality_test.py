@@ -85,12 +85,7 @@ def test_labels_rest_on_the_dip_of_the_scores(two_groups):
     assert diptest.diptest(scores_S)[1] < 0.001
     assert 0.2 < scale.modality.antimode < 0.7
     above = (scores_S >= scale.modality.antimode).mean()
-    assert scale.beyond.value == above
-  assert all(
-    scale.beyond is None
-    for scale in scales(split)
-    if scale.modality.label != "two_modes"
-  )
+    assert scale.modality.peaks.weight_above == above
 
 
 def test_the_scale_that_splits_most_evenly_is_said_with_its_seeds(
@@ -99,7 +94,7 @@ def test_the_scale_that_splits_most_evenly_is_said_with_its_seeds(
   first, second = pick("modality")
   rows = scales(two_groups.series[0])
   shown = [n for n, row in enumerate(rows) if row.modality.label != "not_shown"]
-  n = min(shown, key=lambda n: abs(rows[n].beyond.value - 0.5))
+  n = min(shown, key=lambda n: abs(rows[n].modality.peaks.weight_above - 0.5))
   score_S, modality = rows[n].population.finite_S, rows[n].modality
   below = int((score_S < modality.antimode).sum())
   assert first.sentence == (
