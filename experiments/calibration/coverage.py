@@ -11,9 +11,8 @@ What is above an aim errs on the safe side: a median that is an atom or on a
 grid is hit exactly, and equal scores get the widened interval. What is listed
 without an aim is known not to hold: a cluster that few samples contain, runs
 alone where the items are a sample too, the best of as many runs as a tenth of
-the sample, and the jump of a success probability
-on a line, which noise makes look abrupt (so that the difference to the mode's
-is understated).
+the sample, and the jump of a success probability on a line, which noise makes
+look abrupt (so that the difference to the mode's is understated).
 """
 
 import math
