@@ -17,7 +17,6 @@ from emergence.plotting.style import (
   FAILED,
   OTHERS,
   SUCCEEDED,
-  TEXT_WIDTH,
   literal,
   styled,
 )
@@ -31,7 +30,7 @@ from experiments.claims import SCORE, TRAIN_DISTRIBUTION, Grid
 
 # Of the kinds of errors, each apart from its neighbours in lightness too.
 _COLORS = ("#08306b", "#6baed6", "#e69f00", "#8c510a", "#5aae61", OTHERS)
-_MOST_PANELS = 6
+_MOST_BESIDE = 3  # As many heads of two seeds fit into one line.
 
 
 class Failing(NamedTuple):
@@ -469,26 +468,30 @@ def attention_sentence(found: Attention) -> str:
 
 @styled
 def draw_attention(found: Attention) -> Figure:
-  """Attention of each layer and head, a row of panels for each seed."""
-  first = next(iter(found.weights_of.values()))
-  num_layers, num_heads = first.shape[:2]
-  panels = [(n, h) for n in range(num_layers) for h in range(num_heads)]
-  panels = panels[:_MOST_PANELS]
-  side = min(1.6, (TEXT_WIDTH - 0.6) / len(panels))
-  figure = Figure(figsize=(0.6 + side * len(panels), 0.6 + 2 * side))
-  grid = figure.subplots(2, len(panels), squeeze=False)
-  for axes, (n, h) in zip(grid[0], panels, strict=True):
-    head = f", head {h + 1}" if num_heads > 1 else ""
-    axes.set_title(f"layer {n + 1}{head}", fontsize=7)
-  for row, (name, weights_NHLL) in zip(
-    grid, found.weights_of.items(), strict=True
+  """A row of panels for each layer and a column for each head, of both seeds.
+
+  The two seeds stand side by side if there is room, else one above the other.
+  """
+  num_layers, num_heads = next(iter(found.weights_of.values())).shape[:2]
+  num_beside = 1 if num_heads > _MOST_BESIDE else 2
+  side = min(1.4, (COLUMN_WIDTH - 0.4 * num_beside) / (num_beside * num_heads))
+  height = 0.45 + num_layers * side
+  figure = Figure(figsize=(COLUMN_WIDTH, height * 2 / num_beside))
+  parts = figure.subfigures(2 // num_beside, num_beside, squeeze=False)
+  for part, (name, weights_NHLL) in zip(
+    parts.flat, found.weights_of.items(), strict=True
   ):
-    row[0].set_ylabel(literal(name))
-    for axes, (n, h) in zip(row, panels, strict=True):
+    part.suptitle(literal(name), fontsize=8)
+    grid = part.subplots(num_layers, num_heads, squeeze=False)
+    for (n, h), axes in np.ndenumerate(grid):
       axes.imshow(weights_NHLL[n, h], cmap="Greys", vmin=0, vmax=1)
       for end in (found.num_prompt, found.num_trained):
         axes.axvline(end - 0.5, color=_COLORS[1], linewidth=0.5)
         axes.axhline(end - 0.5, color=_COLORS[1], linewidth=0.5)
       axes.set_xticks([])
       axes.set_yticks([])
+      if h == 0:
+        axes.set_ylabel(f"layer {n + 1}", fontsize=7)
+      if n == 0 and num_heads > 1:
+        axes.set_title(f"head {h + 1}", fontsize=6, loc="center")
   return figure

@@ -517,7 +517,9 @@ def control(grid: Grid) -> Figure:
       for i, population in enumerate(grid.score.populations)
     ]
     columns.append((name, rows))
-  return ridges.draw(columns, "nats per token", REAL, is_log=True)
+  return ridges.draw(
+    columns, "nats per token", REAL, is_log=True, most_columns=1
+  )
 
 
 def tasks(folders: Sequence[pathlib.Path]) -> Picture:

@@ -25,9 +25,6 @@ from emergence.statistics.sample import UNIT, Sample
 # Steps of the golden ratio spread points evenly and without randomness.
 _GOLDEN = 0.6180339887498949
 
-# More would leave no room for the texts at their sides.
-_MOST_COLUMNS = 4
-
 
 class Ridge(NamedTuple):
   """One row of a ridgeline.
@@ -53,6 +50,7 @@ def draw(
   threshold: float | None = None,
   higher_is_better: bool = True,
   is_log: bool = False,
+  most_columns: int = 4,
 ) -> Figure:
   """Distributions over seeds, one row each, from the top down.
 
@@ -67,10 +65,11 @@ def draw(
     higher_is_better: whether scores of at least the threshold are successes,
       or scores of at most the threshold.
     is_log: whether the scores are decimal logarithms; ticks give the numbers.
+    most_columns: of these stand side by side; the others begin a new line. More
+      than four would leave no room for the texts at their sides.
   """
   lines = [
-    columns[i : i + _MOST_COLUMNS]
-    for i in range(0, len(columns), _MOST_COLUMNS)
+    columns[i : i + most_columns] for i in range(0, len(columns), most_columns)
   ]
   # In an SVG each dot is a curve of about eight points.
   as_picture = is_many(
