@@ -50,6 +50,7 @@ STUDIES = (
   Study("count_depth_small", "count_depth_small", role="grid"),
   Study("count_width_small", "count_width_small", role="grid"),
   Study("addition_width_small", "addition_width_small", role="grid"),
+  Study("addition_depth_small", "addition_depth_small", role="grid"),
   Study("inverse_small", "inverse_small", role="search", claim=5),
   Study("seeds_crossed", "seeds_crossed", role="control"),
   Study("null_random", "null_random", role="control"),
