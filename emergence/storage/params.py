@@ -67,7 +67,7 @@ def save_params(
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     part = {name: x[first : first + len(own)] for name, x in arrays.items()}
-    np.savez(buffer, allow_pickle=False, **part)
+    np.savez_compressed(buffer, allow_pickle=False, **part)
     write_atomically(folder / f"step-{step:08d}.npz", buffer.getvalue())
 
 
