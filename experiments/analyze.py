@@ -101,12 +101,6 @@ _CORRECT_OVER = flags.DEFINE_enum(
   " metric those of all scales of a group, and all tests of the other metrics"
   " together. table: all tests.",
 )
-_WITHIN_SEED = flags.DEFINE_bool(
-  "within_seed",
-  False,
-  "Where all scales have the same seeds: in tests of distances, exchange only"
-  " the two scores of each seed, instead of permuting all runs of two scales.",
-)
 _LOG_SCALE = flags.DEFINE_bool(
   "log_scale",
   False,
@@ -198,7 +192,6 @@ def _options() -> Options:
     chance=chance,
     chances=chances,
     correct_over=_CORRECT_OVER.value,
-    within_seed=_WITHIN_SEED.value,
     log_scale=_LOG_SCALE.value,
     num_resamples=_RESAMPLES.value,
     num_permutations=_RESAMPLES.value,

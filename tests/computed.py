@@ -63,7 +63,6 @@ def scales(series):
     "success": [x.success for x in successes * (num // len(successes))],
     "given": [x.given for x in successes * (num // len(successes))],
     "threshold_curve": answers["threshold"] or [None] * num,
-    "item_noise": answers["items"],
   }
   return [
     SimpleNamespace(**dict(zip(columns, values)))

@@ -239,7 +239,6 @@ def make_score_table(
             "metric": metric.name,
             "score": score,
             "diverged": is_diverged or not np.isfinite(score),
-            "item_stderr": np.nan,
             "num_items": num,
             "source": f"row {len(rows)}",
           }
@@ -251,7 +250,6 @@ def make_score_table(
     {metric.name: metric for _, metric in scores},
     "scores.csv",
     "Not known.",
-    False,
     [],
   )
   return table._replace(**fields)

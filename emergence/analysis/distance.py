@@ -25,7 +25,6 @@ class Distances(NamedTuple):
   """Between all pairs of N scales, of runs with a score.
 
   Attributes:
-    w1_NN: Wasserstein-1 distances, [N, N].
     w2_NN: Wasserstein-2 distances, [N, N].
     test: permutation test of the latter.
     adjusted_N: its p-value between neighbours, after Holm's correction over
@@ -34,16 +33,13 @@ class Distances(NamedTuple):
     too_few: "runs" or "reshuffles", which are the permutations, where so few of
       them could not pass that correction, whatever the scores; else empty.
     parts: of the squared Wasserstein-2 distance, by pair of indices.
-    within_seed: whether scales were permuted within seeds.
   """
 
-  w1_NN: np.ndarray
   w2_NN: np.ndarray
   test: transport.PermutationTest
   adjusted_N: np.ndarray
   too_few: str
   parts: dict[tuple[int, int], transport.Parts]
-  within_seed: bool
 
 
 def compute(several: Sequence[Series]) -> list[Distances | None]:
@@ -55,36 +51,26 @@ def compute(several: Sequence[Series]) -> list[Distances | None]:
 
 def _distances(series: Series) -> Distances:
   samples = series.samples
-  within_seed = (
-    series.options.within_seed
-    and series.has_same_seeds
-    and not any(sample.num_diverged for sample in samples)
-  )
   pairs = itertools.combinations(range(len(samples)), 2)
-  test = transport.permutation_test(samples, within_seed, series.options)
+  test = transport.permutation_test(samples, series.options)
   adjusted_N, too_few = _adjusted(
-    samples, np.diag(test.p_KK, 1), within_seed, series.options
+    samples, np.diag(test.p_KK, 1), series.options
   )
   return Distances(
-    transport.distances(samples, order=1),
-    transport.distances(samples, order=2),
+    transport.distances(samples),
     test,
     adjusted_N,
     too_few,
     {(i, j): transport.decompose(samples[i], samples[j]) for i, j in pairs},
-    within_seed,
   )
 
 
 def _adjusted(
-  samples: Sequence[Sample],
-  p_N: np.ndarray,
-  within_seed: bool,
-  options: Options,
+  samples: Sequence[Sample], p_N: np.ndarray, options: Options
 ) -> tuple[np.ndarray, str]:
   sizes = [sample.finite_S.size for sample in samples]
   least_N = np.array(
-    [transport.least_p(a, b, within_seed) for a, b in itertools.pairwise(sizes)]
+    [transport.least_p(a, b) for a, b in itertools.pairwise(sizes)]
   )
   adjusted_N, tested_N = np.full(p_N.size, math.nan), least_N <= options.alpha
   adjusted_N[tested_N] = holm(p_N[tested_N])
@@ -124,11 +110,9 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
       "metric": series.metric.name,
       "scale_from": series.populations[i].scale,
       "scale_to": series.populations[j].scale,
-      "w1": found.w1_NN[i, j],
       "w2": found.w2_NN[i, j],
       "w2_null": found.test.null_KK[i, j],
       "w2_p": found.test.p_KK[i, j],
-      "permuted": _permuted(found),
       **parts._asdict(),
     }
 
@@ -148,10 +132,9 @@ def findings(series: Series) -> Iterator[Finding]:
   if not w2_N.any():
     text = "the scores of neighbouring scales are the same"
   elif not num and found.too_few:
-    what = found.too_few
-    if found.within_seed and what == "runs":
-      what = "seeds, compared within each,"
-    text = f"so few {what} could not show that neighbouring scales differ"
+    text = (
+      f"so few {found.too_few} could not show that neighbouring scales differ"
+    )
   elif not num:
     text = "no two neighbouring scales are shown to differ in their scores"
     if len(names) == 1:
@@ -166,12 +149,6 @@ def findings(series: Series) -> Iterator[Finding]:
         f" {names[i]}"
       )
     text = f"the distributions of scores differ between {where}"
-  if series.options.within_seed and not found.within_seed:
-    text += "; seeds could not be compared within each, as " + (
-      "some diverged"
-      if series.has_same_seeds
-      else "scales have different seeds"
-    )
   yield finding(
     "distance",
     series,
@@ -184,12 +161,7 @@ def findings(series: Series) -> Iterator[Finding]:
     p_adjusted=found.adjusted_N[i],
     num_steps=len(names),
     num_different=num,
-    permuted=_permuted(found),
   )
-
-
-def _permuted(found: Distances) -> str:
-  return "within seeds" if found.within_seed else "all runs"
 
 
 def sections(analysis: Analysis) -> Iterator[Section]:

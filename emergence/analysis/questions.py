@@ -31,7 +31,6 @@ NAMES = (
   "best_of",
   "time_to_success",
   "threshold",
-  "items",
   "divergence",
 )
 

@@ -36,8 +36,6 @@ class Population(NamedTuple):
       diverged run counts as a failure in the success probability and is left
       out of everything else.
     diverged_S: whether they diverged, [S].
-    num_items: test items that a score is the mean of; NaN where unknown.
-    item_variance: mean variance of a score over test items; NaN where unknown.
     curves: the scores before the end too; None where the table has none.
   """
 
@@ -46,8 +44,6 @@ class Population(NamedTuple):
   seeds: tuple
   sample: Sample
   diverged_S: np.ndarray
-  num_items: float
-  item_variance: float
   curves: "Curves | None" = None
 
   @property
@@ -339,7 +335,6 @@ def _population(
 ) -> Population:
   diverged_S = cell["diverged"].to_numpy(bool)
   scores_S = np.where(diverged_S, math.nan, cell["score"].to_numpy(float))
-  item_variance = cell["item_stderr"].to_numpy(float)[~diverged_S] ** 2
   num_items = _one_value(cell["num_items"].to_numpy(float))
   return Population(
     scale=scale,
@@ -353,10 +348,6 @@ def _population(
       metric.higher_is_better,
     ),
     diverged_S=diverged_S,
-    num_items=num_items,
-    item_variance=float(item_variance.mean())
-    if item_variance.size
-    else math.nan,
   )
 
 

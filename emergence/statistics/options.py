@@ -26,8 +26,6 @@ class Options(NamedTuple):
     correct_over: whether tests of modality are corrected over the `scales` of
       one series of the first metric, and over all of the other metrics, or over
       the whole `table`.
-    within_seed: permute scales within a seed, where both scales have the same
-      seeds, instead of all runs of both scales.
     log_scale: fit the curve of the success probability on the logarithm of the
       scale instead of its rank.
     num_resamples: bootstrap samples.
@@ -41,7 +39,6 @@ class Options(NamedTuple):
   chance: float | None = None
   chances: tuple[tuple[str, float], ...] = ()
   correct_over: str = "scales"
-  within_seed: bool = False
   log_scale: bool = False
   num_resamples: int = 1000
   num_permutations: int = 1000

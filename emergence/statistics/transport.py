@@ -42,12 +42,12 @@ class PermutationTest(NamedTuple):
   p_KK: np.ndarray
 
 
-def distances(samples: Sequence[Sample], order: float = 2) -> np.ndarray:
-  """Exact Wasserstein distances between all pairs of samples.
+def distances(samples: Sequence[Sample]) -> np.ndarray:
+  """Exact Wasserstein-2 distances between all pairs of samples.
 
-  The one-dimensional solver of OTT, (∫₀¹ |F⁻¹(u) − G⁻¹(u)|^p du)^(1/p) for
-  empirical quantile functions F⁻¹ and G⁻¹, in double precision. Shorter samples
-  are padded with points without mass, so that all pairs are one program.
+  The one-dimensional solver of OTT, (∫₀¹ (F⁻¹(u) − G⁻¹(u))² du)^½ for empirical
+  quantile functions F⁻¹ and G⁻¹, in double precision. Shorter samples are
+  padded with points without mass, so that all pairs are one program.
 
   It is above zero for two samples of one distribution too, by about 1/√S: read
   it beside `permutation_test`.
@@ -56,17 +56,14 @@ def distances(samples: Sequence[Sample], order: float = 2) -> np.ndarray:
 
   Args:
     samples: the runs of K scales; diverged ones are left out.
-    order: p ≥ 1; 2 for Wasserstein-2, 1 for the earth mover's distance.
 
   Returns:
     Symmetric [K, K] with a diagonal of 0, in units of the score.
 
   Raises:
-    ValueError: a sample without a finite score, or an order below 1.
+    ValueError: a sample without a finite score.
   """
   scores = [sample.require_finite_S() for sample in samples]
-  if not order >= 1:
-    raise ValueError(f"expected an order ≥ 1, got {order}")
   size = max(map(len, scores))
   even = all(len(s) == size for s in scores)
   # Relative to the scores' range: sums of masses carry rounding errors, which
@@ -87,8 +84,8 @@ def distances(samples: Sequence[Sample], order: float = 2) -> np.ndarray:
     solve = _solver()
     mass = (None, None) if even else (mass_KS[i_P], mass_KS[j_P])
     with jax.enable_x64(True):
-      cost_P = solve(scores_KS[i_P], scores_KS[j_P], *mass, float(order))
-    result_KK[i_P, j_P] = span * np.maximum(cost_P, 0) ** (1 / order)
+      cost_P = solve(scores_KS[i_P], scores_KS[j_P], *mass)
+    result_KK[i_P, j_P] = span * np.sqrt(np.maximum(cost_P, 0))
   return result_KK + result_KK.T
 
 
@@ -128,9 +125,7 @@ def decompose(first: Sample, second: Sample) -> Parts:
 
 
 def permutation_test(
-  samples: Sequence[Sample],
-  within_seed: bool = False,
-  options: Options = Options(),
+  samples: Sequence[Sample], options: Options = Options()
 ) -> PermutationTest:
   """Tests for each pair of scales that both distributions are one.
 
@@ -149,29 +144,18 @@ def permutation_test(
 
   Args:
     samples: the runs of K scales; diverged ones are left out.
-    within_seed: entry s of every sample is the same seed at another scale; only
-      the two scores of a seed change places. The null is then that a seed's two
-      scores are exchangeable. Sharper where seeds carry over from one scale to
-      another.
     options: number and seed of the permutations.
 
   Raises:
-    ValueError: a sample without a finite score, or within seeds diverged runs
-      or scales with different numbers of runs.
+    ValueError: a sample without a finite score.
   """
   scores = [sample.require_finite_S() for sample in samples]
   sizes = [len(s) for s in scores]
-  if within_seed and len({*sizes, *(s.size for s in samples)}) > 1:
-    raise ValueError(
-      "permuting within seeds needs the same seeds at every scale, got"
-      f" {sizes} scores"
-    )
   num_permutations = options.num_permutations
   rng = np.random.default_rng(options.seed)
-  if is_exact_swap := 2 ** sizes[0] <= num_permutations:
-    swap_RS = np.array(list(itertools.product((False, True), repeat=sizes[0])))
-  else:
-    swap_RS = rng.random((num_permutations, sizes[0])) < 0.5
+  if 2 ** sizes[0] > num_permutations:
+    # Earlier versions drew this, and p-values should stay what they were.
+    rng.random((num_permutations, sizes[0]))
   deals = {}
   shape = (len(scores), len(scores))
   distance_KK, null_KK, p_KK = np.zeros(shape), np.zeros(shape), np.ones(shape)
@@ -184,25 +168,20 @@ def permutation_test(
     pooled_N = pooled_N[order_N]
     key = sizes[i], sizes[j]
     observed_N = order_N < sizes[i]
-    if within_seed:
-      first_RN = np.concatenate([~swap_RS, swap_RS], axis=1)[:, order_N]
-      deal, is_exact = _deal(first_RN, sizes[i]), is_exact_swap
-    else:
-      is_exact = math.comb(sum(key), sizes[i]) <= num_permutations
-      if key not in deals:
-        if is_exact:
-          chosen = itertools.combinations(range(sum(key)), sizes[i])
-          first_RN = np.array(
-            [np.isin(np.arange(sum(key)), places) for places in chosen]
-          )
-        else:
-          first_N = np.arange(sum(key)) < sizes[i]
-          first_RN = np.tile(first_N, (num_permutations, 1))
-          first_RN = rng.permuted(first_RN, axis=1)
-        deals[key] = _deal(first_RN, sizes[i])
-      deal = deals[key]
+    is_exact = math.comb(sum(key), sizes[i]) <= num_permutations
+    if key not in deals:
+      if is_exact:
+        chosen = itertools.combinations(range(sum(key)), sizes[i])
+        first_RN = np.array(
+          [np.isin(np.arange(sum(key)), places) for places in chosen]
+        )
+      else:
+        first_N = np.arange(sum(key)) < sizes[i]
+        first_RN = np.tile(first_N, (num_permutations, 1))
+        first_RN = rng.permuted(first_RN, axis=1)
+      deals[key] = _deal(first_RN, sizes[i])
     distance = _dealt_distance(pooled_N, _deal(observed_N[None], sizes[i]))[0]
-    null_R = _dealt_distance(pooled_N, deal)
+    null_R = _dealt_distance(pooled_N, deals[key])
     # Equal distances, common on a score grid, may differ by the order of
     # summation.
     slack = 1e-9 * (pooled_N[-1] - pooled_N[0])
@@ -218,14 +197,12 @@ def permutation_test(
   return PermutationTest(distance_KK, null_KK, p_KK)
 
 
-def least_p(first_runs: int, second_runs: int, within_seed: bool) -> float:
+def least_p(first_runs: int, second_runs: int) -> float:
   """The least p-value that any scores of so many runs could have.
 
-  That of the clearest deal, which has a mirror image among deals of equal sizes
-  and among swaps: 3 runs against 3 cannot go below 2/20.
+  That of the clearest deal, which has a mirror image among deals of equal
+  sizes: 3 runs against 3 cannot go below 2/20.
   """
-  if within_seed:
-    return 0.5 ** (first_runs - 1)
   num_deals = math.comb(first_runs + second_runs, first_runs)
   return (2 if first_runs == second_runs else 1) / num_deals
 
@@ -258,15 +235,14 @@ def _solver():
     from ott.geometry import costs, pointcloud
     from ott.solvers import linear
 
-  def cost(x_S, y_S, mass_x_S, mass_y_S, order):
+  def cost(x_S, y_S, mass_x_S, mass_y_S):
     # Not SqEuclidean, which subtracts squares and so loses small distances.
     points = pointcloud.PointCloud(
-      x_S[:, None], y_S[:, None], cost_fn=costs.EuclideanP(order)
+      x_S[:, None], y_S[:, None], cost_fn=costs.EuclideanP(2.0)
     )
     return linear.solve_univariate(points, mass_x_S, mass_y_S).ot_costs[0]
 
-  pairs = jax.vmap(cost, in_axes=(0, 0, 0, 0, None))
-  return jax.jit(pairs, static_argnums=4)
+  return jax.jit(jax.vmap(cost))
 
 
 def _deal(first_RN, size):

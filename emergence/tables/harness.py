@@ -84,7 +84,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     is_chosen = frame["metric"].isin(options.score_columns)
     frame = cast(Any, frame[is_chosen])
   frame, excluded = parsing.select(frame, options.where, folder)
-  issues += excluded + _item_issues(frame, files)
+  issues += excluded + _average_issues(frame, files)
   frame, metrics, unit_issues = units.settle_units(
     _parse(frame, options),
     options.lower_is_better,
@@ -108,7 +108,6 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     condition="lm-evaluation-harness results",
     seed_meaning="The files do not tell what a seed has in common at two"
     " sizes.",
-    items_enumerated=False,
     issues=issues + unit_issues,
   )
   return audit(
@@ -161,7 +160,7 @@ def _to_frame(
       if shots is None:
         shots = names.at(file.content, "config", "num_fewshot")
       items = names.at(file.content, "n-samples", task, "effective")
-      for key, metric, stderr in _metric_keys(results):
+      for key, metric in _metric_keys(results):
         name = key.removesuffix(",none")
         higher = names.at(file.content, "higher_is_better", task, metric)
         if higher is not None:
@@ -176,7 +175,6 @@ def _to_frame(
             "task": task,
             "metric": name,
             "score": results[key],
-            "item_stderr": _number(results.get(stderr)),
             "num_items": _number(items),
             "source": file.source,
           }
@@ -186,19 +184,15 @@ def _to_frame(
   return pd.DataFrame(rows), is_lower
 
 
-def _metric_keys(
-  results: Mapping[str, Any],
-) -> Iterator[tuple[str, str, str]]:
-  """Key, metric and key of the standard error of each score of a task."""
+def _metric_keys(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+  """Key and metric of each score of a task; standard errors are left out."""
   has_filters = any("," in key for key in results)
   for key, value in results.items():
-    metric, comma, filter_name = key.partition(",")
+    metric, comma, _ = key.partition(",")
     if metric.endswith("_stderr"):
       continue
-    if has_filters and comma:
-      yield key, metric, f"{metric}_stderr,{filter_name}"
-    elif not has_filters and isinstance(value, (int, float)):
-      yield key, metric, f"{metric}_stderr"
+    if comma if has_filters else isinstance(value, (int, float)):
+      yield key, metric
 
 
 def _parse(frame: "pd.DataFrame", options: ReadOptions) -> "pd.DataFrame":
@@ -228,33 +222,24 @@ def _parse(frame: "pd.DataFrame", options: ReadOptions) -> "pd.DataFrame":
   )
 
 
-def _item_issues(
+def _average_issues(
   frame: "pd.DataFrame", files: Sequence[names.ResultFile]
 ) -> list[Issue]:
-  issues = []
-  known = frame["item_stderr"].dropna()
-  if len(known):
-    sentence = (
-      f"Standard errors of the files ({known.min():.2g} to {known.max():.2g},"
-      " in their units) are over test items, not over runs. They are kept as"
-      " item noise and never used as the spread over seeds."
-    )
-    issues.append(Issue("item_noise", sentence, []))
   parts_of: dict[str, list[str]] = {}
   for file in files:
     for name in frame["task"].unique():
       parts = names.at(file.content, "group_subtasks", name)
       if parts and isinstance(parts, list):
         parts_of[name] = list(map(str, parts))
-  if parts_of:
-    sentence = (
-      f"{len(parts_of)} tasks are averages over others that are here too. Both"
-      " are analyzed and count in the correction for many tests; leave some out"
-      " with --where=task!=NAME."
-    )
-    rows = [{"task": name, "of": parts} for name, parts in parts_of.items()]
-    issues.append(Issue("aggregate", sentence, rows))
-  return issues
+  if not parts_of:
+    return []
+  sentence = (
+    f"{len(parts_of)} tasks are averages over others that are here too. Both"
+    " are analyzed and count in the correction for many tests; leave some out"
+    " with --where=task!=NAME."
+  )
+  rows = [{"task": name, "of": parts} for name, parts in parts_of.items()]
+  return [Issue("aggregate", sentence, rows)]
 
 
 def _number(value: Any) -> float:

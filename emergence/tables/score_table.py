@@ -17,8 +17,8 @@ class Issue(NamedTuple):
   Attributes:
     kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
       `duplicate`, `conflicting_score`, `early_step`,
-      `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`,
-      `item_noise` or `aggregate`.
+      `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`
+      or `aggregate`.
     sentence: what was noticed and what the analysis does with it. Text of the
       source in it is quoted, never escaped for HTML.
     rows: what it is about, as numbers and texts by column; `source` tells where
@@ -62,16 +62,14 @@ class ScoreTable(NamedTuple):
       number; `scale_label`, its text in the source; `seed`, whole numbers if
       all seeds of the source are, else texts; `metric`; `score`, NaN where it
       is not finite; `diverged`, true where `score` is NaN or the records say
-      that the run diverged; `item_stderr`, the standard error of the score over
-      test items, NaN where unknown; `num_items`, the number of these items, NaN
-      where unknown; `source`, the place of the row in the source.
+      that the run diverged; `num_items`, the number of test items that a score
+      is the mean of, NaN where unknown; `source`, the place of the row in the
+      source.
     group_columns: columns that name a group. Scales are compared within one.
     scale_name: what the scale is, such as `depth`.
     metrics: support, unit and direction by name, in the order of the source.
     condition: what all scores have in common, for the head of a report.
     seed_meaning: what one seed index has in common at two scales.
-    items_enumerated: whether every possible test item is known to have been
-      tested, so that scores carry no item noise.
     issues: what the audit found.
     curves: the scores at every evaluation, the last one included, of the runs
       in `frame`; None where the source has only final ones. Columns: the group
@@ -90,7 +88,6 @@ class ScoreTable(NamedTuple):
   metrics: dict[str, Metric]
   condition: str
   seed_meaning: str
-  items_enumerated: bool
   issues: list[Issue]
   curves: "pd.DataFrame | None" = None
   num_missing: Mapping[tuple, int] = {}
@@ -248,7 +245,6 @@ COLUMNS = (
   "metric",
   "score",
   "diverged",
-  "item_stderr",
   "num_items",
   "source",
 )

@@ -87,7 +87,6 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     seed=rows[seed_column].map(parsing.cell_text),
     source=rows.index,
     diverged=False,
-    item_stderr=np.nan,
     num_items=float(options.items or np.nan),
   )
   if options.step_column:
@@ -152,7 +151,6 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       condition=path.name,
       seed_meaning="The table does not tell what a seed has in common at two"
       " scales.",
-      items_enumerated=False,
       issues=issues + unit_issues,
       init_and_data=parsing.init_and_data(frame),
     ),

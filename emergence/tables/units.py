@@ -145,8 +145,8 @@ def settle_units(
   """Brings the scores of each metric to one unit.
 
   Args:
-    frame: columns `metric`, `score`, `percent_sign`, `item_stderr`, `source`,
-      `scale_label`, `unit` (as of `units_of_rows`) and those of `by`.
+    frame: columns `metric`, `score`, `percent_sign`, `source`, `scale_label`,
+      `unit` (as of `units_of_rows`) and those of `by`.
     lower_is_better: as in `ReadOptions`.
     higher_is_better: as in `ReadOptions`.
     by: columns; the unit is found for each of their combinations.
@@ -170,7 +170,6 @@ def settle_units(
     require_column(name, names, which, "the metrics")
     direction[name] = is_lower
   score_N = frame["score"].to_numpy(float, copy=True)
-  stderr_N = frame["item_stderr"].to_numpy(float, copy=True)
   metrics: dict[str, Metric] = {}
   found: dict[tuple[str, str, str], list[np.ndarray]] = {}
   groups = cast(Any, frame.groupby([*by, "unit"], sort=False))
@@ -209,12 +208,11 @@ def settle_units(
     )
     if unit == "percent":
       score_N[rows_R] *= 0.01
-      stderr_N[rows_R] *= 0.01
     if unit != "raw":
       # Onto the ends that rounding left the scores outside of.
       is_finite_R = np.isfinite(scores_R)
       score_N[rows_R[is_finite_R]] = score_N[rows_R[is_finite_R]].clip(0, 1)
-  frame = frame.assign(score=score_N, item_stderr=stderr_N)
+  frame = frame.assign(score=score_N)
   metrics = {name: metrics[name] for name in names}
   return frame.drop(columns=["percent_sign", "unit"]), metrics, issues
 

@@ -72,7 +72,6 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
   ends = ends.assign(
     scale=ends[axis].astype(float),
     scale_label=ends[axis].astype(str),
-    item_stderr=np.nan,
   )
   measured = set(ends["metric"])
   steps = {config_lib.cell_config(config, c).train.steps for c in cells}
@@ -86,7 +85,6 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       {name: _RECORD_METRICS[name] for name in metrics if name in measured},
       condition=f"test length {length}{after}",
       seed_meaning=_seed_meaning(config, axis),
-      items_enumerated=_task(config).is_enumerated,
       issues=issues + excluded,
       curves=curves.assign(scale=curves[axis].astype(float))[columns],
       init_and_data=parsing.init_and_data(rows),

@@ -48,7 +48,6 @@ def make(config: TaskConfig, items: int) -> Task:
     evaluation=evaluation,
     solve=solve,
     error_kind=errors.of_list(end),
-    is_enumerated=True,
   )
 
 

@@ -51,8 +51,5 @@ def make(config: TaskConfig, items: int) -> Task:
     return jax.vmap(item)(jax.random.split(key, items))
 
   return count.make(config, items)._replace(
-    sample=sample,
-    evaluation=evaluation,
-    solve=lambda prompt: None,
-    is_enumerated=False,
+    sample=sample, evaluation=evaluation, solve=lambda prompt: None
   )

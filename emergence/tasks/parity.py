@@ -58,7 +58,4 @@ def make(config: TaskConfig, items: int) -> Task:
       )
     )(list_BN)
 
-  return task._replace(
-    evaluation=evaluation,
-    is_enumerated=all(2**length <= items for length in config.test_lengths),
-  )
+  return task._replace(evaluation=evaluation)

@@ -40,8 +40,6 @@ class Task(NamedTuple):
     solve: the symbols of a prompt -> the symbols of its answer, in plain
       Python; None where nothing can be known (random targets).
     error_kind: classifies a wrong answer; see `emergence.tasks.errors`.
-    is_enumerated: whether `evaluation` has every possible item of a length, and
-      not a sample of them.
   """
 
   symbols: tuple[str, ...]
@@ -53,7 +51,6 @@ class Task(NamedTuple):
   evaluation: Callable[[int], Example]
   solve: Callable[[Sequence[str]], list[str] | None]
   error_kind: ErrorKind
-  is_enumerated: bool = False
 
   def render(self, tokens_L: Sequence[int]) -> str:
     """The symbols of token ids, for people; padding at the end is left out."""

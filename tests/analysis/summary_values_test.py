@@ -44,9 +44,7 @@ CASES = {
 }
 OPTIONS = Options(num_resamples=200, num_permutations=200, seed=1)
 OF_CASE = {
-  "likelihood": OPTIONS._replace(
-    threshold=0.5, thresholds=(("loss", 1.5),), within_seed=True
-  )
+  "likelihood": OPTIONS._replace(threshold=0.5, thresholds=(("loss", 1.5),))
 }
 
 

@@ -20,11 +20,10 @@ def make_table(rows, groups=("task",)):
   frame = pd.DataFrame(rows, columns=names).assign(
     scale_label=[str(row[1]) for row in rows],
     diverged=False,
-    item_stderr=np.nan,
     num_items=np.nan,
     source=[f"t line {n}" for n in range(2, len(rows) + 2)],
   )
-  return ScoreTable(frame, tuple(groups), "depth", METRICS, "", "", False, [])
+  return ScoreTable(frame, tuple(groups), "depth", METRICS, "", "", [])
 
 
 def full_grid(tasks="ab", scales=(1, 2), seeds=range(3)):

@@ -71,7 +71,7 @@ def test_models_sizes_and_seeds_are_read_from_names(evals):
     for scale, size in ((14e6, "14m"), (160e6, "160m"))
     for seed in range(3)
   ]
-  assert kinds(table) == {"item_noise", "aggregate", "score_unit"}
+  assert kinds(table) == {"aggregate", "score_unit"}
 
 
 def test_an_adapter_has_the_size_of_the_model_that_it_adapts(tmp_path):

@@ -73,21 +73,17 @@ def make_frame():
       "percent_sign": False,
       "scale_label": "1",
       "unit": "auto",
-      "item_stderr": [0.01, 0.02, 1.0, 2.0, 0.1, 0.2],
       "source": [f"t line {n}" for n in range(6)],
     }
   )
 
 
-def test_each_task_has_a_unit_of_its_own_and_errors_follow_the_scores():
+def test_each_task_has_a_unit_of_its_own():
   frame, metrics, issues = units.settle_units(
     make_frame(), ["nll"], by=("task", "metric")
   )
   np.testing.assert_allclose(frame["score"], [0.2, 1, 0.2, 0.8, 0.5, 2.5])
   assert frame["score"][:4].max() == 1  # Exactly, after single precision.
-  np.testing.assert_allclose(
-    frame["item_stderr"], [0.01, 0.02, 0.01, 0.02, 0.1, 0.2]
-  )
   assert list(metrics) == ["f1", "nll"]
   assert (metrics["f1"].low, metrics["f1"].high) == (0, 1)
   assert not metrics["nll"].higher_is_better

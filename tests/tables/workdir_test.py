@@ -83,7 +83,6 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
   assert table.frame.query("diverged")["seed"].unique().tolist() == [3]
   # Starts of a run of six of twelve numbers.
   assert table.frame["num_items"].unique().tolist() == [7]
-  assert table.items_enumerated
 
 
 def test_curves_have_all_steps_of_the_runs_of_the_table(finished):
@@ -212,5 +211,4 @@ def test_drawn_items_are_as_many_as_the_config_says(tiny, workdir):
   config = change(tiny, task={"name": "null"})
   write_all(config, workdir)
   table = tables.read(workdir)
-  assert not table.items_enumerated
   assert table.frame["num_items"].unique().tolist() == [8]

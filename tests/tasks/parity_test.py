@@ -15,5 +15,3 @@ def test_lists_of_parity_are_enumerated_where_there_are_few():
   every = parse(task, task.evaluation(4))
   assert sorted(every) == [list(x) for x in itertools.product((0, 1), repeat=4)]
   assert len(parse(task, task.evaluation(8))) == 16
-  assert not task.is_enumerated
-  assert make_task(config, items=256).is_enumerated

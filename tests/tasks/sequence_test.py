@@ -38,4 +38,3 @@ def test_evaluation_has_exactly_the_length_asked_for(name):
   lists = parse(task, task.evaluation(8))
   assert {len(x) for x in lists} == {8}
   assert len({tuple(x) for x in lists}) > 50
-  assert not task.is_enumerated
