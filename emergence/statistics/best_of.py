@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from scipy import stats
 
 from emergence.statistics import intervals
 from emergence.statistics.intervals import Interval
@@ -54,7 +54,11 @@ def best_of(sample: Sample, options: Options = Options()) -> list[BestOf]:
   found = [k for k in NUM_SEEDS if 2 * k <= num]
   if not found:
     return []
-  weight_KS = np.array([_weights(num, k) for k in found])
+  # The chance that a subset lies within the first i runs, and its differences.
+  rank = np.arange(num + 1)
+  weight_KS = np.array(
+    [np.diff(stats.hypergeom.pmf(k, num, rank, k)) for k in found]
+  )
   index_RS = intervals.resample_indices(
     num, options.num_resamples, options.seed
   )
@@ -70,22 +74,3 @@ def best_of(sample: Sample, options: Options = Options()) -> list[BestOf]:
       low, high = intervals.percentile_interval(best_R, num)
     rows.append(BestOf(k, Interval(float(value), low, high)))
   return rows
-
-
-def _weights(num_runs: int, num_seeds: int) -> np.ndarray:
-  """Share of subsets in which each run of an ascending sample is the best."""
-  # C(i − 1, k − 1) / C(S, k), as logarithms: binomials of 1000 runs overflow.
-  i_S = np.arange(num_runs)
-  with np.errstate(divide="ignore"):
-    log_S = (
-      special.gammaln(i_S + 1)
-      - special.gammaln(np.maximum(i_S - num_seeds + 2, 0))
-      - special.gammaln(num_seeds)
-    )
-  total = (
-    special.gammaln(num_runs + 1)
-    - special.gammaln(num_runs - num_seeds + 1)
-    - special.gammaln(num_seeds + 1)
-  )
-  weight_S = np.where(i_S >= num_seeds - 1, np.exp(log_S - total), 0.0)
-  return weight_S / weight_S.sum()  # Without the rounding of logarithms.

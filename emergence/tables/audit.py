@@ -315,7 +315,7 @@ def _missing(frame, groups, seeds, expected):
   if unpaired:
     sentence = (
       "No seed stands at two scales: there are no trajectories, and nothing can"
-      " be compared within seeds. Distributions can."
+      " be compared seed by seed. Distributions can."
     )
     issues.append(Issue("unpaired", sentence, unpaired))
   return issues, num_missing
