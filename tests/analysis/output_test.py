@@ -1,56 +1,15 @@
-import io
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from emergence.analysis import (
-  output,
-  questions,
-)
-from tests.computed import (
-  ACCURACY,
-  FEW,
-  read_csv,
-  scales,
-  strict,
-)
-
-PROMISED = """n_seeds n_diverged n_missing mean median mode mode_stable
-success_threshold success_probability success_low success_high
-mean_given_success dip dip_p
-dip_p_adjusted modality composition antimode w2_to_previous w2_to_previous_null
-w2_to_previous_p w2_to_largest mean_low mean_high median_low median_high
-mean_given_success_low mean_given_success_high""".split()
-
-
-FILES = [
-  "agreement.csv",
-  "best_of.csv",
-  "decomposition.csv",
-  "distances.csv",
-  "paths.csv",
-  "summary.csv",
-  "summary.json",
-  "time_to_success.csv",
-  "trajectories.csv",
-  "variance_components.csv",
-]
-
-
-def test_every_file_is_there_and_the_summary_has_its_columns(written):
-  assert sorted(written) == FILES
-  header = list(pd.read_csv(io.BytesIO(written["summary.csv"])).columns)
-  assert header[:4] == ["group", "scale", "scale_label", "metric"]
-  assert set(PROMISED) <= set(header)
+from emergence.analysis import output, questions
+from tests.computed import ACCURACY, FEW, read_csv, scales, strict
 
 
 def test_json_is_strict_and_has_each_series(written, two_groups):
   content = strict(written["summary.json"])
-  assert content["group_columns"] == ["group"]
-  assert content["scale_name"] == "size"
   assert content["metrics"][1]["high"] == "Infinity"
   assert len(content["series"]) == 4
   split = content["series"][0]
@@ -68,23 +27,11 @@ def test_json_is_strict_and_has_each_series(written, two_groups):
   )
   # A threshold of a loss is a loss.
   assert min(content["series"][1]["threshold_curve"][3]["threshold"]) >= 0
-  assert content["options"]["num_resamples"] == 300
   steps = {
     (s["group"], s["metric"], s["scale_from"], s["num_seeds"])
     for s in content["small_studies"]
   }
   assert len(steps) == 4 * 6 * 4
-  kinds = {finding["kind"] for finding in content["findings"]}
-  assert {"composition", "curve", "modality", "path", "divergence"} <= kinds
-
-
-def test_tables_without_rows_can_be_read(make_table):
-  table = make_table({("g", ACCURACY): [np.linspace(0, 1, 9)]})
-  empty = output.files(questions.analyze(table, FEW))
-  for file in ("distances.csv", "paths.csv", "trajectories.csv"):
-    frame = read_csv(empty[file])
-    assert frame.empty
-    assert list(frame) == ["group", "metric"]
 
 
 def test_the_summary_is_what_the_raw_scores_say(written, two_groups):
@@ -98,7 +45,6 @@ def test_the_summary_is_what_the_raw_scores_say(written, two_groups):
     diverged_S = cell["diverged"].to_numpy(bool)
     hit_S = score_S <= 1 if row.metric == "nll" else score_S >= 0.2
     hit_S &= ~diverged_S
-    assert row.n_seeds == 40
     assert row.n_diverged == diverged_S.sum()
     assert row.mean == pytest.approx(finite_S.mean())
     assert row.median == pytest.approx(np.median(finite_S))
@@ -118,8 +64,6 @@ def test_the_summary_is_what_the_raw_scores_say(written, two_groups):
     else:
       assert math.isnan(row.mean_given_success)
       assert "needs 10" in row.mean_given_success_reason
-    if row.modality == "two_modes":
-      assert finite_S.min() < row.antimode < finite_S.max()
 
 
 def test_intervals_are_in_the_unit_of_the_metric_and_hold_their_value(written):

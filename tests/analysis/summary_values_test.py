@@ -78,3 +78,5 @@ def test_every_number_and_text_of_the_tables_is_unchanged(case):
         )
       else:
         assert found[column].equals(expected[column]), (name, column)
+  folder = {path.name for path in (FOLDER / case).glob("*.csv")}
+  assert folder == {*names, "scores.csv"}
