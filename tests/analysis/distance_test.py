@@ -12,7 +12,6 @@ from tests.computed import (
   ask,
   low_high,
   panels,
-  read_csv,
   scales,
 )
 
@@ -71,9 +70,6 @@ def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
   assert say([[0.1] * 4, [0.1, 0.1, 0.1, 0.2]], "distance") == [
     "size 1 and 2 are not shown to differ in their scores."
   ]
-  # Which times two steps is 0.057.
-  cells = [[0.1 * i + 0.01 * j for j in range(4)] for i in range(3)]
-  assert say(cells, "distance") == [few]
   rng = np.random.default_rng(0)
   # Of four steps, three are too small to be tested and none counts for Holm.
   cells = [rng.random(1), rng.random(2), rng.random(9), 1 + rng.random(9)]
@@ -87,39 +83,6 @@ def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
   assert say({("g", NLL): cells}, "distance") == [
     few.replace("runs", "reshuffles")
   ]
-
-
-def test_neighbours_and_the_largest_scale_are_those_of_distances(
-  written, two_groups
-):
-  frame = read_csv(written["summary.csv"])
-  pairs = read_csv(written["distances.csv"])
-  assert len(pairs) == 4 * 21
-  keys = ["group", "metric", "scale_from", "scale_to"]
-  pairs = pairs.set_index(keys)
-  for row in frame.itertuples():
-    if row.scale == 1:
-      assert math.isnan(row.w2_to_previous)
-      assert math.isnan(row.w2_to_previous_p)
-    else:
-      pair = pairs.loc[row.group, row.metric, row.scale - 1, row.scale]
-      assert row.w2_to_previous == pair["w2"]
-      assert row.w2_to_previous_null == pair["w2_null"]
-      assert row.w2_to_previous_p == pair["w2_p"]
-    if row.scale < 7:
-      pair = pairs.loc[row.group, row.metric, row.scale, 7]
-      assert row.w2_to_largest == pair["w2"]
-    else:
-      assert row.w2_to_largest == 0
-  raw = two_groups.table.frame.groupby(["group", "metric", "scale"])["score"]
-  for (group, metric, low, high), pair in pairs.iterrows():
-    x, y = (
-      raw.get_group((group, metric, scale)).dropna() for scale in (low, high)
-    )
-    parts = pair["location"] + pair["spread"] + pair["shape"]
-    assert parts == pytest.approx(pair["w2"] ** 2, rel=1e-6)
-    location = (x.mean() - y.mean()) ** 2
-    assert pair["location"] == pytest.approx(location, abs=1e-12)
 
 
 def test_the_points_of_every_panel_lie_inside_its_axes(make_table):

@@ -18,10 +18,3 @@ def test_a_statement_stands_under_its_group_and_metric(make_table):
   assert found[1] == question.Finding(
     "success", ("a",), "nll", found[1].sentence, {"share": 1.0}
   )
-
-
-def test_a_statement_about_the_only_group_names_the_metric_alone(make_table):
-  (series,) = series_of(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  found = question.finding("items", series, "none")
-  assert found.sentence == "exact match: none."
-  assert found.group == ("g",)

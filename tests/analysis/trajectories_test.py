@@ -8,7 +8,6 @@ from tests.computed import (
   ACCURACY,
   analyze_one,
   panels,
-  read_csv,
 )
 
 
@@ -40,24 +39,6 @@ def test_a_seed_that_is_missing_somewhere_is_no_trajectory(make_table):
   found = analyze_one(make_table, ACCURACY, cells, kinds=["trajectories"])
   assert found.answers["trajectories"].seeds == tuple(range(6))
   assert len(found.answers["trajectories"].shape.linearity_S) == 6
-
-
-def test_trajectories_have_a_row_a_seed_and_its_ranks(written, two_groups):
-  frame = read_csv(written["trajectories.csv"])
-  assert len(frame) == 4 * 40
-  for _, own in frame.groupby(["group", "metric"]):
-    for name in ("linearity", "breakthroughness"):
-      known = own[np.isfinite(own[name])]
-      best_first = known.sort_values(name, ascending=False)
-      assert best_first[f"{name}_rank"].tolist() == list(
-        range(1, len(known) + 1)
-      )
-      others = own[~np.isfinite(own[name])]
-      assert (others[f"{name}_rank"] == 0).all()
-  lost = frame.query(
-    "group == 'split' and metric == 'nll' and linearity != linearity"
-  )["seed"]
-  assert lost.tolist() == [3, 5]
 
 
 def test_the_best_seeds_are_told_where_they_are_beyond_chance(say):
