@@ -137,15 +137,6 @@ def strict(content):
   return json.loads(content, parse_constant=refuse)
 
 
-def rounded(centres, num_items, num=200, sd=0.08):
-  """Normal scores of each scale, on the grid of its own number of items."""
-  rng = np.random.default_rng(0)
-  return [
-    np.clip(np.round(rng.normal(m, sd, num) * k) / k, 0, 1)
-    for m, k in zip(centres, num_items, strict=True)
-  ]
-
-
 def of(values, **counts):
   """Scores with so many of each value, such as `of([.1, .9], low=3)`."""
   return np.concatenate(

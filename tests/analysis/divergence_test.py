@@ -26,11 +26,6 @@ def test_divergence_is_told_with_and_without(pick, say):
     " as failures; without them the share of successes at 2 would be"
   )
   assert not pick("divergence", "smooth")
-  cells = [[0.9] * 12 + [np.nan] * 4, [0.9] * 8]
-  assert say(cells, "divergence") == [
-    "4 of 16 runs diverged at size 1 and count as failures; without them the"
-    " share of successes at 1 would be 1.00 instead of 0.75."
-  ]
   # No share of few runs.
   assert say([[np.nan], [0.9]], "divergence") == [
     "1 of 1 run diverged at size 1 and counts as a failure."

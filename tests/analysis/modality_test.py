@@ -138,16 +138,3 @@ def test_power_is_claimed_only_where_it_was_tested(say):
     "at size 4 the two groups may be two points of the score grid; the number"
     " of test items would tell.",
   ]
-  assert say(cells[1:], "modality") == [
-    "no split is shown at any size.",
-    *(f"at size {n} {t[10:]}" for n, t in zip((1, 2, 3), texts[1:])),
-  ]
-  (text,) = say([few, few], "modality")
-  assert text == (
-    "no split is shown at any size: two modes are tested with 20 seeds or more."
-  )
-  assert say([np.random.default_rng(1).random(25)], "modality") == [
-    "no split is shown at size 1; so few seeds would often not show two modes."
-  ]
-  (_, text) = say([even, ends], "modality", num_items=1.0)
-  assert text == "at size 2 scores are of one item and can show no modes."

@@ -23,7 +23,3 @@ def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
   # 3! orders have p >= 1/6.
   (text,) = say([rng.random(3) for _ in range(2)], "pairing")
   assert text.startswith("3 seeds are too few to show whether")
-  (text,) = say([rng.random(5) for _ in range(2)], "pairing")
-  assert "are not shown to be correlated" in text
-  for cells in ([[0.1], [0.4]], [[0.5] * 5, [0.5] * 5]):
-    assert not say(cells, "pairing")
