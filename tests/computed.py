@@ -30,7 +30,6 @@ def odd_tables():
     ("g", NLL): [[math.nan] * 9] * 3,
   }
   yield "all diverged", lost, None
-  yield "many scales", {("g", ACCURACY): draw(14)}, None
   groups = {(f"g{i}", ACCURACY): draw(3) for i in range(4)}
   yield "four groups", groups, None
   yield "far scales", {("g", ACCURACY): draw(3)}, [1e-300, 1, 1e300]
