@@ -44,14 +44,6 @@ def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
   assert threshold_of(ACCURACY, Options(threshold=0.7)) == 0.7
 
 
-def test_a_group_has_the_name_of_what_differs_cut_where_it_is_long(make_table):
-  scores = {("x" * 500, ACCURACY): [[0.1]], ("$x$", ACCURACY): [[0.2]]}
-  names = {s.group_name for s in series_of(make_table(scores), FEW)}
-  assert names == {f"group {'x' * 59}…", "group $x$"}
-  (only,) = series_of(make_table({("g", ACCURACY): [[0.1]]}), FEW)
-  assert only.group_name == ""
-
-
 def test_few_places_are_listed_and_more_counted(make_table):
   cells = [[0.1]] * 20
   (series,) = series_of(make_table({("g", ACCURACY): cells}), FEW)
@@ -62,6 +54,3 @@ def test_few_places_are_listed_and_more_counted(make_table):
     (20, "at every scale"),
   ):
     assert series.at(series.populations[:num]) == text
-  # A single scale is not all of them.
-  (series,) = series_of(make_table({("g", ACCURACY): cells[:1]}), FEW)
-  assert series.at(series.populations) == "at size 1"
