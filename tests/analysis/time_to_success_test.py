@@ -96,8 +96,6 @@ def test_without_a_difference_the_last_scale_with_a_median_is_told(answer):
   )
   texts, _, analysis = answer([never, never])
   assert texts == list(time_to_success.sections(analysis)) == []
-  (text,), *_ = answer([never, curves(SOON)])
-  assert text.endswith("half by step 200; at 1, 0 of 16 by the last step.")
 
 
 def test_seeds_that_fall_back_are_told_if_they_are_many(answer):
@@ -108,8 +106,6 @@ def test_seeds_that_fall_back_are_told_if_they_are_many(answer):
     "exact match: at size 2, 5 of the 16 seeds that reached ≥ 20% are not there"
     " any more at the last step."
   )
-  ends = [0.1] + [0.9] * 15
-  assert len(answer([curves(SOON), curves(SOON, ends)])[0]) == 1
 
 
 def test_a_diverged_seed_stays_at_risk_and_never_succeeds(answer):
@@ -147,12 +143,11 @@ def test_the_figure_draws_the_share_that_has_not_succeeded(answer):
 
 def test_a_success_at_the_first_score_of_a_seed_has_no_time(answer):
   """The records begin after these two seeds got there."""
-  scores_SE = np.where(np.isnan(curves(SOON)), np.nan, curves(SOON))
+  scores_SE = curves(SOON)
   scores_SE[:2, :-1] = np.nan
-  texts, frame, analysis = answer([scores_SE])
+  texts, frame, _ = answer([scores_SE])
   assert texts == [
     "exact match: 2 of the 16 seeds that reach ≥ 20% are there at their first"
     " score in the table: when seeds succeed is not known."
   ]
   assert frame.empty
-  assert not list(time_to_success.sections(analysis))

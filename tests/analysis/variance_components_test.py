@@ -75,10 +75,9 @@ def test_initializations_that_lack_a_score_are_left_out(answer):
   "of_seed",
   [
     lambda seed: (seed, seed),
-    lambda seed: (0, seed),
     lambda seed: divmod(seed // 2, 3),
   ],
-  ids=["paired", "fixed init", "two runs of each"],
+  ids=["paired", "two runs of each"],
 )
 def test_other_designs_have_no_answer(answer, of_seed):
   scores_ID = draw(np.random.default_rng(0), (1, 1, 1), 6, 6)
@@ -94,7 +93,6 @@ def test_other_designs_have_no_answer(answer, of_seed):
   [
     ((1, 0.7, 0.3), "the initialization decides {init} of {all}, the data"),
     ((1, 0, 0.3), "the initialization decides {init} of {all}; the data order"),
-    ((0, 1, 0.3), "the data order decides {data} of {all}; the initialization"),
     ((0, 0, 1), "neither the initialization nor the data order by itself is"),
   ],
 )
@@ -122,7 +120,6 @@ def test_the_sentence_is_about_the_scale_whose_runs_differ_most(answer):
   (text,) = sentences(answer(0.5 + 0.1 * wide, wide, 0.3 * wide))
   assert text.startswith("at size 2 the initialization decides")
   assert not sentences(answer(draw(rng, (1, 1, 1), 4, 16)))
-  assert not sentences(answer(np.full((6, 6), 0.3)))
 
 
 def test_the_heat_map_is_sorted_by_means(answer):
