@@ -63,12 +63,6 @@ def test_scales_are_named_and_run_downwards(frame):
   }
   assert list(labels) == ["depth 1", "depth 2"]
   assert list(labels.values()) == sorted(labels.values(), reverse=True)
-  widths = figures.ridgeline(frame.query("depth == 2"), 20).axes
-  assert len(widths) == 1
-  assert [t.get_text() for t in widths[0].get_yticklabels()] == [
-    "width 8",
-    "width 16",
-  ]
 
 
 def training_loss(frame, length):
@@ -101,11 +95,6 @@ def test_each_seed_is_a_line_dark_where_it_succeeds(frame, draw, x, y):
       assert dark == succeeds[seed]
     low, high = axes.get_ylim()
     assert low <= own[y].min() <= own[y].max() <= high
-
-
-def test_the_longest_training_length_is_marked(frame):
-  axes = figures.length_curves(frame, 20, max_train_length=13).axes[0]
-  assert [line.get_xdata()[0] for line in axes.lines] == [13]
 
 
 def test_each_seed_is_a_point_and_the_diverged_are_counted(frame):
@@ -156,18 +145,3 @@ def test_a_user_style_does_not_change_a_figure(frame):
     after = rendering.render(figures.ridgeline(frame, 20), "svg")
     assert matplotlib.rcParams["font.size"] == 20
   assert before == after
-
-
-def test_many_seeds_stay_a_small_file(frame):
-  one = frame.query("width == 8 and depth == 2")
-  many = pd.concat(
-    [
-      one.assign(seed=one["seed"] + 40 * i, step=one["step"] + 100 * j)
-      for i in range(10)
-      for j in range(30)
-    ]
-  ).drop_duplicates(["seed", "step", "test_length"])
-  many["exact_match"] = np.linspace(0, 1, len(many))
-  svg = rendering.render(figures.training_curves(many, 20), "svg")
-  assert len(svg) < 500_000
-  assert b"<image" in svg
