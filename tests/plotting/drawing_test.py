@@ -8,10 +8,7 @@ from matplotlib.figure import Figure
 from emergence.plotting import drawing, rendering, ridges
 from emergence.plotting.drawing import Line
 from emergence.plotting.ridges import Ridge
-
-
-def panels(figure):
-  return [axes for axes in figure.axes if axes.axison]
+from tests.computed import panels
 
 
 @pytest.mark.parametrize("text", [r"$\frac{ %_^&{} 新", "x" * 500])
@@ -37,8 +34,6 @@ def test_no_text_breaks_a_figure(text):
 @pytest.mark.parametrize(
   ("scales", "scale_type", "shown"),
   [
-    ([1, 2, 4, 8], "log", "1 2 4 8"),
-    ([0, 1, 100], "linear", "1 100"),
     ([-3, 0, 5], "linear", "-3 0 5"),
     ([1e-300, 1e300], "linear", "1e-300 1e+300"),
     (range(1, 31), "log", "1 3 6 11 18 30"),
@@ -97,7 +92,7 @@ def test_a_seed_without_a_score_somewhere_is_a_gap():
   rendering.render(figure, "svg")
 
 
-@pytest.mark.parametrize("values", [[], [0.0], [np.nan], [2.0, 3.0]])
+@pytest.mark.parametrize("values", [[], [0.0, np.nan], [2.0, 3.0]])
 def test_a_log_axis_of_what_has_no_logarithm(values):
   figure = Figure()
   axes = figure.subplots()

@@ -26,7 +26,6 @@ def test_a_ridge_tells_the_share_beyond_the_threshold():
     ([0.5], (0, 1)),
     ([0.5] * 9, (-np.inf, np.inf)),
     ([0.0] * 9, (0, np.inf)),
-    ([0.0, 1.0], (0, 1)),
   ],
 )
 def test_ridges_of_few_and_equal_scores(scores, support):

@@ -7,10 +7,8 @@ from emergence.plotting import style
   ("text", "shown"),
   [
     ("$x$", r"\$x\$"),
-    ("a\nb", "a\nb"),
     ("a\x1b\x00b", "a□□b"),
     ("新", "□"),
-    ("x" * 41, "x" * 20 + "…" + "x" * 19),
     ("1" + "x" * 50 + "2\n3", "1" + "x" * 19 + "…" + "x" * 18 + "2\n3"),
   ],
 )
