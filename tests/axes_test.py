@@ -54,7 +54,6 @@ def test_the_cells_are_all_combinations_in_order(tiny):
     ({"task.name": ["count"]}, "'task.name' cannot be an axis"),
     ({"train.wieght_decay": [0]}, "did you mean train.weight_decay"),
     ({"train.steps": [6, 6]}, "must have increasing values"),
-    ([["root_seed", [1]], ["root_seed", [2]]], "names an axis twice"),
   ],
 )
 def test_what_cannot_be_an_axis_is_refused(tiny, value, message):
@@ -72,19 +71,12 @@ def test_axes_are_read_as_python_and_as_json(tiny):
     assert config.grid.axes == (("task.packed", (False, True)),)
 
 
-@pytest.mark.parametrize(
-  ("text", "message"),
-  [
-    ("task.packed-True", "must be true or false, got 'True'"),
-    ("task.pakced-true", "there is no axis 'task.pakced'"),
-  ],
-)
-def test_a_text_that_is_no_cell_is_refused(text, message):
-  with pytest.raises(ValueError, match=message):
-    Cell.parse(f"count/width-8/depth-1/{text}")
+def test_a_text_that_is_no_cell_is_refused():
+  with pytest.raises(ValueError, match="there is no axis"):
+    Cell.parse("count/width-8/depth-1/task.pakced-true")
 
 
-def test_root_seeds_are_no_scale(tiny, tmp_path):
+def test_root_seeds_are_no_scale(tiny):
   config = with_axes(tiny, root_seed=(0, 1))
   rows = [{**cell.columns} for cell in config_lib.cells(config)]
   assert records.scale_axis([r for r in rows if r["depth"] == 1]) == "depth"
