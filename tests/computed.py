@@ -69,6 +69,17 @@ def scales(series):
   ]
 
 
+def holm(p_T):
+  """Adjusted p-values in plain Python; those that are NaN do not count."""
+  p_T = np.asarray(p_T)
+  tested = np.flatnonzero(~np.isnan(p_T))
+  adjusted_T, running = np.full(p_T.size, np.nan), 0.0
+  for rank, t in enumerate(sorted(tested, key=lambda t: p_T[t])):
+    running = max(running, min(1.0, p_T[t] * (tested.size - rank)))
+    adjusted_T[t] = running
+  return adjusted_T
+
+
 def each_scale(analysis):
   for series in analysis.series:
     scores, diverged = raw(series, analysis), raw(series, analysis, "diverged")

@@ -1,12 +1,11 @@
 import io
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from emergence.analysis import best_of, output
-from tests.computed import NLL, low_high, panels
+from emergence.analysis import output
+from tests.computed import NLL, low_high
 
 
 def table(analysis):
@@ -41,17 +40,3 @@ def test_the_sentence_is_about_the_scale_that_it_flatters_most(say):
 def test_nothing_is_said_of_few_or_equal_runs(say):
   assert not say([[0.1, 0.9] * 4], "best_of")
   assert not say([[0.5] * 20], "best_of")
-
-
-def test_curves_start_at_the_mean_and_end_at_half_of_the_runs(two_groups):
-  left, right = panels(best_of.draw(two_groups.of_first_metric))
-  frame = table(two_groups).query("metric == 'exact_match'")
-  for axes, group in ((left, "split"), (right, "smooth")):
-    own = frame[frame["group"] == group]
-    for container, (_, rows) in zip(axes.containers, own.groupby("scale")):
-      x_K, y_K = container.lines[0].get_data()
-      # Scales stand beside each other.
-      np.testing.assert_allclose(
-        np.asarray(x_K, float), rows["num_seeds"].to_numpy(float), rtol=0.11
-      )
-      np.testing.assert_allclose(y_K, rows["expected_best"])

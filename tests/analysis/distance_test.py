@@ -6,28 +6,7 @@ import ot
 import pytest
 
 from emergence.analysis import distance
-from tests.computed import (
-  ACCURACY,
-  NLL,
-  ask,
-  low_high,
-  panels,
-  scales,
-)
-
-
-def test_distances_stand_over_their_nulls(two_groups):
-  left, _ = panels(distance.draw(two_groups.of_first_metric))
-  series = two_groups.series[0]
-  (dots,) = left.lines
-  cells = [scale.population.finite_S for scale in scales(series)]
-  bars = [bar.get_height() for bar in left.patches]
-  for n in range(6):
-    if cells[n].size == cells[n + 1].size:
-      gap = np.sort(cells[n]) - np.sort(cells[n + 1])
-      assert dots.get_ydata()[n] == pytest.approx(math.sqrt((gap**2).mean()))
-    assert bars[n] == series.answers["distance"].test.null_KK[n, n + 1]
-  assert [t.get_text() for t in left.get_xticklabels()] == list("234567")
+from tests.computed import ACCURACY, NLL, ask, holm, low_high, panels
 
 
 def test_the_sentence_counts_the_steps_that_pass_holms_correction(
@@ -35,13 +14,7 @@ def test_the_sentence_counts_the_steps_that_pass_holms_correction(
 ):
   for series in two_groups.series:
     p_N = np.diag(series.answers["distance"].test.p_KK, 1)
-    # Holm: the smallest p-values pass as long as each is below 5 % / rest.
-    order = np.argsort(p_N, kind="stable")
-    passed = []
-    for rank, k in enumerate(order):
-      if p_N[k] > 0.05 / (6 - rank):
-        break
-      passed.append(k)
+    passed = np.flatnonzero(holm(p_N) <= 0.05)
     (finding,) = pick("distance", series.group[0], series.metric.name)
     frame = two_groups.table.frame.query(
       f"group == '{series.group[0]}' and metric == '{series.metric.name}'"
@@ -49,12 +22,10 @@ def test_the_sentence_counts_the_steps_that_pass_holms_correction(
     cells = [
       cell.dropna().to_numpy() for _, cell in frame.groupby("scale")["score"]
     ]
-    w2_N = np.array(
-      [
-        math.sqrt(ot.wasserstein_1d(*ab, p=2))
-        for ab in itertools.pairwise(cells)
-      ]
-    )
+    w2_N = [
+      math.sqrt(ot.wasserstein_1d(a, b, p=2))
+      for a, b in itertools.pairwise(cells)
+    ]
     numbers = finding.numbers
     assert numbers["num_different"] == len(passed)
     n = max(passed, key=lambda k: w2_N[k])

@@ -4,35 +4,7 @@ import pytest
 
 from emergence.analysis import modality
 from emergence.statistics import dip
-from tests.computed import ACCURACY, FEW, NLL, ask, panels, scales
-
-
-def test_ridges_have_each_seed_at_its_score(two_groups):
-  left, right = panels(modality.draw(two_groups.of_first_metric))
-  assert left.get_title(loc="left") == "group split"
-  assert right.get_title(loc="left") == "group smooth"
-  series = two_groups.series[0]
-  dots = [line for line in left.lines if line.get_linestyle() == "None"]
-  for line, scale in zip(dots, scales(series)):
-    np.testing.assert_array_equal(line.get_xdata(), scale.population.finite_S)
-  names = [text.get_text() for text in left.get_yticklabels()]
-  assert names == [f"size {n + 1}" for n in range(len(names))]
-  # The names of the scales stand once; a label stands where one is shown.
-  assert not any(text.get_text() for text in right.get_yticklabels())
-  notes = [text.get_text().partition("\n")[2] for text in left.texts]
-  labels = [s.modality.label.replace("_", " ") for s in scales(series)]
-  shown = [label for label in labels if label != "not shown"]
-  assert [note for note in notes if note] == shown != []
-
-
-def holm(p_T):
-  p_T = np.asarray(p_T)
-  tested = np.flatnonzero(~np.isnan(p_T))
-  adjusted_T, running = np.full(p_T.size, np.nan), 0.0
-  for rank, t in enumerate(sorted(tested, key=lambda t: p_T[t])):
-    running = max(running, min(1.0, p_T[t] * (tested.size - rank)))
-    adjusted_T[t] = running
-  return adjusted_T
+from tests.computed import ACCURACY, FEW, NLL, ask, holm, scales
 
 
 def test_families_are_the_scales_of_a_series_and_all_other_metrics(two_groups):
@@ -102,8 +74,6 @@ def test_the_scale_that_splits_most_evenly_is_said_with_its_seeds(
     f" of {len(score_S)} below {modality.antimode:.2g},"
     f" {len(score_S) - below} above."
   )
-  assert first.numbers["scale"] == n + 1
-  assert first.numbers["p"] == modality.p
   shown.remove(n)
   names = " and ".join(str(i + 1) for i in shown)
   assert second.sentence.endswith(f": a split is also shown at size {names}.")

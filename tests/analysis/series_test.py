@@ -42,15 +42,3 @@ def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():
     named = Options(thresholds=((metric.name, 0.5),))
     assert threshold_of(metric, named) == 0.5
   assert threshold_of(ACCURACY, Options(threshold=0.7)) == 0.7
-
-
-def test_few_places_are_listed_and_more_counted(make_table):
-  cells = [[0.1]] * 20
-  (series,) = series_of(make_table({("g", ACCURACY): cells}), FEW)
-  for num, text in (
-    (1, "at size 1"),
-    (3, "at size 1, 2 and 3"),
-    (4, "at 4 of 20 scales"),
-    (20, "at every scale"),
-  ):
-    assert series.at(series.populations[:num]) == text

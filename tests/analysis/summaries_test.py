@@ -1,12 +1,7 @@
 import numpy as np
 
 from emergence.analysis import summaries
-from tests.computed import ACCURACY, NLL, ask, panels
-
-
-def draw(table):
-  analysis = ask(table, "summaries", "success", "curve", "modality")
-  return summaries.draw(analysis.series)
+from tests.computed import ACCURACY, ask, panels
 
 
 def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
@@ -32,16 +27,11 @@ def test_summaries_are_in_the_unit_of_the_metric_with_their_intervals(
   )
 
 
-def test_without_a_threshold_there_is_a_median_and_no_success(make_table):
-  rng = np.random.default_rng(0)
-  figure = draw(make_table({("g", NLL): [rng.random(9) for _ in range(3)]}))
-  titles = [a.get_title(loc="left") for a in panels(figure)]
-  assert titles == ["mode", "mean", "median"]
-
-
 def test_few_runs_are_drawn_and_said_instead_of_an_interval(make_table, say):
   cells = [[0.1, 0.4, 0.2], [0.5] * 9, np.linspace(0.2, 0.9, 10)]
-  figure = draw(make_table({("g", ACCURACY): cells}))
+  table = make_table({("g", ACCURACY): cells})
+  analysis = ask(table, "summaries", "success", "curve", "modality")
+  figure = summaries.draw(analysis.series)
   (mean,) = [a for a in panels(figure) if a.get_title(loc="left") == "mean"]
   drawn = [line.get_ydata().tolist() for line in mean.lines]
   assert cells[0] in drawn
