@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from emergence import tables
-from emergence.analysis import questions, variance_components
-from tests.computed import ACCURACY, ask, panels
+from emergence.analysis import variance_components
+from tests.computed import ACCURACY, answers_of, ask, panels
 
 KIND = "variance_components"
 
@@ -28,63 +28,52 @@ def labels(num_init, num_data):
 @pytest.fixture
 def answer(make_table):
   def answer(*cells, **fields):
-    """The analysis of crossed scores, [I, D] of each scale."""
+    """Sentences, rows and the analysis of crossed scores, [I, D] by scale."""
     sizes = np.shape(cells[0])
     table = make_table({("g", ACCURACY): [np.ravel(cell) for cell in cells]})
     table = table._replace(**({"init_and_data": labels(*sizes)} | fields))
-    return ask(table, KIND)
+    analysis = ask(table, KIND)
+    return *answers_of(analysis, KIND), analysis
 
   return answer
 
 
-def sentences(analysis):
-  (question,) = [q for q in questions.QUESTIONS if q.kind == KIND]
-  return [
-    f.sentence.removeprefix("exact match: ")
-    for series in analysis.series
-    for f in question.findings(series)
-  ]
-
-
-def rows(analysis):
-  return [r for s in analysis.series for r in variance_components.rows(s)]
+def crossed_of(analysis):
+  (one,) = analysis.series[0].answers[KIND]
+  return one.scores_ID
 
 
 def test_every_run_stands_under_its_initialization_and_data_order(answer):
   scores_ID = np.arange(12).reshape(3, 4) / 12
   names = {seed: (f"init {i}", j) for seed, (i, j) in labels(3, 4).items()}
-  (one,) = answer(scores_ID, init_and_data=names).series[0].answers[KIND]
-  np.testing.assert_allclose(one.scores_ID, scores_ID)
+  *_, analysis = answer(scores_ID, init_and_data=names)
+  np.testing.assert_allclose(crossed_of(analysis), scores_ID)
   # Seeds in another order, and other labels.
   names = {seed: (j, i) for seed, (i, j) in labels(3, 4).items()}
-  (one,) = answer(scores_ID, init_and_data=names).series[0].answers[KIND]
-  np.testing.assert_allclose(one.scores_ID, scores_ID.T)
+  *_, analysis = answer(scores_ID, init_and_data=names)
+  np.testing.assert_allclose(crossed_of(analysis), scores_ID.T)
 
 
 def test_initializations_that_lack_a_score_are_left_out(answer):
   scores_ID = draw(np.random.default_rng(0), (1, 1, 1), 6, 5)
   scores_ID[2, 3] = np.nan
-  analysis = answer(scores_ID)
-  (one,) = analysis.series[0].answers[KIND]
-  np.testing.assert_allclose(one.scores_ID, np.delete(scores_ID, 2, axis=0))
-  (row,) = rows(analysis)
-  assert (row["num_init"], row["num_data"]) == (5, 5)
+  _, frame, analysis = answer(scores_ID)
+  expected = np.delete(scores_ID, 2, axis=0)
+  np.testing.assert_allclose(crossed_of(analysis), expected)
+  assert frame[["num_init", "num_data"]].to_numpy().tolist() == [[5, 5]]
 
 
 @pytest.mark.parametrize(
   "of_seed",
-  [
-    lambda seed: (seed, seed),
-    lambda seed: divmod(seed // 2, 3),
-  ],
+  [lambda seed: (seed, seed), lambda seed: divmod(seed // 2, 3)],
   ids=["paired", "two runs of each"],
 )
 def test_other_designs_have_no_answer(answer, of_seed):
   scores_ID = draw(np.random.default_rng(0), (1, 1, 1), 6, 6)
   names = {seed: of_seed(seed) for seed in range(36)}
-  analysis = answer(scores_ID, init_and_data=names)
-  assert analysis.series[0].answers[KIND] == []
-  assert not sentences(analysis)
+  texts, frame, analysis = answer(scores_ID, init_and_data=names)
+  assert not texts
+  assert frame.empty
   assert not list(variance_components.sections(analysis))
 
 
@@ -97,43 +86,38 @@ def test_other_designs_have_no_answer(answer, of_seed):
   ],
 )
 def test_the_sentence_names_what_is_shown_to_matter(answer, spreads, sentence):
-  analysis = answer(draw(np.random.default_rng(3), spreads))
-  (text,) = sentences(analysis)
-  (row,) = rows(analysis)
-  share = {
-    part: f"{row[f'{part}_share']:.0%}"
-    f" ({100 * row[f'{part}_share_low']:.0f}–{row[f'{part}_share_high']:.0%})"
-    for part in ("init", "data")
-  }
-  expected = sentence.format(**share, all="the variance between runs")
-  assert text.startswith(f"at size 1 {expected}"), text
-  assert len(text.split()) <= 33
-  assert all(
-    (row[f"{x}_p"] <= 0.025) == (s > 0)
-    for x, s in zip(("init", "data"), spreads)
+  (text,), frame, _ = answer(draw(np.random.default_rng(3), spreads))
+  (row,) = frame.to_dict("records")
+  init = (
+    f"{row['init_share']:.0%}"
+    f" ({100 * row['init_share_low']:.0f}–{row['init_share_high']:.0%})"
   )
+  expected = sentence.format(init=init, all="the variance between runs")
+  assert text.startswith(f"exact match: at size 1 {expected}"), text
+  for part, spread in zip(("init", "data"), spreads):
+    assert (row[f"{part}_p"] <= 0.025) == (spread > 0)
 
 
 def test_the_sentence_is_about_the_scale_whose_runs_differ_most(answer):
   rng = np.random.default_rng(5)
   wide = draw(rng, (1, 0, 0.3))
-  (text,) = sentences(answer(0.5 + 0.1 * wide, wide, 0.3 * wide))
-  assert text.startswith("at size 2 the initialization decides")
-  assert not sentences(answer(draw(rng, (1, 1, 1), 4, 16)))
+  (text,), *_ = answer(0.5 + 0.1 * wide, wide, 0.3 * wide)
+  assert "at size 2 the initialization decides" in text
+  # Four initializations are too few.
+  assert not answer(draw(rng, (1, 1, 1), 4, 16))[0]
 
 
 def test_the_heat_map_is_sorted_by_means(answer):
   scores_ID = draw(np.random.default_rng(7), (1, 1, 1), 6, 5)
-  (section,) = variance_components.sections(answer(scores_ID, scores_ID))
+  _, frame, analysis = answer(scores_ID)
+  (section,) = variance_components.sections(analysis)
   left, right, *_ = panels(section.figure)
   shown = np.asarray(left.images[0].get_array())
   assert np.sort(shown, axis=None) == pytest.approx(np.sort(scores_ID, None))
   assert (np.diff(shown.mean(axis=1)) <= 0).all()
   assert (np.diff(shown.mean(axis=0)) >= 0).all()
-  assert (left.images[0].norm.vmin, left.images[0].norm.vmax) == (0, 1)
-  (row, _) = rows(answer(scores_ID, scores_ID))
   assert right.lines[0].get_xdata() == pytest.approx(
-    [row[f"{part}_share"] for part in ("init", "data", "rest")]
+    frame[["init_share", "data_share", "rest_share"]].to_numpy()[0]
   )
 
 
@@ -151,8 +135,7 @@ def test_a_file_names_them_in_columns_with_and_without_a_seed(tmp_path):
   for name in ("pairs.csv", "seeds.csv"):
     table = tables.read(tmp_path / name)
     assert "unused_columns" not in {issue.kind for issue in table.issues}
-    (one,) = ask(table, KIND).series[0].answers[KIND]
-    np.testing.assert_allclose(one.scores_ID, scores_ID)
+    np.testing.assert_allclose(crossed_of(ask(table, KIND)), scores_ID)
   # One index for two runs is none.
   frame = frame.assign(seed=np.arange(30) % 15, group=np.arange(30) // 15)
   frame.to_csv(tmp_path / "reused.csv", index=False)
