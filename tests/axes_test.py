@@ -29,10 +29,9 @@ def test_the_cells_are_all_combinations_in_order(tiny):
   )
   found = [str(cell) for cell in config_lib.cells(config)]
   assert len(found) == 8
-  assert found[:3] == [
+  assert found[:2] == [
     "count/width-8/depth-1/task.max_train_length-2/model.parallel_residual-false",
     "count/width-8/depth-1/task.max_train_length-2/model.parallel_residual-true",
-    "count/width-8/depth-1/task.max_train_length-4/model.parallel_residual-false",
   ]
   for cell, text in zip(config_lib.cells(config), found, strict=True):
     assert Cell.parse(text) == cell

@@ -4,8 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from emergence.analysis import output, scale_curve, success, summaries
-from emergence.analysis.series import series_of
+from emergence.analysis import output, scale_curve, summaries
 from tests.computed import ACCURACY, FEW, NLL, ask, low_high, panels
 
 RISE = [0, 1, 5, 20, 28, 31]
@@ -21,24 +20,10 @@ def answer(make_table):
 
   def answer(successes, options=FEW):
     table = make_table({("g", ACCURACY): cells(successes)})
-    (series,) = series_of(table, options)
-    for kind, question in ("success", success), ("curve", scale_curve):
-      (found,) = question.compute([series])
-      series = series._replace(answers={**series.answers, kind: found})
+    (series,) = ask(table, "success", "curve", options=options).series
     return series
 
   return answer
-
-
-@pytest.fixture
-def tell(answer):
-  """What is said of it, without the heading."""
-
-  def tell(successes) -> list[str]:
-    found = scale_curve.findings(answer(successes))
-    return [f.sentence.split(": ", 1)[1] for f in found]
-
-  return tell
 
 
 def entry(series):
@@ -61,13 +46,13 @@ def entry(series):
     ),
   ],
 )
-def test_a_curve_is_one_sentence(successes, expected, tell):
-  (first, *_) = tell(successes)
+def test_a_curve_is_one_sentence(successes, expected, say):
+  (first, *_) = say(cells(successes), "curve")
   assert first == expected.format("the share of seeds at ≥ 20%") + "."
 
 
-def test_a_share_that_turns_back_is_told_with_its_fall(tell):
-  first, fall, last = tell([2, 28, 30, 20, 6, 1])
+def test_a_share_that_turns_back_is_told_with_its_fall(say):
+  first, fall, last = say(cells([2, 28, 30, 20, 6, 1]), "curve")
   assert first == (
     "from size 1 to 6 the share of seeds at ≥ 20% goes from 0.06 to 0.03."
   )

@@ -1,10 +1,9 @@
 import numpy as np
-import pytest
 
-from emergence.analysis.series import series_of, threshold_of
+from emergence.analysis.series import threshold_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
-from tests.computed import ACCURACY, FEW, NLL, each_scale
+from tests.computed import ACCURACY, NLL, each_scale
 
 
 def test_a_population_is_the_rows_of_its_cell(two_groups):
@@ -21,12 +20,6 @@ def test_a_population_is_the_rows_of_its_cell(two_groups):
     (("smooth",), "exact_match"),
     (("smooth",), "nll"),
   ]
-
-
-def test_a_threshold_that_no_metric_takes_is_refused(make_table):
-  message = "--threshold=0.3 is for scores from 0 to 1 .*--threshold=nll=0.3"
-  with pytest.raises(ValueError, match=message):
-    series_of(make_table({("g", NLL): [[0.1]]}), FEW._replace(threshold=0.3))
 
 
 def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():

@@ -124,14 +124,6 @@ def test_lower_may_be_better(answer):
   assert texts[0].startswith("nll: seeds reach ≤ 1 sooner at size 2 than at 1:")
 
 
-def test_without_curves_or_a_threshold_nothing_is_answered(answer, make_table):
-  assert answer([curves(SOON)], NLL)[1].empty
-  table = make_table({("g", ACCURACY): [[0.1, 0.9]]})
-  analysis = ask(table, "time_to_success")
-  assert analysis.series[0].answers["time_to_success"] is None
-  assert not list(time_to_success.sections(analysis))
-
-
 def test_the_figure_draws_the_share_that_has_not_succeeded(answer):
   (section,) = time_to_success.sections(answer([curves(LATE)])[2])
   (axes,) = panels(section.figure)

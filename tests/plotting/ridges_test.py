@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emergence.plotting import rendering, ridges
+from emergence.plotting import ridges
 from emergence.plotting.ridges import Ridge
 from emergence.statistics.modes import mode_and_antimode
 from emergence.statistics.sample import Sample
@@ -18,24 +18,6 @@ def test_a_ridge_tells_the_share_beyond_the_threshold():
     )
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == [expected, f"{'≥' if higher else '≤'} 20%"]
-
-
-@pytest.mark.parametrize(
-  ("scores", "support"),
-  [
-    ([0.5], (0, 1)),
-    ([0.5] * 9, (-np.inf, np.inf)),
-    ([0.0] * 9, (0, np.inf)),
-  ],
-)
-def test_ridges_of_few_and_equal_scores(scores, support):
-  figure = ridges.draw(
-    [("", [Ridge("a", np.array(scores))])], "x", support, 0.3
-  )
-  rendering.render(figure, "png", dpi=50)
-  ridge = figure.axes[0].lines[0].get_ydata()
-  assert ridge.max() == pytest.approx(0.62)
-  assert ridge.min() >= 0
 
 
 def test_a_ridge_peaks_at_the_mode_that_is_told():

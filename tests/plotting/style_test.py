@@ -14,9 +14,3 @@ from emergence.plotting import style
 )
 def test_text_is_drawn_as_it_stands(text, shown):
   assert style.literal(text) == shown
-
-
-def test_cut_text_keeps_its_ends():
-  assert style.literal("size 1000000", 9) == "size…0000"
-  assert len(style.literal("x" * 100, 12)) == 12
-  assert style.literal("x" * 12, 12) == "x" * 12
