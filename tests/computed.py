@@ -80,14 +80,6 @@ def holm(p_T):
   return adjusted_T
 
 
-def each_scale(analysis):
-  for series in analysis.series:
-    scores, diverged = raw(series, analysis), raw(series, analysis, "diverged")
-    for scale in scales(series):
-      at = scale.population.scale
-      yield series, scale, scores[at].to_numpy(), diverged[at].to_numpy(bool)
-
-
 def analyze_one(make_table, metric, cells, options=FEW, kinds=None, **fields):
   table = make_table({("g", metric): cells}, **fields)
   (found,) = questions.analyze(table, options, kinds=kinds).series

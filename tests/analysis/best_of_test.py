@@ -1,29 +1,6 @@
-import io
 import math
 
-import pandas as pd
-import pytest
-
-from emergence.analysis import output
 from tests.computed import NLL, low_high
-
-
-def table(analysis):
-  return pd.read_csv(io.BytesIO(output.files(analysis)["best_of.csv"]))
-
-
-def test_rows_are_in_the_unit_of_the_metric(two_groups):
-  frame = table(two_groups)
-  scores = two_groups.table.frame.groupby(["group", "metric", "scale"])["score"]
-  one = frame[frame["num_seeds"] == 1]
-  assert len(one) == 4 * 7
-  for row in one.itertuples():
-    score_S = scores.get_group((row.group, row.metric, row.scale)).dropna()
-    assert row.expected_best == pytest.approx(score_S.mean())
-    assert row.expected_best_low < row.expected_best < row.expected_best_high
-  for (_, metric, _), own in frame.groupby(["group", "metric", "scale"]):
-    better = own["expected_best"] * (-1 if metric == "nll" else 1)
-    assert better.is_monotonic_increasing
 
 
 def test_the_sentence_is_about_the_scale_that_it_flatters_most(say):

@@ -1,4 +1,3 @@
-import itertools
 import json
 
 import numpy as np
@@ -100,19 +99,6 @@ def test_a_scale_without_logarithm_is_refused(make_table):
   table.frame["scale"] -= 1
   with pytest.raises(ValueError, match="--log_scale: size 1 has no logarithm"):
     ask(table, "success", "curve", options=FEW._replace(log_scale=True))
-
-
-def test_columns_have_both_fits_and_separation_no_curve(make_table):
-  scores = {("a", ACCURACY): cells(RISE), ("b", ACCURACY): cells([0, 0, 32])}
-  analysis = ask(make_table(scores), "success", "curve")
-  rows = [row for one in analysis.series for row in scale_curve.values(one)]
-  logistic_N = [row["success_logistic"] for row in rows[:6]]
-  # A fit with an intercept keeps the number of successes.
-  assert sum(logistic_N) == pytest.approx(sum(RISE) / 32)
-  assert all(x < y for x, y in itertools.pairwise(logistic_N))
-  isotonic_N = [row["success_isotonic"] for row in rows]
-  assert isotonic_N == pytest.approx([k / 32 for k in [*RISE, 0, 0, 32]])
-  assert np.isnan([row["success_logistic"] for row in rows[6:]]).all()
 
 
 def test_the_figure_has_points_and_both_fits_but_no_curve_that_misses(

@@ -1,25 +1,7 @@
-import numpy as np
-
 from emergence.analysis.series import threshold_of
 from emergence.statistics.options import Options
 from emergence.tables.score_table import Metric
-from tests.computed import ACCURACY, NLL, each_scale
-
-
-def test_a_population_is_the_rows_of_its_cell(two_groups):
-  for _, scale, score_S, diverged_S in each_scale(two_groups):
-    np.testing.assert_array_equal(scale.population.sample.scores_S, score_S)
-    np.testing.assert_array_equal(scale.population.diverged_S, diverged_S)
-    np.testing.assert_array_equal(
-      scale.population.finite_S, score_S[~np.isnan(score_S)]
-    )
-  groups = [(s.group, s.metric.name) for s in two_groups.series]
-  assert groups == [
-    (("split",), "exact_match"),
-    (("split",), "nll"),
-    (("smooth",), "exact_match"),
-    (("smooth",), "nll"),
-  ]
+from tests.computed import ACCURACY, NLL
 
 
 def test_the_threshold_is_for_whole_answers_unless_a_metric_is_named():

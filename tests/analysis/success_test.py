@@ -2,13 +2,7 @@ import numpy as np
 import pytest
 
 from emergence.analysis import output, questions
-from tests.computed import (
-  ACCURACY,
-  FEW,
-  analyze_one,
-  read_csv,
-  scales,
-)
+from tests.computed import ACCURACY, FEW, analyze_one, read_csv, scales
 
 
 def test_the_score_of_a_diverged_run_counts_nowhere(make_table):

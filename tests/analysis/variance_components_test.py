@@ -100,7 +100,7 @@ def test_the_sentence_names_what_is_shown_to_matter(answer, spreads, sentence):
 
 def test_the_sentence_is_about_the_scale_whose_runs_differ_most(answer):
   rng = np.random.default_rng(5)
-  wide = draw(rng, (1, 0, 0.3))
+  wide = draw(rng, (1, 0, 0.3), 8, 8)
   (text,), *_ = answer(0.5 + 0.1 * wide, wide, 0.3 * wide)
   assert "at size 2 the initialization decides" in text
   # Four initializations are too few.

@@ -3,7 +3,6 @@ import os
 import pathlib
 import re
 import shutil
-import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import pytest
@@ -132,19 +131,6 @@ def test_text_from_outside_stays_text():
   (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
   assert HOSTILE in image["alt"]
   assert "onerror" not in image
-
-
-def test_figures_are_written_beside_the_page(tmp_path):
-  folder = epath.Path(tmp_path)
-  page = write_page(folder, "Title", "Answer.", "About.", make_sections())
-  assert page == folder / "report.html"
-  files = {p for p in tmp_path.rglob("*") if p.is_file()}
-  names = {str(p.relative_to(tmp_path)) for p in files}
-  assert names == {
-    *("report.html", "figures/zero.png", "figures/zero.svg"),
-    *("figures/one.png", "figures/one.svg"),
-  }
-  ElementTree.parse(tmp_path / "figures" / "one.svg")
 
 
 @pytest.fixture(scope="module")
