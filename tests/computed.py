@@ -52,20 +52,23 @@ def raw(series, analysis, column="score"):
 
 
 def scales(series):
-  """What each question found about each scale of a series."""
-  answers, num = series.answers, len(series.populations)
-  successes = answers["success"] or [SimpleNamespace(success=None, given=None)]
-  columns = {
-    "population": series.populations,
-    "modality": answers["modality"].by_scale,
-    "bootstrap": answers["summaries"],
-    "success": [x.success for x in successes * (num // len(successes))],
-    "given": [x.given for x in successes * (num // len(successes))],
-    "threshold_curve": answers["threshold"] or [None] * num,
-  }
+  """What some questions found about each scale of a series."""
+  answers, populations = series.answers, series.populations
+  successes = answers["success"] or [None] * len(populations)
   return [
-    SimpleNamespace(**dict(zip(columns, values)))
-    for values in zip(*columns.values(), strict=True)
+    SimpleNamespace(
+      population=population,
+      modality=modality,
+      bootstrap=bootstrap,
+      success=success and success.success,
+    )
+    for population, modality, bootstrap, success in zip(
+      populations,
+      answers["modality"].by_scale,
+      answers["summaries"],
+      successes,
+      strict=True,
+    )
   ]
 
 

@@ -11,7 +11,7 @@ def test_the_score_of_a_diverged_run_counts_nowhere(make_table):
     np.zeros(20), np.random.default_rng(0).normal(0.7, 0.05, 40)
   )
   marks = {("g", 1, seed) for seed in range(20)}
-  kinds = ("summaries", "success", "modality", "threshold")
+  kinds = ("summaries", "success", "modality")
   found = analyze_one(
     make_table, ACCURACY, [score_S], kinds=kinds, diverged=marks
   )

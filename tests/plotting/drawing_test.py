@@ -27,23 +27,6 @@ def test_scales_have_ticks_that_do_not_touch(scales, scale_type, shown):
   rendering.render(figure, "png", dpi=50)
 
 
-def test_ends_of_intervals_that_are_not_known_are_no_bars():
-  nan, inf = np.nan, np.inf
-  line = Line(
-    "a",
-    [1, 2, 3, 4],
-    [0.5, 0.5, 0.5, nan],
-    [0.4, nan, -inf, nan],
-    [0.7, nan, inf, nan],
-  )
-  figure = drawing.by_scale({"t": [line]}, "x", {1.0: "1", 4.0: "4"}, None)
-  (container,) = panels(figure)[0].containers
-  (bars,) = container.lines[2]
-  ends = [segment[:, 1].tolist() for segment in bars.get_segments()[:3]]
-  assert ends == [[0.4, 0.7], [0.5, 0.5], [0.5, 0.5]]
-  rendering.render(figure, "png", dpi=50)
-
-
 def test_equal_values_of_two_groups_lie_beside_each_other():
   for scales in ([1, 2, 3], [1, 10, 100]):
     lines = [Line(name, scales, [0.5] * 3) for name in "abc"]

@@ -66,18 +66,6 @@ def test_what_is_in_view_are_sentences_without_a_test_or_a_method(found):
     assert len(section.answers) <= 4
 
 
-def test_trajectories_say_what_a_seed_index_shares(make_table):
-  rng = np.random.default_rng(0)
-  table = make_table(
-    {("g", ACCURACY): [rng.random(9) for _ in range(3)]},
-    seed_meaning="A seed index shares the data.",
-  )
-  section = by_name(sections_of(questions.analyze(table, FEW)))["trajectories"]
-  assert section.caveat.startswith("A seed index shares the data. A line joins")
-  assert "With 3 scales: shown, not ranked" in section.sentence
-  assert section.answers == ["Fewer than 10 seeds are too few to tell."]
-
-
 def test_what_the_scores_are_is_told(make_table, two_groups):
   scores = {("g", NLL): [[1.0, 2.0]], ("g", ACCURACY): [[0.1, 0.2]]}
   table = make_table(scores)
