@@ -299,14 +299,9 @@ def two_groups() -> Analysis:
 
 
 @pytest.fixture(scope="session")
-def said(two_groups) -> list[Finding]:
-  """What is said of `two_groups`."""
-  return [finding for _, finding in questions.findings(two_groups)]
-
-
-@pytest.fixture(scope="session")
-def pick(said):
-  """Those of `said` that are of one kind, group and metric."""
+def pick(two_groups):
+  """What is said of `two_groups` of one kind, group and metric."""
+  said = [finding for _, finding in questions.findings(two_groups)]
 
   def pick(kind, group="split", metric="exact_match") -> list[Finding]:
     of = kind, (group,), metric
@@ -346,7 +341,7 @@ def say():
 
 
 @pytest.fixture(scope="session")
-def written(two_groups, said) -> dict[str, bytes]:
+def written(two_groups) -> dict[str, bytes]:
   """What is written of `two_groups`, by file name."""
   return output.files(two_groups)
 

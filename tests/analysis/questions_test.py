@@ -159,6 +159,7 @@ def tables_to_read():
   nll = lambda cells: [0.1 - np.log(cell + 0.01) for cell in cells]
   yield "turning back", {ACCURACY: [split(40, n) for n in (0, 5, 6, 3, 0)]}
   yield "many scales", {ACCURACY: [split(32, n) for n in range(8)]}
+  yield "one scale", {ACCURACY: [split(40, 3)]}
   yield "three seeds", {ACCURACY: [split(3, n) for n in range(7)]}
   yield "nine seeds", {NLL: nll([split(9, n) for n in range(3)])}
   lost = [

@@ -39,10 +39,6 @@ def entry(series):
       [15, 16, 17, 15, 16],
       "from size 1 to 5 {} goes from 0.47 to 0.50; no trend is shown",
     ),
-    (
-      [0, 0, 15, 16, 17, 15],
-      "from size 1 to 6 {} mostly rises from 0.00 to 0.47",
-    ),
   ],
 )
 def test_a_curve_is_one_sentence(successes, expected, say):
