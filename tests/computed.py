@@ -38,19 +38,6 @@ def odd_tables():
   yield "huge scores", {("g", open_ended): huge}, None
 
 
-def raw(series, analysis, column="score"):
-  """Rows of a series as the table has them: scale -> column by seed."""
-  frame = analysis.table.frame
-  own = frame[
-    (frame["group"] == series.group[0])
-    & (frame["metric"] == series.metric.name)
-  ]
-  return {
-    scale: cell.set_index("seed")[column]
-    for scale, cell in own.groupby("scale")
-  }
-
-
 def scales(series):
   """What some questions found about each scale of a series."""
   answers, populations = series.answers, series.populations

@@ -1,26 +1,23 @@
 import numpy as np
 import pytest
 
-from tests.computed import raw
-
 
 def test_abruptness_is_the_largest_step_over_the_range(two_groups):
+  frame = two_groups.table.frame
   for series in two_groups.series:
-    found = series.answers["abruptness"]
-    scores = raw(series, two_groups)
-    diverged = raw(series, two_groups, "diverged")
-    means, shares = [], []
-    for scale, cell in scores.items():
-      kept = cell[~diverged[scale].astype(bool)]
-      means.append(kept.mean())
-      hits = kept <= 1 if series.metric.name == "nll" else kept >= 0.2
-      shares.append(hits.sum() / len(cell))
-    for value, values in (
-      (found.mean, means),
-      (found.success_probability, shares),
+    found, metric = series.answers["abruptness"], series.metric.name
+    own = frame.query(f"group == '{series.group[0]}' and metric == '{metric}'")
+    score = own["score"]
+    by_scale = own.assign(
+      hit=score <= 1 if metric == "nll" else score >= 0.2
+    ).groupby("scale")
+    for value, column in (
+      (found.mean, "score"),
+      (found.success_probability, "hit"),
     ):
-      steps = np.abs(np.diff(values))
-      assert value == pytest.approx(steps.max() / np.ptp(values))
+      value_N = by_scale[column].mean().to_numpy()
+      steps = np.abs(np.diff(value_N))
+      assert value == pytest.approx(steps.max() / np.ptp(value_N))
     assert found.difference == pytest.approx(
       found.mode - found.success_probability
     )
