@@ -1,11 +1,34 @@
+import xml.etree.ElementTree as ElementTree
+
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from emergence.plotting import drawing, rendering
+from emergence.plotting import drawing, rendering, ridges
 from emergence.plotting.drawing import Line
+from emergence.plotting.ridges import Ridge
 from tests.computed import panels
+
+
+@pytest.mark.parametrize("text", [r"$\frac{ %_^&{} 新", "x" * 500])
+def test_no_text_breaks_a_figure(text):
+  names = {1.0: text, 2.0: "b"}
+  lines = [Line(f"{text}{i}", [1, 2], [0.2, 0.4]) for i in range(3)]
+  scores = np.array([0.1, 0.2])
+  figures = [
+    drawing.by_scale({text: lines, "b": lines}, text, names),
+    ridges.draw([(text, [Ridge(text, scores)])] * 3, text),
+    drawing.small_multiples(
+      [["a", "b"]],
+      lambda axes, _: axes.plot([0, 1]),
+      lambda _: text,
+      text,
+      text,
+    ),
+  ]
+  for figure in figures:
+    ElementTree.fromstring(rendering.render(figure, "svg"))
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,18 @@ def test_a_user_style_does_not_change_a_figure(frame):
     after = rendering.render(figures.ridgeline(frame, 20), "svg")
     assert matplotlib.rcParams["font.size"] == 20
   assert before == after
+
+
+def test_many_seeds_stay_a_small_file(frame):
+  one = frame.query("width == 8 and depth == 2")
+  many = pd.concat(
+    [
+      one.assign(seed=one["seed"] + 40 * i, step=one["step"] + 100 * j)
+      for i in range(10)
+      for j in range(30)
+    ]
+  ).drop_duplicates(["seed", "step", "test_length"])
+  many["exact_match"] = np.linspace(0, 1, len(many))
+  svg = rendering.render(figures.training_curves(many, 20), "svg")
+  assert len(svg) < 500_000
+  assert b"<image" in svg
