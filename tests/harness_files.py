@@ -20,8 +20,6 @@ def make_content(
   config = {
     "model": "hf",
     "model_args": f"pretrained={name},revision={revision},dtype=float16",
-    "batch_size": "16",
-    "limit": None,
     "random_seed": 0,
   }
   if num_params:
@@ -67,8 +65,6 @@ def make_content(
     },
     "n-samples": {"arc_easy": {"original": 2376, "effective": 2376}},
     "config": config,
-    "date": 1726000000.123,
-    "model_source": "hf",
     "model_name": name,
     "model_name_sanitized": name.replace("/", "__"),
   }

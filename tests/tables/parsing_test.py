@@ -28,10 +28,7 @@ def test_a_scale_is_a_number_with_or_without_a_multiple(cell, expected):
   assert parsing.parse_scale(cell) == expected
 
 
-@pytest.mark.parametrize(
-  "cell",
-  [None, "large", "12MB", "1,300", "nan", "1e999", "1_0"],
-)
+@pytest.mark.parametrize("cell", [None, "12MB", "1,300", "nan", "1e999", "1_0"])
 def test_other_scales_are_refused_by_their_text(cell):
   with pytest.raises(ValueError, match="is no scale; expected a number"):
     parsing.parse_scale(cell)
@@ -41,7 +38,6 @@ def test_other_scales_are_refused_by_their_text(cell):
   ("cell", "score", "is_percent"),
   [
     (0.5, 0.5, False),
-    (" -3e-2 ", -0.03, False),
     ("45.5 %", 45.5, True),
     ("-Infinity", -math.inf, False),
     ("NaN", math.nan, False),
@@ -56,7 +52,7 @@ def test_a_score_is_a_number_that_of_a_diverged_run_or_missing(
 
 
 @pytest.mark.parametrize(
-  "cell", ["error", "0,5", "12 abc", "%", "0_5", [0.5], True, "1e400", 10**400]
+  "cell", ["0,5", "12 abc", "%", "0_5", [0.5], True, "1e400", 10**400]
 )
 def test_another_text_is_no_score(cell):
   with pytest.raises(ValueError, match="is no score; expected one number"):
@@ -74,12 +70,6 @@ def test_another_text_is_no_score(cell):
 )
 def test_seeds_are_whole_numbers_or_all_texts(seeds, expected):
   assert parsing.parse_seeds(pd.Series(seeds, dtype=object)) == expected
-
-
-def test_a_row_without_a_seed_is_named():
-  seeds = pd.Series([1, "nan"], ["t line 1", "t line 2"])
-  with pytest.raises(ValueError, match=r"t line 2: '.*' is no seed; --where"):
-    parsing.parse_seeds(seeds)
 
 
 FRAME = pd.DataFrame(

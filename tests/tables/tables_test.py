@@ -21,8 +21,6 @@ def test_reading_tables_loads_neither_training_nor_pandas():
   ("name", "options", "message"),
   [
     ("t.csv", {"scale_axis": "width"}, "--scale_axis does not concern a tabl"),
-    ("runs", {"score_unit": ["raw"]}, "--score_unit does not concern a work"),
-    ("evals", {"group_columns": ["m"]}, "--group_columns does not concern a f"),
     ("nowhere", {}, "there is no .*nowhere"),
     ("evals", {}, r"is no work directory \(no records\), and no .json file"),
   ],
@@ -31,7 +29,6 @@ def test_an_option_that_would_be_ignored_and_no_scores_are_refused(
   tmp_path, name, options, message
 ):
   (tmp_path / "t.csv").write_text("scale,seed,score\n1,1,1\n")
-  (tmp_path / "runs" / "records").mkdir(parents=True)
   (tmp_path / "evals").mkdir()
   with pytest.raises(ValueError, match=message):
     tables.read(tmp_path / name, **options)

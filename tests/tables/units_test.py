@@ -25,7 +25,6 @@ def find_unit(scores, unit="auto", lower=False, sign=False, name="acc"):
     ([0.1, 0.5, 0.9], "auto", True, False, "raw"),
     ([0.1, 0.5, 0.9], "fraction", True, False, "fraction"),
     ([0.1, 0.3, 60], "percent", False, False, "percent"),
-    ([1, 2, 30], "raw", False, False, "raw"),
   ],
 )
 def test_the_unit_of_scores(scores, unit, lower, sign, found):
@@ -55,13 +54,12 @@ def test_the_direction_of_an_accuracy_is_known():
     assert find_unit([0.1, 0.9], lower=None, name=name)[1].higher_is_better
 
 
-@pytest.mark.parametrize("name", ["test_err", "acc_gap"])
-def test_the_direction_of_other_names_is_asked_for(name):
-  with pytest.raises(ValueError, match=f"--lower_is_better=.?{name}"):
-    find_unit([0.1, 0.9], lower=None, name=name)
+def test_the_direction_of_other_names_is_asked_for():
+  with pytest.raises(ValueError, match="--lower_is_better=acc_gap"):
+    find_unit([0.1, 0.9], lower=None, name="acc_gap")
   # Nor is an unknown quantity up to 100 a percentage.
-  with pytest.raises(ValueError, match=f"--score_unit=.?{name}=raw"):
-    find_unit([1, 90], lower=False, name=name)
+  with pytest.raises(ValueError, match="--score_unit=acc_gap=raw"):
+    find_unit([1, 90], lower=False, name="acc_gap")
 
 
 def make_frame():
