@@ -69,12 +69,3 @@ def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
   ]
   assert found[0].bytes_per_block is None
   assert found[0].seconds == pytest.approx((6 + 4 * 2) * flops[0] / flops[1])
-
-
-def test_a_cell_is_really_timed(tiny, program, monkeypatch):
-  monkeypatch.setattr(compilation, "compile_cell", lambda *given: program)
-  item = pending.Work(Cell.parse("count/width-8/depth-1"), [[0, 1]])
-  (found,) = estimate.estimate(tiny, [item], hardware.local_devices(2))
-  assert found.is_measured
-  assert 0 < found.seconds < 60
-  assert found.bytes_per_block > 4 * 3 * found.num_params * 4

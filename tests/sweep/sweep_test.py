@@ -6,7 +6,6 @@ from emergence.config import Cell
 from emergence.population import compilation
 from emergence.storage import records
 from emergence.storage.params import load_params
-from emergence.sweep.blocks import Saving
 from emergence.training import evaluate
 from tests.sweeps import find_pending, train
 
@@ -46,11 +45,6 @@ def test_kept_parameters_are_those_of_the_seed(config, trained):
     np.testing.assert_allclose(
       score(params).nll_sum, rows["nll_sum"], rtol=1e-4
     )
-  last = load_params(trained, cell, 7)
-  at_end = load_params(trained, cell, 7, step=6)
-  assert np.array_equal(
-    last["embed"]["embedding"], at_end["embed"]["embedding"]
-  )
 
 
 def test_seeds_whose_likelihoods_overflow_are_recorded_as_diverged(
@@ -66,9 +60,7 @@ def test_seeds_whose_likelihoods_overflow_are_recorded_as_diverged(
     return state._replace(params=params), losses
 
   huge = {2: {program.cell: program._replace(advance=advance)}}
-  train(config, workdir, huge, seeds=[0, 1], saving=Saving(params="final"))
-  kept = load_params(workdir, program.cell, 1)
-  assert all(np.isfinite(x).all() for x in jax.tree.leaves(kept))
+  train(config, workdir, huge, seeds=[0, 1])
   frame = records.read(workdir)
   assert set(frame["seed"]) == {0, 1}
   last = frame.query("step == 6")
