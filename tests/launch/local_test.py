@@ -36,10 +36,6 @@ def wait_until(condition, launcher: Main) -> None:
     time.sleep(0.02)
 
 
-def count_lines(output: pathlib.Path) -> int:
-  return output.read_text().count("\n") if output.exists() else 0
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(
   len(hardware.usable_cores()) < 2, reason="each worker needs a core"
@@ -52,12 +48,12 @@ def test_a_stopped_launcher_continues(write_config, tmp_path):
   launcher = Main("launch.local", *flags)
   saved = workdir / "checkpoints"
   wait_until(lambda: len(list(saved.glob("*/*/*/seeds-*"))) == 2, launcher)
-  launcher.send_signal(signal.SIGTERM)
+  launcher.send_signal(signal.SIGINT)  # Its workers get a SIGTERM.
   code, _, stderr = launcher.end()
-  assert code == 75
-  stopped = "stopped by SIGTERM; the same command continues\n"
-  assert stderr == stopped
-  assert (workdir / "logs/shard-0-of-2.out").read_text().endswith(stopped)
+  then = "the same command continues\n"
+  assert (code, stderr) == (75, f"stopped by SIGINT; {then}")
+  output = (workdir / "logs" / "shard-0-of-2.out").read_text()
+  assert output.endswith(f"stopped by SIGTERM; {then}")
   code, stdout, stderr = run_main("launch.local", *flags)
   assert (code, stderr) == (0, "")
   assert "share ≥ 20%" in stdout
@@ -102,21 +98,6 @@ def test_a_failure_is_told_and_the_others_end(launch, tmp_path):
   assert (tmp_path / "logs" / "shard-1-of-2.out").read_text() == "done\n"
 
 
-def test_a_signal_is_passed_on_and_the_end_waited_for(launch, tmp_path):
-  launcher = launch(
-    "trap 'sleep 0.2; echo saved; exit 75' TERM; echo ready;"
-    " while true; do sleep 0.05; done"
-  )
-  outputs = [tmp_path / "logs" / f"shard-{i}-of-2.out" for i in range(2)]
-  wait_until(lambda: all(count_lines(x) for x in outputs), launcher)
-  launcher.send_signal(signal.SIGINT)
-  code, _, stderr = launcher.end()
-  stopped = "stopped by SIGINT; the same command continues\n"
-  assert (code, stderr) == (75, stopped)
-  for output in outputs:
-    assert output.read_text() == "ready\nsaved\n"
-
-
 def test_each_worker_has_as_many_devices_of_its_own(launch):
   """Cores that are over stay idle: bits depend on the number of devices."""
   five = launch("", "--dry_run", CORES="2 3 4 5 6").end()
@@ -126,15 +107,8 @@ def test_each_worker_has_as_many_devices_of_its_own(launch):
     ["taskset", "-c", "4,5"],
   ]
   assert all(line.endswith("--devices=2") for line in lines)
-  gpus = {"GPUS": "0 GPU-8a 2 3 4"}
-  lines = launch("", "--dry_run", **gpus).end().stdout.splitlines()
-  assert [line.split()[:2] for line in lines] == [
-    ["env", "CUDA_VISIBLE_DEVICES=0,GPU-8a"],
-    ["env", "CUDA_VISIBLE_DEVICES=2,3"],
-  ]
-  assert not any("--devices" in line for line in lines)
-  result = launch("", num_workers=6, **gpus).end()
-  assert_one_line_error(result, 2, "--num_workers=6: each needs a GPU of its")
+  result = launch("", num_workers=6).end()
+  assert_one_line_error(result, 2, "--num_workers=6: each needs a core of its")
 
 
 def test_readme_shows_the_workers_of_the_paper():
@@ -152,13 +126,9 @@ def test_readme_shows_the_workers_of_the_paper():
   assert stdout == textwrap.dedent(transcript[2])
 
 
-@pytest.mark.parametrize(
-  ("given", "message"),
-  [
-    ("--workdir=/x --num_workers=1 --shard=0/2", "--shard is for experiments"),
-    ("--workdir=gs://x/y --num_workers=1", "use launch.tpu_vm, or experiments"),
-  ],
-)
-def test_a_mistake_is_one_line_and_code_two(given, message):
-  result = run_main("launch.local", "--config=quickstart", *given.split())
-  assert_one_line_error(result, 2, message)
+def test_a_bucket_is_refused():
+  result = run_main(
+    *("launch.local", "--config=quickstart", "--num_workers=1"),
+    "--workdir=gs://x/y",
+  )
+  assert_one_line_error(result, 2, "use launch.tpu_vm, or experiments")

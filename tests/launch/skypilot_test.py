@@ -13,13 +13,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 TASK = yaml.safe_load((ROOT / "launch" / "skypilot.yaml").read_text())
 
 
-def test_the_task_and_the_readme_have_the_same_command():
-  command = re.compile(r"^(?:#  | ) +(sky jobs launch .*)$", re.MULTILINE)
-  files = [ROOT / "launch" / name for name in ("skypilot.yaml", "README.md")]
-  (here,), (there,) = (command.findall(file.read_text()) for file in files)
-  assert here == there
-
-
 def commands(part, home, **environment):
   """The commands of Python that a part of the task comes to."""
   log = home / "commands"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tests.mains import ROOT, assert_one_line_error, overridden, run_main
+from tests.mains import ROOT, overridden, run_main
 
 NODE = ROOT / "tests" / "slurm_node.sh"
 
@@ -35,11 +35,8 @@ def launch(tiny_file, tmp_path):
   """Runs the launcher on a directory whose name needs quotes."""
   flags = [f"--config={tiny_file}", f"--workdir={tmp_path / 'my run'}"]
 
-  def run(*more, code=0, module="launch.slurm") -> str:
+  def run(*more, module="launch.slurm") -> str:
     done = run_main(module, *overridden(flags, more))
-    if code:
-      assert_one_line_error(done, code)
-      return done.stderr
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -72,7 +69,6 @@ def test_shards_are_cut_from_the_cells_and_seeds_asked_for(launch):
   assert "--array=0-1 " in launch(*flags, "--gpus=a100:2", "--cpus=9")
   assert "--array=0-2 " in launch(*flags, "--num_shards=3")
   assert not launch.workdir.exists()
-  assert "--gpus expects" in launch("--gpus=two", code=2)
 
 
 # Says what it was given; ends as it is told.

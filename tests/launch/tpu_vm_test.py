@@ -108,14 +108,11 @@ def test_each_worker_trains_its_share_with_its_own_chips(printed):
     assert {"--project=p", "--internal-ip"} <= set(command)
 
 
-def test_a_single_host_needs_no_bounds(printed):
+def test_each_host_of_a_slice_has_a_shard(printed):
   ((_, script),) = sweeps(printed["one host"])
   assert "--shard=0/1" in script
-  assert "TPU_" not in script
-
-
-def test_a_type_named_by_its_cores_has_a_host_for_eight_of_them(printed):
-  assert len(sweeps(printed["cores"])) == 4
+  assert "TPU_" not in script  # Bounds are for hosts beside others.
+  assert len(sweeps(printed["cores"])) == 4  # One for eight of them.
 
 
 def test_one_population_has_no_shares_and_the_whole_slice(printed):
@@ -127,16 +124,8 @@ def test_one_population_has_no_shares_and_the_whole_slice(printed):
 
 
 def test_the_readme_shows_what_is_printed(printed):
-  assert README_RUN
   shown = printed["readme"].replace(str(ROOT), "/home/ada/emergence")
   assert textwrap.dedent(README_RUN[2]) == shown
-
-
-def test_the_readmes_have_the_same_flags():
-  assert README_FLAGS
-  assert f"--do=create {README_FLAGS[1]}\n" in (ROOT / "README.md").read_text(
-    encoding="utf-8"
-  )
 
 
 @pytest.mark.parametrize(
