@@ -90,18 +90,6 @@ def test_the_hash_does_not_depend_on_how_a_number_was_written():
   assert identity_hash(a) == identity_hash(b)
 
 
-def test_a_key_at_its_default_does_not_enter_the_hash(monkeypatch, tiny):
-  cell = config_lib.cells(tiny)[0]
-  before = identity_hash(tiny), cell_hash(tiny, cell)
-  known = config_lib.identity
-
-  def with_a_new_key(config):
-    return known(config) | {"train.new_key": 0.0}
-
-  monkeypatch.setattr(config_lib, "identity", with_a_new_key)
-  assert (identity_hash(tiny), cell_hash(tiny, cell)) == before
-
-
 def test_defaults_of_identity_keys_and_hashes_are_what_they_were():
   """Whoever wants another default writes the value into the config instead."""
   golden = json.loads(GOLDEN.read_text())

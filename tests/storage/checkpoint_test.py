@@ -7,7 +7,6 @@ refuses to save or to read is an error, and no corruption.
 import errno
 import os
 import re
-import shutil
 import threading
 from typing import NamedTuple
 
@@ -159,19 +158,6 @@ def test_corruption_is_named_and_the_step_before_taken(block, caplog, name):
   assert restored_step(block) == 3
   assert "damaged-00000003" in names_in(block)
   assert not caplog.messages
-
-
-def test_a_save_that_was_cut_off_leaves_the_step_before(block, caplog):
-  half = block / "00000004.orbax-checkpoint-tmp"
-  shutil.copytree(block / "00000003", half)
-  os.truncate(half / ARRAYS, 50)
-  assert restored_step(block) == 3
-  (line,) = caplog.messages
-  assert "save was cut off; it was removed, and the block continues" in line
-  assert names_in(block) == ["00000002", "00000003"]
-  save(block, 4)
-  assert restored_step(block) == 4
-  assert names_in(block) == ["00000003", "00000004"]
 
 
 def fail():
