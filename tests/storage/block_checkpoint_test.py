@@ -57,16 +57,3 @@ def test_seeds_of_a_block_in_another_choice_have_their_own_checkpoints(
   assert len(list((workdir / CHECKPOINTS).iterdir())) == 2
   train(config, workdir, programs)
   assert records.read(workdir).equals(records.read(trained))
-
-
-def test_what_was_left_behind_by_finished_blocks_is_removed(
-  config, programs, trained, workdir
-):
-  interrupt(config, workdir, programs)
-  for path, content in files(trained).items():
-    if "000003" in path:
-      (workdir / path).parent.mkdir(parents=True, exist_ok=True)
-      (workdir / path).write_bytes(content)
-  block_checkpoint.remove_left_behind(config, workdir)
-  (left,) = (workdir / CHECKPOINTS).iterdir()
-  assert left.name == "seeds-000004-000007"

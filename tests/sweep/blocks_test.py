@@ -1,7 +1,7 @@
 import pytest
 
 from emergence.config import Cell
-from emergence.storage import block_checkpoint, locks
+from emergence.storage import block_checkpoint
 from emergence.sweep.blocks import Saving
 from tests.sweeps import files, interrupt, train
 
@@ -32,16 +32,3 @@ def test_blocks_are_saved_every_so_many_steps(
   train(config, workdir, programs, saving=Saving(steps=2))
   # What is finished is recorded instead.
   assert saved == [2, 2, 4, 4]
-
-
-def test_a_block_is_locked_until_it_has_its_records(config, programs, workdir):
-  seen = []
-
-  def should_stop():
-    holders = locks.holders(workdir, CELL)
-    seen.append([(holder.first, holder.last) for holder in holders])
-    return False
-
-  train(config, workdir, programs, should_stop=should_stop)
-  assert seen == [[], *[[(0, 3), (4, 7)]] * (len(seen) - 1)]
-  assert locks.holders(workdir, CELL) == []

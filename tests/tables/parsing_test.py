@@ -96,16 +96,3 @@ def test_conditions_keep_the_rows_that_meet_all_of_them(where, kept):
   told = sum(int(issue.sentence.split()[-2]) for issue in issues)
   assert told == len(FRAME) - len(kept)
   assert all(issue == ("excluded", issue.sentence, []) for issue in issues)
-
-
-@pytest.mark.parametrize(
-  ("text", "message"),
-  [
-    ("a", "expects COLUMN=VALUE or"),
-    ("Model=a", "no column 'Model' in t; did you mean 'model'"),
-    ("model=b", r"leaves no row of t; .* '', 'a', 'mean'"),
-  ],
-)
-def test_a_condition_that_cannot_be_met_is_refused(text, message):
-  with pytest.raises(ValueError, match=message):
-    parsing.select(FRAME, [text], "t")

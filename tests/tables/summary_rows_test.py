@@ -68,16 +68,3 @@ def test_a_statistic_in_another_language_by_its_values(name, statistic):
 )
 def test_runs_are_not_suspected(frame):
   assert suspects(frame) == ""
-
-
-def test_suspects_are_left_out_or_kept_as_is_said():
-  frame = table({"mean": np.mean, "Minimum": np.min})
-  with pytest.raises(ValueError, match=r"6 of 30 .*--drop_rows=mean,Minimum "):
-    summary_rows.drop(frame, ["scale"], [])
-  left = summary_rows.drop(frame, ["scale"], ["mean", "Minimum"])
-  assert set(left["seed"]) == set(RUNS)
-  assert len(summary_rows.drop(frame, ["scale"], ["none"])) == 30
-  with pytest.raises(ValueError, match=r"3 of 27 "):
-    summary_rows.drop(frame, ["scale"], ["mean"])
-  with pytest.raises(ValueError, match="there is no seed 'Mean'"):
-    summary_rows.drop(frame, ["scale"], ["Mean"])
