@@ -145,7 +145,6 @@ def test_a_mistake_costs_no_slice(name, part, printed):
 GCLOUD = """\
 #!/bin/bash
 cd {folder}
-echo "$*" >> calls
 for word; do
   case "$word" in
     --worker=*) workers="${{word#*=}}";;
@@ -269,16 +268,9 @@ def test_what_runs_is_left_alone_and_what_was_killed_is_started_again(tpu):
   assert sorted(tpu.run()) == sorted([*[alone] * 6, "started"])
   assert [len(tpu.sweeps(i)) for i in range(4)] == [1, 1, 2, 1]
   assert tpu.sweeps(2)[1].endswith("--shard=2/4 new")
-  text = "emergence/changed.txt"
-  assert [(w / text).read_text() for w in tpu.workers()] == [
-    *("old", "old", "new", "old")
-  ]
-  log = tpu.folder / "2" / "emergence" / "log"
-  assert log.read_text() == "training\ntraining\n"
 
 
 def test_what_is_not_committed_is_refused(tpu):
   (tpu.tree / "emergence" / "new.py").touch()
-  part = "not in it: emergence/new.py"
-  assert_one_line_error(tpu.call("--do=run"), 2, part)
-  assert not (tpu.folder / "calls").exists()
+  refused = tpu.call("--do=run")
+  assert_one_line_error(refused, 2, "not in it: emergence/new.py")
