@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 from etils import epath
 
@@ -84,8 +83,6 @@ def block(tmp_path):
 def test_what_is_restored_is_what_was_saved(block):
   assert restored_step(block) == 3
   assert names_in(block) == ["00000002", "00000003"]
-  assert ocp.path.step.is_path_finalized(block / "00000003")
-  assert sorted(ocp.utils.checkpoint_steps(block)) == [2, 3]
   assert restored_step(block / "none") is None
 
 
@@ -100,12 +97,10 @@ def test_a_save_does_not_wait_for_the_disk(block, monkeypatch):
   monkeypatch.setattr(checkpoint, "_orbax", write_later)
   with checkpoint.Checkpointer() as checkpointer:
     checkpointer.save(block, 4, make_tree(4), META)
-    checkpointer.save(block / "other", 5, make_tree(5), META)
     assert restored_step(block) == 3
     may_write.set()
     checkpointer.wait()
     assert restored_step(block) == 4
-    assert restored_step(block / "other") == 5
 
 
 def test_a_process_waits_for_none_but_itself(block, monkeypatch):
@@ -122,20 +117,11 @@ def flip_a_bit(path):
   (path / ARRAYS).write_bytes(content)
 
 
-def hold(**arrays):
-  tree = make_tree(3) | arrays
-  return lambda path: save(path.parent, 3, tree=tree)
-
-
 CORRUPTIONS = {
   "a flipped bit": (flip_a_bit, "digest does not match"),
   "half a record": (
     lambda path: os.truncate(path / METADATA, 60),
     "Unterminated",
-  ),
-  "other shapes": (
-    hold(key=np.zeros((2, 3), np.uint32)),
-    r"\['key'\] is uint32\[2, 3\], not uint32\[2, 2\]",
   ),
 }
 

@@ -173,32 +173,16 @@ def test_a_file_that_ends_early_is_corrupt(table, provenance, path, share):
         read(path)
 
 
-def replaced(table, column, values):
-  i = table.schema.get_field_index(column)
-  return table.set_column(i, column, values)
-
-
-@pytest.mark.parametrize(
-  ("change", "reason"),
-  [
-    (lambda t: t.drop_columns(["seed", "step"]), "lacks the columns seed, ste"),
-    (
-      lambda t: replaced(t, "seed", t["seed"].cast(pa.string())),
-      "seed is string, not int32",
-    ),
-  ],
-)
-def test_what_is_no_table_of_records_is_corrupt(table, path, change, reason):
-  write_foreign(path, change(table))
-  with pytest.raises(CorruptError, match=reason):
+def test_what_is_no_table_of_records_is_corrupt(table, path):
+  write_foreign(path, table.drop_columns(["seed", "step"]))
+  with pytest.raises(CorruptError, match="lacks the columns seed, step"):
     records.read_file(path)
 
 
 def test_a_whole_file_of_another_program_is_read(table, path):
-  unnamed = pa.nulls(table.num_rows, pa.int32())
-  write_foreign(path, replaced(table, "test_length", unnamed))
+  write_foreign(path, table)
   found = records.read_file(path)
-  assert found.table.equals(replaced(table, "test_length", unnamed))
+  assert found.table.equals(table)
   assert found.provenance == {}
 
 
@@ -209,31 +193,23 @@ def test_metadata_of_others_and_of_newer_versions_are_no_corruption(
   table, path, metadata
 ):
   write_foreign(path, table, emergence=metadata)
-  for read in (records.read_file, records.read_provenance):
-    with pytest.raises(ValueError, match=f"{path.name} does not say") as caught:
-      read(path)
-    assert not isinstance(caught.value, CorruptError)
+  with pytest.raises(ValueError, match=f"{path.name} does not say") as caught:
+    records.read_file(path)
+  assert not isinstance(caught.value, CorruptError)
 
 
-@pytest.mark.parametrize(
-  ("change", "reason"),
-  [
-    (lambda t: t.slice(0, len(t) - 1), "must be one for each seed"),
-    (
-      lambda t: replaced(t, "depth", pa.array([3] * len(t), pa.int32())),
-      "rows of another depth",
-    ),
-  ],
-)
-def test_rows_are_those_of_the_name_and_the_config(
-  tiny, table, path, change, reason
-):
+def test_rows_are_those_of_the_name_and_the_config(tiny, table, path):
   records.require_complete(path, table, CELL, tiny)
-  with pytest.raises(CorruptError, match=reason):
-    records.require_complete(path, change(table), CELL, tiny)
+  column = table.schema.get_field_index("depth")
+  depths = pa.array([3] * len(table), pa.int32())
   renamed = path.parent / "seeds-000000-000002.parquet"
-  with pytest.raises(CorruptError, match="each seed in its name"):
-    records.require_complete(renamed, table, CELL, tiny)
+  for given, rows, reason in (
+    (path, table.slice(0, len(table) - 1), "must be one for each seed"),
+    (path, table.set_column(column, "depth", depths), "rows of another depth"),
+    (renamed, table, "each seed in its name"),
+  ):
+    with pytest.raises(CorruptError, match=reason):
+      records.require_complete(given, rows, CELL, tiny)
 
 
 def contents(workdir):
