@@ -62,14 +62,11 @@ def test_a_stopped_launcher_continues(write_config, tmp_path):
 
 @pytest.fixture
 def launch(tiny_file, tmp_path):
-  """Starts a launcher whose workers run some bash; $shard is 0/N and so on."""
+  """Starts a launcher whose workers run some bash."""
   script = tmp_path / "script"
 
   def launch(bash: str, *flags, num_workers=2, **environment):
-    (tmp_path / "set_shard").write_text(
-      "for word; do case $word in --shard=*) shard=${word#*=}; esac; done\n"
-    )
-    script.write_text(f"#!/bin/bash\n. {tmp_path}/set_shard\n{bash}\n")
+    script.write_text(f"#!/bin/bash\n{bash}\n")
     script.chmod(0o755)
     return Main(
       *("launch.local", f"--config={tiny_file}", f"--workdir={tmp_path}"),
@@ -86,7 +83,7 @@ def test_a_failure_is_told_and_the_others_end(launch, tmp_path):
   output = tmp_path / "logs" / "shard-0-of-2.out"
   output.write_text("earlier\n")
   code, _, stderr = launch(
-    "[ $shard = 1/2 ] && { sleep 0.5; echo done; kill -KILL $$; };"
+    "[[ $* = *--shard=1/2* ]] && { sleep 0.5; echo done; kill -KILL $$; };"
     " echo error: no space left >&2; exit 3"
   ).end()
   assert (code, stderr) == (

@@ -80,12 +80,6 @@ def block(tmp_path):
   return folder
 
 
-def test_what_is_restored_is_what_was_saved(block):
-  assert restored_step(block) == 3
-  assert names_in(block) == ["00000002", "00000003"]
-  assert restored_step(block / "none") is None
-
-
 def test_a_save_does_not_wait_for_the_disk(block, monkeypatch):
   may_write = threading.Event()
   orbax = checkpoint._orbax

@@ -1,6 +1,5 @@
 import jax
 import numpy as np
-import pytest
 
 from emergence.config import Cell
 from emergence.population import compilation
@@ -8,20 +7,6 @@ from emergence.storage import records
 from emergence.storage.params import load_params
 from emergence.training import evaluate
 from tests.sweeps import find_pending, train
-
-
-def test_a_sweep_records_every_seed_step_and_length(config, trained):
-  frame = records.read(trained)
-  keys = frame[["seed", "step", "test_length"]]
-  assert len(keys.drop_duplicates()) == len(frame) == 8 * 4 * 2
-  assert set(frame["seed"]) == set(range(8))
-  assert set(frame["step"]) == {0, 2, 4, 6}
-  assert set(frame["test_length"]) == {4, 6}
-  assert frame["exact_match"].between(0, 1).all()
-  assert (frame["nll_sum"] > frame["nll_mean"]).all()
-  assert not frame["diverged"].any()
-  start = frame.query("step == 0")["nll_mean"].mean()
-  assert start == pytest.approx(np.log(16), rel=0.1)
 
 
 def test_seeds_in_pieces_are_the_records_of_one_go(
