@@ -1,3 +1,5 @@
+import types
+
 import pytest
 
 from emergence import config as config_lib
@@ -14,58 +16,42 @@ def work(tiny):
   ]
 
 
-def fake_program(cell, devices, seconds):
-  arch_seconds = seconds[cell.depth]
-  return compilation.Program(
-    *[None] * 3, _Mesh(len(devices)), *[None] * 3, 1000 * arch_seconds, None
-  )
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+  """A step of a cell takes depth + 1 seconds, an evaluation takes ten."""
+
+  def compile_cell(config, cell, devices):
+    mesh = types.SimpleNamespace(size=len(devices))
+    num_bytes = 1000 * (cell.depth + 1)
+    return compilation.Program(*[None] * 3, mesh, *[None] * 3, num_bytes, None)
+
+  seconds_per_step = lambda program: program.bytes_per_device / 1000
+  monkeypatch.setattr(compilation, "compile_cell", compile_cell)
+  monkeypatch.setattr(population, "seconds_per_step", seconds_per_step)
+  monkeypatch.setattr(population, "seconds_per_evaluation", lambda _: 10.0)
 
 
-class _Mesh:
-  def __init__(self, size):
-    self.size = size
-
-
-def test_time_is_steps_times_rounds_of_blocks(tiny, work, monkeypatch):
-  monkeypatch.setattr(
-    compilation,
-    "compile_cell",
-    lambda config, cell, devices: fake_program(cell, devices, {1: 2, 2: 3}),
-  )
-  monkeypatch.setattr(
-    population, "seconds_per_step", lambda p: p.bytes_per_device / 1000
-  )
-  monkeypatch.setattr(population, "seconds_per_evaluation", lambda p: 10.0)
-  devices = hardware.local_devices(2)
-  shallow, deep = estimate.estimate(tiny, work, devices)
+def test_time_is_steps_times_rounds_of_blocks(tiny, work):
+  shallow, deep = estimate.estimate(tiny, work, hardware.local_devices(2))
   # Six blocks on two devices are three rounds of six steps and of
   # evaluations at steps 0, 2, 4 and 6.
   assert (shallow.cell, deep.cell) == tuple(config_lib.cells(tiny))
-  assert (shallow.seconds, deep.seconds) == (
-    3 * (2 * 6 + 40),
-    3 * (3 * 6 + 40),
-  )
+  assert shallow.seconds == 3 * (2 * 6 + 40)
+  assert deep.seconds == 3 * (3 * 6 + 40)
   assert (shallow.num_seeds, shallow.bytes_per_block) == (24, 2000)
   assert shallow.is_measured
   assert deep.is_measured
 
 
-def test_a_cell_that_is_too_slow_to_time_is_extrapolated(
-  tiny, work, monkeypatch
-):
+def test_a_cell_that_is_too_slow_to_time_is_extrapolated(tiny, work):
   big = pending.Work(Cell.parse("count/width-512/depth-2"), [[0]])
-  monkeypatch.setattr(
-    compilation,
-    "compile_cell",
-    lambda config, cell, devices: fake_program(cell, devices, {1: 1}),
-  )
-  monkeypatch.setattr(population, "seconds_per_step", lambda p: 1.0)
-  monkeypatch.setattr(population, "seconds_per_evaluation", lambda p: 2.0)
-  found = estimate.estimate(tiny, [big, work[0]], hardware.local_devices(2))
+  small = work[0]._replace(blocks=[[0]])
+  found = estimate.estimate(tiny, [big, small], hardware.local_devices(2))
   assert [e.is_measured for e in found] == [False, True]
   flops = [
     estimate._step_flops(compilation.make_setup(tiny, item.cell))
-    for item in (big, work[0])
+    for item in (big, small)
   ]
   assert found[0].bytes_per_block is None
-  assert found[0].seconds == pytest.approx((6 + 4 * 2) * flops[0] / flops[1])
+  ratio = flops[0] / flops[1]
+  assert found[0].seconds == pytest.approx(found[1].seconds * ratio)
