@@ -30,11 +30,9 @@ def workdir(bucket) -> epath.Path:
 
 
 def test_an_interrupted_sweep_goes_on_in_a_bucket_as_on_a_disk(
-  config, programs, workdir, tmp_path
+  config, programs, trained, workdir
 ):
-  local = epath.Path(tmp_path)
   saving = Saving(steps=1, params="final")
-  train(config, local, programs, saving=saving)
   interrupt(config, workdir, programs, asked=4, saving=saving)
   saved = [path.name for path in (workdir / "checkpoints").glob("*/*/*/*/*")]
   assert sorted(saved) == 2 * ["00000002"] + 2 * ["00000003"]
@@ -46,9 +44,9 @@ def test_an_interrupted_sweep_goes_on_in_a_bucket_as_on_a_disk(
     on_progress=lambda progress: steps.append(progress.step),
   )
   assert min(steps) > 3
-  pd.testing.assert_frame_equal(records.read(workdir), records.read(local))
+  pd.testing.assert_frame_equal(records.read(workdir), records.read(trained))
   assert not list((workdir / "checkpoints").glob("*/*/*/*"))
-  kept, expected = (load_params(d, CELL, seed=5) for d in (workdir, local))
+  kept, expected = (load_params(d, CELL, seed=5) for d in (workdir, trained))
   np.testing.assert_equal(kept, expected)
 
 
