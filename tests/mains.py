@@ -1,4 +1,4 @@
-"""The mains of experiments/ and launch/ as processes, and how one refuses.
+"""The mains of experiments/ and launch/ as processes, and what they print.
 
 Each process is forked from a server that has imported what takes seconds, so
 that it starts in some milliseconds.
@@ -7,10 +7,12 @@ that it starts in some milliseconds.
 import multiprocessing
 import os
 import pathlib
+import re
 import runpy
 import signal
 import sys
 import tempfile
+import textwrap
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -112,6 +114,15 @@ def assert_one_line_error(result, code, *parts):
   for part in ("error: ", *parts):
     assert part in lines[0]
   assert result.stdout == ""
+
+
+def read_transcript(command: str) -> tuple[str, str]:
+  """The words after a command in launch/README.md, and what it prints there."""
+  text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
+  shown = rf"^    \$ {re.escape(command)} (.*)\n((?:    .*\n|\n)+)"
+  found = re.search(shown, text, re.MULTILINE)
+  assert found, f"no transcript of {command}"
+  return found[1], textwrap.dedent(found[2]).strip()
 
 
 def _run(module, flags, patch, cwd, *, outputs, environment):

@@ -1,16 +1,14 @@
 """`python -m launch.local`: with real sweeps, and with scripts instead."""
 
 import pathlib
-import re
 import signal
-import textwrap
 import time
 
 import pandas as pd
 import pytest
 
 from emergence.population import hardware
-from tests.mains import ROOT, Main, assert_one_line_error, run_main
+from tests.mains import Main, assert_one_line_error, read_transcript, run_main
 
 # A machine with cores 0 and 1, or with two GPUs, on which workers run a script
 # instead of Python.
@@ -109,18 +107,14 @@ def test_each_worker_has_as_many_devices_of_its_own(launch):
 
 
 def test_readme_shows_the_workers_of_the_paper():
-  text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
-  transcript = re.search(
-    r"^    \$ python -m launch\.local (.*)\n((?:    .*\n)+)", text, re.MULTILINE
-  )
+  words, shown = read_transcript("python -m launch.local")
   _, stdout, stderr = run_main(
-    *("launch.local", *transcript[1].split()),
+    *("launch.local", *words.split()),
     patch=MACHINE,
     GPUS="0 1",
     SCRIPT="/home/ada/emergence/.venv/bin/python",
   )
-  assert stderr == ""
-  assert stdout == textwrap.dedent(transcript[2])
+  assert (stderr, stdout.strip()) == ("", shown)
 
 
 def test_a_bucket_is_refused():

@@ -1,15 +1,13 @@
 """The task file of SkyPilot, run without SkyPilot."""
 
 import os
-import pathlib
-import re
 import shlex
 import subprocess
-import textwrap
 
 import yaml
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.mains import ROOT, read_transcript
+
 TASK = yaml.safe_load((ROOT / "launch" / "skypilot.yaml").read_text())
 
 
@@ -39,10 +37,8 @@ def commands(part, home, **environment):
 
 
 def test_the_readme_shows_what_the_task_comes_to(tmp_path):
-  readme = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
-  shown = re.search(r"^    \$ (sky jobs .*)\n((?:    .*\n)+)", readme, re.M)
-  assert shown
-  words = shlex.split(shown[1])
+  text, shown = read_transcript("sky jobs launch launch/skypilot.yaml")
+  words = shlex.split(text)
   nodes = int(words[words.index("--num-nodes") + 1])
   given = [
     words[place + 1] for place, word in enumerate(words) if word == "--env"
@@ -60,4 +56,4 @@ def test_the_readme_shows_what_the_task_comes_to(tmp_path):
   for node in range(nodes):
     lines.append(f"# run, on node {node}")
     run("run", SKYPILOT_NODE_RANK=str(node), SKYPILOT_NUM_NODES=str(nodes))
-  assert textwrap.dedent(shown[2]).splitlines() == lines
+  assert lines == shown.splitlines()

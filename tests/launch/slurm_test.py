@@ -17,7 +17,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tests.mains import ROOT, overridden, run_main
+from tests.mains import ROOT, overridden, read_transcript, run_main
 
 NODE = ROOT / "tests" / "slurm_node.sh"
 
@@ -45,19 +45,11 @@ def launch(tiny_file, tmp_path):
 
 
 def test_readme_shows_the_script_of_the_paper():
-  text = (ROOT / "launch" / "README.md").read_text(encoding="utf-8")
-  transcript = re.search(
-    r"^    \$ python -m launch\.slurm (.*)\n((?:    .*\n|\n)+)",
-    text,
-    re.MULTILINE,
-  )
-  done = run_main("launch.slurm", *transcript[1].split())
+  words, shown = read_transcript("python -m launch.slurm")
+  done = run_main("launch.slurm", *words.split())
   assert done.returncode == 0, done.stderr
-  shown = re.sub(r"^    ", "", transcript[2], flags=re.MULTILINE).strip()
-  assert (
-    shown.replace("/home/ada/emergence/.venv/bin/python", sys.executable)
-    == done.stdout.strip()
-  )
+  python = "/home/ada/emergence/.venv/bin/python"
+  assert done.stdout.strip() == shown.replace(python, sys.executable)
 
 
 def test_shards_are_cut_from_the_cells_and_seeds_asked_for(launch):
