@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import pathlib
 
@@ -8,7 +7,6 @@ from emergence import config as config_lib
 from emergence.config import (
   Cell,
   Config,
-  GridConfig,
   SeedsConfig,
   TrainConfig,
   cell_hash,
@@ -24,11 +22,9 @@ GOLDEN = pathlib.Path(__file__).with_name("identity.json")
 
 
 def test_the_request_may_grow_without_a_new_identity(tiny):
-  grown = dataclasses.replace(
-    tiny,
-    grid=GridConfig(widths=(8, 16), depths=(1, 2, 3)),
-    seeds=dataclasses.replace(tiny.seeds, count=100, first=8, block=2),
-  )
+  grid = ["grid.widths=[8,16]", "grid.depths=[1,2,3]"]
+  seeds = ["seeds.count=100", "seeds.first=8", "seeds.block=2"]
+  grown = override(tiny, grid + seeds)
   cell = Cell.parse("count/width-8/depth-2")
   assert identity_hash(grown) == identity_hash(tiny)
   assert cell_hash(grown, cell) == cell_hash(tiny, cell)

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import types
 
@@ -8,7 +7,7 @@ from etils import epath
 
 from emergence import config as config_lib
 from emergence import tables
-from emergence.config import Cell, to_dict
+from emergence.config import Cell, override, to_dict
 from emergence.population.population import Snapshot
 from emergence.storage import records
 from emergence.training.evaluate import Scores
@@ -47,16 +46,6 @@ def write_all(config, workdir):
   for cell in config_lib.cells(config):
     for seeds in (range(4), range(4, 8)):
       write(config, workdir, cell, seeds)
-
-
-def change(config, **sections):
-  return dataclasses.replace(
-    config,
-    **{
-      name: dataclasses.replace(getattr(config, name), **fields)
-      for name, fields in sections.items()
-    },
-  )
 
 
 @pytest.fixture
@@ -114,7 +103,7 @@ def test_the_headline_metric_comes_first_and_may_change(tiny, finished):
   first, *others = tables.read(finished).metrics
   assert first == "exact_match"
   name = "exact_match_without_end"
-  write_config(change(tiny, eval={"headline_metric": name}), finished)
+  write_config(override(tiny, [f"eval.headline_metric={name}"]), finished)
   assert list(tables.read(finished).metrics) == [name, first, *others]
 
 
@@ -128,14 +117,14 @@ def test_the_folder_of_the_records_and_the_config_in_them_are_enough(finished):
 @pytest.mark.parametrize(
   ("depths", "scale", "groups"),
   [
-    ((2,), "width", ("task", "depth")),
-    ((1, 2), "depth", ("task", "width")),
+    ([2], "width", ("task", "depth")),
+    ([1, 2], "depth", ("task", "width")),
   ],
 )
 def test_the_scale_is_the_axis_that_varies(
   tiny, workdir, depths, scale, groups
 ):
-  config = change(tiny, grid={"widths": (8, 16), "depths": depths})
+  config = override(tiny, ["grid.widths=[8,16]", f"grid.depths={depths}"])
   write_all(config, workdir)
   table = tables.read(workdir)
   assert (table.scale_name, table.group_columns) == (scale, groups)
@@ -146,7 +135,7 @@ def test_the_scale_is_the_axis_that_varies(
 
 
 def test_an_unfinished_directory_says_what_is_missing(tiny, workdir):
-  config = change(tiny, grid={"depths": (1, 2, 3)})
+  config = override(tiny, ["grid.depths=[1,2,3]"])
   write_config(config, workdir)
   write(config, workdir, DEPTH_1, range(8))
   write(config, workdir, Cell.parse("count/width-8/depth-2"), range(4))
@@ -168,7 +157,7 @@ def test_a_seed_in_two_files_is_refused(tiny, finished):
 
 
 def test_records_of_another_experiment_are_refused(tiny, finished):
-  other = change(tiny, train={"weight_decay": 0.5})
+  other = override(tiny, ["train.weight_decay=0.5"])
   write(other, finished, DEPTH_1, [8])
   with pytest.raises(ValueError, match="holds seeds of another experiment"):
     tables.read(finished)
@@ -183,7 +172,7 @@ def test_records_of_another_experiment_are_refused(tiny, finished):
   ],
 )
 def test_it_says_what_a_seed_index_shares(tiny, workdir, design, axis, shared):
-  config = change(tiny, seeds={"design": design})
+  config = override(tiny, [f"seeds.design={design}"])
   write_all(config, workdir)
   told = tables.read(workdir, scale_axis=axis).seed_meaning
   words = ("data stream", "embeddings", "nothing in common")
@@ -191,7 +180,7 @@ def test_it_says_what_a_seed_index_shares(tiny, workdir, design, axis, shared):
 
 
 def test_drawn_items_are_as_many_as_the_config_says(tiny, workdir):
-  config = change(tiny, task={"name": "null"})
+  config = override(tiny, ["task.name=null"])
   write_all(config, workdir)
   table = tables.read(workdir)
   assert table.frame["num_items"].unique().tolist() == [8]
