@@ -195,20 +195,16 @@ class FakeSlice:
       file.parent.mkdir(exist_ok=True)
       file.write_text(text)
       file.chmod(0o755)
-    for i in range(4):
-      (folder / str(i)).mkdir()
-    (self.tree / "emergence").mkdir(parents=True)
-    self.git("init", "-q")
+    self.workers = [folder / str(i) for i in range(4)]
+    for path in (*self.workers, self.tree / "emergence"):
+      path.mkdir(parents=True)
     self.commit("old")
-
-  def git(self, *words):
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", *words]
-    subprocess.run(git, check=True, cwd=self.tree)
 
   def commit(self, text):
     (self.tree / "changed.txt").write_text(text)
-    self.git("add", ".")
-    self.git("commit", "-q", "-m", text)
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", text]):
+      git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", *words]
+      subprocess.run(git, check=True, cwd=self.tree)
 
   def call(self, *words):
     return run_main(
@@ -222,7 +218,7 @@ class FakeSlice:
     done = self.call("--do=run")
     assert (done.returncode, done.stderr) == (0, "")
     said = [l.partition(": ")[2] for l in done.stdout.splitlines()[:-1]]
-    for worker in self.workers():
+    for worker in self.workers:
       self.wait(lambda worker=worker: (worker / "pid").exists())
     return said
 
@@ -239,9 +235,6 @@ class FakeSlice:
       assert time.monotonic() < end
       time.sleep(0.01)
 
-  def workers(self):
-    return [self.folder / str(i) for i in range(4)]
-
   def sweeps(self, i):
     return (self.folder / str(i) / "sweeps").read_text().splitlines()
 
@@ -250,7 +243,7 @@ class FakeSlice:
 def tpu(tmp_path):
   tpu = FakeSlice(tmp_path)
   yield tpu
-  for worker in tpu.workers():
+  for worker in tpu.workers:
     if (worker / "pid").exists():
       tpu.kill(worker)
 

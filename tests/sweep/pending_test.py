@@ -11,18 +11,6 @@ def test_a_cell_that_cannot_be_built_is_found_before_training(config, workdir):
     pending.make_request(wide, workdir)
 
 
-@pytest.mark.parametrize(
-  ("seeds", "blocks"),
-  [
-    ([7], [[7]]),
-    (range(6), [[0, 1, 2, 3], [4, 5]]),
-    ([2, 3, 4, 11], [[2, 3], [4], [11]]),
-  ],
-)
-def test_blocks_are_cut_where_they_always_are(seeds, blocks):
-  assert pending.cut_blocks(seeds, 4) == blocks
-
-
 @pytest.mark.parametrize(("count", "num_devices"), [(1, 1), (5, 3), (9, 2)])
 def test_shards_are_even_have_no_block_in_common_and_miss_none(
   tiny, workdir, monkeypatch, count, num_devices
