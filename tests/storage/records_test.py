@@ -1,5 +1,4 @@
 import json
-import types
 
 import numpy as np
 import pyarrow as pa
@@ -14,44 +13,18 @@ from emergence.config import (
   override,
   to_dict,
 )
-from emergence.population.population import Snapshot
 from emergence.storage import records
 from emergence.storage.files import glob_below
 from emergence.storage.records import CorruptError
 from emergence.training.evaluate import Scores
+from tests.numbered_records import make_table, write, write_config
 
-DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
 CELL = Cell.parse("count/width-8/depth-2")
-
-
-def make_table(config, seeds, cell=CELL):
-  """Records of made-up scores: each number tells its seed, step and length."""
-  seeds, snapshots = list(seeds), []
-  for step in config.eval_steps:
-    base = np.add.outer(np.array(seeds) / 1000, np.arange(2) / 10) + step
-    scores = Scores(*(np.float32(base + i) for i in range(len(Scores._fields))))
-    loss = np.float32(np.array(seeds) + step)
-    diverged = np.array([seed == 3 and step > 2 for seed in seeds])
-    snapshots.append(Snapshot(step, scores, loss, diverged))
-  return records.to_table(config, cell, 77, seeds, snapshots)
-
-
-def write(config, workdir, seeds, cell=CELL):
-  provenance = records.make_provenance(config, cell, [DEVICE])
-  records.write(workdir, cell, make_table(config, seeds, cell), provenance)
-
-
-def write_config(config, workdir, identity=None):
-  content = {
-    "config": to_dict(config),
-    "identity_hash": identity or identity_hash(config),
-  }
-  (workdir / "config.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
 def table(tiny) -> pa.Table:
-  return make_table(tiny, range(4))
+  return make_table(tiny, CELL, range(4))
 
 
 @pytest.fixture
@@ -67,13 +40,13 @@ def path(workdir) -> epath.Path:
 @pytest.fixture
 def two_blocks(tiny, workdir) -> epath.Path:
   write_config(tiny, workdir)
-  write(tiny, workdir, range(4))
-  write(tiny, workdir, range(4, 8))
+  write(tiny, workdir, CELL, range(4))
+  write(tiny, workdir, CELL, range(4, 8))
   return workdir
 
 
 def test_records_read_back_as_written(tiny, workdir):
-  write(tiny, workdir, [0, 1, 2, 3])
+  write(tiny, workdir, CELL, [0, 1, 2, 3])
   frame = records.read(workdir)
   assert frame.columns.tolist() == records.schema().names
   assert len(frame) == 4 * 4 * 2
@@ -94,7 +67,7 @@ def test_records_read_back_as_written(tiny, workdir):
 
 
 def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
-  write(tiny, workdir, [0, 1, 3, 7, 8])
+  write(tiny, workdir, CELL, [0, 1, 3, 7, 8])
   folder = workdir / "records" / "count" / "width-8" / "depth-2"
   assert {
     p.name: {*pq.read_table(p)["seed"].to_pylist()} for p in folder.iterdir()
@@ -111,8 +84,8 @@ def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
 def test_a_seed_that_another_process_has_finished_is_not_written_again(
   tiny, workdir
 ):
-  write(tiny, workdir, [1])
-  write(tiny, workdir, [0, 1, 2])
+  write(tiny, workdir, CELL, [1])
+  write(tiny, workdir, CELL, [0, 1, 2])
   assert [path.name for path in records.files(workdir)] == [
     f"seeds-{seed:06d}-{seed:06d}.parquet" for seed in range(3)
   ]
@@ -226,7 +199,7 @@ def test_a_corrupt_file_is_named_and_moved_where_it_replaces_no_other(
       records.read(two_blocks)
     records.quarantine_corrupt(two_blocks, tiny)
     assert records.files(two_blocks) == [other]
-    write(tiny, two_blocks, range(4))
+    write(tiny, two_blocks, CELL, range(4))
   damaged = contents(two_blocks / "damaged")
   assert sorted(damaged.values()) == [b"", b"noise"]
 
@@ -241,7 +214,7 @@ def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
     records.quarantine_corrupt(two_blocks, other)
   assert contents(two_blocks) == before
   # Only one file is, of a cell that is not in the grid.
-  write(other, two_blocks, range(4), Cell.parse("count/width-64/depth-9"))
+  write(other, two_blocks, Cell.parse("count/width-64/depth-9"), range(4))
   (two_blocks / "config.json").write_text("{")
   before = contents(two_blocks)
   with pytest.raises(ValueError, match=r"width-64.*of another experiment"):

@@ -1,43 +1,15 @@
-import json
-import types
-
 import numpy as np
 import pytest
 from etils import epath
 
 from emergence import config as config_lib
 from emergence import tables
-from emergence.config import Cell, override, to_dict
-from emergence.population.population import Snapshot
+from emergence.config import Cell, override
 from emergence.storage import records
-from emergence.training.evaluate import Scores
 from tests.harness_files import find
+from tests.numbered_records import write, write_config
 
 DEPTH_1 = Cell.parse("count/width-8/depth-1")
-DEVICE = types.SimpleNamespace(device_kind="cpu", platform="cpu")
-
-
-def write(config, workdir, cell, seeds):
-  """Records whose scores tell their depth, seed, step, length and metric."""
-  seeds = list(seeds)
-  snapshots = []
-  for step in config.eval_steps:
-    base = np.add.outer(np.array(seeds) / 100, np.arange(2) / 10)
-    base = base + cell.depth / 1000 + step
-    scores = Scores(
-      *(np.float32(base + 10 * i) for i in range(len(Scores._fields)))
-    )
-    loss = np.float32(np.array(seeds) + step)
-    diverged = np.array([seed == 3 for seed in seeds])
-    snapshots.append(Snapshot(step, scores, loss, diverged))
-  table = records.to_table(config, cell, 77, seeds, snapshots)
-  provenance = records.make_provenance(config, cell, [DEVICE])
-  records.write(workdir, cell, table, provenance)
-
-
-def write_config(config, workdir):
-  plain = {"config": to_dict(config)}
-  (workdir / "config.json").write_text(json.dumps(plain))
 
 
 def write_all(config, workdir):
@@ -64,9 +36,9 @@ def test_a_finished_directory_is_read_at_its_last_step_and_length(finished):
   assert len(table.frame) == 2 * 8 * 4
   for depth, seed in [(1, 0), (2, 7)]:
     rows = table.frame.query(f"scale == {depth} and seed == {seed}")
-    base = np.float32(seed / 100 + 0.1 + depth / 1000 + 6)
-    expected = {"exact_match": base, "token_accuracy": base + 20}
-    expected |= {"nll_mean": base + 30, "min_token_log_prob": base + 50}
+    base = np.float32(seed / 1000 + 0.1 + (depth - 2) / 100 + 6)
+    expected = {"exact_match": base, "token_accuracy": base + 2}
+    expected |= {"nll_mean": base + 3, "min_token_log_prob": base + 5}
     found = dict(zip(rows["metric"], rows["score"]))
     assert found == pytest.approx(expected)
   assert table.frame.query("diverged")["seed"].unique().tolist() == [3]
@@ -82,7 +54,7 @@ def test_curves_have_all_steps_of_the_runs_of_the_table(finished):
   row = curves.query(
     "scale == 2 and seed == 7 and metric == 'token_accuracy' and step == 0"
   ).iloc[0]
-  assert row["score"] == pytest.approx(0.07 + 0.1 + 0.002 + 20, abs=1e-4)
+  assert row["score"] == pytest.approx(0.007 + 0.1 + 2, abs=1e-4)
   assert curves.query("diverged")["seed"].unique().tolist() == [3]
   key = ["task", "width", "scale", "metric", "seed"]
   last = curves[curves["step"] == curves["step"].max()].set_index(key)["score"]
