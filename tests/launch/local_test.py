@@ -1,6 +1,5 @@
 """`python -m launch.local`: with real sweeps, and with scripts instead."""
 
-import pathlib
 import signal
 import time
 
@@ -23,17 +22,6 @@ local.command.run(local.main)
 """
 
 
-@pytest.fixture(scope="module")
-def tiny_file(write_config) -> pathlib.Path:
-  return write_config(steps=4, num_points=2, block=2, count=8)
-
-
-def wait_until(condition, launcher: Main) -> None:
-  while not condition():
-    assert launcher.is_running(), launcher.end()
-    time.sleep(0.02)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(
   len(hardware.usable_cores()) < 2, reason="each worker needs a core"
@@ -45,7 +33,9 @@ def test_a_stopped_launcher_continues(write_config, tmp_path):
   flags.append("--checkpoint_steps=100")
   launcher = Main("launch.local", *flags)
   saved = workdir / "checkpoints"
-  wait_until(lambda: len(list(saved.glob("*/*/*/seeds-*"))) == 2, launcher)
+  while len(list(saved.glob("*/*/*/seeds-*"))) < 2:
+    assert launcher.is_running(), launcher.end()
+    time.sleep(0.02)
   launcher.send_signal(signal.SIGINT)  # Its workers get a SIGTERM.
   code, _, stderr = launcher.end()
   then = "the same command continues\n"
@@ -59,7 +49,7 @@ def test_a_stopped_launcher_continues(write_config, tmp_path):
 
 
 @pytest.fixture
-def launch(tiny_file, tmp_path):
+def launch(tmp_path):
   """Starts a launcher whose workers run some bash."""
   script = tmp_path / "script"
 
@@ -67,7 +57,7 @@ def launch(tiny_file, tmp_path):
     script.write_text(f"#!/bin/bash\n{bash}\n")
     script.chmod(0o755)
     return Main(
-      *("launch.local", f"--config={tiny_file}", f"--workdir={tmp_path}"),
+      *("launch.local", "--config=quickstart", f"--workdir={tmp_path}"),
       *(f"--num_workers={num_workers}", *flags),
       patch=MACHINE,
       **({"SCRIPT": str(script)} | environment),

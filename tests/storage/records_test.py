@@ -7,12 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from emergence.config import (
-  Cell,
-  identity_hash,
-  override,
-  to_dict,
-)
+from emergence.config import Cell, identity_hash, override, to_dict
 from emergence.storage import records
 from emergence.storage.files import glob_below
 from emergence.storage.records import CorruptError
