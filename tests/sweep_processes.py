@@ -78,11 +78,6 @@ class Sweep:
   def stdout(self) -> str:
     return self._output.read_text(errors="replace")
 
-  @property
-  def last_line(self) -> str:
-    """Of stderr; empty if there is none."""
-    return (self.stderr.strip().splitlines() or [""])[-1]
-
   def end(self) -> int:
     """Its exit code, once it has ended."""
     return self._popen.wait(400)
