@@ -43,21 +43,14 @@ def make_content(
       "gsm8k": {
         "alias": "gsm8k",
         "exact_match,strict-match": score / 10,
-        "exact_match_stderr,strict-match": 0.002,
         "exact_match,flexible-extract": score / 5,
-        "exact_match_stderr,flexible-extract": 0.003,
       },
       "mmlu": {"acc,none": score, "acc_stderr,none": 0.004, "alias": "mmlu"},
-      "mmlu_virology": {
-        "alias": "  - virology",
-        "acc,none": score,
-        "acc_stderr,none": 0.03,
-      },
+      "mmlu_virology": {"acc,none": score, "alias": "  - virology"},
       "leaderboard": {" ": " ", "alias": "leaderboard"},
     },
     "groups": {"mmlu": {"acc,none": score, "acc_stderr,none": 0.004}},
     "group_subtasks": {"mmlu": ["mmlu_virology"], "arc_easy": [], "gsm8k": []},
-    "configs": {"arc_easy": {"task": "arc_easy", "num_fewshot": shots}},
     "n-shot": dict.fromkeys(tasks, shots),
     "higher_is_better": {
       "arc_easy": {"acc": True, "acc_norm": True},

@@ -1,8 +1,6 @@
 import importlib.metadata
 import types
 
-import pytest
-
 from emergence.config import Cell
 from emergence.population import topology
 from emergence.population.hardware import local_devices
@@ -47,21 +45,13 @@ def test_the_table_says_what_it_shows():
 
 def test_estimates_mark_what_does_not_fit(tiny):
   cell = Cell.parse("count/width-8/depth-1")
-  fits = Estimate(cell, 1000, 8, 3 * 2**20, 90.0, True)
+  fits = Estimate(cell, 1000, 8, 3 * 2**20, 18420.0, True)
   unfit = Estimate(cell, 9000, 8, 40 * 2**30, None, False)
   text = console.format_estimates(tiny, [fits, unfit], local_devices(2))
   assert "40,960 MiB  does not fit" in text
-  assert "cells that fit 1:30 min" in text
+  assert "cells that fit 5:07 h" in text
   assert "smaller seeds.block" in text
   assert "~" not in text
-
-
-@pytest.mark.parametrize(
-  ("seconds", "text"),
-  [(0.4, "0 s"), (59.6, "1:00 min"), (18420, "5:07 h")],
-)
-def test_durations_read_well(seconds, text):
-  assert console.format_seconds(seconds) == text
 
 
 def test_plans_say_what_fits_and_how_long_all_chips_take(monkeypatch):
