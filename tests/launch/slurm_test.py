@@ -1,4 +1,4 @@
-"""`python -m launch.slurm`: the script as printed, and run by a real Slurm.
+"""`python -m launch.slurm`: the script, run by bash, and by a real Slurm.
 
 The tests marked slow start a real Slurm of one node, see slurm_node.sh.
 """
@@ -24,6 +24,47 @@ NODE = ROOT / "tests" / "slurm_node.sh"
 
 WIDTHS = (8, 16)
 CELLS = [f"count/width-{width}/depth-1" for width in WIDTHS]
+
+
+# Says what it was given; ends as it is told.
+SRUN = """\
+#!/bin/bash
+shift 4  # --cpus-per-task, python, -m, experiments.sweep
+printf '%s\\n' "$@"
+exit $CODE
+"""
+
+
+def test_a_task_runs_its_shard_and_is_queued_again_if_it_was_stopped(
+  launch, tmp_path, monkeypatch
+):
+  for name, script in {
+    "sbatch": "#!/bin/bash\necho $*",
+    "srun": SRUN,
+    "scontrol": "#!/bin/sh\necho scontrol $*",
+  }.items():
+    (tmp_path / name).write_text(f"{script}\n")
+    (tmp_path / name).chmod(0o755)
+  monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+  override = "--override=train.learning_rate_by_width={8: 0.1}"
+  told = launch(override, "--setup=echo ready", "--sbatch=--account=lab")
+  path = launch.workdir / "slurm" / "sweep.sh"
+  assert f"--account=lab {path}\n" in told
+  environment = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "1"}
+  for code in (0, 75, 143, 1):
+    done = subprocess.run(
+      ["bash", path],
+      capture_output=True,
+      text=True,
+      env=os.environ | environment | {"CODE": str(code)},
+    )
+    ready, _, *lines = done.stdout.splitlines()
+    assert (ready, done.stderr, done.returncode) == ("ready", "", code)
+    requeue = ["scontrol requeue Incomplete 12_1"] * (code in (75, 143))
+    assert lines == [
+      *(f"--workdir={launch.workdir}", override),
+      *("--devices=1", "--shard=1/8", *requeue),
+    ]
 
 
 @pytest.fixture(scope="module")

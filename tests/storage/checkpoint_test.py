@@ -47,10 +47,10 @@ def shapes_of(tree):
 TARGET = shapes_of(make_tree(0))
 
 
-def save(folder, *steps):
+def save(folder, *steps, tree=None):
   with checkpoint.Checkpointer() as checkpointer:
     for step in steps:
-      checkpointer.save(folder, step, make_tree(step), META)
+      checkpointer.save(folder, step, tree or make_tree(step), META)
 
 
 def names_in(folder):
@@ -115,9 +115,18 @@ def cut_in_half(path):
   os.truncate(path / METADATA, 60)
 
 
+def put_other_shapes(path):
+  other = {"key": np.zeros((2, 3), np.uint32)}
+  save(path.parent, 3, tree=make_tree(3) | other)
+
+
 @pytest.mark.parametrize(
   ("spoil", "reason"),
-  [(flip_a_bit, "digest does not match"), (cut_in_half, "Unterminated")],
+  [
+    (flip_a_bit, "digest does not match"),
+    (cut_in_half, "Unterminated"),
+    (put_other_shapes, r"\['key'\] is uint32\[2, 3\], not uint32\[2, 2\]"),
+  ],
 )
 def test_corruption_is_named_and_the_step_before_taken(
   block, caplog, spoil, reason

@@ -1,7 +1,9 @@
+import errno
 import os
 import subprocess
 import sys
 
+import filelock
 import pytest
 
 from emergence.config import Cell
@@ -75,4 +77,21 @@ def test_waiting_ends_when_the_other_is_killed_or_when_it_is_asked_to(
       locks.held(workdir, CELL, [1], 60.0, lambda: True),
     ):
       pass
+  assert locks.holders(workdir, CELL) == []
+
+
+def refuse_locks(number):
+  def acquire(self, *args, **kwargs):
+    raise OSError(number, os.strerror(number))
+
+  return acquire
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_without_locks_nothing_is_held(workdir, monkeypatch, number):
+  assert locks.are_available(workdir)
+  monkeypatch.setattr(filelock.FileLock, "acquire", refuse_locks(number))
+  assert not locks.are_available(workdir)
+  with locks.held(workdir, CELL, SEEDS):
+    pass
   assert locks.holders(workdir, CELL) == []

@@ -1,7 +1,9 @@
+import contextlib
+
 import pytest
 
 from emergence.config import Cell
-from emergence.storage import block_checkpoint
+from emergence.storage import block_checkpoint, locks
 from emergence.sweep.blocks import Saving
 from tests.sweeps import files, interrupt, train
 
@@ -32,3 +34,56 @@ def test_blocks_are_saved_every_so_many_steps(
   train(config, workdir, programs, saving=Saving(steps=2))
   # What is finished is recorded instead.
   assert saved == [2, 2, 4, 4]
+
+
+def test_what_another_process_has_finished_by_then_is_not_trained(
+  config, programs, trained, workdir, monkeypatch
+):
+  held = locks.held
+
+  @contextlib.contextmanager
+  def held_after_the_other(**given):
+    if given["seeds"][0] == 4:
+      for path, content in files(trained).items():
+        if "seeds-000004" in path:
+          (workdir / path).parent.mkdir(parents=True, exist_ok=True)
+          (workdir / path).write_bytes(content)
+    with held(**given):
+      yield
+
+  monkeypatch.setattr(locks, "held", held_after_the_other)
+  assert train(config, workdir, programs) == 4
+  assert files(workdir) == files(trained)
+
+
+def test_a_block_is_locked_until_it_has_its_records(config, programs, workdir):
+  seen = []
+
+  def should_stop():
+    holders = locks.holders(workdir, CELL)
+    seen.append([(holder.first, holder.last) for holder in holders])
+    return False
+
+  train(config, workdir, programs, should_stop=should_stop)
+  assert seen == [[], *[[(0, 3), (4, 7)]] * (len(seen) - 1)]
+  assert locks.holders(workdir, CELL) == []
+
+
+def test_blocks_of_others_come_last_and_are_waited_for(
+  config, programs, trained, workdir, monkeypatch
+):
+  asked = []
+  held = locks.held
+
+  @contextlib.contextmanager
+  def held_by_another_at_first(**given):
+    asked.append((given["seeds"][0], given["wait_seconds"]))
+    if given["seeds"][0] == 0 and not given["wait_seconds"]:
+      raise locks.InUseError
+    with held(**given):
+      yield
+
+  monkeypatch.setattr(locks, "held", held_by_another_at_first)
+  assert train(config, workdir, programs) == 8
+  assert asked == [(0, 0.0), (4, 0.0), (0, locks.WAIT_SECONDS)]
+  assert files(workdir) == files(trained)

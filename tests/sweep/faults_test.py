@@ -6,6 +6,7 @@ for byte. They name the commit, so commit nothing while these tests run.
 
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -90,11 +91,12 @@ def files_below(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
 
 
 def assert_one_line(sweep: Sweep, part: str) -> None:
-  """It has ended with one line of error."""
+  """It has ended with one line of error, nothing else."""
   assert sweep.end() == 1, sweep.stderr
   last = sweep.stderr.splitlines()[-1]
   assert last.startswith("error: ")
   assert part in last
+  assert "Traceback" not in sweep.stderr
 
 
 # Kills the process just before it gives a finished file or folder its name.
@@ -108,37 +110,47 @@ def kill_at_rename(event, args):
       os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(kill_at_rename)
 """
-KILLS = {
-  "save": KILL_AT_RENAME.format(number=3, folder="checkpoints"),
-  "write": KILL_AT_RENAME.format(number=2, folder="records"),
-}
+# What is renamed then, and at which of the first renames a kill may strike.
+RENAMED = {"save": ("checkpoints", 6), "write": ("records", 2)}
 
 
 def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
   start, undisturbed, tmp_path
 ):
-  workdir = tmp_path / "run"
+  workdir, rng = tmp_path / "run", random.Random(0)
+  moments = ["compile", "train", "save", "write"]
+  rng.shuffle(moments)
   # An empty cache, so that there is something to compile.
   cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
-  for moment in ("compile", "train", "save", "write"):
+  ends_lost = 0
+  for moment in moments:
     seen = len(events(workdir))
     finished = records_of(workdir)
-    patch = KILLS.get(moment, "")
+    patch = ""
+    if moment in RENAMED:
+      folder, most = RENAMED[moment]
+      number = rng.randint(1, most)
+      patch = KILL_AT_RENAME.format(folder=folder, number=number)
     sweep = start(f"--workdir={workdir}", patch=patch, **cache)
     if moment == "compile":
       sweep.run_until(lambda sweep=sweep: "compiling" in sweep.stdout)
-      time.sleep(1)
+      time.sleep(rng.uniform(0, 2))
     if moment == "train":
       sweep.run_until(lambda seen=seen: len(events(workdir)) > seen)
-      time.sleep(0.1)
+      time.sleep(rng.uniform(0, 0.2))
     code = sweep.end() if patch else sweep.kill()
     assert code == -signal.SIGKILL, sweep.stderr
     assert all("cut off" in line for line in sweep.stderr.splitlines())
     assert finished.items() <= records_of(workdir).items()
+    ends_lost += sum(
+      event.what == "are trained"
+      and not (workdir / "records" / f"{event.block}.parquet").exists()
+      for event in events(workdir)[seen:]
+    )
+  assert ends_lost >= 1
   sweep = start(f"--workdir={workdir}")
   assert sweep.end() == 0, sweep.stderr
-  # The second block that ended was killed before it had its records.
-  assert_finished(workdir, undisturbed, ends_lost=1)
+  assert_finished(workdir, undisturbed, ends_lost)
   assert len(resumed_steps(workdir)) >= 2
 
 
