@@ -10,15 +10,14 @@ from emergence.statistics.sample import Sample
 RNG = np.random.default_rng(0)
 
 
-def abruptness(scores, paired=False, steps=None, **options):
-  steps = steps or [None] * len(scores)
-  samples = [Sample.of(s, step=step) for s, step in zip(scores, steps)]
+def abruptness(scores, paired=False, **options):
+  samples = [Sample.of(s) for s in scores]
   options = Options(num_resamples=200)._replace(**options)
   return abruptness_lib.abruptness(samples, 0.2, paired, options)
 
 
-def mode(scores_S, step=None):
-  return modes.mode_and_antimode(Sample.of(scores_S, step=step)).mode
+def mode(scores_S):
+  return modes.mode_and_antimode(Sample.of(scores_S)).mode
 
 
 @pytest.mark.parametrize(
@@ -98,11 +97,3 @@ def test_paired_seeds_are_resampled_together():
   apart = abruptness([scores_S, scores_S])
   assert np.isnan(together.difference_low)
   assert np.isfinite(apart.difference_low)
-
-
-def test_each_scale_may_have_a_grid_of_its_own():
-  scores = [np.repeat([0.2, 0.3], [9, 11]), np.repeat([0.5, 0.6], [12, 8])]
-  for steps in ([0.1, 0.1], [0.1, 0.001]):
-    expected = [mode(s, step) for s, step in zip(scores, steps, strict=True)]
-    found = abruptness([*scores, scores[0]], steps=[*steps, steps[0]])
-    assert found.mode == pytest.approx(jump([*expected, expected[0]]))

@@ -109,11 +109,3 @@ def test_parts_sum_to_the_change_whatever_is_undefined():
   np.testing.assert_allclose(
     found_R3.sum(axis=1), mean_2R[1] - mean_2R[0], atol=1e-14
   )
-
-
-def test_nine_runs_have_no_interval_and_ten_have():
-  rng = np.random.default_rng(2)
-  for size in (9, 10):
-    found = one(rng.random(20), rng.random(size))
-    has = [not math.isnan(x.low) for x in found[4:8]]
-    assert has == [size == 10] * 4

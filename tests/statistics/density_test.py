@@ -35,16 +35,6 @@ def test_on_a_grid_it_integrates_to_one_half_a_step_beyond_the_ends():
   assert integrate.trapezoid(density_G, at_G) == pytest.approx(1, abs=2e-3)
 
 
-def test_away_from_the_ends_it_is_scipys_density():
-  scores_S = RNG.normal(0.5, 0.05, 60)
-  at_G, density_G = density.density(Sample.of(scores_S))
-  width = density.bandwidth(Sample.of(scores_S))
-  kde = stats.gaussian_kde(
-    scores_S, bw_method=lambda k: width / np.std(scores_S, ddof=1)
-  )
-  np.testing.assert_allclose(density_G, kde(at_G), atol=1e-9)
-
-
 def test_with_one_end_it_is_folded_there_only():
   scores_S = np.abs(RNG.normal(0, 1, 200))
   sample = Sample.of(scores_S, POSITIVE, 0)

@@ -19,7 +19,7 @@ def test_p_values_agree_with_fresh_samples(num):
     assert abs(p - expected) <= 4.5 * error + 0.06 * expected
 
 
-@pytest.mark.parametrize("num", [4, 77, 100_000])
+@pytest.mark.parametrize("num", [4, 100_000])
 def test_p_values_fall_with_the_dip_from_one_and_are_never_zero(num):
   p = np.array([dip.p_value(d, num) for d in np.linspace(0, 0.3, 400)])
   assert p[0] == 1
@@ -39,12 +39,6 @@ def test_one_mode_on_a_grid_is_not_rejected_though_its_plain_dip_is(num_items):
   scores_S /= num_items
   assert dip.dip_test(Sample.of(scores_S, step=0)).p < 1e-3
   assert dip.dip_test(Sample.of(scores_S)).p > 0.5
-
-
-def test_two_modes_on_a_grid_are_found():
-  scores_S = np.repeat([0, 5, 6, 7, 8], [50, 8, 17, 17, 8]) / 11
-  assert dip.dip_test(Sample.of(scores_S)).p < 1e-4
-  assert dip.dip_test(Sample.of(np.repeat([0.0, 1.0], 20))).p < 1e-4
 
 
 def test_jitter_is_reproducible_and_blind_to_the_order_of_runs():
@@ -78,12 +72,6 @@ def test_more_runs_and_a_laxer_level_find_lighter_modes():
   assert dip.detectable_weight(250, 0.05 / 96) > weights[2]
   assert np.isnan(dip.detectable_weight(20, 0.05))
   assert np.isnan(dip.detectable_weight(3, 0.05))
-
-
-def test_scores_of_one_item_are_refused():
-  with pytest.raises(ValueError, match="one item"):
-    dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=1))
-  assert dip.dip_test(Sample.of(np.repeat([0, 1], 50), step=0.5)).p < 0.05
 
 
 def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level():

@@ -47,18 +47,12 @@ def test_a_point_of_a_path_is_told_from_the_other(kind):
     assert "leaves out 0" in result.reason
 
 
-@pytest.mark.parametrize(
-  "between",
-  [
-    lambda rng: rng.normal(9, 1, 200),
-    lambda rng: mixture(rng, 200, 0.5, 0, 2.5),
-  ],
-  ids=["beyond the last", "half of them half way"],
-)
-def test_what_is_far_from_both_paths_is_neither(between):
+def test_what_is_far_from_both_paths_is_neither():
+  """Half of the runs went half of the way."""
   rng = np.random.default_rng(1)
-  ends = rng.normal(0, 1, 200), rng.normal(5, 1, 200)
-  (result,) = compare_paths([ends[0], between(rng), ends[1]])
+  first, last = rng.normal(0, 1, 200), rng.normal(5, 1, 200)
+  between = mixture(rng, 200, 0.5, 0, 2.5)
+  (result,) = compare_paths([first, between, last])
   assert result.verdict == "neither"
   assert max(result.mixture.p, result.displacement.p) < 0.01
 
@@ -87,7 +81,7 @@ def test_without_a_way_from_first_to_last_nothing_is_decided():
 
 
 def test_a_few_runs_decide_nothing():
-  for size in (1, 3, path.MIN_RUNS_FOR_VERDICT - 1):
+  for size in (1, path.MIN_RUNS_FOR_VERDICT - 1):
     (result,) = compare_paths(scales("mixture", size))
     assert result.verdict == "undecided"
     assert f"{size} run" in result.reason
@@ -117,30 +111,6 @@ def test_scores_may_have_any_unit_and_direction():
   assert other.verdict == result.verdict
   assert other.mixture.share == pytest.approx(result.mixture.share)
   assert other.difference == pytest.approx(9 * result.difference)
-
-
-def count_verdicts(draw, verdict, step=None):
-  return sum(
-    compare_paths(draw(rng), step, num_resamples=200, seed=k)[0].verdict
-    == verdict
-    for k, rng in enumerate(map(np.random.default_rng, range(10)))
-  )
-
-
-def test_rounding_does_not_take_runs_off_the_displacement_path():
-  draw = lambda rng: [
-    np.rint(11 * rng.normal(0.2 + 0.5 * a, 0.06 + 0.04 * a, 200)) / 11
-    for a in (0, 0.4, 1)
-  ]
-  assert count_verdicts(draw, "displacement") >= 9
-  assert count_verdicts(draw, "displacement", step=0) < 6
-
-
-def test_on_a_grid_a_small_change_is_no_mixture():
-  chances = (0.05, 0.075, 0.1)
-  draw = lambda rng: [rng.binomial(11, p, 200) / 11 for p in chances]
-  assert count_verdicts(draw, "mixture") <= 1
-  assert count_verdicts(draw, "mixture", step=0) >= 3
 
 
 def squared_to_mixture(share, first, between, last):
@@ -220,8 +190,6 @@ def test_diverged_runs_are_left_out_and_the_coarsest_grid_counts():
   assert path.compare_paths(mixed, FEW) == expected
   with pytest.raises(ValueError, match="three scales or more, got 2"):
     path.compare_paths(mixed[:2])
-  with pytest.raises(ValueError, match="no run has a finite score"):
-    compare_paths([[0.1], [np.nan], [0.2]])
 
 
 def test_distances_are_those_of_the_scores_whatever_grid_is_guessed():
