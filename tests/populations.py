@@ -9,12 +9,10 @@ from emergence.population import population
 CELL = Cell.parse("count/width-8/depth-1")
 
 
-def train_seeds(program, *blocks, states=None, chunk_steps=None):
+def train_seeds(program, *blocks, states=None):
   """Every snapshot of some seeds, and their final parameters."""
   training, found = population.start(program, blocks, states), []
   while not training.is_done:
-    if chunk_steps:
-      training = training._replace(chunk_steps=chunk_steps)
     training, chunk = population.train_chunk(training)
     if chunk.snapshots:
       found.append(joined(list(chunk.snapshots.values())))

@@ -55,10 +55,6 @@ def test_a_block_that_the_line_misjudged_is_not_taken():
   assert search(cliff, 304, 99) == (8, [1, 8, 29, 28])
 
 
-def test_memory_that_does_not_grow_is_no_limit():
-  assert search(lambda block: 100, 200, 50) == (50, [1, 8, 50])
-
-
 @pytest.mark.parametrize(
   ("override", "peak", "bound", "seconds"),
   [
