@@ -174,21 +174,6 @@ def test_initialization_and_data_have_keys_of_their_own():
   assert len({*words(train.seed_keys(0, 5, 5))}) == 2
 
 
-def test_training_learns_the_train_lengths(tiny):
-  config = override(
-    tiny, ["train.steps=150", "train.learning_rate=0.01", "train.batch_size=8"]
-  )
-  cell = config_lib.Cell.parse("count/width-16/depth-1")
-  _, _, task, arch = compilation.make_setup(config, cell)
-  init_state, train_step = make_drawing_train(config, arch)
-  state = init_state(*train.seed_keys(0, 0, 0))
-  state, losses = jax.jit(
-    lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=150)
-  )(state)
-  assert losses[0] == pytest.approx(np.log(len(task.symbols)), rel=0.05)
-  assert losses[-20:].mean() < 1.0
-
-
 def test_all_products_of_a_step_have_the_precision_asked_for(tiny):
   config = override(tiny, ["train.matmul_precision=high"])
   cell = config_lib.cells(config)[0]
