@@ -1,4 +1,4 @@
-"""Samples of the tasks on a list of tokens, checked with their solvers."""
+"""Samples of tasks that end their prompt with `>`, checked with the solvers."""
 
 import functools
 

@@ -8,7 +8,6 @@ from emergence.tasks.errors import KINDS
 CONFIGS = {
   "count": TaskConfig(test_lengths=(10,), vocab_size=12),
   "copy": TaskConfig(name="copy", vocab_size=20),
-  "mode": TaskConfig(name="mode", vocab_size=8),
   "reverse_addition": TaskConfig(
     name="reverse_addition",
     max_train_length=3,
@@ -31,7 +30,6 @@ SUM = "S i1 0 i2 7 + i1 0 i2 5 = i2 2 i1 1 E"
     ("count", "$ 5 7 > 5 6 7 .", 6, "9", "other_error"),
     ("count", "$ 5 7 > 5 6 7 .", 5, None, "other_error"),
     ("copy", "$ 4 1 7 > 4 1 7 .", 6, "4", "repeats"),
-    ("mode", "$ 4 1 4 > 4 .", 5, "1", "other_error"),
     ("reverse_addition", SUM, 14, "0", "wrong_carry"),
     ("reverse_addition", SUM.replace("i2 2", "i2 0"), 12, "9", "wrong_carry"),
     ("reverse_addition", SUM, 12, "4", "other_error"),

@@ -90,10 +90,10 @@ def test_packed_contexts_are_full_and_only_a_cut_example_goes_unscored(name):
   assert 0 < num_cut <= len(batch.tokens_L)
 
 
-@pytest.mark.parametrize("name", ["count", "reverse_addition"])
-def test_a_context_without_packing_holds_one_padded_example(name):
-  task = make_task(CONFIGS[name])
-  batch = contexts(CONFIGS[name], packed=False)
+def test_a_context_without_packing_holds_one_padded_example():
+  config = CONFIGS["reverse_addition"]
+  task = make_task(config)
+  batch = contexts(config, packed=False)
   for tokens_L, is_answer_L, length in zip(*batch):
     (piece,) = split_examples(task, tokens_L)
     assert len(piece) == length
@@ -117,9 +117,8 @@ def test_a_context_that_the_last_example_fills_exactly_scores_it():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_data_is_keyed_and_evaluation_sets_are_fixed(name):
   config = CONFIGS[name]
-  same, again, other = (contexts(config, True, seed=seed) for seed in (1, 1, 2))
-  assert np.array_equal(same.tokens_L, again.tokens_L)
-  assert not np.array_equal(same.tokens_L, other.tokens_L)
+  one, other = (contexts(config, True, seed=seed) for seed in (1, 2))
+  assert not np.array_equal(one.tokens_L, other.tokens_L)
   length = config.test_lengths[0]
   left, right = (make_task(config, 16).evaluation(length) for _ in range(2))
   assert np.array_equal(left.tokens_L, right.tokens_L)
