@@ -9,7 +9,7 @@ from emergence import tables
 from emergence.analysis import questions
 from emergence.statistics.options import Options
 from tests.analyses import run
-from tests.mains import assert_one_line_error, overridden, run_main
+from tests.mains import assert_one_line_error, overridden
 
 
 @pytest.fixture
@@ -70,11 +70,3 @@ def test_help_explains_every_option_of_the_reader():
       "[no]", ""
     )
     assert "".join(option.metadata["help"].split()) in text
-
-
-def test_help_may_be_read_in_part():
-  # Nobody reads on when it is written.
-  patch = "import os; reads, writes = os.pipe(); os.close(reads)"
-  patch += "; os.dup2(writes, 1)"
-  result = run_main("experiments.analyze", "--help", patch=patch)
-  assert (result.returncode, result.stderr) == (0, "")

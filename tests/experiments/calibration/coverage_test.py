@@ -16,12 +16,6 @@ def test_a_small_study_prints_a_row_for_each_population_and_statistic(
   assert "yes: " in output
 
 
-@pytest.mark.parametrize("name", ["clusters 0.6/0.4", "grid of 1/11"])
-def test_the_bootstrap_covers_what_it_says(name):
-  for row in coverage.bootstrap_coverage(name, 50, 300, 500):
-    assert row.coverage > 0.9 - 2 * 0.02
-
-
 def test_wilsons_exact_coverage_is_that_of_simulated_samples():
   rng = np.random.default_rng(0)
   row = coverage.wilson_coverage(20)

@@ -31,9 +31,7 @@ def test_far_modes_are_called_by_their_path():
   "name",
   [
     "one law, 30 runs",
-    "2 sd, at end 0, 200 runs",
     "1 sd, displacement 0.5, 200 runs",
-    "2 sd, displacement 0.5, 30 runs",
     "5 sd, half of the runs half way, 200 runs",
     "binomial(11; 0.05, 0.075, 0.1), 200 runs",
   ],
