@@ -18,18 +18,11 @@ import pytest
 from emergence.config import Cell
 from emergence.population import compilation
 from experiments.benchmark import jax_sides, measure, table, timing
-from experiments.benchmark.shapes import make_config
 from tests.mains import sweep_command
 
 README = pathlib.Path(measure.__file__).with_name("README.md")
 RECORDED = json.loads(README.with_name("two_cores.json").read_text())
 VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
-
-
-@pytest.mark.parametrize("text", ["64/4/32", "a/4/32x64"])
-def test_what_is_no_shape_is_refused(text):
-  with pytest.raises(ValueError, match="--shape expects, say, 16/3/8x64"):
-    make_config(text, "quickstart")
 
 
 def test_what_a_loop_costs_once_does_not_count():

@@ -58,14 +58,6 @@ def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
   assert found.num_scales == 9
 
 
-def test_means_of_few_successes_have_no_part_in_the_jump():
-  scores = two_clusters([0.05, 0.5, 0.7, 0.9], 100)
-  found = abruptness(scores)
-  assert found.mean_given_success == jump(
-    [s[s >= 0.2].mean() for s in scores[1:]]
-  )
-
-
 def test_the_interval_is_of_the_jumps_of_resampled_scales():
   scores = two_clusters([0.2, 0.4, 0.7, 0.8], 30)
   found = abruptness(scores, num_resamples=100, seed=7)

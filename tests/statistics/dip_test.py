@@ -64,16 +64,6 @@ def test_the_lightest_detectable_mode_is_found_four_times_in_five():
     assert check((p_R <= 0.05).mean(), 0.8 + margin)
 
 
-def test_more_runs_and_a_laxer_level_find_lighter_modes():
-  weights = [
-    dip.detectable_weight(n, 0.05) for n in (50, 100, 250, 1000, 10_000)
-  ]
-  assert (np.diff(weights) < 0).all()
-  assert dip.detectable_weight(250, 0.05 / 96) > weights[2]
-  assert np.isnan(dip.detectable_weight(20, 0.05))
-  assert np.isnan(dip.detectable_weight(3, 0.05))
-
-
 def test_an_atom_at_an_end_of_an_even_rest_keeps_the_level():
   """Without the factor, 0.3 at 0 is rejected at 5 % in 0.15 of samples."""
   rng = np.random.default_rng(6)

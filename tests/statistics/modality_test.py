@@ -191,6 +191,7 @@ def test_two_frequent_scores_are_two_modes_if_others_show_the_grid():
   assert label(scores_S, step=0.01).label == "two_modes"
   # No grid from 0 to 1 has 0 and 0.9 as neighbours.
   assert label(np.repeat([0, 0.9], 50)).label == "two_modes"
+  assert label(np.repeat([0, 0.9], 50), REAL).label == "not_shown"
 
 
 @pytest.mark.parametrize(

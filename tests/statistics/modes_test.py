@@ -138,16 +138,3 @@ def test_resampled_modes_are_those_of_scipys_weighted_density():
     # The density is looked at every quarter of a bandwidth.
     assert kde(found)[0] == pytest.approx(kde(at_G).max(), rel=0.01)
   assert len(set(mode_R)) > 1
-
-
-@pytest.mark.parametrize("support", [UNIT, REAL])
-def test_the_sample_itself_has_the_mode_of_the_scores(support):
-  for scores_S in (two_clusters(RNG, 30, 20), RNG.binomial(11, 0.2, 90) / 11):
-    sample = Sample.of(scores_S, support)
-    index_RS = np.arange(scores_S.size)[None]
-    found = modes.mode_and_antimode(sample)
-    # It is looked for every quarter of a bandwidth.
-    near = density.bandwidth(sample) / 4
-    np.testing.assert_allclose(
-      modes.resampled_modes(sample, index_RS), found.mode, atol=near
-    )

@@ -83,12 +83,6 @@ def test_a_cell_is_one_of_the_grid_that_is_known_or_that_most_runs_show():
   assert atom.bin_width == 0 < atom.grid_step
 
 
-def test_two_scores_are_neighbours_on_no_grid_that_does_not_fit_the_support():
-  assert grid(Sample.of(np.repeat([0, 1 / 3], 9))).is_open
-  assert not grid(Sample.of(np.repeat([0, 0.9], 9))).is_open
-  assert grid(Sample.of(np.repeat([0, 0.9], 9), REAL)).is_open
-
-
 @pytest.mark.parametrize(
   ("scores", "step", "message"),
   [

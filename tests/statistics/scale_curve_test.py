@@ -46,14 +46,6 @@ def test_the_logistic_curve_has_the_largest_likelihood(successes):
   )
 
 
-def test_the_curve_of_two_scales_goes_through_both_shares():
-  found = scale_curve.scale_curve([3, 9], [10, 12], [1.0, 3.0]).logistic
-  logits = special.logit([0.3, 0.75])
-  assert found.slope == pytest.approx((logits[1] - logits[0]) / 2)
-  assert found.intercept == pytest.approx(logits[0] - found.slope)
-  assert math.isnan(found.misfit_p)
-
-
 @pytest.mark.parametrize(
   ("successes", "is_separated"),
   [

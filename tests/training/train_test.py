@@ -101,31 +101,22 @@ def test_a_step_is_that_of_the_adamw_paper(decay_all):
       np.testing.assert_allclose(params[name], expected[name], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("fraction", "steps"), [(0.999, 1), (0.1, 100)])
-def test_any_warmup_leaves_a_schedule(fraction, steps):
+def test_the_rate_warms_up_and_falls_along_a_cosine():
+  """Steps of Adam are the learning rate itself for a constant gradient."""
   config = TrainConfig(
-    steps=steps, warmup_fraction=fraction, grad_clip=1e9, weight_decay=0.0
+    steps=20, warmup_fraction=0.25, grad_clip=1e9, weight_decay=0.0
   )
   optimizer = train.make_optimizer(config, width=8)
   params = {"w": jnp.ones((2, 2))}
-
-  def step(carry, _):
-    params, state = carry
-    updates, state = optimizer.update(params, state, params)
-    params = optax.apply_updates(params, updates)
-    return (params, state), params["w"][0, 0]
-
-  train_all = jax.jit(
-    lambda p: jax.lax.scan(step, (p, optimizer.init(p)), None, length=steps)[1]
-  )
-  path = [1.0, *train_all(params).tolist()]
-  rates = -np.diff(path)
-  assert np.isfinite(rates).all()
-  if steps == 100:
-    warmup = min(round(fraction * steps), steps - 1)
-    assert np.argmax(rates) == pytest.approx(warmup, abs=1)
-    # Adam's first steps are the learning rate itself for a steady gradient.
-    assert rates.max() == pytest.approx(config.learning_rate, rel=0.05)
+  update, state, rates = jax.jit(optimizer.update), optimizer.init(params), []
+  for _ in range(20):
+    updates, state = update(params, state, params)
+    rates.append(-float(updates["w"][0, 0]))
+  t = np.arange(20)
+  share = np.where(t < 5, t / 5, (1 + np.cos(np.pi * (t - 5) / 15)) / 2)
+  np.testing.assert_allclose(rates, config.learning_rate * share, rtol=1e-3)
+  # optax would refuse a warm-up of all steps.
+  train.make_optimizer(TrainConfig(steps=1, warmup_fraction=0.999), width=8)
 
 
 def test_a_width_may_have_its_own_learning_rate():

@@ -14,17 +14,6 @@ def test_the_table_of_the_package_is_that_of_this_program():
   assert f"{again:.3g}" == f"{p_NW[row, -1]:.3g}"
 
 
-def test_what_is_written_can_be_read(tmp_path, monkeypatch):
-  dip_power.main(tmp_path / "power.csv", 20, 0, sizes=(5, 30))
-  monkeypatch.setattr(dip, "POWER_TABLE", tmp_path / "power.csv")
-  dip.power_table.cache_clear()
-  try:
-    assert dip.power_table()[2].shape == (2, len(dip_power.WEIGHTS))
-  finally:
-    dip.power_table.cache_clear()
-  assert "seed 0, numpy" in (tmp_path / "power.csv").read_text()
-
-
 def test_minor_modes_have_their_weight_and_distance():
   rng = np.random.default_rng(0)
   sample_RS = dip_power.minor_mode(rng, 10, 2000, 0.3, 9.0)
