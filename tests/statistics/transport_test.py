@@ -89,15 +89,20 @@ def test_both_computations_of_the_distance_agree():
     np.testing.assert_allclose(found_KK, expected_KK, rtol=1e-5, atol=1e-7)
 
 
-def test_the_pooled_p_value_is_the_share_of_all_divisions():
-  """Of which fewer are drawn than there are."""
-  x, y = RNG.normal(0, 1, 5), RNG.normal(0.8, 1, 7)
+def all_divisions(x, y):
+  """Distances of all ways to deal the runs out; share of those as far apart."""
   pooled = np.concatenate([x, y])
   null = []
   for chosen in itertools.combinations(range(len(pooled)), len(x)):
     first = np.isin(np.arange(len(pooled)), chosen)
     null.append(potential_distance(pooled[first], pooled[~first]))
-  exact = np.mean(np.array(null) >= potential_distance(x, y) - 1e-9)
+  return null, np.mean(np.array(null) >= potential_distance(x, y) - 1e-9)
+
+
+def test_the_pooled_p_value_is_the_share_of_all_divisions():
+  """Of which fewer are drawn than there are."""
+  x, y = RNG.normal(0, 1, 5), RNG.normal(0.8, 1, 7)
+  null, exact = all_divisions(x, y)
   found = permutation_test([x, y], num_permutations=780)
   # Within four standard errors.
   assert found.p_KK[0, 1] == pytest.approx(exact, abs=0.07)
@@ -133,15 +138,8 @@ def test_no_scores_have_a_p_value_below_the_least(sizes):
 
 def test_few_runs_have_an_exact_p_value_whatever_the_seed():
   rng = np.random.default_rng(3)
-  samples = [Sample.of(rng.random(5)), Sample.of(rng.random(5) ** 0.5)]
-  pooled_N = np.concatenate([s.scores_S for s in samples])
-  null = []
-  for first in itertools.combinations(range(10), 5):
-    other = sorted(set(range(10)) - set(first))
-    gaps = np.sort(pooled_N[list(first)]) - np.sort(pooled_N[other])
-    null.append(np.mean(gaps**2) ** 0.5)
-  gaps = np.sort(pooled_N[:5]) - np.sort(pooled_N[5:])
-  expected = np.mean(np.array(null) >= np.mean(gaps**2) ** 0.5 - 1e-12)
+  x, y = rng.random(5), rng.random(5) ** 0.5
+  _, exact = all_divisions(x, y)
   for seed in range(2):
-    found = transport.permutation_test(samples, Options(seed=seed))
-    assert found.p_KK[0, 1] == pytest.approx(expected)
+    found = permutation_test([x, y], seed=seed)
+    assert found.p_KK[0, 1] == pytest.approx(exact)

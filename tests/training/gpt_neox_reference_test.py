@@ -1,8 +1,6 @@
 """The model agrees with transformers' GPT-NeoX, see gpt_neox_reference.py."""
 
 import functools
-import importlib.util
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -12,44 +10,33 @@ import pytest
 from emergence import export
 from emergence.tasks import Example
 from emergence.training import model, train
+from tests import gpt_neox_reference as reference
 
-HERE = pathlib.Path(__file__).parents[1]
 # Relative to the size of what is compared.
 TOLERANCE = 1e-4
 
 
-def load_reference():
-  path = HERE / "gpt_neox_reference.py"
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
-REFERENCE = load_reference()
-
-
 @pytest.fixture(scope="module")
 def stored():
-  with np.load(REFERENCE.FILE, allow_pickle=False) as arrays:
+  with np.load(reference.FILE, allow_pickle=False) as arrays:
     return dict(arrays)
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def compute(params, case):
   """Our logits, loss and gradient of the loss."""
-  tokens_BL, is_answer_BL = map(jnp.asarray, REFERENCE.draw_batch(case))
+  tokens_BL, is_answer_BL = map(jnp.asarray, reference.draw_batch(case))
   batch = Example(tokens_BL, is_answer_BL, jnp.full(len(tokens_BL), 0))
   loss_of = lambda p: train.answer_loss(p, case.arch, batch)
   loss, gradient = jax.value_and_grad(loss_of)(params)
   return model.apply(params, case.arch, tokens_BL), loss, gradient
 
 
-@pytest.fixture(scope="module", params=REFERENCE.CASES)
+@pytest.fixture(scope="module", params=reference.CASES)
 def computed(request):
   """Name of a case, our logits, loss and gradients under their names."""
-  case = REFERENCE.CASES[request.param]
-  logits, loss, gradient = compute(REFERENCE.draw_params(case), case)
+  case = reference.CASES[request.param]
+  logits, loss, gradient = compute(reference.draw_params(case), case)
   return request.param, logits, loss, export.to_gpt_neox(gradient)
 
 
@@ -71,7 +58,7 @@ def test_every_gradient_is_that_of_transformers(stored, computed):
   }
   assert names == set(gradients)
   for name, gradient in gradients.items():
-    parts = REFERENCE.digest(name, gradient)
+    parts = reference.digest(name, gradient)
     norm = float(stored[f"{prefix}{name}/norm"])
     assert norm > 1e-6, name
     # An error of norm e has projections of about e on random directions.
