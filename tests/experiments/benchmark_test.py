@@ -68,38 +68,17 @@ def checked(tiny, request):
   return config, cell, losses, jax_sides.draw_data(config, cell, 3, 12)
 
 
-def compare_with_torch(variant, checked, *, train=None, model=None):
-  """The largest difference to PyTorch with another optimizer or model."""
-  torch_sides = pytest.importorskip("experiments.benchmark.torch_sides")
-  config, cell, losses, data = checked
-  other = dataclasses.replace(
-    config,
-    train=dataclasses.replace(config.train, **(train or {})),
-    model=dataclasses.replace(config.model, **(model or {})),
-  )
-  arch = compilation.make_setup(other, cell).arch
-  trainer = torch_sides.Trainer(variant, arch, other.train, data, "cpu")
-  theirs = trainer.losses(jax_sides.CHECK_SEEDS)
-  return measure.check_agreement(variant, theirs, losses, "float32", cell.width)
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_pytorch_computes_our_losses(checked, variant):
-  assert compare_with_torch(variant, checked) < 2e-5
-
-
-@pytest.mark.parametrize(
-  "change",
-  [
-    {"train": {"weight_decay": 1e-9}},
-    {"train": {"grad_clip": 1e9}},
-    {"model": {"rotary_fraction": 0.5}},
-  ],
-  ids=str,
-)
-def test_the_check_notices_what_differs(checked, change):
-  with pytest.raises(RuntimeError, match="does not compute"):
-    compare_with_torch("eager", checked, **change)
+  torch_sides = pytest.importorskip("experiments.benchmark.torch_sides")
+  config, cell, losses, data = checked
+  arch = compilation.make_setup(config, cell).arch
+  trainer = torch_sides.Trainer(variant, arch, config.train, data, "cpu")
+  theirs = trainer.losses(jax_sides.CHECK_SEEDS)
+  found = measure.check_agreement(
+    variant, theirs, losses, "float32", cell.width
+  )
+  assert found < 2e-5
 
 
 @pytest.fixture(scope="module")

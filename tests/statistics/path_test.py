@@ -121,23 +121,12 @@ def squared_to_mixture(share, first, between, last):
   return float(ot.wasserstein_1d(between, points, None, mass, p=2))
 
 
-def naive_difference(*samples):
-  """By POT and a scalar search, with as many runs at every scale."""
+def fitted_difference(*samples):
+  """With as many runs at every scale."""
   first, between, last = np.sort(samples)
-
-  def squared_to_displacement(share, first, between, last):
-    return np.mean((between - (1 - share) * first - share * last) ** 2)
-
-  to_mixture, to_displacement = (
-    optimize.minimize_scalar(
-      cost,
-      args=(first, between, last),
-      bounds=(0, 1),
-      method="bounded",
-      options={"xatol": 1e-4},
-    ).fun
-    for cost in (squared_to_mixture, squared_to_displacement)
-  )
+  ends = whole(first, last)
+  _, (to_mixture,) = path.fit_mixture(between[None], ends)
+  _, (to_displacement,) = path.fit_displacement(between[None], ends)
   return to_displacement - to_mixture
 
 
@@ -145,13 +134,12 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
   samples = scales("mixture", 25, seed=7)
   rng = np.random.default_rng(8)
   naive = [
-    naive_difference(*[rng.choice(s, s.size - 1) for s in samples])
+    fitted_difference(*[rng.choice(s, s.size - 1) for s in samples])
     for _ in range(200)
   ]
   (result,) = compare_paths(samples, num_resamples=2000)
-  assert result.difference == pytest.approx(
-    naive_difference(*samples), rel=1e-3
-  )
+  difference = fitted_difference(*samples)
+  assert result.difference == pytest.approx(difference, rel=1e-4)
   spread = np.ptp(np.quantile(naive, [0.025, 0.975]))
   for end, level in ((result.low, 0.025), (result.high, 0.975)):
     assert end == pytest.approx(np.quantile(naive, level), abs=0.15 * spread)
