@@ -16,16 +16,6 @@ from emergence.tasks import Example, Task, make_task
 from emergence.tasks.errors import KINDS
 from emergence.training import evaluate, model, train
 
-TASKS = {
-  "count": [],
-  "reverse_addition": [
-    "task.name=reverse_addition",
-    "task.max_train_length=2",
-    "task.test_lengths=[1,2]",
-    "task.vocab_size=5",
-    "task.context_length=28",
-  ],
-}
 apply = jax.jit(model.apply, static_argnums=1)
 
 
@@ -47,40 +37,22 @@ class Trained(NamedTuple):
   evaluate: Callable[[model.Params], evaluate.Scores]
 
 
-def prompts_of(name, length, rng) -> list[str]:
-  """All of `count`, or twelve sums of numbers of `length` digits."""
-  if name == "count":
-    return [f"$ {a} {a + length - 1} >" for a in range(12 - length + 1)]
-  found = []
-  for _ in range(12):
-    first = rng.integers(5 - length)
-    digits = rng.integers(10, size=(2, length))
-    left, right = (
-      " ".join(f"i{first + i} {digit}" for i, digit in enumerate([0, *number]))
-      for number in digits
-    )
-    found.append(f"S {left} + {right} =")
-  return found
+def padded(task, length) -> Example:
+  """The test set of a length, padded to 22 tokens."""
+  items = jax.device_get(task.evaluation(length))
+  more = ((0, 0), (0, 22 - items.tokens_L.shape[1]))
+  return items._replace(
+    tokens_L=np.pad(items.tokens_L, more, constant_values=task.pad),
+    is_answer_L=np.pad(items.is_answer_L, more),
+  )
 
 
-def write(task, prompts) -> Example:
-  """Prompts and what the task's solver answers, padded."""
-  tokens_BL = np.full((len(prompts), 22), task.pad, np.int32)
-  is_answer_BL = np.zeros(tokens_BL.shape, bool)
-  for row, prompt in enumerate(map(str.split, prompts)):
-    symbols = prompt + task.solve(prompt)
-    tokens_BL[row, : len(symbols)] = [task.symbols.index(s) for s in symbols]
-    is_answer_BL[row, len(prompt) : len(symbols)] = True
-  return Example(tokens_BL, is_answer_BL, np.full(len(prompts), 22))
-
-
-@pytest.fixture(scope="module", params=sorted(TASKS))
-def trained(request, tiny) -> Trained:
-  config = override(tiny, TASKS[request.param])
-  lengths, rng = config.task.test_lengths, np.random.default_rng(0)
-  task = make_task(config.task)
-  arch = compilation.make_setup(config, config_lib.cells(config)[0]).arch
-  sets = {n: write(task, prompts_of(config.task.name, n, rng)) for n in lengths}
+@pytest.fixture(scope="module")
+def trained(tiny) -> Trained:
+  lengths, rng = tiny.task.test_lengths, np.random.default_rng(0)
+  task = make_task(tiny.task)
+  arch = compilation.make_setup(tiny, config_lib.cells(tiny)[0]).arch
+  sets = {n: padded(task, n) for n in lengths}
   items = jax.tree.map(lambda *x: np.concatenate(x), *sets.values())
   some = jax.tree.map(lambda x: jnp.asarray(x[::3]), items)
   optimizer = optax.adam(0.02)
@@ -103,13 +75,10 @@ def trained(request, tiny) -> Trained:
   sizes = [len(x.length) for x in sets.values()]
   task = task._replace(evaluation=sets.__getitem__)
   return Trained(
-    *(config, task, arch, learn(params), items),
+    *(tiny, task, arch, learn(params), items),
     np.split(np.arange(sum(sizes)), sizes[:1]),
     jax.jit(evaluate.make_evaluate(task, arch, lengths)),
   )
-
-
-only_count = pytest.mark.parametrize("trained", ["count"], indirect=True)
 
 
 def score(params, task, arch, lengths):
@@ -223,7 +192,6 @@ def test_scores_are_those_of_a_plain_loop(trained):
     }
 
 
-@only_count
 def test_the_training_distribution_is_a_test_set_of_its_own(trained):
   config, task, arch, params, *_ = trained
   config = override(config, ["eval.train_distribution_items=300"])
@@ -249,7 +217,6 @@ def test_the_training_distribution_is_a_test_set_of_its_own(trained):
   assert not np.array_equal(other.tokens_L, items.tokens_L)
 
 
-@only_count
 def test_a_tpu_scores_the_same_a_few_items_at_a_time(trained, monkeypatch):
   monkeypatch.setattr(evaluate, "_ITEMS_ON_A_TPU", 3)
   arch = dataclasses.replace(trained.arch, platform="tpu")
