@@ -63,17 +63,9 @@ def small(make_grid):
   return make_grid("small", config, drawn_grids.split([0, 0, 0], 12))
 
 
-@pytest.fixture(scope="module")
-def verdict_of():
-  """What the rule of a claim says of a grid; asked once."""
-  found = {}
-
-  def verdict_of(number, grid) -> Verdict:
-    if (number, grid.name) not in found:
-      found[number, grid.name] = CLAIMS[number - 1].rule(grid)
-    return found[number, grid.name]
-
-  return verdict_of
+def verdict_of(number, grid) -> Verdict:
+  """What the rule of a claim says of a grid."""
+  return CLAIMS[number - 1].rule(grid)
 
 
 TRUTH = {
@@ -85,7 +77,7 @@ TRUTH = {
 
 
 @pytest.mark.parametrize("name", TRUTH)
-def test_each_rule_finds_what_was_drawn(name, request, verdict_of):
+def test_each_rule_finds_what_was_drawn(name, request):
   grid = request.getfixturevalue(name)
   for claim, holds in zip(CLAIMS, TRUTH[name], strict=True):
     verdict = verdict_of(claim.number, grid)
@@ -102,7 +94,7 @@ def scores_at(grid, depth, column="exact_match_without_end"):
   return rows[rows["step"] == 4].set_index("seed")[column]
 
 
-def test_the_extreme_seeds_are_those_that_were_put_there(clear, verdict_of):
+def test_the_extreme_seeds_are_those_that_were_put_there(clear):
   verdict = verdict_of(1, clear)
   assert verdict.numbers["linear_seed"] == 1
   # Of the ranked seeds: those without a median change of 0.
@@ -134,7 +126,7 @@ def test_the_extreme_seeds_are_those_that_were_put_there(clear, verdict_of):
   assert verdict.p == pytest.approx(min(adjusted_N[i : i + 2]))
 
 
-def test_the_onset_is_the_first_scale_that_separates(clear, verdict_of):
+def test_the_onset_is_the_first_scale_that_separates(clear):
   verdict = verdict_of(3, clear)
   assert verdict.numbers["onset"] == 2
   below = (scores_at(clear, 2) >= 0.2).mean()
@@ -144,7 +136,7 @@ def test_the_onset_is_the_first_scale_that_separates(clear, verdict_of):
   )
 
 
-def test_a_fall_is_tested_as_fisher_has_it(falling, verdict_of):
+def test_a_fall_is_tested_as_fisher_has_it(falling):
   """The clearest of the fifteen pairs, by the hypergeometric distribution."""
   wins_N = [int((scores_at(falling, d) >= 0.2).sum()) for d in range(1, 7)]
   p_N = sorted(
@@ -175,9 +167,7 @@ def test_a_fall_of_the_success_probability_with_worse_successes_is_none(
   assert (verdict.holds, verdict.p) == (False, 1.0)
 
 
-def test_the_control_names_losses_of_two_modes_and_its_power(
-  clear, falling, verdict_of
-):
+def test_the_control_names_losses_of_two_modes_and_its_power(clear, falling):
   """Of 64 seeds, after Holm over six scales, it is below 0.8 for any weight."""
   shown = verdict_of(6, falling).numbers["shown"]
   assert {"log training loss", "log NLL of fixed examples"} <= set(shown)

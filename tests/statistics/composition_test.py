@@ -28,7 +28,6 @@ def test_the_interval_is_that_of_scipy_for_every_count():
     (0, None, 0.05),
     (1 / 11, None, 0.5 / 11),
     (1 / 20, None, 0.5 / 20),  # 0.075 is as near: the lower one.
-    (1 / 1000, None, 0.0495),
     (1 / 2, None, 0.25),
     (0, 0.25, 0.3),
     (1 / 100, 0.25, 0.295),

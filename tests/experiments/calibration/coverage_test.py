@@ -8,7 +8,7 @@ def test_a_small_study_prints_a_row_for_each_population_and_statistic(
   monkeypatch, capsys
 ):
   monkeypatch.setattr(coverage, "_TRUTH_DRAWS", 20_000)
-  coverage.print_table(coverage.study(20, 100, (20, 30)))
+  coverage.print_table(coverage.study(5, 100, (20, 30)))
   output = capsys.readouterr().out
   for name in (*coverage.POPULATIONS, "Wilson", "band of all", "J(mode)"):
     assert name in output
