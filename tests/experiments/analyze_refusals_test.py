@@ -6,8 +6,6 @@ import pathlib
 import pytest
 
 from emergence import tables
-from emergence.analysis import questions
-from emergence.statistics.options import Options
 from tests.analyses import run
 from tests.mains import assert_one_line_error, overridden
 
@@ -26,6 +24,8 @@ def scores(tmp_path):
     ("--out=a --out=b", "--out is given twice"),
     ("--records=~/none.csv", f"there is no {pathlib.Path.home()}/none.csv"),
     ("--threshold=high", "--threshold expects 0.2"),
+    ("--threshold=20", "--threshold: 20 is outside of [0, 1]"),
+    ("--threshold=acc=0.5", "there is no metric 'acc'"),
     ("leftover", "unexpected argument 'leftover'"),
     ("--records=ODD --group_columns=mean", "'mean' is a column of the results"),
   ],
@@ -37,20 +37,6 @@ def test_a_mistake_ends_in_one_line(scores, tmp_path, mistake, part):
   flags = overridden(given, mistake.replace("ODD", str(odd)).split())
   assert_one_line_error(run(*flags), 2, part)
   assert not out.exists()
-
-
-@pytest.mark.parametrize(
-  ("options", "message"),
-  [
-    (Options(threshold=20.0), r"--threshold: 20 is outside of \[0, 1\]"),
-    (Options(thresholds=(("acc", 0.5),)), "there is no metric 'acc'"),
-  ],
-)
-def test_a_threshold_that_no_score_can_reach_is_refused(
-  scores, options, message
-):
-  with pytest.raises(ValueError, match=message):
-    questions.analyze(tables.read(scores), options, kinds=())
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(
