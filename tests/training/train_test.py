@@ -10,7 +10,7 @@ from emergence import config as config_lib
 from emergence.config import TrainConfig, override
 from emergence.population import compilation
 from emergence.tasks import Example, sample_contexts
-from emergence.training import model, train
+from emergence.training import train
 from tests.sweeps import make_drawing_train
 
 
@@ -28,32 +28,6 @@ def contexts(task, key):
 
 
 loss_of = jax.jit(train.answer_loss, static_argnums=1)
-
-
-def test_the_loss_is_the_mean_over_answer_tokens_only(tiny, setup):
-  task, arch, init_state, _ = setup
-  params = init_state(*train.seed_keys(0, 0, 0)).params
-  batch = contexts(task, jax.random.key(3))
-  apply = jax.jit(model.apply, static_argnums=1)
-  logits_BLV = apply(params, arch, batch.tokens_L)
-  tokens_BL, is_answer_BL, log_probs_BLV = jax.device_get(
-    (batch.tokens_L, batch.is_answer_L, jax.nn.log_softmax(logits_BLV))
-  )
-  terms = [
-    -log_probs_BLV[b, i - 1, tokens_BL[b, i]]
-    for b in range(2)
-    for i in range(1, 24)
-    if is_answer_BL[b, i]
-  ]
-  loss = loss_of(params, arch, batch)
-  assert float(loss) == pytest.approx(np.mean(terms), rel=1e-5)
-  # What is not an answer may change at the end, where nothing reads it.
-  last_BL = jnp.arange(24)[None, :] == 23
-  unscored = batch._replace(is_answer_L=batch.is_answer_L & ~last_BL)
-  changed = unscored._replace(
-    tokens_L=jnp.where(last_BL, task.pad, batch.tokens_L)
-  )
-  assert loss_of(params, arch, unscored) == loss_of(params, arch, changed)
 
 
 def test_a_batch_without_answers_has_no_loss_and_no_gradient(tiny, setup):
