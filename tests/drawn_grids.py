@@ -104,12 +104,12 @@ def _snapshot(step, score_S, nll_S, loss_S, diverged_S, num_sets) -> Snapshot:
   return Snapshot(step, values, np.float32(loss_S), np.asarray(diverged_S))
 
 
-def split(share_N, num_seeds=64, high=0.9, seed=0) -> np.ndarray:
-  """Seeds near 0 or near `high`, the share of the latter at each scale."""
-  rng = np.random.default_rng(seed)
+def split(share_N, num_seeds=64) -> np.ndarray:
+  """Seeds near 0 or near 0.9, the share of the latter at each scale."""
+  rng = np.random.default_rng(0)
   noise_SN = np.abs(rng.normal(0, 0.04, (num_seeds, len(share_N))))
   quantile_SN = rng.permuted(
     np.tile((np.arange(num_seeds) + 0.5) / num_seeds, (len(share_N), 1)), axis=1
   ).T
   is_high_SN = quantile_SN < np.asarray(share_N)
-  return np.where(is_high_SN, high - noise_SN, noise_SN)
+  return np.where(is_high_SN, 0.9 - noise_SN, noise_SN)

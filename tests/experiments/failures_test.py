@@ -85,14 +85,13 @@ def test_the_attention_of_a_failing_and_a_succeeding_seed(grid, folder):
   # $ a b > and 20 numbers and the end, the middle of 61 items.
   tokens = [80, 30, 49, 81, *range(30, 50), 82]
   assert (found.num_prompt, found.num_trained) == (4, 15)
-  for seed, weights_NHLL in zip(
-    (fails, succeeds), found.weights_of.values(), strict=True
-  ):
-    expected = model.attention_weights(
-      params_of[seed], arch, np.array(tokens)[None]
+  for name, seed in zip(names, (fails, succeeds), strict=True):
+    expected = np.stack(
+      model.attention_weights(params_of[seed], arch, np.array([tokens]))
     )
-    for layer, weights_HLL in zip(expected, weights_NHLL, strict=True):
-      np.testing.assert_allclose(weights_HLL, layer[0], atol=1e-6)
+    np.testing.assert_allclose(
+      found.weights_of[name], expected[:, 0], atol=1e-6
+    )
   panels = failures.draw_attention(found).axes
   assert len(panels) == 2 * cell.depth * arch.num_heads
   assert "seed" in failures.attention_sentence(found)

@@ -50,9 +50,6 @@ def test_a_block_that_the_line_misjudged_is_not_taken():
   assert (measured[:3], len(measured)) == ([1, 8, 29], 4)
   assert found == measured[3]
   assert line(found) <= bent(found) <= 304
-  # Two misjudged ones leave that of the probe.
-  cliff = lambda block: line(block) if block <= 8 else 305
-  assert search(cliff, 304, 99) == (8, [1, 8, 29, 28])
 
 
 @pytest.mark.parametrize(

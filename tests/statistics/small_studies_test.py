@@ -64,12 +64,6 @@ def test_a_margin_met_exactly_is_missed():
   assert found["mean", 1].missed == 1
 
 
-def test_no_difference_cannot_be_reversed():
-  found = rows([0.0, 1.0], [1.0, 0.0])["success_probability", 1]
-  assert np.isnan(found.reversed)
-  assert found.unseen == pytest.approx(0.5)
-
-
 def test_diverged_runs_fail_and_are_left_out_of_the_mean():
   found = rows([0.0, np.nan], [0.5, 0.5, np.inf, np.nan])
   assert found["mean", 1].difference == 0.5

@@ -81,14 +81,6 @@ def test_single_precision_has_the_ties_of_double_precision():
   assert trajectories.trajectories(low).num_infinite == 1
 
 
-def test_small_scores_are_ranked_as_large_ones():
-  rng = np.random.default_rng(0)
-  scores_SN = rng.random((12, 4))
-  small = trajectories.pairing(scores_SN * 1e-8, "")
-  assert small.num_scales == 4
-  assert small[:4] == trajectories.pairing(scores_SN, "")[:4]
-
-
 def spearman(scores_SN):
   """Mean over pairs of scales, by scipy."""
   pairs = itertools.combinations(scores_SN.T, 2)

@@ -125,13 +125,6 @@ def test_data_is_keyed_and_evaluation_sets_are_fixed(name):
   assert np.array_equal(left.is_answer_L, right.is_answer_L)
 
 
-def test_rendering_leaves_out_the_padding():
-  task = make_task(CONFIGS["count"])
-  example = task.evaluation(2)
-  padded = [*np.asarray(example.tokens_L[3]), task.pad, task.pad]
-  assert task.render(padded) == "$ 3 4 > 3 4 ."
-
-
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
