@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emergence.statistics import density, dip, modes, transport
+from emergence.statistics import density, dip, modality, modes, transport
 from emergence.statistics.options import Options
 from emergence.statistics.sample import Sample
 
@@ -62,3 +62,22 @@ def test_distances_stay(scores_S, change):
   np.testing.assert_allclose(
     transport.decompose(*there), transport.decompose(*here), atol=1e-12
   )
+
+
+def test_labels_are_mirrored_or_stay(scores_S):
+  here, there, moved = (
+    modality.label(sample)
+    for sample in (Sample.of(scores_S), mirrored(scores_S), shifted(scores_S))
+  )
+  other_end = {"breakout": "falloff", "falloff": "breakout"}
+  assert there.label == other_end.get(here.label, here.label)
+  assert moved.label == here.label
+  assert there.p == pytest.approx(here.p)
+  assert moved.p == pytest.approx(here.p)
+  for first, second in (
+    (here.breakout, there.falloff),
+    (here.falloff, there.breakout),
+    (here.breakout, moved.breakout),
+  ):
+    assert first.num_inside == second.num_inside
+    assert first.p == pytest.approx(second.p, nan_ok=True)

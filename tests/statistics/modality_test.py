@@ -126,37 +126,6 @@ def test_mixed_numbers_of_items_at_an_end_are_no_modes():
   assert said <= 3
 
 
-@pytest.mark.parametrize(
-  ("law", "step"),
-  [
-    (lambda rng: np.where(rng.random(60) < 0.4, 0, rng.random(60)), None),
-    (lambda rng: rng.binomial(20, rng.beta(0.5, 0.5, 60)) / 20, 1 / 20),
-    (lambda rng: rng.normal(np.repeat([0.3, 0.7], 30), 0.05), None),
-  ],
-)
-def test_mirrored_scores_have_mirrored_labels_and_shifted_ones_the_same(
-  law, step
-):
-  x = law(np.random.default_rng(5))
-  if step:
-    x = np.rint(x / step) * step
-  here = label(x, UNIT, step)
-  there = label(1 - x, UNIT, step)
-  moved = label(x - 5, (-5, -4), step)
-  mirror = {"breakout": "falloff", "falloff": "breakout"}
-  assert there.label == mirror.get(here.label, here.label)
-  assert moved.label == here.label
-  assert there.p == pytest.approx(here.p)
-  assert moved.p == pytest.approx(here.p)
-  for first, second in (
-    (here.breakout, there.falloff),
-    (here.falloff, there.breakout),
-    (here.breakout, moved.breakout),
-  ):
-    assert first.num_inside == second.num_inside
-    assert first.p == pytest.approx(second.p, nan_ok=True)
-
-
 def test_a_significant_minority_separates():
   rng = np.random.default_rng(1)
   scores_S = np.append(np.zeros(9510), rng.normal(0.8, 0.05, 490).clip(0, 1))
