@@ -1,7 +1,6 @@
 """Each seed of a population is the same whatever seeds train beside it."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from tests.populations import (
   CELL,
   assert_bit_equal,
   member,
+  run_until,
   train_seeds,
 )
 
@@ -58,37 +58,45 @@ def at_once(config):
 
 
 def test_seeds_trained_at_once_do_not_touch_each_other(at_once, eight):
-  """As on an accelerator: any company, uneven numbers of steps, a NaN."""
-  program = at_once
-  together = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
+  """As on an accelerator; see also the diverged seed below."""
+  together = train_seeds(at_once, [0, 1, 2, 3], [4, 5, 6, 7])
   for found, expected in zip(together[0][1:], eight[0][1:]):
     for a, b in (
       (found.train_loss, expected.train_loss),
       (found.scores.nll_mean, expected.scores.nll_mean),
     ):
       np.testing.assert_allclose(a, b, rtol=1e-3)
-  alone = train_seeds(program, [6])
+  alone = train_seeds(at_once, [6])
   assert_bit_equal(member(alone, 0), member(together, 6))
-  state = population._init(program, range(8))
-  first = jax.device_get(state.params)
-  poisoned = jax.tree.map(lambda x: x.at[1].set(jnp.nan), state.params)
-  state = state._replace(params=jax.device_put(poisoned, program.sharding))
-  losses = population._put(program, np.zeros(8, np.float32))
-  counts = population._put(program, np.array([6, 6, 0, 3] * 2, np.int32))
-  state, losses = program.advance(state, losses, counts)
-  params, losses = jax.device_get((state.params, losses))
-  assert state.step.tolist() == [6, 6, 0, 3] * 2
-  assert np.isnan(losses).tolist() == [False, True] + [False] * 6
-  jax.tree.map(
-    lambda a, b: np.testing.assert_array_equal(a[[2, 6]], b[[2, 6]]),
-    params,
-    first,
-  )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_array_equal(a[[0, 4]], b[[0, 4]]),
-    params,
-    together[1],
-  )
+
+
+@pytest.mark.parametrize(
+  "name", [pytest.param("program", marks=pytest.mark.bits), "at_once"]
+)
+def test_a_diverged_seed_takes_no_steps_and_touches_no_other(name, request):
+  """Seed 1 has lost its parameters when the run goes on."""
+  program = request.getfixturevalue(name)
+  whole = train_seeds(program, [0, 1, 2, 3], [4, 5, 6, 7])
+  _, (state, _) = run_until(program, [[0, 1, 2, 3], [4]], 3)
+  for leaf in jax.tree.leaves(state.state.params):
+    leaf[1] = np.nan
+  snapshots, params = train_seeds(program, [0, 1, 2, 3], states=[state])
+  assert [s.diverged.tolist() for s in snapshots] == [
+    [False, True] + [False] * 2
+  ] * 2
+  assert np.isnan([s.train_loss[1] for s in snapshots]).all()
+  for scores in (s.scores for s in snapshots):
+    assert scores.exact_match[1].tolist() == [0, 0]
+    assert scores.token_accuracy[1].tolist() == [0, 0]
+    assert np.isnan([scores.nll_mean[1], scores.min_token_log_prob[1]]).all()
+  for row in (0, 2, 3):
+    found = member((snapshots, params), row)
+    expected = member(whole, row)
+    assert_bit_equal(found[0], expected[0][2:])
+    assert_bit_equal(found[1], expected[1])
+  _, (last,) = run_until(program, [[0, 1, 2, 3]], 6, [state])
+  assert last.step == 6
+  assert last.state.step.tolist() == [6, 4, 6, 6]
 
 
 def test_padding_and_a_device_without_a_block_take_no_steps(program):
