@@ -27,12 +27,6 @@ def test_p_values_fall_with_the_dip_from_one_and_are_never_zero(num):
   assert p[-1] == pytest.approx(1e-6, rel=1e-4)
 
 
-def test_beyond_the_table_the_limit_law_is_used():
-  assert dip.p_value(0.004 / np.sqrt(2), 144_000) == pytest.approx(
-    dip.p_value(0.004, 72_000), rel=1e-3
-  )
-
-
 @pytest.mark.parametrize("num_items", [5, 20])
 def test_one_mode_on_a_grid_is_not_rejected_though_its_plain_dip_is(num_items):
   scores_S = stats.binom.ppf((np.arange(200) + 0.5) / 200, num_items, 0.6)

@@ -126,15 +126,6 @@ def test_mixed_numbers_of_items_at_an_end_are_no_modes():
   assert said <= 3
 
 
-def test_a_significant_minority_separates():
-  rng = np.random.default_rng(1)
-  scores_S = np.append(np.zeros(9510), rng.normal(0.8, 0.05, 490).clip(0, 1))
-  found = label(scores_S)
-  assert found.label == "two_modes"
-  assert (found.num_runs, found.peaks.weight_above) == (10000, 0.049)
-  assert label(scores_S[9310:9520]).label == "breakout"
-
-
 @pytest.mark.parametrize(
   ("num", "step", "expected"),
   [
