@@ -4,18 +4,6 @@ import pytest
 from experiments.calibration import coverage
 
 
-def test_a_small_study_prints_a_row_for_each_population_and_statistic(
-  monkeypatch, capsys
-):
-  monkeypatch.setattr(coverage, "_TRUTH_DRAWS", 20_000)
-  coverage.print_table(coverage.study(5, 100, (20, 30)))
-  output = capsys.readouterr().out
-  for name in (*coverage.POPULATIONS, "Wilson", "band of all", "J(mode)"):
-    assert name in output
-  assert "20 items" in output
-  assert "yes: " in output
-
-
 def test_wilsons_exact_coverage_is_that_of_simulated_samples():
   rng = np.random.default_rng(0)
   row = coverage.wilson_coverage(20)

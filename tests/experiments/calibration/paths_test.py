@@ -6,18 +6,6 @@ from experiments.calibration import paths
 CASES = {f"{c.name}, {c.runs} runs": c for c in paths.cases()}
 
 
-def test_the_command_prints_a_row_a_case(capsys):
-  paths.main(1, 19, 0, "3 sd")
-  header, *rows, right = capsys.readouterr().out.strip().splitlines()
-  names = [c.name for c in CASES.values() if "3 sd" in c.name]
-  assert len(rows) == len(names) == 10
-  for name, row in zip(names, rows):
-    assert row.startswith(name)
-    assert len(row.split(name)[1].split()) >= 7
-  assert header.split()[2:] == [*paths.VERDICTS, "right", "wrong"]
-  assert right.startswith("far modes")
-
-
 @pytest.mark.slow
 def test_far_modes_are_called_by_their_path():
   names = [n for n, c in CASES.items() if c.is_aim]

@@ -3,15 +3,6 @@ import math
 from experiments.calibration import scale_curves
 
 
-def test_a_small_study_has_a_line_for_each_curve_and_number_of_runs(capsys):
-  scale_curves.main(2)
-  lines = capsys.readouterr().out.splitlines()
-  for name in scale_curves.CROSSING:
-    assert sum(line.startswith(name) for line in lines) == 3
-  for name in scale_curves.NO_FALL:
-    assert sum(line.startswith(name) for line in lines) == 4
-
-
 def test_the_interval_covers_the_crossing_of_a_logistic_curve():
   row = scale_curves.crossing_row(scale_curves.CROSSING["steep"], 32, 60)
   assert row.given > 0.9
