@@ -7,7 +7,7 @@ import pytest
 
 from emergence import tables
 from tests.analyses import run
-from tests.mains import assert_one_line_error, overridden
+from tests.mains import assert_one_line_error, overridden, run_main
 
 
 @pytest.fixture
@@ -56,3 +56,11 @@ def test_help_explains_every_option_of_the_reader():
       "[no]", ""
     )
     assert "".join(option.metadata["help"].split()) in text
+
+
+def test_help_may_be_read_in_part():
+  # Nobody reads on when it is written.
+  patch = "import os; reads, writes = os.pipe(); os.close(reads)"
+  patch += "; os.dup2(writes, 1)"
+  result = run_main("experiments.analyze", "--help", patch=patch)
+  assert (result.returncode, result.stderr) == (0, "")

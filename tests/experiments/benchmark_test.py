@@ -18,11 +18,18 @@ import pytest
 from emergence.config import Cell
 from emergence.population import compilation
 from experiments.benchmark import jax_sides, measure, table, timing
+from experiments.benchmark.shapes import make_config
 from tests.mains import sweep_command
 
 README = pathlib.Path(measure.__file__).with_name("README.md")
 RECORDED = json.loads(README.with_name("two_cores.json").read_text())
 VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
+
+
+@pytest.mark.parametrize("text", ["64/4/32", "a/4/32x64"])
+def test_what_is_no_shape_is_refused(text):
+  with pytest.raises(ValueError, match="--shape expects, say, 16/3/8x64"):
+    make_config(text, "quickstart")
 
 
 def test_what_a_loop_costs_once_does_not_count():
@@ -68,17 +75,38 @@ def checked(tiny, request):
   return config, cell, losses, jax_sides.draw_data(config, cell, 3, 12)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_pytorch_computes_our_losses(checked, variant):
+def compare_with_torch(variant, checked, *, train=None, model=None):
+  """The largest difference to PyTorch with another optimizer or model."""
   torch_sides = pytest.importorskip("experiments.benchmark.torch_sides")
   config, cell, losses, data = checked
-  arch = compilation.make_setup(config, cell).arch
-  trainer = torch_sides.Trainer(variant, arch, config.train, data, "cpu")
-  theirs = trainer.losses(jax_sides.CHECK_SEEDS)
-  found = measure.check_agreement(
-    variant, theirs, losses, "float32", cell.width
+  other = dataclasses.replace(
+    config,
+    train=dataclasses.replace(config.train, **(train or {})),
+    model=dataclasses.replace(config.model, **(model or {})),
   )
-  assert found < 2e-5
+  arch = compilation.make_setup(other, cell).arch
+  trainer = torch_sides.Trainer(variant, arch, other.train, data, "cpu")
+  theirs = trainer.losses(jax_sides.CHECK_SEEDS)
+  return measure.check_agreement(variant, theirs, losses, "float32", cell.width)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pytorch_computes_our_losses(checked, variant):
+  assert compare_with_torch(variant, checked) < 2e-5
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"train": {"weight_decay": 1e-9}},
+    {"train": {"grad_clip": 1e9}},
+    {"model": {"rotary_fraction": 0.5}},
+  ],
+  ids=str,
+)
+def test_the_check_notices_what_differs(checked, change):
+  with pytest.raises(RuntimeError, match="does not compute"):
+    compare_with_torch("eager", checked, **change)
 
 
 @pytest.fixture(scope="module")

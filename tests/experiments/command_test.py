@@ -23,21 +23,30 @@ command.run(main)
 """
 
 
-def run(body) -> subprocess.CompletedProcess:
+def run(body, **streams) -> subprocess.CompletedProcess:
   """How a main ends, and what runs at exit after it; in a real process."""
+  pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
   return subprocess.run(
     [sys.executable, "-c", MAIN.format(body)],
-    capture_output=True,
+    **pipes | streams,
     text=True,
     env=os.environ | {"PYTHONUNBUFFERED": ""},
     timeout=100,
   )
 
 
-def test_an_error_is_one_line():
-  done = run("raise RuntimeError('RESOURCE_EXHAUSTED')")
-  assert done.returncode == 1
-  assert done.stderr == "error: RuntimeError: RESOURCE_EXHAUSTED\n"
+@pytest.mark.parametrize(
+  ("error", "code", "line"),
+  [
+    ("MemoryError", 1, "error: out of memory"),
+    ("RuntimeError('RESOURCE_EXHAUSTED')", 1, "error: RuntimeError: RESOURCE"),
+  ],
+)
+def test_an_error_is_one_line(error, code, line):
+  done = run(f"raise {error}")
+  assert done.returncode == code
+  assert done.stderr.startswith(line)
+  assert done.stderr.count("\n") == 1
 
 
 def test_a_failure_at_once_runs_nothing_at_exit():
@@ -48,7 +57,7 @@ def test_a_failure_at_once_runs_nothing_at_exit():
 
 def test_seeds_are_read_or_refused():
   assert command.parse_seed_ranges("9, 0,3-5,4") == [0, 3, 4, 5, 9]
-  for text in ("", "1-", "3-1", "1.5"):
+  for text in ("", "1-", "-3", "3-1", "1,,2", "1.5"):
     with pytest.raises(ValueError, match="--seeds"):
       command.parse_seed_ranges(text)
 

@@ -26,11 +26,13 @@ def test_the_runs_at_the_end_of_a_grid_count_as_much_as_others():
   assert np.isnan(shape(scores_S).antimode)
 
 
-@pytest.mark.parametrize(("far", "sign"), [(50.0, 1), (1e6, -1)])
-def test_runs_far_out_change_neither_mode_nor_antimode(far, sign):
+@pytest.mark.parametrize(
+  ("num_far", "far", "sign"), [(20, 50.0, 1), (3, 1e6, 1), (20, 1e6, -1)]
+)
+def test_runs_far_out_change_neither_mode_nor_antimode(num_far, far, sign):
   rng = np.random.default_rng(5)
   scores_S = np.append(rng.normal(0.3, 0.05, 57), rng.normal(2, 0.2, 47))
-  far_S = rng.normal(far, 0.05 * far, 20)
+  far_S = rng.normal(far, 0.05 * far, num_far)
   support = POSITIVE if sign > 0 else (-np.inf, 0.0)
   plain = shape(sign * scores_S, support)
   found = shape(sign * np.append(scores_S, far_S), support)
@@ -109,6 +111,19 @@ def test_one_mode_has_no_antimode(scores):
   assert np.isnan([found.antimode, found.weight_above]).all()
 
 
+@pytest.mark.parametrize("far", [0.3, 1.0])
+def test_an_antimode_lies_between_runs_or_is_none(far):
+  """Populations far from 0 with a narrow kernel."""
+  rng = np.random.default_rng(7)
+  for scale in (0.001, 0.01, 0.05):
+    for _ in range(8):
+      x = np.clip(far - scale * rng.exponential(size=40), 0, 1)
+      found = shape(x)
+      assert np.isnan(found.antimode) or x.min() < found.antimode < x.max()
+      mirrored = shape(1 - x).antimode
+      assert mirrored == pytest.approx(1 - found.antimode, nan_ok=True)
+
+
 @pytest.mark.parametrize(("num_high", "stable"), [(30, True), (46, False)])
 def test_a_mode_is_unstable_if_the_second_peak_is_within_a_fifth(
   num_high, stable
@@ -138,3 +153,21 @@ def test_resampled_modes_are_those_of_scipys_weighted_density():
     # The density is looked at every quarter of a bandwidth.
     assert kde(found)[0] == pytest.approx(kde(at_G).max(), rel=0.01)
   assert len(set(mode_R)) > 1
+
+
+@pytest.mark.parametrize("support", [UNIT, REAL])
+def test_the_sample_itself_has_the_mode_of_the_scores(support):
+  for scores_S in (two_clusters(RNG, 30, 20), RNG.binomial(11, 0.2, 90) / 11):
+    sample = Sample.of(scores_S, support)
+    index_RS = np.arange(scores_S.size)[None]
+    found = modes.mode_and_antimode(sample)
+    # It is looked for every quarter of a bandwidth.
+    near = density.bandwidth(sample) / 4
+    np.testing.assert_allclose(
+      modes.resampled_modes(sample, index_RS), found.mode, atol=near
+    )
+
+
+def test_runs_without_a_score_have_no_mode():
+  with pytest.raises(ValueError, match="no run has a finite score"):
+    modes.mode_and_antimode(Sample.of([np.nan]))

@@ -10,7 +10,7 @@ from emergence import config as config_lib
 from emergence.config import TrainConfig, override
 from emergence.population import compilation
 from emergence.tasks import Example, sample_contexts
-from emergence.training import train
+from emergence.training import model, train
 from tests.sweeps import make_drawing_train
 
 
@@ -28,6 +28,32 @@ def contexts(task, key):
 
 
 loss_of = jax.jit(train.answer_loss, static_argnums=1)
+
+
+def test_the_loss_is_the_mean_over_answer_tokens_only(tiny, setup):
+  task, arch, init_state, _ = setup
+  params = init_state(*train.seed_keys(0, 0, 0)).params
+  batch = contexts(task, jax.random.key(3))
+  apply = jax.jit(model.apply, static_argnums=1)
+  logits_BLV = apply(params, arch, batch.tokens_L)
+  tokens_BL, is_answer_BL, log_probs_BLV = jax.device_get(
+    (batch.tokens_L, batch.is_answer_L, jax.nn.log_softmax(logits_BLV))
+  )
+  terms = [
+    -log_probs_BLV[b, i - 1, tokens_BL[b, i]]
+    for b in range(2)
+    for i in range(1, 24)
+    if is_answer_BL[b, i]
+  ]
+  loss = loss_of(params, arch, batch)
+  assert float(loss) == pytest.approx(np.mean(terms), rel=1e-5)
+  # What is not an answer may change at the end, where nothing reads it.
+  last_BL = jnp.arange(24)[None, :] == 23
+  unscored = batch._replace(is_answer_L=batch.is_answer_L & ~last_BL)
+  changed = unscored._replace(
+    tokens_L=jnp.where(last_BL, task.pad, batch.tokens_L)
+  )
+  assert loss_of(params, arch, unscored) == loss_of(params, arch, changed)
 
 
 def test_a_batch_without_answers_has_no_loss_and_no_gradient(tiny, setup):
@@ -75,22 +101,31 @@ def test_a_step_is_that_of_the_adamw_paper(decay_all):
       np.testing.assert_allclose(params[name], expected[name], rtol=1e-5)
 
 
-def test_the_rate_warms_up_and_falls_along_a_cosine():
-  """Steps of Adam are the learning rate itself for a constant gradient."""
+@pytest.mark.parametrize(("fraction", "steps"), [(0.999, 1), (0.1, 100)])
+def test_any_warmup_leaves_a_schedule(fraction, steps):
   config = TrainConfig(
-    steps=20, warmup_fraction=0.25, grad_clip=1e9, weight_decay=0.0
+    steps=steps, warmup_fraction=fraction, grad_clip=1e9, weight_decay=0.0
   )
   optimizer = train.make_optimizer(config, width=8)
   params = {"w": jnp.ones((2, 2))}
-  update, state, rates = jax.jit(optimizer.update), optimizer.init(params), []
-  for _ in range(20):
-    updates, state = update(params, state, params)
-    rates.append(-float(updates["w"][0, 0]))
-  t = np.arange(20)
-  share = np.where(t < 5, t / 5, (1 + np.cos(np.pi * (t - 5) / 15)) / 2)
-  np.testing.assert_allclose(rates, config.learning_rate * share, rtol=1e-3)
-  # optax would refuse a warm-up of all steps.
-  train.make_optimizer(TrainConfig(steps=1, warmup_fraction=0.999), width=8)
+
+  def step(carry, _):
+    params, state = carry
+    updates, state = optimizer.update(params, state, params)
+    params = optax.apply_updates(params, updates)
+    return (params, state), params["w"][0, 0]
+
+  train_all = jax.jit(
+    lambda p: jax.lax.scan(step, (p, optimizer.init(p)), None, length=steps)[1]
+  )
+  path = [1.0, *train_all(params).tolist()]
+  rates = -np.diff(path)
+  assert np.isfinite(rates).all()
+  if steps == 100:
+    warmup = min(round(fraction * steps), steps - 1)
+    assert np.argmax(rates) == pytest.approx(warmup, abs=1)
+    # Adam's first steps are the learning rate itself for a steady gradient.
+    assert rates.max() == pytest.approx(config.learning_rate, rel=0.05)
 
 
 def test_a_width_may_have_its_own_learning_rate():
@@ -137,6 +172,21 @@ def test_initialization_and_data_have_keys_of_their_own():
   assert words(train.seed_keys(1, 1, 2))[0] != base[0]
   # The same number names different streams for the two.
   assert len({*words(train.seed_keys(0, 5, 5))}) == 2
+
+
+def test_training_learns_the_train_lengths(tiny):
+  config = override(
+    tiny, ["train.steps=150", "train.learning_rate=0.01", "train.batch_size=8"]
+  )
+  cell = config_lib.Cell.parse("count/width-16/depth-1")
+  _, _, task, arch = compilation.make_setup(config, cell)
+  init_state, train_step = make_drawing_train(config, arch)
+  state = init_state(*train.seed_keys(0, 0, 0))
+  state, losses = jax.jit(
+    lambda s: jax.lax.scan(lambda s, _: train_step(s), s, None, length=150)
+  )(state)
+  assert losses[0] == pytest.approx(np.log(len(task.symbols)), rel=0.05)
+  assert losses[-20:].mean() < 1.0
 
 
 def test_all_products_of_a_step_have_the_precision_asked_for(tiny):
