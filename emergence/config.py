@@ -741,6 +741,8 @@ def cell_hash(config: Config, cell: Cell) -> str:
 def first_difference(a: Config, b: Config) -> tuple[str, Any, Any] | None:
   """The first identity key in which two configs differ.
 
+  If all keys agree, the first width at which their learning rates differ.
+
   Returns:
     The key and both values; None if the experiments are the same.
   """

@@ -299,7 +299,11 @@ def mode_jumps(grid: Grid) -> Verdict:
 
 
 def onset_before_success(grid: Grid) -> Verdict:
-  """Claim 3: two modes appear while fewer than half of the seeds succeed."""
+  """Claim 3: two modes appear while fewer than half of the seeds succeed.
+
+  At the first scale whose seeds are shown to split, fewer than half succeed and
+  the Wasserstein-2 distance to the scale before exceeds that of permutations.
+  """
   series = grid.score
   found, distances = series.answers["modality"], series.answers["distance"]
   p_N = np.array([cell.p_adjusted for cell in found.by_scale])

@@ -163,7 +163,7 @@ def table(several: Sequence[Trial]) -> list[list[str]]:
 
 
 def _count(count: int, num: int) -> str:
-  """Such as `3 of 9`; if `num` is 10 or more, with an exact interval."""
+  """Text such as `3 of 9`; from 10 runs on with an exact interval."""
   text = f"{count} of {num}"
   if num < MIN_RUNS:
     return text

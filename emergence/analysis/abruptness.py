@@ -22,7 +22,10 @@ _NEARLY_ALL = 0.95
 
 
 def compute(several: Sequence[Series]) -> list[Abruptness | None]:
-  """None without a threshold, with one scale, or if a scale has no scores."""
+  """The largest steps of mode, mean and success probability of each series.
+
+  None without a threshold, with one scale, or if a scale has no scores.
+  """
   return [
     None
     if (threshold := series.flipped_threshold) is None

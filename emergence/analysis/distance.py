@@ -26,7 +26,7 @@ class Distances(NamedTuple):
 
   Attributes:
     w2_NN: Wasserstein-2 distances, [N, N].
-    test: permutation test of the latter.
+    test: their permutation test.
     adjusted_N: its p-value between neighbours, after Holm's correction over
       those of this series that so many runs could show to differ; NaN for the
       others, [N - 1].

@@ -78,9 +78,10 @@ def fitted(series: Series) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _scale(series: Series, position: Any) -> Any:
-  """The scale at a position, infinite beyond the scales of the series.
+  """The scale at a position on the axis of the fit.
 
-  By rank, a position between two scales is as far between them in scale.
+  If the axis is the rank, scales are interpolated linearly between neighbours.
+  An infinite position is an infinite scale.
   """
   if series.options.log_scale:
     inside = np.exp2(position)

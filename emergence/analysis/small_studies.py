@@ -1,4 +1,4 @@
-"""What studies with few seeds would have seen of each change between scales."""
+"""How often a study with few seeds misjudges the change between two scales."""
 
 import itertools
 import math

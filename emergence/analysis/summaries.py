@@ -206,7 +206,7 @@ def scale_colors(several: Sequence[Series]) -> dict[float, Any]:
 
 
 def explain_scales(figure: Figure, several: Sequence[Series]) -> Figure:
-  """A legend above the figure; of many scales it has some, evenly spaced."""
+  """Adds a legend above the figure, at most 16 scales, evenly spaced."""
   names, colors = scale_names(several), scale_colors(several)
   if set(names.values()) == {ONLY_SCALE}:
     return figure

@@ -30,7 +30,7 @@ def compute(several: Sequence[Series]) -> list[list[ThresholdCurve]]:
 
 
 def _nearest_to_half(found: Sequence[ThresholdCurve]) -> int:
-  """The index of the scale nearest to an even split."""
+  """The index of the scale whose success probability is nearest to 0.5."""
   return min(
     range(len(found)), key=lambda i: abs(found[i].reference.probability - 0.5)
   )

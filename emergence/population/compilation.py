@@ -253,7 +253,7 @@ class Lowerings(NamedTuple):
 
 
 def lowerings(setup: Setup, devices: Sequence[Device]) -> Lowerings:
-  """Maps the functions of one seed over a block on each device."""
+  """Functions that lower the programs of a block of seeds on each device."""
   platform = devices[0].platform
   arch = dataclasses.replace(setup.arch, platform=platform)
   one_seed = seed_functions(setup._replace(arch=arch))

@@ -53,8 +53,9 @@ class BlockState(NamedTuple):
 
   Attributes:
     step: training steps done; seeds that have diverged made fewer.
-    state: with a leading axis S; keys as their words, uint32 [S, 2].
-    loss_sum: of the steps since the last evaluation, float32 [S].
+    state: the `TrainState` of each seed, stacked along a leading axis S; random
+      keys as raw data, uint32 [S, 2].
+    loss_sum: sum of the losses since the last evaluation, float32 [S].
     diverged: as in the last `Snapshot`, bool [S].
   """
 

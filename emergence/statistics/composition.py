@@ -1,6 +1,6 @@
 """Which share of the runs is at the floor, between, successful, at the ceiling.
 
-Higher scores are better here: take `Sample.oriented`.
+Samples must be oriented so that higher scores are better: `Sample.oriented`.
 """
 
 import math

@@ -216,14 +216,14 @@ def draw_ends(
 def fit_displacement(
   samples_BS: np.ndarray, ends: Ends
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Nearest points of displacement paths.
+  """The nearest point to each sample on its displacement path.
 
   The path is a straight line of quantile functions, so this is a projection on
   it, held within [0, 1].
 
   Args:
     samples_BS: ascending scores of B samples, [B, S].
-    ends: end points of as many paths.
+    ends: end points of B paths, one for each sample.
 
   Returns:
     Shares α in [0, 1], [B], and squared Wasserstein-2 distances in squared

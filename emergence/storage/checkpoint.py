@@ -171,7 +171,10 @@ def remove(folder: epath.Path) -> None:
 
 
 def _steps(folder: epath.Path) -> list[tuple[int, epath.Path]]:
-  """The steps in a folder and their paths, finished or not, in order."""
+  """Step and path of each checkpoint in a folder, ascending.
+
+  Checkpoints whose save has not finished are included.
+  """
   if not folder.exists():
     return []
   return sorted(

@@ -106,7 +106,7 @@ def are_available(workdir: epath.PathLike) -> bool:
   """Whether the file system of a work directory has locks.
 
   Raises:
-    OSError: the file system refuses otherwise.
+    OSError: taking a lock failed, and not because locks are not supported.
   """
   if is_remote(workdir):
     return False

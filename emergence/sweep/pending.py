@@ -217,7 +217,11 @@ def _without_records(request: Request) -> list[Work]:
 
 
 def _rounds(request: Request, num_devices: int) -> dict[tuple[Cell, int], int]:
-  """The number of each round, by cell and seed // (num_devices · block)."""
+  """Numbers the groups of blocks that all devices train at once.
+
+  Returns:
+    The number of each group, by cell and seed // (num_devices · block).
+  """
   size = num_devices * request.config.seeds.block
   places = sorted({seed // size for seed in request.seeds})
   rounds = [(cell, place) for cell in request.cells for place in places]

@@ -115,13 +115,13 @@ def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
 
 
 def parse_score(entry: Any) -> tuple[float | None, bool]:
-  """A score, None where there is none, and whether it has a percent sign.
+  """Parses a score: the number, None if missing, and whether it has a % sign.
 
   An empty entry, null, none and N/A are no score: it is missing. NaN and
   infinities are scores of a run that diverged.
 
   Raises:
-    ValueError: another text, or a number beyond double precision.
+    ValueError: the text is not a number, or the number overflows a double.
   """
   if isinstance(entry, float) and math.isnan(entry):
     return math.nan, False

@@ -393,7 +393,8 @@ def _read_file(path: epath.Path, skip_lines: int) -> "pd.DataFrame":
 def _flatten(rows: "pd.DataFrame") -> "pd.DataFrame":
   """Columns of objects, or of their text, as one column per key.
 
-  As `pandas.json_normalize`, which would round long seeds beside gaps.
+  As `pandas.json_normalize`, which rounds long seeds in columns that have
+  missing values.
   """
   import pandas as pd
 

@@ -69,7 +69,8 @@ def make_evaluate(
     task: the task; its evaluation sets become constants of the function.
     arch: the architecture of the cell.
     test_lengths: the lengths to test, a test set each.
-    train_distribution: items of one more, last test set, if any.
+    train_distribution: items drawn like those of training; where given, they
+      are one more test set, the last.
 
   Returns:
     evaluate(params) -> Scores.

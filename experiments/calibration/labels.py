@@ -126,12 +126,12 @@ def level_distributions() -> dict[str, Distribution]:
 
 
 def weak_distributions() -> dict[str, Distribution]:
-  """Distributions of one mode that are said to separate too often, by name."""
+  """Distributions of one mode that are called split too often, by name."""
   return _peaks((0.15, 0.2))
 
 
 def power_distributions() -> dict[str, Distribution]:
-  """Distributions that separate, by name."""
+  """Distributions of two groups, on which power is measured, by name."""
 
   def atom(weight: float, other: Draw) -> Draw:
     return lambda rng, s: np.where(
