@@ -264,18 +264,7 @@ def _label(
 def _decide(
   found: Modality, sample: Sample, p_T: np.ndarray, alpha: float
 ) -> tuple[str, float]:
-  """The label of a scale, and the p-value behind it.
-
-  Args:
-    found: all else that is known of the scale.
-    sample: its runs.
-    p_T: p-values of the tests of dip, floor and ceiling, multiplied by their
-      number and by Holm's factor; NaN where a test was not made.
-    alpha: the level.
-
-  Returns:
-    The label and its p-value, NaN for `not_shown`.
-  """
+  """The label and its p-value, from the tests' p-values after Holm, [3]."""
   # Holm's correction is stricter than this factor where a smaller p failed.
   if not found.p_adjusted <= alpha or _is_open(sample):
     return "not_shown", math.nan

@@ -119,11 +119,7 @@ def _shares(
 def _products(
   scores_ID: np.ndarray, weight_RI: np.ndarray, weight_RD: np.ndarray
 ) -> np.ndarray:
-  """The variance between rows, not normalized, of each resample.
-
-  Returns:
-    Weighted sums over i, k and j ≠ l of (x_ij − x_kj) (x_il − x_kl) / 2, [R].
-  """
+  """Variance of rows: sums of (x_ij − x_kj)(x_il − x_kl)/2, j ≠ l, [R]."""
   num_RI = weight_RI.sum(axis=1, keepdims=True)
   sum_RI = weight_RD @ scores_ID.T
   square_R = num_RI[:, 0] * (weight_RI * sum_RI**2).sum(axis=1)
@@ -135,11 +131,7 @@ def _products(
 def _squares(
   scores_ID: np.ndarray, weight_RI: np.ndarray, weight_RD: np.ndarray
 ) -> np.ndarray:
-  """The variance of all entries, not normalized, of each resample.
-
-  Returns:
-    Weighted sums over i ≠ k and j ≠ l of (x_ij − x_kl)² / 2, [R].
-  """
+  """Variance of all entries: sums of (x_ij − x_kl)²/2, i ≠ k and j ≠ l, [R]."""
   other_RI = weight_RI.sum(axis=1, keepdims=True) - weight_RI
   other_RD = weight_RD.sum(axis=1, keepdims=True) - weight_RD
   own_R = np.einsum(
