@@ -41,6 +41,9 @@ def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
   assert say([[0.1] * 4, [0.1, 0.1, 0.1, 0.2]], "distance") == [
     "size 1 and 2 are not shown to differ in their scores."
   ]
+  # At three scales Holm's correction doubles that.
+  cells = [[0.1 * n + 0.01 * s for s in range(4)] for n in range(3)]
+  assert say(cells, "distance") == [few]
   rng = np.random.default_rng(0)
   # Of four steps, three are too small to be tested and none counts for Holm.
   cells = [rng.random(1), rng.random(2), rng.random(9), 1 + rng.random(9)]

@@ -1,5 +1,8 @@
 import numpy as np
+import pytest
 from scipy import stats
+
+from tests.computed import ACCURACY, ask, holm
 
 
 def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
@@ -23,3 +26,20 @@ def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
   # 3! orders have p >= 1/6.
   (text,) = say([rng.random(3) for _ in range(2)], "pairing")
   assert text.startswith("3 seeds are too few to show whether")
+
+
+def test_groups_are_corrected_for_together(make_table):
+  rng = np.random.default_rng(0)
+  skill_S = np.arange(12) / 20
+  scores = {
+    (group, ACCURACY): [
+      share * skill_S + 0.2 * rng.random(12) for _ in range(3)
+    ]
+    for group, share in (("a", 0.5), ("b", 0.2), ("c", 0.1))
+  }
+  analysis = ask(make_table(scores), "pairing")
+  found = [series.answers["pairing"] for series in analysis.series]
+  assert [x.p_adjusted for x in found] == pytest.approx(
+    holm([x.p for x in found])
+  )
+  assert any(x.p_adjusted > x.p for x in found)

@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_and_another_seed_other_resamples(
 ):
   rng = np.random.default_rng(6)
   cells = [rng.random(15) for _ in range(3)]
-  kinds = ("summaries", "path", "pairing")
+  kinds = ("summaries", "path", "pairing", "small_studies")
   first, again, other = (
     analyze_one(make_table, ACCURACY, cells, FEW._replace(seed=seed), kinds)
     for seed in (0, 0, 1)
@@ -120,6 +120,8 @@ def test_the_same_seed_gives_the_same_and_another_seed_other_resamples(
   assert first.answers["pairing"] == again.answers["pairing"]
   lows = [one.answers["summaries"][0].mean.low for one in (first, other)]
   assert lows[0] != lows[1]
+  for kind in ("pairing", "small_studies"):
+    assert first.answers[kind] != other.answers[kind]
 
 
 def test_the_order_of_the_rows_does_not_matter(make_table):

@@ -11,6 +11,7 @@ how much:
 """
 
 import io
+import json
 import os
 import pathlib
 
@@ -80,3 +81,33 @@ def test_every_number_and_text_of_the_tables_is_unchanged(case):
         assert found[column].equals(expected[column]), (name, column)
   folder = {path.name for path in (FOLDER / case).glob("*.csv")}
   assert folder == {*names, "scores.csv"}
+
+
+@pytest.mark.parametrize("case", ["percent", "likelihood"])
+def test_every_number_and_text_about_a_series_is_unchanged(case):
+  content = json.loads(written(case)["summary.json"])
+  found = {"series": content["series"]}
+  # A few rows of what is long.
+  found["small_studies"] = content["small_studies"][::7]
+  for series in found["series"]:
+    series["threshold_curve"] = series["threshold_curve"][::40]
+  path = FOLDER / case / "series.json"
+  if os.environ.get("RENEW"):
+    path.write_text(json.dumps(found, indent=1) + "\n")
+  require_same(found, json.loads(path.read_text()), case)
+
+
+def require_same(found, expected, where):
+  assert type(found) is type(expected), where
+  if isinstance(expected, dict):
+    assert found.keys() == expected.keys(), where
+    for key, value in expected.items():
+      require_same(found[key], value, f"{where}.{key}")
+  elif isinstance(expected, list):
+    assert len(found) == len(expected), where
+    for i, value in enumerate(expected):
+      require_same(found[i], value, f"{where}[{i}]")
+  elif isinstance(expected, float):
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-7), where
+  else:
+    assert found == expected, where

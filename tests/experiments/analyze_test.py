@@ -166,3 +166,14 @@ def test_hostile_text_reaches_all_outputs_as_text(tmp_path):
   for path in (tmp_path / "out" / "figures").glob("*.svg"):
     assert "<script" not in path.read_text()
     assert len(path.name) < 100
+
+
+def test_flags_of_the_statistics_reach_them(scores, tmp_path):
+  path = tmp_path / "scores.csv"
+  scores.to_csv(path, index=False)
+  options = analyze(
+    *(path, tmp_path / "out", *MAPPING, "--seed=3", "--log_scale"),
+    *("--chance=0.1", "--correct_over=table"),
+  )["options"]
+  assert (options["seed"], options["log_scale"]) == (3, True)
+  assert (options["chance"], options["correct_over"]) == (0.1, "table")

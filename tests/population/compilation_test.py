@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from emergence.config import Cell
+from emergence.config import Cell, override
 from emergence.population import compilation, hardware
 
 CELL = Cell.parse("count/width-8/depth-1")
@@ -45,6 +45,19 @@ def test_a_chunk_is_one_compiled_program_that_moves_nothing(program):
   for leaf in jax.tree.leaves(new_state.params):
     assert leaf.sharding.spec == jax.sharding.PartitionSpec("seeds")
     assert len(leaf.sharding.device_set) == 2
+
+
+def test_another_root_seed_gives_each_seed_another_init_and_other_data(tiny):
+  states = [
+    compilation.seed_functions(
+      compilation.make_setup(override(tiny, [f"root_seed={root}"]), CELL)
+    ).init(3, 3)
+    for root in (0, 1)
+  ]
+  one, other = (jax.tree.leaves(state.params) for state in states)
+  assert any((a != b).any() for a, b in zip(one, other, strict=True))
+  one, other = (jax.random.key_data(state.data_key) for state in states)
+  assert (one != other).any()
 
 
 @pytest.mark.parametrize(

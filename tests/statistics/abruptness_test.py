@@ -55,6 +55,7 @@ def test_the_mode_of_two_clusters_jumps_where_the_probability_is_a_line():
   assert found.difference == found.mode - found.success_probability
   assert 0.5 < found.difference_low < found.difference < found.difference_high
   assert found.difference_high <= 1
+  assert found.mean_given_success == jump([s[s >= 0.2].mean() for s in scores])
   assert found.num_scales == 9
 
 
@@ -89,3 +90,12 @@ def test_paired_seeds_are_resampled_together():
   apart = abruptness([scores_S, scores_S])
   assert np.isnan(together.difference_low)
   assert np.isfinite(apart.difference_low)
+
+
+def test_for_a_diverged_run_one_with_a_score_is_drawn():
+  scores_S = np.repeat([0.1, np.nan, 0.9], 10)
+  # Resamples of a diverged run alone.
+  index_RS = np.full((50, 30), 15)
+  drawn_RS = abruptness_lib._of_finite(scores_S, index_RS, [0])
+  assert drawn_RS.shape == (50, 20)
+  assert np.unique(drawn_RS).tolist() == list(range(20))

@@ -34,6 +34,25 @@ def test_blocks_of_another_size_start_again(config, programs, workdir):
   assert not list((workdir / CHECKPOINTS).glob("*"))
 
 
+def test_the_same_seeds_in_blocks_of_another_size_start_again(
+  config, programs, workdir, caplog
+):
+  seeds = [0, 1, 2, 3]
+  interrupt(config, workdir, programs, seeds=seeds, num_devices=1)
+  larger = override(config, ["seeds.block=8"])
+  assert train(larger, workdir, num_devices=1, seeds=seeds) == 4
+  assert "its block is 4, not 8" in caplog.text
+
+
+def test_checkpoints_stay_until_all_of_their_seeds_are_recorded(
+  config, programs, workdir
+):
+  interrupt(config, workdir, programs, seeds=[0, 2, 3])
+  train(config, workdir, programs, seeds=[0])
+  block_checkpoint.remove_left_behind(config, workdir)
+  assert len(list((workdir / CHECKPOINTS).iterdir())) == 1
+
+
 def test_a_checkpoint_of_another_experiment_is_not_gone_on_with(
   config, programs, trained, workdir, caplog
 ):

@@ -86,6 +86,9 @@ def test_an_evaluation_made_twice_counts_once_or_is_refused(evals):
   with pytest.raises(ValueError, match="8 scores are contradicted") as caught:
     tables.read(evals)
   assert again.name in str(caught.value)
+  table = tables.read(evals, conflicting_scores="last")
+  rows = table.frame.query("task == 'mmlu' and scale == 14e6 and seed == 1")
+  assert rows["score"].iloc[-1] == 0.9
 
 
 def test_a_damaged_file_is_named(tmp_path):
