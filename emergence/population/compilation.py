@@ -1,10 +1,11 @@
-"""A cell, compiled for a block of seeds on each device.
+"""Compiles a cell for a block of seeds on each device.
 
-The only module that maps over seeds: with vmap, except on CPU, where the seeds
-of a block are mapped over one after another, which computes the same and is
-faster there. One compiled program advances `seeds.block` seeds on each device
-of a mesh with the single axis `seeds`; the devices never communicate.
-Compiled programs are cached on disk, so that a resumed sweep starts at once.
+Only this module maps over seeds: with `vmap`, or on CPU with `lax.map`, which
+runs the seeds of a block one after another. Both compute the same, and
+`lax.map` is faster on CPU. One compiled program advances `seeds.block` seeds on
+each device of a mesh with the single axis `seeds`; the devices never
+communicate. Compiled programs are cached on disk, so that a resumed sweep
+starts at once.
 """
 
 import concurrent.futures
@@ -84,7 +85,7 @@ class Program(NamedTuple):
     init: (init seeds, data seeds), int32 [D·block] each -> TrainState.
     advance: (TrainState, sum of losses, float32 [D·block], number of steps,
       int32 [D·block]) -> (TrainState, sum of losses); donates the first two.
-    evaluate: params -> (Scores, finite, bool [D·block]).
+    evaluate: params -> (Scores, whether all params are finite, bool [D·block]).
     bytes_per_device: what one device needs to hold and run its block.
     state: shapes, types and shardings of the TrainState.
   """
@@ -101,16 +102,16 @@ class Program(NamedTuple):
 
   @property
   def sharding(self) -> NamedSharding:
-    """Of values along the axis `seeds`, each on the device that needs it."""
+    """The sharding of arrays over seeds: one block of rows per device."""
     return NamedSharding(self.mesh, _SHARDED)
 
   @property
   def num_blocks(self) -> int:
-    """Blocks that run together, one a device."""
+    """Number of blocks that run together, one per device."""
     return self.mesh.size
 
   def is_here(self, place: int) -> bool:
-    """Whether the device at index `place` of the mesh is this process's."""
+    """Whether device `place` of the mesh belongs to this process."""
     return self.mesh.devices.flat[place].process_index == jax.process_index()
 
 
@@ -141,7 +142,7 @@ def compile_cell(
   Args:
     config: the experiment.
     cell: the cell.
-    devices: local devices of one kind; each takes one block.
+    devices: devices of one kind, in all processes; each takes one block.
 
   Raises:
     ValueError: the cell is invalid.
@@ -235,13 +236,13 @@ def over_seeds(function: Callable, kind: str) -> Callable:
 
 
 class Lowerings(NamedTuple):
-  """The functions of a `Program` for a mesh, lowered when called.
+  """Functions that trace and lower those of a `Program`, without compiling.
 
   Attributes:
     mesh: the devices.
     state: shapes, types and shardings of the TrainState.
-    init, advance, evaluate: those of the `Program`.
-    step: TrainState -> (TrainState, loss), which `advance` repeats.
+    init, advance, evaluate: each lowers the `Program`'s function of this name.
+    step: lowers TrainState -> (TrainState, loss), the step `advance` repeats.
   """
 
   mesh: Mesh
@@ -253,7 +254,7 @@ class Lowerings(NamedTuple):
 
 
 def lowerings(setup: Setup, devices: Sequence[Device]) -> Lowerings:
-  """Functions that lower the programs of a block of seeds on each device."""
+  """Builds the functions that lower a cell for a block on each device."""
   platform = devices[0].platform
   arch = dataclasses.replace(setup.arch, platform=platform)
   one_seed = seed_functions(setup._replace(arch=arch))
@@ -319,9 +320,9 @@ def _compile(setup: Setup, devices: Sequence[Device]) -> Program:
 
 
 def state_bytes(state: TrainState, num_devices: int) -> int:
-  """Memory of a state on each of its devices."""
+  """Returns the bytes of a TrainState on each of its devices."""
   leaves = jax.tree.leaves(state)
-  # A threefry key is two words.
+  # A threefry key is two uint32 numbers.
   return (
     sum(
       x.size * (8 if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else 4)
@@ -332,7 +333,7 @@ def state_bytes(state: TrainState, num_devices: int) -> int:
 
 
 def work_bytes(compiled) -> int:
-  """Scratch memory of a compiled program on each device, where it is known."""
+  """Returns a program's bytes of scratch memory per device, 0 if unknown."""
   analysis = compiled.memory_analysis()
   return analysis.temp_size_in_bytes if analysis else 0
 
@@ -364,7 +365,7 @@ def enable_cache() -> pathlib.Path | None:
 
 
 def cache_home() -> pathlib.Path | None:
-  """Our folder in the user's cache directory, if the user has a home."""
+  """Returns our folder in the user's cache directory; None without a home."""
   try:
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   except RuntimeError:  # A user without a home, as in containers.
@@ -373,10 +374,7 @@ def cache_home() -> pathlib.Path | None:
 
 
 def _processor() -> str:
-  """A hash of the processor's model and features.
-
-  Machines of several kinds may share a home directory.
-  """
+  """Hashes the kind of processor, as several may share a home directory."""
   facts = [platform.machine(), platform.processor(), platform.system()]
   try:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()

@@ -73,10 +73,10 @@ def describe(devices: Sequence[Device]) -> dict[str, str | int]:
 
 
 def memory_budget(devices: Sequence[Device]) -> tuple[int, bool]:
-  """Bytes that blocks may use, and whether the devices share them.
+  """Returns the bytes that blocks may use, and whether devices share them.
 
-  CPU devices share the host's free memory; accelerators have their own, as
-  their allocator reports it, in the process that they belong to alone.
+  CPU devices share the host's free memory. Each accelerator has its own, whose
+  size is reported only in the process to which the device belongs.
   """
   if devices[0].platform == "cpu":
     return int(USABLE_SHARE * psutil.virtual_memory().available), True

@@ -1,12 +1,12 @@
-"""Blocks of seeds in training: advanced together, evaluated, captured.
+"""Trains blocks of seeds together, evaluates them and copies their state.
 
     training = start(program, blocks, states)
     while not training.is_done:
       training, chunk = train_chunk(training)
 
-What a seed computes depends on the block width and on the program, not on the
-seeds beside it: a short block is padded with repeated seeds, and the number of
-steps of each seed is an argument of the program, which is 0 for padded,
+The result of a seed depends on the block size and on the program, but not on
+the other seeds of its block. A short block is padded with repeated seeds. The
+number of steps of each seed is an argument of the program, and is 0 for padded,
 diverged and idle slots.
 """
 
@@ -36,10 +36,10 @@ class Snapshot(NamedTuple):
   Attributes:
     step: training steps done.
     scores: numpy float32 [S, P] each, for P test sets.
-    train_loss: mean loss since the snapshot before, float32 [S]; NaN at step 0
-      and where a seed had diverged by the snapshot before.
-    diverged: a parameter, the loss or a likelihood is not finite, now or at
-      a snapshot before, bool [S]. Such a seed is trained no further.
+    train_loss: mean loss since the previous snapshot, float32 [S]; NaN at step
+      0 and for seeds that had diverged by the previous snapshot.
+    diverged: whether a parameter, the loss or a likelihood is not finite at
+      this or an earlier snapshot, bool [S]. Such a seed is trained no further.
   """
 
   step: int
@@ -71,9 +71,9 @@ class Training(NamedTuple):
   Attributes:
     program: the compiled cell.
     blocks: the seeds of each block.
-    state: of the N = D·block seeds of the devices, see `rows`.
-    loss_sum: since the last evaluation, float32 [N].
-    diverged: bool [N], on the host.
+    state: `TrainState` of the N = D·block seeds on D devices; see `rows`.
+    loss_sum: sum of the losses since the last evaluation, float32 [N].
+    diverged: as in the last `Snapshot`, bool [N], on the host.
     steps: training steps done, of each block.
     num_evaluated: evaluations done, of each block.
     chunk_steps: the most steps that the next chunk makes.
@@ -103,8 +103,8 @@ class Chunk(NamedTuple):
   """The results of one call of the compiled program.
 
   Attributes:
-    snapshots: of each block that came to an evaluation step, by its index;
-      often none.
+    snapshots: the `Snapshot` of each block that reached an evaluation step, by
+      index of the block; often empty.
     train_seconds: wall time of the training steps.
     evaluate_seconds: wall time of the evaluation.
   """
@@ -125,7 +125,7 @@ def start(
     program: the compiled cell.
     blocks: at most num_blocks groups of at most seeds.block seed indices, one
       group a device.
-    states: where each block continues; None for step 0.
+    states: the state from which each block continues; None starts at step 0.
 
   Raises:
     ValueError: an empty block, one that is too large, or too many.
@@ -151,16 +151,16 @@ def start(
 def train_chunk(training: Training) -> tuple[Training, Chunk]:
   """Trains up to the next evaluation, or for about a second.
 
-  No seed depends on which seeds are trained together, how the steps are cut
-  into chunks, or whether another process continues. Blocks that are behind the
-  others catch up first.
+  The result of a seed does not depend on which seeds are trained together, how
+  the steps are cut into chunks, or whether another process continues. Blocks
+  that are behind the others catch up first.
 
   Args:
     training: blocks that are not done. Its arrays are donated: it cannot be
       used again.
 
   Returns:
-    The blocks after the chunk, and what it gave.
+    The blocks after the chunk, and its snapshots and wall times.
 
   Raises:
     RuntimeError: another call has already advanced these blocks.
@@ -184,14 +184,17 @@ def train_chunk(training: Training) -> tuple[Training, Chunk]:
   chunk = Chunk(snapshots, trained - began, time.monotonic() - trained)
   limit = training.chunk_steps
   if longest == limit:
-    # At most twice as many, should the first ones have been fast by chance.
+    # At most double, because the first steps may have been fast by chance.
     wanted = int(limit / chunk.train_seconds)
     limit = processes.agree(max(1, min(2 * limit, wanted)))
   return training._replace(chunk_steps=limit), chunk
 
 
 def capture(training: Training) -> list[BlockState]:
-  """Copies what each block of this process needs to continue."""
+  """Copies what each block needs to continue.
+
+  In blocks of other processes, the state and the losses are zero.
+  """
   state, loss_sum_N = _to_host(training)
   all_N = state, loss_sum_N, training.diverged
   return [
@@ -207,7 +210,7 @@ def fetch_params(training: Training, index: int) -> Params:
 
   Args:
     training: the blocks.
-    index: of a block that is on a device of this process.
+    index: index of a block that is on a device of this process.
   """
   rows_S = training.rows(index)
   return jax.tree.map(
@@ -216,10 +219,10 @@ def fetch_params(training: Training, index: int) -> Params:
 
 
 def seconds_per_step(program: Program) -> float:
-  """Wall time of one step of all blocks together, the least of a few timings.
+  """Measures the seconds of one step of all blocks: the least of some timings.
 
-  For fast models, one timing is over the `STEPS_DRAWN` steps whose batches are
-  drawn together.
+  For fast models, each timing averages over the `STEPS_DRAWN` steps whose
+  batches are drawn together.
   """
   size = program.num_blocks * program.config.seeds.block
   state = _init(program, range(size))
@@ -242,7 +245,7 @@ def seconds_per_step(program: Program) -> float:
 
 
 def seconds_per_evaluation(program: Program) -> float:
-  """Wall time of one evaluation of all blocks together, after a first one."""
+  """Measures the seconds of one evaluation of all blocks, after a warm-up."""
   size = program.num_blocks * program.config.seeds.block
   params = _init(program, range(size)).params
   jax.block_until_ready(program.evaluate(params))
@@ -300,7 +303,7 @@ def _resume(
 
 
 def _to_host(training: Training) -> tuple[TrainState, np.ndarray]:
-  """Host copies of the state, PRNG keys as uint32 words, and the loss sums."""
+  """Copies the state, with raw key data, and the loss sums to the host."""
   state = training.state
   state = state._replace(data_key=jax.random.key_data(state.data_key))
   return jax.tree.map(processes.fetch_own, (state, training.loss_sum))
@@ -331,14 +334,14 @@ def _advance(
 def _evaluate(
   training: Training, blocks: Sequence[int], step: int
 ) -> tuple[Training, dict[int, Snapshot]]:
-  """Snapshots of blocks that have reached an evaluation step."""
+  """Evaluates blocks that have reached an evaluation step."""
   program, eval_steps = training.program, training.program.config.eval_steps
   (scores, finite_N), loss_N = processes.fetch(
     (program.evaluate(training.state.params), training.loss_sum)
   )
   loss_N, diverged_N = loss_N.copy(), training.diverged.copy()
   num_evaluated = list(training.num_evaluated)
-  # Huge parameters may be finite and what they compute not.
+  # Parameters may be finite, but so large that likelihoods are not.
   finite_N = finite_N & np.isfinite(scores.nll_sum).all(axis=1)
   finite_N = finite_N & np.isfinite(loss_N)
   snapshots = {}
@@ -369,7 +372,7 @@ def _evaluate(
 
 
 def _init(program: Program, padded: Sequence[int]) -> TrainState:
-  """The state of whole blocks of seeds before the first step."""
+  """Initializes the state of padded blocks of seeds."""
   pairs = [program.config.seeds.init_and_data_seed(seed) for seed in padded]
   init_seeds, data_seeds = zip(*pairs, strict=True)
   return program.init(
@@ -379,7 +382,7 @@ def _init(program: Program, padded: Sequence[int]) -> TrainState:
 
 
 def _put(program: Program, values_N: np.ndarray) -> Array:
-  """Values along the axis `seeds`, each on the device that needs it."""
+  """Puts values on the devices, split along the axis `seeds`."""
   return jax.make_array_from_callback(
     values_N.shape, program.sharding, lambda index: values_N[index]
   )

@@ -30,7 +30,7 @@ def join(
   process_id: int | None = None,
   num_cpu_devices: int | None = None,
 ) -> None:
-  """Joins the processes, before anything touches a device.
+  """Connects the processes; to be called before anything uses a device.
 
   Args:
     coordinator: HOST:PORT of process 0; if None, JAX detects all three from
@@ -69,7 +69,7 @@ def is_first() -> bool:
 
 
 def agree(value: Any) -> Any:
-  """The value that process 0 passes, in every process; plain JSON."""
+  """Returns in every process the value, plain JSON, that process 0 passes."""
   if jax.process_count() == 1:
     return value
   content = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -91,7 +91,7 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
 
 
 def fetch(tree: Any) -> Any:
-  """Arrays that are spread over the devices of all processes, as numpy's."""
+  """Gathers arrays from the devices of all processes as numpy arrays."""
   if jax.process_count() == 1:
     return jax.device_get(tree)
   from jax.experimental import multihost_utils
@@ -101,9 +101,9 @@ def fetch(tree: Any) -> Any:
 
 
 def fetch_own(x: Array) -> np.ndarray:
-  """A copy of what an array has on the devices of this process.
+  """Copies the rows of an array that are on devices of this process.
 
-  Rows of other processes are zero.
+  The rows of other processes are zero.
   """
   own = np.zeros(x.shape, x.dtype)
   for part in x.addressable_shards:

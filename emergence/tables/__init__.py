@@ -2,8 +2,8 @@
 
 `read` takes a work directory of this project, a CSV, JSON or Parquet file or a
 folder of them, or a folder of lm-evaluation-harness results, and returns one
-`ScoreTable`. What it noticed on the way is in the table's issues; nothing is
-dropped without one.
+`ScoreTable`. Whatever is unusual is reported in the table's issues. No row is
+dropped without an issue.
 """
 
 import dataclasses
@@ -31,13 +31,14 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
   """Reads per-seed scores from anywhere.
 
   Args:
-    path: a work directory, a folder of lm-evaluation-harness results, or a
-      file of `emergence.tables.table_file.SUFFIXES` or a folder of them.
+    path: a work directory, a folder of lm-evaluation-harness results, a file
+      that ends in one of `emergence.tables.table_file.SUFFIXES`, or a folder of
+      such files.
     **options: the fields of `ReadOptions`.
 
   Raises:
-    ValueError: something in the data or the options is wrong, or an option does
-      not concern this kind of source.
+    ValueError: the data or the options are wrong, or an option does not apply
+      to this kind of source.
   """
   path, chosen = epath.Path(path), ReadOptions(**options)
   if not path.exists():
@@ -68,7 +69,7 @@ def _has_tables_only(folder: epath.Path) -> bool:
 
 
 def _is_workdir(path: epath.Path) -> bool:
-  """Whether a path is a work directory, be it one without records yet."""
+  """Whether a path is a work directory, with or without records."""
   if (path / "records").is_dir():
     return True
   try:

@@ -1,4 +1,4 @@
-"""What is doubtful in a table of scores, each with its rows."""
+"""Checks a table of scores and reports what is doubtful as issues."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,27 +32,27 @@ def audit(
   at_step: str | None = None,
   advice: str = "",
 ) -> ScoreTable:
-  """Checks a table that was just read, and puts it in order.
+  """Checks a table that was just read, removes repeated rows and sorts it.
 
   Args:
-    table: its rows may repeat and may lack a finite score. Two more columns of
-      its frame may be there: `missing`, true where a run has no score at all,
+    table: its rows may repeat, and scores may be NaN or infinite. Its frame may
+      have two more columns: `missing`, true for rows that have no score at all,
       and `training_step`.
-    conflicting_scores: what to do where a seed has two scores in one cell:
+    conflicting_scores: what to do if a seed has two scores in one cell:
       `refuse`, or keep the `first` or the `last` in the order of the rows.
-    unused: the columns of the source that are not used, one row per `source`.
-      Where two rows of a seed differ in some of them, the message about them
-      advises flags that tell them apart.
-    expected: seeds that should be there, by (*group, scale). Seeds that a group
-      has at any scale are always expected at each of its scales.
-    at_step: the training step to take, where the table has steps; the last one
-      of each run if None or `last`.
-    advice: what the message about two scores of a seed advises, instead of what
-      `unused` tells.
+    unused: the columns of the source that are not used, indexed by `source`. If
+      they tell conflicting rows apart, the error message advises flags that use
+      these columns.
+    expected: seeds that should be there, by (*group, scale). The seeds of a
+      group's other scales are expected too, unless no two scales share a seed.
+    at_step: the training step whose scores are kept, if the table has steps;
+      the last step of each run if None or `last`.
+    advice: flags that the message about conflicting scores advises instead of
+      those derived from `unused`.
 
   Raises:
-    ValueError: a seed has two scores and the rule is `refuse`, a metric has no
-      finite score, or there is no row.
+    ValueError: a seed has two scores in a cell and `conflicting_scores` is
+      `refuse`, a metric has no finite score, or there are no rows.
   """
   frame: Any = table.frame
   groups = list(table.group_columns)
@@ -107,7 +107,7 @@ def audit(
 
 
 def in_order(texts: "pd.Series") -> "pd.Series":
-  """Sort keys of a column: numbers and sizes by value, others as texts."""
+  """Returns sort keys: values if all texts are scales, else the texts."""
   if texts.dtype != object and not isinstance(texts.iloc[0], str):
     return texts
   try:
@@ -118,7 +118,7 @@ def in_order(texts: "pd.Series") -> "pd.Series":
 
 
 def _at_step(frame, key: list[str], at_step: str):
-  """The scores of one step of each run, its curve until then, and issues."""
+  """Returns each run's score at one step, its curve until then, and issues."""
   frame = frame.sort_values("training_step", kind="stable")
   issues = []
   if at_step != "last":
@@ -193,11 +193,11 @@ def _conflicts(frame, key, rule, unused, groups, advice) -> list[Issue]:
 
 
 def _tell_apart(shown, key, unused, groups) -> str:
-  """The flags that tell rows of one seed apart by other columns."""
+  """Returns flags that tell conflicting rows apart by unused columns."""
   if unused is None or unused.empty:
     return ""
   rows = unused[~unused.index.duplicated()].reindex(shown["source"])
-  # What differs in every row, such as an index or a time, tells nothing.
+  # Skip columns that differ in most rows, such as an index or a time.
   names = [
     name
     for name in rows
@@ -251,14 +251,8 @@ def _diverged(frame, groups) -> list[Issue]:
 
 
 def _missing(frame, groups, seeds, expected):
-  """Issues about holes of the scale × seed grid, and how many seeds they are.
-
-  Args:
-    frame: the scores.
-    groups: the group columns.
-    seeds: group, scale and seed of all rows, those without a score included.
-    expected: as in `audit`.
-  """
+  """Returns issues about missing runs, and their number in each cell."""
+  # `seeds` has the group, scale and seed of runs without a score too.
   there: dict[tuple, dict[Any, set]] = {}
   for (*group, scale), found in seeds.groupby([*groups, "scale"])["seed"]:
     there.setdefault(tuple(group), {})[scale] = set(found)
@@ -277,7 +271,7 @@ def _missing(frame, groups, seeds, expected):
     in_group = set().union(*scales.values())
     if len(scales) > 1 and sum(map(len, scales.values())) == len(in_group):
       unpaired.append(names)
-      in_group = set()  # Each scale has seeds of its own; none is a hole.
+      in_group = set()  # Scales share no seed, so no seed is missing.
     asked_for = {cell[-1] for cell in expected if cell[:-1] == group}
     # Other groups may have other scales.
     for scale in sorted(asked_for.union(scales)):
@@ -285,7 +279,7 @@ def _missing(frame, groups, seeds, expected):
         scales.get(scale, ()), expected.get((*group, scale), ())
       )
       lacking = {}
-      # A group may have no score at all.
+      # A group without any score lacks every metric.
       for metric in sorted(metrics_of.get(group) or {m for *_, m in scored}):
         found = scored.get((*group, scale, metric), set())
         lacking[metric] = _name_seeds(wanted - found) if found else "all"
@@ -357,7 +351,7 @@ def _describe(row, key: Sequence[str]) -> str:
 
 
 def _name_seeds(seeds: Iterable) -> str:
-  """0, 3, 8-15."""
+  """Formats seeds as ranges, such as `0, 3, 8-15`."""
   ordered = sorted(seeds)
   if not all(isinstance(seed, (int, np.integer)) for seed in ordered):
     return ", ".join(map(str, ordered))

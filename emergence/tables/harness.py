@@ -35,37 +35,41 @@ if TYPE_CHECKING:
 def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   """Reads every result file below a folder.
 
-  Groups are `model` and `task`, with `checkpoint` where a model and size has
-  several and `num_fewshot` where a task has. A metric is named as in the file,
-  without `,none`. What a file is about:
+  Scores are grouped by `model` and `task`, by `checkpoint` if a model of one
+  size has several, and by `num_fewshot` if a task has several. A metric is
+  named as in the file, without `,none`. What a file belongs to is found so:
 
-  - The *label* is `model_name`, or the model in `config.model_args` (`peft`,
-    `delta`, `pretrained`, …), and its `revision`; the last size or seed in it
-    counts. The *path* is relative to the folder.
+  - The *label* is `model_name`, or else the model in `config.model_args`
+    (`peft`, `delta`, `pretrained`, …), followed by the `revision`. If it has
+    several sizes or seeds, the last one counts. The *path* is relative to the
+    folder.
   - Scale: a size such as `160m` or `1.3B` in the label, or else in the path. If
-    any file has neither, `config.model_num_parameters` of all of them.
+    any file has neither, the scale of every file is its
+    `config.model_num_parameters`.
   - Seed: `seed3`, `seed-3`, `seed_3` or `seed=3` in the label, or else in the
     path.
-  - Model: the last part of the label's name without size and seed.
-  - Checkpoint: the step in the label's revision, or else in the path.
+  - Model: what follows the last `/` of the model's name, without size, seed and
+    step.
+  - Checkpoint: the step in the label, or else in the path, or else the
+    revision.
 
-  The options:
+  The options that apply:
 
   - `where`: conditions on the columns `model`, `scale` (its text), `seed`,
     `checkpoint`, `num_fewshot`, `task` and `metric`.
-  - `score_unit`: found for each task and metric where it is `auto`.
-  - `lower_is_better`, `higher_is_better`: in addition to what the files say.
+  - `score_unit`: `auto` determines the unit for each task and metric.
+  - `lower_is_better`, `higher_is_better`: override what the files say.
   - `scale_order`: ranks scales that are no numbers.
-  - `default_seed`: that of files whose names have none.
+  - `default_seed`: the seed of files whose names have none.
   - `name_pattern`: a regular expression with named groups out of `model`,
     `scale` and `seed`, which override these rules. It is searched in the path,
-    and in the label where it is not found there.
-  - `conflicting_scores`: files are ordered by path; the harness puts its date
-    into it.
+    then in the model's name.
+  - `conflicting_scores`: `first` and `last` mean the order of the paths, which
+    contain the date of the evaluation.
 
   Raises:
-    ValueError: there are no result files, one is damaged, or no rule tells what
-      it is about.
+    ValueError: there are no result files, a file is not valid JSON, or no rule
+      gives its size or seed.
   """
   pattern = names.compile_pattern(options.name_pattern)
   contents, issues = _read_files(folder)
@@ -75,7 +79,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   ]
   files, scale_name = names.settle_scales(files)
   if pattern and "scale" in pattern.groupindex:
-    scale_name = "scale"  # Steps or tokens, maybe.
+    scale_name = "scale"  # The pattern may match steps or tokens.
   files = names.settle_seeds(files, options.default_seed)
   frame, known = _to_frame(files)
   for name in options.score_columns:
@@ -119,7 +123,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
 
 
 def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
-  """Result files by their path below the folder."""
+  """Reads result files, by relative path, and an issue about other files."""
   contents, ignored = {}, []
   for path in glob_below(folder, "*.json"):
     source = visible(path.relative_to(folder).as_posix())
@@ -150,7 +154,7 @@ def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
 def _to_frame(
   files: Sequence[names.ResultFile],
 ) -> tuple["pd.DataFrame", dict[str, bool]]:
-  """One row per score, as in the files; and, by metric, if lower is better."""
+  """Returns one row per score, and for each metric if lower is better."""
   import pandas as pd
 
   rows, is_lower = [], {}
@@ -185,7 +189,7 @@ def _to_frame(
 
 
 def _metric_keys(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-  """Key and metric of each score of a task; standard errors are left out."""
+  """Yields the key and metric of each score of a task, no standard errors."""
   has_filters = any("," in key for key in results)
   for key, value in results.items():
     metric, comma, _ = key.partition(",")
@@ -243,6 +247,6 @@ def _average_issues(
 
 
 def _number(value: Any) -> float:
-  """A number, NaN for anything else: the harness writes `N/A` and blanks."""
+  """Returns a number as float; NaN for anything else, such as `N/A`."""
   is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
   return float(value) if is_number else np.nan

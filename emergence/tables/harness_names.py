@@ -1,6 +1,6 @@
-"""Which model, size and seed an lm-evaluation-harness file is about.
+"""Finds the model, size and seed of an lm-evaluation-harness result file.
 
-The rules are those that `emergence.tables.harness.read` states.
+The docstring of `emergence.tables.harness.read` states the rules.
 """
 
 import re
@@ -13,7 +13,7 @@ from emergence.tables.score_table import quote
 _SIZE = re.compile(
   r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB]|\d+[mMbB]\d+)(?![A-Za-z0-9])"
 )
-# What may be a size too, in 8x160m or 1200K, and is asked for.
+# Also matches doubtful sizes (8x160m, 1200K); only suggested in messages.
 NEAR_SIZE = r"(?P<scale>\d+[kKmMbB])"
 _SEED = re.compile(r"(?<![A-Za-z])seed[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?<![A-Za-z])step[-_=]?(\d+)(?!\d)", re.IGNORECASE)
@@ -23,7 +23,7 @@ _GROUPS = ("model", "scale", "seed")
 
 
 class ResultFile(NamedTuple):
-  """A result file and what it is about; None where no rule tells."""
+  """A result file with its model, size and seed; None if no rule gives it."""
 
   source: str
   content: Mapping[str, Any]
@@ -38,10 +38,15 @@ def identify(
   content: Mapping[str, Any],
   pattern: re.Pattern | None = None,
 ) -> ResultFile:
-  """Applies the rules of `read` to one file.
+  """Finds the model, size, seed and checkpoint of one file.
+
+  Args:
+    source: path of the file, relative to the folder of results.
+    content: the parsed JSON of the file.
+    pattern: `--name_pattern`, compiled; its groups take precedence.
 
   Raises:
-    ValueError: the pattern is not found, or the path names another size or seed
+    ValueError: the pattern is not found, or the path has another size or seed
       than the label.
   """
   name, revision, label = _label(content)
@@ -79,10 +84,7 @@ def identify(
 
 
 def _label(content: Mapping[str, Any]) -> tuple[str, str, str]:
-  """Name and revision of a file's model, and all text that tells what it is.
-
-  The name is the adapter's; the model that it adapts may tell the size.
-  """
+  """Returns a model's name, its revision, and the label to search."""
   config = content.get("config")
   config = config if isinstance(config, dict) else {}
   arguments = config.get("model_args")
@@ -93,6 +95,7 @@ def _label(content: Mapping[str, Any]) -> tuple[str, str, str]:
   names += [arguments.get(key) for key in _NAME_ARGUMENTS]
   name = str(next(filter(None, names), config.get("model") or ""))
   revision = arguments.get("revision") or config.get("model_revision") or ""
+  # The name may be an adapter's and the size only in its base model's name.
   base = arguments.get("pretrained") or ""
   return name, str(revision), f"{base} {name} {revision}"
 
@@ -126,10 +129,11 @@ def compile_pattern(pattern: str | None) -> re.Pattern | None:
 def settle_scales(
   files: list[ResultFile],
 ) -> tuple[list[ResultFile], str]:
-  """The files, each with a scale; and what the scale is.
+  """Gives each file a scale; also returns what the scale is called.
 
   Raises:
-    ValueError: neither all names nor all configs tell a size.
+    ValueError: some files have no size in their names, and some have none in
+      their config.
   """
   sizes = []
   for file in files:
@@ -153,10 +157,10 @@ def settle_scales(
 def settle_seeds(
   files: list[ResultFile], default: int | None
 ) -> list[ResultFile]:
-  """The files, each with a seed.
+  """Gives the default seed to files that have no seed.
 
   Raises:
-    ValueError: some have none and there is no default.
+    ValueError: a file has no seed and `default` is None.
   """
   without = [file for file in files if file.seed is None]
   if without and default is None:
@@ -169,7 +173,11 @@ def settle_seeds(
 
 
 def advise_folders(files: Sequence[ResultFile]) -> str:
-  """The flag that reads seeds from the folder in which equal files differ."""
+  """Returns the flag that reads seeds from folder names, or an empty text.
+
+  Of two files that agree in model, size, seed and checkpoint, it takes the
+  first folder in which their paths differ.
+  """
   first: dict[tuple, list[str]] = {}
   for file in files:
     folders = file.source.split("/")[:-1]
@@ -203,7 +211,7 @@ def _lacks(
 
 
 def at(content: Any, *keys: str) -> Any:
-  """The value under nested keys, None where one is not there."""
+  """Returns the value under nested keys, or None if a key is missing."""
   for key in keys:
     content = content.get(key) if isinstance(content, dict) else None
   return content

@@ -1,6 +1,6 @@
-"""Scales, scores and seeds from the entries of a table, and `--where`.
+"""Parses the scales, scores and seeds of a table, and applies `--where`.
 
-Text is data only: nothing is evaluated.
+No text of the table is evaluated as code.
 """
 
 import math
@@ -27,19 +27,19 @@ _MULTIPLE = re.compile(
 )
 # As in 1b7, which is 1.7 billion.
 _INFIX = re.compile(r"(\d+)([mb])(\d+)", re.IGNORECASE)
-# A single comma may be a decimal comma.
+# At least two commas, because a single one may be a decimal comma.
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
 _POWERS = {"k": 3, "m": 6, "b": 9, "t": 12}
 _MISSING = frozenset(("", "none", "null", "na", "n/a", "#n/a", "<na>"))
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[%a-z]*", re.IGNORECASE)
 # The columns of the initialization and the data order of a run.
 CROSSED = ("init_seed", "data_seed")
-# Nobody types a longer list of scales.
+# --scale_order is not advised for more scales than this.
 _MOST_SCALES = 30
 
 
 def cell_text(entry: Any) -> str:
-  """The text of an entry: none for None and NaN, no point in whole floats."""
+  """Returns an entry as text: empty for None and NaN, `3` for 3.0."""
   if entry is None or (isinstance(entry, float) and math.isnan(entry)):
     return ""
   if isinstance(entry, float) and entry.is_integer() and abs(entry) < 1e15:
@@ -75,14 +75,17 @@ def parse_scale(entry: Any) -> float:
 
 
 def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
-  """The scales of a column, or their ranks in an order.
+  """Parses the scales of a column, or ranks them in a given order.
 
   Args:
-    cells: the column; its index says where each cell stands.
+    cells: the column; its index has each cell's place, for error messages.
     order: the texts of all scales, smallest first; empty if they are numbers.
 
+  Returns:
+    The number of each cell; with an order its rank, from 1.
+
   Raises:
-    ValueError: a scale that is no number, or not in the order.
+    ValueError: a scale is no number, or is not in the order.
   """
   texts = cells.map(cell_text)
   labels = list(dict.fromkeys(texts))
@@ -117,7 +120,7 @@ def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
 def parse_score(entry: Any) -> tuple[float | None, bool]:
   """Parses a score: the number, None if missing, and whether it has a % sign.
 
-  An empty entry, null, none and N/A are no score: it is missing. NaN and
+  Empty entries, null, none and N/A mean that the score is missing. NaN and
   infinities are scores of a run that diverged.
 
   Raises:
@@ -140,15 +143,19 @@ def parse_score(entry: Any) -> tuple[float | None, bool]:
 def parse_scores(
   cells: Iterable[Any], column: str, places: Iterable[str]
 ) -> tuple[list[float], list[bool], list[bool]]:
-  """Scores, which of them are missing, and which have a percent sign.
+  """Parses a column of scores.
 
   Args:
-    cells: of one column.
-    column: its name.
-    places: where each of them stands.
+    cells: the entries of the column.
+    column: its name, for error messages.
+    places: the place of each entry, for error messages.
+
+  Returns:
+    Of each entry the score (NaN if missing), whether it is missing, and whether
+    it has a percent sign.
 
   Raises:
-    ValueError: a cell that is no score.
+    ValueError: an entry is no score.
   """
   parsed = []
   for cell, place in zip(cells, places, strict=True):
@@ -177,17 +184,17 @@ def flag(name: str, value: object) -> str:
 
 
 def leave_out(column: object, text: str) -> str:
-  """Advice to leave out the rows with a text in a column."""
+  """Advises the flag that leaves out rows with this text in this column."""
   return f"{flag('where', f'{column}!={text}')} leaves such rows out"
 
 
 def with_decimal_point(entry: Any) -> Any:
-  """An entry with a point for its decimal comma."""
+  """Replaces the decimal comma of an entry by a point."""
   return entry.replace(",", ".") if isinstance(entry, str) else entry
 
 
 def _by_number(text: str) -> float:
-  """The one number in a text; 0, which keeps the order, if it has others."""
+  """Returns a sort key: the number in a text if it has just one, else 0."""
   numbers = re.findall(r"\d+(?:\.\d+)?", text)
   return float(numbers[0]) if len(numbers) == 1 else 0.0
 
@@ -199,13 +206,13 @@ def _is_decimal_comma(entry: Any) -> bool:
 
 
 def parse_seeds(cells: "pd.Series") -> list[Any]:
-  """Seeds as whole numbers if all of them are such, else all as texts.
+  """Returns seeds as integers if all are whole numbers, else all as texts.
 
   Args:
-    cells: the column; its index says where each cell stands.
+    cells: the column; its index has each cell's place, for error messages.
 
   Raises:
-    ValueError: an empty cell.
+    ValueError: a cell is empty or says that its value is missing, such as N/A.
   """
   texts = [cell_text(cell) for cell in cells]
   for text, source in zip(texts, cells.index, strict=True):
@@ -226,13 +233,14 @@ def parse_seeds(cells: "pd.Series") -> list[Any]:
 
 
 def init_and_data(rows: "pd.DataFrame") -> dict[Any, tuple]:
-  """Names of the initialization and the data order of each seed.
+  """Returns the initialization and the data order of each seed, by name.
 
   Args:
-    rows: those of runs, with columns `seed` and maybe `CROSSED`.
+    rows: rows of runs, with the column `seed` and perhaps those of `CROSSED`.
 
   Returns:
-    Empty where the columns are not there or a seed has several of either.
+    (init_seed, data_seed) by seed. Empty if the columns are missing, or if a
+    seed has several values in one of them.
   """
   if not set(CROSSED) <= set(rows.columns):
     return {}
@@ -251,7 +259,7 @@ def select(
   Numbers are compared by value (`1e3` equals `1000`), everything else as text.
 
   Args:
-    frame: rows of any cells.
+    frame: the rows to choose from.
     conditions: such as `split=test` or `model!=average`. The first `=` ends the
       column's name. Spaces around name and value are ignored; an empty value
       matches an empty cell.

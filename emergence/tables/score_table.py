@@ -1,4 +1,4 @@
-"""The type that scores from anywhere are read into, and text for messages."""
+"""The type that all readers of scores return, and text for messages."""
 
 import dataclasses
 import difflib
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class Issue(NamedTuple):
-  """One thing that a reader of the scores should know.
+  """One finding about the scores that the user should know.
 
   Attributes:
     kind: `excluded`, `unused_columns`, `ignored_files`, `score_unit`,
       `duplicate`, `conflicting_score`, `early_step`,
       `diverged`, `non_finite`, `missing`, `unpaired`, `one_scale`, `one_seed`
       or `aggregate`.
-    sentence: what was noticed and what the analysis does with it. Text of the
-      source in it is quoted, never escaped for HTML.
-    rows: what it is about, as numbers and texts by column; `source` tells where
-      a row stood.
+    sentence: what was noticed and what the analysis does with it. Text from the
+      source is quoted, but not escaped for HTML.
+    rows: the rows concerned, each a dict from column to value; `source` is the
+      place of a row in the source.
   """
 
   kind: str
@@ -35,8 +35,8 @@ class Metric(NamedTuple):
 
   Attributes:
     name: its text in the table's column `metric`.
-    low: the least score possible, −inf where there is none or it is unknown.
-    high: the largest one, or inf.
+    low: the lowest possible score; −inf if unbounded or unknown.
+    high: the highest possible score; inf if unbounded or unknown.
     unit: unit of the scores in the table.
     higher_is_better: whether a larger score is a better one.
   """
@@ -49,7 +49,7 @@ class Metric(NamedTuple):
 
   @property
   def has_ends(self) -> bool:
-    """Whether there are both a least and a largest score."""
+    """Whether both the lowest and the highest possible score are finite."""
     return math.isfinite(self.high - self.low)
 
 
@@ -69,7 +69,7 @@ class ScoreTable(NamedTuple):
     scale_name: what the scale is, such as `depth`.
     metrics: support, unit and direction by name, in the order of the source.
     condition: what all scores have in common, for the head of a report.
-    seed_meaning: what one seed index has in common at two scales.
+    seed_meaning: a sentence on what runs of one seed share at two scales.
     issues: what the audit found.
     curves: the scores at every evaluation, the last one included, of the runs
       in `frame`; None where the source has only final ones. Columns: the group
@@ -78,8 +78,8 @@ class ScoreTable(NamedTuple):
     num_missing: number of seeds without a score, by (*group, scale, metric). A
       scale should have the seeds that the config asks for, and those that other
       scales of its group have, unless no two scales share a seed.
-    init_and_data: names of the initialization and of the data order of a run,
-      by seed; empty where the source does not tell them.
+    init_and_data: (initialization, data order) by seed, as the source names
+      them; empty if it does not.
   """
 
   frame: "pd.DataFrame"
@@ -101,15 +101,9 @@ TABLES, HARNESS, WORKDIRS = "tables", "harness", "work directories"
 def _option(
   help_text: str, *sources: str, default: Any = None, **settings: Any
 ) -> Any:
-  """A field of `ReadOptions`.
-
-  Args:
-    help_text: for whoever types the flag.
-    *sources: what it concerns; everything if none is given.
-    default: its value where it is not given.
-    **settings: `flag`, the flag's name if it is not the field's; `commas`, true
-      where one text lists several values; `lower_bound` of a number.
-  """
+  """Declares a field of `ReadOptions`, by default for all kinds of sources."""
+  # `settings` are `flag`, the flag's name if it is not the field's; `commas`,
+  # true if one text lists several values; `lower_bound` of a number.
   sources = sources or (TABLES, HARNESS, WORKDIRS)
   metadata = {"help": help_text, "sources": sources, **settings}
   return dataclasses.field(default=default, metadata=metadata)
@@ -257,7 +251,15 @@ def require_column(
   where: object,
   advice: str = "",
 ) -> None:
-  """Raises ValueError, which advises, if a column is missing."""
+  """Raises a ValueError with advice if a column is missing.
+
+  Args:
+    name: the column.
+    columns: the columns that exist.
+    flag: the flag that names the column, without `--`.
+    where: what the message calls the table.
+    advice: shown instead of columns with similar names.
+  """
   columns = list(columns)
   if name in columns:
     return
@@ -278,12 +280,12 @@ def require_column(
 
 
 def flag_list(names: Iterable[str]) -> str:
-  """Names as one flag takes them: with commas, quoted where they have some."""
+  """Joins names by commas; a name that has a comma is in double quotes."""
   return ",".join(f'"{x}"' if "," in x else x for x in names)
 
 
 def quote(value: object) -> str:
-  """Foreign text for a message: quoted, of bounded length, in one line."""
+  """Quotes text for a message: on one line, cut to 200 characters."""
   text = str(value)
   return f"'{visible(text if len(text) <= 200 else text[:197] + '...')}'"
 

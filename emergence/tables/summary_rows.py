@@ -18,29 +18,30 @@ _WORDS = frozenset(
   " sem std stddev stdev stderr sum summary total upper var variance"
   " worst".split()
 )
-# Decimal digits in which a row has to agree with a statistic of the others,
-# over all cells together; more digits where its name is a number, as theirs
-# are.
+# A seed is suspected if it agrees with a statistic of the others in this many
+# decimal digits, summed over all cells; in more digits if its own name has a
+# digit, as the names of runs have.
 _DIGITS, _DIGITS_OF_NUMBERS = 4.0, 8.0
 
 
 def drop(
   scores: "pd.DataFrame", cell_columns: Sequence[str], drop_rows: Sequence[str]
 ) -> "pd.DataFrame":
-  """The rows of runs.
+  """Returns the rows that are runs, without the seeds in `drop_rows`.
 
-  A row is suspected to be a summary if its seed has the name of a statistic
-  that other seeds lack, or if, in every cell, its score is the mean, a standard
-  deviation, the sum, or the least or greatest of the others.
+  A seed is suspected to be a summary if its name has the word for a statistic,
+  such as `mean`, that most names lack. It is also suspected if, in every cell,
+  its score is the mean, a standard deviation, the standard error, the sum, the
+  minimum or the maximum of the others.
 
   Args:
-    scores: columns `seed` (texts), `score` and `cell_columns`.
+    scores: columns `seed` (texts), `score`, `source` and `cell_columns`.
     cell_columns: the columns that name a cell and metric.
     drop_rows: as in `ReadOptions`.
 
   Raises:
-    ValueError: a seed to leave out is not there, or there are suspects that
-      `drop_rows` says nothing of.
+    ValueError: a seed of `drop_rows` does not exist, or there are other
+      suspects and `drop_rows` has no `none`.
   """
   frame: Any = scores
   seeds = set(frame["seed"])
@@ -70,10 +71,10 @@ def drop(
 
 
 def _with_words(labels: Sequence[str]) -> list[str]:
-  """The labels that name a statistic, unless most labels do."""
+  """Returns labels with a word for a statistic that most labels lack."""
   found = []
   for label in labels:
-    # Also where words are joined, as in stdDev and min_of_seeds.
+    # Split joined words, as in stdDev and min_of_seeds.
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label).lower()
     parts = {*re.findall(r"[^\W\d_]+", words), re.sub(r"[\W\d_]", "", words)}
     if parts & _WORDS:
@@ -87,7 +88,7 @@ def _with_words(labels: Sequence[str]) -> list[str]:
 
 
 def _with_values(frame: Any, cell_columns: Sequence[str]) -> set[str]:
-  """The labels whose scores are a statistic of others in every cell."""
+  """Returns labels whose scores are a statistic of others in every cell."""
   frame = frame[np.isfinite(frame["score"])].reset_index(drop=True)
   score = frame["score"]
   is_number = frame["seed"].str.contains(r"\d")
@@ -101,7 +102,7 @@ def _with_values(frame: Any, cell_columns: Sequence[str]) -> set[str]:
   own = of_runs.fillna(0)
   n = total(is_run.astype(float)) - is_run
   mean = (total(of_runs) - own) / n
-  # About the cell's mean, as squares of large scores lose digits.
+  # Deviations are from the cell's mean: squares of large scores lose digits.
   centre = total(of_runs) / total(is_run.astype(float))
   around = (of_runs - centre) ** 2
   square = (total(around) - around.fillna(0)) / n - (mean - centre) ** 2
@@ -115,7 +116,7 @@ def _with_values(frame: Any, cell_columns: Sequence[str]) -> set[str]:
     "sample deviation": sample,
     "standard error": sample / np.sqrt(n),
     "sum": mean * n,
-    # Of ties, as at a floor, any run is the least.
+    # With ties, as at a floor, the extreme identifies no summary.
     "least": low.where(~is_run & (total((of_runs == low).astype(float)) == 1)),
     "most": high.where(~is_run & (total((of_runs == high).astype(float)) == 1)),
   }

@@ -1,7 +1,7 @@
 """Scores from a CSV, JSON lines, JSON or Parquet file, or several of them.
 
-The caller names its columns. No format that can run code when it is read is
-taken.
+The options name the columns. Formats that can run code when they are read are
+not supported.
 """
 
 import ast
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _INTERNAL = ("given", "missing", "percent_sign", "training_step", "unit")
-# The column that a pattern read the seed from.
+# New name of the column from which --name_pattern reads the seed.
 _RENAMED = "name of the run"
-# More unused columns than this are counted.
+# Unused columns beyond this number are counted, not named.
 _MOST_NAMED = 8
 
 
@@ -163,7 +163,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
 def _settle_columns(
   rows: "pd.DataFrame", path: epath.Path, options: ReadOptions
 ) -> tuple["pd.DataFrame", ReadOptions]:
-  """A table in long form, and the options with the name of every column."""
+  """Returns the table in long form and options that name every column."""
   scale_column = options.scale_column or "scale"
   seed_column = options.seed_column or "seed"
   score_columns = tuple(options.score_columns) or ("score",)
@@ -269,14 +269,14 @@ def _melt(
 
 
 def _varies(rows: "pd.DataFrame", used: set[str], options: ReadOptions) -> bool:
-  """Whether any column differs between rows that is not used."""
+  """Whether any unused column has different values in different rows."""
   used |= {options.metric_column or "", options.step_column or ""}
   others = rows.drop(columns=rows.columns.intersection(list(used)))
   return bool((others.map(parsing.cell_text).nunique() > 1).any())
 
 
 def _wide_advice(rows: "pd.DataFrame", what: str) -> str:
-  """The flag for columns whose names differ in a number, or are sizes."""
+  """Advises a flag if the names of columns differ only in a number."""
   names = [x.replace("[", "[[]") for x in rows.columns if re.search(r"\d", x)]
   is_size = [bool(re.fullmatch(r"[\d.]+ *[kKmMbB]", name)) for name in names]
   if len(names) < 2 or all(is_size) != (what == "scale"):
@@ -290,7 +290,7 @@ def _wide_advice(rows: "pd.DataFrame", what: str) -> str:
 
 
 def _name_advice(names: Any) -> str:
-  """The flag for sizes, and seeds, in the names of runs."""
+  """Advises a --name_pattern if the name of every run contains a size."""
   seed = harness_names.NEAR_SIZE + r".*seed[-_=]?(?P<seed>\d+)"
   for pattern in (seed, harness_names.NEAR_SIZE):
     if all(re.search(pattern, parsing.cell_text(name)) for name in names):
@@ -306,22 +306,23 @@ def _has_text(cell: Any) -> bool:
 def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
   """Reads the rows of a table without converting their cells.
 
-  Takes separated text with one line of names (UTF-8, or UTF-16 with a byte
-  order mark), JSON lines, JSON as pandas writes it and Parquet, also in .gz and
-  .zip, and folders of such files, whose names are then in the column `file`.
-  Cells of separated text are strings; a key that an object lacks becomes None,
-  and objects within objects become columns such as `config.seed`.
+  Accepts delimited text with one header line (UTF-8, or UTF-16 with a byte
+  order mark), JSON lines, JSON as pandas writes it and Parquet, each also in
+  .gz or .zip. A folder of such files, without .zip, becomes one table whose
+  column `file` has their names. Cells of delimited text are strings. A key
+  missing from a JSON object becomes None, and nested objects become columns
+  such as `config.seed`.
 
   Args:
     path: the file or folder.
-    skip_lines: lines of separated text above the names of the columns.
+    skip_lines: lines of delimited text above the header line.
 
   Returns:
-    Rows of Python objects; the index says where in the file each one was.
+    Rows of Python objects; the index has each row's place in its file.
 
   Raises:
-    ValueError: the file is corrupt, empty or of another format.
-    OSError: it cannot be read.
+    ValueError: a file is corrupt, empty or of another format.
+    OSError: a file cannot be read.
   """
   import pandas as pd
 
@@ -338,7 +339,7 @@ def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
 
 
 def files_below(folder: epath.Path) -> list[epath.Path]:
-  """The tables in a folder."""
+  """Finds the table files anywhere below a folder, except .zip files."""
   return [
     file
     for file in glob_below(folder, "*")
@@ -391,11 +392,8 @@ def _read_file(path: epath.Path, skip_lines: int) -> "pd.DataFrame":
 
 
 def _flatten(rows: "pd.DataFrame") -> "pd.DataFrame":
-  """Columns of objects, or of their text, as one column per key.
-
-  As `pandas.json_normalize`, which rounds long seeds in columns that have
-  missing values.
-  """
+  """Turns each column of objects, or of their text, into a column per key."""
+  # pandas.json_normalize rounds long seeds in columns with missing values.
   import pandas as pd
 
   parts = []
@@ -412,7 +410,7 @@ def _flatten(rows: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _object_in(cell: Any) -> Any:
-  """The object that a text in braces is in Python or JSON; else the cell."""
+  """Parses a text in braces as Python or JSON; returns other cells as is."""
   if not isinstance(cell, str) or not cell.startswith("{"):
     return cell
   try:
@@ -446,13 +444,13 @@ def _read_separated(text: str, suffix: str, skip_lines: int) -> "pd.DataFrame":
   lines = body.splitlines()
   head = lines[0] if lines else ""
   if not re.search("[,;\t|]", head):
-    head = "".join(lines[:20])  # Of a line that is a title, maybe.
+    head = "".join(lines[:20])  # The first line may be a title.
   sep = "\t" if suffix == ".tsv" else max(",;\t|", key=head.count)
   if sep not in head:
     sep = r"\s+"
   splits = None if sep == r"\s+" else sep
-  # The Python parser alone tells a field that is not there (NaN) from an empty
-  # one; the names as a row keep pandas from renaming those that repeat.
+  # Only the Python parser tells a missing field (NaN) from an empty one. The
+  # header is read as a row, so that pandas does not rename repeated names.
   rows: Any = pd.read_csv(
     io.StringIO(body),
     sep=sep,
@@ -496,7 +494,7 @@ def _read_separated(text: str, suffix: str, skip_lines: int) -> "pd.DataFrame":
 
 
 def _read_json(text: str) -> "pd.DataFrame":
-  """A list of objects, or what `DataFrame.to_json` writes."""
+  """Reads a list of objects, or what `DataFrame.to_json` writes."""
   import pandas as pd
 
   content = _loads(text)
@@ -533,16 +531,14 @@ def _read_json_lines(text: str) -> "pd.DataFrame":
 
 
 def _loads(text: str) -> Any:
-  # NaN stays a text, as no score at all is None.
+  # Keep NaN as text, because None stands for a missing score.
   return json.loads(text, parse_constant=str)
 
 
 def _from_objects(objects: dict[int, Any]) -> "pd.DataFrame":
-  """Rows by number, without `pandas.read_json`.
-
-  That rounds long seeds in a column with gaps, and does not tell the line of an
-  error.
-  """
+  """Builds a table with one row per object, indexed by its number."""
+  # pandas.read_json rounds long seeds in columns with missing values, and does
+  # not tell the line of an error.
   import pandas as pd
 
   for number, row in objects.items():

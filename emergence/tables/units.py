@@ -1,4 +1,4 @@
-"""Percent, fractions and other units, and which direction is better."""
+"""Determines the unit of scores, and which direction is better."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # Scores stored in single precision miss 1 by less than this.
 _TOLERANCE = 1e-6
 _TOPS = {"percent": 100.0, "fraction": 1.0, "raw": np.inf}
-# A metric named with these words alone is a share of what is right, if its
-# numbers are shares; any other word may turn it round, such as `gap`.
+# If a metric's name has only these and neutral words, it is a share of correct
+# answers. Any other word, such as `gap`, may reverse the direction.
 _SHARES = frozenset(
   "acc accuracy correct em f1 match pass score success".split()
 )
@@ -40,31 +40,31 @@ def find_unit(
   lower_is_better: bool | None = None,
   advice: str = "",
 ) -> tuple[str, Metric, str]:
-  """The unit that scores are in, asked for wherever it is not certain.
+  """Determines the unit of a metric's scores; an error if it is not certain.
 
-  `auto` takes scores with a percent sign for percent. Others are raw where
-  lower is better is said (an NLL has no upper end). Otherwise they are
-  fractions if all finite ones lie in [0, 1]; percent if all lie in [0, 100],
-  none in (0, 1) unless the name has a percent sign, and the name says that they
-  are shares; raw if some are negative or beyond 100.
+  With `auto`, scores with percent signs are percent. If lower is better, the
+  others are raw, because an NLL has no upper end. Otherwise they are fractions
+  if all finite ones lie in [0, 1], and raw if some are negative or above 100.
+  They are percent if all lie in [0, 100], the name says that they are shares,
+  and none lies in (0, 1) or the name has a percent sign.
 
   Args:
-    name: the metric.
+    name: the name of the metric.
     scores_N: its scores, [N].
-    percent_sign_N: which were written with a percent sign, [N].
-    sources: where each stood, [N].
+    percent_sign_N: whether each was written with a percent sign, bool [N].
+    sources: the place of each score in the source, for error messages, [N].
     unit: `auto`, `percent`, `fraction` or `raw`.
-    lower_is_better: the direction; None if nobody said it: then higher is
-      better, if the name and the numbers say so.
-    advice: more to say where the unit is not certain.
+    lower_is_better: the direction; None if unknown. Then higher is better if
+      the name says that the scores are shares and none is negative.
+    advice: text to append to the error about an uncertain unit.
 
   Returns:
-    `percent`, `fraction` or `raw`; what the scores are once percent are divided
-    by 100; and why.
+    The unit (`percent`, `fraction` or `raw`), the metric after percent are
+    divided by 100, and the reason for the unit in words.
 
   Raises:
-    ValueError: a score outside of the range of its unit, percent signs that do
-      not fit, or a unit or direction that is not certain.
+    ValueError: a score is outside of the range of its unit, percent signs do
+      not fit, or the unit or direction is not certain.
   """
   if unit not in ("auto", *_TOPS):
     raise ValueError(
@@ -146,19 +146,20 @@ def settle_units(
 
   Args:
     frame: columns `metric`, `score`, `percent_sign`, `source`, `scale_label`,
-      `unit` (as of `units_of_rows`) and those of `by`.
+      `unit` (from `units_of_rows`) and those of `by`.
     lower_is_better: as in `ReadOptions`.
     higher_is_better: as in `ReadOptions`.
-    by: columns; the unit is found for each of their combinations.
-    known: whether less is better in other metrics, there or not.
-    scale_column: what advice calls the column of the scale.
+    by: columns; the unit is determined for each combination of their values.
+    known: whether lower is better, by metric, according to the source; the two
+      lists above take precedence. It may name metrics that are not in `frame`.
+    scale_column: name of the scale's column in error messages.
 
   Returns:
     The frame in new units, without `percent_sign` and `unit`; the metrics, in
-    the order of the rows; and what was decided.
+    the order of the rows; and an issue for each decision.
 
   Raises:
-    ValueError: a metric that is not there, or what `find_unit` raises.
+    ValueError: a metric in the two lists does not exist, or as `find_unit`.
   """
   names = list(dict.fromkeys(frame["metric"]))
   direction = dict(known or {})
@@ -186,7 +187,7 @@ def settle_units(
       _of_some_scales(rows, scale_column),
     )
     found.setdefault((name, unit, why), []).append(rows_R)
-    # Known ends hold for a metric only if they do in each of its groups.
+    # A metric is bounded only if it is so in each of its groups.
     if name not in metrics or metric.low < metrics[name].low:
       metrics[name] = metric
   issues = []
@@ -209,7 +210,7 @@ def settle_units(
     if unit == "percent":
       score_N[rows_R] *= 0.01
     if unit != "raw":
-      # Onto the ends that rounding left the scores outside of.
+      # Rounding may have left scores just outside of [0, 1].
       is_finite_R = np.isfinite(scores_R)
       score_N[rows_R[is_finite_R]] = score_N[rows_R[is_finite_R]].clip(0, 1)
   frame = frame.assign(score=score_N)
@@ -223,20 +224,20 @@ def units_of_rows(
   names: Sequence[str],
   score_unit: Sequence[str],
 ) -> np.ndarray:
-  """The unit that is asked for, row by row.
+  """Returns the unit requested for each row, [N]; `auto` if there is none.
 
   Args:
-    rows: cells of a table, N rows.
+    rows: a table of N rows.
     metric_N: the metric of each row.
     names: all metrics.
     score_unit: as in `ReadOptions`.
 
   Raises:
-    ValueError: a metric or a column that is not there.
+    ValueError: `score_unit` names a metric or column that does not exist.
   """
   unit_N = np.full(len(rows), "auto", object)
   asked = [text.rpartition("=")[::2] for text in score_unit]
-  # A unit of all rows first, then of a metric, then of some rows.
+  # Later ones override: a unit for all rows, for a metric, for some rows.
   for left, unit in sorted(
     asked, key=lambda x: (x[0] != "", x[0] not in names)
   ):
@@ -254,7 +255,7 @@ def units_of_rows(
 
 
 def _of_some_scales(rows: "pd.DataFrame", scale_column: str) -> str:
-  """Advice where whole scales are fractions and others are not."""
+  """Advises flags if some scales, but not all, have only scores up to 1."""
   highest = cast(Any, rows).groupby("scale_label", sort=False)["score"].max()
   labels = list(highest.index[highest <= 1])
   if not 0 < len(labels) < min(len(highest), 6):
@@ -264,7 +265,7 @@ def _of_some_scales(rows: "pd.DataFrame", scale_column: str) -> str:
 
 
 def _is_share(name: str) -> bool:
-  """Whether a name says a share of what is right, and no more than that."""
+  """Whether a name has only words for a share of correct answers."""
   words = {
     word if word in _SHARES else word.rstrip("0123456789")
     for word in re.split(r"[^a-z0-9]+", name.lower())

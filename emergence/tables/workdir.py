@@ -38,10 +38,10 @@ _RECORD_METRICS = {
 
 
 def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
-  """Reads a work directory, finished or not, after the last step.
+  """Reads the last scores of each cell of a work directory, finished or not.
 
-  The score columns of the options are columns of the records; without any, the
-  headline metric of the config comes first, then the usual ones.
+  `options.score_columns` are columns of the records; if there are none, the
+  headline metric of the config comes first, then the other default metrics.
   """
   for name in options.score_columns:
     require_column(name, _RECORD_METRICS, "score_column", "records")
@@ -100,7 +100,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
 
 
 def _scores(rows: Any, metrics: Sequence[str]) -> tuple[Any, list[Issue]]:
-  """Scores of records in long form, and an issue if some lack a metric."""
+  """Returns scores in long form, and an issue if records lack a metric."""
   cell = records.cell_columns(rows)
   long = rows.melt(
     [*cell, "seed", "step", "diverged"],
@@ -108,8 +108,8 @@ def _scores(rows: Any, metrics: Sequence[str]) -> tuple[Any, list[Issue]]:
     var_name="metric",
     value_name="score",
   ).astype({"score": float})
-  # Records older than a metric have it at no step; a run that diverges has it
-  # at step 0. Every version has recorded the loss.
+  # Records that are older than a metric have it at no step, whereas a run that
+  # diverges has it at step 0. Every version has recorded the loss.
   scores = long.groupby([*cell, "seed", "metric"])["score"]
   is_older = (scores.transform("count") == 0) & (long["metric"] != "train_loss")
   older = long[is_older]
@@ -127,7 +127,7 @@ def _scores(rows: Any, metrics: Sequence[str]) -> tuple[Any, list[Issue]]:
 
 
 def _about_cells(rows: Any, config: Config, length: int) -> "pd.DataFrame":
-  """The cells of rows of records, with `source` and `num_items` of each."""
+  """Returns one row per cell of the records, with `source` and `num_items`."""
   found = rows[records.cell_columns(rows)].drop_duplicates()
   cells = [records.cell_of_row(row) for row in found.to_dict("records")]
   tasks = [_task(config_lib.cell_config(config, cell)) for cell in cells]
@@ -156,7 +156,7 @@ def _choose_axis(
 
 
 def _task(config: Config) -> "Task":
-  from emergence.tasks import make_task  # Only here, as JAX takes seconds.
+  from emergence.tasks import make_task  # Late: importing JAX is slow.
 
   return make_task(config.task, config.eval.items)
 

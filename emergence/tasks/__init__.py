@@ -34,10 +34,10 @@ def make_task(config: TaskConfig, items: int = 1) -> Task:
 
   Args:
     config: name and sizes of the task.
-    items: evaluation items a test length, for tasks that draw them.
+    items: evaluation items per test length, for tasks that draw them.
 
   Raises:
-    ValueError: no such task, or sizes that do not fit together.
+    ValueError: there is no such task, or sizes do not fit together.
   """
   if config.name not in TASKS:
     near = difflib.get_close_matches(config.name, TASKS, n=1) or TASKS

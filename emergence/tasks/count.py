@@ -1,10 +1,10 @@
 """Count from a to b: `$ 5 9 > 5 6 7 8 9 .`
 
-One token a number. The length n of an example is how many numbers its answer
-has: n is uniform over the training lengths, the start a uniform over
-0..vocab_size − n, and b = a + n − 1. The answer, `.` included, is what follows
-`>`. The format is that of the paper's task "count" (arXiv 2502.17356, after
-Zhou et al. 2023, arXiv 2310.16028).
+Each number is one token. The length n of an example is how many numbers its
+answer has. In training n is uniform over the training lengths, the start a is
+uniform over 0..vocab_size − n, and b = a + n − 1. The answer is everything
+after `>`, `.` included. The format is that of the paper's task "count" (arXiv
+2502.17356, after Zhou et al. 2023, arXiv 2310.16028).
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SYMBOLS = ("$", ">", ".", "*")
 
 
 def make(config: TaskConfig, items: int) -> Task:
-  """Builds the task; `items` is unused, evaluation enumerates every start.
+  """Builds the task; `items` is unused, as evaluation uses every start.
 
   Raises:
     ValueError: vocab_size is below the longest training or test length.
@@ -79,13 +79,13 @@ def sample_range(config: TaskConfig, key: Array) -> tuple[Array, Array]:
 def write(
   start: Array | int, length: Array | int, max_length: int, num_numbers: int
 ) -> Example:
-  """The example that counts `length` numbers from `start`, as tokens.
+  """Builds the example that counts `length` numbers from `start`.
 
   Args:
     start: first number, int32 [].
     length: how many numbers, int32 [], at most `max_length`.
     max_length: the result is padded to max_length + 5 tokens.
-    num_numbers: ids below this one are numbers, the symbols follow.
+    num_numbers: token ids below this one are numbers; the symbols follow.
   """
   begin, prompt_end, end, pad = num_numbers + jnp.arange(len(SYMBOLS))
   position_L = jnp.arange(max_length + 5)

@@ -4,14 +4,14 @@
 |---|---|
 | stops_early | the end symbol |
 | runs_on | another token where the end symbol is due |
-| repeats | the answer's token before, once more |
-| skips | the answer's token after |
+| repeats | the preceding token of the answer |
+| skips | the following token of the answer |
 | wrong_carry | in an addition, a digit that is off by one (mod 10) |
 | other_error | anything else |
 
-The kinds are tried in this order, and the first that fits counts. In an
-addition, a wrong digit in the place of a digit can only be `wrong_carry` or
-`other_error`. So each wrong answer has one kind.
+The kinds are tried in this order and the first that fits counts, so each wrong
+answer has one kind. In an addition, a wrong digit in the place of a digit can
+only be `wrong_carry` or `other_error`.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ ErrorKind = Callable[[Array, Array, Array, Array], Array]
 
 
 def of_list(end: int, stride: int = 1) -> ErrorKind:
-  """Builds the function for answers that are lists of tokens.
+  """Builds the `ErrorKind` for answers that are lists of tokens.
 
   Args:
     end: id of the end symbol.
@@ -66,7 +66,7 @@ def of_list(end: int, stride: int = 1) -> ErrorKind:
 
 
 def of_addition(end: int) -> ErrorKind:
-  """Builds the function for answers `hint digit hint digit … end`, where ids
+  """Builds the `ErrorKind` for answers `hint digit hint digit … end`, where ids
   below 10 are digits."""
   of_hints = of_list(end, stride=2)
 

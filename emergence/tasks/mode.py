@@ -1,8 +1,8 @@
 """Find the most frequent token of a list: `$ 4 1 4 > 4 .`
 
 The task "mode" of Zhou et al. 2023 (arXiv 2310.16028), who make sure that
-there is one answer. How they draw lists was not found, so this is our choice:
-tokens are uniform over the alphabet, and where several are the most frequent,
+there is one answer. We did not find how they draw lists and chose this: tokens
+are uniform over the alphabet. If several tokens are tied as the most frequent,
 one occurrence of one of them is replaced by another of them, both chosen at
 random. With an alphabet far larger than the list, nearly every list is changed.
 """
@@ -18,7 +18,7 @@ from emergence.tasks.task import Array, Task, below
 
 
 def make(config: TaskConfig, items: int) -> Task:
-  """Builds the task with `items` evaluation items a test length."""
+  """Builds the task with `items` evaluation items per test length."""
 
   def draw(key: Array, length: Array, max_length: int) -> Array:
     token_key, rank_key = jax.random.split(key)
@@ -47,7 +47,7 @@ def make(config: TaskConfig, items: int) -> Task:
 
 
 def _count(list_N: Array, length: Array) -> Array:
-  """How often the list has the token of each position; −1 beyond its end."""
+  """Counts how often each position's token is in the list; −1 beyond it."""
   is_inside_N = jnp.arange(list_N.shape[0]) < length
   is_same_NN = list_N[:, None] == list_N[None, :]
   count_N = jnp.sum(is_same_NN & is_inside_N[None, :], axis=1)

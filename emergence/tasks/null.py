@@ -1,9 +1,9 @@
 """Null control: the prompt of `count`, then numbers drawn at random.
 
-`$ 5 9 > 17 3 28 3 0 .` Nothing in the prompt tells the targets, so whatever a
-population scores above chance here is a defect of the harness. The number
-tokens are the answer; the `.` is not, because its place can be learned. Chance
-is 1 / vocab_size a token and vocab_size^−n for exact match at length n.
+`$ 5 9 > 17 3 28 3 0 .` The prompt says nothing about the targets, so a score
+above chance shows a defect of the harness. The answer consists of the numbers
+without the `.`, because its place can be learned. Chance is 1 / vocab_size for
+each token and vocab_size^−n for exact match at length n.
 """
 
 import jax
@@ -13,12 +13,12 @@ from emergence.config import TaskConfig
 from emergence.tasks import count
 from emergence.tasks.task import Array, Example, Task, evaluation_key
 
-# Keys the evaluation set, which no seed and no config may change.
+# Draws the evaluation set, which must not depend on the seed or the config.
 _EVALUATION_SEED = 20_250_217
 
 
 def make(config: TaskConfig, items: int) -> Task:
-  """Builds the task with `items` evaluation items a test length.
+  """Builds the task with `items` evaluation items per test length.
 
   Raises:
     ValueError: vocab_size is below the longest train or test length.

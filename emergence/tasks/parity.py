@@ -15,8 +15,8 @@ from emergence.tasks.task import Array, Example, Task
 def make(config: TaskConfig, items: int) -> Task:
   """Builds the task.
 
-  A test length whose lists are at most `items` has all of them, another one
-  `items` drawn ones.
+  If a test length has at most `items` different lists, all of them are tested;
+  otherwise `items` random ones.
 
   Raises:
     ValueError: vocab_size is not 2.

@@ -5,20 +5,20 @@
   S i0 0 i1 0 i2 8 i3 8 + i0 0 i1 8 i2 4 i3 2 = i3 0 i2 3 i1 9 i0 0 E
 
 The operands are written most significant digit first, padded with zeros to
-n + 1 digits, a hint before each digit and the same hints in both; the answer is
-written least significant digit first, each digit behind its hint, then `E`. The
-format is that of Zhou et al. 2023 (arXiv 2310.16028; their public code's add
-example).
+n + 1 digits. Each digit follows a hint, and both operands have the same hints.
+The answer is written least significant digit first, each digit after its hint,
+then `E`. The format is that of Zhou et al. 2023 (arXiv 2310.16028; the addition
+example of their public code).
 
 The hints of an example are a random consecutive slice of `vocab_size` ordered
 hint tokens, so that training on short numbers reaches every hint that long
-ones need. The length n is the number of digits of the longer operand: one of
-the two, by a fair coin, has exactly n digits, the other n random ones. How the
-authors drew their operands is not published; this is our choice. With
-`task.independent_operands` they are drawn as in the first author's earlier code
-for plain addition: each has digits uniform on 0 to 9, leading zeros allowed, as
-many as its own length in training and exactly n in the test, and n is the
-larger length.
+ones need. The length n is the number of digits of the longer operand: one
+operand, chosen by a fair coin, has exactly n digits, and the other has n random
+digits, perhaps with leading zeros. How the authors drew their operands is not
+published; this is our choice. With `task.independent_operands`, operands are
+drawn as in the first author's earlier code for plain addition: digits are
+uniform on 0 to 9, leading zeros allowed. In training each operand has a length
+of its own and n is the larger one; in tests both have n digits.
 """
 
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ SYMBOLS = ("S", "+", "=", "E", "*")
 _BEGIN, _PLUS, _EQUALS, _END, _PAD = range(10, 15)
 _FIRST_HINT = 15
 
-# Keys the evaluation set, which no seed and no config may change.
+# Draws the evaluation set, which must not depend on the seed or the config.
 _EVALUATION_SEED = 20_250_218
 
 
 def make(config: TaskConfig, items: int) -> Task:
-  """Builds the task with `items` evaluation items a test length.
+  """Builds the task with `items` evaluation items per test length.
 
   Raises:
     ValueError: the longest numbers need more hints than vocab_size.
@@ -106,7 +106,7 @@ def solve(prompt: Sequence[str]) -> list[str]:
 def _draw(
   key: Array, length: Array | int, max_length: int, num_hints: int
 ) -> Example:
-  """One example of `length` digits, padded to that of `max_length`."""
+  """Draws an example of `length` digits, padded as one of `max_length`."""
   digits_key, lead_key, coin_key, hint_key = jax.random.split(key, 4)
   # Column i holds the digits of weight 10^i; those from `length` on are zero.
   weight_1N = jnp.arange(max_length + 1)[None, :]
@@ -122,7 +122,7 @@ def _draw(
 def _draw_alike(
   key: Array, lengths_2: Array, max_length: int, num_hints: int
 ) -> Example:
-  """One example whose operands have so many digits, leading zeros allowed."""
+  """Draws an example with `lengths_2` digits, leading zeros allowed."""
   digits_key, hint_key = jax.random.split(key)
   weight_1N = jnp.arange(max_length + 1)[None, :]
   digits_2N = jax.random.randint(digits_key, (2, max_length + 1), 0, 10)
@@ -152,7 +152,7 @@ def _write(
   width = length + 1  # digits of each number as written
   part = 2 * width  # tokens of each number, hints included
   position_L = jnp.arange(6 * (left_N.shape[0]) + 4)
-  # Three parts of equal size, each behind one symbol, then E.
+  # Three parts of equal size, each after one symbol, then E.
   part_L = (position_L - 1) // (part + 1)
   inside_L = (position_L - 1) % (part + 1)
   is_answer_L = part_L >= 2

@@ -1,4 +1,4 @@
-"""What the tasks on a list of tokens share: `$ 4 1 7 > ANSWER .`"""
+"""The layout that tasks on a list of tokens share: `$ 4 1 7 > ANSWER .`"""
 
 from collections.abc import Callable, Sequence
 
@@ -24,19 +24,20 @@ def make(
 ) -> Task:
   """Builds a task whose prompt is a list of tokens.
 
-  The length n of an example is that of its list, uniform over the training
-  lengths. The answer is what follows `>`, the `.` included.
+  The length n of an example is the length of its list. In training it is
+  uniform over the training lengths. The answer is everything after `>`, the `.`
+  included.
 
   Args:
     config: sizes of the task; tokens are 0 to vocab_size − 1.
-    items: evaluation items a test length.
+    items: evaluation items per test length.
     draw: key, n, N -> the list, int32 [N]; entries from n on are ignored.
     answer: the list, n -> the answer without its `.`, int32 [N]; entries from
       `answer_length(n)` on are ignored.
     answer_length: n -> tokens of the answer without its `.`.
     solve: as in `Task`.
-    evaluation_seed: keys the evaluation set, which no seed and no config may
-      change.
+    evaluation_seed: fixed number that draws the evaluation set, so that no seed
+      and no config changes it.
   """
   num_tokens = config.vocab_size
 
@@ -80,7 +81,16 @@ def write(
   answer_length: Callable[[Array | int], Array | int],
   num_tokens: int,
 ) -> Example:
-  """Lays out one example, padded to that of a list of N tokens; see `make`."""
+  """Lays out one example, padded to the length that a list of N tokens needs.
+
+  Args:
+    list_N: the list, int32 [N]; entries from `length` on are ignored.
+    length: tokens of the list, int32 [].
+    answer_N: the answer without its `.`, int32 [N]; entries from
+      `answer_length(length)` on are ignored.
+    answer_length: as in `make`.
+    num_tokens: token ids below this one are tokens; the symbols follow.
+  """
   begin, prompt_end, end, pad = range(num_tokens, num_tokens + len(SYMBOLS))
   max_length = list_N.shape[0]
   position_L = jnp.arange(max_length + int(answer_length(max_length)) + 3)
@@ -108,7 +118,7 @@ def write(
 
 
 def draw_distinct(config: TaskConfig) -> Callable[[Array, Array, int], Array]:
-  """Builds a `draw` of different tokens, every such list equally likely.
+  """Builds a `draw` of lists without repeated tokens, all equally likely.
 
   Raises:
     ValueError: vocab_size is below the longest train or test length.

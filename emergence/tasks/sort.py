@@ -11,7 +11,7 @@ from emergence.tasks.task import Array, Task
 
 
 def make(config: TaskConfig, items: int) -> Task:
-  """Builds the task with `items` evaluation items a test length.
+  """Builds the task with `items` evaluation items per test length.
 
   Raises:
     ValueError: vocab_size is below the longest train or test length.

@@ -1,4 +1,4 @@
-"""What a task is: a sampler, an evaluation set, a solver, a renderer."""
+"""The type of a task: a sampler, an evaluation set, a solver, a renderer."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,8 +16,8 @@ class Example(NamedTuple):
 
   Attributes:
     tokens_L: token ids, int32 [L] (with a batch [B, L]).
-    is_answer_L: true where the token belongs to the answer, the end symbol
-      included: the tokens to predict, bool of the same shape.
+    is_answer_L: true for the tokens to predict, which are the answer and its
+      end symbol, bool of the same shape.
     length: tokens before the padding, int32 [] (with a batch [B]).
   """
 
@@ -38,7 +38,7 @@ class Task(NamedTuple):
     sample: key -> one training `Example`, padded to `longest_example`.
     evaluation: test length -> fixed `Example` batch, the same for every seed.
     solve: the symbols of a prompt -> the symbols of its answer, in plain
-      Python; None where nothing can be known (random targets).
+      Python; it returns None if the targets are random.
     error_kind: classifies a wrong answer; see `emergence.tasks.errors`.
   """
 
@@ -61,22 +61,23 @@ class Task(NamedTuple):
 
 
 def evaluation_key(seed: int, length: int) -> Array:
-  """Key of a drawn evaluation set; the same under any default PRNG."""
+  """Builds the key of an evaluation set; the same under any default PRNG."""
   return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), length)
 
 
 def below(bits: Array, bound: Array | int) -> Array:
-  """A number in 0..bound − 1 from 32 random bits.
+  """Maps 32 random bits to a number in 0..bound − 1.
 
-  Off from uniform by bound / 2^32 at most. `jax.random.randint` is off by less
-  and calls the generator three times as often, which shows in small models.
+  The distribution differs from uniform by at most bound / 2^32. That of
+  `jax.random.randint` differs by less, but it calls the generator three times
+  as often, which noticeably slows small models.
 
   Args:
     bits: uint32, any shape.
     bound: at least 1, of a shape that broadcasts.
 
   Returns:
-    int32.
+    int32, of the broadcast shape.
   """
   return (bits % jnp.uint32(bound)).astype(jnp.int32)
 
@@ -91,9 +92,9 @@ def sample_contexts(
     key: typed PRNG key.
     batch_size: B, contexts.
     context_length: L, tokens of a context.
-    packed: put examples one after another until the context is full; one that
-      is cut off at the end carries no answer tokens. Else one example a
-      context, padded.
+    packed: if true, put examples one after another until the context is full;
+      an example that is cut off at the end has no answer tokens. If false, put
+      one example into each context and pad it.
 
   Returns:
     An `Example` batch with tokens_BL.

@@ -13,9 +13,9 @@ from emergence.training.model import Architecture, Params
 
 Array = jax.Array
 
-# At once, all items would need more memory than a training step.
+# Items scored at once. All together need more memory than a training step.
 _ITEMS_ON_A_TPU = 128
-# Sets are scored together if the shortest has so much of the longest's length.
+# Sets are scored together if all have this share of the longest one's length.
 _LEAST_FILLED = 0.6
 
 
@@ -23,11 +23,11 @@ class Scores(NamedTuple):
   """Scores and errors of one seed on P test sets, float32 [P] each.
 
   Attributes:
-    exact_match: share of items whose whole answer, end symbol included, is the
-      argmax at every position, given the right answer before it. This equals
-      greedy decoding: the two part only after a first wrong token.
-    exact_match_without_end: the same without the end symbol, which may be
-      wrong, as the code of the paper's first author scores.
+    exact_match: share of items in which every answer token, end symbol
+      included, is the argmax given the right tokens before it. Greedy decoding
+      gives the same share: it differs only after a first wrong token.
+    exact_match_without_end: the same, but the end symbol may be wrong, as in
+      the code of the paper's first author.
     token_accuracy: share of answer tokens that are the argmax.
     nll_mean: negative log-likelihood per answer token, in nats, averaged over
       the tokens of an item, then over items.
@@ -35,9 +35,9 @@ class Scores(NamedTuple):
       over items.
     min_token_log_prob: log-probability, in nats, of the least likely answer
       token of an item, averaged over items.
-    stops_early, runs_on, repeats, skips, wrong_carry, other_error: how many
-      items are wrong in this way, see `emergence.tasks.errors`; together those
-      that are no exact match.
+    stops_early, runs_on, repeats, skips, wrong_carry, other_error: number of
+      items with this kind of error, see `emergence.tasks.errors`. Their sum is
+      the number of items without an exact match.
   """
 
   exact_match: Array
@@ -68,14 +68,14 @@ def make_evaluate(
   Args:
     task: the task; its evaluation sets become constants of the function.
     arch: the architecture of the cell.
-    test_lengths: the lengths to test, a test set each.
-    train_distribution: items drawn like those of training; where given, they
-      are one more test set, the last.
+    test_lengths: the lengths to test, one test set per length.
+    train_distribution: items drawn as in training; if given, they are the last
+      test set.
 
   Returns:
     evaluate(params) -> Scores.
   """
-  # In numpy, where nothing has to be compiled for it.
+  # Stacked in numpy, which compiles nothing.
   sets = [jax.device_get(task.evaluation(length)) for length in test_lengths]
   if train_distribution is not None:
     sets.append(jax.device_get(train_distribution))
@@ -110,10 +110,8 @@ def make_evaluate(
 
 
 def _of_like_length(lengths: Sequence[int]) -> list[list[int]]:
-  """Indices of test sets that are scored together, padded to the longest.
-
-  Every set by itself would be the least work and the longest to compile.
-  """
+  """Groups the indices of test sets that are padded and scored together."""
+  # Scoring each set alone would be the least work, but the longest to compile.
   groups: list[list[int]] = []
   for p in sorted(range(len(lengths)), key=lambda p: -lengths[p]):
     if not groups or lengths[p] < _LEAST_FILLED * lengths[groups[-1][0]]:
@@ -129,7 +127,7 @@ def _score_items(
   tokens_BL: Array,
   is_answer_BL: Array,
 ) -> dict[str, Array]:
-  """Of each item its scores and, 0 or 1, its kind of error, [B] each."""
+  """Returns each item's scores and, as 0 or 1, its kind of error, [B] each."""
   log_prob_BL, predicted_BL = score_tokens(params, arch, tokens_BL)
   correct_BL = predicted_BL == tokens_BL[:, 1:]
   counts_BL = is_answer_BL[:, 1:]
@@ -148,7 +146,7 @@ def _score_items(
   return {
     "exact_match": all_right_B,
     "exact_match_without_end": jnp.all(passes_BL | is_end_BL, axis=1),
-    # XLA multiplies by 1 / 41, so that 41 right tokens of 41 give 0.99999994.
+    # XLA divides by 41 as × 1 / 41, so 41 right tokens of 41 give 0.99999994.
     "token_accuracy": jnp.where(all_right_B, 1.0, accuracy_B),
     "nll_mean": nll_B / num_B,
     "nll_sum": nll_B,
@@ -165,11 +163,12 @@ def _score_items(
 def score_tokens(
   params: Params, arch: Architecture, tokens_BL: Array
 ) -> tuple[Array, Array]:
-  """Log-probability of each next token, and the argmax.
+  """Computes the log-probability of each next token, and the predicted token.
 
   Returns:
-    float32 [B, L−1] in nats and int32 [B, L−1]; entry l is about token l + 1.
-    The argmax is −1 where the log-probability is not finite.
+    Log-probabilities, float32 [B, L−1] in nats, and argmax, int32 [B, L−1].
+    Entry l is about token l + 1. The argmax is −1 where the log-probability is
+    not finite.
   """
   B, L = tokens_BL.shape
   if arch.platform == "tpu" and B > _ITEMS_ON_A_TPU:
@@ -200,5 +199,5 @@ def _stack(arrays: Sequence[np.ndarray], fill: int | bool) -> Array:
 
 
 def _mean(x_B: Array) -> Array:
-  # As above, for the number of items.
+  # As for `token_accuracy`, the mean of ones could be below 1.
   return jnp.where((x_B == 1).all(), 1.0, x_B.astype(jnp.float32).mean())

@@ -1,7 +1,7 @@
-"""Causal attention by the kernels that accelerators have for it.
+"""Causal attention by fused kernels of accelerators.
 
-They keep the L × L weights on the chip, where the plain form writes them to
-memory and reads them again.
+The kernels keep the L × L weights on the chip. The plain form in `ops` writes
+them to memory and reads them again.
 """
 
 import functools
@@ -22,16 +22,16 @@ _LANES = 128
 def causal_attention(
   q_BHLK: Array, k_BHLK: Array, v_BHLK: Array, precision: str, platform: str
 ) -> Array:
-  """`ops.causal_attention`, by a kernel where the platform has one.
+  """Computes `ops.causal_attention`, by a kernel if the platform has one.
 
   Args:
     q_BHLK: queries, already divided by √K.
     k_BHLK: keys.
     v_BHLK: values.
-    precision: of all products.
-    platform: JAX's name of it. On a TPU the kernel is JAX's splash attention,
-      on a GPU cuDNN's in bfloat16; elsewhere, and at lengths that are no
-      multiple of 128, it is the plain form.
+    precision: XLA's precision of all matrix products.
+    platform: JAX's name of the platform. If L is a multiple of 128, `tpu` uses
+      JAX's splash attention, and `gpu` uses cuDNN's kernel for bfloat16 values.
+      All other cases use the plain form.
 
   Returns:
     [B, H, L, K] of the type of the values.
@@ -63,14 +63,17 @@ def splash_attention(
   precision: str,
   interpret: bool = False,
 ) -> Array:
-  """`ops.causal_attention` by JAX's kernel for TPUs.
+  """Computes `ops.causal_attention` by JAX's kernel for TPUs.
 
   Args:
     q_BHLK: queries, already divided by √K; L is a multiple of 128.
     k_BHLK: keys.
     v_BHLK: values.
-    precision: of all products.
-    interpret: run it step by step, on any device.
+    precision: XLA's precision of all matrix products.
+    interpret: run the kernel in Pallas' interpreter, on any device.
+
+  Returns:
+    [B, H, L, K] of the type of the values.
   """
   with _precision(precision, v_BHLK.dtype):
     return _splash(q_BHLK.shape, interpret)(q_BHLK, k_BHLK, v_BHLK)
@@ -82,7 +85,7 @@ def _splash_forward(q_BHLK, k_BHLK, v_BHLK, precision, interpret):
 
 
 def _splash_backward(precision, interpret, pull_back, dmixed_BHLK):
-  # Traced outside of the forward pass, whose precision has ended.
+  # This is traced after the context of `_splash_forward` has ended.
   with _precision(precision, dmixed_BHLK.dtype):
     return pull_back(dmixed_BHLK)
 
@@ -91,7 +94,7 @@ splash_attention.defvjp(_splash_forward, _splash_backward)
 
 
 def _precision(precision: str, dtype: jnp.dtype):
-  """The kernel's products have that of their context: default or highest."""
+  """Returns the context that sets the precision of the kernel's products."""
   is_default = precision == "default" or dtype == jnp.bfloat16
   return jax.default_matmul_precision("default" if is_default else "highest")
 
@@ -112,7 +115,7 @@ def _splash(
     block_q_dkv=block,
     block_kv_dkv=block,
     use_fused_bwd_kernel=True,
-    # Heads of 64 would be padded to 128.
+    # In the other layout, heads of 64 would be padded to 128.
     q_layout=layout,
     k_layout=layout,
     v_layout=layout,

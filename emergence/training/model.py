@@ -42,8 +42,8 @@ class Architecture:
     vocab_size: number of token ids.
     matmul_precision: XLA's precision of float32 matrix products.
     compute_dtype: type of matrix products; parameters stay float32.
-    platform: JAX's name of what it is laid out for; what is computed is the
-      same on all.
+    platform: JAX's name of the platform whose kernels and layouts are used;
+      the function that is computed is the same on all.
 
   Raises:
     ValueError: the head dimension does not divide the width.
@@ -105,7 +105,7 @@ def init(key: Array, arch: Architecture) -> Params:
 
 
 def apply(params: Params, arch: Architecture, tokens_BL: Array) -> Array:
-  """Next-token logits, float32 [B, L, V], of token ids, int32 [B, L]."""
+  """Computes next-token logits, float32 [B, L, V], of int32 [B, L] tokens."""
   with jax.default_matmul_precision(arch.matmul_precision):
     return _module(params, arch)(tokens_BL)
 
@@ -113,7 +113,10 @@ def apply(params: Params, arch: Architecture, tokens_BL: Array) -> Array:
 def attention_weights(
   params: Params, arch: Architecture, tokens_BL: Array
 ) -> list[Array]:
-  """For each layer how much each position attends to each, [B, H, L, L]."""
+  """Computes the attention weights of each layer, [B, H, L, L].
+
+  Entry [b, h, l, m] is the weight of position m at position l.
+  """
   transformer, found = _module(params, arch), []
   with jax.default_matmul_precision(arch.matmul_precision):
     x_BLD = transformer.embed(tokens_BL)
@@ -131,7 +134,7 @@ def _module(params: Params, arch: Architecture) -> "_Transformer":
 
 
 def num_params(arch: Architecture) -> int:
-  """How many numbers `init` draws."""
+  """Returns the number of parameters."""
   shapes = jax.eval_shape(lambda: init(jax.random.key(0), arch))
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
@@ -153,11 +156,9 @@ def train_flops(arch: Architecture, batch_size: int, length: int) -> float:
 def _draw_matrices(
   key: Array, module: nnx.Module, arch: Architecture
 ) -> Params:
-  """A module's parameters, its matrices drawn one after another from a key.
-
-  All of them come from one call of the generator, because a call for each
-  takes longer to compile than the training step.
-  """
+  """Returns a module's parameters, with matrices drawn at random."""
+  # One call draws all of them, because a call for each takes longer to compile
+  # than the training step.
   params = nnx.to_pure_dict(nnx.state(module))
   leaves, structure = jax.tree.flatten(params)
   sizes = [leaf.size if leaf.ndim == 2 else 0 for leaf in leaves]
@@ -217,18 +218,11 @@ class _Layer(nnx.Module):
     return self.attention_out(mixed_BHLK.swapaxes(1, 2).reshape(B, L, D))
 
   def attention_weights(self, x_BLD: Array) -> Array:
-    """The attention weights of this layer, [B, H, L, L].
-
-    Args:
-      x_BLD: the input of the layer.
-
-    Returns:
-      Entry [b, h, l, m] is the weight of position m at position l.
-    """
+    """Computes the weights, [B, H, L, L], from the input of the layer."""
     q_BHLK, k_BHLK, v_BHLK = self._queries_keys_values(
       self.attention_norm(x_BLD)
     )
-    # Attention to the rows of the identity gives the weights themselves.
+    # With the identity matrix as values, attention returns its weights.
     L = x_BLD.shape[1]
     one_BHLL = jnp.broadcast_to(jnp.eye(L), (*v_BHLK.shape[:2], L, L))
     return cast(
@@ -256,12 +250,10 @@ class _Layer(nnx.Module):
     return q_BHLK, k_BHLK, v_BHLK
 
   def _three_products(self, x_BLD: Array) -> list[Array]:
-    """Queries, keys and values, [B, L, H, K], for a TPU.
-
-    Its compiler copies the result of one product, and the gradient, several
-    times to split it: 8.8 GB in all for 8 seeds of width 64 and one layer where
-    three products take 6.1.
-    """
+    """Computes queries, keys and values, [B, L, H, K] each, for a TPU."""
+    # To split the result of one product, and its gradient, the TPU's compiler
+    # copies it several times: 8.8 GB in all for 8 seeds of width 64 and one
+    # layer, where three products take 6.1.
     H, K = self.arch.num_heads, self.arch.config.head_dim
     dtype = jnp.dtype(self.arch.compute_dtype)
     kernel_DHK = self.qkv.kernel[...].astype(dtype).reshape(-1, H, 3 * K)
@@ -288,11 +280,9 @@ class _Layer(nnx.Module):
 
 
 def _rotate(x_BLHK: Array, rotary_dim: int) -> Array:
-  """Rotary position embedding of the first `rotary_dim` dimensions.
-
-  Dimension i is paired with i + rotary_dim / 2 (Su et al. 2021,
-  arXiv 2104.09864, in the layout of GPT-NeoX).
-  """
+  """Applies rotary position embedding to the first `rotary_dim` dimensions."""
+  # Dimension i is paired with i + rotary_dim / 2 (Su et al. 2021,
+  # arXiv 2104.09864, in the layout of GPT-NeoX).
   if not rotary_dim:
     return x_BLHK
   half = rotary_dim // 2

@@ -17,12 +17,13 @@ Array = jax.Array
 
 KEY_TYPE = "threefry2x32"
 
-# Streams of a seed's key. Their numbers are part of every result: add, never
-# renumber.
+# Folded into the keys of a seed. Every result depends on these numbers: add
+# streams, but never renumber them.
 _INIT_STREAM, _DATA_STREAM = 0, 1
 
 
-# Keys the examples of `train_distribution`; seeds are below 2^31.
+# Folded into the key of `train_distribution`. It is no seed's number, because
+# seeds are below 2^31.
 _NO_SEED = np.uint32(2**32 - 1)
 
 
@@ -45,7 +46,7 @@ class TrainState(NamedTuple):
 def seed_keys(
   root_seed: int, init_seed: Array | int, data_seed: Array | int
 ) -> tuple[Array, Array]:
-  """The key of an initialization and the key of a data stream.
+  """Derives the key of an initialization and the key of a data stream.
 
   Args:
     root_seed: seed of the whole experiment.
@@ -67,12 +68,12 @@ def seed_keys(
 def make_optimizer(
   config: TrainConfig, width: int
 ) -> optax.GradientTransformation:
-  """AdamW (0.9, 0.999, 1e-8) behind a clip of the gradient's global norm.
+  """Builds AdamW (0.9, 0.999, 1e-8) with clipping of the global gradient norm.
 
-  The learning rate warms up linearly over `warmup_fraction` of the steps and
-  falls to zero along a cosine. Weight decay (Loshchilov & Hutter 2019,
-  arXiv 1711.05101) reaches matrices only, not biases and norms, unless
-  `decay_all`.
+  The learning rate warms up linearly over `warmup_fraction` of the steps to the
+  peak of this width, and falls to zero along a cosine. Weight decay (Loshchilov
+  & Hutter 2019, arXiv 1711.05101) applies to matrices only, or to all
+  parameters with `decay_all`.
   """
   peak = config.learning_rate_at(width)
   # optax refuses a warm-up that leaves no step to decay in.
@@ -144,16 +145,16 @@ def make_sampler(
 
 
 def train_distribution(config: Config, task: Task) -> Example | None:
-  """Fixed examples of the training distribution, one a context, to test on.
+  """Draws test items from the training distribution, one per context.
 
-  They depend on `root_seed` and on no seed.
+  They depend on `root_seed` only and are the same for all seeds.
 
   Args:
     config: the experiment.
     task: its task.
 
   Returns:
-    An `Example` batch of `eval.train_distribution_items`; None if they are 0.
+    An `Example` batch of size `eval.train_distribution_items`; None if it is 0.
   """
   num = config.eval.train_distribution_items
   if not num:
