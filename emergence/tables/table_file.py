@@ -339,11 +339,11 @@ def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
 
 
 def files_below(folder: epath.Path) -> list[epath.Path]:
-  """Finds the table files anywhere below a folder, except .zip files."""
+  """Finds the table files anywhere below a folder, such as a.csv or b.csv.zip."""
   return [
     file
     for file in glob_below(folder, "*")
-    if file.name.removesuffix(".gz").lower().endswith(SUFFIXES)
+    if re.sub(r"\.(gz|zip)$", "", file.name.lower()).endswith(SUFFIXES)
   ]
 
 

@@ -205,6 +205,8 @@ def test_rows_that_are_dropped_are_counted(options, tmp_path):
 def test_archives_and_folders_of_files_are_read(options, tmp_path):
   (tmp_path / "t.csv.gz").write_bytes(gzip.compress(PLAIN.encode()))
   assert len(tables.read(tmp_path / "t.csv.gz").frame) == 8
+  (tmp_path / "t.csv.gz").rename(tmp_path / "T.CSV.GZ")
+  assert len(tables.read(tmp_path).frame) == 8
   runs = tmp_path / "runs"
   runs.mkdir()
   for name in ("10M-seed0", "10M-seed1", "40M-seed0"):
