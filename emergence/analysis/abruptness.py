@@ -1,6 +1,6 @@
 """What jumps most over scales: the mode, the mean or the success probability.
 
-The figure beside it is that of the summaries.
+It has no figure of its own: that of `summaries` shows the same curves.
 """
 
 import math
@@ -17,7 +17,7 @@ from emergence.statistics.abruptness import Abruptness
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.scale_curve import LEVEL
 
-# A step of so much of a range is the whole change, but for what turns back.
+# A step of this share of the range is the whole change, unless it turns back.
 _NEARLY_ALL = 0.95
 
 
@@ -50,7 +50,7 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   if min(p.finite_S.size for p in series.populations) < MIN_RUNS:
     return
-  # Noise too has a largest step.
+  # Noise too has a largest step: require a change that is significant.
   is_trend = series.answers["curve"].trend.p_adjusted < LEVEL
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
@@ -102,7 +102,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _largest_step(series: Series, value_N: Sequence[float]) -> str:
-  """Such as `2–3`; of equal steps the first."""
+  """The scales of the largest step, such as `2–3`; of equal steps the first."""
   i = int(np.abs(np.diff(value_N)).round(12).argmax())
   a, b = series.populations[i : i + 2]
   return f"{a.name}–{b.name}"

@@ -1,4 +1,4 @@
-"""Whether seeds that are high in one metric are high in the others."""
+"""Whether seeds that are good in one metric are good in the others."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -27,13 +27,13 @@ class Pair(NamedTuple):
   """Two metrics at one scale.
 
   Attributes:
-    population: the runs in the first metric.
-    other: the second metric.
-    antimode: of the first metric.
-    other_antimode: of the second; NaN without one.
-    is_shown: whether the seeds are shown to separate in either.
-    found: the table of the seeds that have a score in both; None unless both
-      metrics have an antimode.
+    population: the runs of the scale, with their scores in the first metric.
+    other: the series of the second metric.
+    antimode: the antimode of the first metric, in its unit.
+    other_antimode: the antimode of the second metric; NaN if it has none.
+    is_shown: whether the seeds are shown to separate in at least one of them.
+    found: the two-way table of the seeds that have a score in both metrics;
+      None unless both have an antimode.
   """
 
   population: Population
@@ -45,9 +45,10 @@ class Pair(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[list[Pair]]:
-  """For each series, its pairs with the metrics that come after its own.
+  """For each series, compares it with the later metrics of its group.
 
-  There is a pair for each scale at which the series has an antimode.
+  There is a `Pair` per later metric and common scale, if the series has an
+  antimode there.
   """
   return [
     [
@@ -133,7 +134,10 @@ def _columns(found: Agreement) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The first metric and another, where the first divides seeds most evenly."""
+  """States whether another metric splits the seeds as the table's first does.
+
+  The scale is the one where the first metric splits the seeds most evenly.
+  """
   if series.metric.name != next(iter(series.table.metrics)):
     return
   pairs = [
@@ -145,7 +149,7 @@ def findings(series: Series) -> Iterator[Finding]:
   ]
   if not pairs:
     return
-  # A metric with ends is best compared with one that has none.
+  # Prefer an unbounded metric: a bounded one is best compared with that.
   other = min(pairs, key=lambda pair: pair.other.metric.has_ends).other
   pairs = [pair for pair in pairs if pair.other is other]
   pair = min(
@@ -176,7 +180,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _by_chance(found: Agreement) -> float:
-  """How many would be on the same side if the metrics had nothing in common."""
+  """Seeds expected on the same side in both if the metrics are independent."""
   first = found.both_upper + found.only_first
   second = found.both_upper + found.only_second
   num = found.num_runs

@@ -23,7 +23,7 @@ from emergence.plotting.style import styled
 from emergence.statistics import best_of
 from emergence.statistics.best_of import BestOf
 
-# The number of seeds in the sentence: what papers that repeat runs mostly have.
+# Seeds per study in the finding; most papers that repeat runs have this many.
 _TYPICAL = 5
 
 
@@ -61,7 +61,7 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The scale at which the best of five seeds flatters most."""
+  """States where the best of five seeds exceeds the mean most."""
   pairs: list[tuple[Population, BestOf, BestOf]] = []
   for population, studies in zip(
     series.populations, series.answers["best_of"], strict=True

@@ -35,7 +35,7 @@ _MOST_TICKS = 8
 _COLORS: dict[str, str] = dict(
   zip(CLASSES, (FAILED, OTHERS, FILL, SUCCEEDED), strict=True)
 )
-# How a sentence names the runs of each class, in its order.
+# How a sentence names the runs of each class, in the order of `CLASSES`.
 _PHRASES = (
   "at the floor",
   "between",
@@ -58,7 +58,7 @@ def compute(several: Sequence[Series]) -> list[list[Composition | None]]:
 def values(series: Series) -> Iterator[dict[str, Any]]:
   for found in series.answers["composition"]:
     row: dict[str, Any] = {"composition": found and found.name}
-    # A single run has no share.
+    # The share of a single run could be only 0 or 1.
     shown = found if found and found.num_runs > 1 else None
     for c, name in enumerate(CLASSES):
       row[f"share_{name}"] = shown and shown.share_C[c]
@@ -68,7 +68,11 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The scale that has most of both, floor and successes; the first of ties."""
+  """States the composition of the scale with most of both floor and successes.
+
+  That is where the smaller of the two numbers is largest. If it is 0 at every
+  scale, the last scale is taken.
+  """
   found = series.answers["composition"]
   i = max(range(len(found)), key=lambda i: _evenness(found[i], i))
   if (at := found[i]) is None or math.isnan(at.count_C[0]):
@@ -107,10 +111,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _evenness(found: Composition | None, position: int) -> tuple[float, float]:
-  """The fewer of floor and successes, then how near to one half these are.
-
-  Without any, the position: the last scale is told.
-  """
+  """Sort key: the fewer of floor and successes, then evenness or position."""
   if found is None:
     return -1, position
   at_floor, _, *better = np.nan_to_num(found.count_C)
@@ -174,7 +175,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """Stacked shares of the four classes by scale, one panel per group.
+  """Plots stacked shares of the four classes by scale, one panel per group.
 
   Args:
     several: the series of one metric.

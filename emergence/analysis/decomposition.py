@@ -1,4 +1,4 @@
-"""Whether the mean changes because more seeds succeed or score better."""
+"""Whether a mean changes because more seeds succeed or seeds are better."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ from emergence.statistics.modality import holm
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.sample import SAME_SCORE
 
-# The parts of a change, with the colour of each.
+# The parts of a change: for each, its name in the figure and its colour.
 _PARTS = {
   "by_share": ("share that succeeds", SUCCEEDED),
   "by_successes": ("scores of successes", FILL),
@@ -39,7 +39,11 @@ _MOST_TICKS = 8
 def compute(
   several: Sequence[Series],
 ) -> list[list[Decomposition | None] | None]:
-  """For each series, one per pair of scales; None without a threshold."""
+  """For each series, splits the change of the mean between neighbouring scales.
+
+  None for a series without a threshold, and for a pair of scales if one of them
+  has no score.
+  """
   return [
     None
     if (threshold := series.flipped_threshold) is None
@@ -86,7 +90,7 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The largest change of the mean, if it is more than chance."""
+  """States the largest change of the mean that is significant, if any is."""
   if not _steps(series):
     return
   tested = [
@@ -100,7 +104,7 @@ def findings(series: Series) -> Iterator[Finding]:
     for (a, b, x), p in zip(tested, adjusted, strict=True)
     if p <= series.options.alpha
     and abs(x.change.value) > SAME_SCORE
-    # Where all scores of each scale are equal there is no interval.
+    # If the scores of each scale are equal, the interval is NaN and passes.
     and not x.change.low <= 0 <= x.change.high
     and not _is_reversed(a, b, x)
   ]
@@ -173,7 +177,7 @@ def _rounded(
 
 
 def _is_reversed(a: Population, b: Population, found: Decomposition) -> bool:
-  """Whether the share changes the other way if diverged runs are failures."""
+  """Whether P(success) moves the other way if diverged runs are failures."""
   all_from = found.share_from * found.num_from / a.sample.size
   all_to = found.share_to * found.num_to / b.sample.size
   change = found.share_to - found.share_from
@@ -183,7 +187,7 @@ def _is_reversed(a: Population, b: Population, found: Decomposition) -> bool:
 def _reasons(
   series: Series, pair: tuple[Population, Population], found: Decomposition
 ) -> dict[str, str]:
-  """Why each part is what it is."""
+  """The reason for each part, in words."""
 
   def higher(part: Interval) -> str:
     if series.metric.higher_is_better:
@@ -204,7 +208,7 @@ def _reasons(
 def _borrowed(
   series: Series, pair: tuple[Population, Population], found: Decomposition
 ) -> Iterator[str]:
-  """Which mean was taken from the other scale, if one was."""
+  """Says which mean is undefined at one scale and taken from the other."""
   shares = found.share_from, found.share_to
   if {*shares} == {0, 1}:
     return
@@ -248,9 +252,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """The stacked parts of each change, one panel per group.
+  """Plots the parts of each change as stacked bars, one panel per group.
 
-  A bar stands at the second of the two scales.
+  A bar stands at the second of its two scales.
 
   Args:
     several: the series of one metric.
@@ -262,7 +266,7 @@ def draw(several: Sequence[Series]) -> Figure:
     steps = _steps(series)
     x_N = np.array([place[b.scale] for _, b, _ in steps], float)
     columns = [_columns(series, found) for *_, found in steps]
-    ends_2N = np.zeros((2, len(steps)))  # Of the bars above and below zero.
+    ends_2N = np.zeros((2, len(steps)))  # Rows: above, below zero.
     for part, (_, color) in _PARTS.items():
       value_N = np.array([c[part] for c in columns], float)
       is_below = (value_N < 0).astype(int)

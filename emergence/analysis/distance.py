@@ -22,17 +22,18 @@ _MOST_TICKS = 12
 
 
 class Distances(NamedTuple):
-  """Between all pairs of N scales, of runs with a score.
+  """Distances between the score distributions of all pairs of N scales.
 
   Attributes:
-    w2_NN: Wasserstein-2 distances, [N, N].
-    test: their permutation test.
-    adjusted_N: its p-value between neighbours, after Holm's correction over
-      those of this series that so many runs could show to differ; NaN for the
-      others, [N - 1].
-    too_few: "runs" or "reshuffles", which are the permutations, where so few of
-      them could not pass that correction, whatever the scores; else empty.
-    parts: of the squared Wasserstein-2 distance, by pair of indices.
+    w2_NN: Wasserstein-2 distances in units of the score, [N, N].
+    test: the permutation test of each pair.
+    adjusted_N: p-value of each pair of neighbours, [N - 1], after Holm's
+      correction over the pairs of this series that have enough runs to be
+      significant; NaN for the other pairs.
+    too_few: "runs" or "reshuffles" (permutations) if there are too few of them
+      for any scores to be significant after that correction; else empty.
+    parts: location, spread and shape in the squared distance of each pair i < j
+      of scales, by (i, j).
   """
 
   w2_NN: np.ndarray
@@ -74,7 +75,7 @@ def _adjusted(
   )
   adjusted_N, tested_N = np.full(p_N.size, math.nan), least_N <= options.alpha
   adjusted_N[tested_N] = holm(p_N[tested_N])
-  # Where no step is tested, the least p of one is above alpha.
+  # If no pair is tested, num is 1, and the least possible p is above alpha.
   num = max(int(tested_N.sum()), 1)
   if num * least_N.min(initial=1) > options.alpha:
     return adjusted_N, "runs"
@@ -118,7 +119,7 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Between which neighbours the distributions differ."""
+  """States between which neighbouring scales the distributions differ."""
   found: Distances | None = series.answers["distance"]
   if found is None or len(series.populations) < 2:
     return
@@ -195,7 +196,7 @@ def draw(several: Sequence[Series]) -> Figure:
   permutation. There is one panel per group.
 
   Args:
-    several: the series of one metric, with distances, two scales or more.
+    several: the series of one metric, each with distances and 2 or more scales.
   """
 
   def panel(axes: Axes, series: Series) -> None:
@@ -206,7 +207,7 @@ def draw(several: Sequence[Series]) -> Figure:
     w2_N = np.diag(found.w2_NN, 1)
     axes.plot(where, w2_N, "o", color=LINE, clip_on=False)
     every = math.ceil(len(names) / _MOST_TICKS)
-    shown = where[(len(names) - 1) % every :: every]  # With the last.
+    shown = where[(len(names) - 1) % every :: every]  # Includes the last.
     drawing.label_ticks(axes, shown, [names[i] for i in shown])
 
   figure = drawing.panel_per_group(
@@ -216,7 +217,7 @@ def draw(several: Sequence[Series]) -> Figure:
     "Wasserstein-2",
     share_x=len({tuple(p.name for p in s.populations) for s in several}) == 1,
   )
-  # Panels share their axis: only now does it know the points of all of them.
+  # Panels share a y axis: set its lower end when the points of all are drawn.
   for axes in figure.axes:
     axes.set_ylim(bottom=0)
   return figure

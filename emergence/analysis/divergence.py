@@ -9,7 +9,7 @@ from emergence.statistics.options import MIN_RUNS
 
 
 def compute(several: Sequence[Series]) -> list[None]:
-  """Nothing: the populations know their diverged runs."""
+  """Returns None per series: findings read `Population.diverged_S`."""
   return [None] * len(several)
 
 

@@ -28,19 +28,19 @@ from emergence.tables.score_table import ONLY_SCALE
 
 _MOST_ROWS, _MOST_ANSWERS = 120, 2
 _MOST_LETTERS = 60  # In the name of a section.
-# If so many of the seeds are below 0.1 or above 0.9, and so many on each side,
-# these are counted instead of the two sides of the valley.
+# If at least _OUTER of the seeds are below 0.1 or above 0.9, and at least
+# _OUTER_END on each side, the finding counts these, not the sides of a valley.
 _OUTER, _OUTER_END = 2 / 3, 0.1
 _FEW = f"two modes are tested with {modality_lib.MIN_RUNS} seeds or more"
 
 
 class Modalities(NamedTuple):
-  """Of one series.
+  """The labels of one series.
 
   Attributes:
-    family: what its tests are corrected over.
+    family: name of the family of tests that its tests are corrected over.
     by_scale: label and tests of each scale.
-    first: index of the first scale that is shown to separate, None without.
+    first: index of the first scale that is shown to separate; None if none is.
   """
 
   family: str
@@ -49,7 +49,7 @@ class Modalities(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[Modalities]:
-  """Labels of all scales of all series, each family corrected by itself."""
+  """Labels all scales of each series, with a correction per family of tests."""
   return [
     modalities
     for _, modalities in sorted(
@@ -121,7 +121,7 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Where seeds split most evenly, or what would have been seen."""
+  """States where seeds split most evenly, or what split would be detected."""
   modalities: list[Modality] = series.answers["modality"].by_scale
   labels = dict(collections.Counter(x.label for x in modalities))
   shown = [
@@ -153,13 +153,13 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _at(series: Series, population: Population) -> str:
-  """Such as `at depth 2 `; empty for the only scale."""
+  """Text such as `at depth 2 `; empty if the table has no scale column."""
   is_only = population.label == ONLY_SCALE
   return "" if is_only else f"{series.at([population])} "
 
 
 def _unevenness(modality: Modality) -> float:
-  """From 0 for two halves to 1 for a few seeds beyond a floor or ceiling."""
+  """0 for two modes of equal weight, up to 1; 1 for a breakout or falloff."""
   if modality.label != "two_modes":
     return 1.0
   assert modality.peaks
@@ -167,7 +167,7 @@ def _unevenness(modality: Modality) -> float:
 
 
 def _split(series: Series, population: Population, modality: Modality) -> str:
-  """How many seeds are on either side."""
+  """Says how many seeds are on either side of the split."""
   score_S, num = population.finite_S, modality.num_runs
   num_diverged = population.sample.size - num
   diverged = f", {num_diverged} diverged" if num_diverged else ""
@@ -184,7 +184,7 @@ def _split(series: Series, population: Population, modality: Modality) -> str:
   is_floor = modality.label == "breakout"
   test = modality.breakout if is_floor else modality.falloff
   assert test
-  # The others are the best, or the worst, of them.
+  # Runs outside the floor are the best, runs outside the ceiling the worst.
   better_S, num_others = np.sort(series.sign * score_S), test.num_outside
   others_S = better_S[-num_others:] if is_floor else better_S[:num_others]
   middle = series.sign * float(np.median(others_S))
@@ -197,7 +197,7 @@ def _split(series: Series, population: Population, modality: Modality) -> str:
 
 
 def _nothing_shown(series: Series) -> Iterator[str]:
-  """What would have been seen, and at which scales nothing could be."""
+  """Says what second mode would be detected, and which scales cannot tell."""
   judged: list[Population] = []
   weights: list[float] = []
   silent: dict[str, list[Population]] = {}
@@ -242,7 +242,7 @@ def _nothing_shown(series: Series) -> Iterator[str]:
 
 
 def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
-  """Why a cell without a label tells nothing of a second mode, if so."""
+  """Why a cell labelled not_shown cannot tell of a second mode, or ''."""
   if modality.num_runs < modality_lib.MIN_RUNS:
     return _FEW if math.isnan(modality.p) else ""
   if math.isnan(modality.dip_p):
@@ -267,7 +267,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   )
   yield distribution
   yield _labels(analysis)
-  # A metric without ends beside one with them: is a split there in both?
+  # Show an unbounded metric next to a bounded one: do both split?
   open_ended = [s for s in others if not s[0].metric.has_ends]
   if first[0].metric.has_ends and open_ended:
     other = _distribution(open_ended[0])
@@ -411,7 +411,7 @@ def _mode(modality: Modality) -> str:
 
 
 def _slug(name: str) -> str:
-  """For anchors and file names: letters, digits and dashes, not too many."""
+  """The name for anchors and files: at most 60 letters, digits and dashes."""
   kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
   return kept[:_MOST_LETTERS].strip("-").lower() or "metric"
 

@@ -1,4 +1,4 @@
-"""The files that an analysis leaves: tables as CSV, all of it as JSON."""
+"""The files that an analysis writes: tables as CSV, other results as JSON."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from emergence.tables.score_table import quote
 
 
 def files(analysis: Analysis) -> dict[str, bytes]:
-  """Everything that is written about an analysis, by file name."""
+  """The content of each file that is written for an analysis, by file name."""
   table = analysis.table
   tables = {"summary.csv": summary(analysis)} | {
     name: _rows(analysis, rows)
@@ -35,7 +35,7 @@ def files(analysis: Analysis) -> dict[str, bytes]:
     "audit": [issue._asdict() for issue in table.issues],
   } | {k: rows for k, rows in tables.items() if not k.endswith(".csv")}
   return {"summary.json": to_json(content)} | {
-    # Without rows, the columns that all tables have: pandas can read these.
+    # A header for tables without rows, too: pandas cannot read an empty file.
     name: to_csv(rows, rows[0] if rows else (*table.group_columns, "metric"))
     for name, rows in tables.items()
     if name.endswith(".csv")
@@ -45,7 +45,8 @@ def files(analysis: Analysis) -> dict[str, bytes]:
 def summary(analysis: Analysis) -> list[dict[str, Any]]:
   """One row per cell and metric, with the columns of all questions.
 
-  A cell without any score has its number of missing seeds, and comes last.
+  A cell without any score has a row too, with its number of missing seeds.
+  These rows come last.
   """
   rows, table = _rows(analysis, _cells), analysis.table
   scored = {
@@ -78,11 +79,7 @@ def _cells(series: Series) -> Rows:
 
 
 def _rows(analysis: Analysis, rows: Any) -> list[dict[str, Any]]:
-  """Rows of all series as plain values, group columns first.
-
-  Raises:
-    ValueError: a group column has the name of another.
-  """
+  """Rows of all series, group columns first; ValueError if names collide."""
   found = []
   for series in analysis.series:
     group = _group(series)
@@ -93,7 +90,7 @@ def _rows(analysis: Analysis, rows: Any) -> list[dict[str, Any]]:
 
 
 def _entry(series: Series) -> dict[str, Any]:
-  """What is found about a series as a whole."""
+  """The entry of a series in summary.json."""
   found = _group(series) | {
     "metric": series.metric.name,
     "unit": series.metric.unit,
@@ -111,7 +108,7 @@ def _group(series: Series) -> dict[str, Any]:
 def _require_distinct(
   group_columns: Iterable[str], columns: Iterable[str]
 ) -> None:
-  """Raises ValueError where a group column has the name of a result's."""
+  """Raises ValueError if a group column has the name of a result column."""
   if taken := set(group_columns) & set(columns):
     raise ValueError(
       f"--group_columns: {quote(min(taken))} is a column of the results; rename"
@@ -128,12 +125,12 @@ def to_csv(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> bytes:
 
 
 def to_json(content: Any) -> bytes:
-  """As JSON; numbers that are not finite are null or the text `Infinity`."""
+  """Content as JSON: NaN as null, ±inf as the text `Infinity`, `-Infinity`."""
   return (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
 
 
 def plain(value: Any) -> Any:
-  """Arrays, tuples and numpy scalars as what JSON can hold."""
+  """Converts arrays, named tuples and numpy scalars to what JSON can hold."""
   if isinstance(value, Mapping):
     return {str(key): plain(item) for key, item in value.items()}
   if hasattr(value, "_asdict"):
@@ -147,7 +144,7 @@ def plain(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-  """A number as Python has it; None for NaN."""
+  """Converts a numpy scalar to a Python number, and NaN to None."""
   if isinstance(value, np.generic):
     value = value.item()
   if isinstance(value, float) and math.isnan(value):
@@ -156,7 +153,7 @@ def _number(value: Any) -> Any:
 
 
 def write_files(folder: epath.Path, files: Mapping[str, bytes]) -> None:
-  """Writes files whose content differs from what is there."""
+  """Writes files by name to a folder, except those that would not change."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, content in files.items():
     write_if_changed(folder / name, content)

@@ -11,7 +11,11 @@ from emergence.statistics.trajectories import Pairing, pairing
 
 
 def compute(several: Sequence[Series]) -> list[Pairing | None]:
-  """Of the seeds with a row at every scale, as in `trajectories`."""
+  """For each series, tests whether scores of a seed are correlated over scales.
+
+  None for a series with a single scale or without a seed that has a row at
+  every scale.
+  """
   pairings = [
     None
     if (found := trajectories.scores_of_seeds(series)) is None

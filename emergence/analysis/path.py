@@ -17,10 +17,10 @@ from emergence.statistics import path
 from emergence.statistics.path import Path
 
 _MOST_ROWS = 60
-# Most of the time of an analysis goes into these tests. The p-values at which a
-# path is rejected, 0.01, then have a standard error of 0.007.
+# Most of the time of an analysis goes into these tests. With so many resamples,
+# a p-value of 0.01, at which a path is rejected, has a standard error of 0.007.
 _MOST_RESAMPLES = 200
-# Of the scores at a scale; the braces hold the first and the last one.
+# What a verdict says of a scale; {} stands for the first and the last scale.
 _MEANINGS = {
   "mixture": "the scores look more like a mixture of those at {} than like all"
   " runs moving along",
@@ -32,9 +32,10 @@ _MEANINGS = {
 
 
 def compute(several: Sequence[Series]) -> list[list[Path]]:
-  """Paths of the scales between the first and the last.
+  """For each series, compares scales between first and last with both paths.
 
-  Empty where there are none, or where a scale has no run with a score.
+  The list of a series is empty if it has fewer than three scales, or a scale
+  that has no run with a score.
   """
   return [_paths(series) for series in several]
 
@@ -74,7 +75,7 @@ def _prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """On which path the scales lie between the first and the last."""
+  """States on which path the scales between the first and the last lie."""
   if not series.answers["path"]:
     return
   verdicts: dict[str, list[Population]] = {}

@@ -1,7 +1,8 @@
-"""What one question of an analysis consists of, and what it may show.
+"""The types of a question of an analysis, and of what its answer may show.
 
-Each file beside this one that defines a `QUESTION` answers one: it computes,
-fills its columns, says what it found and draws it. `questions.py` lists them.
+Each file in this folder that defines a `QUESTION` answers one question: it
+computes the answer, fills columns of the tables, states findings and draws
+figures. `questions.py` lists all questions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,11 +17,11 @@ class Finding(NamedTuple):
   """One statement, with the numbers that it rests on.
 
   Attributes:
-    kind: that of its question.
+    kind: the kind of its question.
     group: values of the table's group columns.
     metric: name of the metric.
     sentence: the statement.
-    numbers: what it rests on, by name.
+    numbers: the numbers, by name.
   """
 
   kind: str
@@ -46,17 +47,17 @@ class Section(NamedTuple):
   """A part of a report. All texts are plain: the report escapes them.
 
   Attributes:
-    name: its HTML anchor and figure file name; letters and dashes only.
+    name: its HTML anchor and figure file name; letters, digits and dashes only.
     sentence: what its figure or table shows.
     caveat: what it does not show.
     figure: drawn in the style of `emergence.plotting.style`.
     points: statements, each with the numbers that it rests on.
     table: a table, if any.
     code: preformatted text.
-    title: its heading, a plain question; empty for that of its question.
-    answers: one or two plain sentences that answer it.
-    alt: what is seen in the figure; empty for answers and sentence.
-    is_first: whether it is on the first screen, its table in full view.
+    title: its heading, a plain question; if empty, the title of its `Question`.
+    answers: a few plain sentences that answer the heading.
+    alt: text alternative of the figure; if empty, the answers and the sentence.
+    is_first: whether it is on the first screen, with its table in full view.
   """
 
   name: str
@@ -84,27 +85,27 @@ def _no_entry(_: Any) -> dict[str, Any]:
 
 
 class Question(NamedTuple):
-  """One question, and all that answers it. Only the first three are required.
+  """One question and the functions that answer it.
 
-  Numbers in rows and entries may be numpy's, NaN or infinite; the files write
-  them as CSV and JSON can hold them.
+  Only the first three fields are required. Numbers in rows and entries may be
+  numpy scalars, NaN or infinite: `output` converts them for CSV and JSON.
 
   Attributes:
-    kind: its name in summary.json, and of its answer in `Series.answers`.
+    kind: its name in summary.json; the key of its answer in `Series.answers`.
     title: what it asks, in plain words: the heading of its section.
-    compute: answers of all series, in their order; None where it has none. The
-      answers of questions before it are in `Series.answers`.
-    is_apart: whether `compute` takes long, needs no answers and nothing but the
-      scores at the end: another process may do it.
-    values: its columns of summary.csv, the same for each scale of a series;
-      None without any.
-    files: further tables, by file name: the rows of a series, with the same
-      columns in the same order. Names without .csv become lists in
-      summary.json.
-    entry: what summary.json has about a series as a whole.
-    findings: statements about a series.
-    sections: its sections of the report, with their figures. Without any, its
-      findings make one.
+    compute: returns the answer of each series, in order; None for no answer.
+      The answers of earlier questions are in `Series.answers`.
+    is_apart: whether another process may run `compute`, because it takes long
+      and needs only the final scores and no answers of other questions.
+    values: yields its columns of summary.csv, one row per scale of a series,
+      with the same columns for all scales; None if it has none.
+    files: further tables, by file name. Each function yields the rows of a
+      series, all with the same columns in the same order. A table whose name
+      does not end in .csv becomes a list in summary.json.
+    entry: returns what summary.json has about a series as a whole.
+    findings: yields statements about a series.
+    sections: yields its sections of the report, with their figures. If there
+      are none, its findings make one.
     unanswered: what its section says where there are no findings.
   """
 
@@ -123,13 +124,13 @@ class Question(NamedTuple):
 def finding(
   kind: str, series: Series, sentence: str, **numbers: Any
 ) -> Finding:
-  """Makes a finding about one series; its sentence starts with the name.
+  """Makes a finding about one series.
 
   Args:
-    kind: that of its question.
-    series: what it is about.
-    sentence: without its full stop.
-    **numbers: what it rests on.
+    kind: the kind of its question.
+    series: what it is about. The name of the series is put before the sentence.
+    sentence: the statement, without its full stop.
+    **numbers: the numbers that it rests on.
   """
   where = _name(series)
   return Finding(
@@ -140,10 +141,10 @@ def finding(
 def first_rows(
   header: Sequence[str], rows: Sequence[Sequence[str]], most: int
 ) -> tuple[Table, str]:
-  """A table of the first rows; its first column goes if it is empty.
+  """Makes a table of the first rows, without the first column if it is empty.
 
   Returns:
-    The table, and a sentence with a space before it if rows are left out.
+    The table, and a note after a space if rows are left out, else "".
   """
   if not any(row[0] for row in rows):
     header, rows = header[1:], [row[1:] for row in rows]
@@ -167,9 +168,9 @@ def interval_columns(name: str, interval: Any, sign: float) -> dict[str, Any]:
   """Columns `name`, `name_low` and `name_high`, in the metric's own unit.
 
   Args:
-    name: of the first column.
-    interval: has `value`, `low` and `high`, higher being better; None makes
-      empty columns.
+    name: name of the first column.
+    interval: has `value`, `low` and `high`, of scores for which higher is
+      better; None makes empty columns.
     sign: `Series.sign`, which turns them back into the metric's own unit.
   """
   if interval is None:

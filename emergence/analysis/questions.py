@@ -1,7 +1,7 @@
 """All questions of an analysis, in the order of the report, and their answers.
 
-A new question is a file beside this one that defines a `QUESTION`, and its name
-in the list below.
+To add a question, write a file in this folder that defines a `QUESTION` and
+add its name to `NAMES`.
 """
 
 import importlib
@@ -51,14 +51,15 @@ def analyze(
 
   Args:
     table: as `emergence.tables.read` returns it.
-    options: threshold, resampling and level.
-    beside: answers some of the questions in another process, meanwhile.
-    kinds: of the questions, some of which need answers of others before them;
-      None for all.
+    options: thresholds, chance levels, resampling and level of the tests.
+    beside: answers the slow questions in another process meanwhile, if given.
+    kinds: kinds of the questions to answer, with those of earlier questions
+      whose answers they need; None for all.
 
   Raises:
-    ValueError: a threshold for a metric that the table lacks, or a score or
-      threshold that the metric's support does not hold.
+    ValueError: a threshold or chance level for a metric that the table lacks; a
+      score, threshold or chance level outside of the metric's support; or a
+      scale that is not positive, with `log_scale`.
   """
   several = series_of(table, options)
   asked = [q for q in QUESTIONS if kinds is None or q.kind in kinds]
@@ -68,7 +69,7 @@ def analyze(
     apart = {
       q.kind: beside.submit(q.compute, scores) for q in asked if q.is_apart
     }
-  # Questions do not wait for answers from the other process: these come last.
+  # Answers of the other process come last, so that no question waits for them.
   for question in sorted(asked, key=lambda q: q.kind in apart):
     pending = apart.get(question.kind)
     found = pending.result() if pending else question.compute(several)
@@ -80,7 +81,7 @@ def analyze(
 
 
 def _scores(series: Series) -> Series:
-  """The series without what is large: its table and curves."""
+  """The series without rows and curves, which are large to send."""
   return series._replace(
     table=series.table._replace(frame=None, curves=None, issues=[]),
     populations=[p._replace(curves=None) for p in series.populations],

@@ -19,7 +19,7 @@ _POINTS = 20
 
 
 def compute(several: Sequence[Series]) -> list[ScaleCurve | None]:
-  """The curve of each series; None where the metric has no threshold.
+  """Success probability over scales of each series; None without a threshold.
 
   Raises:
     ValueError: `log_scale` is set and a scale is not positive.
@@ -61,9 +61,10 @@ def _successes(series: Series) -> list[Success]:
 
 
 def fitted(series: Series) -> tuple[np.ndarray, np.ndarray] | None:
-  """Scales and success probabilities of the logistic curve, close together.
+  """Points of the logistic curve for drawing: M scales and their probabilities.
 
-  None if there is no such curve or if it does not fit.
+  Returns:
+    Two arrays [M]; None if there is no such curve or if it does not fit.
   """
   curve: ScaleCurve = series.answers["curve"]
   if math.isnan(curve.logistic.slope) or curve.logistic.misfit_p < LEVEL:
@@ -78,11 +79,7 @@ def fitted(series: Series) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _scale(series: Series, position: Any) -> Any:
-  """The scale at a position on the axis of the fit.
-
-  If the axis is the rank, scales are interpolated linearly between neighbours.
-  An infinite position is an infinite scale.
-  """
+  """The scale at a position of the fit: interpolates ranks, keeps ±inf."""
   if series.options.log_scale:
     inside = np.exp2(position)
   else:
@@ -93,7 +90,7 @@ def _scale(series: Series, position: Any) -> Any:
 
 def values(series: Series) -> Iterator[dict[str, Any]]:
   curve: ScaleCurve | None = series.answers["curve"]
-  # A single run has no share, and so no curve of shares.
+  # The share of a single run could be only 0 or 1: there is no curve.
   if curve is None or min(x.num_runs for x in _successes(series)) == 1:
     for _ in series.populations:
       yield {"success_logistic": None, "success_isotonic": None}
@@ -104,7 +101,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def entry(series: Series) -> dict[str, Any]:
-  """The curve of the series, as statistics/README.md has it."""
+  """The curve for summary.json; statistics/README.md explains its numbers."""
   curve: ScaleCurve | None = series.answers["curve"]
   if curve is None:
     return {"curve": None}
@@ -112,7 +109,7 @@ def entry(series: Series) -> dict[str, Any]:
   falls, position = curve.falls, curve.crossing
   is_fall = falls.first >= 0
   found = _successes(series)
-  # Rounded, so that of equal changes the first is the largest.
+  # Rounded, so that the first of equal changes is taken as the largest.
   steps = np.round(np.diff([x.probability for x in found]), 12)
   largest = int(np.abs(steps).argmax()) if steps.size else None
   return {
@@ -129,7 +126,7 @@ def entry(series: Series) -> dict[str, Any]:
       "crossing_low": _scale(series, position.low),
       "crossing_high": _scale(series, position.high),
       "brackets": [[scales[i], scales[j]] for i, j in curve.brackets],
-      # A fall that so few runs could not have shown is not denied.
+      # None, not 0, if so few runs could not have shown any fall.
       "falls": falls.num_found if falls.can_show else None,
       "fall_from": scales[falls.first] if is_fall else None,
       "fall_to": scales[falls.second] if is_fall else None,
@@ -143,7 +140,7 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Where the share starts and ends, falls, and crosses one half."""
+  """States where P(success) starts and ends, falls, and crosses one half."""
   curve: ScaleCurve | None = series.answers["curve"]
   if curve is None:
     return
@@ -173,12 +170,12 @@ def findings(series: Series) -> Iterator[Finding]:
   share_N = np.array([x.probability for x in found])
   change = share_N[-1] - share_N[0]
   is_trend = curve.trend.p_adjusted < LEVEL
-  # A share that turns back farther than it comes does neither.
+  # A share whose range exceeds twice its net change neither rises nor falls.
   is_one_way = np.ptp(share_N) <= 2 * abs(change)
   verb = "goes"
   if is_trend and is_one_way and change * curve.trend.z > 0:
     verb = "rises" if change > 0 else "falls"
-    # It may turn back within noise.
+    # Single steps may go the other way by noise.
     if (np.diff(share_N) * change).min() < 0:
       verb = f"mostly {verb}"
   text = (
@@ -202,7 +199,7 @@ def findings(series: Series) -> Iterator[Finding]:
   )
   falls = curve.falls
   i, j = falls.first, falls.second
-  # The first sentence may say it already.
+  # The first sentence may state this fall already.
   is_told = verb.endswith("falls") and (i, j) == (0, len(found) - 1)
   if falls.num_found and not is_told:
     text = (
@@ -225,17 +222,14 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _share(found: Success) -> str:
-  """Such as `0.47`; of fewer than 10 runs `3 of 7`."""
+  """Text of a success probability: `0.47`, or `3 of 7` of under 10 runs."""
   if found.num_runs < MIN_RUNS:
     return f"{found.num_successes} of {found.num_runs}"
   return f"{found.probability:.2f}"
 
 
 def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
-  """Between which scales the share is shown to cross one half.
-
-  The interval of the logistic curve is told where a single bracket holds it.
-  """
+  """States between which scales the share is shown to cross one half."""
   scales = series.populations
   low, high = _scale(series, [curve.crossing.low, curve.crossing.high])
   text = f"{what} is not shown to cross one half"
@@ -245,6 +239,7 @@ def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
       for i, j in curve.brackets
     ]
     text = f"{what} crosses one half {words.listed(pairs)}"
+    # State the logistic interval only if a single bracket contains it.
     (i, j), *others = curve.brackets
     if not others and scales[i].scale <= low < high <= scales[j].scale:
       text += f" (95% if it is logistic: {words.size(low)} to"

@@ -20,7 +20,8 @@ from emergence.statistics.sample import UNIT, Sample
 from emergence.storage import records
 from emergence.tables.score_table import ONLY_SCALE, Metric, ScoreTable, quote
 
-# Scores are stored in single precision, and some are rounded to three decimals.
+# How far rounding may move a score off the grid, in steps: scores are stored in
+# single precision, and some are rounded to three decimals.
 _OFF_GRID = 0.05
 
 
@@ -28,15 +29,15 @@ class Population(NamedTuple):
   """The runs of one scale of a series.
 
   Attributes:
-    scale: its number.
-    label: its text in the table.
+    scale: the scale as a number.
+    label: the text of the scale in the table.
     seeds: the seed of each run, S of them.
-    sample: their scores; NaN for a diverged run, even if it has a score. The
+    sample: scores of the runs; NaN for a diverged run, even if it has one. The
       spacing of the score grid is 1 / num_items where all scores are on it. A
       diverged run counts as a failure in the success probability and is left
       out of everything else.
-    diverged_S: whether they diverged, [S].
-    curves: the scores before the end too; None where the table has none.
+    diverged_S: whether each run diverged, [S].
+    curves: scores at all evaluations; None if the table has only final ones.
   """
 
   scale: float
@@ -52,7 +53,7 @@ class Population(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Such as `2`, for sentences and figures."""
+    """The text of the scale for sentences and figures, such as `2`."""
     return words.short(self.label)
 
 
@@ -61,8 +62,8 @@ class Curves(NamedTuple):
 
   Attributes:
     steps_E: training steps, increasing, [E].
-    scores_SE: the score of each run at each, [S, E]; NaN where it has none.
-    diverged_SE: whether it had diverged by then, [S, E].
+    scores_SE: score of each run at each evaluation, [S, E]; NaN if it has none.
+    diverged_SE: whether the run had diverged by then, [S, E].
   """
 
   steps_E: np.ndarray
@@ -75,15 +76,16 @@ class Series(NamedTuple):
 
   Attributes:
     group: values of the table's group columns.
-    group_name: those that differ between groups, such as `width 16`; empty
-      where none do.
+    group_name: columns and values that differ between groups, such as
+      `width 16`; empty if none do.
     group_columns: names of the table's group columns.
     axis: what is scaled, such as `depth`.
     metric: the metric.
-    threshold: of a success, in the metric's unit; None where it has none.
+    threshold: the score from which (or, where lower is better, up to which) a
+      run succeeds, in the metric's unit; None if the metric has no threshold.
     populations: the runs of each of its N scales, in order.
     table: where the scores come from.
-    options: what was asked for.
+    options: options of the statistics.
     answers: the result of each question, by its kind.
   """
 
@@ -100,12 +102,12 @@ class Series(NamedTuple):
 
   @property
   def sign(self) -> float:
-    """What turns the sign of scores so that higher is better, and back."""
+    """Factor that makes higher scores better: 1, or −1 if lower is better."""
     return 1.0 if self.metric.higher_is_better else -1.0
 
   @property
   def flipped_threshold(self) -> float | None:
-    """The threshold after the flip that makes higher scores better."""
+    """`sign` times the threshold, for `better_samples`; None without one."""
     return None if self.threshold is None else self.sign * self.threshold
 
   @property
@@ -124,7 +126,7 @@ class Series(NamedTuple):
 
   @property
   def threshold_name(self) -> str:
-    """Such as `≥ 20%`; `≤ 1.5` where lower is better."""
+    """Text of the threshold: `≥ 20%`, or `≤ 1.5` where lower is better."""
     assert self.threshold is not None
     value = self.threshold
     text = f"{100 * value:.4g}%" if self.is_share else f"{value:g}"
@@ -155,7 +157,7 @@ class Series(NamedTuple):
     return [sample.oriented() for sample in self.samples]
 
   def scale_name(self, population: Population) -> str:
-    """Such as `depth 2`."""
+    """Text of the axis and the scale, such as `depth 2`."""
     if population.label == ONLY_SCALE:
       return f"the only {self.axis}"
     return f"{self.axis} {population.name}"
@@ -172,13 +174,13 @@ class Series(NamedTuple):
 
 
 class Analysis(NamedTuple):
-  """All that is found about a table.
+  """A table of scores and all that is found about it.
 
   Attributes:
     table: the scores.
-    options: what was asked for.
-    series: by group, then metric; each with its answers.
-    most_groups: as many groups are drawn, the first ones.
+    options: options of the statistics.
+    series: the series with their answers, ordered by group, then metric.
+    most_groups: figures show at most this many groups, the first ones.
   """
 
   table: ScoreTable
@@ -188,7 +190,7 @@ class Analysis(NamedTuple):
 
   @property
   def by_metric(self) -> dict[str, list[Series]]:
-    """The series that are drawn, by metric, the first of the table first."""
+    """The series that figures show, by metric, in the order of metrics."""
     drawn = list(dict.fromkeys(series.group for series in self.series))
     drawn = {g for i, g in enumerate(drawn) if i < self.most_groups}
     found: dict[str, list[Series]] = {}
@@ -203,11 +205,11 @@ class Analysis(NamedTuple):
 
 
 def series_of(table: ScoreTable, options: Options) -> list[Series]:
-  """The series of a table, without answers.
+  """Makes the series of each group and metric of a table, without answers.
 
   Raises:
-    ValueError: a threshold for a metric that the table lacks, or one outside
-      of the metric's range.
+    ValueError: a threshold or chance level for a metric that the table lacks,
+      or a threshold, chance level or score outside of the metric's range.
   """
   _check_options(table, options)
   columns = list(table.group_columns)
@@ -253,7 +255,7 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
 def adjusted_over_groups(
   several: Sequence[Series], p_values: Sequence[float]
 ) -> list[float]:
-  """A p-value of each series, after Holm over the groups of its metric."""
+  """p-value of each series after Holm's correction over its metric's groups."""
   adjusted = np.full(len(several), math.nan)
   names = np.array([series.metric.name for series in several])
   for name in set(names):
@@ -262,7 +264,7 @@ def adjusted_over_groups(
 
 
 def threshold_of(metric: Metric, options: Options) -> float | None:
-  """The least score of a success; the greatest where lower is better."""
+  """The least score of a success (greatest if lower is better), or None."""
   named = dict(options.thresholds)
   if metric.name in named:
     return named[metric.name]
@@ -283,10 +285,7 @@ def chance_of(metric: Metric, options: Options) -> float | None:
 
 
 def _is_of_answers(metric: Metric) -> bool:
-  """Whether it has the thresholds of whole answers.
-
-  Those of shares of tokens are others: most tokens are easy.
-  """
+  """Whether scores are of whole answers, not tokens, most of which are easy."""
   return (
     is_share(metric) and metric.higher_is_better and "token" not in metric.unit
   )
@@ -382,7 +381,7 @@ def _curves(seed_S: Sequence, rows: Any) -> Curves:
 
 
 def _one_value(numbers: np.ndarray) -> float:
-  """The value of all of them, NaN if they differ."""
+  """The value that all numbers have; NaN if they differ."""
   return float(numbers[0]) if (numbers == numbers[0]).all() else math.nan
 
 

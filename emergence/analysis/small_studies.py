@@ -12,12 +12,15 @@ from emergence.statistics import small_studies
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.small_studies import SmallStudy
 
-# Nothing is said where fewer studies than this would be misled.
+# There is no finding if a smaller share of studies would be misled.
 _OFTEN = 0.05
 
 
 def compute(several: Sequence[Series]) -> list[list[list[SmallStudy]]]:
-  """For each pair of neighbouring scales; empty without a threshold."""
+  """For each series and pair of neighbouring scales, what small studies see.
+
+  The list of a series without a threshold is empty.
+  """
   return [
     []
     if (threshold := series.flipped_threshold) is None
@@ -46,13 +49,13 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def _difference(series: Series, study: SmallStudy) -> float:
-  """In the metric's own unit."""
+  """The change over all seeds; that of a mean is in the metric's own unit."""
   is_mean = study.statistic == "mean"
   return study.difference * (series.sign if is_mean else 1)
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The largest change that is shown, as studies of 1 and 3 seeds see it."""
+  """States how studies of 1 and 3 seeds see the largest change shown."""
   i = _largest_step(series)
   if i is None:
     return
@@ -91,7 +94,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _largest_step(series: Series) -> int | None:
-  """The largest change of the mean between neighbours shown to differ."""
+  """Index of the largest mean change between neighbours shown to differ."""
   distances = series.answers["distance"]
   sizes = [p.finite_S.size for p in series.populations]
   largest, found = 0.0, None

@@ -14,14 +14,17 @@ from emergence.statistics.success import (
 
 
 class Successes(NamedTuple):
-  """Of one scale: its success probability and the mean of its successes."""
+  """Success probability of one scale, and mean score of its successful runs."""
 
   success: SuccessAndDivergence
   given: MeanGivenSuccess
 
 
 def compute(several: Sequence[Series]) -> list[list[Successes] | None]:
-  """For each scale; None where the metric has no threshold."""
+  """For each series, success probability and mean of successes at each scale.
+
+  None for a series whose metric has no threshold.
+  """
   return [
     None
     if (threshold := series.flipped_threshold) is None
@@ -58,7 +61,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def _probability(found: Success) -> float | None:
-  """None of a single run, whose share could be only 0 or 1."""
+  """The success probability; None for a single run, where it is 0 or 1."""
   return found.probability if found.num_runs > 1 else None
 
 

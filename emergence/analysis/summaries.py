@@ -31,7 +31,10 @@ Value = tuple[float, float, float]
 
 
 def compute(several: Sequence[Series]) -> list[list[Bootstrap]]:
-  """Bootstrap intervals over seeds at each scale, higher being better."""
+  """For each series and scale, bootstrap intervals over seeds.
+
+  They are of negated scores if lower is better: see `Series.better_samples`.
+  """
   return [_bootstraps(series) for series in several]
 
 
@@ -44,7 +47,7 @@ def _bootstraps(series: Series) -> list[Bootstrap]:
     where = [i for i, sample in enumerate(better) if sample.size == size]
     of_size = resampling.bootstrap(
       [better[i] for i in where],
-      # Without a threshold nothing succeeds, and nothing is said of it.
+      # Without a threshold no run succeeds; that result is not reported.
       math.inf if threshold is None else threshold,
       series.options,
     )
@@ -75,7 +78,7 @@ def values(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The scores of the first and last scale with too few for an interval."""
+  """States scores at the first and last scale with too few for intervals."""
   few = _few(series)
   if not few:
     return
@@ -96,7 +99,7 @@ def _few(series: Series) -> list[Population]:
 
 
 def _scores(population: Population) -> str:
-  """`0.2, 0.3 and 0.5`; with more than three runs, `0.2 to 0.5 (9 runs)`."""
+  """Lists scores, `0.2, 0.3 and 0.5`; if many, `0.2 to 0.5 (9 runs)`."""
   score_S = np.sort(population.finite_S)
   if score_S.size > 1 and np.ptp(score_S) <= tolerance(score_S):
     return f"all {words.number(score_S[0])} ({score_S.size} runs)"
@@ -136,12 +139,12 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 
 def draw(several: Sequence[Series]) -> Figure:
-  """Mode, mean, success probability and mean of successes, by scale.
+  """Plots mode, mean, success probability and mean of successes by scale.
 
-  Bars are 95 % intervals; a mode has none. Where runs are too few for an
-  interval of the mean or median, they are drawn themselves. Through the success
-  probabilities go a logistic curve, if there is one, and dotted the closest
-  values that never turn back. Without a threshold: mode, mean and median.
+  Without a threshold, it plots mode, mean and median. Bars are 95 % intervals;
+  a mode has none. Where runs are too few for an interval of the mean or median,
+  each run is a dot. In the panel of success probabilities, the thin line is the
+  logistic curve, if it fits; the dotted line is the isotonic fit.
 
   Args:
     several: the series of one metric.
@@ -195,7 +198,7 @@ def draw(several: Sequence[Series]) -> Figure:
 
 
 def scale_names(several: Sequence[Series]) -> dict[float, str]:
-  """Text of each scale of several series."""
+  """The text of each scale of several series, by its number."""
   return {p.scale: p.name for series in several for p in series.populations}
 
 
@@ -206,7 +209,7 @@ def scale_colors(several: Sequence[Series]) -> dict[float, Any]:
 
 
 def explain_scales(figure: Figure, several: Sequence[Series]) -> Figure:
-  """Adds a legend above the figure, at most 16 scales, evenly spaced."""
+  """Adds a legend of at most 16 scales, evenly spaced, above the figure."""
   names, colors = scale_names(several), scale_colors(several)
   if set(names.values()) == {ONLY_SCALE}:
     return figure
@@ -243,7 +246,7 @@ def _intervals(series: Series, name: str) -> list[Value]:
 
 def _probabilities(series: Series) -> list[Value]:
   found = [x.success.diverged_fail for x in series.answers["success"]]
-  # A single run has no share.
+  # The share of a single run could be only 0 or 1.
   return [
     (x.probability if x.num_runs > 1 else math.nan, x.low, x.high)
     for x in found

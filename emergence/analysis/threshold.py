@@ -17,7 +17,10 @@ from emergence.statistics.success import ThresholdCurve
 
 
 def compute(several: Sequence[Series]) -> list[list[ThresholdCurve]]:
-  """Success probability over all thresholds; empty without a threshold."""
+  """For each series and scale, success probability at every threshold.
+
+  The list of a series whose metric has no success threshold is empty.
+  """
   return [
     []
     if (threshold := series.flipped_threshold) is None
@@ -73,9 +76,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 def draw(several: Sequence[Series]) -> Figure:
   """Success probability at every threshold.
 
-  There is one panel per group and one line per scale. The band is
-  that of the scale nearest to an even split, and holds its whole curve with
-  95 % confidence.
+  There is one panel per group and one line per scale. The gray band belongs to
+  the scale whose success probability is nearest to 0.5: it holds the whole
+  curve of that scale with 95 % confidence.
 
   Args:
     several: the series of one metric, which has a threshold.
@@ -85,7 +88,7 @@ def draw(several: Sequence[Series]) -> Figure:
   def panel(axes: Axes, series: Series) -> None:
     found: list[ThresholdCurve] = series.answers["threshold"]
     split = found[_nearest_to_half(found)]
-    # From the least to the greatest threshold of all scales.
+    # Curves are extended to the range of the thresholds of all scales.
     ends = [
       x.threshold_T[[0, -1]] for s in several for x in s.answers["threshold"]
     ]

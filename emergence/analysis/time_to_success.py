@@ -27,7 +27,7 @@ from emergence.statistics.time_to_success import Times, TimeToSuccess
 
 # With more scales in a panel their bands hide one another.
 _MOST_BANDS = 4
-# A share of the seeds that fall back below which it may be noise of scores.
+# If a smaller share of seeds falls back, it may be due to noise in the scores.
 _FELL_BACK = 0.1
 
 
@@ -35,14 +35,14 @@ class ScaleTimes(NamedTuple):
   """When the seeds of one scale succeed.
 
   Attributes:
-    times: of each seed.
-    curve: the share that has not succeeded yet.
-    sooner: the log-rank statistic against the scale before, positive where
-      this one succeeds sooner; NaN without a test.
+    times: when each seed first succeeds.
+    curve: the share of seeds that have not succeeded yet, by step.
+    sooner: the log-rank statistic against the scale before, positive if seeds
+      of this scale succeed sooner; NaN without a test.
     p: its p-value.
-    p_adjusted: the same after Holm over the tested pairs of the series.
-    num_already: runs that succeed at the first score that there is of them,
-      after step 0: when they got there is not known.
+    p_adjusted: p after Holm's correction over the tested pairs of the series.
+    num_already: runs whose first score is after step 0 and a success already,
+      so that it is not known when they succeeded.
   """
 
   times: Times
@@ -54,7 +54,10 @@ class ScaleTimes(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[list[ScaleTimes] | None]:
-  """For each scale; None without a threshold or without curves everywhere."""
+  """For each series, when the seeds of each scale first succeed.
+
+  None for a series without a threshold, or with a scale that has no curves.
+  """
   return [_scales(series) for series in several]
 
 
@@ -103,7 +106,7 @@ def _scales(series: Series) -> list[ScaleTimes] | None:
 
 
 def _found(series: Series) -> list[tuple[Population, ScaleTimes]]:
-  """Empty where it is not known when seeds got there."""
+  """The scales with their times; empty if not all times are known."""
   found = series.answers["time_to_success"]
   if not found or any(x.num_already for x in found):
     return []
@@ -133,10 +136,10 @@ def rows(series: Series) -> Iterator[dict[str, Any]]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Where seeds succeed earlier or later than at the scale before.
+  """States at which scale seeds succeed sooner or later than at the one before.
 
-  Also, how many succeed at their first score, and where many of those that have
-  succeeded fail at their last evaluation.
+  Also states how many succeed at their first score, and at which scale many
+  that have succeeded fail at their last evaluation.
   """
   found = _found(series)
   scales = series.answers["time_to_success"] or []
@@ -157,7 +160,7 @@ def findings(series: Series) -> Iterator[Finding]:
 def _sooner(
   series: Series, found: list[tuple[Population, ScaleTimes]]
 ) -> Iterator[Finding]:
-  """The clearest change between scales, or when half of the runs succeed."""
+  """States the clearest change over scales or when half of the runs succeed."""
   steps = [
     (a, b)
     for a, b in itertools.pairwise(found)
@@ -220,7 +223,7 @@ def _interval(found: ScaleTimes) -> str:
 def _fell_back(
   series: Series, found: list[tuple[Population, ScaleTimes]]
 ) -> Iterator[Finding]:
-  """The scale at which most seeds fall back, if they are many."""
+  """States where the largest share of seeds falls back, if 10 % or more do."""
   columns = [
     (int(x.times.succeeded_S.sum()), x.times.num_fell_back, population)
     for population, x in found
@@ -267,7 +270,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(several: Sequence[Series]) -> Figure:
-  """The share not yet successful by training step.
+  """Plots the share of seeds that have not succeeded yet, by training step.
 
   There is one panel per group and one line per scale.
 
@@ -280,7 +283,7 @@ def draw(several: Sequence[Series]) -> Figure:
     found = _found(series)
     for population, x in found:
       assert population.curves is not None
-      # Before training none has succeeded, whenever the first evaluation is.
+      # Start at step 0 with no success, whenever the first evaluation is.
       end = population.curves.steps_E[-1:]
       curve, color = x.curve, color_of[population.scale]
       step_T = np.concatenate([[0], curve.step_T, end])

@@ -22,12 +22,12 @@ _HIGHEST, _STRAIGHTEST = LINE, "#e69f00"
 
 
 class SeedTrajectories(NamedTuple):
-  """Seeds with a row at every scale, S of N scales.
+  """The S seeds that have a row at each of the N scales.
 
   Attributes:
     seeds: these seeds, in order.
     scores_SN: their scores in the metric's unit, [S, N].
-    shape: of each of them, higher scores being better.
+    shape: shape of each seed's trajectory, computed with higher being better.
   """
 
   seeds: tuple
@@ -55,7 +55,10 @@ def _of_series(series: Series) -> SeedTrajectories | None:
 
 
 def scores_of_seeds(series: Series) -> tuple[tuple, np.ndarray] | None:
-  """Seeds with a row at every scale, and their scores, [S, N]; None without."""
+  """The seeds with a row at every scale, and their scores, [S, N].
+
+  None for a series with a single scale or without such a seed.
+  """
   first, *others = series.populations
   common = set(first.seeds).intersection(*(p.seeds for p in others))
   seeds = tuple(seed for seed in first.seeds if seed in common)
@@ -69,7 +72,7 @@ def scores_of_seeds(series: Series) -> tuple[tuple, np.ndarray] | None:
 
 
 def rows(series: Series) -> Iterator[dict[str, Any]]:
-  """A row for each seed; a rank of 0 is none, and positive is better."""
+  """One row per seed. Rank 0 means not ranked; a positive change is better."""
   found: SeedTrajectories | None = series.answers["trajectories"]
   if found is None:
     return
@@ -96,7 +99,7 @@ def entry(series: Series) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """Whether the best seeds are beyond what chance gives the best of so many."""
+  """States whether the best seeds are better than expected by chance."""
   found: SeedTrajectories | None = series.answers["trajectories"]
   pairing: Pairing | None = series.answers["pairing"]
   # With few scales no seed is ranked.

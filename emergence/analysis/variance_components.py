@@ -37,7 +37,7 @@ class Crossed(NamedTuple):
   Attributes:
     population: the runs.
     scores_ID: the score of each initialization with each data order, [I, D].
-    components: what the variance of the scores comes from.
+    components: shares of initialization, data order and rest in the variance.
   """
 
   population: Population
@@ -46,7 +46,7 @@ class Crossed(NamedTuple):
 
 
 def compute(several: Sequence[Series]) -> list[list[Crossed]]:
-  """For each series, its scales where at least 2 × 2 runs are crossed."""
+  """For each series, variance components of scales with 2 × 2 runs or more."""
   return [
     [
       Crossed(
@@ -65,10 +65,16 @@ def compute(several: Sequence[Series]) -> list[list[Crossed]]:
 def crossed(
   population: Population, init_and_data: Mapping[Any, tuple]
 ) -> np.ndarray | None:
-  """The scores by initialization and data order, [I, D].
+  """The scores of a scale by initialization and data order, [I, D].
 
-  Initializations that lack a score with some data order are left out. None
-  where fewer than 2 × 2 runs are left, or where a combination has several.
+  Initializations that lack a score with some data order are left out.
+
+  Args:
+    population: the runs of the scale.
+    init_and_data: the initialization and data order of each seed.
+
+  Returns:
+    None if fewer than 2 × 2 runs are left, or if a combination has several.
   """
   found, num_scores = {}, 0
   for seed, score in zip(
@@ -111,7 +117,7 @@ def _row(series: Series, one: Crossed) -> dict[str, Any]:
 
 
 def findings(series: Series) -> Iterator[Finding]:
-  """The shares at the scale whose runs differ most."""
+  """States the shares at the scale whose scores have the largest variance."""
   several = [
     x
     for x in series.answers["variance_components"]
@@ -154,7 +160,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 
 def _percents(share: Interval) -> str:
-  """Such as `34% (18–52%)`."""
+  """Text of a share and its interval, such as `34% (18–52%)`."""
   low, high = (words.percent(x) for x in (share.low, share.high))
   return f"{words.percent(share.value)} ({low.removesuffix('%')}–{high})"
 
@@ -190,10 +196,10 @@ def sections(analysis: Analysis) -> Iterator[Section]:
 
 @styled
 def draw(drawn: Sequence[tuple[Series, Crossed]]) -> Figure:
-  """Scores by initialization and data order, beside the shares of variance.
+  """Plots scores by initialization and data order, and the shares of variance.
 
   Args:
-    drawn: scales of one metric, each with its series; a row of panels each.
+    drawn: scales of one metric, each with its series and with a row of panels.
   """
   figure = Figure(figsize=(COLUMN_WIDTH, 0.3 + 1.6 * len(drawn)))
   panels = figure.subplots(

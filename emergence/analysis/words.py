@@ -1,4 +1,4 @@
-"""Numbers and foreign names, as sentences and figures show them."""
+"""Numbers and names from input tables, as sentences and figures show them."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from emergence.tables.score_table import visible
 
-# Longer names of a foreign table are cut in sentences.
+# Longer names from an input table are cut in sentences.
 _MOST_LETTERS = 60
 # More scales than this are counted, not listed.
 MOST_LISTED = 3
@@ -14,7 +14,7 @@ _MOST_DECIMALS = 9
 
 
 def short(text: Any) -> str:
-  """Foreign text in one line, cut where it is long."""
+  """Text from an input table in one line, cut to 60 characters."""
   text = visible(str(text))
   if len(text) <= _MOST_LETTERS:
     return text
@@ -22,13 +22,13 @@ def short(text: Any) -> str:
 
 
 def signed(value: float) -> str:
-  """With two decimals, a minus sign, and no minus before zero."""
+  """A number with two decimals, a true minus sign, and no minus before zero."""
   text = f"{value:.2f}"
   return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def interval(low: float, high: float) -> str:
-  """` (0.30–0.64)`, or nothing where there is none."""
+  """Text of an interval, ` (0.30–0.64)`; empty if an end is NaN."""
   if math.isnan(low) or math.isnan(high):
     return ""
   if low < 0:
@@ -50,7 +50,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def size(value: float) -> str:
-  """A place between scales, such as `2.4`, `430M` or `1.2B`."""
+  """Text of a number on the axis of scales: `2.4`, `430M` or `1.2B`."""
   for unit, letter in ((1e9, "B"), (1e6, "M")):
     if value >= unit:
       return f"{value / unit:.3g}{letter}"
@@ -58,7 +58,10 @@ def size(value: float) -> str:
 
 
 def alike(*values: float) -> list[str]:
-  """Numbers with the same decimals: two, or as many as tell them apart."""
+  """Formats numbers with equally many decimals, enough to tell them apart.
+
+  That is at least two decimals if all are below 100, and at most nine.
+  """
   largest = max(map(abs, values))
   decimals = 2 if largest < 100 else 0
   different = len(set(values))
@@ -74,7 +77,7 @@ def alike(*values: float) -> list[str]:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-  """Such as `0.47 (0.30–0.64)`, or the value alone without an interval."""
+  """Text such as `0.47 (0.30–0.64)`; the value alone if an end is NaN."""
   if math.isnan(low) or math.isnan(high):
     return number(value)
   text, *ends = alike(value, low, high)
@@ -82,7 +85,7 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def percent(share: float) -> str:
-  """0% and 100% only where it is so."""
+  """A share as `34%`; `0%` and `100%` only if it is exactly 0 or 1."""
   if 0 < share < 0.005:
     return "under 1%"
   if 0.995 <= share < 1:
@@ -91,11 +94,11 @@ def percent(share: float) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-  """Such as `1`, `1 and 2` or `1, 2 and 4`."""
+  """Joins names to `1`, `1 and 2` or `1, 2 and 4`."""
   *first, last = names
   return f"{', '.join(first)} and {last}" if first else last
 
 
 def count(number: int, noun: str) -> str:
-  """Such as `1 run` and `2 runs`."""
+  """A number with its noun, such as `1 run` or `2 runs`."""
   return f"{number} {noun}{'' if number == 1 else 's'}"

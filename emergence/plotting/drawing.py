@@ -32,13 +32,14 @@ class Line(NamedTuple):
   """One line over N scales in a panel; NaN values are not drawn.
 
   Attributes:
-    name: of the line in the legend.
+    name: name of the line in the legend.
     scales: the scales, [N].
     value_N: the values.
     low_N: lower ends of their intervals; None for no intervals.
     high_N: upper ends.
     fit: x and y of a smooth curve, drawn instead of a line through the values.
-    monotone_N: a monotone fit, drawn dotted instead of that line.
+    monotone_N: a monotone fit, drawn dotted instead of a line through the
+      values.
   """
 
   name: str
@@ -57,13 +58,13 @@ def by_scale(
   tick_names: Mapping[float, str],
   y_limits: tuple[float, float] | None = (0.0, 1.0),
 ) -> Figure:
-  """Panels of lines over scales, two panels in a row.
+  """Draws panels of lines over scales, two panels in a row.
 
   Args:
-    panels: lines by title.
+    panels: the lines of each panel, by its title.
     x_label: what the scale is.
     tick_names: the text of each scale, by its number.
-    y_limits: of all panels; None gives each panel its own.
+    y_limits: y limits of all panels; None gives each panel its own.
   """
   num_rows = math.ceil(len(panels) / 2)
   figure = Figure(figsize=(COLUMN_WIDTH, 0.1 + 1.5 * num_rows))
@@ -96,10 +97,10 @@ def by_scale(
 
 
 def num_columns_of(num_panels: int, is_grouped: bool) -> int:
-  """Columns of small multiples: a row per group, or an even block of panels."""
+  """Number of columns: for one row per group, or for a block of panels."""
   num_columns = min(num_panels, MOST_COLUMNS)
   if not is_grouped and num_panels > 3:
-    # Two or three rows in a column look better than one across the text.
+    # Two or three rows look better than one that is as wide as the page.
     num_columns = {4: 2}.get(num_panels, 3 if num_panels <= 9 else MOST_COLUMNS)
   return num_columns
 
@@ -112,14 +113,14 @@ def small_multiples(
   y_label: str,
   share_x: bool = True,
 ) -> Figure:
-  """One panel per cell, with shared axes; each group begins a new row.
+  """Draws one panel per cell, with shared axes; each group begins a new row.
 
   Args:
     groups: the cells of each group.
-    draw: draws a cell.
-    name: the title of a cell's panel.
-    x_label: of the whole figure.
-    y_label: of the whole figure.
+    draw: draws a cell in its panel.
+    name: returns the title of a cell's panel.
+    x_label: x label of the whole figure.
+    y_label: y label of the whole figure.
     share_x: whether all panels have the same x axis.
   """
   num_columns = num_columns_of(max(map(len, groups)), len(groups) > 1)
@@ -183,15 +184,15 @@ def seed_lines(
   colors: Sequence[Any],
   num_points: int | None = None,
 ) -> None:
-  """One line per seed; a value that is not finite is a gap.
+  """Draws one line per seed; a value that is not finite is a gap.
 
   Args:
     axes: where to draw.
     x_N: positions, [N].
     y_SN: the values of each seed, [S, N].
     colors: one per seed.
-    num_points: points of the whole figure, to decide whether it is drawn as a
-      bitmap; None for those of this panel.
+    num_points: number of points in the whole figure, which decides whether the
+      lines are a bitmap; None for the number in this panel.
   """
   # Drop columns without any value, such as the loss at step 0.
   seen_N = np.isfinite(y_SN).any(axis=0)
@@ -234,7 +235,7 @@ def is_many(num_points: int) -> bool:
 
 
 def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
-  """Makes axis `x` or `y` logarithmic if there are positive values."""
+  """Makes axis `x` or `y` logarithmic; without values > 0, removes ticks."""
   values = values[np.isfinite(values) & (values > 0)]
   axis = axes.xaxis if which == "x" else axes.yaxis
   if not values.size:
@@ -266,7 +267,7 @@ def explain_colors(figure: Figure, names: Mapping[str, Any]) -> Figure:
 def _legend(
   figure: Figure, handles: Sequence[Any], texts: Sequence[str]
 ) -> None:
-  """A legend above the figure, which grows by its lines."""
+  """Adds a legend above the figure and makes the figure higher by its lines."""
   letters = max(map(len, texts))
   room = figure.get_figwidth() * LETTERS_PER_INCH * 0.8
   num_columns = max(1, min(4, int(room // (6 + letters))))
@@ -285,12 +286,12 @@ def _legend(
 def label_ticks(
   axes: Axes, places: Sequence[float], names: Sequence[str]
 ) -> None:
-  """Ticks of the x axis, turned where their names would overlap.
+  """Sets ticks of the x axis; their names are turned if they would overlap.
 
   Args:
-    axes: of a figure whose columns are equally wide.
-    places: of the ticks.
-    names: cut to 12 letters, to 20 where turned.
+    axes: a panel of a figure whose columns are equally wide.
+    places: positions of the ticks.
+    names: names of the ticks; cut to 12 letters, or to 20 if turned.
   """
   texts = [literal(name, 12) for name in names]
   axes.set_xticks(places, texts)
@@ -314,7 +315,7 @@ def label_ticks(
 
 
 def _make_room(figure: Figure) -> None:
-  """Makes a figure higher by its names of ticks, if these are turned."""
+  """Makes a figure higher to fit the names of ticks, if these are turned."""
   letters = [
     len(label.get_text())
     for axes in figure.axes
@@ -351,7 +352,7 @@ def is_spread(scales: Sequence[float]) -> bool:
 
 
 def _beside(lines: Sequence[Line], is_log: bool) -> Iterator[Line]:
-  """Lines whose points lie side by side where their values are equal."""
+  """Moves lines sideways a little, so that equal values are side by side."""
   scales = sorted({x for line in lines for x in line.scales})
   for i, line in enumerate(lines):
     part = (i - (len(lines) - 1) / 2) * min(0.012, 0.04 / len(lines))

@@ -11,7 +11,7 @@ from emergence.storage.files import write_if_changed
 
 
 def save(figure: Figure, path: epath.Path) -> bytes:
-  """Writes a figure as PNG at 200 dpi, and as SVG beside it.
+  """Writes a figure as PNG at 200 dpi, and as SVG in the same folder.
 
   Unchanged files are not written again.
 
@@ -27,9 +27,9 @@ def save(figure: Figure, path: epath.Path) -> bytes:
 
 
 def render(figure: Figure, kind: str, dpi: int = 200) -> bytes:
-  """A figure as `png` or as `svg`.
+  """Renders a figure to the bytes of a PNG or SVG file.
 
-  Without date and random ids, so that equal records give equal bytes.
+  The file has no date or random ids, so that equal records give equal bytes.
 
   Args:
     figure: the figure.

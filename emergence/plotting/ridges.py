@@ -52,21 +52,22 @@ def draw(
   is_log: bool = False,
   most_columns: int = 4,
 ) -> Figure:
-  """Distributions over seeds, one row each, from the top down.
+  """Plots distributions over seeds as ridges, one row each, from the top down.
 
   A ridge is a density, scaled to its own peak. The points under it are the
-  seeds; the number beside it is the share of seeds beyond the threshold.
+  seeds. The number on its right is the share of seeds beyond the threshold.
 
   Args:
-    columns: title and ridges of each column; a single title is not shown.
+    columns: title and ridges of each column. The title of a single column is
+      not shown.
     x_label: what the scores are.
     support: the smallest and the largest possible score.
-    threshold: of a success; None for no shares.
-    higher_is_better: whether scores of at least the threshold are successes,
-      or scores of at most the threshold.
+    threshold: threshold of a success; if None, shares are not shown.
+    higher_is_better: if True, scores of at least the threshold are successes;
+      if False, scores of at most the threshold.
     is_log: whether the scores are decimal logarithms; ticks give the numbers.
-    most_columns: of these stand side by side; the others begin a new line. More
-      than four would leave no room for the texts at their sides.
+    most_columns: at most this many columns are side by side; the others begin a
+      new line. More than four would leave no room for the texts at their sides.
   """
   lines = [
     columns[i : i + most_columns] for i in range(0, len(columns), most_columns)
@@ -92,7 +93,7 @@ def draw(
         axes.set_axis_off()
         continue
       title, ridges = column
-      # Names that are those of the first column stand there alone.
+      # Names that equal those of the first column are not repeated.
       names = [ridge.name for ridge in ridges]
       if column is not line[0] and names == [r.name for r in line[0][1]]:
         ridges = [ridge._replace(name="") for ridge in ridges]
@@ -116,7 +117,7 @@ def draw(
 
 
 def spread(num: int) -> np.ndarray:
-  """Offsets in [0, 1) for points that would hide each other, [num]."""
+  """Even offsets in [0, 1), [num], for points that would hide each other."""
   return (np.arange(num) * _GOLDEN) % 1.0
 
 

@@ -1,7 +1,7 @@
 """The style of all figures: sizes, colours, fonts.
 
-A figure is as wide as a column of a paper (3.5 inches), or with many panels as
-its text (7 inches), in type of 6 to 8 points. Kinds of things differ in
+A figure is as wide as a column of a paper (3.5 inches) or, if it has many
+panels, as the paper's text (7 inches). Type is 6 to 8 points. Colours differ in
 lightness, not in hue alone, so that figures work in gray and for the colour
 blind. Seeds that succeed are dark, the others light.
 """
@@ -16,7 +16,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 COLUMN_WIDTH, TEXT_WIDTH = 3.5, 7.0
-# Of labels.
+# Characters of a label that fit in an inch.
 LETTERS_PER_INCH = 18
 FILL, LINE = "#9ecae1", "#08519c"
 SUCCEEDED, FAILED, OTHERS = "#08519c", "#e69f00", "#d0d0d0"
@@ -66,7 +66,7 @@ def ramp(count: int) -> list[Any]:
 
 
 def literal(text: str, most: int = 40) -> str:
-  """Text that matplotlib draws literally, without TeX.
+  """Escapes text so that matplotlib draws it literally, without TeX.
 
   Characters that the font lacks become boxes; long lines lose their middle.
 

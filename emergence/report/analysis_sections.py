@@ -23,7 +23,7 @@ _MOST_GROUPS = 4
 
 
 def sections(analysis: Analysis) -> list[Section]:
-  """Those of the first screen, then those of each question, by its kind."""
+  """Makes the sections of the first screen, then the others by question."""
   found = questions.findings(analysis)
   sections = [
     section
@@ -31,10 +31,10 @@ def sections(analysis: Analysis) -> list[Section]:
     for section in _of_question(analysis, question, found)
   ]
   first = [section for section in sections if section.is_first]
-  # The distribution, then what sums it up.
+  # The distribution comes before the summaries.
   first.sort(key=lambda section: section.name == "summaries")
   others = [section for section in sections if not section.is_first]
-  # What the first picture is about.
+  # The section on modality explains the first figure.
   others.sort(key=lambda section: section.name != "modality")
   return [*first, _cells(analysis), *others]
 
@@ -95,7 +95,7 @@ def audit(analysis: Analysis) -> Section:
 
 
 def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
-  """Kind, sentence and number of rows: the first of each kind for all of it."""
+  """One row per kind: the kind, its first sentence and its number of rows."""
   kinds: dict[str, list[Issue]] = {}
   for issue in issues:
     kinds.setdefault(issue.kind, []).append(issue)
@@ -139,7 +139,7 @@ def _of_question(
   question: Question,
   found: Sequence[tuple[Question, Finding]],
 ) -> Iterator[Section]:
-  """Its sections, one of them with its findings."""
+  """The sections of a question, one of them with its findings."""
   first = analysis.series[0].metric.name
   own = [
     finding
@@ -150,7 +150,7 @@ def _of_question(
   sections = list(question.sections(analysis))
   if own and not sections:
     sections = [Section(question.kind.replace("_", "-"), "")]
-  # Of several, that without a title of its own.
+  # Findings go to the section that has no title of its own.
   main = min(sections, key=lambda section: bool(section.title), default=None)
   for section in sections:
     if section is not main:
@@ -174,7 +174,7 @@ def _unanswered(analysis: Analysis, question: Question) -> str:
 
 
 def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:
-  """The first statements, or the first one of each of the first groups."""
+  """The first findings of a single group, or one each of the first groups."""
   series_of = {(s.group, s.metric.name): s for s in analysis.series}
   first = analysis.series[0].metric.name
   said: dict[tuple, list[str]] = {}
@@ -196,7 +196,7 @@ def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:
 
 
 def _numbers(found: Finding) -> str:
-  """Those of a finding that are single numbers, by their names."""
+  """Text of the numbers of a finding, with names; arrays are left out."""
   return ", ".join(
     f"{name.replace('_', ' ')} {words.number(float(value))}"
     for name, value in plain(found.numbers).items()

@@ -20,16 +20,16 @@ MOST_ROWS = 60
 
 
 def sentence(analysis: Analysis) -> str:
-  """Whether seeds split in two, and how the share that succeeds changes."""
+  """Says whether seeds split in two and how the share that succeeds changes."""
   several = _of_first_metric(analysis)
   text = "; ".join(filter(None, [_split(several), _change(several)]))
   return f"{text[0].upper()}{text[1:]}."
 
 
 def table(analysis: Analysis) -> Table:
-  """One row per cell: its seeds, mean and successes, and whether it splits.
+  """Makes a table with one row per cell: seeds, mode, mean, success and split.
 
-  An interval stands on the second line of its cell.
+  In the columns of mean and success, the interval is on a second line.
   """
   several = _of_first_metric(analysis)
   first = several[0]
@@ -57,7 +57,7 @@ def text(analysis: Analysis) -> str:
 
 
 def missing(analysis: Analysis) -> str:
-  """How many runs have no score of the first metric, and where; or ''."""
+  """Says how many runs lack a score of the first metric, and where; or ''."""
   first, table = analysis.series[0], analysis.table
   lacking = {
     cell[:-1]: num
@@ -129,7 +129,7 @@ def _score(series: Series, score: float) -> str:
 
 
 def _split(several: Sequence[Series]) -> str:
-  """The first finding about a split, of the first group that has one."""
+  """Says how many groups split, and the finding of the first that does."""
   said = [(series, _of_split(series)) for series in several]
   if len(several) == 1:
     return said[0][1]
@@ -145,7 +145,7 @@ def _split(several: Sequence[Series]) -> str:
 
 
 def _of_split(series: Series) -> str:
-  """The first finding about a split, with the p-value of one that is shown."""
+  """The first finding about a split, with its p-value if a split is shown."""
   found = next(iter(modality.findings(series)))
   text, p = without_name(series, found), found.numbers.get("p_of_label")
   if p is None:
@@ -158,10 +158,10 @@ def _change(several: Sequence[Series]) -> str:
   """How the share that succeeds changes over scale."""
   first = several[0]
   if len(several) == 1:
-    # Its first statement.
+    # Return the first finding, if there is one.
     for found in scale_curve.findings(first):
       text = without_name(first, found)
-      if len(first.populations) == 1:  # Which scale, is said already.
+      if len(first.populations) == 1:  # It is named already.
         where = first.scale_name(first.populations[0])
         text = text.removesuffix(f" at {where}")
       return text.replace(

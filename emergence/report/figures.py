@@ -1,7 +1,8 @@
 """Figures of records, in the style of `emergence.plotting.style`.
 
-Each function takes records as `emergence.storage.records.read` returns them, a
-test length; seeds whose score there reaches `DEFAULT_THRESHOLD` are drawn dark.
+Each function takes records, as `emergence.storage.records.read` returns them,
+and a test length. Except in `ridgeline`, seeds whose score at this length
+reaches `DEFAULT_THRESHOLD` are drawn dark.
 """
 
 import itertools
@@ -89,7 +90,7 @@ def training_curves(
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length of `metric` and `score`.
-    metric: the column that is drawn; on a logarithmic axis unless it is a
+    metric: the column that is drawn. Its axis is logarithmic unless it is a
       share: `score`, exact match or token accuracy.
     score: the column, a share, whose final value at `test_length` decides which
       seeds are dark: those that reach the threshold.
@@ -128,15 +129,16 @@ def exact_match_against(
 ) -> Figure:
   """Final exact match against the likelihood of the answer, a point per seed.
 
-  One panel per cell, with the seeds of all other cells in gray. It counts the
-  seeds without a finite likelihood, and those of likelihood 1, which are drawn
-  at the smallest other value.
+  There is one panel per cell, with the seeds of all other cells in gray. Each
+  panel counts the seeds whose loss is not finite, and those with loss 0, which
+  are drawn at the smallest positive loss.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length to show.
     score: the column of the score.
-    loss: `nll_mean` at the test length, or `train_loss`.
+    loss: the column on the x axis, `nll_mean` (at the test length) or
+      `train_loss`, in nats per answer token.
   """
   cells = _final_cells(frame, test_length, score)
   all_x = np.concatenate([c.rows[loss].to_numpy(float) for c in cells])
@@ -252,7 +254,7 @@ def _small_multiples(
 def _curves(
   rows: "pd.DataFrame", cell: _FinalCell, x: str, y: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Points [N] and, for each seed in the order of the cell, values [S, N]."""
+  """Values of `x`, [N], and of `y` per seed, in the order of `cell`, [S, N]."""
   own = records.rows_of_cell(rows, cell.columns)
   table = own.pivot(index="seed", columns=x, values=y)
   table = table.reindex(cell.rows["seed"])

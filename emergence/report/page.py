@@ -1,8 +1,8 @@
 """The report: one self-contained HTML page.
 
 A page is a title, the answer in one sentence, what it is about, and a list of
-sections. Those of the first screen are in full view; of the others the numbers
-and caveats are folded.
+sections. Their numbers, caveats and tables are folded, except for the tables of
+the first screen, which are in full view.
 """
 
 import base64
@@ -36,8 +36,8 @@ def render_page(
     title: the heading of the page, plain text.
     answer: one sentence, plain text.
     about: what the answer is about, plain text.
-    sections: in the order of the page; with different names.
-    image_of: data URIs of figures that are rendered already, by section.
+    sections: the sections in the order of the page; their names must differ.
+    image_of: data URIs of figures that are rendered already, by section name.
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader("emergence.report", "."),
@@ -75,7 +75,7 @@ def write_page(
     answer: likewise.
     about: likewise.
     sections: likewise.
-    beside: renders half of the figures in another process, meanwhile.
+    beside: renders half of the figures in another process meanwhile, if given.
 
   Returns:
     The path of the page.

@@ -64,7 +64,7 @@ def title(sweep: SweepData) -> str:
 
 
 def status(sweep: SweepData) -> str:
-  """How much of the experiment is finished, and what is not independent."""
+  """States how much is finished and diverged, and what is not independent."""
   config = sweep.config
   num_diverged = sum(row["n_diverged"] for row in sweep.rows)
   cells = config_lib.cells(config)
@@ -98,7 +98,7 @@ def status(sweep: SweepData) -> str:
 
 
 def sections(sweep: SweepData) -> list[Section]:
-  """What the final scores do not tell: other lengths, training, likelihood."""
+  """Sections on other test lengths, training, training loss and likelihood."""
   return [
     _length_curves(sweep),
     _training_curves(sweep),
@@ -108,7 +108,7 @@ def sections(sweep: SweepData) -> list[Section]:
 
 
 def provenance(sweep: SweepData) -> list[Section]:
-  """The models, the time, the machine and the config."""
+  """Sections on the models, the time, the machine and the config."""
   return [
     _models(sweep),
     time(sweep.runs, sum(row["n_seeds"] for row in sweep.rows)),
@@ -345,7 +345,7 @@ def _most_split(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-  """`depth 2`, or `width 16, depth 2` where both vary."""
+  """Names a cell by what varies: `depth 2`, or `width 16, depth 2`."""
   axes = axes_of(rows[0])
   varying = [axis for axis in axes if len({r[axis] for r in rows}) > 1]
   return ", ".join(
@@ -372,11 +372,11 @@ _PHASES = {
 
 
 def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
-  """Where the time of the runs went.
+  """Section on the wall time of the runs, by phase.
 
   Args:
-    runs: those that have left their time budget.
-    num_seeds: models that are recorded.
+    runs: the runs that have written a time budget.
+    num_seeds: number of models that are recorded.
   """
   if not runs:
     return Section(
@@ -427,7 +427,7 @@ def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
 
 
 def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
-  """The devices and versions that the records tell, and which differ."""
+  """Section on devices and versions in the records, and which ones differ."""
   names = {
     "device_kind": "device",
     "platform": "platform",
@@ -470,7 +470,7 @@ def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
 
 
 def setting(config: Config) -> Section:
-  """The whole config."""
+  """Section with the whole config as JSON."""
   return Section(
     "config",
     "",
