@@ -62,16 +62,15 @@ class TaskConfig(_Section):
     max_train_length: longest example in training.
     test_lengths: lengths evaluated, increasing; the last one is the headline
       length that tables and figures show first.
-    vocab_size: size of the task's alphabet: index hints for
-      `reverse_addition`, 2 for `parity`, number tokens for the others. Task
-      symbols come on top.
+    vocab_size: how many number tokens the task has (2 for `parity`) or, for
+      `reverse_addition`, index hints. Its other symbols are not counted.
     context_length: tokens of a training context.
-    packed: fill each context with examples one after another (attention is not
-      reset between them), else one example a context, padded.
-    independent_operands: for `reverse_addition`: both operands may have leading
-      zeros; their lengths are independent and uniform in training, and the test
-      length in tests. Otherwise one operand has exactly the length of the
-      example, without a leading zero.
+    packed: if true, fill each context with examples one after another
+      (attention is not reset between them); if false, with one padded example.
+    independent_operands: for `reverse_addition`: if true, both operands may
+      have leading zeros; their lengths are independent and uniform in training,
+      and equal to the test length in tests. If false, one operand has exactly
+      the length of the example, without a leading zero.
   """
 
   _name = "task"
@@ -106,8 +105,9 @@ class ModelConfig(_Section):
 
   Attributes:
     head_dim: dimension of a head; the number of heads is width / head_dim.
-    parallel_residual: attention and MLP read the same residual stream and are
-      added together (GPT-NeoX), else one after the other (GPT-2).
+    parallel_residual: if true, attention and MLP read the same residual stream
+      and are added together (GPT-NeoX); if false, attention is added before the
+      MLP reads the stream (GPT-2).
     rotary_fraction: share of each head's dimensions that RoPE rotates, 0..1.
     mlp_ratio: hidden dimension of the MLP over the width.
     init_std: standard deviation of the normal initialization of every matrix.
@@ -136,14 +136,14 @@ class TrainConfig(_Section):
   Attributes:
     steps: training steps per seed.
     batch_size: contexts per step.
-    learning_rate: peak, for widths that `learning_rate_by_width` leaves out.
-    learning_rate_by_width: peak by width, written `{16: 0.003, 32: 0.002}`.
+    learning_rate: peak rate at widths not in `learning_rate_by_width`.
+    learning_rate_by_width: peak rate by width, as `{16: 0.003, 32: 0.002}`.
     warmup_fraction: share of the steps with a linear warm-up, in [0, 1).
     weight_decay: decoupled decay of matrices; biases and norms have none,
       unless `decay_all`.
-    decay_all: weight decay reaches every parameter, as in the code of the
+    decay_all: apply weight decay to every parameter, as in the code of the
       paper's first author.
-    grad_clip: largest global norm of a gradient.
+    grad_clip: largest global norm of a gradient; larger ones are scaled down.
     matmul_precision: XLA's precision of float32 matrix products.
     compute_dtype: type of matrix products; parameters and optimizer state are
       always float32.
@@ -183,19 +183,20 @@ class TrainConfig(_Section):
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig(_Section):
-  """When and on how much a seed is tested.
+  """When seeds are evaluated and on which items.
 
   Attributes:
     num_points: evaluations after the one at step 0, evenly spaced, the last
       one at the end of training.
     items: items per test length, for tasks that draw them; `count` uses all
       its items.
-    train_distribution_items: size of a further test set,
-      `train_distribution`, of examples as in training, one per context, the
-      same for all seeds (drawn with `root_seed`). 0 for none.
+    train_distribution_items: items of a further test set,
+      `train_distribution`, or 0 for no such set. Its items are drawn like
+      training examples, but with `root_seed`, so that they are the same for all
+      seeds. Each has a context of its own.
     headline_metric: the score that an analysis shows first: `exact_match`, or
       `exact_match_without_end`, which leaves out the end symbol. Both are
-      recorded whatever it is, and it may change in the same work directory.
+      always recorded, so it may change in the same work directory.
   """
 
   _name = "eval"
@@ -219,19 +220,19 @@ class EvalConfig(_Section):
 
 @dataclasses.dataclass(frozen=True)
 class SeedsConfig(_Section):
-  """Which seeds are trained and what of them varies.
+  """Which seeds are trained and what differs between them.
 
   Attributes:
     design: `paired` varies initialization and data together, `fixed_init` and
       `fixed_data` hold one of them at seed 0, `crossed` trains every
       combination: seed = init_seed · num_data + data_seed.
-    block: seeds that a device trains together and that share a file. It may
+    block: number of seeds that a device trains and saves together. It may
       change in the same work directory.
-    count: how many seeds.
-    first: the first of them.
-    num_init: initializations of a crossed design.
-    num_data: data streams of a crossed design; part of the identity there, as
-      the meaning of a seed index depends on it.
+    count: number of seeds.
+    first: the first seed index.
+    num_init: number of initializations of a crossed design.
+    num_data: number of data streams of a crossed design; part of the identity
+      there, because the meaning of a seed index depends on it.
   """
 
   _name = "seeds"
@@ -364,8 +365,7 @@ class Config(_Section):
 
   @property
   def test_sets(self) -> dict[str, int | None]:
-    """The test length of each test set, by name and in the order of scores;
-    None for examples of the training distribution."""
+    """Test length by test set, in score order; None for train_distribution."""
     sets: dict[str, int | None] = {
       f"length-{length}": length for length in self.task.test_lengths
     }
@@ -381,7 +381,7 @@ class Config(_Section):
 
 
 class Cell(NamedTuple):
-  """One point of the grid; its text is its folder, `count/width-32/depth-4`.
+  """One point of the grid. `str` gives its folder, `count/width-32/depth-4`.
 
   Attributes:
     task: name of the task.
@@ -440,7 +440,7 @@ def cells(config: Config) -> list[Cell]:
 
 
 def cell_config(config: Config, cell: Cell) -> Config:
-  """The experiment of one cell alone: its axes at the values of the cell.
+  """The config of one cell, with a one-cell grid and the cell's axis values.
 
   Raises:
     ValueError: the values do not fit together with the rest of the config.
@@ -483,7 +483,7 @@ def axis_kinds() -> Mapping[str, type]:
 
 
 def axes_of(columns: Iterable[str]) -> list[str]:
-  """The axes of cells among the columns of records, in their order."""
+  """The columns that are axes of cells, in the order given."""
   names = {"width", "depth", *axis_kinds()}
   return [column for column in columns if column in names]
 
@@ -508,7 +508,7 @@ def _parse_axis(name: str, text: str) -> AxisValue:
 
 
 def _coerce_axes(value: Any) -> Axes:
-  """Further axes with values of the types of their keys."""
+  """Validates `grid.axes` and converts the values to their keys' types."""
   if isinstance(value, Mapping):
     value = tuple(value.items())
   kinds, found = axis_kinds(), {}
@@ -543,7 +543,7 @@ def _coerce_axes(value: Any) -> Axes:
 
 
 def _coerce(key: str, value: Any, kind: Any) -> Any:
-  """`value` as `kind` if nothing is lost by it, else ValueError."""
+  """Converts a value to a type; raises ValueError if that is not lossless."""
   if kind == Axes:
     return _coerce_axes(value)
   origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -653,10 +653,10 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def override(config: Config, assignments: Iterable[str]) -> Config:
-  """Applies `KEY=VALUE` texts, typed by the field they name.
+  """Applies `KEY=VALUE` texts to a config and validates the result.
 
-  All of them are applied before the result is validated, so that settings
-  which only fit together can be given in any order.
+  All of them are applied before validation, so that settings which are valid
+  only together can be given in any order.
 
   Args:
     config: the config to start from.
@@ -684,7 +684,7 @@ def _literal(text: str) -> Any:
   if text.lower() in ("true", "false"):
     return text.lower() == "true"
   errors = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
-  # As JSON alone writes them, {"task.packed": [true, false]} for one.
+  # Only JSON parses values such as {"task.packed": [true, false]}.
   for parse in (ast.literal_eval, *[json.loads] * text.startswith(("{", "["))):
     with contextlib.suppress(*errors):
       return parse(text)

@@ -1,8 +1,8 @@
-"""A trained seed in the layout of Hugging Face's GPT-NeoX.
+"""Exports a trained seed as a GPT-NeoX model of Hugging Face.
 
-Interpretability tools open such a folder with `AutoModelForCausalLM` and
-`AutoTokenizer`: `model.safetensors`, `config.json`, which also says which seed
-it is, and a tokenizer whose words are the task's symbols.
+The folder holds `model.safetensors`, `config.json`, which also identifies the
+seed, and a tokenizer whose words are the task's symbols. Interpretability tools
+open it with `AutoModelForCausalLM` and `AutoTokenizer`.
 """
 
 import json
@@ -22,7 +22,7 @@ from emergence.tasks import Task
 from emergence.training import model
 from emergence.training.model import Architecture, Params
 
-# Our module and the name of the same one in GPT-NeoX.
+# Our name of each module, and GPT-NeoX's name of the same module.
 _MODULES = {
   "attention_norm": "input_layernorm",
   "qkv": "attention.query_key_value",
@@ -68,8 +68,8 @@ def export(
     step: steps done, `train.steps` for a finished seed.
 
   Raises:
-    ValueError: the parameters were not kept, or the folder holds something
-      else.
+    ValueError: the work directory has no such cell, the parameters were not
+      kept, or the folder holds something else.
   """
   experiment = records.read_config(workdir)
   if cell not in cells(experiment):
@@ -124,16 +124,16 @@ def export(
 
 
 def to_gpt_neox(params: Params) -> dict[str, np.ndarray]:
-  """Parameters, or their gradient, under the names of GPT-NeoX.
+  """Converts parameters, or their gradient, to GPT-NeoX's names and shapes.
 
-  Matrices are transposed: ours map rows, [in, out], PyTorch's [out, in]. The
-  order of each head's query, key and value is the same.
+  Kernels are transposed: ours are [in, out], PyTorch's are [out, in]. Both have
+  the query, key and value of each head in the same order.
 
   Args:
     params: nested dict of arrays, without an axis over seeds.
 
   Returns:
-    Contiguous float32 arrays.
+    Contiguous float32 arrays by GPT-NeoX's name.
   """
   names = {
     "gpt_neox.embed_in.weight": params["embed"]["embedding"],
@@ -156,7 +156,7 @@ def to_gpt_neox(params: Params) -> dict[str, np.ndarray]:
 
 
 def rotary_share(rotary_dim: int, head_dim: int) -> float:
-  """GPT-NeoX's `rotary_pct`: int(head_dim * share) is exactly rotary_dim."""
+  """GPT-NeoX's `rotary_pct`, with int(head_dim * rotary_pct) == rotary_dim."""
   share = rotary_dim / head_dim
   return share if int(head_dim * share) == rotary_dim else share + 1e-12
 
@@ -169,7 +169,8 @@ def special_symbols(task: Task, length: int) -> dict[str, str]:
     length: a test length whose items are inspected.
 
   Returns:
-    `pad_token`, and `bos_token` and `eos_token` if all items share them.
+    The symbols by name: `pad_token`; `bos_token` if all items have the same
+    first symbol; `eos_token` if all have the same last symbol.
   """
   items = jax.device_get(task.evaluation(length))
   last_B = np.asarray(items.length) - 1
@@ -200,8 +201,7 @@ def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
 def _recorded(
   workdir: epath.PathLike, cell: Cell, seed: int, step: int, metric: str
 ) -> tuple[dict[int, float], bool | None]:
-  """Scores by test length, and whether the seed had diverged; empty and None
-  without records."""
+  """(scores by test length, whether it diverged); ({}, None) if unrecorded."""
   rows = records.read_seed(workdir, cell, seed)
   if rows is None or step not in set(rows["step"]):
     return {}, None
@@ -255,7 +255,7 @@ def _model_config(
 
 
 def _tokenizer(task: Task, special: dict[str, str]) -> dict[str, Any]:
-  """One word a symbol, split at spaces, in the format of `tokenizers`."""
+  """A `tokenizers` file whose words, separated by spaces, are the symbols."""
   return {
     "version": "1.0",
     "truncation": None,

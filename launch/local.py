@@ -70,14 +70,15 @@ def main() -> int:
 def divide(
   num_workers: int, gpus: Sequence[str], cores: Sequence[int]
 ) -> list[list[str]]:
-  """The commands of workers that divide a machine.
+  """The commands of the workers, each with its own part of the machine.
 
   Every worker gets the same number of JAX devices, because the bits of a seed
   depend on it.
 
   Args:
     num_workers: number of workers.
-    gpus: GPUs that JAX would use; empty if it would use the cores.
+    gpus: GPUs that JAX would use, as `CUDA_VISIBLE_DEVICES` names them; empty
+      if it would use the cores.
     cores: cores that this process may use.
 
   Raises:
@@ -99,7 +100,7 @@ def divide(
     else:
       if not flags.FLAGS["devices"].present:
         words.append(f"--devices={each}")
-      if shutil.which("taskset"):  # Linux alone has it.
+      if shutil.which("taskset"):  # Only on Linux.
         words[:0] = ["taskset", "-c", own]
     commands.append(words)
   return commands
@@ -110,7 +111,7 @@ def find_gpus() -> list[str]:
   code = (
     "import jax; print(*(d.id for d in jax.devices() if d.platform=='gpu'))"
   )
-  # In a process of its own, as JAX takes the memory of the GPUs it looks at.
+  # In another process, as JAX reserves memory on the GPUs that it lists.
   found = subprocess.check_output([sys.executable, "-c", code], text=True)
   named = os.environ.get("CUDA_VISIBLE_DEVICES")
   return named.split(",") if named and found.split() else found.split()
@@ -119,7 +120,7 @@ def find_gpus() -> list[str]:
 def _run(
   commands: Sequence[Sequence[str]], logs: pathlib.Path, stop: StopRequest
 ) -> list[int]:
-  """Runs the workers until all have ended; their exit codes."""
+  """Runs the workers until all have ended, and returns their exit codes."""
   processes = []
   for i, words in enumerate(commands):
     with (logs / f"shard-{i}-of-{len(commands)}.out").open("ab") as output:

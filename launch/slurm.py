@@ -83,7 +83,7 @@ def main() -> int:
     return 0
   arguments = sweep_command.make()
   if not flags.FLAGS["devices"].present:
-    # Even if a node has more: shards are cut by the number of devices.
+    # Shards depend on the number of devices, and a node may have more.
     arguments.append(f"--devices={num_devices}")
   script = _SCRIPT.format(
     setup="".join(f"{line}\n" for line in _SETUP.value),

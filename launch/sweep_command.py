@@ -15,7 +15,7 @@ _NOT_PASSED = ("dry_run", "json", "shard", "status")
 
 
 def read_request() -> Request:
-  """The request of the flags, if several processes can share its work.
+  """The request that the flags describe, for several processes to share.
 
   Raises:
     ValueError: the flags do not fit together, or the work directory is in a
@@ -42,12 +42,12 @@ def refuse(*names: str) -> None:
 
 
 def make() -> list[str]:
-  """The command of a sweep with our flags, paths made absolute."""
+  """The command that runs a sweep with our flags, with absolute paths."""
   return [sys.executable, "-m", sweep.__name__, *given_flags()]
 
 
 def given_flags(locate: Callable[[str], str] = os.path.abspath) -> list[str]:
-  """Those of our flags that go to the sweep, as `--name=value`.
+  """The given flags that a launcher passes to the sweep, as `--name=value`.
 
   Args:
     locate: maps a local path (config file or work directory) to the path that

@@ -79,7 +79,7 @@ _DRY_RUN = flags.DEFINE_bool(
 )
 
 TREE = pathlib.Path(__file__).parents[1]
-# The part of it that runs on the workers.
+# The part of the source tree that runs on the workers.
 _SOURCE = "emergence experiments/*.py launch/*.py setup.py requirements.lock"
 _BUNDLE = "emergence.bundle"
 # A fixed name without spaces, which scp and the worker's shell quote
@@ -98,7 +98,8 @@ _ALONE = (
   "env CLOUD_TPU_TASK_ID=0 TPU_PROCESS_BOUNDS=1,1,1"
   " TPU_CHIPS_PER_PROCESS_BOUNDS=2,2,1 TPU_VISIBLE_CHIPS=0,1,2,3"
 ).split()
-# A sweep holds this lock, which the kernel releases however it ends.
+# Ends the script if a sweep holds the lock `.running`. The kernel releases the
+# lock however the sweep ends.
 _LEAVE_RUNNING = (
   "flock -n .running true ||"
   ' { echo "$(hostname): a sweep is running and left alone"; exit 0; }'
@@ -123,7 +124,7 @@ _INSTALL = "; ".join(
 
 
 class Slice(NamedTuple):
-  """A slice by its name, and how gcloud reaches it."""
+  """A TPU slice, and what gcloud needs to reach it."""
 
   name: str
   zone: str
@@ -138,12 +139,12 @@ class Slice(NamedTuple):
     return [*f"gcloud compute tpus {command}".split(), *arguments, *where]
 
   def ssh(self, script: str, worker: int | str = "all") -> list[str]:
-    """Runs a shell script on workers."""
+    """A command that runs a shell script on workers."""
     options = [*self.ssh_options, f"--command={script}"]
     return self.gcloud("tpu-vm ssh", self.name, f"--worker={worker}", *options)
 
   def scp(self, path: str, name: str) -> list[str]:
-    """Copies a local file to the home of all workers."""
+    """A command that copies a local file to the home of all workers."""
     options = ["--worker=all", *self.ssh_options]
     return self.gcloud("tpu-vm scp", path, f"{self.name}:{name}", *options)
 
@@ -266,7 +267,7 @@ def _fetch(workdir: str, out: str) -> list[list[str]]:
 
 
 def _start_script(sweep: Sequence[str]) -> str:
-  """Starts a command on a worker, so that it outlives the connection."""
+  """A script that starts a sweep on a worker, detached from the connection."""
   start = (
     f"setsid flock -n .running {shlex.join(sweep)} >> log 2>&1 < /dev/null"
   )
@@ -275,7 +276,7 @@ def _start_script(sweep: Sequence[str]) -> str:
 
 
 def _require_committed() -> None:
-  """Raises ValueError if the workers would get another source than this."""
+  """Raises ValueError if files that the workers need are not committed."""
   git = f"git status --porcelain --untracked-files=all -- {_SOURCE}"
   changed = subprocess.check_output(git.split(), cwd=TREE, text=True)
   if changed:

@@ -69,7 +69,8 @@ def restore(
     program: the compiled cell.
 
   Returns:
-    None and no snapshots where the block starts from step 0.
+    The state, and one snapshot per evaluation up to its step; (None, []) if no
+    checkpoint is usable, so that the block starts from step 0.
 
   Raises:
     OSError: a checkpoint cannot be read, renamed or removed.
@@ -94,8 +95,8 @@ def remove(workdir: epath.Path, cell: Cell, seeds: Sequence[int]) -> None:
 def remove_left_behind(config: Config, workdir: epath.Path) -> None:
   """Removes checkpoints whose seeds all have their records.
 
-  The process that wrote the records was killed before it removed them, or the
-  blocks had another size. Blocks that another process trains are left alone.
+  Such checkpoints remain if the process that wrote the records was killed, or
+  if `seeds.block` has changed. Blocks that another process trains are kept.
   """
   for cell in cells(config):
     done = records.recorded_seeds(workdir, cell)
@@ -115,20 +116,20 @@ def _folder(
   """The folder of the checkpoints of exactly these seeds of a block."""
   name = seeds_name(seeds[0], seeds[-1])
   if len(seeds) <= seeds[-1] - seeds[0]:
-    # Seeds in between are finished; the name tells which are left.
+    # Some seeds in between are left out; the hash tells such blocks apart.
     listed = ",".join(map(str, seeds)).encode()
     name += f"-{hashlib.sha256(listed).hexdigest()[:8]}"
   return workdir / "checkpoints" / str(cell) / name
 
 
 def _seeds_of(folder: epath.Path) -> range:
-  """The seeds from the first to the last one of a block's folder."""
+  """All seeds from the first to the last in the name of a block's folder."""
   return seeds_in_name(folder.name, "(-[0-9a-f]{8})?")
 
 
 def _meta(config: Config, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
-  """What a checkpoint must match."""
-  # Records name one block width, and seeds are bit-equal only within it.
+  """The metadata that a checkpoint must have to be restored."""
+  # Records name one block size, and seeds are bit-equal only at the same size.
   return {
     "cell_hash": cell_hash(config, cell),
     "seeds": list(seeds),
@@ -139,7 +140,7 @@ def _meta(config: Config, cell: Cell, seeds: Sequence[int]) -> dict[str, Any]:
 def _to_tree(
   config: Config, state: BlockState, snapshots: Sequence[Snapshot]
 ) -> dict[str, Any]:
-  """The arrays of a checkpoint; the same shapes whatever the step."""
+  """The arrays of a checkpoint, whose shapes do not depend on the step."""
   shape = (len(config.eval_steps), *state.diverged.shape)
   num_sets = len(config.test_sets)
   scores = Scores._make(
@@ -164,7 +165,7 @@ def _to_tree(
 
 
 def _target(config: Config, program: Program, num_seeds: int) -> dict[str, Any]:
-  """The shapes and types of `_to_tree`."""
+  """Zeros with the shapes and types of `_to_tree`."""
   state = program.state._replace(
     data_key=jax.ShapeDtypeStruct((*program.state.data_key.shape, 2), np.uint32)
   )
@@ -174,7 +175,7 @@ def _target(config: Config, program: Program, num_seeds: int) -> dict[str, Any]:
   nothing = BlockState(
     0, state, np.zeros(num_seeds, np.float32), np.zeros(num_seeds, bool)
   )
-  # `restore` looks at shapes and types alone.
+  # `checkpoint.restore` uses only the shapes and types.
   return _to_tree(config, nothing, [])
 
 

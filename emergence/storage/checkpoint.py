@@ -1,18 +1,18 @@
 """Checkpoints of blocks of seeds in training, written by Orbax.
 
-A block has a folder of its own, and in it one folder per step, `00000450`: so a
-checkpoint depends neither on the devices that train nor on the other blocks.
-Its arrays are in `arrays.safetensors`; the step, what the caller says of it,
-and a SHA-256 of these and of the arrays are in Orbax's metadata. Orbax makes a
-step appear whole or not at all, in a bucket by a last object that commits it;
-the digest detects what a disk did to it later.
+Each block has its own folder, with one folder per step such as `00000450`, so a
+checkpoint does not depend on the devices that train or on other blocks. The
+arrays are in `arrays.safetensors`. Orbax's metadata hold the step, the caller's
+`meta`, and a SHA-256 of these and of the arrays. Orbax makes a checkpoint
+appear whole or not at all; in a bucket, the last object written commits it. The
+SHA-256 detects later corruption.
 
 We do not use Orbax's `StandardSave`, for three reasons. It saves the arrays of
-all devices as one item, and a block must go on from its checkpoint on another
-number of devices and beside other blocks. It needs all processes of
-`jax.distributed` at each save, where each of ours saves the blocks of its own
-devices when they are due. And it does not detect flipped bytes in arrays (24 of
-24 in a test).
+all devices as one item, but a block must be able to continue on another number
+of devices and together with other blocks. It needs all processes of
+`jax.distributed` at each save, but each of our processes saves the blocks of
+its own devices when they are due. And it does not detect flipped bytes in
+arrays (24 of 24 went undetected in a test).
 """
 
 import contextlib
@@ -41,12 +41,12 @@ logging.getLogger("absl").addFilter(
   lambda line: f"{os.sep}orbax{os.sep}" not in line.pathname
 )
 
-# A nested structure of arrays; JAX has no name for it.
+# A pytree of arrays, for which JAX has no type.
 Tree = Any
 
 ARRAYS = "arrays.safetensors"
-# Orbax's, which holds our record under "custom_metadata". Its own reader turns
-# whatever it cannot read into an empty record.
+# Orbax's file, which holds our record under "custom_metadata". We read it
+# ourselves, as Orbax's reader returns an empty record if it cannot read it.
 METADATA = "_CHECKPOINT_METADATA"
 
 _STEP = re.compile(r"([0-9]{1,12})(\.orbax-checkpoint-tmp.*)?")
@@ -122,10 +122,11 @@ class Checkpointer:
 def restore(
   folder: epath.Path, target: Tree, meta: dict
 ) -> tuple[int, Tree, dict] | None:
-  """The newest checkpoint of a block that is intact and matches.
+  """Restores a block's newest checkpoint that is intact and matches.
 
-  Newer ones whose save was cut off are removed; those that are corrupt or do
-  not match are renamed to `damaged-00000450`. Each of them logs a warning.
+  Newer checkpoints whose save was cut off are removed. Newer ones that are
+  corrupt or do not match `target` or `meta` are renamed to `damaged-00000450`.
+  A warning is logged for each.
 
   Args:
     folder: folder of the block's checkpoints.
@@ -133,8 +134,8 @@ def restore(
     meta: entries that the checkpoint's `meta` must have.
 
   Returns:
-    The step, numpy arrays in the structure of the target, and its `meta`; None
-    where there is no such checkpoint.
+    The step, numpy arrays in the structure of `target`, and the checkpoint's
+    `meta`; None if no checkpoint is usable.
 
   Raises:
     OSError: a checkpoint cannot be read, renamed or removed. If it cannot be
@@ -166,15 +167,13 @@ def restore(
 
 def remove(folder: epath.Path) -> None:
   """Removes the folder of a block whose saves have ended."""
-  with contextlib.suppress(FileNotFoundError):  # Another process does so, too.
+  # Another process may remove it at the same time.
+  with contextlib.suppress(FileNotFoundError):
     folder.rmtree()
 
 
 def _steps(folder: epath.Path) -> list[tuple[int, epath.Path]]:
-  """Step and path of each checkpoint in a folder, ascending.
-
-  Checkpoints whose save has not finished are included.
-  """
+  """Step and path of each checkpoint, ascending, unfinished saves included."""
   if not folder.exists():
     return []
   return sorted(
@@ -215,7 +214,7 @@ def _save(folder: epath.Path, step: int, tree: Tree, meta: dict) -> None:
 def _read(
   path: epath.Path, step: int, target: Tree, meta: dict
 ) -> tuple[Tree, dict]:
-  """The arrays and the meta of a checkpoint; one of _CORRUPT if unusable."""
+  """Returns the arrays and meta; raises one of _CORRUPT if unusable."""
   if not _is_finished(path):
     raise ValueError("its save was cut off")
   record = json.loads((path / METADATA).read_bytes())["custom_metadata"]
@@ -264,7 +263,7 @@ def _naming(text: str, path: epath.Path) -> Iterator[None]:
 
 
 class _BytesHandler(ocp.CheckpointHandler):
-  """Writes bytes to one file, whichever process this is."""
+  """Stores bytes in one file, from any process."""
 
   def save(self, directory: epath.Path, args: "_Bytes") -> None:
     (directory / ARRAYS).write_bytes(args.content)
@@ -280,7 +279,7 @@ class _Bytes(ocp.args.CheckpointArgs):
 
 
 def _orbax() -> ocp.Checkpointer:
-  # Each process saves its own blocks at its own times, and waits for no other.
+  # Each process saves its own blocks without waiting for the others.
   me = jax.process_index()
   return ocp.Checkpointer(
     _BytesHandler(),

@@ -12,7 +12,7 @@ import uuid
 
 from etils import epath
 
-# Libraries whose exceptions mean that a bucket or the network refused.
+# Libraries whose exceptions mean that access to a bucket failed.
 _LIBRARIES = {"aiohttp", "gcsfs", "google", "requests"}
 
 
@@ -24,11 +24,11 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
   """The files in a folder and below it whose names match, sorted.
 
-  `epath` has no recursive pattern, which would be slow in large buckets.
+  Lists one level at a time, as `epath` refuses recursive patterns in buckets.
 
   Args:
-    folder: need not exist.
-    pattern: of the name of a file, such as `*.parquet`.
+    folder: the top folder, which need not exist.
+    pattern: pattern of a file name, such as `*.parquet`.
   """
   found, level = list(folder.glob(pattern)), "*"
   while any(True for _ in folder.glob(level)):
@@ -40,7 +40,7 @@ def glob_below(folder: epath.Path, pattern: str) -> list[epath.Path]:
 def see_others(path: str | os.PathLike[str]) -> None:
   """Turns off gcsfs's cache of listings, to see what other processes write.
 
-  Call it before the first access to the bucket; other paths need nothing.
+  Call it before the first access to the bucket. It ignores local paths.
   """
   if is_remote(path):
     import fsspec.config  # Slow.
@@ -51,21 +51,21 @@ def see_others(path: str | os.PathLike[str]) -> None:
 
 
 def is_refusal(error: BaseException) -> bool:
-  """Whether an error says that a bucket, or the network, refused."""
+  """Whether an error means that access to a bucket failed."""
   return type(error).__module__.partition(".")[0] in _LIBRARIES
 
 
 def seeds_name(first: int, last: int) -> str:
-  """The name that files and folders of the seeds first … last begin with."""
+  """The name prefix for the seeds first … last: `seeds-000000-000015`."""
   return f"seeds-{first:06d}-{last:06d}"
 
 
 def seeds_in_name(name: str, suffix: str = "") -> range:
-  """The seeds of a name that `seeds_name` begins; none of any other name.
+  """Inverse of `seeds_name`; an empty range for names of another form.
 
   Args:
-    name: of a file or folder.
-    suffix: a regular expression of what follows the seeds.
+    name: name of a file or folder.
+    suffix: regular expression for the rest of the name.
   """
   match = re.fullmatch(rf"seeds-(\d{{6,}})-(\d{{6,}}){suffix}", name)
   return range(int(match[1]), int(match[2]) + 1) if match else range(0)
@@ -75,17 +75,17 @@ def write_atomically(path: epath.Path, content: bytes) -> None:
   """Writes a file that appears complete or not at all.
 
   Raises:
-    OSError: the machine refuses, and says which path.
+    OSError: the file cannot be written; the error names its path.
   """
   if is_remote(path):
-    path.write_bytes(content)  # What is uploaded appears at the end.
+    path.write_bytes(content)  # An object appears when its upload ends.
     return
-  # A name of its own, should two processes write the same file.
+  # A unique name, because two processes may write the same file.
   temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.writing"
   try:
     with temporary.open("wb") as file:
       file.write(content)
-      # The content must be on disk before the name.
+      # The content must be on disk before the file is renamed.
       file.flush()
       os.fsync(file.fileno())
     temporary.replace(path)

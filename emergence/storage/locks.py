@@ -122,10 +122,12 @@ def are_available(workdir: epath.PathLike) -> bool:
 
 
 def holders(workdir: epath.PathLike, cell: Cell) -> list[Holder]:
-  """Who holds locks of seeds of a cell right now.
+  """The processes that hold locks of a cell right now.
+
+  Empty if the file system has no locks or the caller has no write access.
 
   Raises:
-    OSError: the file system refuses.
+    OSError: testing the locks failed for another reason.
   """
   folder = _folder(workdir, cell)
   try:
@@ -159,7 +161,7 @@ def _try_to_take(
 def _holders(
   folder: pathlib.Path, first: int = 0, last: float = float("inf")
 ) -> Iterator[Holder]:
-  """Who holds locks that overlap with the seeds first … last."""
+  """Yields the holders of locks that overlap with the seeds first … last."""
   for path in sorted(folder.iterdir()):
     seeds = seeds_in_name(path.name, r"\.lock")
     if not seeds or seeds[0] > last or seeds[-1] < first:

@@ -33,8 +33,8 @@ def steps_to_keep(config: Config, keep_params: str) -> set[int]:
 
   Args:
     config: the experiment.
-    keep_params: one of `KEEP_PARAMS`: never, after the last step, or at every
-      evaluation.
+    keep_params: `none` for no step, `final` for the last step, `all` for every
+      evaluation step.
   """
   return {
     "none": set(),
@@ -80,13 +80,14 @@ def load_params(
     workdir: a work directory written with `--keep_params=final` or `all`.
     cell: the cell, such as Cell.parse("count/width-16/depth-4").
     seed: the seed index.
-    step: steps done; those of a finished seed where None.
+    step: training steps done; if None, the `train.steps` of the cell.
 
   Returns:
     Nested dict of numpy float32 arrays, without an axis over seeds.
 
   Raises:
-    ValueError: no parameters of this seed, or not of this step, were kept.
+    ValueError: no parameters of this seed and step were kept, or their file is
+      corrupt.
   """
   workdir = epath.Path(workdir)
   found = kept_files(workdir, cell).get(seed)
@@ -117,7 +118,7 @@ def load_params(
 def kept_files(
   workdir: epath.Path, cell: Cell
 ) -> dict[int, dict[int, epath.Path]]:
-  """For each seed of a cell and each step, the file with its parameters."""
+  """The parameter files of a cell, as {seed: {step: file}}."""
   files: dict[int, dict[int, epath.Path]] = {}
   folder = workdir / "params" / str(cell)
   for path in sorted(folder.glob("seeds-*/step-*.npz")):

@@ -7,8 +7,8 @@ Folder names carry no `=` and the columns are in the files, so that
 `pandas.read_parquet("DIR/records")` reads everything.
 
 Files have page checksums. Their metadata hold the provenance of the rows as
-JSON, which names the columns and counts the rows, and the SHA-256 of that JSON
-and of the rows: these also detect flipped bits in Parquet's footer.
+JSON, with the column names and the number of rows, and the SHA-256 of that JSON
+and of the rows. These also detect flipped bits in Parquet's footer.
 """
 
 import functools
@@ -67,15 +67,15 @@ class MetricColumn(NamedTuple):
   """A column of scores, float32; null in files that are older than the metric.
 
   Attributes:
-    name: of the column, and of the field of `training.evaluate.Scores`; except
-      `train_loss`, which `to_table` fills itself.
-    title: in sentences and figures.
-    description: stored in each file.
-    low: the least score possible, or −inf.
-    high: the largest one, or inf.
-    unit: for tables and figures.
+    name: name of the column and of the field of `training.evaluate.Scores`;
+      only `train_loss` is no such field, and comes from the snapshots.
+    title: its name in sentences and figures.
+    description: its description in the schema of each file.
+    low: the smallest possible score, or −inf.
+    high: the largest possible score, or inf.
+    unit: its unit in tables and figures.
     higher_is_better: whether a larger score is a better one.
-    is_default: whether an analysis takes it unasked.
+    is_default: whether analyses include it by default.
   """
 
   name: str
@@ -106,7 +106,7 @@ METRICS = (
     1.0,
     "share of items",
     True,
-    is_default=False,  # Nearly exact_match, unless eval.headline_metric.
+    is_default=False,  # Nearly exact_match; used if it is the headline metric.
   ),
   MetricColumn(
     "token_accuracy",
@@ -156,8 +156,8 @@ METRICS = (
     is_default=False,  # A control, not a score.
   ),
 )
-# How many items are wrong in which way: fields of `Scores`, null in files that
-# are older. They are no scores, so no analysis takes them.
+# How many items have each kind of error: fields of `Scores`, null in files that
+# are older than the field. They are not scores, so no analysis uses them.
 ERROR_COUNTS = {
   "stops_early": "items whose first wrong token is an end symbol",
   "runs_on": "items without an end symbol where it is due, else right",
@@ -177,7 +177,7 @@ _ARROW_KINDS = {
 
 
 def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
-  """The columns of records of cells with some axes, named as in the config."""
+  """The schema of the records of cells that have the given axes."""
   int32, text = pa.int32(), pa.string()
   columns = [
     ("task", text, "name of the task"),
@@ -232,8 +232,8 @@ class RecordsFile(NamedTuple):
   Attributes:
     table: rows with the columns of `schema`. A metric or count that the file
       lacks, because it was added later, is null.
-    provenance: what `encode` was given, with `schema_version`, `columns` and
-      `rows`; empty where another program wrote the file.
+    provenance: the provenance passed to `encode`, and `schema_version`,
+      `columns` and `rows`; empty if another program wrote the file.
   """
 
   table: pa.Table
@@ -254,7 +254,7 @@ def to_table(
     cell: the cell.
     num_params: parameters of one of its models.
     seeds: the S seed indices, in the order of the snapshots' axis S.
-    snapshots: the population at each evaluation step.
+    snapshots: one snapshot of these seeds per evaluation step.
   """
   snapshots = list(snapshots)
   test_sets = cell_config(config, cell).test_sets
@@ -318,8 +318,8 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   """All records of a work directory, sorted by cell, seed, step, test set.
 
   Raises:
-    ValueError: there are none, a file is corrupt or of another experiment, or
-      two hold the same seed.
+    ValueError: there are no records, a file is corrupt or of another
+      experiment, or two files hold the same seed.
     OSError: the machine cannot read a file.
   """
   import pandas as pd
@@ -364,12 +364,13 @@ def read_seed(
 
 
 def scale_axis(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The axis along which cells are compared: `depth` where it varies, else the
-  first axis of numbers that does. The others separate groups, and so does
-  `root_seed`, which is no scale.
+  """Chooses the axis along which cells are compared; the others form groups.
+
+  It is `depth` if depth varies or no numeric axis does, else the first numeric
+  axis that varies. `root_seed` is never chosen, because it is no scale.
 
   Args:
-    rows: cells, as `summarize` returns them.
+    rows: one mapping per cell with its axes, such as a row of `summarize`.
   """
   varying = [
     axis
@@ -408,8 +409,8 @@ def rows_of_cell(frame: "pd.DataFrame", columns: Mapping[str, Any]) -> Any:
 
   Args:
     frame: records.
-    columns: value by column name; must hold those of `cell_columns`, others are
-      ignored.
+    columns: maps column names to values. It must have all of `cell_columns`;
+      other columns are ignored.
   """
   names = cell_columns(frame)
   is_own = [frame[name] == columns[name] for name in names]
@@ -445,7 +446,7 @@ def seeds_of_file(path: epath.Path) -> range:
 
 
 def encode(table: pa.Table, provenance: dict[str, Any]) -> bytes:
-  """The bytes of a file; the same rows and provenance are the same bytes."""
+  """The bytes of a records file, determined by its rows and provenance."""
   provenance = provenance | {
     "schema_version": SCHEMA_VERSION,
     "columns": table.schema.names,
@@ -490,7 +491,7 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
     file = pq.ParquetFile(
       pa.BufferReader(content), page_checksum_verification=True
     )
-    # If the machine refused a thread, that would look like corruption.
+    # Without threads: failing to start one would look like corruption.
     table = file.read(use_threads=False)
     table.validate(full=True)
   except MemoryError:
@@ -509,11 +510,9 @@ def decode(path: epath.Path, content: bytes) -> RecordsFile:
 
 
 def _rows_digest(table: pa.Table) -> bytes:
-  """SHA-256 of the values, independent of their layout in Parquet.
-
-  Page checksums do not detect a flipped bit in the footer that makes a column
-  start at another column's page.
-  """
+  """SHA-256 of the values, independent of their layout in Parquet."""
+  # Page checksums do not detect a flipped bit in the footer that makes a column
+  # start at another column's page.
   digest = hashlib.sha256()
   for column in table.columns:
     digest.update(repr(column.to_pylist()).encode())
@@ -521,7 +520,7 @@ def _rows_digest(table: pa.Table) -> bytes:
 
 
 def read_provenance(path: epath.Path) -> dict[str, Any]:
-  """The provenance in a file, whose rows are not read; empty if it has none.
+  """Reads a file's provenance without decoding rows; empty if it has none.
 
   Raises:
     As `read_file`.
@@ -537,7 +536,7 @@ def read_provenance(path: epath.Path) -> dict[str, Any]:
 
 
 def read_provenances(workdir: epath.PathLike) -> list[dict]:
-  """The different provenances of the records of a work directory.
+  """The distinct provenances of the records files of a work directory.
 
   Raises:
     ValueError: a file is corrupt.
@@ -550,15 +549,15 @@ def read_provenances(workdir: epath.PathLike) -> list[dict]:
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":
-  """The rows for pandas, converted without threads."""
+  """Converts a table to a data frame, without threads."""
   return table.to_pandas(use_threads=False)
 
 
 def config_of(workdir: epath.PathLike) -> Config:
-  """The config of a work directory; the records' own if config.json is lost.
+  """The config of a work directory; from the records if config.json is missing.
 
   Raises:
-    As `read_config`, or ValueError where there are no records either.
+    As `read_config`; also ValueError if no records hold a readable config.
   """
   workdir = epath.Path(workdir)
   if (workdir / "config.json").exists():
@@ -577,13 +576,13 @@ def config_of(workdir: epath.PathLike) -> Config:
 def require_complete(
   path: epath.Path, table: pa.Table, cell: Cell, config: Config
 ) -> None:
-  """Raises CorruptError where a file lacks rows or has others than it should.
+  """Raises CorruptError unless a file has exactly the rows that it should.
 
   Args:
     path: the file; its name says which seeds it holds.
     table: its rows.
     cell: the cell of its folder.
-    config: the experiment, which says at which steps and lengths they are.
+    config: the experiment, which determines the steps and test sets.
   """
   if {*axes_of(table.schema.names)} != {name for name, _ in cell.axes}:
     raise CorruptError(path, "it has other axes than its folder")
@@ -607,11 +606,11 @@ def require_complete(
 
 
 def read_config(workdir: epath.PathLike) -> Config:
-  """The config that a work directory belongs to.
+  """Reads the config from config.json of a work directory.
 
   Raises:
-    CorruptError: it is corrupt.
-    ValueError: there is none.
+    CorruptError: the file is corrupt.
+    ValueError: there is no such file.
     OSError: the machine cannot read it.
   """
   path = epath.Path(workdir) / "config.json"
@@ -689,7 +688,7 @@ def quarantine_corrupt(workdir: epath.Path, config: Config) -> list[epath.Path]:
 def require_cell(
   path: epath.Path, provenance: dict, config: Config, cell: Cell
 ) -> None:
-  """Raises ValueError where a file is not of this cell of an experiment."""
+  """Raises ValueError if a file belongs to another cell or experiment."""
   found = provenance.get("cell_hash")
   if found != cell_hash(config, cell):
     raise ValueError(
@@ -708,8 +707,10 @@ def recorded_seeds(workdir: epath.Path, cell: Cell) -> set[int]:
 def make_provenance(
   config: Config, cell: Cell, devices: Sequence[object]
 ) -> dict:
-  """Where rows come from: experiment, versions and devices. No time and no
-  host, so that the same run writes the same bytes."""
+  """The provenance of rows: experiment, versions and devices.
+
+  It has no time and no host, so that the same run writes the same bytes.
+  """
   device = devices[0]
   return {
     "identity_hash": identity_hash(config),
@@ -725,7 +726,7 @@ def make_provenance(
 
 @functools.cache
 def versions() -> dict[str, str]:
-  """Versions of the code, the language and the libraries that set results."""
+  """Versions of the code, Python and libraries, and the CPU, for provenance."""
   libraries = ("jax", "jaxlib", "flax", "optax", "numpy")
   return {
     "git_commit": _git_commit(),
@@ -751,7 +752,7 @@ def consecutive_ranges(seeds: Sequence[int]) -> list[list[int]]:
 
 
 def _require_records(path: epath.Path, table: pa.Table) -> pa.Table:
-  """The columns of `schema`, once their types are checked."""
+  """Checks the columns of a file and returns those of `schema`."""
   names = table.schema.names
   wanted = schema(axes_of(names))
   if len(set(names)) < len(names):
@@ -812,7 +813,7 @@ def _processor() -> str:
 
 
 def _git_commit() -> str:
-  """Commit of this source tree, `-dirty` where files differ from it."""
+  """Commit of this source tree, with `-dirty` if tracked files differ."""
   git = functools.partial(
     subprocess.check_output,
     cwd=epath.Path(__file__).parent.parent,

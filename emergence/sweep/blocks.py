@@ -32,8 +32,8 @@ class Saving(NamedTuple):
   """When blocks in training are saved, and which parameters are kept.
 
   Attributes:
-    steps: save after this many steps.
-    seconds: save after this much time.
+    steps: save after this many steps since the last save, unless None.
+    seconds: save after this many seconds since the last save.
     params: parameters to keep for good: `none`, `final` (after the last
       step) or `all` (at each evaluation).
   """
@@ -54,8 +54,9 @@ class Job(NamedTuple):
     workdir: the work directory.
     saving: when blocks are saved.
     checkpointer: saves them.
-    should_stop: asked after each chunk; if so, all is saved and training ends.
-    watch: where the time goes.
+    should_stop: called after each chunk; if true, all blocks are saved and
+      training ends.
+    watch: the stopwatch of the time budget.
   """
 
   config: Config
@@ -78,12 +79,13 @@ def train(
     job: what all blocks have in common.
     program: the compiled cell.
     seeds_of_blocks: seeds of each block, locked by this process.
-    on_chunk: called with the steps done by each block, and whether there was an
-      evaluation.
+    on_chunk: called before the first chunk and after each, with the steps done
+      by each block and whether a block was evaluated.
 
   Raises:
-    Interrupted: it was asked to stop.
+    Interrupted: `should_stop` returned true; all blocks are saved.
     OSError: something could not be saved or written.
+    RuntimeError: the processes do not see the same checkpoints.
   """
   cell, config, saving = program.cell, program.config, job.saving
   with job.watch.phase("write"):
@@ -166,7 +168,7 @@ def _save(
 ) -> None:
   """Saves this process's blocks that have made steps since `saved_steps`."""
   for i, state in enumerate(population.capture(training)):
-    # A block that waits for the others is saved already.
+    # A finished block that waits for the others is saved already.
     if training.program.is_here(i) and state.step > saved_steps[i]:
       block_checkpoint.save(
         config=training.program.config,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def format_summary(rows: Sequence[dict[str, Any]]) -> str:
-  """The table of cells that ends a sweep; rows as `summarize` returns them."""
+  """The table of cells printed after a sweep, from rows of `summarize`."""
   first = rows[0]
   axes = axes_of(first)
   steps = {row["step"] for row in rows}
@@ -57,7 +57,7 @@ def format_estimates(
   estimates: Sequence["Estimate"],
   devices: Sequence["Device"],
 ) -> str:
-  """What a dry run prints."""
+  """The table of estimates that a dry run prints."""
   if not estimates:
     return "nothing left to train: every seed has its records"
   header = ["cell", "params", "seeds", "memory a block", "time"]
@@ -103,7 +103,7 @@ def format_plans(
   topology: str,
   devices: Sequence["Device"],
 ) -> str:
-  """What a dry run for a topology prints."""
+  """The table of plans that a dry run for a TPU topology prints."""
   header = ["cell", "params", "seeds", "block", "memory", "compiled in"]
   header += ["GFLOP", "GB", "bound", "ms", "hours"]
   body = [
@@ -135,7 +135,7 @@ def format_plans(
 
 
 def format_status(rows: Sequence["CellStatus"]) -> str:
-  """How many seeds of each cell are done, and who trains the others."""
+  """The table of each cell's finished, running and missing seeds."""
   header = ["cell", "done", "in training", "missing", "by"]
   body = [
     [
@@ -168,7 +168,7 @@ def format_progress(progress: "Progress", index: int, num_cells: int) -> str:
 
 
 def format_budget(seconds: Mapping[str, float]) -> str:
-  """Where time went: 5:12 min: compile 4 %, train 93 %, …; of what is not …"""
+  """The seconds by phase as a line: 5:12 min: compile 4 %, train 93 %, …"""
   total = sum(seconds.values())
   after = total - seconds["compile"]
   parts = [
@@ -182,11 +182,11 @@ def format_budget(seconds: Mapping[str, float]) -> str:
 
 
 def format_plan(program: "Program", budget: int) -> str:
-  """What runs together in memory, before it starts.
+  """One line about the blocks that train together and the memory they need.
 
   Args:
-    program: of the cell that needs most.
-    budget: bytes that may be used, on each device or by all of a host.
+    program: the compiled cell that needs most memory.
+    budget: bytes that may be used on each device or, if CPUs, on the host.
   """
   return (
     f"memory: {program.num_blocks} × {program.config.seeds.block} seeds at a"
@@ -211,6 +211,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def align(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+  """A table of right-aligned columns; `body` has one sequence per row."""
   widths = [
     max(len(row[i]) for row in [header, *body]) for i in range(len(header))
   ]

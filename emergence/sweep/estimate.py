@@ -10,8 +10,8 @@ from emergence.population.hardware import Device
 from emergence.sweep.pending import Work
 from emergence.training import model
 
-# A cell whose single step of one block is predicted to take longer than this
-# is not timed but extrapolated.
+# A cell is extrapolated, not timed, if one step of one block is predicted to
+# take longer than this.
 _LONGEST_PROBE_SECONDS = 5.0
 
 
@@ -25,8 +25,8 @@ class Estimate(NamedTuple):
     bytes_per_block: memory of one block; None where the cell was not compiled.
     seconds: to train and evaluate the pending seeds, without compiling; None
       where a block does not fit in memory.
-    is_measured: timed on this machine, else extrapolated from the measured
-      cell before it by the floating-point operations of a step.
+    is_measured: whether `seconds` was timed on this machine. If not, it is
+      extrapolated from a cheaper, timed cell in proportion to the FLOPs.
   """
 
   cell: Cell
@@ -40,12 +40,12 @@ class Estimate(NamedTuple):
 def estimate(
   config: Config, work: Sequence[Work], devices: Sequence[Device]
 ) -> list[Estimate]:
-  """Times a few steps and an evaluation of each cell, the cheapest first.
+  """Estimates the cost of each cell from a few timed steps and an evaluation.
 
   Args:
     config: the experiment.
-    work: what is pending.
-    devices: the devices that would train it.
+    work: the pending blocks of each cell.
+    devices: the devices that would train them.
 
   Returns:
     One estimate a cell, in the order of `work`.
@@ -55,7 +55,8 @@ def estimate(
     zip(setups, work, strict=True), key=lambda pair: _step_flops(pair[0])
   )
   estimates: dict[Cell, Estimate] = {}
-  # Of one block on each device, per floating-point operation of a step.
+  # Seconds per FLOP of a seed, with one block on each device: for steps alone,
+  # and for steps with evaluations.
   step_rate = total_rate = None
   for setup, item in cheapest_first:
     flops, steps = _step_flops(setup), setup.config.train.steps

@@ -18,13 +18,13 @@ from emergence.storage import block_checkpoint, locks, params, records
 
 
 class Request(NamedTuple):
-  """Cells and seeds of an experiment, and a place for them.
+  """The cells and seeds to train, and the work directory for them.
 
   Attributes:
     config: the experiment.
     workdir: the work directory.
-    cells: of the grid, in its order.
-    seeds: of each cell, increasing.
+    cells: the cells to train, in the order of the grid.
+    seeds: the seed indices to train in each cell, increasing.
     shard: I and N of `--shard=I/N`; (0, 1) for all blocks.
   """
 
@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
 
 class Work(NamedTuple):
-  """What is pending of one cell: blocks of seeds, cut by `seeds.block`."""
+  """The pending seeds of one cell, divided into blocks by `cut_blocks`."""
 
   cell: Cell
   blocks: list[list[int]]
@@ -47,15 +47,15 @@ class Work(NamedTuple):
 
 
 class CellStatus(NamedTuple):
-  """How far a cell is.
+  """How many requested seeds of a cell are done, in training and missing.
 
   Attributes:
     cell: the cell.
-    done: seeds that have records.
-    training: seeds that some process trains right now; always 0 where the file
-      system has no locks.
-    missing: other seeds that were asked for.
-    holders: the processes that train them, as they wrote it down.
+    done: number of seeds that have records.
+    training: number of seeds that some process trains right now; always 0 where
+      the file system has no locks.
+    missing: number of the remaining seeds.
+    holders: the processes that hold locks of the cell, from the lock files.
   """
 
   cell: Cell
@@ -72,7 +72,7 @@ def make_request(
   seeds: Sequence[int] | None = None,
   shard: tuple[int, int] = (0, 1),
 ) -> Request:
-  """Validates the cells, seeds and shard of a sweep.
+  """Validates cells and seeds, and makes a request of them.
 
   Args:
     config: the experiment.
@@ -84,7 +84,7 @@ def make_request(
 
   Raises:
     ValueError: a cell of the grid cannot be built, a name is not in the grid,
-      or a seed has no meaning in the config.
+      or the seed design has no such seed.
   """
   grid = config_lib.cells(config)
   for cell in grid:
@@ -104,16 +104,18 @@ def make_request(
 def clean_and_find(
   request: Request, num_devices: int, keep_params: str
 ) -> list[Work]:
-  """Quarantines corrupt files, and finds what is pending.
+  """Cleans the work directory, then returns the pending blocks as `find` does.
+
+  Corrupt files are quarantined; checkpoints of finished seeds are removed.
 
   Args:
-    request: what is asked for.
+    request: the requested cells, seeds and shard.
     num_devices: devices of the process that trains it.
-    keep_params: of `storage.params.KEEP_PARAMS`, what is to be kept of it.
+    keep_params: one of `storage.params.KEEP_PARAMS`.
 
   Raises:
-    ValueError: the work directory holds another experiment, or seeds without
-      the parameters that are to be kept.
+    ValueError: the work directory holds another experiment, or finished seeds
+      without the parameters that `keep_params` asks for.
   """
   config, workdir = request.config, request.workdir
   records.quarantine_corrupt(workdir, config)
@@ -129,10 +131,10 @@ def clean_and_find(
 
 
 def find(request: Request, num_devices: int = 1) -> list[Work]:
-  """The part of a request that has no records yet, in the order of the cells.
+  """The seeds of a request without records, as blocks by cell, in grid order.
 
   Args:
-    request: what is asked for.
+    request: the requested cells, seeds and shard.
     num_devices: devices of the process that trains it.
 
   Raises:
@@ -145,12 +147,15 @@ def find(request: Request, num_devices: int = 1) -> list[Work]:
 def unfinished_shards(
   request: Request, num_devices: int, num_shards: int | None = None
 ) -> tuple[list[int], int]:
-  """The shards some of whose seeds have no records yet, and how many there are.
+  """Finds the shards with seeds that have no records yet.
 
   Args:
-    request: what is asked for, of all shards.
+    request: the requested cells and seeds; its shard is not used.
     num_devices: devices of each process.
-    num_shards: N of `--shard=I/N`; a shard for each round where None.
+    num_shards: N of `--shard=I/N`; if None, the number of rounds.
+
+  Returns:
+    The indices I of these shards, increasing, and N.
   """
   count = num_shards or len(_rounds(request, num_devices))
   work = _without_records(request)
@@ -162,7 +167,7 @@ def unfinished_shards(
 def status(request: Request) -> list[CellStatus]:
   """Counts the seeds of each cell that are done, in training and missing.
 
-  It goes by the names of the records files and by the locks.
+  Uses the names of the records files, not their contents, and the locks.
   """
   found, seeds = [], set(request.seeds)
   for cell in request.cells:
@@ -205,7 +210,7 @@ def cut_blocks(seeds: Sequence[int], block: int) -> list[list[int]]:
 
 
 def _without_records(request: Request) -> list[Work]:
-  """What is pending in all shards of a request."""
+  """The blocks of all shards of a request that have no records yet."""
   config, workdir, cells, seeds, _ = request
   found = []
   for cell in cells:
@@ -217,11 +222,7 @@ def _without_records(request: Request) -> list[Work]:
 
 
 def _rounds(request: Request, num_devices: int) -> dict[tuple[Cell, int], int]:
-  """Numbers the groups of blocks that all devices train at once.
-
-  Returns:
-    The number of each group, by cell and seed // (num_devices · block).
-  """
+  """Numbers the rounds, by cell and seed // (num_devices · block)."""
   size = num_devices * request.config.seeds.block
   places = sorted({seed // size for seed in request.seeds})
   rounds = [(cell, place) for cell in request.cells for place in places]
@@ -231,7 +232,7 @@ def _rounds(request: Request, num_devices: int) -> dict[tuple[Cell, int], int]:
 def _of_shard(
   request: Request, work: Sequence[Work], num_devices: int
 ) -> list[Work]:
-  """The part of some work that belongs to the shard of a request."""
+  """The blocks of `work` that belong to the shard of a request."""
   index, count = request.shard
   numbers = _rounds(request, num_devices)
   size = num_devices * request.config.seeds.block

@@ -29,7 +29,7 @@ _SECONDS_BETWEEN_REPORTS = 10.0
 
 
 class Progress(NamedTuple):
-  """How far a cell is, after each evaluation.
+  """The progress of a cell in training.
 
   Attributes:
     cell: the cell.
@@ -38,9 +38,9 @@ class Progress(NamedTuple):
     seeds_total: seeds of the cell that this run trains.
     step: training steps done by the running seeds.
     steps: training steps of a finished seed.
-    seed_steps_per_second: rate since the cell's first step, without the
-      time that compiling took; 0 before there is one.
-    seconds_left: until the cell is finished, at that rate.
+    seed_steps_per_second: training steps per second, summed over seeds, since
+      the cell's first step and without compiling; 0 while it is unknown.
+    seconds_left: time until the cell is finished at that rate; inf if it is 0.
   """
 
   cell: Cell
@@ -86,18 +86,18 @@ def compile_largest(
 
   Args:
     config: the experiment.
-    work: what is pending.
-    devices: the devices that will train it.
+    work: the pending blocks of each cell.
+    devices: the devices that will train them.
 
   Returns:
-    What `run` takes as `programs`.
+    The compiled program by its cell, for the argument `programs` of `run`.
 
   Raises:
     DoesNotFitError: a block of that cell does not fit in memory.
   """
 
   def activations(cell: Cell) -> int:
-    """Numbers that a training step stores, which dominate the memory."""
+    """Size of the activations, which dominate the memory, up to a factor."""
     own = cell_config(config, cell)
     tokens = own.train.batch_size * own.task.context_length
     return tokens * cell.width * cell.depth
@@ -130,7 +130,7 @@ def run(
     devices: of one kind; each takes one block at a time.
     programs: cells already compiled for these devices.
     saving: when blocks in training are saved, and which parameters are kept.
-    on_progress: called after each evaluation.
+    on_progress: called after each evaluation, and about every 10 s in between.
     should_stop: polled about once a second; once true, everything is saved
       and training ends.
     watch: the stopwatch of the time budget, started earlier; a new one if None.
@@ -176,7 +176,7 @@ def run(
             locks.WAIT_SECONDS,
           )
   except BaseException:
-    # Record the lost time too; the first error matters more than this one.
+    # Record the lost time too. An error in this must not hide the first one.
     with contextlib.suppress(OSError):
       write_run_file()
     raise
@@ -192,10 +192,7 @@ def _train(
   on_progress: Callable[[Progress], None],
   on_trained: Callable[[int, int], None],
 ) -> list[Work]:
-  """Trains blocks; returns those that other processes hold.
-
-  If `is_patient`, it waits for these instead and returns none.
-  """
+  """Trains blocks; unless `is_patient`, returns those locked by others."""
   left = []
   for cell, pending in work:
     program, in_use = programs.get(cell), []
@@ -236,12 +233,7 @@ def _lock(
   is_patient: bool,
   held: contextlib.ExitStack,
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-  """Takes the locks of the first blocks that are free, `limit` at most.
-
-  Returns:
-    The locked blocks, less the seeds that have records by now; the blocks that
-    other processes hold; and the blocks not tried yet.
-  """
+  """Locks up to `limit` free blocks; returns locked, busy and untried ones."""
   locked, in_use, left = [], [], list(pending)
   while processes.is_first() and left and len(locked) < limit:
     seeds = left.pop(0)
@@ -262,6 +254,7 @@ def _lock(
         raise
       in_use.append(seeds)
       continue
+    # Another process may have finished some of these seeds meanwhile.
     done = records.recorded_seeds(job.workdir, cell)
     if missing := [seed for seed in seeds if seed not in done]:
       locked.append(missing)
@@ -269,7 +262,7 @@ def _lock(
 
 
 class _Clock:
-  """Turns training steps into rates and the time that is left of a cell."""
+  """Computes and reports the training rate and remaining time of a cell."""
 
   def __init__(
     self, config: Config, cell: Cell, on_progress: Callable[[Progress], None]
@@ -291,7 +284,7 @@ class _Clock:
     self._reported = time.monotonic()
 
   def tick(self, steps: Sequence[int], is_evaluated: bool) -> None:
-    """The blocks of the round have made so many steps by now."""
+    """Takes the steps that each block of the round has made so far."""
     now, size = time.monotonic(), sum(self._sizes)
     weigh = lambda steps: sum(
       number * step for number, step in zip(self._sizes, steps, strict=True)

@@ -1,8 +1,8 @@
-"""Where the time of a run of a sweep went, in a file of its own.
+"""The time budget of each run of a sweep, in a file per run.
 
-Records hold no times, so that the same run writes the same bytes. Each run of a
-sweep writes `runs/20261125-004512-1a2b3c4d.json` beside them: when it started,
-what it trained, on which devices, and its time budget.
+The file `runs/20261125-004512-1a2b3c4d.json` says when the run started, what it
+trained, on which devices, and how long each phase took. Records hold no times,
+so that the same run writes the same bytes.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ class Stopwatch:
     self._seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
 
   def add(self, phase: str, seconds: float) -> None:
-    """Counts seconds that something else has measured."""
+    """Adds seconds that the caller has measured."""
     self._seconds[phase] += seconds
 
   @contextlib.contextmanager
   def phase(self, phase: str) -> Iterator[None]:
-    """Counts the seconds of a `with` block, ended by an error or not."""
+    """Adds the seconds of a `with` block, even if it ends with an error."""
     start = time.monotonic()
     try:
       yield
@@ -53,10 +53,10 @@ class SweepRun(NamedTuple):
 
   Attributes:
     started: UTC, such as 2026-11-25T00:45:12Z.
-    seeds: seeds that it trained to the end.
-    seed_steps: training steps of those seeds.
-    seconds: wall time by phase, see `PHASES`, and `other`, including time spent
-      on seeds that it did not finish, unless it was killed.
+    seeds: number of seeds that it trained to the end.
+    seed_steps: training steps, summed over those seeds.
+    seconds: wall time by phase of `PHASES`, and `other`. Time spent on seeds
+      that it did not finish is included, unless the run was killed.
     devices: platform, kind and count of the devices.
     versions: of the code and its libraries.
   """
@@ -81,7 +81,7 @@ class RunFile:
     self._devices = dict(devices)
 
   def write(self, seeds: int, seed_steps: int, watch: Stopwatch) -> SweepRun:
-    """Writes what the run has done so far, over what it wrote before."""
+    """Rewrites the file with what the run has done so far, and returns that."""
     seconds = {name: round(s, 3) for name, s in watch.seconds().items()}
     run = SweepRun(
       self._started, seeds, seed_steps, seconds, self._devices, versions()
@@ -95,7 +95,7 @@ def read_runs(workdir: epath.PathLike) -> list[SweepRun]:
   """The runs of a work directory, the earliest first.
 
   Raises:
-    ValueError: a file there is not that of a run.
+    ValueError: a JSON file in `runs/` does not describe a run.
     OSError: the machine cannot read a file.
   """
   runs = []
