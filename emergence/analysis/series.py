@@ -218,6 +218,12 @@ def series_of(table: ScoreTable, options: Options) -> list[Series]:
     (tuple(group), table.metrics[name], rows)
     for (*group, name), rows in frame.groupby([*columns, "metric"], sort=False)
   ]
+  # Not by the first rows: a run may lack a score of the first metric.
+  group_order = {
+    group: i for i, group in enumerate(dict.fromkeys(x[0] for x in found))
+  }
+  metric_order = {name: i for i, name in enumerate(table.metrics)}
+  found.sort(key=lambda x: (group_order[x[0]], metric_order[x[1].name]))
   values = zip(*(group for group, _, _ in found), strict=True)
   differs = [len(set(column)) > 1 for column in values]
 

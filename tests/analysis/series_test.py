@@ -39,3 +39,15 @@ def test_scores_off_the_grid_of_their_items_have_no_grid(
   table = make_table({("g", ACCURACY): [scores]}, num_items=10)
   (series,) = series_of(table, FEW)
   assert series.samples[0].step == step
+
+
+def test_metrics_are_in_the_order_of_the_table_whatever_a_run_lacks(make_table):
+  scores = {("g", metric): [[0.1, 0.2]] * 2 for metric in (ACCURACY, NLL)}
+  table = make_table(scores)
+  lacks_it = (table.frame["seed"] == 0) & (
+    table.frame["metric"] == ACCURACY.name
+  )
+  rows = table.frame[~lacks_it].sort_values(["scale", "seed"])
+  assert rows["metric"].iloc[0] == NLL.name
+  found = series_of(table._replace(frame=rows), FEW)
+  assert [series.metric for series in found] == [ACCURACY, NLL]
