@@ -4,6 +4,6 @@ import signal
 import sys
 
 if sys.argv[0] == "-m":
-  # `python -m` is about to import for seconds; a Ctrl-C meanwhile is no error
-  # to be shown. `command.run` takes over from there.
+  # Imports take seconds. Let a Ctrl-C during them end the process without a
+  # traceback, until `command.run` sets its own handler.
   signal.signal(signal.SIGINT, signal.SIG_DFL)

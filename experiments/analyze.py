@@ -1,11 +1,11 @@
-"""What per-seed scores over scales say, and what they do not.
+"""Analyzes per-seed scores over scales and writes tables and a report.
 
   python -m experiments.analyze --records=DIR --out=DIR
   python -m experiments.analyze --records=scores.csv --out=DIR \\
       --scale_column=params --seed_column=run --score_column=accuracy
 
 Reads a work directory of ours, a table of scores, or a folder of
-lm-evaluation-harness results, as emergence/tables/README.md shows, and leaves
+lm-evaluation-harness results, as emergence/tables/README.md shows, and writes
 summary.csv, trajectories.csv, distances.csv, paths.csv, best_of.csv,
 decomposition.csv, agreement.csv, time_to_success.csv, variance_components.csv,
 summary.json, figures and report.html. Prints what is odd about the scores, the
@@ -25,7 +25,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-# More threads of numpy would spin while they wait: products are small here.
+# Products are small here: more threads of NumPy would only busy-wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from absl import flags
@@ -38,7 +38,7 @@ from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from experiments import command
 
-# A second process takes a second to start.
+# A second process takes a second to start, which pays from so many scores on.
 _SCORES_FOR_TWO = 10_000
 
 
@@ -162,10 +162,10 @@ def main() -> None:
 
 
 def _second_process() -> concurrent.futures.Executor:
-  """Computes and draws beside this process."""
+  """An executor of one process, which computes and draws in parallel."""
   return concurrent.futures.ProcessPoolExecutor(
     max_workers=1,
-    # JAX has threads, which a fork would break.
+    # JAX is multithreaded, so a forked process may hang.
     mp_context=multiprocessing.get_context("spawn"),
     initializer=signal.signal,
     initargs=(signal.SIGINT, signal.SIG_DFL),
@@ -173,7 +173,7 @@ def _second_process() -> concurrent.futures.Executor:
 
 
 def _read_options() -> dict[str, Any]:
-  """The values of the fields of `tables.ReadOptions`."""
+  """What the flags say for each field of `tables.ReadOptions`, by its name."""
   found = {}
   for option in dataclasses.fields(tables.ReadOptions):
     value = flags.FLAGS[_flag_of(option)].value
@@ -202,7 +202,7 @@ def _options() -> Options:
 def _by_metric(
   flag: flags.FlagHolder,
 ) -> tuple[float | None, tuple[tuple[str, float], ...]]:
-  """The value for all metrics, None if not given, and those for single ones."""
+  """The value for all metrics, or None, and (metric, value) for single ones."""
   of_all, named = None, []
   for text in flag.value:
     metric, equals, value = text.rpartition("=")

@@ -1,4 +1,4 @@
-"""The claims of the paper, decided on records by the preregistered rules.
+"""Decides the claims of the paper on records, by the preregistered rules.
 
 The rules are those of experiments/PREREGISTRATION.md, section "The claims and
 their rules"; each is a function of the records of one grid. `decide` corrects
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
   import pandas as pd
 
 SCORE, NLL = "exact_match_without_end", "nll_mean"
-# The likelihoods of the right answer; those beside NLL are exploratory.
+# The likelihoods of the right answer; all but NLL are exploratory.
 LIKELIHOODS = (NLL, "nll_sum", "min_token_log_prob")
-# At which it is looked whether a success probability falls, for claim 5.
+# Thresholds of a success at which claim 5 looks for a fall.
 _THRESHOLDS = tuple(i / 20 for i in range(1, 20))
-# The control of claim 6 needs so many items of the training distribution.
+# Claim 6 is tested only with this many items of the training distribution.
 _LEAST_ITEMS = 1000
 TRAIN_DISTRIBUTION = "train_distribution"
 
@@ -47,8 +47,8 @@ class Grid(NamedTuple):
     config: the experiment.
     frame: its records.
     score: the preregistered score over the scales, with all answers.
-    likelihoods: by metric, their summaries and modality. Each metric is a
-      family of tests of its own.
+    likelihoods: by name, each likelihood over the scales, with summaries,
+      success and modality. Each is a family of tests of its own.
   """
 
   name: str
@@ -66,11 +66,12 @@ class Verdict(NamedTuple):
   """What a rule says about one grid.
 
   Attributes:
-    holds: whether the rule holds before Holm over grids; None if not tested.
+    holds: whether the rule holds before Holm's correction over grids; None if
+      it is not tested.
     sentence: the result in words, or why it is not tested.
-    p: the p-value for Holm over grids, NaN where the rule has none.
+    p: the p-value that is corrected over grids; NaN if the rule has none.
     evidence: the main numbers with their intervals, for a cell of a table.
-    numbers: what the sentence rests on.
+    numbers: the numbers that the sentence rests on, by name.
   """
 
   holds: bool | None
@@ -84,9 +85,8 @@ class Outcome(NamedTuple):
   """The decision about one grid.
 
   Attributes:
-    status: the claim's word for a rule that holds or fails, `underpowered` or
-      `not tested`.
-    p_adjusted: after Holm over the tested grids; NaN without a p-value.
+    status: one of the claim's `names`, `underpowered` or `not tested`.
+    p_adjusted: p after Holm's correction over the tested grids; NaN without p.
     verdict: of the rule.
   """
 
@@ -99,12 +99,12 @@ class Claim(NamedTuple):
   """One claim of the paper.
 
   Attributes:
-    number: that of the preregistration.
+    number: its number in the preregistration.
     statement: the claim in a sentence.
     rule: decides one grid.
     names: the status where the rule holds, and where it fails.
     needs_power: whether a grid can be underpowered for it.
-    figures: names of the figures that show it.
+    figures: names of the figures that show the evidence.
   """
 
   number: int
@@ -126,7 +126,7 @@ def load(name: str, folder: pathlib.Path) -> Grid:
     ValueError: no records, or scales along more than one axis.
   """
   config = records.read_config(folder)
-  # A setting against itself has no other scale.
+  # If one setting is compared with itself, its root seed is the scale.
   is_repeat = "root_seed" in config.grid.axis_names
   table = tables.read(
     folder,
@@ -148,7 +148,7 @@ def load(name: str, folder: pathlib.Path) -> Grid:
 def _analyze(
   table: ScoreTable, metric: str, kinds: Sequence[str] | None = None
 ) -> Series:
-  """One metric of a table over its scales, in a family of its own."""
+  """Analyzes one metric of a table alone, so as a family of its own."""
   own = table._replace(
     frame=_rows_of(table.frame, metric),
     curves=_rows_of(table.curves, metric),
@@ -165,10 +165,11 @@ def _rows_of(frame: Any, metric: str) -> Any:
 
 
 def extremes_and_jump(grid: Grid) -> tuple[int, int, int] | None:
-  """The most emergent seed, the most linear one, and where the former jumps.
+  """Finds the most emergent and the most linear seed, and the former's jump.
 
-  Rows of `trajectories.SeedTrajectories`, and the index of the scale before the
-  jump; None where no seed is ranked.
+  Returns:
+    The two seeds as rows of `trajectories.SeedTrajectories`, and the index of
+    the scale before the jump; None if no seed is ranked.
   """
   found = grid.score.answers["trajectories"]
   if found is None:
@@ -181,7 +182,11 @@ def extremes_and_jump(grid: Grid) -> tuple[int, int, int] | None:
 
 
 def emergent_and_linear(grid: Grid) -> Verdict:
-  """Claim 1: the extreme seeds, and the histograms at the jump."""
+  """Claim 1: the most emergent seed jumps, the most linear one does not.
+
+  The first gains over half of its range in one step, the second in none, and
+  seeds separate before or after the first one's largest step.
+  """
   series, found = grid.score, grid.score.answers["trajectories"]
   where = extremes_and_jump(grid)
   if found is None or where is None:
@@ -190,7 +195,7 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   emergent, linear, i = where
   gain_S = np.diff(found.scores_SN, axis=1).max(axis=1)
   range_S = np.ptp(found.scores_SN, axis=1)
-  # The most linear seed can only be constant if all ranked ones are.
+  # Constant seeds have no rank, so no range here is 0.
   share_emergent, share_linear = (
     gain_S[s] / range_S[s] for s in (emergent, linear)
   )
@@ -363,7 +368,7 @@ def onset_before_success(grid: Grid) -> Verdict:
 def raw_and_log(
   name: str, cells: Sequence[np.ndarray]
 ) -> dict[str, list[Sample]]:
-  """Losses of each scale, raw and as logarithms, by name."""
+  """Samples of losses at each scale: `name` has raw ones, `log name` logs."""
   return {
     name: [Sample.of(x_S, (0.0, math.inf)) for x_S in cells],
     f"log {name}": [Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells],
@@ -384,7 +389,7 @@ def one_family(
 
 
 def likelihood_labels(grid: Grid) -> dict[str, list[Modality]]:
-  """Of the likelihood, raw and as its logarithm, for claim 4."""
+  """Labels of the NLL at all scales, raw and as logarithms, for claim 4."""
   cells = [sample.finite_S for sample in grid.likelihoods[NLL].samples]
   return one_family(grid, raw_and_log("NLL", cells))
 
@@ -392,7 +397,7 @@ def likelihood_labels(grid: Grid) -> dict[str, list[Modality]]:
 def _shown(
   grid: Grid, labels: Mapping[str, Sequence[Modality]]
 ) -> dict[str, list[Population]]:
-  """The scales at which each loss separates, of those where one does."""
+  """The scales at which each loss separates, without losses that never do."""
   found = {
     name: [
       population
@@ -459,9 +464,10 @@ class Fall(NamedTuple):
   Attributes:
     first: index of the smaller scale.
     second: index of the larger one.
-    p_adjusted: of a success probability that falls, after Holm over all pairs.
+    p_adjusted: p of a fall of the success probability, one-sided, after Holm's
+      correction over all pairs.
     is_better: whether the mean of the successes is not lower at the larger
-      scale; False where one of the two has too few for a mean.
+      scale; False if one of the two has too few successes for a mean.
   """
 
   first: int
@@ -516,7 +522,7 @@ def success_falls(grid: Grid) -> Verdict:
       p,
     )
   clearest, other = fall_pairs(grid)[0], ""
-  # Where a mean is missing nothing is known of the successes.
+  # False with a NaN: without a mean nothing is known of the successes.
   if means[clearest.second] < means[clearest.first]:
     c, d = (series.populations[x] for x in (clearest.first, clearest.second))
     share_c, share_d = (
@@ -563,9 +569,9 @@ def success_falls(grid: Grid) -> Verdict:
 def losses(grid: Grid) -> dict[str, list[np.ndarray]]:
   """Losses on the training distribution at each scale, in nats per token.
 
-  The training loss since the evaluation before the last, and the mean negative
-  log-likelihood on the fixed set, where there is one; of seeds that did not
-  diverge.
+  By name: the mean training loss between the last two evaluations and, if it
+  was recorded, the mean negative log-likelihood of the fixed examples. Each
+  scale has an array of the seeds that did not diverge.
   """
   final = records.final_rows(grid.frame)
   of_length = final["test_length"] == grid.config.headline_length
@@ -689,7 +695,7 @@ def decide(
   verdicts: Mapping[str, Verdict],
   underpowered: Collection[str] = (),
 ) -> dict[str, Outcome]:
-  """Decides a claim for each grid, with Holm over those that are tested.
+  """Decides a claim for each grid, with Holm's correction over tested ones.
 
   A rule that holds counts only if its p-value, where it has one, is at most
   the level after the correction.
@@ -697,7 +703,7 @@ def decide(
   Args:
     claim: the claim.
     verdicts: of its rule, by the name of the grid.
-    underpowered: names of the grids that the preregistration calls so.
+    underpowered: the grids that the preregistration calls underpowered.
   """
   adjusted = modality.holm([verdict.p for verdict in verdicts.values()])
   outcomes = {}
@@ -713,9 +719,9 @@ def decide(
 
 
 def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
-  """Such as `reproduced in 2 of 3 grids`, of those that were tested.
+  """Sums up a claim, such as `reproduced in 2 of 3 grids (1 not tested)`.
 
-  A claim that is contradicted in some says so beside those that support it.
+  Grids in which a claim is `contradicted` are counted, too.
   """
   if not outcomes:
     return "no grid is trained yet"
@@ -737,12 +743,7 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
 
 
 def _label(cell: Modality, where: str = "") -> str:
-  """Such as `two modes at depth 2 (p of this test 1.8e−05)`.
-
-  Args:
-    cell: what is found.
-    where: such as ` at depth 2`.
-  """
+  """Text such as `two modes at depth 2 (p of this test 1.8e−05)`."""
   text = cell.label.replace("_", " ") + where
   if cell.label == "not_shown":
     return text
@@ -750,13 +751,13 @@ def _label(cell: Modality, where: str = "") -> str:
 
 
 def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:
-  """Of all tests, the largest share of seeds that a mode needs to be shown."""
+  """The share of seeds that a mode needs to be shown, in the weakest test."""
   every = [cell for cells in labels.values() for cell in cells]
   return float(np.max([cell.smallest_weight_adjusted for cell in every]))
 
 
 def _power(weight: float) -> str:
-  """The end of a sentence: what a test that shows nothing would have shown."""
+  """Ends a sentence with the second mode that the tests would have shown."""
   if math.isnan(weight):
     return "; so few seeds would often not show two modes"
   return (
@@ -772,10 +773,10 @@ def _weight_text(weight: float) -> str:
 
 
 def _successes(grid: Grid) -> list[Success]:
-  """Of each scale; diverged seeds fail."""
+  """The success probability of each scale; diverged seeds fail."""
   return [x.success.diverged_fail for x in grid.score.answers["success"]]
 
 
 def _share(found: Success) -> str:
-  """Such as `0.43 (0.35–0.52)`."""
+  """The success probability as text, such as `0.43 (0.35–0.52)`."""
   return f"{found.probability:.2f}{words.interval(found.low, found.high)}"

@@ -1,9 +1,9 @@
-"""The records that are committed in experiments/records: how they are made.
+"""Makes the records that are committed in experiments/records.
 
 A folder there is a work directory without checkpoints and logs: config.json,
 all records, the final parameters of a few seeds, when and where they were
-trained, and `first_steps.json`, with which another machine can tell whether it
-trains the same.
+trained, and `first_steps.json`, by which another machine can tell whether it
+trains on the same data with the same losses.
 """
 
 import hashlib
@@ -30,17 +30,17 @@ FOLDER = pathlib.Path(__file__).with_name("records")
 # Seeds and steps of `first_steps.json`.
 NUM_SEEDS, NUM_STEPS = 8, 100
 
-# So many seeds that succeed, and that fail, have their parameters kept.
+# Parameters are kept of this many seeds that succeed, and as many that fail.
 _NUM_OF_EITHER_KIND = 5
 
 
 def collect(
   workdir: pathlib.Path, folder: pathlib.Path, with_params: bool
 ) -> None:
-  """Copies what is committed of a finished sweep.
+  """Copies the part of a finished sweep that is committed.
 
   Args:
-    workdir: a sweep's, with the final parameters of all seeds.
+    workdir: the sweep's work directory, with final parameters of all seeds.
     folder: the target; files that are there already are replaced.
     with_params: whether parameters are committed, see `seeds_to_keep`.
 
@@ -72,12 +72,12 @@ def collect(
 
 
 def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
-  """The seeds whose parameters are committed of a grid, by cell.
+  """The seeds whose parameters are committed, by cell.
 
-  Of at least 6 scales, at the scale of the greatest variance between seeds: the
-  first five seeds that succeed, the first five that fail, and over all scales
-  the seed of the greatest breakthroughness and that of the greatest linearity.
-  Of fewer scales none.
+  A grid of fewer than 6 scales keeps none. Other grids keep seeds at the scale
+  with the greatest variance between seeds: the first five that succeed there,
+  the first five that fail there, and those of the greatest breakthroughness and
+  the greatest linearity over all scales.
   """
   cells = config_lib.cells(config)
   if len(cells) < trajectories.MIN_SCALES:
@@ -89,11 +89,11 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
   score_of = {
     cell: records.rows_of_cell(frame, cell.columns)[metric] for cell in cells
   }
-  # Seeds that every cell has, in rows; scales, in columns.
+  # Rows are seeds that every cell has, columns are scales.
   scores_SN = pd.concat(score_of.values(), axis=1, join="inner").sort_index()
   found = trajectories.trajectories(scores_SN.to_numpy())
   ranks = found.breakthroughness_rank_S, found.linearity_rank_S
-  # Where no seed scores anything none is ranked.
+  # No seed is ranked if all scores are 0.
   keep = {int(s) for rank_S in ranks for s in scores_SN.index[rank_S == 1]}
   most_varied = max(cells, key=lambda cell: score_of[cell].var())
   score = score_of[most_varied].sort_index()
@@ -106,7 +106,7 @@ def seeds_to_keep(config: Config, workdir: epath.Path) -> dict[Cell, set[int]]:
 def first_steps(
   config: Config, cell: Cell, seeds: Sequence[int]
 ) -> dict[str, list]:
-  """What the first steps of seeds see and lose, one seed after another.
+  """Batches and losses of the first steps, from one seed after another.
 
   Args:
     config: the experiment.
@@ -114,9 +114,9 @@ def first_steps(
     seeds: S seed indices.
 
   Returns:
-    data_sha256: for each seed the SHA-256 of the tokens of its first 100
-    batches, int32 little endian; losses: for each seed the loss of each of
-    these steps, S lists of 100 floats.
+    A dict. `data_sha256` has, for each seed, the SHA-256 of the tokens of its
+    first 100 batches, as int32 little endian. `losses` has, for each seed, the
+    losses of these 100 steps.
   """
   setup = make_setup(config, cell)
   init_state, train_step = train.make_train(setup.config, setup.arch)

@@ -1,4 +1,4 @@
-"""How a main starts and ends: one line for a mistake, never a traceback."""
+"""What all mains share: flags, configs, and one-line errors for mistakes."""
 
 import difflib
 import faulthandler
@@ -26,12 +26,12 @@ from experiments import configs
 _EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 
 _MOST_SEEDS = 1_000_000
-# Flags in which a shell leaves ~ as it is.
+# Flags that are paths: a shell does not expand ~ in --workdir=~/runs.
 _PATHS = ("records", "workdir", "out", "json")
 
 
 def run(main: Callable[[], int | None]) -> None:
-  """Parses the flags and runs a main, which takes them from `flags.FLAGS`.
+  """Parses the flags into `flags.FLAGS`, runs a main, exits with its code.
 
   A mistake of the user ends in one line on stderr and exit code 2; a failure of
   the machine (file system, device, missing library), in one line and exit code
@@ -63,7 +63,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def fail_at_once(error: Exception) -> NoReturn:
-  """Ends the process with the message of `run`, without exit handlers."""
+  """Prints an error as `run` does and exits without running exit handlers."""
   code = 1
   try:
     if _is_expected(error):
@@ -84,7 +84,7 @@ def fail(message: str, code: int) -> None:
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
-  """The config of a name in `experiments/configs` or of a Python file.
+  """Loads a config, by its name in `experiments/configs` or from a Python file.
 
   Args:
     name: NAME, or the path of a file ending in .py that defines `config`. The
@@ -173,9 +173,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   except (SystemExit, BrokenPipeError):
     try:
       sys.stdout.flush()
-    except BrokenPipeError:  # Whoever reads the help has seen enough.
+    except BrokenPipeError:  # Whoever read the help, such as `head`, has quit.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)  # absl calls a request for help a failure.
+    sys.exit(0)  # absl would exit with 1 after --help.
   for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
     if flag.present > 1 and flag.name in ("config", *_PATHS):
       fail(f"--{flag.name} is given twice", 2)

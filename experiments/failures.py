@@ -28,9 +28,9 @@ from emergence.tasks import errors as error_kinds
 from emergence.training import evaluate, model
 from experiments.claims import SCORE, TRAIN_DISTRIBUTION, Grid
 
-# Of the kinds of errors, each apart from its neighbours in lightness too.
+# A color per kind of error. Neighbours differ in lightness, too.
 _COLORS = ("#08306b", "#6baed6", "#e69f00", "#8c510a", "#5aae61", OTHERS)
-_MOST_BESIDE = 3  # As many heads of two seeds fit into one line.
+_MOST_BESIDE = 3  # With more heads, two seeds do not fit side by side.
 
 
 class Failing(NamedTuple):
@@ -39,7 +39,7 @@ class Failing(NamedTuple):
   Attributes:
     length: the test length.
     scale: the scale.
-    name: such as `depth 2`.
+    name: of the scale, such as `depth 2`.
     num_seeds: S, diverged ones included.
     share_FK: the share of each kind in a seed's wrong answers, in the order of
       `emergence.tasks.errors.KINDS`, [F, K].
@@ -53,18 +53,15 @@ class Failing(NamedTuple):
 
   @property
   def main_K(self) -> np.ndarray:
-    """For each kind, the number of seeds that mostly fail in that way, [K].
-
-    That is, more than half of the seed's wrong answers are of the kind.
-    """
+    """For each kind, the seeds with most wrong answers of that kind, [K]."""
     return (self.share_FK > 0.5).sum(axis=0)
 
 
 def failures(grid: Grid) -> list[Failing]:
   """The failing seeds of each scale at the headline length.
 
-  Diverged seeds have no answers. Empty where the records have no counts of
-  errors.
+  Diverged seeds are left out, as they have no answers. The list is empty if the
+  records have no counts of errors, or if no seed fails.
   """
   length = grid.config.headline_length
   kinds = list(error_kinds.KINDS)
@@ -91,12 +88,12 @@ def failures(grid: Grid) -> list[Failing]:
 
 
 def most_mixed(found: list[Failing]) -> Failing:
-  """The scale whose number of failing seeds is nearest to half of them."""
+  """The scale whose share of failing seeds is nearest to one half."""
   return min(found, key=lambda x: abs(len(x.share_FK) / x.num_seeds - 0.5))
 
 
 def sentence(found: list[Failing]) -> str:
-  """What failing seeds mostly do, at the most mixed scale and over scales."""
+  """Says how failing seeds go wrong at the most mixed scale and over scales."""
   at = most_mixed(found)
   num = len(at.share_FK)
   parts = [
@@ -125,7 +122,7 @@ def sentence(found: list[Failing]) -> str:
 
 
 def _verb(kind: int) -> str:
-  """Such as `stop early`."""
+  """What answers of a kind do, such as `stop early`."""
   return (
     "stop early",
     "run on",
@@ -141,9 +138,9 @@ _WELL_BEYOND = 0.5
 
 
 def lost_sentence(grid: Grid) -> str:
-  """How many of the seeds that fail at the end were a success before.
+  """Says how many of the seeds that fail at the end were a success before.
 
-  Empty if no scale has enough failing seeds, or no scores before the end.
+  Empty if no scale has 10 failing seeds, or some scale has no earlier scores.
   """
   series, parts = grid.score, []
   for population in series.populations:
@@ -168,7 +165,7 @@ def lost_sentence(grid: Grid) -> str:
 
 @styled
 def draw(found: list[Failing]) -> Figure:
-  """Kinds of errors: the mean by scale, and each seed of the most mixed one."""
+  """Draws kinds of errors: means by scale, and seeds of the most mixed one."""
   at = most_mixed(found)
   figure = Figure(figsize=(COLUMN_WIDTH, 3.2))
   left, right = figure.subplots(2, 1)
@@ -203,12 +200,14 @@ def draw(found: list[Failing]) -> Figure:
 
 
 class LossOfKinds(NamedTuple):
-  """Loss of the successes in training against the failures of one scale.
+  """Compares the losses of successes and failures at one scale.
 
   Attributes:
     name: of the scale, such as `2` for depth 2.
-    auc: probability that a success has the higher loss; ties count half.
-    p_adjusted: of Mann and Whitney's test of one half, after Holm over scales.
+    auc: probability that a success has a higher loss than a failure; ties count
+      half.
+    p_adjusted: p of Mann and Whitney's test that auc is one half, after Holm's
+      correction over scales.
   """
 
   name: str
@@ -217,12 +216,14 @@ class LossOfKinds(NamedTuple):
 
 
 def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
-  """Of each scale with 10 seeds of either kind; exploratory.
+  """Compares losses at each scale with 10 successes and 10 failures.
+
+  Exploratory.
 
   Args:
     grid: the records.
-    is_fixed: whether the loss is the negative log-likelihood on the fixed
-      examples of the training distribution, or the final training loss.
+    is_fixed: take the mean negative log-likelihood of the fixed examples of the
+      training distribution instead of the final training loss.
   """
   final = records.final_rows(grid.frame)
   final = final[~final["diverged"]]
@@ -250,11 +251,11 @@ def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
 
 
 def loss_sentence(grid: Grid, is_fixed: bool = True) -> str:
-  """How often a success has the lower, or the higher, loss than a failure.
+  """Says how often a success has a lower, or higher, loss than a failure.
 
   Args:
     grid: the records.
-    is_fixed: as in `losses_of_kinds`; without fixed examples it does not hold.
+    is_fixed: as in `losses_of_kinds`; taken as False without fixed examples.
   """
   is_fixed &= bool((grid.frame["test_set"] == TRAIN_DISTRIBUTION).any())
   loss = (
@@ -291,9 +292,10 @@ class RightUpTo(NamedTuple):
   Attributes:
     length: the test length.
     cell: such as `depth 2`.
-    num_trained: tokens of the longest answer in training, without its end.
-    share_SA: the share of items whose answer is right up to each token before
-      its end, for each seed with kept parameters, [S, A].
+    num_trained: tokens of the longest answer in training, without the end
+      symbol.
+    share_SA: for each seed with kept parameters and each answer token before
+      the end symbol: the share of items that are right up to there, [S, A].
     is_success_S: whether the seed is a success, [S].
   """
 
@@ -305,7 +307,7 @@ class RightUpTo(NamedTuple):
 
 
 def right_up_to(grid: Grid, folder: pathlib.Path) -> RightUpTo | None:
-  """Of the cell with the most kept parameters; None without failing seeds."""
+  """Scores the kept seeds of the cell that has most; None if none fails."""
   config = grid.config
   cell, rows, is_success_S = _kept(grid, folder)
   if is_success_S.all():
@@ -382,12 +384,7 @@ def draw_right_up_to(found: RightUpTo) -> Figure:
 def _kept(
   grid: Grid, folder: pathlib.Path
 ) -> tuple[config_lib.Cell, Any, np.ndarray]:
-  """The cell with the most kept parameters.
-
-  Returns:
-    The cell; the last rows of its S kept seeds at the headline length; and
-    whether each is a success, [S].
-  """
+  """The cell with most kept seeds, their last rows, and who succeeds, [S]."""
   seeds_of = {
     cell: sorted(params.kept_files(epath.Path(folder), cell))
     for cell in config_lib.cells(grid.config)
@@ -409,8 +406,8 @@ class Attention(NamedTuple):
     cell: such as `depth 2`.
     num_prompt: tokens before the answer.
     num_trained: tokens of the longest example in training.
-    weights_of: each layer's weights by the seed's name, the failing seed's
-      first, [N, H, L, L].
+    weights_of: by seed, the attention weights of each layer and head,
+      [N, H, L, L]. The seed that fails comes first.
   """
 
   length: int
@@ -421,9 +418,10 @@ class Attention(NamedTuple):
 
 
 def kept_pair(grid: Grid, folder: pathlib.Path) -> Attention | None:
-  """A failing and a succeeding seed, the first ones with kept parameters.
+  """Attention of the first seed that fails and the first that succeeds.
 
-  Of the cell with the most such seeds; None where it does not have both.
+  Both are from the cell with the most kept parameters. None if all of its kept
+  seeds have the same outcome.
   """
   workdir, config = epath.Path(folder), grid.config
   cell, rows, is_success_S = _kept(grid, folder)
@@ -453,7 +451,7 @@ def kept_pair(grid: Grid, folder: pathlib.Path) -> Attention | None:
 
 
 def attention_sentence(found: Attention) -> str:
-  """Where the answer's tokens of either seed look."""
+  """Says how much of its attention each seed's answer puts on the prompt."""
   texts = []
   for name, weights_NHLL in found.weights_of.items():
     answer_NHAL = weights_NHLL[:, :, found.num_prompt :]
@@ -468,9 +466,9 @@ def attention_sentence(found: Attention) -> str:
 
 @styled
 def draw_attention(found: Attention) -> Figure:
-  """A row of panels for each layer and a column for each head, of both seeds.
+  """Draws the weights of both seeds, a row per layer and a column per head.
 
-  The two seeds stand side by side if there is room, else one above the other.
+  The two seeds are side by side if there is room, else one above the other.
   """
   num_layers, num_heads = next(iter(found.weights_of.values())).shape[:2]
   num_beside = 1 if num_heads > _MOST_BESIDE else 2

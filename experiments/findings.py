@@ -1,4 +1,4 @@
-"""The pages of the findings: figures, the table of claims, the list of runs.
+"""Makes the pages of the findings: figures, table of claims, list of runs.
 
 Everything on them is computed from the committed records.
 """
@@ -86,8 +86,8 @@ def _false_alarms(grid: Grid, _: Mapping[str, str]) -> str:
   return " ".join(filter(None, [*texts, nll and f"In NLL: {nll}"]))
 
 
-# Questions that the paper does not ask, which roles of studies answer them, and
-# how, from the records and from what is found in each figure.
+# Questions that the paper does not ask. Each has the roles of the studies that
+# answer it, and a function that does so from the records and the figures' text.
 FURTHER: dict[
   str, tuple[tuple[str, ...], Callable[[Grid, Mapping[str, str]], str]]
 ] = {
@@ -113,7 +113,7 @@ FURTHER: dict[
 }
 
 
-# The figures in which something would be seen if it were there.
+# The figures that are drawn of controls: any effect would show in them.
 _OF_CONTROLS = (
   *("variance_components", "distribution", "summaries", "likelihood"),
   "distances",
@@ -126,9 +126,9 @@ class Drawn(NamedTuple):
   Attributes:
     study: the study.
     captions: of its figures, by name.
-    verdicts: by the number of the claim: of a grid all, of a search one.
+    verdicts: by the number of the claim: a grid has all, a search has one.
     trials: signs at its scales and in null populations.
-    further: what its records say of each question of `FURTHER`.
+    further: its answer to each question of `FURTHER` that its role answers.
   """
 
   study: Study
@@ -145,7 +145,7 @@ def draw(
 
   Args:
     study: the study.
-    records_folder: where its work directory is, by its name.
+    records_folder: the folder that has its work directory, NAME.
     out: the folder of all figures.
   """
   folder = records_folder / study.name
@@ -162,7 +162,7 @@ def draw(
     for claim in CLAIMS
     if study.role == "grid" or claim.number == study.claim
   }
-  # In a control nothing rises, and a search is picked by what happens there.
+  # Nothing rises in a control, and a search was picked for what happens in it.
   has_trials = study.role in ("grid", "demo")
   trials = precursors.trials(grid) if has_trials else []
   further = {
@@ -182,7 +182,7 @@ def _save(picture: paper_figures.Picture, folder: pathlib.Path) -> None:
 def draw_all(
   studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
 ) -> list[Drawn]:
-  """Draws all but repeats and tasks, two studies at a time."""
+  """Draws the studies except repeats and tasks, two at a time."""
   drawn_roles = "grid", "search", "demo", "control"
   studies = [x for x in studies if x.role in drawn_roles]
   num = len(studies)
@@ -195,10 +195,10 @@ def draw_all(
 def draw_tasks(
   studies: Sequence[Study], records_folder: pathlib.Path, out: pathlib.Path
 ) -> str:
-  """Draws the tasks side by side, of the grids the first of each task.
+  """Draws the tasks side by side, each from the first study that has it.
 
   Returns:
-    The caption, empty without a study of one task.
+    The caption; empty if no study has the role `task`.
   """
   if not any(x.role == "task" for x in studies):
     return ""
@@ -214,7 +214,7 @@ def draw_tasks(
 
 
 def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
-  """The decision of each claim about each grid."""
+  """The decisions about each of `CLAIMS`, by the name of the grid."""
   grids = [x for x in drawn if x.study.role == "grid"]
   weak = [x.study.name for x in grids if x.study.underpowered]
   return [
@@ -228,9 +228,9 @@ def outcomes(drawn: Sequence[Drawn]) -> list[dict[str, Outcome]]:
 
 
 def searches(drawn: Sequence[Drawn], claim: Claim) -> dict[str, Outcome]:
-  """The decision about each setting that was searched for a claim.
+  """The decision about each setting that was searched for a claim, by name.
 
-  Each is decided alone, as the grids are corrected without it.
+  Each is decided alone: it is not part of Holm's correction over the grids.
   """
   return {
     x.study.name: claims.decide(
@@ -273,7 +273,7 @@ def claim_table(drawn: Sequence[Drawn], place: str) -> str:
 
 def _status(outcome: Outcome) -> str:
   p = outcome.p_adjusted
-  # A small p is no reason for a claim that other conditions make fail.
+  # If a rule fails for other reasons, a small p would mislead.
   if math.isnan(p) or (not outcome.verdict.holds and p <= Options().alpha):
     return outcome.status
   return f"{outcome.status}, p = {words.number(p, 2)}"
@@ -291,7 +291,7 @@ def _links(
 
 
 def claim_numbers(drawn: Sequence[Drawn]) -> str:
-  """What each decision rests on, as a list in Markdown."""
+  """The sentence that each decision rests on, as a list in Markdown."""
   lines = []
   for claim, of_grid in zip(CLAIMS, outcomes(drawn), strict=True):
     lines += [f"{claim.number}. {claim.statement}", ""] + [
@@ -321,7 +321,7 @@ def further(drawn: Sequence[Drawn]) -> str:
 
 
 def precursor_table(drawn: Sequence[Drawn]) -> str:
-  """What is seen before a rise, over all studies; empty where there is none."""
+  """Table of the signs before a rise in all studies; empty without trials."""
   trials = [trial for x in drawn for trial in x.trials]
   return _table(precursors.table(trials)) if trials else ""
 
@@ -363,7 +363,7 @@ def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
 
 
 def repeat_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
-  """Whether each root seed of the demo detects its split, in Markdown.
+  """Table of whether the demo's split is detected under each root seed.
 
   By the rule of PREREGISTRATION.md: `modality` of exact match at the headline
   length and depth 2, with Holm over the depths.

@@ -91,7 +91,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
       f" {said(score, 'variance_components')}",
       variance_components.draw([(score, one) for one in crossed]),
     )
-    return  # Its seeds are not independent, which the other figures need.
+    return  # The other figures need independent seeds, which these are not.
   if claims.extremes_and_jump(grid) is not None:
     yield Picture(
       "emergent_and_linear",
@@ -276,7 +276,7 @@ def _likelihoods(grid: Grid) -> Iterator[Picture]:
 
 
 def said(series: Series, kind: str) -> str:
-  """What the analysis says of a series about one kind, as sentences."""
+  """The sentences that answer one kind of question about a series."""
   (question,) = (q for q in questions.QUESTIONS if q.kind == kind)
   # Each sentence starts with the name of the metric.
   texts = [f.sentence.split(": ", 1)[1] for f in question.findings(series)]
@@ -284,7 +284,7 @@ def said(series: Series, kind: str) -> str:
 
 
 def _at_thresholds(series: Series) -> str:
-  """What two far thresholds give at the scale that is nearest to one half."""
+  """Says how many seeds reach 10 % and 90 % where P is nearest to one half."""
   found = [x.success.diverged_fail for x in series.answers["success"]]
   i = min(range(len(found)), key=lambda i: abs(found[i].probability - 0.5))
   population = series.populations[i]
@@ -311,7 +311,7 @@ def _upper(text: str) -> str:
 
 @styled
 def emergent_and_linear(grid: Grid) -> Figure:
-  """The extreme seeds over scales, and the histograms at the jump."""
+  """Draws the extreme seeds over scales, and histograms at the jump."""
   series, where = grid.score, claims.extremes_and_jump(grid)
   assert where is not None
   emergent, linear, i = where
@@ -357,7 +357,7 @@ def likelihood(grid: Grid) -> Figure:
 
 
 def _notes(labels: Mapping[str, Modality]) -> str:
-  """The labels of a cell that are shown, by the name of what was tested."""
+  """The labels of a cell that show a split, each with what was tested."""
   return "\n".join(
     f"{cell.label.replace('_', ' ')} ({name.partition(' ')[0]})"
     for name, cell in labels.items()
@@ -366,10 +366,7 @@ def _notes(labels: Mapping[str, Modality]) -> str:
 
 
 def central(grid: Grid) -> Figure:
-  """Mode, mean, median and mean of the successes of several metrics.
-
-  A panel each over scales: the score, and the likelihoods.
-  """
+  """Draws mode, mean, median and mean of successes by scale, per metric."""
 
   def line(name: str, rows: Sequence[Mapping[str, Any]]) -> Line:
     columns = [name, f"{name}_low", f"{name}_high"]
@@ -398,12 +395,7 @@ def central(grid: Grid) -> Figure:
 def _mean_of_successes(
   population: Population, score: Population
 ) -> tuple[float, float, float]:
-  """Mean and 95 % interval over the seeds that succeed; NaN of fewer than 10.
-
-  Args:
-    population: the metric at one scale.
-    score: the score at this scale, which says what succeeds.
-  """
+  """Mean and 95 % interval of seeds whose `score` succeeds; NaN if under 10."""
   score_of = dict(zip(score.seeds, score.sample.scores_S, strict=True))
   scores_S = np.array([score_of[seed] for seed in population.seeds])
   is_success_S = success.is_success(scores_S, DEFAULT_THRESHOLD)
@@ -419,7 +411,7 @@ def _mean_of_successes(
 
 @styled
 def distances(series: Series) -> Figure:
-  """Wasserstein-2 distances, their nulls, their parts, and the path test."""
+  """Draws Wasserstein-2 distances, their nulls and parts, and the path test."""
   found: distance.Distances = series.answers["distance"]
   names = [p.name for p in series.populations]
   last, where = len(names) - 1, np.arange(len(names))
@@ -523,11 +515,11 @@ def control(grid: Grid) -> Figure:
 
 
 def tasks(folders: Sequence[pathlib.Path]) -> Picture:
-  """The seeds of one cell a task, a ridge each.
+  """Draws the seeds of one cell of each task as a ridge.
 
   Args:
-    folders: the work directories, of one task each; of several cells the one
-      with the most variance between seeds is taken.
+    folders: the work directories, one per task. If one has several cells, the
+      cell with the most variance between seeds is taken.
   """
   rows = []
   for folder in folders:

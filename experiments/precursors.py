@@ -1,9 +1,9 @@
-"""What can be seen before: at smaller scales, and at earlier steps.
+"""Looks for signs of later success at smaller scales and at earlier steps.
 
 Exploratory: no claim of the preregistration. `trials` asks whether a sign at
 one scale comes before a rise of the success probability to the next one, and
-how often the same sign appears where nothing is to be seen. `forecasts` asks
-whether seeds that will succeed already differ from the others during training.
+how often the same sign appears in null populations. `forecasts` asks whether
+seeds that will succeed already differ from the others during training.
 """
 
 import itertools
@@ -24,10 +24,10 @@ from emergence.statistics.sample import Sample
 from emergence.storage import records
 from experiments.claims import NLL, SCORE, Grid, fall_p
 
-# Draws of each null population; more of them would repeat the same seeds.
+# Null populations per scale. All rest on the same seeds, so more add little.
 _NUM_NULLS = 10
 _LEVEL = 0.05
-# In the order of the panels: name, column, and whether more is better.
+# In the order of the panels: name, column, and 1 if more is better, else -1.
 _SIGNS_OF_SEEDS = {
   "likelihood": (NLL, -1),
   "score": (SCORE, 1),
@@ -100,12 +100,13 @@ class Trial(NamedTuple):
 
 
 def trials(grid: Grid) -> list[Trial]:
-  """Each scale but the largest where fewer than half succeed, and its nulls.
+  """Looks for signs at each scale where under half succeed, and in its nulls.
 
-  A rise is a one-sided Fisher test at 5 %. A null population has one mode, and
-  the same distribution at the scale before: scores of the scale's mean that
-  thin out from the floor (a beta distribution), likelihoods of its mean and
-  standard deviation (a gamma distribution).
+  The largest scale is left out. A rise has p ≤ 0.05 in Fisher's one-sided test.
+  A null population has one mode and does not differ from the scale before. Its
+  scores have the scale's mean and thin out from the floor (beta distribution).
+  Its negative log-likelihoods have the scale's mean and standard deviation
+  (gamma distribution).
   """
   series, nll = grid.score, grid.likelihoods[NLL]
   found = [x.success.diverged_fail for x in series.answers["success"]]
@@ -150,7 +151,7 @@ def _null(rng: np.random.Generator, scale: Observed) -> Observed:
 
 
 def table(several: Sequence[Trial]) -> list[list[str]]:
-  """A row for each sign: how often before a rise, before none, and in nulls."""
+  """Counts how often signs are seen before a rise, before none and in nulls."""
   kinds = {"before a rise": True, "before no rise": False, "in nulls": None}
   rows = [["sign", *kinds]]
   for name in SIGNS:
@@ -179,10 +180,10 @@ class Forecast(NamedTuple):
     sign: of `_SIGNS_OF_SEEDS`.
     step: training steps done.
     num_yes: seeds below the threshold at that step that succeed at the end.
-    num_no: the others below it.
-    auc: probability that the sign ranks one of the former above one of the
-      latter; ties count half.
-    p: of Mann and Whitney's test of one half.
+    num_no: seeds below the threshold at that step that fail at the end.
+    auc: probability that the sign ranks a seed that will succeed above one that
+      will fail; ties count half.
+    p: p-value of Mann and Whitney's test that auc is one half.
   """
 
   scale: int
@@ -195,7 +196,7 @@ class Forecast(NamedTuple):
 
 
 def forecasts(grid: Grid) -> list[Forecast]:
-  """For each scale, sign and evaluation with 10 seeds of either kind."""
+  """Tests each sign at each scale and step with 10 seeds of each outcome."""
   length = grid.config.headline_length
   rows: Any = grid.frame[grid.frame["test_length"] == length]
   return [
@@ -224,7 +225,7 @@ def _of_scale(scale: int, rows: Any) -> Iterator[Forecast]:
 
 
 def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
-  """How many early forecasts differ from chance, after Holm; the clearest."""
+  """Says how many early forecasts differ from chance, and the clearest one."""
   early = [x for x in found if 0 < x.step <= grid.config.train.steps / 2]
   if not early:
     return "In the first half of training no scale has 10 seeds of either kind."
@@ -249,7 +250,7 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
 
 @styled
 def draw(grid: Grid, found: Sequence[Forecast]) -> Figure:
-  """How well each sign ranks seeds by their end, over steps, by scale."""
+  """Draws the AUC of each sign over training steps, a line per scale."""
   colors = summaries.scale_colors([grid.score])
   scales = [p.scale for p in grid.score.populations]
 

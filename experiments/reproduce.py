@@ -11,7 +11,7 @@ pages alone.
 
 Each study of `experiments.studies` has the work directory DIR/NAME, with the
 records and the final parameters of all of its seeds. The same command continues
-an interrupted one. `--studies=NAME,NAME` takes these alone. `--collect` copies
+an interrupted one. `--studies=NAME,NAME` takes only these. `--collect` copies
 the records and the parameters of a few seeds into `experiments/records`, see
 `experiments.collected`.
 """

@@ -14,10 +14,10 @@ EXIT_CODE = 75
 class StopRequest:
   """Records SIGTERM and SIGINT, while entered, instead of ending the process.
 
-  Calling it tells whether a signal has arrived. If it is not called within some
-  seconds of the signal, because a program compiles or a file system hangs, the
-  process exits at once, as at a second Ctrl-C. That is safe: a sweep may be
-  killed at any moment.
+  Calling it tells whether a signal has arrived. If nobody calls it within
+  `patience_seconds` of the signal, because a program compiles or a file system
+  hangs, the process exits at once, as it does at a second Ctrl-C. That is safe:
+  a sweep may be killed at any moment.
   """
 
   def __init__(self, patience_seconds: float = 7.0):
@@ -73,7 +73,7 @@ class StopRequest:
       if not self._asked.wait(self._patience_seconds):
         self.signal = signal.Signals(number[0])
         self._end()
-      while self._reader.recv(64):  # Kept open, for signals to come.
+      while self._reader.recv(64):  # Keeps the socket open for later signals.
         pass
 
   def _end(self) -> None:

@@ -15,16 +15,15 @@ class Study(NamedTuple):
   """One config, trained by one sweep into one folder.
 
   Attributes:
-    name: of its folder.
-    config: its config, in experiments/configs.
-    overrides: of config keys, `KEY=VALUE`.
-    role: what the findings take it for: `grid`, on which the claims are
-      decided; `search`, a setting picked because one claim may hold there;
-      `task`, one cell of a task; `demo` or `control`, which are drawn and are
-      no evidence for a claim; `repeat`, the demo with another root seed; empty
-      for nothing.
-    claim: the number of the claim of a search.
-    underpowered: whether the preregistration calls the grid so.
+    name: of the study and its folder.
+    config: name of its config in experiments/configs.
+    overrides: changes to the config, as `KEY=VALUE`.
+    role: how the findings use it. `grid`: the claims are decided on it.
+      `search`: a setting picked because one claim may hold there. `task`: one
+      cell of a task. `demo`, `control`: drawn, but no evidence for a claim.
+      `repeat`: the demo with another root seed. Empty: not used.
+    claim: number of the claim that a `search` was picked for, else 0.
+    underpowered: whether the preregistration calls the grid underpowered.
   """
 
   name: str
@@ -35,12 +34,12 @@ class Study(NamedTuple):
   underpowered: bool = False
 
   def flags(self, folder: pathlib.Path) -> list[str]:
-    """The flags of its sweep."""
+    """The flags of the sweep that trains it into `folder` / `name`."""
     place = [f"--config={self.config}", f"--workdir={folder / self.name}"]
     return [*place, *(f"--override={text}" for text in self.overrides)]
 
 
-# In the order of training. The demo is the first: no evidence for a claim.
+# In the order of training.
 STUDIES = (
   Study("quickstart", "quickstart", role="demo"),
   *(
@@ -73,10 +72,10 @@ STUDIES = (
 
 
 def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
-  """Says how long the studies will take, and trains them one after another.
+  """Prints an estimate of the total time and trains each study in turn.
 
   Raises:
-    SystemExit: a sweep failed, with its exit code.
+    SystemExit: a sweep failed; the exit code is that of the sweep.
   """
   sweeps = [study.flags(folder) for study in studies]
   seconds, num_unfit = 0.0, 0

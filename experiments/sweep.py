@@ -241,7 +241,7 @@ def _sweep(should_stop: StopRequest) -> None:
 
 
 def _plan_topology(name: str) -> None:
-  """Prints what a sweep of the whole config takes on TPUs."""
+  """Prints the memory and the time that the whole config needs on TPUs."""
   if not _DRY_RUN.value:
     raise ValueError("--topology is for --dry_run")
   command.require_writable(_JSON.value)
@@ -306,7 +306,7 @@ def _train(
       watch=watch,
     )
   if processes.is_first():
-    # Including checkpoints of blocks of another `seeds.block`.
+    # Also removes checkpoints of blocks of another size, `seeds.block`.
     block_checkpoint.remove_left_behind(config, workdir)
   spent = console.format_budget(watch.seconds())
   _print(f"trained {seeds} seeds in {spent}")

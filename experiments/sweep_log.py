@@ -34,16 +34,16 @@ def warn_on_stderr() -> None:
 
 @contextlib.contextmanager
 def written(workdir: epath.Path, shard: str | None) -> Iterator[None]:
-  """Writes our log to its file, including what was buffered before.
+  """Writes our log, with what was buffered before, to a file while entered.
 
-  To be called once, after `warn_on_stderr`. The last line is how the run ended.
+  Call it once, after `warn_on_stderr`. The last line says how the run ended.
 
   Args:
-    workdir: the work directory that it is in.
-    shard: which shard is trained, such as `0/4`, if not all blocks.
+    workdir: the work directory of the sweep, which holds the log.
+    shard: the shard that is trained, such as `0/4`; None for all blocks.
 
   Raises:
-    OSError: it cannot be written.
+    OSError: the log cannot be written.
   """
   log = logging.getLogger("emergence")
   early, to_stderr = log.handlers
@@ -69,7 +69,11 @@ def written(workdir: epath.Path, shard: str | None) -> Iterator[None]:
 
 
 class ProgressLine:
-  """Progress of a cell: one line, rewritten on a terminal, else every 10 s."""
+  """Logs and prints the progress of each cell.
+
+  A terminal has one line that is rewritten. Elsewhere a line is printed every
+  10 s and at the end of a cell.
+  """
 
   def __init__(self, cells: Sequence[Cell]):
     self._cells = list(cells)
@@ -97,10 +101,10 @@ class ProgressLine:
 
 
 def last_lines(workdir: epath.Path) -> dict[str, str]:
-  """The last line of the log of each shard, by its name.
+  """The last line of each log, by its name: `log`, or such as `shard-0-of-4`.
 
   Args:
-    workdir: the work directory, whose logs may be those of many processes.
+    workdir: the work directory of the sweep.
   """
   found = {}
   paths = [workdir / "log", *sorted((workdir / "logs").glob("*.log"))]
@@ -113,7 +117,7 @@ def last_lines(workdir: epath.Path) -> dict[str, str]:
 
 
 def _open(workdir: epath.Path, shard: str | None) -> IO[str]:
-  """Opens the log to append to; a bucket, which cannot append, has none."""
+  """Opens the log for appending; in a bucket, which cannot append, devnull."""
   if not processes.is_first() or is_remote(workdir):
     return open(os.devnull, "w", encoding="utf-8")
   name = "log" if shard is None else f"shard-{shard.replace('/', '-of-')}.log"

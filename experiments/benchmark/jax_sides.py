@@ -1,7 +1,7 @@
 """The sides in JAX: the program of a sweep, and one seed at a time.
 
-Both are the code of a sweep, not other implementations: one seed at a time is
-its training step without the population.
+Both run the code of a sweep. One seed at a time is the sweep's training step
+without the population.
 """
 
 import dataclasses
@@ -33,8 +33,9 @@ class Side(NamedTuple):
   Attributes:
     name: of the side.
     seeds: how many it trains in a measurement.
-    measure: function of seconds to measure: seed-steps per second.
-    compile_seconds: until it is ready to train; None without a compiler.
+    measure: function that takes the seconds to measure for and returns
+      seed-steps per second.
+    compile_seconds: seconds until it can train; None without a compiler.
     devices: a description of the devices.
     loss_difference: largest difference to our losses; None if not compared.
   """
@@ -48,7 +49,7 @@ class Side(NamedTuple):
 
 
 class Data(NamedTuple):
-  """Initial parameters and batches of S seeds, as a sweep draws them; numpy.
+  """Initial parameters and batches of S seeds, as a sweep draws them, in numpy.
 
   Attributes:
     params: nested dict of arrays, each with a leading axis S.
@@ -67,7 +68,7 @@ def ours(
   devices: Sequence[Device],
   seed_counts: Sequence[int],
 ) -> list[Side]:
-  """The program that a sweep runs, one round of blocks after another.
+  """Builds the side `ours`: a sweep's program, one round of blocks at a time.
 
   Args:
     config: the experiment.
@@ -106,7 +107,7 @@ def ours(
 
 
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:
-  """The side `jax`: one seed in a compiled loop, as in plain JAX."""
+  """Builds the side `jax`: one seed in a compiled loop, as in plain JAX."""
   setup = compilation.make_setup(config, cell)
   functions = compilation.seed_functions(setup)
   with jax.default_device(device):
@@ -132,8 +133,8 @@ def for_check(config: Config, width: int) -> Config:
   """The experiment shortened to `CHECK_STEPS` steps, to compare losses.
 
   The learning rate goes up and down again, so that the losses depend on
-  schedule, decay and clip. Initial parameters are large: attention is sharp and
-  the MLP far from linear.
+  schedule, weight decay and clip. Initial parameters are large, so that
+  attention is sharp and the MLP far from linear.
   """
   return dataclasses.replace(
     config,
@@ -147,7 +148,7 @@ def for_check(config: Config, width: int) -> Config:
 
 
 def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
-  """Losses of a config made `for_check` in our population, [seeds, steps]."""
+  """Trains our population on a config of `for_check`; losses [seeds, steps]."""
   program = compilation.compile_cell(config, cell, [device])
   state = _init(program, np.arange(CHECK_SEEDS))
   losses = []
@@ -160,7 +161,7 @@ def first_losses(config: Config, cell: Cell, device: Device) -> np.ndarray:
 def draw_data(
   config: Config, cell: Cell, num_seeds: int, num_batches: int
 ) -> Data:
-  """Initial parameters and the first batches of the seeds from 0 on."""
+  """Draws initial parameters and the first batches of seeds 0, 1, 2, …."""
   setup = compilation.make_setup(config, cell)
   init_state, _ = train.make_train(config, setup.arch)
   sample = train.make_sampler(config, setup.task)
@@ -180,14 +181,15 @@ def draw_data(
 def gemm(
   devices: Sequence[Device], config: TrainConfig
 ) -> Callable[[float], float]:
-  """Measures a product of two square matrices on all devices at once.
+  """Compiles a product of two square matrices on all devices at once.
 
   Args:
     devices: all of one kind.
     config: the compute type and the precision.
 
   Returns:
-    Function of seconds: the best rate within that time, in FLOP/s.
+    A function that takes a number of seconds, repeats the product for that long
+    and returns the best rate in FLOP/s, all devices together.
   """
   mesh, spec = Mesh(np.array(devices), ("seeds",)), PartitionSpec("seeds")
   a = jax.device_put(

@@ -21,8 +21,9 @@ SIDES = ("ours", "jax", "torch-eager", "torch-compile", "torch-vmap-compile")
 
 # PyTorch gets this many batches in memory and repeats them.
 _NUM_BATCHES = 16
-# Largest difference of losses (a few nats) at width 64. Rounding grows as the
-# square root of the number of terms. An approximate GELU exceeds it everywhere.
+# Largest allowed difference of losses (a few nats) at width 64. Rounding grows
+# as the square root of the number of terms. An approximate GELU exceeds the
+# limit at every width.
 _TOLERANCES = {"float32": 5e-5, "bfloat16": 5e-2}
 
 
@@ -32,8 +33,8 @@ class Settings(NamedTuple):
   Attributes:
     sides: those of `SIDES` to measure.
     devices: for `ours`; the side `jax` uses the first of them.
-    seed_counts: seeds of `ours` in a measurement; one block per device if
-      empty.
+    seed_counts: numbers of seeds to measure `ours` with; if empty, one block
+      per device.
     rounds: measurements of each side.
     seconds: of each measurement.
   """
@@ -57,8 +58,8 @@ def measure(
     say: called with each line of progress.
 
   Returns:
-    Rows with the keys of the benchmark's README, apart from `shape` and
-    `versions`.
+    One row per side, with the keys of the benchmark's README apart from `shape`
+    and `versions`.
 
   Raises:
     RuntimeError: a side computes other losses than ours.
@@ -72,7 +73,7 @@ def measure(
     if not sides:
       return []
     say(f"measuring, {settings.rounds} rounds")
-    # In turns with the sides: a disturbance would lower a single measurement.
+    # In turns with the sides: a disturbance could spoil a single measurement.
     gemm = jax_sides.gemm(settings.devices, config.train)
     *found, gemm_rates = timing.in_turns(
       [*(side.measure for side in sides), gemm],

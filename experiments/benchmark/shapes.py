@@ -13,8 +13,8 @@ def make_config(
 ) -> tuple[Config, Cell]:
   """A config with the sizes of a shape, and its only cell.
 
-  Heads have dimension 64, or the width where that is less, and 16 up to width
-  32, as in the quickstart; an override says otherwise.
+  Unless an override says otherwise, heads have dimension 16 up to width 32, as
+  in the quickstart, and above that 64 or the width, whichever is less.
 
   Args:
     shape: width/depth/batch x tokens.

@@ -5,24 +5,26 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# A shorter loop does not tell the time of a step.
+# A shorter loop is too short to tell the time of a step.
 _SHORTEST_SECONDS = 0.1
 
 
 def rate_of(
   loop: Callable[[int], float], seeds: int
 ) -> Callable[[float], float]:
-  """Makes the measurement of one side.
+  """Makes a function that measures the rate of one side.
 
   The times of a short and a long loop are subtracted, so that costs that do not
   depend on the number of steps, such as start and dispatch, cancel.
 
   Args:
-    loop: function of the number of steps: wall time in seconds; compiled.
+    loop: function that trains for a number of steps, already compiled, and
+      returns the wall time in seconds.
     seeds: seeds that advance in each step.
 
   Returns:
-    Function of the seconds to measure: seed-steps per second.
+    A function that takes the seconds to measure for and returns seed-steps per
+    second.
   """
   loop(1)
   steps, elapsed = 2, loop(2)

@@ -89,11 +89,11 @@ class Layer(nn.Module):
 
 
 def to_state_dict(params: dict[str, Any]) -> dict[str, torch.Tensor]:
-  """Our parameters under PyTorch's names; leading axes stay where they are."""
+  """Converts our parameters to a PyTorch state dict; keeps leading axes."""
   state = {}
   for (*module, leaf), value in traverse_util.flatten_dict(params).items():
     tensor = torch.tensor(np.asarray(value))
-    if leaf == "kernel":  # A Linear of PyTorch maps from the last axis.
+    if leaf == "kernel":  # PyTorch stores [out, in].
       tensor = tensor.transpose(-1, -2).contiguous()
     name = "bias" if leaf == "bias" else "weight"
     state[".".join([*map(str, module), name])] = tensor

@@ -81,14 +81,7 @@ def started(
 
 
 def _set_up(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
-  """Builds and compiles the trainer of this worker process.
-
-  Returns:
-    Seeds per step, compile seconds, and the losses to compare with ours.
-
-  Raises:
-    RuntimeError: anything failed; PyTorch's own errors may not be picklable.
-  """
+  """Builds a trainer; its seeds per step, compile seconds and check losses."""
   global _measure
   try:
     from experiments.benchmark import torch_sides
@@ -99,7 +92,7 @@ def _set_up(variant: str, *args: Any) -> tuple[int, float, np.ndarray]:
     compile_seconds = timing.seconds_since(start)
     losses = trainer.losses(CHECK_SEEDS)
     _measure = timing.rate_of(trainer.seconds, trainer.seeds_per_step)
-  except Exception as error:  # Some of PyTorch's cannot be pickled.
+  except Exception as error:  # Not all of PyTorch's can be pickled.
     line, *_ = str(error).strip().splitlines() or [""]
     raise RuntimeError(f"{type(error).__name__}: {line}") from None
   return trainer.seeds_per_step, compile_seconds, losses

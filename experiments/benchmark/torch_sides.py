@@ -1,7 +1,8 @@
 """The same training step in PyTorch, as a good user of it would write it.
 
-scaled_dot_product_attention, a fused AdamW, a foreach clip of the gradient,
-learning rates computed beforehand, batches in memory before the clock starts.
+It uses scaled_dot_product_attention, a fused AdamW and a foreach clip of the
+gradient. Learning rates are computed and batches are in memory before the clock
+starts.
 """
 
 import contextlib
@@ -29,15 +30,15 @@ _NO_TARGET = -100  # Ignored by cross_entropy.
 class Trainer:
   """Trains the seeds of `Data`, one at a time or all in one step.
 
-  The variants `eager` and `compile` take one seed after another;
-  `vmap-compile` takes all of them at once. `vmap` is that without the compiler.
+  The variants `eager` and `compile` take one seed after another. `vmap` and
+  `vmap-compile` take all of them at once.
 
   Args:
-    variant: which of them.
+    variant: one of these four.
     arch: the architecture.
-    train: optimizer and schedule; learning rates start over after its steps.
+    train: optimizer and schedule, which starts over after `train.steps` steps.
     data: of all seeds.
-    device: as PyTorch calls it. On `cpu` the process computes on one thread.
+    device: PyTorch's name of it. On `cpu` the process computes on one thread.
 
   Attributes:
     seeds_per_step: how many seeds a step advances.
@@ -86,7 +87,7 @@ class Trainer:
     self._reset(0)
 
   def losses(self, num_seeds: int) -> np.ndarray:
-    """Trains seeds through the whole schedule; losses, [num_seeds, steps]."""
+    """Trains seeds for the whole schedule; their losses [num_seeds, steps]."""
     found = []
     for seed in range(1 if self._is_vmap else num_seeds):
       self._reset(seed)
@@ -112,10 +113,7 @@ class Trainer:
     inputs_BL: torch.Tensor,
     targets_BL: torch.Tensor,
   ) -> torch.Tensor:
-    """Mean cross-entropy over the answer tokens, in nats.
-
-    With `params` instead of the network's own, if given.
-    """
+    """Mean cross-entropy over answer tokens in nats, with `params` if given."""
     is_low_precision = self._train.compute_dtype != "float32"
     with torch.autocast(
       self._device.type, torch.bfloat16, enabled=is_low_precision
@@ -133,7 +131,7 @@ class Trainer:
     )
 
   def _reset(self, seed: int) -> None:
-    """Back to the initial parameters of one seed, or of all under vmap."""
+    """Restores the initial parameters of one seed, or of all under vmap."""
     if self._is_vmap:
       self._params = {
         name: nn.Parameter(value.clone())
@@ -160,7 +158,7 @@ class Trainer:
     )
 
   def _step(self, index: int, seed: int) -> torch.Tensor:
-    """One training step; the loss before it, [] or, under vmap, [S]."""
+    """Takes a training step; the loss before it, [] or, under vmap, [S]."""
     for group in self._optimizer.param_groups:
       group["lr"] = self._rates[index % len(self._rates)]
     batch = index % self._num_batches
@@ -179,7 +177,7 @@ class Trainer:
     return losses.detach()
 
   def _vmapped_backward(self, batch: int) -> torch.Tensor:
-    """Fills the gradients of all seeds; their losses, [S]."""
+    """Sets the gradients of all seeds and returns their losses, [S]."""
     # The fused attention for CPUs cannot be batched; it would run in a loop.
     is_cpu = self._device.type == "cpu"
     with sdpa_kernel(SDPBackend.MATH) if is_cpu else contextlib.nullcontext():

@@ -1,18 +1,19 @@
-"""How often the intervals hold what they are to hold.
+"""Measures how often intervals contain the true value.
 
   python -m experiments.calibration.coverage
 
-draws many samples from laws that are known, asks for intervals, counts, and
-prints a table; two minutes on one core. Aims: 0.90 to 0.98 for 95 % bootstrap
-intervals of 20 to 250 seeds, and for Wilson's interval on average over success
-probabilities from 0.05 to 0.95; at least 0.95 for the band of all thresholds.
+draws many samples from known distributions, counts how often their intervals
+contain the true value, and prints a table; two minutes on one core. Aims: 0.90
+to 0.98 for 95 % bootstrap intervals of 20 to 250 seeds, and for Wilson's
+interval on average over success probabilities from 0.05 to 0.95; at least 0.95
+for the band of all thresholds.
 
-What is above an aim errs on the safe side: a median that is an atom or on a
-grid is hit exactly, and equal scores get the widened interval. What is listed
-without an aim is known not to hold: a cluster that few samples contain, runs
-alone where the items are a sample too, the best of as many runs as a tenth of
-the sample, and the jump of a success probability on a line, which noise makes
-look abrupt (so that the difference to the mode's is understated).
+Coverage above an aim errs on the safe side: a median that is an atom or on a
+grid is hit exactly, and equal scores get the widened interval. Rows without an
+aim are known to fall short: a cluster that few samples contain; intervals over
+runs alone where the items are a sample too; the best of a quarter of the runs;
+and the jump of a success probability on a line, which noise makes look abrupt,
+so that the difference to the mode's jump is understated.
 """
 
 import math
@@ -59,7 +60,7 @@ class Row(NamedTuple):
     statistic: what the interval is of.
     samples: number of samples that had an interval; infinite where the coverage
       is computed exactly.
-    coverage: share of their intervals that hold the truth.
+    coverage: share of these intervals that contain the true value.
     width: mean width of the intervals.
     aim: least and greatest coverage aimed at.
   """
@@ -89,7 +90,7 @@ class Row(NamedTuple):
 def mixture(
   share: float, first: Callable[..., np.ndarray], second: Callable
 ) -> Draw:
-  """A distribution: `second` with probability `share`, else `first`."""
+  """Mixture of `first` and, with weight `share`, `second`; cut to [0, 1]."""
 
   def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     is_second = rng.random(shape) < share
@@ -164,7 +165,7 @@ def bootstrap_coverage(
   return [
     _row(name, num_seeds, statistic, ends, value, population.aim)
     for statistic, ends, value in zip(_STATISTICS, found, truth, strict=True)
-    # Blank in most samples, the others are not a sample of the law.
+    # If most samples have no interval, the others are a biased selection.
     if len(ends) > samples / 2
   ]
 
@@ -202,7 +203,7 @@ def band_coverage(name: str, num_seeds: int, samples: int) -> Row:
   for scores_S in population.draw(rng, (samples, num_seeds)):
     found = success.threshold_curve(Sample.of(scores_S))
     held = ((found.low_T <= law_T) & (law_T <= found.high_T)).all()
-    # As an interval of 0 that has the band's width.
+    # An interval of the band's width, which contains 0 if the band holds.
     ends.append((0.0 if held else 0.1, (found.high_T - found.low_T).max()))
   return _row(name, num_seeds, "band of all thresholds", ends, 0, BAND_AIM)
 
@@ -210,7 +211,7 @@ def band_coverage(name: str, num_seeds: int, samples: int) -> Row:
 def best_of_coverage(
   name: str, num_seeds: int, samples: int, resamples: int
 ) -> Row:
-  """Coverage of the expected best of as many runs as have an interval."""
+  """Coverage of the expected best of k, for the largest k with an interval."""
   population = POPULATIONS[name]
   most = num_seeds // best_of.RUNS_FOR_INTERVAL
   k = max(k for k in best_of.NUM_SEEDS if k <= most)
@@ -259,7 +260,10 @@ def jump_coverage(
   samples: int,
   resamples: int,
 ) -> Row:
-  """Coverage of the difference of two jumps, for which there is no aim."""
+  """Coverage of the mode's jump minus that of the success probability; no aim.
+
+  At scale n, share_N[n] is the probability of the second of two clusters.
+  """
   rng = np.random.default_rng(num_seeds)
   # The mode of such clusters goes from one to the other in one step.
   truth = 1 - float(abruptness.jump(share_N))
@@ -278,7 +282,7 @@ def jump_coverage(
 def study(
   samples: int, resamples: int, sizes: Sequence[int] = SIZES
 ) -> Iterator[Row]:
-  """All rows of the table, as they come.
+  """Yields the rows of the table, as they are computed.
 
   Args:
     samples: samples per row; slower rows take a fifth or two fifths.

@@ -2,8 +2,8 @@
 
   python -m experiments.calibration.dip_power
 
-For each number of runs and each weight of the minor of two normal modes, 5
-standard deviations apart: the p-value that 80 % of such samples stay at or
+It has, for each number of runs and each weight of the minor of two normal modes
+5 standard deviations apart, the p-value that 80 % of such samples stay at or
 below. A minute on one core. Seed and versions are in the first line of the
 file, emergence/statistics/data/dip_power.csv.
 """
@@ -34,7 +34,7 @@ WEIGHTS = (
 def minor_mode(
   rng: np.random.Generator, num: int, size: int, weight: float, distance: float
 ) -> np.ndarray:
-  """Samples of two normal modes, the minor of which has that weight, [R, S].
+  """Draws samples from two normal modes, the upper of weight `weight`, [R, S].
 
   Args:
     rng: source of randomness.

@@ -1,21 +1,22 @@
-"""How often populations of known shape are said to separate.
+"""Measures how often populations of known shape are said to separate.
 
   python -m experiments.calibration.labels
 
 writes labels.csv beside this file: for each distribution and number of runs,
 the share of populations with each label of `modality.label`, each tested alone
 at level 0.05. Distributions of kind `level` have one mode, or a floor above
-which runs only thin out, or the mirror image of that; the share `separated` is
-the level. Those of kind `weak` have one mode too, a narrow peak inside of an
-even rest, and the level is not kept. Those of kind `power` separate. Three
-minutes on one core.
+which runs only thin out, or the mirror image of that. For them, `separated` is
+the share of false alarms. Those of kind `weak` have one mode too, a narrow peak
+within a uniform distribution, and false alarms may exceed the level. Those of
+kind `power` separate. Three minutes on one core.
 
-Why there is no other test of two modes beside the dip: Silverman's (1981,
-"Using kernel density estimates to investigate multimodality") sees far lighter
-modes, but takes edges, atoms and long tails for modes. Of 1000 populations of
-100 runs it rejected one mode at 5 % in 0.269 of uniform, 0.477 of lognormal
-(sigma 1) and 0.596 of U(0, .6) with 0.7 at 0, and the likelihood ratio of two
-normal components against one in 0.98 of uniform samples.
+Why the dip is the only test of two modes: Silverman's test (1981, "Using kernel
+density estimates to investigate multimodality") detects far lighter modes, but
+takes edges, atoms and long tails for modes. At 5 %, in 1000 populations of 100
+runs each, it rejected one mode in 0.269 of uniform ones, 0.477 of lognormal
+ones (sigma 1) and 0.596 of those with 0.7 at 0 and the rest U(0, .6). The
+likelihood ratio of two normal components against one did so in 0.98 of uniform
+ones.
 """
 
 import collections
@@ -240,7 +241,7 @@ def _cut(scores_RS: np.ndarray) -> np.ndarray:
 
 
 def main(file: pathlib.Path, num: int, seed: int) -> None:
-  """Writes the table: `num` populations a row, half of it a power row."""
+  """Writes the table: `num` populations per row, half as many in power rows."""
   found = rows(level_distributions(), "level", LEVEL_SIZES, num, seed)
   found += rows(weak_distributions(), "weak", LEVEL_SIZES, num, seed)
   half = max(num // 2, 1)

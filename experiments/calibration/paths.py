@@ -1,19 +1,20 @@
-"""How often the path test is right, and how often it is wrong.
+"""Measures how often the path test is right, and how often it is wrong.
 
   python -m experiments.calibration.paths
 
-repeatedly draws three scales whose true relation is known, and prints for each
-case the share of each verdict, of right ones, and of wrong ones: those that the
-truth rules out. `undecided` is never wrong; where both paths hold, it alone is
-right.
+repeatedly draws three scales whose true relation is known. For each case it
+prints the share of each verdict, of right ones, and of wrong ones, which the
+truth rules out. `undecided` is never wrong. Where both paths hold, only
+`undecided` is right.
 
 With 100 repeats, 400 resamples and seed 7000 (eleven minutes), of the 60 cases
 with modes 3 standard deviations apart or more and 200 runs 0.974 are right on
-average. Two fall short of 0.95: displacements by 0.1 and by 0.9 of 3 standard
-deviations, 0.78 and 0.79; but for 0.01 the others are `undecided`. Such a shift
-is 3 standard errors of a difference of means, and a mixture of a smaller share
-comes within noise of it. Elsewhere 0.016 are wrong on average. The worst cases
-of these, with 500 repeats and 1000 resamples:
+average. Two cases fall short of 0.95: displacements by 0.1 and by 0.9 of 3
+standard deviations, with 0.78 and 0.79. Apart from 0.01, the rest of their
+verdicts are `undecided`. Such a shift is 3 standard errors of a difference of
+means, and a mixture of a smaller share comes within noise of it. In all other
+cases 0.016 are wrong on average. The worst of these, with 500 repeats and 1000
+resamples:
 
     5 sd, at end 1, 30 runs     0.048        1 sd, displacement 0.5     0.028
     5 sd, at end 0, 50 runs     0.042        0.5 sd, at end 1, 50 runs  0.024
@@ -80,7 +81,7 @@ def cases() -> list[Case]:
 def rates(
   case: Case, repeats: int, resamples: int = 1000, seed: int = 0
 ) -> Rates:
-  """Verdicts over repeated draws of a case; the test has its own seeds."""
+  """Rates of the verdicts over repeated draws of a case."""
   rng = np.random.default_rng(seed)
   count = collections.Counter()
   for repeat in range(repeats):
@@ -190,7 +191,7 @@ def _between(
   share: float,
   measure: Callable[[np.ndarray], np.ndarray] = _as_is,
 ) -> Draw:
-  """Draws both ends and a point of a path, as they are measured."""
+  """Makes a function that draws both ends of a path and a point between."""
 
   def draw(rng, size):
     at_first, at_last = first(rng.random(size)), last(rng.random(size))
@@ -206,7 +207,7 @@ def _between(
 
 
 def main(repeats: int, resamples: int, seed: int, match: str) -> None:
-  """Prints a row for each case with this text in its name."""
+  """Prints a row for each case whose name contains `match`."""
   heads = "".join(f"{name:>13}" for name in (*VERDICTS, "right", "wrong"))
   print(f"{'case':45}{'runs':>5}{heads}")
   right, wrong = [], []

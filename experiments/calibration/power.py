@@ -1,4 +1,4 @@
-"""How often the split of each cell would be shown with so many seeds.
+"""Estimates how often a cell's split would be shown with some number of seeds.
 
   python -m experiments.calibration.power --records=DIR --sizes=32,64,128
 
@@ -7,8 +7,8 @@ Draws samples from the smoothed scores of a cell and labels each one, as
 separation is shown. The level is that of the first step of Holm's correction
 over `--num_scales`: as if no other scale had shown anything.
 
-With seeds that no result rests on it tells how many seeds a study needs. The
-configs' numbers of seeds were chosen in this way; for that of the quickstart:
+On seeds that no result rests on, it tells how many seeds a study needs. The
+numbers of seeds in the configs were chosen in this way. For the quickstart:
 
   python -m experiments.sweep --config=quickstart --override=grid.depths=[2] \\
       --override=seeds.count=256 --override=seeds.first=10000 --workdir=DIR
@@ -28,10 +28,10 @@ from experiments import command
 
 
 def smoothed(rng: np.random.Generator, sample: Sample, size: int) -> np.ndarray:
-  """Scores drawn from the kernel density of a sample, [S].
+  """Draws scores from the kernel density of a sample, [S].
 
-  Reflected as `density.density` is: half a spacing of the score grid beyond the
-  ends of the support. Then rounded to the grid.
+  As in `density.density`, scores are reflected half a spacing of the score grid
+  beyond the ends of the support. Then they are rounded to the grid.
 
   Args:
     rng: source of randomness.
@@ -58,14 +58,14 @@ def power(
   num: int,
   seed: int,
 ) -> float:
-  """The share of `num` samples of a size in which a separation is shown.
+  """The share of samples of `size` seeds in which a separation is shown.
 
   Args:
     sample: the seeds whose smoothed scores are drawn from.
     threshold: of a success, as `modality.label` takes it.
     size: seeds in each sample.
-    num_scales: the level is that of the options over this number.
-    num: samples.
+    num_scales: the level of the test is the default alpha over this number.
+    num: number of samples.
     seed: of the samples.
   """
   rng = np.random.default_rng([seed, size])

@@ -24,7 +24,7 @@ SIZES = (8, 32, 128)
 
 
 class Curve(NamedTuple):
-  """A success probability as a function of rank, over so many scales."""
+  """A success probability as a function of rank, over `num_scales` scales."""
 
   num_scales: int
   at: Callable[[np.ndarray], np.ndarray]
@@ -58,13 +58,13 @@ NO_FALL = {
 
 
 class CrossingRow(NamedTuple):
-  """One curve and number of runs in the table of crossings, all as shares.
+  """A row of the table of crossings: one curve with one number of runs.
 
   Attributes:
-    given: samples with an interval.
-    coverage: of these, those that hold the truth.
-    bounded: of these, those with both ends within the scales.
-    wrong_bracket: samples with a bracket that does not hold a crossing.
+    given: share of samples with an interval.
+    coverage: share of these intervals that contain the true crossing.
+    bounded: share of these intervals with both ends within the scales.
+    wrong_bracket: share of samples with a bracket that contains no crossing.
   """
 
   given: float
@@ -74,6 +74,7 @@ class CrossingRow(NamedTuple):
 
 
 def crossing_row(curve: Curve, num_runs: int, samples: int) -> CrossingRow:
+  """Simulates a curve with `num_runs` runs at each scale."""
   rank_N = np.arange(curve.num_scales, dtype=float)
   p_N, n_N = curve.at(rank_N), np.full(curve.num_scales, num_runs)
   ends = curve.at(np.array([-50.0, 50.0])) - 0.5
@@ -108,7 +109,7 @@ def _holds(
   # An infinite end stands for all positions beyond the scales.
   if not rank_N[0] <= truth <= rank_N[-1]:
     truth = np.copysign(np.inf, truth)
-  # A step of separated outcomes crosses at its scale, up to rounding.
+  # With separated outcomes, an end may be just beside the scale of the step.
   return bool(found.low - 1e-4 <= truth <= found.high + 1e-4)
 
 
@@ -127,7 +128,7 @@ def fall_row(curve: Curve, num_runs: int, samples: int) -> tuple[float, float]:
 
 
 def study(samples: int) -> Iterator[str]:
-  """The lines of both tables, as they come."""
+  """Yields the lines of both tables, as they are computed."""
   yield (
     f"{'curve':24} {'runs':>4} {'given':>6} {'coverage':>8} {'bounded':>8}"
     f" {'wrong bracket':>14}"

@@ -2,8 +2,8 @@
 
   python -m experiments.sweep --config=addition_depth --workdir=DIR
 
-As `addition_width`, over the depths of `count_depth` and at its width; what is
-uncertain there is so here.
+Like `addition_width`, but over the depths of `count_depth` and at the width of
+`count_depth`. What is uncertain in these two configs is uncertain here.
 
 Hardware and time: accelerators, see experiments/accelerators.md.
 

@@ -4,15 +4,15 @@
 
 The small form of `addition_depth`, for claims 1 to 6 of the paper: 80 seeds at
 each of six depths, 1.4 million seed-steps. The setting is width 24 of
-`addition_width_small`, with other draws of initialization and data, and as
-there the headline length is the longest in training. More seeds than there, as
-its critical cell is a small one. `experiments/PREREGISTRATION.md` fixed it, and
-the rules by which it is read, before it was trained.
+`addition_width_small`, with other draws of initialization and data. In both,
+the headline length is the longest in training. This grid has more seeds,
+because its critical cell is a small model. `experiments/PREREGISTRATION.md`
+fixed it, and the rules by which it is read, before it was trained.
 
 Hardware and time: 2 to 8 hours on two CPU cores.
 
-Expected, from 16 other seeds: a quarter of those of depth 3 add three digits.
-Other depths were not looked at to their end.
+Expected, from 16 other seeds of depth 3: a quarter of them add three digits. At
+other depths no seed was looked at to the end of training.
 """
 
 import dataclasses

@@ -2,16 +2,16 @@
 
   python -m experiments.sweep --config=addition_width --workdir=DIR
 
-As `count_width`, for reverse addition with index hints. Read in a primary
-source: the format, and how operands are drawn (the latter in the first author's
-earlier code for plain addition). Second-hand: 200 seeds. Recollected, so
-uncertain: train lengths up to 35, test length 40. Not found, so ours: the
+Like `count_width`, for reverse addition with index hints. Read in a primary
+source: the format, and how operands are drawn (the drawing in the first
+author's earlier code for plain addition). Second-hand: 200 seeds. Recollected,
+so uncertain: train lengths up to 35, test length 40. Not found, so ours: the
 number of hint tokens.
 
 Hardware and time: accelerators, see experiments/accelerators.md. A block of 8
-seeds of width 320 takes 39 GiB where they train at once, as XLA plans it for a
-CPU; chips with less memory want a smaller `seeds.block`. A CPU trains one seed
-of a block after another, in 5.3 GiB.
+seeds of width 320 takes 39 GiB if all train at once, as on accelerators (the
+figure is XLA's plan for a CPU). Chips with less memory need a smaller
+`seeds.block`. A CPU trains the seeds of a block one after another, in 5.3 GiB.
 
 Expected, from the paper: as for `count_width`, at length 40. It has not been
 run to the end by us.

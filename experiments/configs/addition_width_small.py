@@ -3,18 +3,19 @@
   python -m experiments.sweep --config=addition_width_small --workdir=DIR
 
 The small form of `addition_width`, for claims 1 to 6 of the paper: 64 seeds at
-each of six widths, 1.2 million seed-steps. Heads of 8 dimensions, so a head
-more with each width. The headline length, 3 digits, is the longest in training:
-no small setting that was looked at adds longer numbers than those it was
-trained on. So this grid is about seeds that learn to add or do not, and not
-about generalization to other lengths. `experiments/PREREGISTRATION.md` fixed
-it, and the rules by which it is read, before it was trained.
+each of six widths, 1.2 million seed-steps. Heads have 8 dimensions, so each
+width has one more head than the width before. The headline length, 3 digits, is
+the longest in training: in no small setting that was looked at do models add
+numbers longer than those in training. So this grid is about seeds that learn to
+add or do not, and not about generalization to other lengths.
+`experiments/PREREGISTRATION.md` fixed it, and the rules by which it is read,
+before it was trained.
 
 Hardware and time: 3 to 8 hours on two CPU cores.
 
 Expected, from a few other seeds: a quarter of the seeds of width 24 add three
-digits, most of width 40, and six in ten of width 56; hardly any seed is between
-0.1 and 0.8.
+digits, most of width 40, and six in ten of width 56. Hardly any seed scores
+between 0.1 and 0.8.
 """
 
 import dataclasses

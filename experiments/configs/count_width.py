@@ -17,11 +17,11 @@ value is differs:
 - not found, so ours: the vocabulary size, how many widths, the shorter test
   lengths, the evaluations in between
 
-Hardware and time: accelerators; experiments/accelerators.md has what their
+Hardware and time: accelerators. experiments/accelerators.md has what their
 compiler plans, and `--dry_run` on the machine measures it. A block of 8 seeds
-of width 320 takes 24 GiB where they train at once, as XLA plans it for a CPU;
-chips with less memory want a smaller `seeds.block`. A CPU trains one seed of a
-block after another, in 3.8 GiB.
+of width 320 takes 24 GiB if all train at once, as on accelerators (the figure
+is XLA's plan for a CPU). Chips with less memory need a smaller `seeds.block`. A
+CPU trains the seeds of a block one after another, in 3.8 GiB.
 
 Expected, from the paper: at length 60 the share of seeds with an exact match of
 at least 0.2 rises gradually with width, so does the mean of those seeds, the

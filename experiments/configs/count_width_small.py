@@ -3,17 +3,18 @@
   python -m experiments.sweep --config=count_width_small --workdir=DIR
 
 The small form of `count_width`, for claims 1 to 6 of the paper: 128 seeds at
-each of six widths, a head of 16 dimensions more with each, 1.2 million
-seed-steps. The task is that of `count_depth_small`, with a third of its steps
-and tests of up to 55 numbers: wider models generalize so much further that at
-length 25 nearly all of them succeed. `experiments/PREREGISTRATION.md` fixed it,
-and the rules by which it is read, before it was trained.
+each of six widths, 1.2 million seed-steps. Each width has one more head of 16
+dimensions than the width before. The task is that of `count_depth_small`, with
+a third of its steps and tests of up to 55 numbers: wider models generalize so
+much further that at length 25 nearly all of them succeed.
+`experiments/PREREGISTRATION.md` fixed it, and the rules by which it is read,
+before it was trained.
 
 Hardware and time: 2 to 6 hours on two CPU cores.
 
-Expected, from other seeds: at length 55 no seed of width 16 succeeds, six in
-ten of width 32, where a third stays at the floor, and nearly all from width 48
-on.
+Expected, from other seeds, at length 55: no seed of width 16 succeeds. At width
+32 six in ten succeed and a third stays at the floor. From width 48 on nearly
+all succeed.
 """
 
 import dataclasses

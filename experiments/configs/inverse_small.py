@@ -4,14 +4,14 @@
 
 For claim 5 of the paper: the success probability can fall with scale while
 successes get better. The setting is that of `count_depth_small`, trained for
-twice as many steps and tested up to length 20, where looks at other seeds gave
-a fall. `experiments/PREREGISTRATION.md` fixed it, and how it is decided, before
+twice as many steps and tested up to length 20, where other seeds showed such a
+fall. `experiments/PREREGISTRATION.md` fixed it, and how it is decided, before
 it was trained.
 
 Hardware and time: 1 to 3 hours on two CPU cores, 2.3 million seed-steps.
 
 Expected, from 48 other seeds: at length 20 nine of ten succeed at depth 1, with
-a mean of 0.5, and half at depth 2, with a mean of 0.8.
+a mean of 0.5, and half succeed at depth 2, with a mean of 0.8.
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
-"""Null control: a task that nothing can be learned of, over depth.
+"""Null control over depth: a task in which there is nothing to learn.
 
   python -m experiments.sweep --config=null_random --workdir=DIR
 
-As `count_depth_small`, but the answers are numbers drawn at random, whatever
-the prompt (task `null`). There is no capability to find, at any depth. The end
+Like `count_depth_small`, but the answers are random numbers, independent of the
+prompt (task `null`). There is no capability to find, at any depth. The end
 symbol is no part of these answers, so both exact matches are the same, and
 nearly every answer is an `other_error`. All seeds are tested on the same items.
 
@@ -12,9 +12,9 @@ million seed-steps.
 
 Expected: every exact match is 0 at each length, and `token_accuracy` is about
 1/80. `nll_mean` is about the ln 80 = 4.38 nats of a guess and has one mode at
-each depth. Its mean may differ between depths, as some come closer to a guess
-in these steps than others: distances between depths are no false alarms here.
-`null_split` is the control for these.
+each depth. Its mean may differ between depths, as some depths come closer to a
+guess in these steps than others. So distances between depths are no false
+alarms here; `null_split` is the control for distances.
 """
 
 import dataclasses

@@ -1,17 +1,17 @@
-"""Initialization against data order: every pair of 16 and 16.
+"""Every pair of 16 initializations and 16 data orders.
 
   python -m experiments.sweep --config=seeds_crossed --workdir=DIR
 
-The quickstart's depth 2, where about half of the seeds succeed: there is most
-to decide. Each of 16 initializations is trained on each of 16 data orders, and
-`experiments.analyze` splits the variance of the score between them. The root
-seed is its own, so no run is one of the quickstart's.
+The setting is the quickstart's depth 2. About half of its seeds succeed, so
+there is most variance to explain. Each of 16 initializations is trained on each
+of 16 data orders, and `experiments.analyze` splits the variance of the score
+between them. With a root seed of its own, no run repeats one of the quickstart.
 
 Hardware and time: half an hour to two hours on two CPU cores, 1.2 million
 seed-steps.
 
-Expected, from other seeds: 0.45 of the runs succeed at length 25. What decides
-is not known beforehand.
+Expected, from other seeds: 0.45 of the runs succeed at length 25. Which of the
+two decides is not known beforehand.
 """
 
 import dataclasses

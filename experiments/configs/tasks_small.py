@@ -19,8 +19,9 @@ Hardware and time: 5 to 20 minutes a task on two CPU cores, 0.2 million
 seed-steps.
 
 Expected, from 16 other seeds of each: a third of copy's seeds score at least
-0.8 at length 15 and the others 0; a third of sort's 0.3 to 0.5 at length 12 and
-the others 0; all of mode's 0.5 to 0.7 at length 15; parity's are at chance.
+0.8 at length 15 and the others 0. A third of sort's score 0.3 to 0.5 at length
+12 and the others 0. All of mode's score 0.5 to 0.7 at length 15. Parity's are
+at chance.
 """
 
 import dataclasses
