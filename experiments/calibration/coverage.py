@@ -204,7 +204,8 @@ def band_coverage(name: str, num_seeds: int, samples: int) -> Row:
     found = success.threshold_curve(Sample.of(scores_S))
     held = ((found.low_T <= law_T) & (law_T <= found.high_T)).all()
     # An interval of the band's width, which contains 0 if the band holds.
-    ends.append((0.0 if held else 0.1, (found.high_T - found.low_T).max()))
+    low = 0.0 if held else 0.1
+    ends.append((low, low + (found.high_T - found.low_T).max()))
   return _row(name, num_seeds, "band of all thresholds", ends, 0, BAND_AIM)
 
 

@@ -109,6 +109,12 @@ def test_the_check_notices_what_differs(checked, change):
     compare_with_torch("eager", checked, **change)
 
 
+def test_the_check_notices_another_residual(checked):
+  other = {"parallel_residual": not checked[0].model.parallel_residual}
+  with pytest.raises(RuntimeError, match="does not compute"):
+    compare_with_torch("eager", checked, model=other)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   """Of a short run without overhead; with PyTorch where it is installed."""
