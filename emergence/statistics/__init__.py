@@ -1,5 +1,5 @@
 """Statistics of distributions over seeds: arrays in, named tuples out.
 
-Nothing here knows how the scores came to be, and nothing imports the training
-side.
+The statistics do not depend on how the scores were made, and no module here
+imports the training code.
 """

@@ -13,21 +13,22 @@ from emergence.statistics.sample import SAME_SCORE, Sample
 
 
 class Abruptness(NamedTuple):
-  """Largest change between neighbouring scales, as a share of the whole range.
+  """The `jump` of four summaries of the scores over scales.
 
   Attributes:
-    mode: of the mode of the scores; 1 if it changes only between two scales,
-      NaN if it never changes.
-    mean: of the mean score.
-    success_probability: of the success probability.
-    mean_given_success: of the mean of successes, over scales that have one.
+    mode: jump of the mode of the scores; 1 if the mode changes only between two
+      scales, NaN if it never changes.
+    mean: jump of the mean score.
+    success_probability: jump of the success probability.
+    mean_given_success: jump of the mean score of successes, over the scales
+      with enough successes for a mean.
     difference: `mode` minus `success_probability`.
-    difference_low: lower end of its bootstrap interval, over resamples in which
-      it is defined.
-    difference_high: upper end of its bootstrap interval.
-    difference_p: twice the share of resamples in which it is not above 0 or
-      undefined, the sample itself counted as one of these; at most 1.
-    num_scales: scales.
+    difference_low: lower end of the bootstrap interval of `difference`, from
+      the resamples in which it is defined.
+    difference_high: upper end of this interval.
+    difference_p: p-value: twice the share of resamples in which `difference` is
+      undefined or at most 0, counting the sample as one of them; at most 1.
+    num_scales: number of scales.
   """
 
   mode: float
@@ -42,18 +43,18 @@ class Abruptness(NamedTuple):
 
 
 def jump(value_N: npt.ArrayLike) -> np.ndarray:
-  """Largest change between neighbouring scales over the range of all values.
+  """Divides the largest change between neighbours by the range of all values.
 
-  It is 1 where everything happens between two scales, and 1 / (N − 1) on a
-  straight line; the number of scales decides what is small. Noise in the values
-  raises it.
+  The result is 1 if the values change only between two scales, and 1 / (N − 1)
+  if they lie on a straight line, so what is small depends on N. Noise in the
+  values raises it.
 
   Args:
-    value_N: values over ordered scales, [..., N]; NaN where there is none.
-      Only changes between neighbours that both have a value count.
+    value_N: one value per scale, in the order of the scales, [..., N]; NaN for
+      none. Only changes between neighbours that both have a value count.
 
   Returns:
-    The share, [...]; NaN where no value changes or no neighbours have values.
+    The share, [...]; NaN if no value changes or no two neighbours have values.
   """
   value_N = np.asarray(value_N, float)
   step_N = np.abs(np.diff(value_N, axis=-1))
@@ -74,25 +75,25 @@ def abruptness(
   paired: bool = False,
   options: Options = Options(),
 ) -> Abruptness:
-  """Whether the mode jumps while mean and success probability move gradually.
+  """Tests whether the mode jumps more than the success probability does.
 
   Computes `jump` of mode, mean, success probability and mean given success over
   the scales, and the mode's jump minus that of the success probability, with a
   bootstrap interval over seeds. If scores form two clusters, the mode jumps
-  where the success probability crosses one half, however slowly that changes.
-  So a positive difference is evidence of two clusters rather than of one that
-  moves. It is no evidence that the change is abrupt.
+  where the success probability crosses one half, however slowly this
+  probability changes. So a positive difference is evidence of two clusters
+  rather than of one that moves. It is no evidence that the change is abrupt.
 
   Args:
-    samples: the runs of N scales, in their order.
+    samples: the runs of N scales, in the order of the scales.
     threshold: the least score of a success, in the unit of the scores.
     paired: whether entry s of every sample is the same seed. The scores of a
       seed are then resampled together.
-    options: number, up to `modes.MOST_RESAMPLES`, and seed of the resamples.
+    options: seed and number of the resamples; `modes.MOST_RESAMPLES` at most.
 
   Raises:
-    ValueError: fewer than two scales, one without a finite score, or `paired`
-      with scales of different numbers of runs.
+    ValueError: fewer than two scales, a scale without a finite score, or
+      `paired` with different numbers of runs at the scales.
   """
   finite = [sample.finite_S for sample in samples]
   sizes = {sample.size for sample in samples}
@@ -101,7 +102,7 @@ def abruptness(
   if paired and len(sizes) > 1:
     raise ValueError(f"expected as many runs at each scale, got {sizes}")
   num = min(options.num_resamples, modes.MOST_RESAMPLES)
-  # The first row is the scales themselves.
+  # Row 0 is of the samples themselves, the others are of resamples.
   mode_RN = np.empty((num + 1, len(samples)))
   probability_RN = np.empty_like(mode_RN)
   for n, sample in enumerate(samples):
@@ -115,7 +116,7 @@ def abruptness(
     mode_RN[1:, n] = modes.resampled_modes(sample, index_RS)
   jump_2R = jump(np.stack([mode_RN, probability_RN]))
   difference_R = jump_2R[0] - jump_2R[1]
-  # Noise inflates the largest step, and resamples contain it twice. The
+  # Noise inflates the largest step, and resamples contain noise twice. The
   # percentile and the basic interval then err in opposite directions, so take
   # the outer ends of both.
   low, high = intervals.percentile_interval(difference_R[1:], min(sizes))
@@ -141,7 +142,7 @@ def abruptness(
 def _of_finite(
   scores_S: np.ndarray, index_RS: np.ndarray, seed: Sequence[int]
 ) -> np.ndarray:
-  """Resamples of the finite scores alone; diverged runs are drawn again."""
+  """Resamples as indices of finite scores; redraws each diverged run."""
   finite = np.flatnonzero(np.isfinite(scores_S))
   position_S = np.full(scores_S.size, -1)
   position_S[finite] = np.arange(finite.size)

@@ -1,4 +1,4 @@
-"""Whether two metrics divide the same runs into the same two sides."""
+"""How well two metrics agree on how they divide the same runs in two."""
 
 import math
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from emergence.statistics.options import MIN_RUNS, Options
 
 
 class Agreement(NamedTuple):
-  """The two-way table of the runs, and how far it is from chance.
+  """Counts of runs by their side in two metrics, and how well the sides agree.
 
   Attributes:
     both_upper: runs on the upper side in both metrics.
     only_first: runs on the upper side in the first metric only.
     only_second: runs on the upper side in the second metric only.
     both_lower: runs on the lower side in both metrics.
-    kappa: Cohen's kappa with its interval; 1 is full agreement, 0 what chance
-      gives, NaN where both metrics have all runs on one side.
+    kappa: Cohen's kappa with its interval; 1 is full agreement, 0 agreement by
+      chance, NaN if all runs are on the same side in both metrics.
   """
 
   both_upper: int
@@ -41,7 +41,7 @@ class Agreement(NamedTuple):
 def agreement(
   first_S: npt.ArrayLike, second_S: npt.ArrayLike, options: Options = Options()
 ) -> Agreement:
-  """How well two metrics agree on which runs are on the upper side.
+  """Cohen's kappa of which runs are on the upper side in two metrics.
 
   Cohen (1960), "A coefficient of agreement for nominal scales", Educational and
   Psychological Measurement 20: kappa is (A − C) / (1 − C), where A is the share
@@ -49,12 +49,12 @@ def agreement(
   the metrics were independent and each kept its number of runs per side.
 
   The interval is that of `intervals.percentile_interval` over resamples of the
-  runs. There is none with fewer than `MIN_RUNS` runs, nor where all runs agree:
-  then they do so in every resample.
+  runs. It is NaN for fewer than `MIN_RUNS` runs, and if the metrics agree on
+  all runs, because they then agree in every resample.
 
   Args:
     first_S: whether each run is on the upper side in the first metric, [S].
-    second_S: likewise in the second.
+    second_S: the same for the second metric, [S].
     options: number and seed of the resamples.
   """
   first_S, second_S = np.asarray(first_S, bool), np.asarray(second_S, bool)
@@ -70,7 +70,7 @@ def agreement(
 
 
 def _kappa(count_4: np.ndarray) -> np.ndarray:
-  """Cohen's kappa of tables, [..., 4]; NaN without disagreement by chance."""
+  """Cohen's kappa of counts [..., 4]; NaN if all are in both or in neither."""
   both, first, second, neither = np.moveaxis(count_4.astype(float), -1, 0)
   # (A − C) / (1 − C), multiplied by the square of the number of runs.
   above = 2 * (both * neither - first * second)

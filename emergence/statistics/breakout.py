@@ -1,6 +1,6 @@
-"""Whether a few runs break out of a floor, or fall from a ceiling.
+"""Tests whether a few runs break out of a floor, or fall from a ceiling.
 
-Higher scores are better here: take `Sample.oriented`.
+Higher scores must be better: pass `Sample.oriented()`.
 """
 
 import math
@@ -15,13 +15,13 @@ from emergence.statistics.sample import SAME_SCORE, Sample
 
 # With fewer runs outside of the zone there is no test.
 MIN_OUTSIDE = 3
-# At least this share of all seeds is in the zone, with one-sided confidence of
-# 0.95, or it is no floor.
+# The zone is a floor only if it holds at least this share of all seeds, with
+# one-sided confidence of 0.95.
 LEAST_INSIDE, CONFIDENCE = 0.3, 0.95
 
 
 class Breakout(NamedTuple):
-  """Result of the test of one end.
+  """Result of the test of one end of the support, floor or ceiling.
 
   Attributes:
     num_inside: runs in the zone at that end.
@@ -42,19 +42,19 @@ def breakout(
   threshold: float | None = None,
   options: Options = Options(),
 ) -> Breakout | None:
-  """Tests whether runs outside of the floor zone do more than thin out.
+  """Tests whether the density of runs rises somewhere above the floor zone.
 
-  Tested where at least 3 runs are outside of the zone of
-  `composition.floor_edge`, and where the one-sided lower 95 % bound of Clopper
-  and Pearson on the share inside is at least 0.3. The hypothesis is that the
-  density of the others does not rise anywhere from the zone's edge on. Among
-  such distributions the uniform one, from the edge to the support's end plus
-  half a bin, is the least favourable for the one-sided distance of Smirnov: the
-  largest excess of its distribution function over that of the runs. Its p-value
-  is exact: Birnbaum and Tingey (1951), "One-sided confidence contours for
-  probability distribution functions", Annals of Mathematical Statistics 22.
-  Equal scores are first spread over their bins, see `Sample.jittered`; the
-  distance is the mean over the jitters.
+  The test is made if at least 3 runs are outside of the zone (see
+  `composition.floor_edge`), and the one-sided lower 95 % bound of Clopper and
+  Pearson on the share inside is at least 0.3. The null hypothesis is that the
+  density of the runs outside does not rise anywhere above the zone's edge. Its
+  least favourable case is the uniform distribution from the edge to the
+  support's end plus half a bin. The statistic is Smirnov's one-sided distance,
+  the largest excess of the uniform distribution function over that of the runs.
+  Its p-value is exact: Birnbaum and Tingey (1951), "One-sided confidence
+  contours for probability distribution functions", Annals of Mathematical
+  Statistics 22. Equal scores are first spread over their bins, see
+  `Sample.jittered`; the distance is the mean over the jitters.
 
   Args:
     sample: oriented so that higher is better; diverged runs are left out.
@@ -62,7 +62,7 @@ def breakout(
     options: seed of the jitter.
 
   Returns:
-    None for an infinite support or without a score.
+    The result; None if the support is infinite or no run has a finite score.
   """
   low, high = sample.support
   scores_S = np.sort(sample.finite_S)
@@ -77,7 +77,8 @@ def breakout(
   end = high + sample.bin_width / 2
   above_JM = sample.jittered(options.seed)[:, num_inside:]
   uniform_JM = np.clip((np.sort(above_JM) - edge) / (end - edge), 0, 1)
-  # Just below a run, the distribution function is the share of runs below it.
+  # Just below a run's score, the runs' distribution function is the share of
+  # runs with lower scores.
   below_M = np.arange(found.num_outside) / found.num_outside
   distance = (uniform_JM - below_M).max(axis=1).mean()
   p = special.smirnov(found.num_outside, distance)
@@ -85,11 +86,14 @@ def breakout(
 
 
 def falloff(sample: Sample, options: Options = Options()) -> Breakout | None:
-  """The same of the ceiling: `breakout` of the mirror image.
+  """Tests the ceiling: `breakout` of the scores with their sign flipped.
 
   Args:
     sample: oriented so that higher is better; diverged runs are left out.
     options: seed of the jitter.
+
+  Returns:
+    As `breakout`, with `edge` in the scores of `sample`.
   """
   found = breakout(sample.negated()._replace(chance=None), options=options)
   return found and found._replace(edge=-found.edge)

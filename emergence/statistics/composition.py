@@ -1,4 +1,4 @@
-"""Which share of the runs is at the floor, between, successful, at the ceiling.
+"""Shares of the runs at the floor, between, successful and at the ceiling.
 
 Samples must be oriented so that higher scores are better: `Sample.oriented`.
 """
@@ -18,21 +18,21 @@ CLASSES = ("floor", "between", "successes", "ceiling")
 ZONE = 0.05
 # A class is named where its share is shown to be at least this.
 NAMED_SHARE = 0.1
-# Few are shown to be less than this.
+# A class is called "few" where its share is shown to be less than this.
 FEW_SHARE = 0.25
 
 
 class Composition(NamedTuple):
-  """Runs with a score, in four classes that exclude each other.
+  """Counts and shares of the runs in four classes that exclude each other.
 
   Attributes:
     num_runs: runs with a finite score; the shares are of these.
     count_C: runs in each of `CLASSES`; NaN where there is no such class: floor
       and ceiling of an infinite support, successes without a threshold.
-    share_C: their shares.
-    low_C: lower ends of their two-sided 95 % intervals.
-    high_C: upper ends.
-    name: such as `floor and successes, some between`.
+    share_C: share of the runs in each class.
+    low_C: lower ends of the two-sided 95 % intervals of `share_C`.
+    high_C: upper ends of these intervals.
+    name: the classes in words, such as `floor and successes, some between`.
   """
 
   num_runs: int
@@ -53,12 +53,12 @@ def clopper_pearson(
   (1 + confidence) / 2.
 
   Args:
-    count: how many of the total, of any shape; NaN gives NaN.
-    total: above 0, of a shape that fits.
-    confidence: that the interval holds the share, at least.
+    count: how many of `total` are counted, of any shape; NaN gives NaN.
+    total: above 0; its shape broadcasts with that of `count`.
+    confidence: the least probability that the interval holds the true share.
 
   Returns:
-    Lower and upper ends.
+    Lower ends and upper ends, each of the broadcast shape.
   """
   count, total = np.asarray(count, float), np.asarray(total, float)
   tail = (1 - confidence) / 2
@@ -70,10 +70,10 @@ def clopper_pearson(
 def floor_edge(sample: Sample, threshold: float | None = None) -> float:
   """The score up to which runs are at the floor.
 
-  That is 5 % of the support's width above its lower end, or above the chance
-  level. On a grid it is moved to the nearest edge between two bins, the lower
-  of two that are equally near. If successes begin below that, the zone ends
-  where they do.
+  This edge is 5 % of the support's width above the chance level, or above the
+  support's lower end without a chance level. On a grid it is moved to the
+  nearest edge between two bins, the lower of two that are equally near. If
+  successes begin below that, it is lowered to where they begin.
 
   Args:
     sample: oriented, with a finite support.
@@ -87,9 +87,8 @@ def floor_edge(sample: Sample, threshold: float | None = None) -> float:
     cells = math.ceil((edge - low) / step - 1 - SAME_SCORE)
     edge = low + step * (max(cells, 0) + 0.5)
   if threshold is not None and step:
-    least = math.ceil(
-      (threshold - low) / step - SAME_SCORE
-    )  # Success, in bins.
+    # Grid index of the lowest score that is a success.
+    least = math.ceil((threshold - low) / step - SAME_SCORE)
     edge = min(edge, low + step * (least - 0.5))
   elif threshold is not None:
     edge = min(edge, threshold - SAME_SCORE)
@@ -99,10 +98,17 @@ def floor_edge(sample: Sample, threshold: float | None = None) -> float:
 def end_zones(
   sample: Sample, threshold: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Which of the runs with a score are in the floor and the ceiling zone, [S].
+  """Finds the runs in the floor zone, and the runs in the ceiling zone.
 
-  Arguments are those of `floor_edge`; the ceiling zone is the mirror image of
-  the floor zone without chance or threshold, and has no run of the floor.
+  The ceiling zone is the mirror image of the floor zone, but ignores chance and
+  threshold. A run in both zones counts as floor only.
+
+  Args:
+    sample: oriented, with a finite support.
+    threshold: as in `floor_edge`.
+
+  Returns:
+    Booleans of the runs with a finite score, [S] for either zone.
   """
   scores_S = sample.finite_S
   floor_S = scores_S <= floor_edge(sample, threshold) + SAME_SCORE / 2
@@ -116,18 +122,18 @@ def composition(
 ) -> Composition | None:
   """Counts the four classes, with exact intervals of their shares.
 
-  Floor: up to `floor_edge`. Ceiling: within the mirror image of that zone, and
-  a success. Successes: the others from the threshold on. Between: all else. A
-  class is named where the lower end of its interval is at least 0.1, so two
-  are named together only if both are shown to be that large. A class that holds
-  other runs is added as "few" where its upper end is below 0.25, else "some".
+  Floor: scores up to `floor_edge`. Ceiling: scores in the mirror image of that
+  zone that are successes, if there is a threshold. Successes: other scores at
+  or above the threshold. Between: all else. The name joins all classes whose
+  interval has a lower end of at least 0.1. Other classes that hold runs follow,
+  as "few" if their upper end is below 0.25, else as "some".
 
   Args:
     sample: oriented so that higher is better; diverged runs are left out.
     threshold: the least score of a success, None where the metric has none.
 
   Returns:
-    None if no run has a score.
+    The composition; None if no run has a finite score.
   """
   scores_S = sample.finite_S
   if not scores_S.size:

@@ -1,4 +1,4 @@
-"""Where the runs of a population are: the density of their scores."""
+"""Kernel density of the scores of a population."""
 
 import math
 
@@ -6,47 +6,48 @@ import numpy as np
 
 from emergence.statistics.sample import SAME_SCORE, Sample, tolerance
 
-# Below this share of the range that holds most of the runs, no structure is
-# resolved. Above the second, of the support's width, two clusters far apart,
-# whose distance Silverman's rule takes for spread, would be smeared into each
+# Limits of the bandwidth for a finite support. The smallest is relative to the
+# shortest interval with `_MOST` of the runs: smaller structure is not resolved.
+# The largest is relative to the support's width: otherwise Silverman's rule
+# would take the distance of two clusters for spread, and smear them into each
 # other and into the ends.
 _SMALLEST_BANDWIDTH, _LARGEST_BANDWIDTH, _MOST = 0.02, 0.05, 0.95
-# For an infinite support, instead of its width: the length of the shortest
-# interval with this share of the runs, which outliers do not affect.
+# For an infinite support, both limits are relative to the shortest interval
+# with `_BULK` of the runs, which outliers do not affect.
 _SMALLEST_OF_BULK, _LARGEST_OF_BULK, _BULK = 0.03, 0.15, 0.75
-# There, and for antimodes, the spread within the larger of two modes is
-# estimated from the shortest interval with this share of the runs; in a normal
-# distribution it has this length in standard deviations.
+# For infinite supports and antimodes, the spread within the larger of two modes
+# is estimated from the shortest interval with `_MODE_SHARE` of the runs. In a
+# normal distribution it is `_MODE_SDS` standard deviations long.
 _MODE_SHARE, _MODE_SDS = 0.4, 1.0488
 _GRID_POINTS = 501
-# Further from all scores, in bandwidths, a density is next to nothing.
+# Farther than this from all scores, in bandwidths, the density is nearly 0.
 _REACH = 5
-# Further from an end, in bandwidths, a score's mirror image adds nothing.
+# Farther than this from an end, in bandwidths, a score's mirror image adds 0.
 _NO_IMAGE = 12
-# Products of numbers near the smallest ones that floats can hold are slow.
+# Smaller densities become 0, as products of almost denormal floats are slow.
 _SMALLEST = 1e-30
 
 
 def bandwidth(sample: Sample, of_valleys: bool = False) -> float:
-  """Silverman's rule of thumb, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
+  """Bandwidth by Silverman's rule, 0.9 · min(sd, IQR / 1.34) · S^(−1/5).
 
   Silverman (1986), "Density estimation for statistics and data analysis",
   equation 3.31; the standard deviation alone where the IQR is 0. The rule is
-  for one mode. These populations may have two, so it is held within limits.
+  for one mode. These populations may have two, so the result has limits.
   Where the support is finite, the bandwidth is at least 0.02 of the shortest
   interval that holds 95 % of the runs, and at most 0.05 of the support's width.
   Where the support is infinite, it is between 0.03 and 0.15 of the shortest
-  interval that holds three quarters of the runs. The minimum then also takes
-  in a third spread: the shortest interval that holds two fifths of the runs,
-  over 1.05, which is one standard deviation in a normal distribution. So
-  neither the runs farthest out nor the distance of two modes matter. Finally,
-  it is at least half a spacing of the grid, so that no grid point is a mode of
-  its own.
+  interval that holds three quarters of the runs. There, the rule's minimum has
+  a third term: the length of the shortest interval that holds two fifths of the
+  runs, divided by 1.05, which is one standard deviation in a normal
+  distribution. So neither the runs farthest out nor the distance of two modes
+  matter. Finally, the bandwidth is at least half a spacing of the grid, so that
+  no grid point is a mode of its own.
 
   Args:
     sample: the runs.
-    of_valleys: take in the third spread where the support is finite and no grid
-      is known, too: a wide tail must not fill the valley between two clusters.
+    of_valleys: use the third term also if the support is finite and no grid is
+      known: a wide tail must not fill the valley between two clusters.
 
   Returns:
     Standard deviation of the kernel, in the unit of the scores.
@@ -82,9 +83,9 @@ def density(
   Mass that a kernel would put outside of the support is reflected, so that a
   population at 0 peaks at 0 (Silverman 1986, section 2.10). On a grid, a score
   stands for half a spacing on either side of it. The density is then reflected
-  half a spacing beyond the ends, and integrates to one between these points.
-  Reflected at 0 itself, the runs at 0 would count twice as much as those at the
-  next grid point.
+  half a spacing beyond the ends, and integrates to one between these points. If
+  it were reflected at 0 itself, a run at 0 would count twice as much as a run
+  at the next grid point.
 
   Args:
     sample: the runs.
@@ -105,17 +106,17 @@ def density(
 
 
 def points(sample: Sample, width: float) -> np.ndarray:
-  """Where the density of scores is looked at.
+  """Points at which the density of scores is computed.
 
   Args:
-    sample: the runs, one with a finite score at least.
+    sample: the runs, at least one with a finite score.
     width: standard deviation of the kernel, in the unit of the scores.
 
   Returns:
-    Increasing points, [G]: 501 even ones over the support. Where it has no two
-    ends, or they would be further apart than half a bandwidth: even ones over
-    all that is within five bandwidths of a score, and up to 501 of the scores
-    themselves.
+    Increasing points, [G]: 501 evenly spaced ones over the support. If the
+    support is infinite or these would be more than half a bandwidth apart: 501
+    evenly spaced ones over the stretches within five bandwidths of a score, the
+    ends of the stretches, the middles between, and up to 501 of the scores.
   """
   low, high = sample.support
   if high - low <= width / 2 * (_GRID_POINTS - 1):
@@ -123,14 +124,14 @@ def points(sample: Sample, width: float) -> np.ndarray:
   score_D = np.unique(sample.finite_S)
   low_D = np.maximum(score_D - _REACH * width, low)
   high_D = np.minimum(score_D + _REACH * width, high)
-  # Even points on the stretches that are within reach of a score.
+  # Evenly spaced points on the stretches that are within reach of a score.
   starts = np.append(True, low_D[1:] > high_D[:-1])
   low, high = low_D[starts], high_D[np.append(starts[1:], True)]
   end = np.cumsum(high - low)
   along_G = np.linspace(0, end[-1], _GRID_POINTS)
   which_G = np.minimum(np.searchsorted(end, along_G), end.size - 1)
   even_G = high[which_G] - (end[which_G] - along_G)
-  # They may miss a narrow cluster when many runs are far out.
+  # Add scores: these points may miss a narrow cluster if many runs are far out.
   scores_S = np.sort(sample.finite_S)
   num = min(scores_S.size, _GRID_POINTS)
   some = scores_S[np.rint(np.linspace(0, scores_S.size - 1, num)).astype(int)]
@@ -141,9 +142,9 @@ def points(sample: Sample, width: float) -> np.ndarray:
 def kernel(
   at_G: np.ndarray, score_D: np.ndarray, width: float, sample: Sample
 ) -> np.ndarray:
-  """Density that a run at each score adds at each point.
+  """Density at each point of a kernel at each score.
 
-  Weighted by the share of the runs at each score, its sum is `density`.
+  Its sum over scores, weighted by the share of runs at each, is `density`.
 
   Args:
     at_G: the points, [G].
@@ -168,14 +169,11 @@ def kernel(
 
 
 def _bulk(scores_S: np.ndarray) -> float:
-  """Length of the shortest interval with three quarters of the runs; never 0.
-
-  Where they are at one score, of the distinct scores.
-  """
+  """Length of the shortest interval with 3/4 of the runs; never 0."""
   middle = SAME_SCORE * float(np.median(np.abs(scores_S)))
   smallest = max(tolerance(scores_S), middle) or SAME_SCORE
   length = _shortest(np.sort(scores_S), _BULK)
-  if length < smallest:
+  if length < smallest:  # These runs have one score: use the distinct scores.
     length = _shortest(np.unique(scores_S), _BULK)
   return max(length, smallest)
 

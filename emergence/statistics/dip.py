@@ -1,10 +1,10 @@
 """Hartigan's dip test of unimodality, for scores with ties and on grids.
 
-The test is against the uniform law: Hartigan & Hartigan (1985), "The dip test
+The null is the uniform distribution: Hartigan & Hartigan (1985), "The dip test
 of unimodality", Annals of Statistics 13. The dip and its null distribution are
-those of the package `diptest`. Laws with one narrow peak near an end and an
-even rest have larger dips, as the peak says where the one mode is; see
-`end_factor`.
+those of the package `diptest`. Distributions with one narrow peak near an end
+and an even rest have larger dips, because the peak fixes where the one mode is;
+see `end_factor`.
 """
 
 import functools
@@ -20,10 +20,10 @@ from emergence.statistics.sample import Sample
 
 POWER_TABLE = pathlib.Path(__file__).parent / "data" / "dip_power.csv"
 MIN_RUNS = 4  # Any three points are unimodal.
-# So much of the range of the scores at each of its ends may hold a peak.
+# Share of the range of the scores, at each end, that may hold a peak.
 END = 0.1
-# What a test must find to be powerful: two modes so many standard deviations
-# apart, so often.
+# Power is about two modes this many standard deviations apart, which the test
+# must detect in this share of samples.
 MODE_DISTANCE, POWER = 5.0, 0.8
 # Samples of each size in the table of diptest, and its largest size.
 _NUM_DRAWS, _MOST_RUNS = 1_000_001, 72_000
@@ -35,8 +35,8 @@ class DipTest(NamedTuple):
 
   Attributes:
     dip: the dip, averaged over jitters; in [0, 1/4].
-    p: share of uniform samples with at least this dip over `end_factor`, never
-      0.
+    p: share of uniform samples whose dip is at least `dip` / `end_factor`;
+      never 0.
   """
 
   dip: float
@@ -46,11 +46,11 @@ class DipTest(NamedTuple):
 def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
   """Dip test of unimodality.
 
-  The test is for continuous laws, and on a grid the plain dip takes grid points
-  for modes. So equal scores are spread over their bins, see `Sample.jittered`;
-  an atom in otherwise continuous scores is spread over a typical gap between
-  them. The dip is averaged over the jitters, because one alone adds
-  noise to p.
+  The test is for continuous distributions; on a grid, the plain dip takes grid
+  points for modes. So equal scores are spread over their bins, see
+  `Sample.jittered`; an atom in otherwise continuous scores is spread over a
+  typical gap between scores. The dip is averaged over the jitters, because a
+  single jitter adds noise to p.
 
   Args:
     sample: the runs; diverged ones are left out.
@@ -58,7 +58,7 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
 
   Raises:
     ValueError: fewer than four finite scores, scores that are all equal, or a
-      grid spacing as wide as the support, as of scores of one item.
+      grid spacing as wide as the support, such as for scores of one item.
   """
   scores_S = sample.require_finite_S()
   if scores_S.size < MIN_RUNS:
@@ -76,17 +76,20 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
 
 
 def end_factor(rows_JS: np.ndarray) -> float:
-  """How much larger the dip may be because of a peak near an end.
+  """Factor by which a peak near an end may increase the dip.
 
   If a distribution has a narrow peak of weight w at an end and a uniform rest,
   its dip is up to √(2 (1 − w)) times as large as that of a uniform
   distribution. In simulations of 32 to 1000 runs and w from 0.1 to 0.5, its
-  quantiles were 0.8 to 1.05 times this bound. So dips are divided by it where
-  the tenth of the scores' range at an end holds more than a tenth of the runs,
-  by two standard deviations. What it holds above a tenth is the peak.
+  quantiles were 0.8 to 1.05 times this bound. The factor is this bound if the
+  tenth of the scores' range at an end holds a share of the runs that is more
+  than two standard deviations above a tenth; w is then (share − 0.1) / 0.9.
 
   Args:
     rows_JS: the jittered scores, [J, S]; not all equal.
+
+  Returns:
+    The larger of the factors of both ends; 1 if neither has a peak.
   """
   reach_J1 = END * np.ptp(rows_JS, axis=1, keepdims=True)
   low_J1 = rows_JS.min(axis=1, keepdims=True)
@@ -109,20 +112,21 @@ def dips(samples_RS: np.ndarray) -> np.ndarray:
 
   Returns:
     The largest distance of the empirical distribution function from the
-    closest unimodal one, a share of S, [R].
+    closest unimodal one, as a share of the S numbers, [R].
   """
   samples_RS = np.sort(samples_RS, axis=1)
   return np.array([diptest.dipstat(row, sort_x=False) for row in samples_RS])
 
 
 def p_value(dip: float, num_runs: int) -> float:
-  """Share of uniform samples of that size whose dip is at least this.
+  """Share of uniform samples of `num_runs` runs whose dip is at least `dip`.
 
   It is (1 + N q) / (1 + N), with q the share read off the table of the package
   `diptest`, which has N = 1,000,001 samples of each size. So the smallest
   p-value is 10⁻⁶ and never 0 (Phipson & Smyth 2010, "Permutation p-values
   should never be zero"). Between tabulated sizes √S·dip is interpolated. Above
-  the largest, 72,000, it is taken as constant: it has a limit in distribution.
+  the largest size, 72,000, the distribution of √S·dip is taken as constant,
+  because it converges.
 
   Args:
     dip: a dip, in [0, 1/4].
@@ -132,14 +136,15 @@ def p_value(dip: float, num_runs: int) -> float:
     The p-value, in (0, 1].
   """
   size = min(num_runs, _MOST_RUNS)
-  # Equal dips count as at least this: those of few points have atoms.
+  # Allow for rounding, so that equal dips count: with few points they are
+  # common.
   scaled = (dip - _ROUNDING) * math.sqrt(num_runs / size)
   share = diptest.consts.Consts.compute_pval_interpolation(size, scaled)
   return (1 + _NUM_DRAWS * share) / (1 + _NUM_DRAWS)
 
 
 def detectable_weight(num_runs: int, level: float) -> float:
-  """The smallest second mode that the dip test detects with power 0.8.
+  """Smallest weight of a second mode that the dip test detects with power 0.8.
 
   The two modes are normal and equally narrow, 5 standard deviations apart.
   `experiments.calibration.dip_power` simulates them at selected sizes and
@@ -149,10 +154,11 @@ def detectable_weight(num_runs: int, level: float) -> float:
 
   Args:
     num_runs: runs with a finite score.
-    level: of the dip test.
+    level: level of the dip test.
 
   Returns:
-    The weight, in (0, 0.5]; NaN where two equal modes are detected less often.
+    The weight, in (0, 0.5]; NaN if even two equal modes are detected less
+    often, or if `num_runs` is below the sizes of the table.
   """
   num_runs_N, weight_W, p_NW = power_table()
   if num_runs < num_runs_N[0]:
@@ -166,6 +172,6 @@ def detectable_weight(num_runs: int, level: float) -> float:
 
 @functools.cache
 def power_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Sizes [N], weights [W] and the p that 80 % of samples stay at or below."""
+  """Sizes [N], weights [W], and the 80 % quantile of p for each pair [N, W]."""
   table = np.loadtxt(POWER_TABLE, delimiter=",", comments="#")
   return table[1:, 0], table[0, 1:], table[1:, 1:]

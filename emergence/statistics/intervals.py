@@ -28,12 +28,12 @@ class Interval(NamedTuple):
 def resample_indices(
   num_runs: int, num_resamples: int, seed: int | Sequence[int] = 0
 ) -> np.ndarray:
-  """Runs that each bootstrap sample holds, drawn with replacement.
+  """Draws the runs of each bootstrap sample, with replacement.
 
   Args:
-    num_runs: runs to draw from, S.
-    num_resamples: bootstrap samples, R.
-    seed: of the draws.
+    num_runs: number of runs to draw from, S.
+    num_resamples: number of bootstrap samples, R.
+    seed: seed of the draws.
 
   Returns:
     Integers below S, [R, S].
@@ -47,7 +47,7 @@ def count_draws(index_RS: np.ndarray, num_runs: int) -> np.ndarray:
 
   Args:
     index_RS: the runs that each sample holds, [R, S].
-    num_runs: runs that they are drawn from, which need not be S.
+    num_runs: number of runs that are drawn from, which need not be S.
 
   Returns:
     Integers, [R, num_runs].
@@ -63,22 +63,22 @@ def percentile_interval(
 ) -> tuple[float, float]:
   """Expanded percentile interval of a statistic from its bootstrap values.
 
-  The plain percentile interval of few runs is too short: resamples spread
-  sqrt((S − 1) / S) as far as samples do, and it uses normal quantiles instead
-  of Student's. Levels further out correct both: Hesterberg (2015), "What
-  teachers should know about the bootstrap", The American Statistician 69,
-  section 5.3: Φ(t · sqrt(S / (S − 1))), t the quantile of Student's
-  distribution with S − 1 degrees of freedom. What that covers is measured by
-  `experiments.calibration.coverage`.
+  The plain percentile interval of few runs is too short: the spread of
+  resamples is sqrt((S − 1) / S) times that of samples, and the interval uses
+  normal quantiles instead of Student's. The levels Φ(±t · sqrt(S / (S − 1)))
+  correct both, with t the 97.5 % quantile of Student's distribution with S − 1
+  degrees of freedom: Hesterberg (2015), "What teachers should know about the
+  bootstrap", The American Statistician 69, section 5.3.
+  `experiments.calibration.coverage` measures the coverage.
 
   Args:
-    value_R: the statistic in each resample, [R]; NaN where it is undefined,
-      which leaves that resample out.
+    value_R: the statistic in each resample, [R]; NaN where it is undefined.
+      Resamples with NaN are left out.
     num_runs: S, the number of runs.
     min_runs: fewer runs have no interval.
 
   Returns:
-    Lower and upper end; NaN for fewer than `min_runs` runs or no value.
+    Lower and upper end; both NaN for fewer than `min_runs` runs or no value.
   """
   value_R = np.asarray(value_R, float)
   value_R = value_R[~np.isnan(value_R)]

@@ -1,4 +1,4 @@
-"""Whether the scores of one scale split into two groups, and the p-value."""
+"""Tests whether the scores of one scale split into two groups."""
 
 import math
 from collections.abc import Sequence
@@ -20,23 +20,23 @@ MIN_RUNS = 20
 
 
 class Modality(NamedTuple):
-  """What a population's scores say about a separation of its runs.
+  """Result of the tests of whether a population's runs separate.
 
   Attributes:
     label: two_modes, breakout, falloff or not_shown.
     num_runs: runs with a finite score; all else is about these.
     dip: Hartigan's dip, averaged over jitters; NaN where not tested.
-    dip_p: its p-value; NaN where not tested.
-    dip_p_adjusted: the same after Holm's correction over the family.
+    dip_p: p-value of the dip; NaN where not tested.
+    dip_p_adjusted: dip_p after Holm's correction over the family.
     breakout: the test of the floor; None where there is no floor.
     falloff: the test of the ceiling; None where there is no ceiling.
     p: the p-value of all tests of the cell together; NaN where none was made.
     p_adjusted: p after Holm's correction over the family.
-    p_of_label: of the test that the label rests on, after the corrections for
-      the tests of the cell and over the family; NaN for not_shown.
-    family_size: tested cells that were corrected for.
+    p_of_label: p-value of the test that decides the label, corrected for the
+      tests of the cell and over the family; NaN for not_shown.
+    family_size: number of tested cells in the family.
     antimode: the score that separates two peaks of the density, NaN where none
-      does. It stands beside every label and is no evidence by itself.
+      does. It is given whatever the label, and is no evidence by itself.
     smallest_weight: the smallest share of runs in a second mode, 5 standard
       deviations away, that the dip test detects in 80 % of samples of this
       size, without Holm's correction; NaN where even two equal modes are
@@ -44,7 +44,7 @@ class Modality(NamedTuple):
       at two scores that may be neighbours on the grid.
     smallest_weight_adjusted: the same at the strictest level that Holm's
       correction asks for.
-    peaks: mode and antimode; None without a finite score.
+    peaks: mode and antimode; None if no run has a finite score.
   """
 
   label: str
@@ -65,12 +65,12 @@ class Modality(NamedTuple):
 
 
 class _Tests(NamedTuple):
-  """The tests of one cell; each p is NaN where it was not made."""
+  """Results of the tests of one cell; a p is NaN if its test was not made."""
 
   dip: dip_lib.DipTest
   floor: Breakout | None
   ceiling: Breakout | None
-  p_T: np.ndarray  # Of two modes, of a breakout, of a falloff.
+  p_T: np.ndarray  # Dip, breakout, falloff, multiplied by the number of tests.
   p: float
 
 
@@ -79,7 +79,7 @@ def label(
   options: Options = Options(),
   threshold: float | None = None,
 ) -> Modality:
-  """Labels one population that is looked at alone; see `label_family`."""
+  """Labels one population as a family of its own; see `label_family`."""
   return label_family([sample], options, [threshold])[0]
 
 
@@ -88,7 +88,7 @@ def label_family(
   options: Options = Options(),
   thresholds: Sequence[float | None] | None = None,
 ) -> list[Modality]:
-  """Labels populations with one correction for all of them.
+  """Labels populations, with Holm's correction over all of them.
 
   Each is tested for two modes (the dip, from 20 runs on), for a breakout from
   its floor and for a fall from its ceiling. The p of a cell is three times the
@@ -107,11 +107,11 @@ def label_family(
 
   - the scores are of one item, for which there is no dip test;
   - the grid is not known, most runs share their scores with others, and no
-    antimode is left at a bandwidth of the coarser spacing. Then the antimode
-    may be a gap between the points of two grids at once.
+    antimode is left if the bandwidth is at least `ScoreGrid.coarse_step`. Then
+    the antimode may be a gap between points where scores lie on two grids.
 
-  The label is not_shown where the grid is not known and two scores hold so many
-  runs that they may be neighbours on it.
+  The label is not_shown if the grid is not known and two scores hold so many
+  runs that they may be neighbours on it (`ScoreGrid.is_open`).
 
   Args:
     samples: the runs of each population. Diverged ones are left out. Infinite
@@ -182,15 +182,14 @@ def holm(p_T: npt.ArrayLike) -> np.ndarray:
 def first_separated(modalities: Sequence[Modality]) -> int | None:
   """Index of the first scale at which the runs are shown to separate.
 
-  It says nothing about the scales before: there a minor mode may be too light
-  or too close for so many runs, see `smallest_weight_adjusted`.
+  It says nothing about earlier scales: there a minor mode may be too light or
+  too close to be detected in so few runs, see `smallest_weight_adjusted`.
 
   Args:
     modalities: one per scale, in the order of scales.
 
   Returns:
-    The index of the first one whose label is not not_shown; None if there is
-    none.
+    The index of the first scale with a label other than not_shown, or None.
   """
   for i, found in enumerate(modalities):
     if found.label != "not_shown":
@@ -232,11 +231,11 @@ def _label(
   family_size: int,
   alpha: float,
 ) -> Modality:
-  """What is found of the cell, given its tests and their corrected p."""
+  """The result for one cell, from its tests and their corrected p-values."""
   num_runs = sample.finite_S.size
   peaks = modes.mode_and_antimode(sample) if num_runs else None
   level = alpha / _num_tests(sample)
-  # Of scores that could not be tested, or not be told apart, none is detected.
+  # 0 makes the smallest weights NaN: no second mode could be detected.
   num_told = 0 if math.isnan(tests.dip.p) or _is_open(sample) else num_runs
   found = Modality(
     label="not_shown",
@@ -265,7 +264,7 @@ def _decide(
   found: Modality, sample: Sample, p_T: np.ndarray, alpha: float
 ) -> tuple[str, float]:
   """The label and its p-value, from the tests' p-values after Holm, [3]."""
-  # Holm's correction is stricter than this factor where a smaller p failed.
+  # p_adjusted is also above alpha if a smaller p of the family failed.
   if not found.p_adjusted <= alpha or _is_open(sample):
     return "not_shown", math.nan
   passed_T = p_T <= alpha  # False for NaN.
@@ -278,15 +277,15 @@ def _decide(
 
 
 def _is_open(sample: Sample) -> bool:
-  """Whether two scores of most runs may be neighbours on an unknown grid."""
+  """Whether most runs have two scores, maybe neighbours on an unknown grid."""
   return sample.step is None and grid(sample).is_open
 
 
 def _is_in_doubt(found: Modality, sample: Sample) -> bool:
-  """Whether no antimode parts the runs, or one that may be a gap in a grid."""
+  """Whether there is no antimode, or only one that may be a gap in a grid."""
   if math.isnan(found.antimode) or sample.step is not None:
     return math.isnan(found.antimode)
-  # The bandwidth is at least half of `step`, so here the coarser spacing.
+  # The bandwidth is at least half of `step`, so here at least `coarse`.
   coarse = grid(sample).coarse_step
   return bool(coarse) and math.isnan(
     modes.mode_and_antimode(sample._replace(step=2 * coarse)).antimode

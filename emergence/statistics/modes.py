@@ -1,4 +1,4 @@
-"""Mode and antimode: where most runs are, what separates them, how sure."""
+"""Mode and antimode: the highest peak of the density and its deepest valley."""
 
 import math
 from typing import NamedTuple
@@ -9,21 +9,22 @@ from emergence.statistics import intervals
 from emergence.statistics.density import bandwidth, density, kernel, points
 from emergence.statistics.sample import Sample
 
-# A valley is an antimode if it is a fifth lower than the lower of the peaks
-# beside it, and has a twentieth of 100 runs on each side. With more runs that
-# share falls as 1 / √S, as do the weights that a dip test detects.
+# A valley is an antimode if it is a fifth lower than the lower of the peaks on
+# its two sides, and has a twentieth of the runs on each side. Above 100 runs,
+# this share falls as 1 / √S, as do the weights that a dip test detects.
 _LEAST_DEPTH, _LEAST_WEIGHT, _LEAST_WEIGHT_RUNS = 0.2, 0.05, 100
 _LEAST_RUNS = 2  # One run is no mode, however far it is from the others.
 _ROUNDING = 1e-9
-# The bottom of a valley is where the density is this close to its lowest.
+# The bottom of a valley is where the density is this close to its minimum, as a
+# share of the lower peak.
 _FLAT = 0.01
-# A mode is stable if the next highest peak is lower than this share of it.
+# A mode is stable if the second highest peak is below this share of its height.
 _CLOSE_PEAK = 0.8
-# The density of resamples is looked at every so many bandwidths: peaks are
-# wider.
+# Distance, in bandwidths, of the points at which the density of resamples is
+# computed: peaks are wider.
 _POINTS = 0.25
-# No more densities of resamples are made. A level of 2.5 % then has a standard
-# error of 0.8 %.
+# At most this many densities of resamples are computed. A level of 2.5 % then
+# has a standard error of 0.8 %.
 MOST_RESAMPLES = 400
 
 
@@ -33,7 +34,7 @@ class ModeAndAntimode(NamedTuple):
   Attributes:
     mode: the score at which the density is highest.
     mode_stable: False if the second highest peak is within 20 % of the highest;
-      True without a second one.
+      True if there is no second peak.
     antimode: the score that separates two peaks, NaN where none does.
     weight_above: share of runs at or above the antimode, NaN without one.
   """
@@ -45,16 +46,16 @@ class ModeAndAntimode(NamedTuple):
 
 
 def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
-  """Mode and antimode of `density`, each at its `bandwidth`.
+  """Finds mode and antimode of the `density`.
 
-  The antimode is the bottom of the deepest valley; where the bottom is flat,
-  its middle. The depth of a valley is how far it lies below the lower of the
-  highest peaks on its two sides. The bottom counts as an antimode only if the
-  depth is at least a fifth of that peak, and if each side has at least two runs
-  and at least a twentieth of all runs (of S > 100 runs, at least the share 1 /
-  (2 √S)). So an atom at an end of the support has an antimode beside it only if
-  the density rises again beyond. The dip test says whether two modes are more
-  than chance.
+  The antimode is found with `of_valleys`. It is the bottom of the deepest
+  valley, or the middle of the bottom if that is flat. The depth of a valley is
+  how far it lies below the lower of the highest peaks on its two sides. The
+  bottom counts as an antimode only if the depth is at least a fifth of that
+  peak, and if each side has at least two runs and at least a twentieth of all
+  runs (of S > 100 runs, at least the share 1 / (2 √S)). So an atom at an end of
+  the support has an antimode beside it only if the density rises again farther
+  from that end. The dip test says whether two modes are more than chance.
 
   Args:
     sample: the runs; diverged ones are left out.
@@ -75,16 +76,16 @@ def mode_and_antimode(sample: Sample) -> ModeAndAntimode:
 
 
 def resampled_modes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
-  """Modes of bootstrap samples, all at the bandwidth of the scores.
+  """Modes of bootstrap samples, all with the bandwidth of the original runs.
 
-  They are found to a quarter of the bandwidth.
+  They are accurate to a quarter of the bandwidth.
 
   Args:
     sample: the runs.
     index_RS: which of the finite scores each bootstrap sample holds, [R, S].
 
   Returns:
-    The mode of each, [R].
+    The mode of each bootstrap sample, [R].
 
   Raises:
     ValueError: no run has a finite score.
@@ -98,7 +99,7 @@ def resampled_modes(sample: Sample, index_RS: np.ndarray) -> np.ndarray:
 
 
 def _coarse_points(sample: Sample, width: float) -> np.ndarray:
-  """Every so many of `points`, mirrored if the scores are."""
+  """Every n-th of `points`, chosen so that mirrored scores mirror them."""
   at_G = points(sample, width)
   every = max(1, int(_POINTS * width * at_G.size / np.ptp(at_G)))
   return at_G[(at_G.size - 1) % every // 2 :: every]
@@ -122,7 +123,7 @@ def _antimode(sample: Sample) -> float:
   lower, depth = lower_G[bottom], depth_G[bottom]
   if depth <= 0 or depth < _LEAST_DEPTH * lower:
     return math.nan
-  # The middle of what is about as low, between what is higher on both sides.
+  # The middle of the flat bottom, which ends at higher points on both sides.
   is_higher_G = density_G > density_G[bottom] + _FLAT * lower
   first = np.flatnonzero(is_higher_G[:bottom]).max(initial=-1) + 1
   higher = bottom + np.flatnonzero(is_higher_G[bottom:])

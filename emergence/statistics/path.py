@@ -1,15 +1,15 @@
 """Does mass move between two modes, or does every run improve a little?
 
-Two ways lead from the first distribution P₀ on an ordered axis to the last, P₁:
+Two paths lead from the distribution P₀ of the first scale to P₁ of the last:
 
-- the mixture path (1 − α)P₀ + αP₁: a share α of the runs has changed over;
+- the mixture path (1 − α)P₀ + αP₁: a share α of the runs has moved to P₁;
 - the displacement path with quantiles (1 − α)F₀⁻¹ + αF₁⁻¹: every run has gone
   a share α of its way. It is the Wasserstein-2 geodesic (McCann 1997, "A
   convexity principle for interacting gases").
 
-A steep metric puts most runs at one end or the other, and so turns a smooth
-change of ability into a mixture, or into neither: repeat the test with the
-log-likelihood of the answer.
+A steep metric puts most runs at one end or the other. A smooth change of
+ability then looks like a mixture, or like neither path: repeat the test with
+the log-likelihood of the answer.
 """
 
 import math
@@ -24,14 +24,14 @@ from emergence.statistics.sample import REAL, Sample, grid
 
 Verdict = Literal["mixture", "displacement", "neither", "undecided"]
 
-# Resamples of fewer runs lie too close to each other, in their tails above all.
+# With fewer runs, resamples differ too little, above all in their tails.
 MIN_RUNS_FOR_VERDICT = 30
-# Level at which a path is rejected; 5 % would call one in twenty exact mixtures
-# neither.
+# Level at which a path is rejected. At 5 %, one in twenty exact mixtures would
+# be called neither.
 REJECTION = 0.01
-# As a share of the scores' range: a finer grid makes no difference.
+# A guessed grid step below this share of the scores' range makes no difference.
 _FINEST_STEP = 1e-3
-# Of the search for the nearest mixture, see `fit_mixture`.
+# Search steps of `fit_mixture`, for the scores and for each resample.
 _FIT_STEPS, _RESAMPLE_STEPS = 60, 10
 # Samples fitted together: their arrays then stay in the processor's cache.
 _BLOCK = 64
@@ -41,13 +41,13 @@ class Fit(NamedTuple):
   """The point of a path which is nearest to a distribution.
 
   Attributes:
-    share: α there, in [0, 1]; NaN where P₀ and P₁ have the same quantiles.
-    share_low: lower end of its bootstrap interval.
+    share: α of that point, in [0, 1]; NaN if P₀ and P₁ have the same quantiles.
+    share_low: lower end of the bootstrap interval of `share`.
     share_high: upper end.
-    distance: Wasserstein-2 distance to it, in units of the score, of the
-      scores as they are.
+    distance: Wasserstein-2 distance from the scores, not spread over bins, to
+      that point, in units of the score.
     null: 95 % quantile of that distance for runs on the path.
-    p: p-value of a distribution on the path.
+    p: p-value of the hypothesis that the distribution is on the path.
   """
 
   share: float
@@ -64,13 +64,15 @@ class Path(NamedTuple):
   Attributes:
     mixture: nearest point of the mixture path.
     displacement: nearest point of the displacement path.
-    difference: squared distance to the displacement path, less that to the
+    difference: squared distance to the displacement path minus that to the
       mixture path; positive where the mixture path is nearer. Squared, because
       resampling adds the same to both squares, to a first approximation.
-    low: lower end of its bootstrap interval.
+    low: lower end of the bootstrap interval of `difference`.
     high: upper end.
-    mixture_p: p-value of a difference so low on the mixture path.
-    displacement_p: p-value of a difference so high on the displacement path.
+    mixture_p: p-value: how often runs on the mixture path have a difference at
+      most this high.
+    displacement_p: p-value: how often runs on the displacement path have a
+      difference at least this high.
     verdict: mixture, displacement, neither or undecided.
     reason: the evidence for the verdict in words.
   """
@@ -91,16 +93,15 @@ def compare_paths(
 ) -> list[Path]:
   """Compares every scale between the first and the last with both paths.
 
-  The nearest points are exact. Their uncertainty comes from resampling all
-  three scales, the end points included: from the scores for the interval of the
-  difference (the percentile bootstrap of Efron 1979, "Bootstrap methods"), from
-  the fitted point of a path for the distance and the difference that runs on
-  this path would show (the parametric bootstrap; for the difference the test of
-  separate families of Cox 1961, "Tests of separate families of hypotheses").
-  S − 1 of S runs are drawn, which makes the variance of a resample unbiased
-  (Rao and Wu 1988, "Resampling inference with complex survey data"). Scales are
-  taken to be independent; where seeds carry over between them, the intervals
-  are too wide.
+  The nearest points are exact. Their uncertainty comes from resampling the
+  scale and both end points. Intervals are from a percentile bootstrap of the
+  scores (Efron 1979, "Bootstrap methods"). Nulls and p-values are from a
+  parametric bootstrap, in which the scale's runs are drawn from the fitted
+  point of the path; for the difference, this is the test of separate families
+  of Cox (1961), "Tests of separate families of hypotheses". S − 1 of S runs are
+  drawn, which makes the variance of a resample unbiased (Rao and Wu 1988,
+  "Resampling inference with complex survey data"). Scales are taken to be
+  independent; if they share seeds, the intervals are too wide.
 
   Verdicts:
     neither: both distances are rejected on their path, p ≤ 0.01.
@@ -108,28 +109,29 @@ def compare_paths(
       the interval of its share leaves out 0 and 1, where the paths meet, and
       either the interval of the difference leaves out 0, or the difference is
       rejected on the other path and not on this one.
-    undecided: everything else, and whatever fewer than 30 runs show.
+    undecided: everything else, and always with fewer than 30 runs at a scale.
 
-  On a grid no distribution lies exactly between two others, so the mixture path
-  would seem nearer. For intervals, p-values and verdicts equal scores are
-  therefore spread evenly over their bin. Runs on the displacement path are
-  rounded to the grid and spread at random. The grid is the coarsest one of the
-  samples; it is guessed where a sample has no known spacing.
+  Between two distributions on a grid, the displacement path leaves the grid, so
+  the mixture path would seem nearer. For intervals, p-values and verdicts,
+  equal scores are therefore spread evenly over their bin. Runs drawn from the
+  displacement path are rounded to the grid and spread at random over their bin.
+  The grid is the coarsest one of the samples; it is guessed from all scores if
+  a sample has no known spacing.
 
-  Rates: `python -m experiments.calibration.paths`. Distributions beyond an end
-  point (a U-shaped axis) are near neither path. The verdict is about the scores
-  as they are; see the top of this module about steep metrics.
+  Error rates: `python -m experiments.calibration.paths`. Distributions beyond
+  an end point (a U-shaped axis) are near neither path. The verdict is about the
+  scores as they are; see the top of this module about steep metrics.
 
   Args:
-    samples: the runs of three scales or more, in their order. Lower may be
-      better. Diverged runs are left out.
+    samples: the runs of three scales or more, in the order of the scales. Lower
+      may be better. Diverged runs are left out.
     options: number and seed of the resamples.
 
   Returns:
-    One for each scale between the first and the last.
+    One `Path` for each scale between the first and the last.
 
   Raises:
-    ValueError: fewer than three scales, or one without a finite score.
+    ValueError: fewer than three scales, or a scale without a finite score.
   """
   scores = [sample.require_finite_S() for sample in samples]
   if len(scores) < 3:
@@ -174,9 +176,10 @@ class Ends(NamedTuple):
   Attributes:
     first_BS: ascending scores of P₀.
     last_BT: ascending scores of P₁.
-    first_cdf_BK: share of P₀ up to each point of the support but its last.
+    first_cdf_BK: share of P₀ up to each point of `support_K` but the last, so
+      [B, K − 1].
     last_cdf_BK: the same of P₁.
-    support_K: ascending, all scores that P₀ or P₁ may have.
+    support_K: all scores that P₀ or P₁ may have, ascending.
   """
 
   first_BS: np.ndarray
@@ -192,14 +195,14 @@ def draw_ends(
   first_index_BS: np.ndarray,
   last_index_BT: np.ndarray,
 ) -> Ends:
-  """End points made of some of the scores.
+  """Builds end points P₀ and P₁ from drawn scores.
 
   Args:
     first_S: ascending scores of the first distribution, [S].
     last_T: ascending scores of the last, in the same unit, [T].
-    first_index_BS: which of the first are drawn for each of B pairs of paths,
-      ascending; how many may differ from how many there are.
-    last_index_BT: which of the last are drawn.
+    first_index_BS: indices in `first_S` of the scores drawn for each of B pairs
+      of paths, ascending; their number need not be that of `first_S`.
+    last_index_BT: the same for `last_T`.
   """
   support_K = np.union1d(first_S, last_T)
   first_cdf_BK = _shares(first_S, first_index_BS, support_K)
@@ -216,10 +219,10 @@ def draw_ends(
 def fit_displacement(
   samples_BS: np.ndarray, ends: Ends
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The nearest point to each sample on its displacement path.
+  """Finds the point of its displacement path that is nearest to each sample.
 
-  The path is a straight line of quantile functions, so this is a projection on
-  it, held within [0, 1].
+  The path is a straight line of quantile functions, so this is the projection
+  on that line, with α clipped to [0, 1].
 
   Args:
     samples_BS: ascending scores of B samples, [B, S].
@@ -242,17 +245,18 @@ def fit_displacement(
 def fit_mixture(
   samples_BS: np.ndarray, ends: Ends, steps: int = 60
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Nearest points of mixture paths.
+  """Finds the point of its mixture path that is nearest to each sample.
 
-  The squared distance is convex and piecewise linear in α. Within a bracket the
-  zero of its slope is sought by false position (the Illinois rule: Dowell and
-  Jarratt 1971), and at every third step where the tangents at both ends cross,
-  which is the minimum itself once a single kink is left between them.
+  The squared distance is convex and piecewise linear in α. The zero of its
+  slope is bracketed and searched by false position (the Illinois rule: Dowell
+  and Jarratt 1971). Every third step goes to where the tangents at both ends
+  cross, which is the minimum once a single kink is left between them.
 
   Args:
     samples_BS: ascending scores of B samples, [B, S].
-    ends: end points of as many paths.
-    steps: 60 reach the minimum; 10 come within 0.2 % of the distance.
+    ends: end points of B paths, one for each sample.
+    steps: search steps; 60 reach the minimum, 10 come within 0.2 % of the
+      distance.
 
   Returns:
     Shares α in [0, 1], [B], and squared Wasserstein-2 distances in squared
@@ -275,7 +279,7 @@ def fit_mixture(
 def squared_distance(first_BS: np.ndarray, second_BT: np.ndarray) -> np.ndarray:
   """Squared Wasserstein-2 distances of B pairs of samples.
 
-  The mean squared difference of quantiles, as in `transport.distances`.
+  Each is the mean squared difference of quantiles, as in `transport.distances`.
 
   Args:
     first_BS: ascending scores, [B, S].
@@ -289,7 +293,7 @@ def squared_distance(first_BS: np.ndarray, second_BT: np.ndarray) -> np.ndarray:
 
 
 def _common_step(samples):
-  """The coarsest grid of the samples, or a guess; 0 where there is none."""
+  """Spacing of the coarsest grid, guessed if one is not known; 0 for none."""
   if all(sample.step is not None for sample in samples):
     return max(sample.step for sample in samples)
   pooled = np.concatenate([sample.finite_S for sample in samples])
@@ -442,7 +446,7 @@ def _shares(scores_S, index_BD, support_K):
 
 
 def _quantiles(*samples):
-  """Lengths of common levels, and each sample's quantiles there."""
+  """Lengths of common pieces of [0, 1], and each sample's quantiles on them."""
   sizes = [s.shape[1] for s in samples]
   if len(set(sizes)) == 1:
     return np.full(sizes[0], 1 / sizes[0]), samples
@@ -484,22 +488,20 @@ def _minimize(cost, num, steps):
 
 
 def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
-  """Squared distance to the mixture, and its slope, as functions of α.
-
-  With Q the quantiles of a sample x, F the mixture's distribution function, s
-  its support up to s_N, and C(u) the integral of Q up to u, summing by parts
-  makes ∫(Q − F⁻¹)² the mean of (x − s_N)² less the sum over k of
-  (s_k₊₁ − s_k)[(s_k₊₁ + s_k) F(s_k) − 2 C(F(s_k))].
-  """
+  """Returns a function of α: squared distance to the mixture, and its slope."""
+  # Q is the quantile function of a sample x, F the mixture's distribution
+  # function, s₁ … s_K its support, and C(u) the integral of Q from 0 to u. By
+  # summation by parts, ∫(Q − F⁻¹)² is the mean of (x − s_K)² minus the sum over
+  # k of (s_k₊₁ − s_k)[(s_k₊₁ + s_k) F(s_k) − 2 C(F(s_k))].
   num, size = samples_BS.shape
   gap_K = np.diff(support_K)
   weight_K = gap_K * (support_K[1:] + support_K[:-1])
-  # In runs rather than shares: level n of F is at the sample's nth score.
+  # Levels of F in runs, not shares: level n is at the sample's nth score.
   level_BK = size * first_cdf_BK
   rise_BK = size * (last_cdf_BK - first_cdf_BK)
   level_weight_B, rise_weight_B = level_BK @ weight_K, rise_BK @ weight_K
   level_gap_BK, rise_gap_BK = level_BK * gap_K, rise_BK * gap_K
-  # One more column, for the level of all runs.
+  # One more column, because a level may be the number of all runs.
   score_BS = np.pad(samples_BS, ((0, 0), (0, 1)), "edge")
   before_BS = np.zeros_like(score_BS)
   np.cumsum(samples_BS, axis=1, out=before_BS[:, 1:])
@@ -510,7 +512,7 @@ def _mixture_cost(samples_BS, first_cdf_BK, last_cdf_BK, support_K):
   def cost(share_B):
     at_BK = share_B[:, None] * rise_BK
     at_BK += level_BK
-    # Rounding may put a whole level on either side: C is continuous there, and
+    # Rounding may put a whole level on either side. C is continuous there, only
     # its slope jumps.
     index_BK = at_BK.astype(np.int64)
     index_BK += start_B1

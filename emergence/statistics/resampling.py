@@ -3,10 +3,10 @@
 Resamples of the runs say how far a statistic would move with other seeds of
 the same distribution. They cannot say what no run has shown: a cluster of
 weight w is missed by S runs with probability (1 − w)^S, and then no interval of
-these runs covers its part of the mean. Where all scores are equal a bootstrap
-interval has no width; the interval of the mean is then wider. With fewer than
-20 runs some 95 % intervals cover less than 90 % (measured); with fewer than
-`MIN_RUNS` there is none of a mean or median.
+these runs covers its part of the mean. If all scores are equal, a bootstrap
+interval has no width; the interval of the mean is then made wider. With fewer
+than 20 runs some 95 % intervals cover less than 90 % (measured). With fewer
+than `MIN_RUNS`, a mean or median has no interval.
 """
 
 import math
@@ -30,9 +30,9 @@ class Bootstrap(NamedTuple):
   """Intervals of one population.
 
   Attributes:
-    mean: of the score over runs with a finite score.
-    median: likewise.
-    mean_given_success: mean score of the successes, if there are enough.
+    mean: mean score of the runs with a finite score.
+    median: median score of these runs.
+    mean_given_success: mean score of the successes; NaN if there are too few.
   """
 
   mean: Interval
@@ -48,15 +48,15 @@ def bootstrap(
   """Intervals of mean, median and mean given success.
 
   The intervals are `intervals.percentile_interval`. All populations share their
-  draws, which changes no interval by itself.
+  draws, which does not change the interval of any one of them.
 
-  Where all S scores are equal, up to q = 1 − 0.025^(1/S) of all runs may still
-  score differently (Clopper and Pearson 1934, no success among S). The interval
-  of the mean then holds all means that such a share at the ends of the support
-  could make; there is none where the support is infinite.
+  If all S scores are equal, a share of up to q = 1 − 0.025^(1/S) of all runs
+  may still score differently (Clopper and Pearson 1934, no success among S).
+  The interval of the mean then holds all means that are possible with such a
+  share at the ends of the support; it is NaN if the support is infinite.
 
   Args:
-    samples: populations of as many runs each, diverged ones included.
+    samples: populations with equal numbers of runs, diverged ones included.
     threshold: the least score of a success, in the unit of the scores.
     options: number and seed of the resamples.
 
@@ -127,7 +127,7 @@ def _mean_interval(
   low: float,
   high: float,
 ) -> Interval:
-  """Interval of a mean, wider than nothing where all scores are equal."""
+  """Interval of a mean, widened if all scores are equal (see `bootstrap`)."""
   size = scores_S.size
   if size < MIN_RUNS:
     return Interval(value, math.nan, math.nan)
@@ -148,7 +148,7 @@ def _divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _resampled_median(scores_S: np.ndarray, count_RS: np.ndarray) -> np.ndarray:
-  """Median of samples that hold each score so many times, NaN if of none."""
+  """Median of the finite scores of each resample, [R]; NaN if it has none."""
   finite_S = np.isfinite(scores_S)
   num_finite = int(finite_S.sum())
   order_S = np.where(finite_S, scores_S, math.inf).argsort()[:num_finite]

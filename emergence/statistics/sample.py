@@ -7,20 +7,21 @@ import numpy as np
 import numpy.typing as npt
 
 UNIT, REAL = (0.0, 1.0), (-math.inf, math.inf)
-# Scores are stored in single precision; closer ones are one score. Of scores
-# that are all below 1 it is this share of the greatest: `tolerance`.
+# Scores are stored in single precision, so scores closer than this are equal.
+# If all are below 1, the limit is this share of the greatest: see `tolerance`.
 SAME_SCORE = 1e-6
 # The spacing guessed from only two distinct scores is at most this share of the
 # support.
 _COARSEST_GUESS = 0.1
-# A grid is read off the most frequent scores that hold so many of the runs, at
-# this quantile of the gaps between them: neither the gap between two modes nor
-# one between two grids decides.
+# The guessed spacing is the `_TYPICAL_GAP` quantile of gaps between the most
+# frequent scores that together hold `_ON_GRID` of the runs. So neither the gap
+# between two modes nor a gap between two grids decides.
 _ON_GRID, _TYPICAL_GAP = 0.8, 0.75
-# Scores of so many of the runs are on the coarser of two grids at once.
+# If scores are on two grids at once, a score of this share of the runs is taken
+# to be on the coarser one.
 _OFTEN = 0.1
-# Two scores are neighbours on a grid only if the support is so nearly a whole
-# number of their distances.
+# Two scores may be neighbours on a grid only if the support's width is a whole
+# multiple of their distance, with at most this relative error.
 _WHOLE = 0.02
 NUM_JITTERS = 16
 
@@ -33,8 +34,9 @@ class Sample(NamedTuple):
     support: the least and the largest possible score; either may be infinite.
     step: spacing of the grid of scores, such as 1 / items; 0 where there is no
       grid, None where it is not known.
-    chance: the score of guessing, which is the floor; None: the worst score.
-    higher_is_better: which end of the support is the floor.
+    chance: the score of guessing, which is the floor; if None, the floor is the
+      worst possible score.
+    higher_is_better: False if the greatest possible score is the worst.
   """
 
   scores_S: np.ndarray
@@ -52,14 +54,14 @@ class Sample(NamedTuple):
     chance: float | None = None,
     higher_is_better: bool = True,
   ) -> "Sample":
-    """Checks the scores of a population.
+    """Makes a sample of the scores of a population, after checking them.
 
     Args:
       scores_S: one score per run, [S]; not finite where the run diverged.
       support: the least and the largest possible score; either may be infinite.
       step: spacing of the grid of scores, 0 for no grid, None where unknown.
       chance: the score of guessing, None where there is none.
-      higher_is_better: False where the floor is the greatest score.
+      higher_is_better: False if the greatest possible score is the worst.
 
     Raises:
       ValueError: another shape, no runs, a finite score outside of the support,
@@ -82,7 +84,7 @@ class Sample(NamedTuple):
 
   @property
   def size(self) -> int:
-    """Runs, diverged ones included."""
+    """Number of runs, diverged ones included."""
     return self.scores_S.size
 
   @property
@@ -96,7 +98,7 @@ class Sample(NamedTuple):
 
   @property
   def grid_step(self) -> float:
-    """The spacing, or the guess of `grid` where unknown: 0 without ties."""
+    """`step`, or if not known the guess of `grid`, which is 0 without ties."""
     return grid(self).step if self.step is None else self.step
 
   @property
@@ -113,7 +115,7 @@ class Sample(NamedTuple):
   def bin_width(self) -> float:
     """Width of a bin, half of it on either side of a score on the grid.
 
-    It is 0 where no grid is known or shown.
+    It is 0 without a grid, or if the grid is unknown and few runs share scores.
     """
     if self.step is not None:
       return self.step
@@ -128,7 +130,7 @@ class Sample(NamedTuple):
     return finite_S
 
   def negated(self) -> "Sample":
-    """With scores of the other sign: what was better is worse in number."""
+    """The sample with the signs of scores, support and chance flipped."""
     low, high = self.support
     return Sample(
       -self.scores_S,
@@ -139,23 +141,24 @@ class Sample(NamedTuple):
     )
 
   def oriented(self) -> "Sample":
-    """With the sign that makes higher scores better."""
+    """The sample, negated if needed to make higher scores better."""
     return self if self.higher_is_better else self.negated()
 
   def jittered(self, seed: int = 0) -> np.ndarray:
     """Sorted scores, each moved at random within its bin.
 
-    Uniform noise of up to half a spacing makes a histogram of scores on a grid,
-    which has one mode if the probabilities of the grid points have one. Without
-    ties there is nothing to spread, and the only row is the scores. Each row of
+    Uniform noise of up to half a spacing turns scores on a grid into a
+    histogram, which has one mode if the probabilities of the grid points have
+    one. Without ties, the only row is the scores without noise. Each row of
     noise comes with its mirror image, so that mirrored scores have mirrored
     jitters.
 
     Args:
-      seed: of the noise.
+      seed: seed of the noise.
 
     Returns:
-      One row per jitter, [J, S]; each is increasing before noise is added.
+      One row per jitter, [J, S], over the finite scores. Each is increasing
+      before the noise is added.
 
     Raises:
       ValueError: no run has a finite score.
@@ -170,17 +173,17 @@ class Sample(NamedTuple):
 
 
 class ScoreGrid(NamedTuple):
-  """The grid that scores suggest they are on.
+  """A grid guessed from the scores.
 
   Attributes:
-    step: its spacing in the unit of the scores; 0 if all scores are equal, or
-      if no two are.
+    step: spacing of the grid, in the unit of the scores; 0 if all scores are
+      equal, or if no two are.
     is_shared: whether most runs share their scores with others.
-    coarse_step: estimate of the coarser spacing, in case that the scores are on
-      two grids at once. It is the larger of two gaps: the one at or next above
-      the upper quartile, if scores are shared, and the smallest one between
-      scores that at least a tenth of the runs have. It is at most a tenth of
-      the support.
+    coarse_step: guess of the coarser spacing, in case the scores are on two
+      grids at once. It is the larger of two gaps: the gap at or next above the
+      upper quartile, if scores are shared, and the smallest gap between scores
+      of at least a tenth of the runs each. It is at most a tenth of the
+      support, or of the scores' range if the support is infinite.
     is_open: whether most runs are at two scores, and it cannot be told whether
       these are two modes or neighbours on a grid.
   """
@@ -192,20 +195,19 @@ class ScoreGrid(NamedTuple):
 
 
 def grid(sample: Sample) -> ScoreGrid:
-  """The grid that scores suggest, from the gaps between frequent scores.
+  """Guesses the grid of scores from the gaps between frequent scores.
 
   The spacing is the upper quartile of the gaps between neighbours among the
   most frequent distinct scores that together hold 80 % of the runs, at least
   three of them. For scores k/N of enough runs that is 1/N, also if a few runs
-  are off the grid. For continuous scores it is next to nothing, and still
-  enough to spread an atom.
+  are off the grid. For continuous scores it is nearly 0, and still enough to
+  spread an atom.
 
   Where two scores hold most of the runs, nothing tells a grid from two modes:
   if all runs are at 0 or 1, there may be one test item or a hundred. If there
   is no third score, the spacing is at most a tenth of the support, or of the
-  range of the scores where the support is infinite. Whoever knows the number of
-  items should give `Sample.step` instead. Scores of which no two are equal show
-  no grid.
+  range of the scores where the support is infinite. If the number of items is
+  known, give `Sample.step` instead. Scores without ties show no grid.
 
   Raises:
     ValueError: no run has a finite score.
@@ -233,8 +235,8 @@ def grid(sample: Sample) -> ScoreGrid:
   often_D = score_D[count_D >= max(2, _OFTEN * scores_S.size)]
   if often_D.size > 1:
     coarse = max(coarse, float(np.diff(often_D).min()))
-  # The second score outweighs all that is elsewhere, which also shows that
-  # scores between the ends are possible.
+  # The second score must outweigh all other scores. As there are others, two
+  # scores at the ends of the support are not neighbours.
   elsewhere = scores_S.size - held[1]
   apart = float(abs(score_D[order[1]] - score_D[order[0]]))
   is_open = (
@@ -249,19 +251,19 @@ def grid(sample: Sample) -> ScoreGrid:
 
 
 def tolerance(scores: np.ndarray) -> float:
-  """Scores no farther apart than this are one score; NaN is none of them."""
+  """Largest difference of scores that count as equal; NaN is ignored."""
   largest = float(np.max(np.abs(scores), initial=0, where=~np.isnan(scores)))
   return SAME_SCORE * min(1.0, largest)
 
 
 def _may_be_a_step(distance: float, width: float) -> bool:
-  """Whether a support of that width is a whole number of such distances."""
+  """Whether the width is infinite or nearly a whole multiple of a distance."""
   num = width / distance
   return not math.isfinite(num) or abs(num - round(num)) <= _WHOLE * round(num)
 
 
 def _distinct(scores_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Distinct ones of increasing scores, [D], and how many runs have each."""
+  """Distinct values of increasing scores, and how many runs have each, [D]."""
   tolerance_S = np.maximum(tolerance(scores_S), SAME_SCORE * np.abs(scores_S))
   is_new = np.diff(scores_S) > np.minimum(tolerance_S[1:], tolerance_S[:-1])
   first = np.flatnonzero(np.append(True, is_new))

@@ -1,9 +1,9 @@
 """The success probability as a curve over all scales of a series.
 
-What a curve says of the shares of successful runs at N scales: two fits, a test
-of a trend, where the curve crosses one half, and between which scales it falls.
-A scale enters with a number that increases over the scales, its position: its
-rank, or the logarithm of its size. Runs count as independent.
+For the shares of successful runs at N scales: two fits, a test of a trend,
+where the curve crosses one half, and between which scales it falls. Each scale
+has a position, a number that increases over the scales: its rank, or the
+logarithm of its size. Runs count as independent.
 """
 
 import itertools
@@ -20,11 +20,11 @@ from emergence.statistics.success import is_nearly_normal
 
 # Fewer scales can hardly show that a logistic curve does not fit.
 MIN_SCALES_FOR_CROSSING = 5
-# Three runs against three have a one-sided p-value of exactly 0.05. That is not
-# below 0.05, however it is rounded.
+# Three successful runs against three failed ones have a one-sided p-value of
+# exactly 0.05. Rounding must not put it below the level.
 LEVEL = 1 - CONFIDENCE - 1e-9
 _NUM_PERMUTATIONS = 4999
-# What the log-likelihood loses between the estimate and the interval's ends.
+# The log-likelihood at the interval's ends is this much below its maximum.
 _MOST_LOSS = float(stats.chi2.ppf(CONFIDENCE, 1)) / 2
 
 
@@ -32,15 +32,16 @@ class Logistic(NamedTuple):
   """P = 1 / (1 + exp(−intercept − slope · position)), by maximum likelihood.
 
   Attributes:
-    intercept: NaN if there is no such curve.
-    slope: NaN if there is no such curve; the higher, the steeper.
-    separated: whether all runs fail up to some scale and succeed after it, or
-      the other way round, where that scale itself may have both. The steeper
-      the curve, the better it fits then, so that none fits best.
-    log_likelihood: the largest, or what ever steeper curves tend to; NaN if all
-      runs succeed or all fail.
-    misfit_p: p-value of the curve against one free probability a scale, by the
-      likelihood ratio; NaN without scales to spare.
+    intercept: NaN if no curve fits best.
+    slope: change of the logit of P per unit of position; NaN if no curve fits
+      best.
+    separated: whether all runs fail before some scale and succeed after it, or
+      the other way round; that scale itself may have both. A steeper curve then
+      always fits better, so no curve fits best.
+    log_likelihood: the largest value, or its limit for ever steeper curves if
+      `separated`; NaN if all runs succeed, if all fail, or with one scale.
+    misfit_p: p-value of the likelihood-ratio test of the curve against one free
+      probability per scale; NaN without a curve or with fewer than 3 scales.
   """
 
   intercept: float
@@ -50,7 +51,7 @@ class Logistic(NamedTuple):
   misfit_p: float
 
   def at(self, positions: npt.ArrayLike) -> np.ndarray:
-    """The curve at some positions, NaN if there is none."""
+    """P at positions of any shape; NaN if there is no curve."""
     return special.expit(self.intercept + self.slope * np.asarray(positions))
 
 
@@ -58,11 +59,12 @@ class Trend(NamedTuple):
   """Cochran–Armitage test of a trend of the success probability.
 
   Attributes:
-    z: standard normal without a trend, positive for a rise; NaN if all runs
-      succeed or all fail, or if there is one scale.
+    z: test statistic, standard normal if there is no trend and positive for a
+      rise; NaN if all runs succeed or all fail, or if there is one scale.
     p: two-sided p-value.
     can_show: whether any outcome of so many runs could have p < 0.05.
-    p_adjusted: p after Holm's correction over the series that it is one of.
+    p_adjusted: p after Holm's correction over the groups of the metric; NaN
+      until the caller sets it.
   """
 
   z: float
@@ -74,11 +76,11 @@ class Trend(NamedTuple):
 class Crossing(NamedTuple):
   """Where the logistic curve crosses one half, with its 95 % interval.
 
-  All three are −inf before the first scale and inf after the last one, and NaN
-  where the curve gives no crossing.
+  A value is −inf before the first scale, inf after the last one, and NaN where
+  the curve gives no crossing.
 
   Attributes:
-    position: of the crossing.
+    position: position of the crossing.
     low: lower end of the profile-likelihood interval.
     high: upper end.
   """
@@ -97,7 +99,7 @@ class Falls(NamedTuple):
     first: index of the first scale of the pair with the least p-value; -1 if no
       share is below an earlier one.
     second: index of the second scale of this pair.
-    p: one-sided p-value of this pair, NaN without one.
+    p: one-sided p-value of this pair, NaN if there is no pair.
     p_adjusted: the same after Holm's correction over all pairs.
     can_show: whether any outcome of so many runs could have shown a fall.
   """
@@ -112,18 +114,18 @@ class Falls(NamedTuple):
 
 
 class ScaleCurve(NamedTuple):
-  """All of it, of one series.
+  """All results for the success probability of one series.
 
   Attributes:
-    position_N: of the scales, increasing, [N].
+    position_N: positions of the scales, increasing, [N].
     logistic: the logistic curve.
-    isotonic_N: the closest values that never turn back, [N].
+    isotonic_N: the most likely probabilities that only rise or only fall, [N].
     trend: test of a trend.
-    crossing: of one half, by the logistic curve.
+    crossing: where the logistic curve crosses one half.
     brackets: pairs of scales, as indices, between which the success probability
       crosses one half, whatever the shape of the curve. All of them hold at
       once with 95 % confidence.
-    falls: where it falls.
+    falls: pairs of scales between which the success probability falls.
   """
 
   position_N: np.ndarray
@@ -270,7 +272,7 @@ def trend(
 
 
 def _two_sided(k_2: np.ndarray, n_2: np.ndarray) -> float:
-  """Exact p-value of a |z| of two scales, given the number of successes."""
+  """Exact two-sided p-value for two scales, given the total of successes."""
   hits, total = int(k_2.sum()), int(n_2.sum())
   possible_M = np.arange(hits + 1)
   p_M = stats.hypergeom.pmf(possible_M, total, n_2[1], hits)
@@ -344,15 +346,15 @@ def half_brackets(
 ) -> tuple[tuple[int, int], ...]:
   """Scales between which the success probability crosses one half.
 
-  A scale is shown to be below or above one half if its Clopper–Pearson interval
-  of level 1 − 0.05 / N is. Neighbours among these scales that differ are a
-  bracket.
+  A scale is shown to be below or above one half if its whole Clopper–Pearson
+  interval of level 1 − 0.05 / N is. Among the scales so shown, two neighbours
+  on different sides of one half are a bracket.
 
   Returns:
-    The brackets, as pairs of indices.
+    The brackets, as pairs of indices of scales.
   """
   level = LEVEL / (2 * len(runs_N))
-  # The interval's end passes one half where this tail has that probability.
+  # The interval leaves out one half exactly if this tail is at most the level.
   is_below_N = stats.binom.cdf(successes_N, runs_N, 0.5) <= level
   is_above_N = stats.binom.sf(successes_N - 1, runs_N, 0.5) <= level
   side_N = is_above_N.astype(int) - is_below_N
@@ -421,7 +423,7 @@ def _profile(
   slope = 0.0
   if gradient(0) > 0:
     most = 1.0
-    # The gradient falls to 0 or below, at infinity where there is no maximum.
+    # The gradient decreases; without a maximum it reaches 0 only at infinity.
     while gradient(most) > 0 and most < 1e12:
       most *= 2
     slope = most
@@ -433,7 +435,7 @@ def _profile(
 def _gap(
   successes_N: np.ndarray, runs_N: np.ndarray, position_N: np.ndarray
 ) -> tuple[float, float] | None:
-  """Where separated outcomes change over; None if they are not separated."""
+  """Positions between which separated outcomes change, or None."""
   succeeded_N = position_N[successes_N > 0]
   failed_N = position_N[successes_N < runs_N]
   for before_N, after_N in (failed_N, succeeded_N), (succeeded_N, failed_N):
@@ -448,12 +450,12 @@ def _where_separated(
   position_N: np.ndarray,
   sign: float,
 ) -> float:
-  """Where ever steeper curves of separated outcomes cross one half."""
+  """Where the limit of ever steeper curves crosses one half, if separated."""
   gap = _gap(successes_N, runs_N, position_N)
   assert gap is not None
   if gap[0] < gap[1]:
     return sum(gap) / 2
-  # Here the curve has the observed share, so it crosses one half just beside.
+  # At this scale the curve has the observed share; it crosses just beside it.
   share = (successes_N / runs_N)[position_N == gap[0]][0]
   beside = 1e-6 * (position_N[-1] - position_N[0]) * np.sign(share - 0.5)
   return float(gap[0] - sign * beside)

@@ -11,11 +11,11 @@ from emergence.statistics.options import DEFAULT_THRESHOLD, Options
 from emergence.statistics.sample import Sample
 
 NUM_SEEDS = (1, 3, 5, 10)
-# A study misses a difference if it is off by at least this much, in the unit
-# of the statistic.
+# A study misses a difference if its estimate is wrong by at least this much, in
+# the unit of the statistic.
 MARGIN = 0.2
 _NUM_DRAWS = 10_000
-# Sums of a few scores differ by this much where they are equal.
+# Equal sums of a few scores may differ by this much due to rounding.
 _ROUNDING = 1e-9
 
 
@@ -29,7 +29,7 @@ class SmallStudy(NamedTuple):
     reversed: share of studies that see a change of the other sign; NaN where
       the difference is 0.
     unseen: share of studies that see no difference at all.
-    missed: share of studies whose difference is off by at least `MARGIN`.
+    missed: share of studies whose difference is wrong by at least `MARGIN`.
   """
 
   statistic: str
@@ -46,29 +46,30 @@ def small_studies(
   threshold: float = DEFAULT_THRESHOLD,
   options: Options = Options(),
 ) -> list[SmallStudy]:
-  """What studies with 1, 3, 5 or 10 of these seeds would have seen of a change.
+  """Computes how studies with 1, 3, 5 or 10 seeds would see a change.
 
   The runs at hand stand for all runs: a study draws its seeds from them with
-  replacement, at each scale by itself. Success probabilities are two
-  independent binomials, so their row is exact, and so is the mean of one seed,
-  over all pairs of runs. The mean of more seeds is from 10,000 drawn studies.
+  replacement, independently at each scale. Shares for the success probability
+  are exact, from two independent binomials. Shares for the mean of one seed are
+  exact too, from all pairs of runs. Shares for the mean of more seeds are from
+  10,000 drawn studies.
 
   Args:
     first: the runs of the first scale.
-    second: those of the next one.
+    second: the runs of the next scale.
     threshold: the least score of a success, in the unit of the scores.
     options: the seed of the draws.
 
   Returns:
-    For each number of seeds, the row of the mean and that of the success
-    probability. The mean's is left out where a scale has no finite score.
+    For each number of seeds, a row for the mean, unless a scale has no finite
+    score, and a row for the success probability.
   """
   finite = [first.finite_S, second.finite_S]
   probability = [
     success.is_success(s.scores_S, threshold).mean() for s in (first, second)
   ]
   rng = np.random.default_rng(options.seed)
-  # A study of three seeds is the first three of one of ten.
+  # A study of three seeds is the first three seeds of a study of ten.
   sums = [
     rng.choice(f, (_NUM_DRAWS, max(NUM_SEEDS))).cumsum(axis=1)
     for f in finite

@@ -1,8 +1,7 @@
-"""How many runs succeed, and how sure that is.
+"""The share of runs that succeed, with intervals.
 
-Higher scores are better throughout. For a metric in which lower is
-better, such as a negative log-likelihood, take `Sample.negated` and minus the
-threshold.
+Higher scores are better throughout. For a metric in which lower is better, such
+as a negative log-likelihood, pass `Sample.negated()` and minus the threshold.
 """
 
 import math
@@ -42,11 +41,11 @@ class Success(NamedTuple):
 
 
 class SuccessAndDivergence(NamedTuple):
-  """What diverged runs do to a success probability.
+  """Success probability with diverged runs as failures, and without them.
 
   Attributes:
-    diverged_fail: every run without a finite score is a failure.
-    diverged_left_out: only runs with a finite score; None if there is none.
+    diverged_fail: of all runs; every run without a finite score is a failure.
+    diverged_left_out: of the runs with a finite score; None if there is none.
   """
 
   diverged_fail: Success
@@ -73,7 +72,7 @@ class ThresholdCurve(NamedTuple):
     probability_T: share of runs with at least that score, [T].
     low_T: lower end of the simultaneous band, [T].
     high_T: upper end of the simultaneous band, [T].
-    reference: success at the threshold that statements are made with.
+    reference: success at the threshold that the caller asked for.
   """
 
   threshold_T: np.ndarray
@@ -84,13 +83,13 @@ class ThresholdCurve(NamedTuple):
 
 
 def is_nearly_normal(num_successes: int, runs_N: npt.ArrayLike) -> bool:
-  """Whether numbers of successes are so large that normal p-values hold.
+  """Whether p-values may be taken from the normal approximation.
 
-  That is, whether 5 successes and 5 failures are expected at every scale if all
-  have one success probability (Cochran 1954).
+  They may if at least 5 successes and 5 failures are expected at every scale
+  when all scales have one success probability (Cochran 1954).
 
   Args:
-    num_successes: over all scales.
+    num_successes: total over all scales.
     runs_N: runs at each scale, [N].
   """
   runs_N = np.asarray(runs_N)
@@ -124,7 +123,7 @@ def success_probability(
   Biometrika 26, which covers at least 95 % at each P.
 
   Args:
-    sample: the runs; diverged ones have failed.
+    sample: the runs; diverged ones count as failures.
     threshold: the least score of a success, in the unit of the scores.
   """
   num_successes = int(is_success(sample.scores_S, threshold).sum())
@@ -160,10 +159,10 @@ def success_and_divergence(
 def mean_given_success(
   sample: Sample, threshold: float = DEFAULT_THRESHOLD
 ) -> MeanGivenSuccess:
-  """Mean score of the runs with score ≥ threshold, blank if fewer than 10.
+  """Mean score of the runs with score ≥ threshold, NaN if fewer than 10.
 
   Args:
-    sample: the runs; diverged ones have failed.
+    sample: the runs; diverged ones count as failures.
     threshold: the least score of a success, in the unit of the scores.
   """
   success_S = is_success(sample.scores_S, threshold)
@@ -185,16 +184,16 @@ def threshold_curve(
   The band holds the whole curve with 95 % confidence, however the scores are
   distributed: half width sqrt(ln(2 / 0.05) / (2 S)), after Dvoretzky, Kiefer
   and Wolfowitz (1956) with the constant of Massart (1990), "The tight constant
-  in the Dvoretzky–Kiefer–Wolfowitz inequality", Annals of Probability 18. On a
-  grid of scores it holds more often than that.
+  in the Dvoretzky–Kiefer–Wolfowitz inequality", Annals of Probability 18. For
+  scores on a grid, the confidence is higher.
 
   Args:
     sample: the runs; diverged ones fail at every threshold.
-    threshold: the one that statements are made with.
+    threshold: threshold of `reference`, in the unit of the scores.
 
   Returns:
-    The curve at 101 even thresholds: over [0, 1] where that is the support,
-    else over the scores and `threshold`.
+    The curve at 101 evenly spaced thresholds: over [0, 1] if that is the
+    support, else over the range of the scores and `threshold`.
   """
   finite_S = np.sort(sample.finite_S)
   threshold_T = np.linspace(0, 1, 101)

@@ -1,4 +1,4 @@
-"""One row for each cell and metric: the summary table."""
+"""The summary table: one row for each cell and metric."""
 
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,9 +29,9 @@ def summarize(
     n_seeds, of which n_diverged diverged: they are failures in the success
     probability and left out of the other statistics; mean and mode of the
     score, None if all diverged; seeds_by_tenth of the score's range;
-    success_threshold, num_successes, success_probability, with
-    its text, `3 of 7` where runs are few, and its 95 % interval success_low,
-    success_high; mean_given_success, None where fewer
+    success_threshold, num_successes, success_probability; success_text, which
+    is such as `3 of 7` where runs are few, else the probability; success_low
+    and success_high, its 95 % interval; mean_given_success, None where fewer
     than `options.MIN_RUNS` runs succeed.
 
   Raises:
@@ -74,15 +74,15 @@ def summarize(
 def final_cells(
   frame: "pd.DataFrame", test_length: int
 ) -> list[tuple[dict[str, Any], "pd.DataFrame"]]:
-  """The rows of one test length after the last step, one a seed, by cell.
+  """Groups the rows of one test length at each cell's last step by cell.
 
   Args:
     frame: records, as `emergence.storage.records.read` returns them.
     test_length: the test length wanted.
 
   Returns:
-    The values of `records.cell_columns` and the rows of each cell, in the order
-    of those values.
+    A pair for each cell: its values of `records.cell_columns`, and its rows,
+    one per seed. Cells are in the order of those values.
 
   Raises:
     ValueError: no record of that test length.
@@ -97,7 +97,7 @@ def final_cells(
   )
   names = records.cell_columns(frame)
   groups = cast(Any, rows.groupby(names))
-  # Python's own numbers, which JSON can hold.
+  # JSON can hold Python's own numbers, but not NumPy's.
   plain = lambda value: value.item() if hasattr(value, "item") else value
   return [
     (dict(zip(names, map(plain, values), strict=True)), cell)
@@ -106,14 +106,14 @@ def final_cells(
 
 
 def count_by_tenth(scores_S: np.ndarray) -> list[int]:
-  """Runs with a score in [0, .1), [.1, .2), …, [.9, 1].
+  """Number of runs with a score in [0, .1), [.1, .2), …, [.9, 1].
 
   Args:
-    scores_S: one score in [0, 1] a run, [S].
+    scores_S: one score in [0, 1] per run, [S].
 
   Returns:
     Ten counts, which add up to S.
   """
-  # Scores are stored in single precision, in which 0.7 is below 0.7.
+  # Scores are stored in single precision, where 0.7 is rounded to less.
   tenth_S = np.minimum(np.floor(10 * scores_S + 1e-5), 9).astype(int)
   return np.bincount(tenth_S, minlength=10).tolist()

@@ -1,8 +1,8 @@
 """When runs first succeed, and whether they still do at the end.
 
-Higher scores are better throughout. A run is only seen at its evaluations: the
-time of its success is that of the first evaluation that shows it, and the
-success itself may be up to one evaluation earlier.
+Higher scores are better throughout. A run is only seen at its evaluations. The
+time of its success is the step of the first evaluation that shows it; the
+success itself may be earlier, but after the evaluation before.
 """
 
 import math
@@ -24,10 +24,11 @@ class Times(NamedTuple):
   """When each run of a population first succeeds.
 
   Attributes:
-    time_S: the first evaluation at or above the threshold; the last evaluation
-      of a run that has none, [S].
-    succeeded_S: whether it has one, [S].
-    num_fell_back: runs that succeed once and not at their last evaluation.
+    time_S: step of the first evaluation at or above the threshold; for a run
+      that never succeeds, the step at which it is censored, [S].
+    succeeded_S: whether the run ever succeeds, [S].
+    num_fell_back: number of runs that succeed at some evaluation, but do not at
+      their last one or have diverged by then.
   """
 
   time_S: np.ndarray
@@ -41,7 +42,7 @@ class TimeToSuccess(NamedTuple):
   Attributes:
     step_T: the steps at which the curve may fall, increasing, [T].
     share_T: share of runs that have not succeeded by then, [T].
-    low_T: lower end of its 95 % interval at each step, NaN without, [T].
+    low_T: lower end of its 95 % interval at each step, NaN for none, [T].
     high_T: upper end, [T].
     median: the first step by which half of the runs have succeeded, NaN if they
       never have; low and high are where the interval of the curve reaches ½.
@@ -60,7 +61,7 @@ def first_success(
   diverged_SE: npt.ArrayLike,
   threshold: float,
 ) -> Times:
-  """When each run is first seen at or above the threshold.
+  """Finds when each run is first seen at or above the threshold.
 
   A run that diverges stays at risk to the end and never succeeds afterwards: it
   is censored at the last step of the population. A run that is not evaluated
@@ -68,8 +69,8 @@ def first_success(
 
   Args:
     steps_E: the steps of the evaluations, increasing, [E].
-    scores_SE: the score of each run at each, [S, E]; NaN where there is none.
-    diverged_SE: whether it had diverged by then, [S, E].
+    scores_SE: the score of each run at each evaluation, [S, E]; NaN for none.
+    diverged_SE: whether the run had diverged by that evaluation, [S, E].
     threshold: the least score of a success, in the unit of the scores.
 
   Returns:
@@ -96,13 +97,14 @@ def time_to_success(times: Times) -> TimeToSuccess:
   """Kaplan and Meier's curve with its interval at each step, and the median.
 
   Kaplan and Meier (1958), "Nonparametric estimation from incomplete
-  observations", JASA 53. The interval is Greenwood's on the scale of
-  log(−log share), each step by itself; that of the median holds the steps at
-  which it holds ½ (Brookmeyer and Crowley 1982, Biometrics 38). Before the
-  first success it is 1. Where the last runs at risk succeed together, the
-  formula fails; the interval then goes from 0 to 1 − 0.025^(1/r), r the runs at
-  risk (Clopper and Pearson 1934), or to its upper end before if that is less.
-  There are no intervals below `MIN_RUNS` runs.
+  observations", JASA 53. The curve's interval is Greenwood's on the scale of
+  log(−log share), for each step by itself. The median's interval holds the
+  steps at which the curve's interval holds ½ (Brookmeyer and Crowley 1982,
+  Biometrics 38). Before the first success, the curve's interval is [1, 1]. If
+  the last runs at risk succeed together, the formula fails. The interval then
+  goes from 0 to 1 − 0.025^(1/r), with r runs at risk (Clopper and Pearson
+  1934), or to the upper end of the step before if that is less. There are no
+  intervals below `MIN_RUNS` runs.
 
   Raises:
     ValueError: no runs.
@@ -114,7 +116,7 @@ def time_to_success(times: Times) -> TimeToSuccess:
   low_T, high_T = np.full((2, step_T.size), math.nan)
   if times.time_S.size >= MIN_RUNS:
     with warnings.catch_warnings():
-      warnings.simplefilter("ignore")  # Of shares 0 and 1, see below.
+      warnings.simplefilter("ignore")  # Shares 0 and 1 are set below.
       band = curve.confidence_interval(CONFIDENCE, method="log-log")
     at_risk_T = (times.time_S >= step_T[:, None]).sum(axis=1)
     unseen_T = 1 - ((1 - CONFIDENCE) / 2) ** (1 / at_risk_T)
@@ -142,8 +144,8 @@ def log_rank(first: Times, second: Times, seed: int = 0) -> tuple[float, float]:
   successes.
 
   Args:
-    first: one population.
-    second: the other.
+    first: times of one population.
+    second: times of the other.
     seed: seed of the permutations.
 
   Returns:
@@ -163,7 +165,7 @@ def log_rank(first: Times, second: Times, seed: int = 0) -> tuple[float, float]:
   time_S = np.concatenate([first.time_S, second.time_S])
   event_T, num_T = np.unique(time_S[succeeded_S], return_counts=True)
   at_risk_T = (time_S >= event_T[:, None]).sum(axis=1)
-  # Nelson and Aalen's hazard up to the time of each run.
+  # Nelson and Aalen's cumulative hazard up to the time of each run.
   expected_S = (event_T <= time_S[:, None]) @ (num_T / at_risk_T)
   excess_S = succeeded_S - expected_S
   rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""How the scores of seeds move along an axis of scales, each and together."""
+"""How scores of seeds change over scales, and whether seed indices matter."""
 
 import math
 from typing import NamedTuple
@@ -10,31 +10,31 @@ from scipy import stats
 from emergence.statistics.options import CONFIDENCE, Options
 from emergence.statistics.sample import SAME_SCORE, tolerance
 
-# With fewer scales, a median over changes rests on too few of them.
+# With fewer scales, there are too few changes for a median over them.
 MIN_SCALES = 6
 _BATCH_VALUES = 1_000_000
-# Permutations for the best breakthroughness and linearity, which take most of
-# the time. The level of a 95 % quantile then has a standard error of 1.1 %.
+# At most this many permutations are made for the best breakthroughness and
+# linearity, which take most of the time. The level of a 95 % quantile then has
+# a standard error of 1.1 %.
 _MOST_FOR_BEST = 400
 
 
 class Trajectories(NamedTuple):
-  """Shape of the score of each seed over scales.
+  """Measures of how the score of each seed changes over scales.
 
   Attributes:
     improvement_S: largest minus smallest score, negative if the largest comes
       first; NaN for an incomplete trajectory. [S]
-    linearity_S: improvement over root mean square change; NaN where incomplete
-      or constant. [S]
-    breakthroughness_S: improvement over root median square change; infinite,
-      with the sign of the improvement, where that is 0; NaN as above. [S]
-    linearity_rank_S: 1 for the greatest linearity; 0 for what is not ranked.
-      [S]
-    breakthroughness_rank_S: likewise, of finite ones. [S]
-    num_infinite: seeds of infinite breakthroughness.
-    num_constant: seeds with the same score at every scale.
-    num_incomplete: seeds without a finite score at some scale.
-    note: why nothing is ranked; empty if the rest is.
+    linearity_S: improvement divided by root mean square change; NaN for an
+      incomplete or constant trajectory. [S]
+    breakthroughness_S: improvement divided by root median square change, or ±∞,
+      with the sign of the improvement, if this is 0; NaN likewise. [S]
+    linearity_rank_S: 1 for the greatest linearity; 0 for seeds not ranked. [S]
+    breakthroughness_rank_S: the same for finite breakthroughness. [S]
+    num_infinite: number of seeds with infinite breakthroughness.
+    num_constant: number of seeds with the same score at every scale.
+    num_incomplete: number of seeds without a finite score at some scale.
+    note: why no seed is ranked; empty if seeds are ranked.
   """
 
   improvement_S: np.ndarray
@@ -49,26 +49,27 @@ class Trajectories(NamedTuple):
 
 
 class Pairing(NamedTuple):
-  """Whether a seed index says anything from one scale to the next.
+  """Result of the test of whether runs of one seed index score alike.
 
   Attributes:
     correlation: mean over pairs of scales of Spearman's rank correlation over
       seeds; NaN where it is undefined.
     least: the least correlation of a pair of scales.
     greatest: the greatest.
-    p: probability of at least this correlation without pairing; at least
+    p: p-value of the correlation under permutation of the seeds; at least
       1 / (num_permutations + 1).
     max_breakthroughness: greatest finite breakthroughness of a seed, NaN
       without one.
-    max_breakthroughness_null: its 95 % quantile over at most 400 of the
-      permutations.
+    max_breakthroughness_null: 95 % quantile of `max_breakthroughness` over at
+      most 400 of the permutations.
     max_linearity: greatest linearity of a seed, NaN without one.
-    max_linearity_null: likewise.
+    max_linearity_null: the same quantile of `max_linearity`.
     num_scales: scales at which seeds differ; the others have no ranks.
     num_seeds: seeds with a finite score at every scale; others are left out.
     shares: what a seed index shares across scales, in the caller's words.
-    note: why something is missing; empty if nothing is.
-    p_adjusted: p after Holm's correction over the groups that it is one of.
+    note: why a value is missing; empty if none is.
+    p_adjusted: p after Holm's correction over the groups of the metric; NaN
+      until the caller sets it.
   """
 
   correlation: float
@@ -105,7 +106,7 @@ def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
 
   Args:
     scores_SN: the score of each seed at each scale, in the order of the scales,
-      [S, N]. Seeds with a score that is not finite are shown as NaN.
+      [S, N]. Seeds with a score that is not finite have NaN as results.
 
   Raises:
     ValueError: another shape, no seeds, or fewer than two scales.
@@ -140,16 +141,16 @@ def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
 def pairing(
   scores_SN: npt.ArrayLike, shares: str, options: Options = Options()
 ) -> Pairing:
-  """Tests whether seeds of one index do alike at different scales.
+  """Tests whether runs of one seed index score alike at different scales.
 
-  Seed labels are permuted at each scale independently, which is what would be
-  if an index meant nothing across scales; the statistic is the mean over pairs
-  of scales of Spearman's correlation with average ranks for ties (Spearman
-  1904; permutation p of Phipson and Smyth 2010, "Permutation p-values should
-  never be zero"). One-sided: seeds that are good at one scale being good at
-  others. The same permutations say how high the best breakthroughness and
-  linearity of so many seeds are by chance: trajectories picked for them say
-  something about single seeds only beyond that.
+  The null hypothesis is that an index means nothing across scales, so seed
+  labels are permuted at each scale independently. The statistic is the mean
+  over pairs of scales of Spearman's correlation with average ranks for ties
+  (Spearman 1904; permutation p of Phipson and Smyth 2010, "Permutation p-values
+  should never be zero"). The test is one-sided: seeds that are good at one
+  scale are good at others. The same permutations say how high the best
+  breakthroughness and linearity of so many seeds are by chance. Only a higher
+  value says something about its seed.
 
   Args:
     scores_SN: the score of each seed at each scale, in the order of the scales,
@@ -204,7 +205,7 @@ def pairing(
     notes.append("seeds differ at fewer than two scales: nothing to correlate")
   if math.isnan(best[0, 0]):
     notes.append("no seed has a finite breakthroughness")
-  # Equal up to rounding counts as at least as high.
+  # Values that are equal up to rounding count as at least as high.
   at_least = int((null_R >= found - 1e-12).sum())
   return Pairing(
     float(found),
@@ -223,7 +224,7 @@ def pairing(
 
 
 def _measures(scores_N: np.ndarray) -> np.ndarray:
-  """Improvement, linearity and breakthroughness of [..., N], [3, ...]."""
+  """Improvement, linearity, breakthroughness [3, ...] of scores [..., N]."""
   first = scores_N.argmin(axis=-1)
   last = scores_N.argmax(axis=-1)
   spread = np.ptp(scores_N, axis=-1)
@@ -231,7 +232,7 @@ def _measures(scores_N: np.ndarray) -> np.ndarray:
   step_N = np.abs(np.diff(scores_N, axis=-1))
   step_N[step_N <= SAME_SCORE] = 0
   mean = np.sqrt((step_N**2).mean(axis=-1))
-  # The median of squares, not the square of the median of an even number.
+  # Median of the squares. Of an even number it is not the median, squared.
   num = step_N.shape[-1]
   step_N.partition([(num - 1) // 2, num // 2], axis=-1)
   middle_2 = step_N[..., [(num - 1) // 2, num // 2]]
@@ -264,7 +265,7 @@ def _upper(null_R: np.ndarray) -> float:
 def _rank(
   measure_S: np.ndarray, improvement_S: np.ndarray, skip: bool
 ) -> np.ndarray:
-  """1 for the greatest finite measure, ties by size of improvement; else 0."""
+  """Ranks: 1 for the greatest finite measure, ties by |improvement|; else 0."""
   rank_S = np.zeros(measure_S.size, int)
   finite = np.flatnonzero(np.isfinite(measure_S))
   if not skip:
@@ -275,7 +276,7 @@ def _rank(
 
 def _standard_ranks(scores_SN: np.ndarray) -> np.ndarray:
   """Average ranks over seeds, of mean 0 and length 1 at each scale, [S, N]."""
-  # Rounded, so that equal scores are ties in any precision.
+  # Round the scores, so that equal ones are ties in any precision.
   same_N = np.array([tolerance(scores_S) for scores_S in scores_SN.T])
   rank_SN = stats.rankdata(
     np.round(scores_SN / same_N), axis=0, method="average"
@@ -289,7 +290,7 @@ def _mean_correlation(ranks_RSN: np.ndarray) -> np.ndarray:
   num_scales = ranks_RSN.shape[-1]
   if num_scales < 2:
     return np.full(len(ranks_RSN), math.nan)
-  # The squared sum over scales is N plus twice the sum over pairs.
+  # The squared norm of the sum over scales is N + 2 · sum of correlations.
   total_R = (ranks_RSN.sum(axis=-1) ** 2).sum(axis=-1)
   return (total_R - num_scales) / (num_scales * (num_scales - 1))
 

@@ -28,13 +28,13 @@ class Parts(NamedTuple):
 
 
 class PermutationTest(NamedTuple):
-  """Distances between all pairs of K scales beside those of one distribution.
+  """Result of the permutation test of all pairs of K scales.
 
   Attributes:
     distance_KK: Wasserstein-2 distance, in units of the score.
-    null_KK: its 95 % quantile if both scales had one distribution.
-    p_KK: p-value of one distribution at both scales; at least
-      1 / (permutations + 1).
+    null_KK: 95 % quantile of the distance if both scales had one distribution.
+    p_KK: p-value of the hypothesis that both scales have one distribution; at
+      least 1 / (permutations + 1).
   """
 
   distance_KK: np.ndarray
@@ -45,12 +45,13 @@ class PermutationTest(NamedTuple):
 def distances(samples: Sequence[Sample]) -> np.ndarray:
   """Exact Wasserstein-2 distances between all pairs of samples.
 
-  The one-dimensional solver of OTT, (∫₀¹ (F⁻¹(u) − G⁻¹(u))² du)^½ for empirical
-  quantile functions F⁻¹ and G⁻¹, in double precision. Shorter samples are
-  padded with points without mass, so that all pairs are one program.
+  The distance is (∫₀¹ (F⁻¹(u) − G⁻¹(u))² du)^½ for empirical quantile functions
+  F⁻¹ and G⁻¹, from OTT's one-dimensional solver in double precision. Shorter
+  samples are padded with points of mass 0, so that one compiled program solves
+  all pairs.
 
-  It is above zero for two samples of one distribution too, by about 1/√S: read
-  it beside `permutation_test`.
+  Two samples of one distribution have a distance above 0 too, of about 1/√S:
+  compare it with the null of `permutation_test`.
 
   Peyré and Cuturi (2019), "Computational optimal transport", section 2.6.
 
@@ -93,17 +94,17 @@ def decompose(first: Sample, second: Sample) -> Parts:
   """Splits a squared Wasserstein-2 distance in location, spread and shape.
 
   W₂² = (μ₁ − μ₂)² + (σ₁ − σ₂)² + 2 σ₁ σ₂ (1 − ρ), with ρ the correlation of the
-  two quantile functions and σ with ddof = 0; without shape where one σ is 0.
+  two quantile functions and σ with ddof = 0; the shape is 0 where one σ is 0.
   Irpino and Verde (2015), "Basic statistics for distributional symbolic
   variables: a new metric-based approach", equation 12.
 
-  A description, not a test: a population which goes from all runs at a floor to
-  half of them changes mainly in location and spread, so a small share of shape
-  does not speak against a second mode.
+  This is a description, not a test. A population which goes from all runs at a
+  floor to half of them changes mainly in location and spread, so a small share
+  of shape does not speak against a second mode.
 
   Args:
     first: the runs of a scale; diverged ones are left out.
-    second: those of another; their number may differ.
+    second: the runs of another scale; their number may differ.
 
   Raises:
     ValueError: a sample without a finite score.
@@ -127,20 +128,20 @@ def decompose(first: Sample, second: Sample) -> Parts:
 def permutation_test(
   samples: Sequence[Sample], options: Options = Options()
 ) -> PermutationTest:
-  """Tests for each pair of scales that both distributions are one.
+  """Tests for each pair of scales whether they have the same distribution.
 
-  Both scales' scores are pooled and dealt out again at random, which shows how
-  far apart two samples of one distribution are by chance. The test is for any
-  difference of the two distributions and says nothing about the number of
-  modes. Pitman (1937), "Significance tests which
-  may be applied to samples from any populations"; the p-value is
+  The scores of both scales are pooled and assigned to the scales at random,
+  which shows how far apart two samples of one distribution are by chance. The
+  test is for any difference of the two distributions and says nothing about the
+  number of modes. Pitman (1937), "Significance tests which may be applied to
+  samples from any populations"; the p-value is
   (1 + #{null ≥ observed}) / (1 + permutations) of Phipson and Smyth (2010),
-  "Permutation p-values should never be zero". Where there are no more ways to
-  deal than permutations, each way counts once and the p-value is exact.
+  "Permutation p-values should never be zero". If there are no more possible
+  assignments than permutations, each is used once and the p-value is exact.
 
-  The distances are sums over merged quantile levels in numpy, which many
-  permutations can share, and equal those of `distances`. Pairs of equal sizes
-  share their permutations.
+  The distances equal those of `distances`. They are sums over merged quantile
+  levels in numpy, because many permutations can share these levels. Pairs of
+  scales with the same two sizes share their permutations.
 
   Args:
     samples: the runs of K scales; diverged ones are left out.
@@ -154,13 +155,13 @@ def permutation_test(
   num_permutations = options.num_permutations
   rng = np.random.default_rng(options.seed)
   if 2 ** sizes[0] > num_permutations:
-    # Earlier versions drew this, and p-values should stay what they were.
+    # Earlier versions drew this; without it, p-values would change.
     rng.random((num_permutations, sizes[0]))
   deals = {}
   shape = (len(scores), len(scores))
   distance_KK, null_KK, p_KK = np.zeros(shape), np.zeros(shape), np.ones(shape)
   for i, j in itertools.combinations(range(len(scores)), 2):
-    # One order of sizes: both orders then share their permutations.
+    # Put the smaller size first: both orders then share their permutations.
     if sizes[i] > sizes[j]:
       i, j = j, i
     pooled_N = np.concatenate([scores[i], scores[j]])
@@ -198,10 +199,11 @@ def permutation_test(
 
 
 def least_p(first_runs: int, second_runs: int) -> float:
-  """The least p-value that any scores of so many runs could have.
+  """The least p-value of `permutation_test` that so many runs can have.
 
-  That of the clearest deal, which has a mirror image among deals of equal
-  sizes: 3 runs against 3 cannot go below 2/20.
+  It is 1 / (number of assignments of runs to scales). For equal sizes it is
+  twice that, because the mirror image of the most extreme assignment is as
+  extreme: 3 runs against 3 cannot go below 2/20.
   """
   num_deals = math.comb(first_runs + second_runs, first_runs)
   return (2 if first_runs == second_runs else 1) / num_deals
@@ -214,10 +216,10 @@ def couple(sizes: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
     sizes: number of scores in each sample.
 
   Returns:
-    The lengths of the L pieces, [L], and for each sample which of its ascending
-    scores is its quantile on each piece, [L].
+    The lengths of the L pieces, [L], and for each sample the index, among its
+    ascending scores, of its quantile on each piece, [L].
   """
-  # In exact fractions, so that equal levels are equal numbers.
+  # Division is correctly rounded, so equal fractions are equal floats.
   ends = [np.arange(1, size + 1) / size for size in sizes]
   level_L = np.unique(np.concatenate(ends))
   return np.diff(level_L, prepend=0), [
@@ -227,11 +229,11 @@ def couple(sizes: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
 
 @functools.cache
 def _solver():
-  """OTT's cost of each of P pairs, compiled; [P, S] scores and masses."""
+  """OTT's solver, compiled: costs [P] of pairs of scores and masses [P, S]."""
   import jax
 
   with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Of what OTT imports; it takes seconds.
+    warnings.simplefilter("ignore")  # OTT's imports warn; they take seconds.
     from ott.geometry import costs, pointcloud
     from ott.solvers import linear
 
@@ -246,12 +248,7 @@ def _solver():
 
 
 def _deal(first_RN, size):
-  """Quantile pieces of two samples that R permutations make of pooled scores.
-
-  Returns:
-    The mass of each piece [L], and the index among the pooled scores that
-    either sample has there, twice [R, L].
-  """
+  """Mass of quantile pieces [L], pooled index of either sample there [R, L]."""
   num, total = first_RN.shape
   start_R1 = total * np.arange(num)[:, None]
   rank_RS = np.flatnonzero(first_RN).reshape(num, size) - start_R1

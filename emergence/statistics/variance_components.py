@@ -1,4 +1,4 @@
-"""How much of a score is due to the initialization, and how much to the data.
+"""How much a score varies with the initialization, and with the data order.
 
 For a crossed design: every initialization is trained on every data order.
 """
@@ -12,7 +12,7 @@ from emergence.statistics import intervals
 from emergence.statistics.intervals import Interval
 from emergence.statistics.options import Options
 
-# With fewer rows or columns, an interval is about these alone.
+# Fewer rows or columns say too little about others for an interval.
 MIN_LEVELS = 5
 
 
@@ -41,14 +41,14 @@ def variance_components(
   """Splits the variance of crossed runs in three.
 
   The model is a two-way random effects model, score = mean + init + data +
-  rest, its variances estimated by the method of moments (analysis of variance;
-  Searle, Casella & McCulloch 1992, "Variance Components", chapter 4). A
-  negative estimate counts as 0.
+  rest. Its variances are estimated by the method of moments (analysis of
+  variance; Searle, Casella & McCulloch 1992, "Variance Components", chapter 4).
+  A negative estimate counts as 0.
 
   The intervals resample rows and columns (Owen 2007, "The pigeonhole
-  bootstrap", Annals of Applied Statistics 1); runs that are copies of each
-  other in a resample are not compared, which would count their equal rests as
-  an effect. The p-value of a factor permutes the scores within each level of
+  bootstrap", Annals of Applied Statistics 1). Copies of one run in a resample
+  are not compared with each other, because that would count their equal rests
+  as an effect. The p-value of a factor permutes the scores within each level of
   the other one, so that it needs no normal distribution.
 
   Args:
@@ -57,7 +57,8 @@ def variance_components(
     options: numbers of resamples and permutations, and their seed.
 
   Returns:
-    NaN shares if all scores are equal; no intervals below 5 rows or columns.
+    The shares and p-values. Shares are NaN if all scores are equal; intervals
+    are NaN with fewer than 5 rows or columns.
 
   Raises:
     ValueError: not a table of at least 2 × 2 finite scores.
@@ -99,18 +100,15 @@ def variance_components(
 def _shares(
   scores_ID: np.ndarray, weight_RI: np.ndarray, weight_RD: np.ndarray
 ) -> np.ndarray:
-  """Shares of init, data and rest among weighted rows and columns, [R, 3].
-
-  The estimates are means over pairs of runs that have neither row nor column in
-  common; of all runs with equal weights they are those of the analysis of
-  variance.
-  """
+  """Shares of init, data and rest among weighted rows and columns, [R, 3]."""
+  # The estimates are means over pairs of runs without a common row or column.
+  # With equal weights they are those of the analysis of variance.
   scores_ID = scores_ID - scores_ID.mean()
   init_R = _products(scores_ID, weight_RI, weight_RD)
   data_R = _products(scores_ID.T, weight_RD, weight_RI)
   all_R = _squares(scores_ID, weight_RI, weight_RD)
   parts_R3 = np.stack([init_R, data_R, all_R - init_R - data_R], axis=1)
-  # What rounding leaves of equal scores is no variance.
+  # Variances this small are rounding errors of equal scores.
   parts_R3[parts_R3 < 1e-12 * scores_ID.var()] = 0
   with np.errstate(invalid="ignore"):
     return parts_R3 / parts_R3.sum(axis=1, keepdims=True)
@@ -147,11 +145,7 @@ def _squares(
 def _permutation_p(
   scores_ID: np.ndarray, num_permutations: int, rng: np.random.Generator
 ) -> float:
-  """Permutation p-value of the null hypothesis that rows do not differ.
-
-  The statistic is the variance of the row means; scores are permuted within
-  each column.
-  """
+  """p-value of equal rows, by the variance of row means under permutation."""
   observed = scores_ID.mean(axis=1).var()
   count = 0
   for _ in range(num_permutations):
