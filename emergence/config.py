@@ -253,14 +253,18 @@ class SeedsConfig(_Section):
       f"in [1, {2**31 - self.first:,}]",
     )
     if self.design == "crossed":
-      self._require(self.num_init >= 1, "num_init", "at least 1 when crossed")
-      self._require(self.num_data >= 1, "num_data", "at least 1 when crossed")
+      self._require(
+        self.num_init >= 1, "num_init", "at least 1 if seeds.design=crossed"
+      )
+      self._require(
+        self.num_data >= 1, "num_data", "at least 1 if seeds.design=crossed"
+      )
       total = self.num_init * self.num_data
-      self._require(self.first == 0, "first", "0 when crossed")
+      self._require(self.first == 0, "first", "0 if seeds.design=crossed")
       self._require(
         self.count == total,
         "count",
-        f"num_init · num_data = {total} when crossed",
+        f"num_init · num_data = {total} if seeds.design=crossed",
       )
     else:
       for field in ("num_init", "num_data"):
@@ -354,8 +358,8 @@ class Config(_Section):
       name == "train.learning_rate" for name, _ in self.grid.axes
     ):
       raise ValueError(
-        "grid.axes: train.learning_rate cannot be an axis beside"
-        " train.learning_rate_by_width"
+        "grid.axes: train.learning_rate cannot be an axis if"
+        " train.learning_rate_by_width is set; leave one of them out"
       )
 
   @property
@@ -535,7 +539,9 @@ def _coerce_axes(value: Any) -> Axes:
     is_ordered = kind is str or _is_increasing(found[name])
     if not values or not is_ordered or len({*values}) < len(values):
       raise ValueError(
-        f"grid.axes: {name} must have increasing values, got {list(values)}"
+        f"grid.axes: {name} must have"
+        f" {'different' if kind is str else 'increasing'} values, got"
+        f" {list(values)}"
       )
   if len(found) < len(pairs):
     raise ValueError(f"grid.axes names an axis twice: {value!r}")

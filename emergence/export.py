@@ -74,7 +74,7 @@ def export(
   experiment = records.read_config(workdir)
   if cell not in cells(experiment):
     raise ValueError(
-      f"--cell: {cell} is no cell of {workdir}; there are, such as"
+      f"--cell: {cell} is no cell of {workdir}, which has cells such as"
       f" {cells(experiment)[0]}"
     )
   _, config, task, arch = compilation.make_setup(experiment, cell)
@@ -194,7 +194,8 @@ def _require_free(folder: epath.Path, origin: dict[str, Any]) -> None:
     is_same = False
   if not is_same:
     raise ValueError(
-      f"{folder} holds something else; export into a folder of its own"
+      f"{folder} is not an export of this seed and step; give a new or empty"
+      " folder"
     )
 
 

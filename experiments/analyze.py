@@ -4,7 +4,7 @@
   python -m experiments.analyze --records=scores.csv --out=DIR \\
       --scale_column=params --seed_column=run --score_column=accuracy
 
-Reads a work directory of ours, a table of scores, or a folder of
+Reads a work directory of this project, a table of scores, or a folder of
 lm-evaluation-harness results, as emergence/tables/README.md shows, and writes
 summary.csv, trajectories.csv, distances.csv, paths.csv, best_of.csv,
 decomposition.csv, agreement.csv, time_to_success.csv, variance_components.csv,
@@ -54,7 +54,7 @@ def _define_flag(option: dataclasses.Field) -> None:
   if len(about["sources"]) < 3:
     text = f"{' and '.join(about['sources']).capitalize()}: {text}"
   if about.get("commas"):
-    text += " A list with commas."
+    text += " A comma-separated list."
   if option.type == Sequence[str]:
     flags.DEFINE_multi_string(name, [], text)
   elif typing.get_origin(option.type) is typing.Literal:
@@ -83,23 +83,24 @@ for _option in dataclasses.fields(tables.ReadOptions):
 _THRESHOLD = flags.DEFINE_multi_string(
   "threshold",
   [],
-  "Least score of a success for metrics in [0, 1], default 0.2 of the way from"
-  " chance to 1; or METRIC=VALUE for one metric, in its unit, percents as"
-  " fractions.",
+  "Lowest score that counts as a success, for metrics in [0, 1] in which higher"
+  " is better; default: chance + 0.2 * (1 - chance). METRIC=VALUE sets it for"
+  " one metric, in the metric's unit; percents are given as fractions.",
 )
 _CHANCE = flags.DEFINE_multi_string(
   "chance",
   [],
-  "Score of guessing for metrics in [0, 1], such as 0.25, default 0; or"
-  " METRIC=VALUE for one metric, in its unit, percents as fractions.",
+  "Score of random guessing, such as 0.25, for metrics in [0, 1] in which"
+  " higher is better; default: 0. METRIC=VALUE sets it for one metric, in the"
+  " metric's unit; percents are given as fractions.",
 )
 _CORRECT_OVER = flags.DEFINE_enum(
   "correct_over",
   "scales",
   ["scales", "table"],
-  "Which tests of modality share one Holm correction. scales: in the first"
-  " metric those of all scales of a group, and all tests of the other metrics"
-  " together. table: all tests.",
+  "Which tests of modality share one Holm correction. scales: for the first"
+  " metric, the tests at all scales of one group; for the other metrics, all"
+  " their tests together. table: all tests.",
 )
 _LOG_SCALE = flags.DEFINE_bool(
   "log_scale",
@@ -111,7 +112,10 @@ _ALL_FIGURES = flags.DEFINE_bool(
   "all_figures", False, "Draw all groups, and not only the first 12."
 )
 _RESAMPLES = flags.DEFINE_integer(
-  "resamples", 1000, "Bootstrap samples and permutations.", lower_bound=100
+  "resamples",
+  1000,
+  "Number of bootstrap samples and of permutations.",
+  lower_bound=100,
 )
 _SEED = flags.DEFINE_integer(
   "seed", 0, "Seed of all resampling.", lower_bound=0

@@ -48,7 +48,7 @@ def test_the_cells_are_all_combinations_in_order(tiny):
   [
     (
       {"train.learning_rate": [0.1, 0.2]},
-      "cannot be an axis beside train.learning_rate_by_width",
+      "cannot be an axis if train.learning_rate_by_width",
     ),
     ({"task.name": ["count"]}, "'task.name' cannot be an axis"),
     ({"train.wieght_decay": [0]}, "did you mean train.weight_decay"),

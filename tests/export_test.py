@@ -94,7 +94,7 @@ def test_only_an_export_of_the_same_seed_is_written_over(workdir, tmp_path):
   export.export(workdir, CELL, 1, tmp_path / "out", 6)
   before = (tmp_path / "out/model.safetensors").read_bytes()
   for folder, seed in ((tmp_path / "out", 2), (workdir, 1)):
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(ValueError, match="is not an export of this seed"):
       export.export(workdir, CELL, seed, folder, 6)
   assert (tmp_path / "out/model.safetensors").read_bytes() == before
   assert "emergence" not in json.loads((workdir / "config.json").read_text())

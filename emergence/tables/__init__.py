@@ -57,7 +57,8 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
     is_given = value and value != option.default
     if is_given and kind not in option.metadata["sources"]:
       raise ValueError(
-        f"--{option.name} does not concern {source}; leave it out"
+        f"--{option.name} does not apply to {source}, and {path} is one; leave"
+        " the flag out"
       )
   return reader(path, chosen)
 

@@ -57,7 +57,9 @@ def audit(
   frame: Any = table.frame
   groups = list(table.group_columns)
   if frame.empty:
-    raise ValueError("no scores are left to analyze")
+    raise ValueError(
+      "no scores are left to analyze; check --score_column and --drop_rows"
+    )
   names = list(dict.fromkeys(frame["metric"]))
   seeds = frame[[*groups, "scale", "seed"]].drop_duplicates()
   if "missing" in frame:
@@ -129,9 +131,9 @@ def _at_step(frame, key: list[str], at_step: str):
       raise ValueError(f"--at_step: there is no score at step {at_step}")
     if others := num - len(final):
       sentence = (
-        f"--at_step={at_step} leaves out"
-        f" {_count(others, 'run that has', 'runs that have')} no score of that"
-        " step."
+        f"At --at_step={at_step}, {_count(others, 'score is', 'scores are')}"
+        " missing, counted per run and metric. A run without a score at that"
+        " step is left out."
       )
       issues.append(Issue("excluded", sentence, []))
   else:
@@ -143,9 +145,9 @@ def _at_step(frame, key: list[str], at_step: str):
   early = final[final["training_step"] < latest.transform("max")]
   if len(early):
     sentence = (
-      f"{_count(len(early), 'score is', 'scores are')} of an earlier step than"
-      " the last of other seeds of the same cell. --at_step=N takes one step of"
-      " all of them."
+      f"{_count(len(early), 'score is', 'scores are')} from an earlier step"
+      " than the last step of other seeds in the same cell. --at_step=N"
+      " analyzes the scores of all seeds at step N."
     )
     rows = plain_rows(early, [*key, "training_step", "source"])
     issues.append(Issue("early_step", sentence, rows))
@@ -159,7 +161,7 @@ def _duplicates(frame, key, same) -> list[Issue]:
   shown = frame[frame.duplicated(same, keep=False)]
   sentence = (
     f"{_count(again, 'row repeats', 'rows repeat')} the seed, cell, metric and"
-    " score of another; each is counted once."
+    " score of another row; repeated rows are counted once."
   )
   rows = plain_rows(shown, [*key, "score", "source"])
   return [Issue("duplicate", sentence, rows)]
@@ -172,20 +174,21 @@ def _conflicts(frame, key, rule, unused, groups, advice) -> list[Issue]:
   cells = cast(Any, shown.groupby(key, sort=False))
   (_, first), number = next(iter(cells)), cells.ngroups
   found = (
-    f"{_count(number, 'score is', 'scores are')} contradicted by another of the"
-    f" same seed, cell and metric: {' and '.join(first['source'][:4])} give"
+    f"in {_count(number, 'case', 'cases')} a seed has different scores in the"
+    f" same cell and metric: {' and '.join(first['source'][:4])} give"
     f" {_describe(first.iloc[0], key)} the scores"
     f" {' and '.join(str(float(score)) for score in first['given'][:4])}"
   )
   if rule == "refuse":
     apart = advice or _tell_apart(shown, key, unused, groups)
     apart = apart or (
-      "--conflicting_scores=first or --conflicting_scores=last, which go by the"
-      " order of rows"
+      "--conflicting_scores=first or --conflicting_scores=last, which keep the"
+      " first or the last score"
     )
-    raise ValueError(f"{found}. Say {apart}")
+    raise ValueError(f"{found}. Add {apart}")
   sentence = (
-    f"{found}. The {rule} of them counts (--conflicting_scores={rule})."
+    f"{found[0].upper()}{found[1:]}. The {rule} score is kept in each case"
+    f" (--conflicting_scores={rule})."
   )
   shown = shown.assign(score=shown["given"])
   rows = plain_rows(shown, [*key, "score", "source"])
@@ -220,7 +223,7 @@ def _tell_apart(shown, key, unused, groups) -> str:
   flags = parsing.flag("step_column", steps[0])
   if others:
     flags += f" {parsing.flag('group_columns', flag_list(others))}"
-  return f"{flags} if {quote(steps[0])} counts training, or {as_groups}"
+  return f"{flags} if {quote(steps[0])} is the training step, else {as_groups}"
 
 
 def _diverged(frame, groups) -> list[Issue]:
@@ -230,19 +233,19 @@ def _diverged(frame, groups) -> list[Issue]:
   if len(marked):
     sentence = (
       f"{_count(len(marked), 'run', 'runs')} diverged according to the records"
-      " and still have a score. Diverged runs are failures in every success"
-      " probability (shown without them beside) and left out of all else,"
-      " whatever score they have."
+      " and still have a score. Whatever their score, diverged runs count as"
+      " failures in every success probability (also reported without them) and"
+      " are left out of all other statistics."
     )
     rows = plain_rows(marked, [*run, "source"])
     issues.append(Issue("diverged", sentence, rows))
   shown = frame[frame["score"].isna()]
   if len(shown):
     sentence = (
-      f"{_count(len(shown), 'score is', 'scores are')} not a finite number."
-      " Such runs count as diverged: failures in every success probability"
-      " (also reported without them), and left out of statistics that need a"
-      " number; each of these says so."
+      f"{_count(len(shown), 'score is', 'scores are')} not finite. Such runs"
+      " count as diverged: they are failures in every success probability (also"
+      " reported without them), and statistics that need a number leave them"
+      " out and say so."
     )
     shown = shown.assign(score=shown["given"])
     rows = plain_rows(shown, [*run, "metric", "score", "source"])
@@ -299,17 +302,19 @@ def _missing(frame, groups, seeds, expected):
   if rows:
     whole = sum(row["missing_seeds"] == "all" for row in rows)
     sentence = (
-      "The grid of scales and seeds has holes:"
-      f" {_count(whole, 'cell is', 'cells are')} empty and {len(rows) - whole}"
-      " lack seeds that other scales have. Missing runs count nowhere: if they"
-      " are missing because they failed, shares of successes are too high. A"
-      " trajectory is drawn of seeds that every scale of the group has."
+      "Runs are missing from the grid of scales and seeds:"
+      f" {_count(whole, 'cell is', 'cells are')} empty and"
+      f" {_count(len(rows) - whole, 'cell lacks', 'cells lack')} some of the"
+      " expected seeds. Missing runs are left out of every statistic; if they"
+      " are missing because they failed, the success probabilities are too"
+      " high. Trajectories use only seeds that every scale of the group has."
     )
     issues.append(Issue("missing", sentence, rows))
   if unpaired:
     sentence = (
-      "No seed stands at two scales: there are no trajectories, and nothing can"
-      " be compared seed by seed. Distributions can."
+      f"In {_count(len(unpaired), 'group', 'groups')}, no seed occurs at two"
+      " scales, so there are no trajectories and no comparisons seed by seed."
+      " Distributions can still be compared."
     )
     issues.append(Issue("unpaired", sentence, unpaired))
   return issues, num_missing
@@ -325,19 +330,19 @@ def _thin_cells(frame, groups) -> list[Issue]:
   if len(alone):
     sentence = (
       f"{_count(len(alone), 'group has', 'groups have')} one scale only. The"
-      " distribution over seeds there can be described (centre, spread, success"
-      " probability, modes); nothing can be said about scaling: no"
-      " trajectories, trends, distances, paths or abruptness."
+      " distribution over seeds at that scale can be described (centre, spread,"
+      " success probability, modes), but nothing can be said about scaling:"
+      " there are no trajectories, trends, distances, paths or abruptness."
     )
     rows = plain_rows(alone, [*groups, "scale"])
     issues.append(Issue("one_scale", sentence, rows))
   thin = cells[cells["seed"] == 1]
   if len(thin):
     sentence = (
-      f"Cells with one seed only: {len(thin)} of {len(cells)}. Its score can be"
-      " shown, and its curve over scales; a single run tells neither spread,"
-      " success probability, mode or modality, nor whether a step between"
-      " scales is more than luck."
+      f"Cells with one seed only: {len(thin)} of {len(cells)}. The score of a"
+      " single run and its curve over scales can be shown. A single run does"
+      " not determine spread, success probability, mode or modality, or whether"
+      " a change between scales is more than chance."
     )
     rows = plain_rows(thin, [*groups, "scale"])
     issues.append(Issue("one_seed", sentence, rows))

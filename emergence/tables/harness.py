@@ -110,8 +110,8 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     scale_name,
     metrics,
     condition="lm-evaluation-harness results",
-    seed_meaning="The files do not tell what a seed has in common at two"
-    " sizes.",
+    seed_meaning="The files do not say what runs with the same seed share at"
+    " two sizes.",
     issues=issues + unit_issues,
   )
   return audit(
@@ -143,9 +143,14 @@ def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
   if not contents:
     raise ValueError(
       f"{folder} is no work directory (no records), and no .json file in it is"
-      " a result of lm-evaluation-harness"
+      " a result of lm-evaluation-harness; give the file itself if the scores"
+      " are in a table"
     )
-  sentence = f"{len(ignored)} .json files are no results and were not read."
+  number = len(ignored)
+  sentence = (
+    f"{number} .json {'file is' if number == 1 else 'files are'} not in the"
+    " format of lm-evaluation-harness results and not used."
+  )
   return contents, [
     Issue("ignored_files", sentence, ignored)
   ] if ignored else []
@@ -184,7 +189,10 @@ def _to_frame(
           }
         )
   if not rows:
-    raise ValueError(f"{files[0].source} and the others hold no metric")
+    raise ValueError(
+      f"found no score in any of {len(files)} result files, such as"
+      f" {files[0].source}"
+    )
   return pd.DataFrame(rows), is_lower
 
 
@@ -237,10 +245,12 @@ def _average_issues(
         parts_of[name] = list(map(str, parts))
   if not parts_of:
     return []
+  number = len(parts_of)
   sentence = (
-    f"{len(parts_of)} tasks are averages over others that are here too. Both"
-    " are analyzed and count in the correction for many tests; leave some out"
-    " with --where=task!=NAME."
+    f"{number} {'task is an average' if number == 1 else 'tasks are averages'}"
+    " over other tasks of these files. Averages and their parts are all"
+    " analyzed, and all count in the correction for multiple tests;"
+    " --where=task!=NAME leaves a task out."
   )
   rows = [{"task": name, "of": parts} for name, parts in parts_of.items()]
   return [Issue("aggregate", sentence, rows)]

@@ -55,7 +55,8 @@ def identify(
     match = pattern.search(source) or pattern.search(name)
     if not match:
       raise ValueError(
-        f"--name_pattern matches neither {quote(source)} nor {quote(name)}"
+        f"--name_pattern matches neither the path {quote(source)} nor the"
+        f" model name {quote(name)}"
       )
     told = match.groupdict()
   values: dict[str, str | None] = {}
@@ -68,9 +69,11 @@ def identify(
     if kind != "step" and len(set(map(number, in_label + in_path))) > 1:
       within = NEAR_SIZE if kind == "scale" else r"seed[-_=]?(?P<seed>\d+)"
       raise ValueError(
-        f"the path {quote(source)} says {kind} {' and '.join(in_path)}, the"
-        f" file {kind} {in_label[0] if in_label else 'nothing'}; move it, or"
-        f" choose one: {flag('name_pattern', within)} reads it from the path"
+        f"the path {quote(source)} gives {kind} {' and '.join(in_path)}, but"
+        " the model name in the file gives"
+        f" {f'{kind} {in_label[0]}' if in_label else f'no {kind}'}; rename the"
+        f" path, or add {flag('name_pattern', within)}, which reads the {kind}"
+        " from the path"
       )
     values[kind] = (in_label or in_path or [None])[-1]
   return ResultFile(
@@ -205,8 +208,8 @@ def _lacks(
   advice: str,
 ) -> ValueError:
   return ValueError(
-    f"{quote(without[0].source)} tells no {what}; {len(without)} of"
-    f" {len(files)} files have none. Say {advice}"
+    f"found no {what} for {len(without)} of {len(files)} files, such as"
+    f" {quote(without[0].source)}; add {advice}"
   )
 
 

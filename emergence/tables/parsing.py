@@ -111,9 +111,11 @@ def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
       advice = leave_out(cells.name, label) if len(odd) == 1 else ""
       if label and len(labels) <= _MOST_SCALES:
         ranked = flag("scale_order", flag_list(sorted(labels, key=_by_number)))
-        advice += f"{advice and '; '}{ranked} ranks all, smallest first"
+        advice += f"{advice and '; '}{ranked} ranks all scales, smallest first"
     place = texts.index[texts == label][0]
-    raise ValueError(f"{place}, column {quote(cells.name)}: {error}; {advice}")
+    raise ValueError(
+      f"{place}, column {quote(cells.name)}: {error}{advice and '; '}{advice}"
+    )
   return [numbers[text] for text in texts]
 
 
@@ -287,8 +289,9 @@ def select(
     if not is_met.any():
       values = sorted(map(quote, texts.unique()))
       raise ValueError(
-        f"--where={text} leaves no row of {where}; {quote(name)} is"
-        f" {', '.join(values[:10])}{' …' if len(values) > 10 else ''}"
+        f"no row of {where} meets --where={text}; the values of"
+        f" {quote(name)} are {', '.join(values[:10])}"
+        f"{' …' if len(values) > 10 else ''}"
       )
     dropped, rows = rows[~is_met], rows[is_met]
     if len(dropped):

@@ -114,20 +114,20 @@ class ReadOptions:
   """How to read scores: the flags of `experiments.analyze` and their help."""
 
   scale_column: str | None = _option(
-    "column of the scale (64, 125M, 1.3B); default scale; none if all rows are"
-    " of one.",
+    "column of the scale (64, 125M, 1.3B); default: scale. Give none if all"
+    " rows have the same scale.",
     TABLES,
   )
   scale_order: Sequence[str] = _option(
-    "the texts of all scales, smallest first, where they are no numbers.",
+    "all scales, smallest first, if they are not numbers.",
     TABLES,
     HARNESS,
     default=(),
     commas=True,
   )
   seed_column: str | None = _option(
-    "column of the seed or of the run's name; default seed; none if all rows"
-    " are of one run.",
+    "column of the seed or of the run's name; default: seed. Give none if all"
+    " rows belong to one run.",
     TABLES,
   )
   seed_columns: Sequence[str] = _option(
@@ -151,14 +151,14 @@ class ReadOptions:
     commas=True,
   )
   score_columns: Sequence[str] = _option(
-    "Column of scores; repeat for several metrics; default score. With"
-    " --seed_columns or --scale_columns, the name of the metric. For work"
-    " directories and harness folders: which metrics to take.",
+    "Column of scores; default: score. Repeat the flag for several metrics."
+    " With --seed_columns or --scale_columns, it names the metric. For work"
+    " directories and harness folders, it selects metrics.",
     default=(),
     flag="score_column",
   )
   group_columns: Sequence[str] = _option(
-    "columns that tell groups apart; scales are compared within one.",
+    "columns that tell groups apart; scales are compared within a group.",
     TABLES,
     default=(),
     commas=True,
@@ -172,16 +172,17 @@ class ReadOptions:
     "column of the training step, for curves.", TABLES
   )
   at_step: str | None = _option(
-    "the step to analyze; default last, the last step of each run.", TABLES
+    "the step to analyze; default: last, the last step of each run.", TABLES
   )
   where: Sequence[str] = _option(
-    "COLUMN=VALUE or COLUMN!=VALUE; rows that do not meet all of them are left"
-    " out. An empty VALUE is an empty cell.",
+    "Condition COLUMN=VALUE or COLUMN!=VALUE; repeat the flag for several. Rows"
+    " that do not meet all conditions are left out. An empty VALUE matches an"
+    " empty cell.",
     default=(),
   )
   score_unit: Sequence[str] = _option(
-    "auto, percent, fraction or raw for all metrics, METRIC=UNIT for one, or"
-    " COLUMN=VALUE=UNIT for some rows.",
+    "unit of the scores: auto, percent, fraction or raw for all metrics,"
+    " METRIC=UNIT for one metric, COLUMN=VALUE=UNIT for rows with that value.",
     TABLES,
     HARNESS,
     default=(),
@@ -193,23 +194,27 @@ class ReadOptions:
     "metric in which higher is better.", TABLES, HARNESS, default=()
   )
   items: int | None = _option(
-    "test items that each score is a mean of, if known.", TABLES, lower_bound=1
+    "number of test items that each score is the mean of, if known.",
+    TABLES,
+    lower_bound=1,
   )
-  decimal_comma: bool = _option("0,5 is a half.", TABLES, default=False)
+  decimal_comma: bool = _option("read 0,5 as 0.5.", TABLES, default=False)
   skip_lines: int = _option(
-    "lines of text above the names of the columns.",
+    "number of lines to skip above the line with the names of the columns.",
     TABLES,
     default=0,
     lower_bound=0,
   )
   scale_axis: str = _option(
-    "what the scale is, an axis of the grid; auto is depth where it varies,"
-    " else the first axis that does.",
+    "axis of the grid to use as the scale. auto: depth if it varies, else the"
+    " first axis that varies.",
     WORKDIRS,
     default="auto",
   )
   test_length: int | None = _option(
-    "test length to analyze; default the headline length.", WORKDIRS
+    "test length to analyze; default: the headline length, which is the last"
+    " of task.test_lengths.",
+    WORKDIRS,
   )
   name_pattern: str | None = _option(
     "a regular expression that has some of the named groups model, scale and"
@@ -219,10 +224,11 @@ class ReadOptions:
     HARNESS,
   )
   default_seed: int | None = _option(
-    "seed of files whose names tell none.", HARNESS
+    "seed of files whose names contain none.", HARNESS
   )
   conflicting_scores: Literal["refuse", "first", "last"] = _option(
-    "what to do where a seed has two scores in one cell (and step).",
+    "what to do if a seed has two scores in one cell (and step): refuse, or"
+    " keep the first or the last score.",
     TABLES,
     HARNESS,
     default="refuse",

@@ -70,7 +70,10 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     },
   )
   if options.metric_column and len(score_columns) > 1:
-    raise ValueError("--metric_column goes with a single --score_column")
+    raise ValueError(
+      "--metric_column needs a single --score_column, got"
+      f" {', '.join(map(quote, score_columns))}"
+    )
   if options.at_step and not options.step_column:
     raise ValueError("--at_step needs --step_column")
   rows, issues = parsing.select(rows, options.where, path)
@@ -149,8 +152,8 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
       scale_column,
       metrics,
       condition=path.name,
-      seed_meaning="The table does not tell what a seed has in common at two"
-      " scales.",
+      seed_meaning="The table does not say what runs with the same seed share"
+      " at two scales.",
       issues=issues + unit_issues,
       init_and_data=parsing.init_and_data(frame),
     ),
@@ -200,7 +203,8 @@ def _settle_columns(
     lacking: Any = texts[parts.isna().any(axis=1)]
     if len(lacking):
       raise ValueError(
-        f"--name_pattern does not match {quote(lacking.iloc[0])}"
+        f"--name_pattern does not match {quote(lacking.iloc[0])} in the column"
+        f" {quote(seed_column)}"
       )
     if "seed" in parts:
       rows = rows.rename(columns={seed_column: _RENAMED})
@@ -286,7 +290,7 @@ def _wide_advice(rows: "pd.DataFrame", what: str) -> str:
   if stems.count(stem) < 2:
     return ""
   columns = flag(f"{what}_columns", "[0-9]*" if stem == "*" else stem)
-  return f"{columns} takes each such column for a {what}"
+  return f"{columns} reads each matching column as one {what}"
 
 
 def _name_advice(names: Any) -> str:
@@ -295,7 +299,7 @@ def _name_advice(names: Any) -> str:
   for pattern in (seed, harness_names.NEAR_SIZE):
     if all(re.search(pattern, parsing.cell_text(name)) for name in names):
       found = flag("name_pattern", pattern)
-      return f"{found} finds it in {quote(names.name)}"
+      return f"{found} reads the scale from the column {quote(names.name)}"
   return ""
 
 
@@ -357,13 +361,16 @@ def _read_file(path: epath.Path, skip_lines: int) -> "pd.DataFrame":
         (member,) = archive.namelist()
         content, file_name = archive.read(member), member.lower()
   except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(f"{path} is no archive of one file: {error}") from error
+    raise ValueError(
+      f"{path} cannot be unpacked; expected an archive of exactly one file:"
+      f" {error}"
+    ) from error
   suffix = epath.Path(file_name).suffix
   if suffix not in SUFFIXES:
     raise ValueError(
       f"cannot tell what {path} is; expected a work directory, a folder of"
       f" lm-evaluation-harness results, or a file ending in"
-      f" {', '.join(SUFFIXES)}, or in .gz or .zip after that"
+      f" {', '.join(SUFFIXES)}, or in one of these followed by .gz or .zip"
     )
   try:
     if suffix == ".parquet":
@@ -482,12 +489,13 @@ def _read_separated(text: str, suffix: str, skip_lines: int) -> "pd.DataFrame":
   for wrong in (long, short):
     if len(wrong):
       line = wrong.index[0]
+      fields = int(rows.loc[line].count())
       is_title = wrong is long and 2 * len(long) > len(rows)
       raise ValueError(
-        f"line {line} has {rows.loc[line].count()} fields where line {top}"
-        f" names {width}"
+        f"line {line} has {fields} field{'s' * (fields != 1)}, but line {top}"
+        f" names {width} column{'s' * (width != 1)}"
         + is_title
-        * f"; --skip_lines={line - 1} if it is a title"
+        * f"; add --skip_lines={line - 1} if line {top} is a title"
       )
   names = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
   return rows[1:].set_axis(names, axis=1)
@@ -567,7 +575,8 @@ def _require_columns(
       require_column(name, rows.columns, option, path)
       if name in used:
         raise ValueError(
-          f"--{option}: {quote(name)} is the --{used[name]} already"
+          f"--{option}: the column {quote(name)} is already used by"
+          f" --{used[name]}; choose another column"
         )
       used[name] = option
   for name in flags["group_columns"]:

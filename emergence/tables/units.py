@@ -76,8 +76,9 @@ def find_unit(
   low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
   if lower_is_better is None and (not is_share or low < 0):
     raise ValueError(
-      f"is higher or lower {quote(name)} better? Its scores, {low:g} to"
-      f" {high:g}, do not tell; give {flag('higher_is_better', name)} or"
+      f"is higher or lower {quote(name)} better? This does not follow from its"
+      f" name and its scores, {low:g} to {high:g}; give"
+      f" {flag('higher_is_better', name)} or"
       f" {flag('lower_is_better', name)}"
     )
   signed = bool(percent_sign_N.any())
@@ -98,17 +99,17 @@ def find_unit(
     if signed:
       unit, why = "percent", "it has percent signs"
     elif lower_is_better:
-      unit, why = "raw", "lower is better, which may have no upper end"
+      unit, why = "raw", "lower is better, so there may be no upper limit"
     elif low >= 0 and high <= 1 + _TOLERANCE:
       unit, why = "fraction", "every score lies in [0, 1]"
     elif low < 0 or high > 100 * (1 + _TOLERANCE):
       unit, why = "raw", "scores lie outside of [0, 100]"
     elif is_share and (not small_R.size or "%" in name):
-      unit, why = "percent", "it is a share, and scores go beyond 1"
+      unit, why = "percent", "it is a share, and some scores exceed 1"
     else:
       where = (
         f", and {small_R.size} of {finite.size} scores lie in (0, 1), such as"
-        f" that of {sources[small_R[0]]}"
+        f" the one in {sources[small_R[0]]}"
         if small_R.size
         else ""
       )
@@ -203,7 +204,7 @@ def settle_units(
         "score_unit",
         f"{quote(name)}, from {low:g} to {high:g}, is taken as {unit} ({why})"
         f" and {done}; {better} is better. --score_unit, --lower_is_better and"
-        " --higher_is_better say it otherwise.",
+        " --higher_is_better override this.",
         [],
       )
     )

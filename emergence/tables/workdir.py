@@ -118,8 +118,9 @@ def _scores(rows: Any, metrics: Sequence[str]) -> tuple[Any, list[Issue]]:
   names = ", ".join(sorted(set(older["metric"])))
   num_runs = len(older.drop_duplicates([*cell, "seed"]))
   sentence = (
-    f"Runs that were recorded before {names} was, and have no such score:"
-    f" {num_runs}."
+    f"{num_runs} {'run has' if num_runs == 1 else 'runs have'} no score in"
+    f" {names}, because an older version of this package recorded"
+    f" {'it' if num_runs == 1 else 'them'}."
   )
   shown = older.drop_duplicates([*cell, "metric"])
   issue = Issue("missing", sentence, plain_rows(shown, [*cell, "metric"]))
@@ -165,32 +166,38 @@ def _seed_meaning(config: Config, axis: str) -> str:
   """What runs with the same seed index share at different scales, in words."""
   design = config.seeds.design
   if axis == "root_seed":
-    return "A seed index has nothing in common at two root seeds."
+    return "Runs with the same seed index share nothing at two root seeds."
   if axis not in ("width", "depth"):
     return (
-      "At two scales a seed index shares the random keys of its initialization"
-      f" and of its data; what is drawn with them may depend on {axis}."
+      "At two scales, runs with the same seed index share the random keys of"
+      " initialization and data; what is drawn with these keys may depend on"
+      f" {axis}."
     )
   if design == "fixed_data" and axis == "width":
     return (
-      "A seed index has nothing in common at two scales: it stands for the"
-      " initialization, and widths differ. All seeds see the same data."
+      "At two scales, runs with the same seed index share nothing specific to"
+      " that index: it selects the initialization, which differs between"
+      " widths. All seeds see the same data."
     )
   if design == "fixed_init":
     return (
-      "At two scales a seed index shares the data stream. All seeds of a cell"
-      " start from the same initialization."
+      "At two scales, runs with the same seed index share the data stream. All"
+      " seeds of a cell start from the same initialization."
     )
   layers = (
-    "the initialization of the embeddings and of the layers that both have"
+    "the initialization of the embeddings and of the layers that both runs have"
   )
   if design == "fixed_data":
     return (
-      f"At two scales a seed index shares {layers}. All seeds see the same"
-      " data."
+      f"At two scales, runs with the same seed index share {layers}. All seeds"
+      " see the same data."
     )
   more = {
-    "depth": f" and, as all scales of a group have one width, {layers}",
-    "width": "; no initialization, as widths differ",
+    "depth": (
+      f" and, because all scales of a group have the same width, {layers}"
+    ),
+    "width": ", but not the initialization, because their widths differ",
   }[axis]
-  return f"At two scales a seed index shares the data stream{more}."
+  return (
+    f"At two scales, runs with the same seed index share the data stream{more}."
+  )

@@ -191,7 +191,8 @@ def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(
   assert table.num_missing[(40e6, "acc")] == 1
   told = [x.sentence for x in table.issues if x.kind == "excluded"]
   assert told == [
-    "--at_step=200 leaves out 1 run that has no score of that step."
+    "At --at_step=200, 1 score is missing, counted per run and metric. A run"
+    " without a score at that step is left out."
   ]
 
 

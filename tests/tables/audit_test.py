@@ -72,7 +72,7 @@ def test_holes_are_told_by_cell():
     {"task": "a", "scale": 2, "metric": "all", "missing_seeds": "4-5"},
     {"task": "b", "scale": 1, "metric": "acc", "missing_seeds": "0"},
   ]  # Group c is of one scale.
-  assert "0 cells are empty and 2 lack seeds" in issue.sentence
+  assert "0 cells are empty and 2 cells lack" in issue.sentence
 
 
 def test_a_group_without_any_score_is_told():

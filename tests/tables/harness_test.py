@@ -83,7 +83,7 @@ def test_an_evaluation_made_twice_counts_once_or_is_refused(evals):
   put(evals, make_content(name, 0.9, revision="main"), date)
   assert "checkpoint" in tables.read(evals).group_columns
   again = put(evals, make_content(name, 0.9), date)
-  with pytest.raises(ValueError, match="8 scores are contradicted") as caught:
+  with pytest.raises(ValueError, match="8 cases a seed has") as caught:
     tables.read(evals)
   assert again.name in str(caught.value)
   table = tables.read(evals, conflicting_scores="last")

@@ -68,7 +68,7 @@ def test_rows_know_their_line(tmp_path):
 @pytest.mark.parametrize(
   ("name", "content", "message"),
   [
-    ("t.csv", b"a,b\n1,2\n1\n", "line 3 has 1 fields where .* names 2"),
+    ("t.csv", b"a,b\n1,2\n1\n", "line 3 has 1 field, but .* names 2 columns"),
     ("t.csv", b"a,b,a\n1,2,3\n", "two columns 'a'"),
     ("t.csv", "näme\n1\n".encode("latin-1"), "0xe4 .* save the file as UTF-8"),
     ("t.jsonl", b'{"a": 1}\n{"a": ', "not readable: line 2: Expecting value"),

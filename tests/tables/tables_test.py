@@ -20,7 +20,7 @@ def test_reading_tables_loads_neither_training_nor_pandas():
 @pytest.mark.parametrize(
   ("name", "options", "message"),
   [
-    ("t.csv", {"scale_axis": "width"}, "--scale_axis does not concern a tabl"),
+    ("t.csv", {"scale_axis": "width"}, "--scale_axis does not apply to a tabl"),
     ("nowhere", {}, "there is no .*nowhere"),
     ("evals", {}, r"is no work directory \(no records\), and no .json file"),
   ],

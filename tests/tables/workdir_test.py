@@ -140,14 +140,14 @@ def test_records_of_another_experiment_are_refused(tiny, finished):
   [
     ("paired", "depth", ["data stream", "embeddings"]),
     ("fixed_init", "depth", ["data stream"]),
-    ("fixed_data", "width", ["nothing in common"]),
+    ("fixed_data", "width", ["share nothing"]),
   ],
 )
 def test_it_says_what_a_seed_index_shares(tiny, workdir, design, axis, shared):
   config = override(tiny, [f"seeds.design={design}"])
   write_all(config, workdir)
   told = tables.read(workdir, scale_axis=axis).seed_meaning
-  words = ("data stream", "embeddings", "nothing in common")
+  words = ("data stream", "embeddings", "share nothing")
   assert [word for word in words if word in told] == shared
 
 
