@@ -119,6 +119,24 @@ def parse_scales(cells: "pd.Series", order: Sequence[str]) -> list[float]:
   return [numbers[text] for text in texts]
 
 
+def parse_steps(cells: "pd.Series") -> list[float]:
+  """Parses a column of training steps, such as 143000 or 143k.
+
+  Raises:
+    ValueError: a cell is not a number.
+  """
+  steps = {}
+  for place, text in cells.map(cell_text).items():
+    try:
+      steps.setdefault(text, parse_scale(text))
+    except ValueError:
+      raise ValueError(
+        f"{place}, column {quote(cells.name)}: {quote(text)} is no training"
+        f" step; expected a number; {leave_out(cells.name, text)}"
+      ) from None
+  return [steps[text] for text in cells.map(cell_text)]
+
+
 def parse_score(entry: Any) -> tuple[float | None, bool]:
   """Parses a score: the number, None if missing, and whether it has a % sign.
 

@@ -93,9 +93,7 @@ def read(path: epath.Path, options: ReadOptions) -> ScoreTable:
     num_items=float(options.items or np.nan),
   )
   if options.step_column:
-    common["training_step"] = parsing.parse_scales(
-      rows[options.step_column], ()
-    )
+    common["training_step"] = parsing.parse_steps(rows[options.step_column])
   metric_of = {
     column: rows[options.metric_column].map(parsing.cell_text)
     if options.metric_column
