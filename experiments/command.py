@@ -55,7 +55,7 @@ def run(main: Callable[[], int | None]) -> None:
         raise
       fail(*_describe(error))
     except KeyboardInterrupt:
-      fail("interrupted; the same command continues", 130)
+      fail("interrupted; run the same command again", 130)
     else:
       sys.exit(code)
 
@@ -108,7 +108,9 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     if name not in names:
       near = difflib.get_close_matches(name, names, n=1)
       hint = (
-        f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        f"did you mean {near[0]}?"
+        if near
+        else f"choose from {', '.join(names)}"
       )
       raise ValueError(f"--config: no config {name!r}; {hint}")
     found = importlib.import_module(f"{configs.__name__}.{name}").config

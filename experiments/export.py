@@ -28,7 +28,8 @@ _SEED = flags.DEFINE_integer(
 _STEP = flags.DEFINE_integer(
   "step",
   None,
-  "Steps done, with --keep_params=all; default: those of a finished seed.",
+  "Export the parameters after this many steps; default: after the last step."
+  " Other steps need a sweep with --keep_params=all.",
   lower_bound=0,
 )
 _OUT = flags.DEFINE_string(

@@ -24,31 +24,37 @@ from absl import flags
 from experiments import collected, command, findings
 from experiments.studies import STUDIES, Study, train
 
-_TRAIN = flags.DEFINE_bool("train", False, "Train what has no records yet.")
+_TRAIN = flags.DEFINE_bool(
+  "train", False, "Train the seeds that have no records yet."
+)
 _COLLECT = flags.DEFINE_bool(
   "collect", False, "Copy finished studies into experiments/records."
 )
 _FIGURES = flags.DEFINE_bool(
-  "figures", False, "Draw the committed records, and write the findings."
+  "figures",
+  False,
+  "Draw the figures of the committed records, and write the findings.",
 )
 _WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the work directories to train or to collect."
+  "workdir",
+  None,
+  "Folder that holds the work directories, for --train and --collect.",
 )
 _OUT = flags.DEFINE_string(
-  "out", None, "Folder of the figures, if not experiments/figures."
+  "out", None, "Folder for the figures; default experiments/figures."
 )
 _STUDIES = flags.DEFINE_list("studies", None, "Names of studies; default all.")
 
 
 def main() -> None:
   if _TRAIN.value + _COLLECT.value + _FIGURES.value != 1:
-    raise ValueError("give one of --train, --collect and --figures")
+    raise ValueError("give exactly one of --train, --collect and --figures")
   known = {study.name: study for study in STUDIES}
   names = list(known) if _STUDIES.value is None else _STUDIES.value
   for name in names:
     if name not in known:
       raise ValueError(
-        f"--studies: no study {name!r}; there are {', '.join(known)}"
+        f"--studies: no study {name!r}; choose from {', '.join(known)}"
       )
   studies = [known[name] for name in names]
   if _FIGURES.value:

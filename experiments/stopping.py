@@ -56,7 +56,7 @@ class StopRequest:
   def message(self) -> str:
     """What to tell the user at the end."""
     name = self.signal.name if self.signal else "a signal"
-    return f"stopped by {name}; the same command continues"
+    return f"stopped by {name}; run the same command again to continue"
 
   def _handle(self, number: int, frame: FrameType | None) -> None:
     if self.signal is not None and number == signal.SIGINT:

@@ -85,7 +85,7 @@ def train(studies: Sequence[Study], folder: pathlib.Path) -> None:
       of_cells = [cell["seconds"] for cell in json.load(file)]
     num_unfit += of_cells.count(None)
     seconds += sum(x or 0 for x in of_cells)
-  print(f"all studies {format_seconds(seconds)}, compiling not included")
+  print(f"all studies: {format_seconds(seconds)}, compilation not included")
   if num_unfit:
     print(f"not counting {num_unfit} cells that do not fit in memory")
   for flags in sweeps:

@@ -42,7 +42,10 @@ _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Work directory, local or gs://."
 )
 _OVERRIDE = flags.DEFINE_multi_string(
-  "override", [], "KEY=VALUE of a config field, such as train.steps=500."
+  "override",
+  [],
+  "KEY=VALUE: set a key of the config, such as train.steps=500. Repeat the flag"
+  " to set several.",
 )
 _SEEDS = flags.DEFINE_string(
   "seeds",
@@ -64,35 +67,36 @@ _KEEP_PARAMS = flags.DEFINE_enum(
   "keep_params",
   "none",
   list(params.KEEP_PARAMS),
-  "Which parameters to keep: none, after the last step, or at every"
-  " evaluation.",
+  "Which parameters to keep: none, those after the last step (final), or those"
+  " at every evaluation (all).",
 )
 _DEVICES = flags.DEFINE_integer(
   "devices",
   None,
-  "Devices to use, one block of seeds on each; default all. CPU cores count as"
-  " devices. With --distributed, the devices of each process; on CPU the"
-  " default is then srun's --cpus-per-task, or 1.",
+  "Number of devices to use, each for one block of seeds at a time; default"
+  " all. Each CPU core is a device. With --distributed, the number in each"
+  " process; on CPU the default is then srun's --cpus-per-task, or 1.",
   lower_bound=1,
 )
 _CHECKPOINT_MINUTES = flags.DEFINE_float(
   "checkpoint_minutes",
   2.0,
-  "Save the blocks in training every so many minutes.",
+  "Minutes between two saves of the blocks in training.",
   lower_bound=0.0,
 )
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
   "checkpoint_steps",
   None,
-  "Save the blocks in training also after so many steps since the last save."
-  " Steps are counted about once a second, so a save may come a little later.",
+  "Also save the blocks in training this many steps after the last save. Steps"
+  " are counted about once a second, so a save may come a little later.",
   lower_bound=1,
 )
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
-  "Train one population over all processes that Slurm or a TPU slice has"
-  " started with this command; elsewhere, with the three flags below.",
+  "Train one population over several processes, each started with this command."
+  " Processes of Slurm or of a TPU slice find each other; others also need"
+  " --coordinator, --num_processes and --process_id.",
 )
 _COORDINATOR = flags.DEFINE_string(
   "coordinator", None, "HOST:PORT of process 0, for --distributed."
@@ -233,8 +237,8 @@ def _sweep(should_stop: StopRequest) -> None:
   if not work:
     if records.files(workdir) and not (workdir / "config.json").exists():
       sweep.prepare(config, workdir, devices)
-    what = "what was asked for" if _SHARD.value is None else "this shard"
-    print(f"nothing left to train in {workdir}: {what} has its records")
+    what = "requested seeds" if _SHARD.value is None else "seeds of this shard"
+    print(f"nothing left to train in {workdir}: all {what} have records")
   _tell_missing(request)
   if records.files(workdir):
     show_table(request)
@@ -243,7 +247,7 @@ def _sweep(should_stop: StopRequest) -> None:
 def _plan_topology(name: str) -> None:
   """Prints the memory and the time that the whole config needs on TPUs."""
   if not _DRY_RUN.value:
-    raise ValueError("--topology is for --dry_run")
+    raise ValueError("--topology works only with --dry_run")
   command.require_writable(_JSON.value)
   devices = topology.devices(name)
   request = pending.make_request(
@@ -316,8 +320,9 @@ def _warn_without_locks(workdir: epath.Path) -> None:
   """Warns if nothing keeps two processes from training the same block."""
   if not locks.are_available(workdir):
     logging.getLogger("emergence").warning(
-      "%s has no locks: give each process the same N and its own I in"
-      " --shard=I/N, or two may train the same block",
+      "the file system of %s has no locks: start each process with the same N"
+      " and its own I in --shard=I/N, or two processes may train the same"
+      " block",
       workdir,
     )
 

@@ -88,8 +88,9 @@ def divide(
   each = len(units) // num_workers
   if not each:
     raise ValueError(
-      f"--num_workers={num_workers}: each needs a {'GPU' if gpus else 'core'}"
-      f" of its own, and we may use {len(units)} here"
+      f"--num_workers={num_workers}: each worker needs a"
+      f" {'GPU' if gpus else 'core'} of its own, and only {len(units)} may be"
+      " used here"
     )
   commands = []
   for i in range(num_workers):

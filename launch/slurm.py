@@ -26,7 +26,7 @@ _GPUS = flags.DEFINE_string(
 _CPUS = flags.DEFINE_integer(
   "cpus",
   1,
-  "Cores of a task. Without GPUs each trains one block of seeds.",
+  "Cores of a task. Without --gpus, each core trains one block of seeds.",
   lower_bound=1,
 )
 _TIME = flags.DEFINE_string(
@@ -42,7 +42,8 @@ _NUM_SHARDS = flags.DEFINE_integer(
 _SBATCH = flags.DEFINE_multi_string(
   "sbatch",
   [],
-  "Another option of sbatch, such as --sbatch=--mem=16G; it wins over ours.",
+  "Another option of sbatch, such as --sbatch=--mem=16G; it overrides the same"
+  " option of this launcher.",
 )
 _SETUP = flags.DEFINE_multi_string(
   "setup", [], "A line of bash to run first, such as 'module load cuda'."
@@ -60,8 +61,8 @@ _SCRIPT = """\
 srun --cpus-per-task={cpus} {command} \\
   --shard=$SLURM_ARRAY_TASK_ID/{num_shards}
 code=$?
-# {stopped}: stopped, with all saved; 143: before there was anything to save.
-# That is queued again, unless it was cancelled.
+# Exit code {stopped}: stopped after saving; 143: stopped before there was
+# anything to save. Queue such a task again, unless it was cancelled.
 if [ $code = {stopped} ] || [ $code = 143 ]; then
   scontrol requeue Incomplete ${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
 fi
@@ -119,7 +120,8 @@ def main() -> int:
   (folder / "sweep.sh").write_text(script)
   if code := subprocess.run(submit).returncode:
     return code
-  print(f"{len(shards)} of {num_shards} shards; logs {folder}/task-*.log")
+  print(f"submitted {len(shards)} of {num_shards} shards")
+  print(f"logs    {folder}/task-*.log")
   print(f"status  {shlex.join([*sweep_command.make(), '--status'])}")
   return 0
 
@@ -130,7 +132,9 @@ def _num_devices() -> int:
     return _CPUS.value
   number = _GPUS.value.rpartition(":")[2]
   if not number.isdecimal():
-    raise ValueError(f"--gpus expects 2 or a100:2, got {_GPUS.value!r}")
+    raise ValueError(
+      f"--gpus expects a value such as 2 or a100:2, got {_GPUS.value!r}"
+    )
   return int(number)
 
 

@@ -37,7 +37,7 @@ def refuse(*names: str) -> None:
   for name in names:
     if flags.FLAGS[name].present:
       raise ValueError(
-        f"--{name} is for experiments.sweep; a launcher divides the work itself"
+        f"--{name} is for experiments.sweep; this launcher does not take it"
       )
 
 

@@ -28,9 +28,9 @@ _DO = flags.DEFINE_enum(
   "do",
   None,
   ["create", "run", "logs", "fetch", "delete"],
-  "What to do: create asks for the slice; run starts the workers that are not"
-  " running; logs follows one; fetch copies the results to --out; delete gives"
-  " the slice back.",
+  "What to do: create requests the slice; run starts the sweep on each worker"
+  " that is not running one; logs follows the log of a worker; fetch copies the"
+  " results to --out and writes a report; delete deletes the slice.",
   required=True,
 )
 _NAME = flags.DEFINE_string(
@@ -40,7 +40,7 @@ _ZONE = flags.DEFINE_string(
   "zone", None, "Zone, such as us-west4-a.", required=True
 )
 _PROJECT = flags.DEFINE_string(
-  "project", None, "Google Cloud project; default is that of gcloud."
+  "project", None, "Google Cloud project; default: the one set in gcloud."
 )
 _ACCELERATOR_TYPE = flags.DEFINE_string(
   "accelerator_type",
@@ -51,10 +51,10 @@ _ACCELERATOR_TYPE = flags.DEFINE_string(
 _RUNTIME_VERSION = flags.DEFINE_string(
   "runtime_version",
   None,
-  "Software of the VMs; default is what Google names for JAX.",
+  "Software version of the VMs; default: the one that Google names for JAX.",
 )
 _SPOT = flags.DEFINE_bool(
-  "spot", False, "Ask for a slice that is cheaper and may be taken away."
+  "spot", False, "Request a spot slice, which is cheaper but can be preempted."
 )
 _CREATE_OPTION = flags.DEFINE_multi_string(
   "create_option",
@@ -68,11 +68,14 @@ _SSH_OPTION = flags.DEFINE_multi_string(
   "Further option of gcloud compute tpus tpu-vm ssh and scp, such as"
   " --internal-ip.",
 )
-_WORKER = flags.DEFINE_string("worker", "0", "Whose log to follow, or all.")
+_WORKER = flags.DEFINE_string(
+  "worker", "0", "Index of the worker whose log to follow, or all."
+)
 _OUT = flags.DEFINE_string(
   "out",
   None,
-  "Local folder to fetch to; default is runs/ and the last part of --workdir.",
+  "Local folder to fetch to; default: runs/NAME, NAME being the last part of"
+  " --workdir.",
 )
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Only print the commands.", allow_override=True
@@ -160,7 +163,10 @@ def main() -> None:
       done = f"requested; to see whether it is ACTIVE: {shlex.join(state)}"
     case "run":
       commands = _run(tpu)
-      done = "--do=logs shows their output; --do=run restarts those that ended"
+      done = (
+        "--do=logs shows the output of the workers; --do=run restarts workers"
+        " that have ended"
+      )
     case "logs":
       commands = [tpu.ssh("tail -n 100 -F ~/emergence/log", _WORKER.value)]
       done = ""
@@ -170,7 +176,7 @@ def main() -> None:
       done = f"fetched {workdir} to {out}"
     case _:
       commands = [tpu.gcloud("queued-resources delete", tpu.name, "--force")]
-      done = f"{tpu.name} is deleted; {workdir} stays"
+      done = f"deleted the slice {tpu.name}; the results are still in {workdir}"
   if _DRY_RUN.value:
     print("\n".join(map(shlex.join, commands)))
     return
@@ -186,8 +192,8 @@ def _check_flags() -> None:
   values = flags.FLAGS
   if not values.workdir.startswith("gs://"):
     raise ValueError(
-      "--workdir: the workers of a slice share a bucket, gs://BUCKET/FOLDER,"
-      f" not {values.workdir}"
+      "--workdir: the workers of a slice need a folder in a bucket, such as"
+      f" gs://BUCKET/FOLDER, got {values.workdir}"
     )
   sweep_command.refuse("json", "shard", "status")
   num_hosts(_ACCELERATOR_TYPE.value)
@@ -221,7 +227,7 @@ def _create(tpu: Slice) -> list[str]:
   runtime_version = _RUNTIME_VERSION.value or _RUNTIME_VERSIONS.get(kind)
   if not runtime_version:
     raise ValueError(
-      f"--runtime_version has no default for {kind}; see"
+      f"--runtime_version has no default for {kind}; choose one from"
       " https://cloud.google.com/tpu/docs/runtimes"
     )
   return tpu.gcloud(
@@ -281,7 +287,7 @@ def _require_committed() -> None:
   changed = subprocess.check_output(git.split(), cwd=TREE, text=True)
   if changed:
     raise ValueError(
-      "workers get the last commit; commit or stash what is not in it:"
+      "the workers get the last commit; commit or stash these changes first:"
       f" {' '.join(changed.split()[1::2])}"
     )
 
@@ -291,7 +297,9 @@ def _call(words: Sequence[str]) -> None:
   code = subprocess.run(words).returncode
   if code:
     shown = [word for word in words if not word.startswith("--command=")]
-    raise OSError(f"exit code {code} of {shlex.join(shown)}")
+    raise OSError(
+      f"this command failed with exit code {code}: {shlex.join(shown)}"
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ config = Config(
 _PATCHED = "{}\nfrom experiments import command, sweep\ncommand.run(sweep.main)"
 _EVENT = re.compile(
   r"(\w+/width-\d+/depth-\d+): seeds (\d+) to (\d+)"
-  r" (begin|go on|are trained)(?: from step (\d+))?"
+  r" (start|continue|have finished)(?: from step (\d+))?"
 )
 
 
@@ -130,7 +130,7 @@ def starting(
 
 
 class Event(NamedTuple):
-  """What a log says of a block: `begin`, `go on` or `are trained`."""
+  """What a log says of a block: `start`, `continue` or `have finished`."""
 
   block: str
   what: str
@@ -150,7 +150,7 @@ def events(workdir: pathlib.Path, log: str | None = None) -> list[Event]:
 
 def resumed_steps(workdir: pathlib.Path) -> list[int]:
   """The steps of the checkpoints that blocks went on from."""
-  return [event.step for event in events(workdir) if event.what == "go on"]
+  return [event.step for event in events(workdir) if event.what == "continue"]
 
 
 def records_of(workdir: pathlib.Path) -> dict[str, bytes]:
@@ -185,7 +185,7 @@ def is_saved(
   `before`, and the directory `min_records` files of records.
   """
   found = events(workdir, log)
-  if not found or found[-1].what == "are trained":
+  if not found or found[-1].what == "have finished":
     return False
   saved = saved_steps(workdir, found[-1].block)
   return (
@@ -207,5 +207,5 @@ def assert_each_seed_once(
   assert not frame.duplicated(key).any()
   seeds = frame.groupby(["width", "depth"])["seed"].unique()
   assert [sorted(found) for found in seeds] == [[*range(count)]] * num_cells
-  ends = [e.block for e in events(workdir) if e.what == "are trained"]
+  ends = [e.block for e in events(workdir) if e.what == "have finished"]
   assert 0 < len(ends) <= len(set(ends)) + ends_lost

@@ -154,10 +154,14 @@ def compile_cell(
   usable, is_shared = hardware.memory_budget(own)
   needed = program.bytes_per_device * (len(own) if is_shared else 1)
   if any(processes.any_of(needed > usable)):
+    block = setup.config.seeds.block
+    where = "for all blocks" if is_shared else "on each device"
     raise DoesNotFitError(
-      f"{len(devices)} blocks of {setup.config.seeds.block} seeds of {cell}"
-      f" need {program.bytes_per_device / 2**30:.2f} GiB each and"
-      f" {usable / 2**30:.2f} GiB are usable; lower seeds.block or --devices",
+      f"{cell} does not fit in memory: {len(devices)} × {block} seeds train at"
+      f" a time, each block of {block} needs"
+      f" {program.bytes_per_device / 2**30:.2f} GiB, and"
+      f" {usable / 2**30:.2f} GiB are usable {where}; lower seeds.block"
+      f"{' or --devices' if is_shared else ''}",
       program.bytes_per_device,
     )
   return program

@@ -166,7 +166,10 @@ def train_chunk(training: Training) -> tuple[Training, Chunk]:
     RuntimeError: another call has already advanced these blocks.
   """
   if training.state.step.is_deleted():  # The compiled program would crash.
-    raise RuntimeError("the state was donated: use what that call returned")
+    raise RuntimeError(
+      "another call has already advanced these blocks, and JAX has deleted"
+      " their arrays; use the Training that it returned"
+    )
   eval_steps = training.program.config.eval_steps
   goals = {
     i: eval_steps[num]

@@ -19,8 +19,8 @@ Array = jax.Array
 # How long the processes wait for each other at the start.
 _START_SECONDS = 300
 _LOST = (
-  "another process of this population has ended or cannot be reached; the same"
-  " commands continue"
+  "another process of this population has ended or cannot be reached; run the"
+  " same commands again to continue"
 )
 
 

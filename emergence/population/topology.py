@@ -177,8 +177,8 @@ def plan(
   def measure(name: str, block: int, lowered: jax.stages.Lowered) -> Figures:
     found = _figures(lowered, devices[0].device_kind)
     tell(
-      f"{cell} block {block}, {name}: {found.scratch / 2**30:.2f} GiB,"
-      f" {found.seconds:.0f} s"
+      f"{cell}, block of {block}, {name}: {found.scratch / 2**30:.2f} GiB of"
+      f" scratch memory, compiled in {found.seconds:.0f} s"
     )
     return found
 

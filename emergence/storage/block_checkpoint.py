@@ -80,10 +80,10 @@ def restore(
   target = _target(config, program, len(seeds))
   found = checkpoint.restore(folder, target, _meta(config, cell, seeds))
   if found is None:
-    _LOG.info("%s begin", block)
+    _LOG.info("%s start from step 0", block)
     return None, []
   step, tree, _ = found
-  _LOG.info("%s go on from step %d", block, step)
+  _LOG.info("%s continue from step %d", block, step)
   return _from_tree(config, step, tree)
 
 

@@ -150,7 +150,7 @@ def restore(
         break
       except _CORRUPT as error:
         unusable.append((step, path, " ".join(str(error).split())))
-  then = f"continues from step {found[0]}" if found else "starts again"
+  then = f"continues from step {found[0]}" if found else "starts from step 0"
   for step, path, reason in unusable:
     if _is_finished(path):
       place = quarantine(path, folder / f"damaged-{step:08d}")
@@ -223,10 +223,10 @@ def _read(
   there = record["meta"]
   for key, value in meta.items():
     if there.get(key) != value:
-      raise ValueError(f"its {key} is {there.get(key)}, not {value}")
+      raise ValueError(f"its {key} should be {value}, but is {there.get(key)}")
   content = _BytesHandler().restore(path)
   if _digest(step, there, content) != record["sha256"]:
-    raise ValueError("its digest does not match")
+    raise ValueError("its contents do not match its SHA-256")
   return _unflatten(content, target), there
 
 
@@ -241,7 +241,10 @@ def _unflatten(content: bytes, target: Tree) -> Tree:
       for trees in (arrays, wanted)
     )
     if there != here:
-      raise ValueError(f"{name} is {there}, not {here}")
+      raise ValueError(
+        f"array {name} should be {here or 'absent'}, but is"
+        f" {there or 'missing'}"
+      )
   return jax.tree.unflatten(structure, [arrays[name] for name in wanted])
 
 

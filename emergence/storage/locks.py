@@ -51,7 +51,7 @@ class Holder(NamedTuple):
 
   def __str__(self) -> str:
     if not self.host:
-      return "an unknown process, or the file system refuses locks"
+      return "an unknown process (or the file system refuses locks)"
     return f"process {self.pid} on {self.host}"
 
 
@@ -91,9 +91,9 @@ def held(
   while isinstance(lock := _try_to_take(folder, seeds), Holder):
     if time.monotonic() >= deadline or should_stop():
       raise InUseError(
-        f"{cell}: seeds {seeds[0]} to {seeds[-1]} are in use by {lock}; wait"
-        " for it, or stop it, or give this process other seeds, with"
-        " --shard=I/N or --seeds"
+        f"{cell}: seeds {seeds[0]} to {seeds[-1]} are in use by {lock};"
+        " wait until that process has finished, stop it, or give this process"
+        " other seeds with --shard=I/N or --seeds"
       )
     time.sleep(_POLL_SECONDS)
   try:

@@ -93,15 +93,17 @@ def load_params(
   found = kept_files(workdir, cell).get(seed)
   if not found:
     raise ValueError(
-      f"no parameters of {cell} seed {seed} in {workdir / 'params'}; sweep into"
-      " a new directory with --keep_params=final or all to keep them"
+      f"{workdir / 'params'} has no parameters of {cell} seed {seed}; to get"
+      " them, train the seed in another --workdir with --keep_params=final or"
+      " --keep_params=all"
     )
   if step is None:
     step = cell_config(read_config(workdir), cell).train.steps
   if step not in found:
     raise ValueError(
-      f"no parameters of {cell} seed {seed} after {step} steps in"
-      f" {workdir / 'params'}, only after {sorted(found)}"
+      f"{workdir / 'params'} has no parameters of {cell} seed {seed} after"
+      f" {step} steps; it has those after {', '.join(map(str, sorted(found)))}"
+      " steps"
     )
   path = found[step]
   row = seeds_in_name(path.parent.name).index(seed)
@@ -111,7 +113,10 @@ def load_params(
       rows = {name: arrays[name][row] for name in arrays.files}
   # Which error numpy or zipfile raises depends on the corrupt bytes.
   except Exception as error:
-    raise ValueError(f"{path} is corrupt: {error}") from error
+    raise ValueError(
+      f"{path} is corrupt: {error}; train the seed in another --workdir to get"
+      " its parameters again"
+    ) from error
   return _unflatten(rows)
 
 

@@ -148,7 +148,7 @@ METRICS = (
   MetricColumn(
     "train_loss",
     "training loss",
-    "mean loss since the evaluation before, in nats; null at step 0",
+    "mean loss since the previous evaluation, in nats; null at step 0",
     0.0,
     np.inf,
     "nats per token",
@@ -160,9 +160,9 @@ METRICS = (
 # are older than the field. They are not scores, so no analysis uses them.
 ERROR_COUNTS = {
   "stops_early": "items whose first wrong token is an end symbol",
-  "runs_on": "items without an end symbol where it is due, else right",
-  "repeats": "items whose first wrong token repeats the one before",
-  "skips": "items whose first wrong token is the one after",
+  "runs_on": "items whose first wrong token is where the end symbol is due",
+  "repeats": "items whose first wrong token repeats the preceding one",
+  "skips": "items whose first wrong token is the following one",
   "wrong_carry": "items whose first wrong token is a digit off by one",
   "other_error": "items that are wrong in another way",
 }
@@ -194,13 +194,17 @@ def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
     ("data_seed", int32, "seed of the data stream"),
     ("step", int32, "training steps done"),
     ("test_set", text, "name of the test items"),
-    ("test_length", int32, "their length, null where they have none"),
+    (
+      "test_length",
+      int32,
+      "length of the test items; null for items without a length",
+    ),
     *((m.name, pa.float32(), m.description) for m in METRICS),
     *((name, int32, description) for name, description in ERROR_COUNTS.items()),
     (
       "diverged",
       pa.bool_(),
-      "a parameter, the loss or a likelihood was not finite, then or before",
+      "a parameter, the loss or a likelihood was not finite, now or earlier",
     ),
   ]
   return pa.schema(
@@ -339,9 +343,10 @@ def read(workdir: epath.PathLike) -> "pd.DataFrame":
   if len(twice):
     first = twice.sort_values(key).iloc[:2]
     raise ValueError(
-      f"seed {first['seed'].iloc[0]} is in {' and in '.join(first['file'])};"
-      " two processes trained it: delete one of the files and run the sweep's"
-      " command again, which trains the other seeds of that file"
+      f"seed {first['seed'].iloc[0]} is in {' and in '.join(first['file'])},"
+      " because two processes trained it; delete one of the two files and run"
+      " the sweep's command again, which trains the seeds that only this file"
+      " had"
     )
   order = [*cell_key, "seed", "step", "test_length", "test_set"]
   return frame.drop(columns="file").sort_values(order, ignore_index=True)
@@ -427,7 +432,10 @@ def require_files(workdir: epath.PathLike) -> list[epath.Path]:
   """The paths of all records files; ValueError where there are none."""
   found = files(workdir)
   if not found:
-    raise ValueError(f"no records in {epath.Path(workdir) / 'records'}")
+    raise ValueError(
+      f"no records in {epath.Path(workdir) / 'records'}: no seed has finished"
+      " there yet, or this is not the work directory of a sweep"
+    )
   return found
 
 
@@ -437,7 +445,9 @@ def cell_of_file(workdir: epath.PathLike, path: epath.Path) -> Cell:
   try:
     return Cell.parse("/".join(path.relative_to(folder).parts[:-1]))
   except ValueError as error:
-    raise ValueError(f"{path} is in no folder of a cell: {error}") from error
+    raise ValueError(
+      f"the folder of {path} is not named after a cell: {error}"
+    ) from error
 
 
 def seeds_of_file(path: epath.Path) -> range:
@@ -568,8 +578,8 @@ def config_of(workdir: epath.PathLike) -> Config:
     return from_dict(provenance["config"])
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise ValueError(
-      f"{path} carries no config that this version can read:"
-      f" {_one_line(error)}; move it away"
+      f"this version cannot read the config in the metadata of {path}"
+      f" ({_one_line(error)}); move the file away"
     ) from error
 
 
@@ -585,10 +595,10 @@ def require_complete(
     config: the experiment, which determines the steps and test sets.
   """
   if {*axes_of(table.schema.names)} != {name for name, _ in cell.axes}:
-    raise CorruptError(path, "it has other axes than its folder")
+    raise CorruptError(path, "its axes are not those of its folder")
   for column, value in cell.columns.items():
     if set(table[column].unique().to_pylist()) != {value}:
-      raise CorruptError(path, f"it holds rows of another {column}")
+      raise CorruptError(path, f"it has rows whose {column} is not {value}")
   config = cell_config(config, cell)
   key = ("seed", "step", "test_set")
   found = zip(*(table[column].to_pylist() for column in key), strict=True)
@@ -600,8 +610,8 @@ def require_complete(
   if sorted(found) != sorted(expected):
     raise CorruptError(
       path,
-      "rows are missing or repeated: there must be one for each seed in its"
-      " name, evaluation step and test set",
+      "rows are missing or repeated: each seed in the file's name needs one row"
+      " for each evaluation step and test set",
     )
 
 
@@ -622,8 +632,8 @@ def read_config(workdir: epath.PathLike) -> Config:
     return config
   except (FileNotFoundError, NotADirectoryError) as error:
     raise ValueError(
-      f"there is no {path}; name the --workdir of a sweep; if only this file"
-      " was lost, the command of the sweep writes it again"
+      f"there is no {path}; give the work directory of a sweep or, if only this"
+      " file was lost, run the sweep's command again, which writes it"
     ) from error
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise CorruptError(path, _one_line(error)) from error
@@ -637,8 +647,8 @@ def require_same_experiment(config: Config, workdir: epath.Path) -> None:
   if difference := first_difference(there, config):
     key, value, other = difference
     raise ValueError(
-      f"{workdir} holds another experiment: {key} is {value} there and"
-      f" {other} here; use another --workdir"
+      f"{workdir} holds another experiment: {key} is {value} there, but {other}"
+      " in this config; use another --workdir"
     )
 
 
@@ -679,7 +689,7 @@ def quarantine_corrupt(workdir: epath.Path, config: Config) -> list[epath.Path]:
     name = f"{error.path.relative_to(workdir)}.damaged"
     moved.append(quarantine(error.path, workdir / "damaged" / name))
     _LOG.warning(
-      "%s is corrupt (%s); moved to %s, and made again by this sweep",
+      "%s is corrupt (%s); it was moved to %s, and the sweep will replace it",
       *(error.path, error.reason, moved[-1]),
     )
   return moved
@@ -792,8 +802,8 @@ def _provenance(
       raise ValueError("a newer version of this program wrote it")
   except (AttributeError, TypeError, ValueError) as error:
     raise ValueError(
-      f"{path} does not say where its rows come from: {_one_line(error)}; move"
-      " it away"
+      f"the metadata of {path} cannot be read: {_one_line(error)}; move the"
+      " file away"
     ) from error
   return provenance
 

@@ -141,7 +141,10 @@ def train(
     processes.agree(None)
     if processes.is_first():
       for seeds, found in zip(seeds_of_blocks, snapshots, strict=True):
-        _LOG.info("%s: seeds %d to %d are trained", cell, seeds[0], seeds[-1])
+        _LOG.info(
+          "%s: seeds %d to %d have finished training",
+          *(cell, seeds[0], seeds[-1]),
+        )
         _write_records(job, program, seeds, found)
 
 

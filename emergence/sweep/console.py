@@ -59,8 +59,8 @@ def format_estimates(
 ) -> str:
   """The table of estimates that a dry run prints."""
   if not estimates:
-    return "nothing left to train: every seed has its records"
-  header = ["cell", "params", "seeds", "memory a block", "time"]
+    return "nothing left to train: all of these seeds have records"
+  header = ["cell", "params", "seeds", "memory per block", "time"]
   body = [
     [
       str(e.cell),
@@ -80,13 +80,13 @@ def format_estimates(
   all_steps = {cell_config(config, e.cell).train.steps for e in estimates}
   steps = " or ".join(map(str, sorted(all_steps)))
   notes = [
-    f"{steps} steps a seed, blocks of {config.seeds.block} seeds,"
+    f"{steps} steps per seed, blocks of {config.seeds.block} seeds,"
     f" {len(devices)} × {devices[0].device_kind}",
   ]
   if seconds:
     which = "cells that fit" if num_unfit else "all cells"
     notes.append(
-      f"{which} {format_seconds(sum(seconds))}, compiling not included"
+      f"{which}: {format_seconds(sum(seconds))}, compilation not included"
     )
   if num_unfit:
     notes.append("cells that do not fit in memory need a smaller seeds.block")
@@ -124,19 +124,19 @@ def format_plans(
       align(header, body),
       f"{topology}: {len(devices)} × {devices[0].device_kind}; {libraries};"
       f" {datetime.date.today()}",
-      "block: the most seeds that fit on a chip; memory: of that block;"
-      " GFLOP, GB, ms: of one step of one seed, with the operands of Pallas"
-      " kernels in GB; ms and hours are the least that the chip's peak rates"
-      " allow",
+      "block: the largest number of seeds that fits on a chip; memory: of that"
+      " block; GFLOP, GB, ms: for one step of one seed; GB includes operands of"
+      " Pallas kernels; bound: what limits a step; ms and hours: the least that"
+      " the chip's peak rates allow",
       f"all cells: {sum(p.hours for p in plans):.3g} hours of all"
-      f" {len(devices)} chips at peak rates; twice that is a good result",
+      f" {len(devices)} chips at peak rates; twice as long is a good result",
     ]
   )
 
 
 def format_status(rows: Sequence["CellStatus"]) -> str:
   """The table of each cell's finished, running and missing seeds."""
-  header = ["cell", "done", "in training", "missing", "by"]
+  header = ["cell", "done", "in training", "missing", "trained by"]
   body = [
     [
       str(row.cell),
@@ -176,8 +176,9 @@ def format_budget(seconds: Mapping[str, float]) -> str:
     for phase, part in seconds.items()
   ]
   return (
-    f"{format_seconds(total)}: {', '.join(parts)}; after compiling, training"
-    f" takes {100 * seconds['train'] / max(after, 1e-9):.1f} %"
+    f"{format_seconds(total)}: {', '.join(parts)}; training takes"
+    f" {100 * seconds['train'] / max(after, 1e-9):.1f} % of the time after"
+    " compilation"
   )
 
 
@@ -189,9 +190,10 @@ def format_plan(program: "Program", budget: int) -> str:
     budget: bytes that may be used on each device or, if CPUs, on the host.
   """
   return (
-    f"memory: {program.num_blocks} × {program.config.seeds.block} seeds at a"
-    f" time; at most {program.bytes_per_device / 2**20:,.0f} MiB for each block"
-    f" ({program.cell}), of {budget / 2**30:,.1f} GiB that may be used"
+    f"memory: {program.num_blocks} × {program.config.seeds.block} seeds train"
+    f" at a time; each block of {program.config.seeds.block} needs at most"
+    f" {program.bytes_per_device / 2**20:,.0f} MiB ({program.cell});"
+    f" {budget / 2**30:,.1f} GiB may be used"
   )
 
 

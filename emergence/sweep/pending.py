@@ -96,7 +96,10 @@ def make_request(
     wanted = [Cell.parse(text) for text in cells]
     for cell in wanted:
       if cell not in grid:
-        raise ValueError(f"--cells: {cell} is not in the grid of the config")
+        raise ValueError(
+          f"--cells: {cell} is not in the grid of the config; --status without"
+          " --cells lists its cells"
+        )
     grid = [cell for cell in grid if cell in wanted]
   return Request(config, workdir, grid, seeds, shard)
 
@@ -122,10 +125,10 @@ def clean_and_find(
   block_checkpoint.remove_left_behind(config, workdir)
   if missing := num_without_params(request, keep_params):
     raise ValueError(
-      f"--keep_params={keep_params}: {missing} of these seeds were trained in"
-      f" {workdir} without keeping all of these parameters, and finished seeds"
-      " are not trained again; use another --workdir, or choose new seeds with"
-      " --seeds"
+      f"--keep_params={keep_params}: {missing} of the requested seeds were"
+      f" trained in {workdir} without keeping the parameters that this flag"
+      " asks for, and finished seeds are not trained again; use another"
+      " --workdir, or choose new seeds with --seeds"
     )
   return find(request, num_devices)
 

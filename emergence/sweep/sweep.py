@@ -65,7 +65,8 @@ def prepare(
   records.require_same_experiment(config, workdir)
   if records.files(workdir) and not (workdir / "config.json").exists():
     _LOG.warning(
-      "%s was missing beside records; written again", workdir / "config.json"
+      "%s was missing although there are records; it was written again",
+      workdir / "config.json",
     )
   workdir.mkdir(parents=True, exist_ok=True)
   content = {
@@ -211,7 +212,7 @@ def _train(
         in_use += busy
         if locked:
           _LOG.info(
-            "%s: %d blocks of %d seeds together, %.1f MiB each",
+            "%s: training %d × %d seeds at a time, %.1f MiB for each block",
             *(cell, len(locked), job.config.seeds.block),
             program.bytes_per_device / 2**20,
           )

@@ -105,8 +105,8 @@ def read_runs(workdir: epath.PathLike) -> list[SweepRun]:
       total_seconds([run])
     except (KeyError, TypeError, ValueError) as error:
       raise ValueError(
-        f"{path} is not the file of a run ({error}); delete it; the report then"
-        " lacks the time of that run"
+        f"{path} does not describe a run of a sweep ({error}); delete the file,"
+        " and the report leaves out the time of that run"
       ) from error
     runs.append(run)
   return runs

@@ -18,7 +18,8 @@ from experiments.benchmark.shapes import make_config
 _SHAPE = flags.DEFINE_multi_string(
   "shape",
   ["16/3/8x64", "32/2/8x64", "64/4/32x64", "256/4/16x128"],
-  "Shapes width/depth/batch x tokens; several with commas, or the flag again.",
+  "Shape to measure, width/depth/batch x tokens. Separate several with commas,"
+  " or repeat the flag.",
 )
 _SIDES = flags.DEFINE_list(
   "sides", list(measure.SIDES), f"What to measure: {', '.join(measure.SIDES)}."
@@ -26,22 +27,27 @@ _SIDES = flags.DEFINE_list(
 _CONFIG = flags.DEFINE_string(
   "config",
   "quickstart",
-  "Config of everything that a shape leaves open: a name or a Python file.",
+  "Config that sets everything that a shape does not: a name or a Python file.",
 )
 _OVERRIDE = flags.DEFINE_multi_string(
-  "override", [], "KEY=VALUE of a config field; wins over the shape."
+  "override",
+  [],
+  "KEY=VALUE: set a key of the config, even one that the shape sets.",
 )
 _SEEDS = flags.DEFINE_list(
   "seeds",
   [],
-  "How many seeds of ours to train in a measurement, such as 16,512; default"
-  " one block on each device.",
+  "Numbers of seeds with which to measure the side `ours`, such as 16,512;"
+  " default one block on each device.",
 )
 _ROUNDS = flags.DEFINE_integer(
-  "rounds", 5, "Measurements of each side, in turns.", lower_bound=1
+  "rounds",
+  5,
+  "How many times to measure each side; the sides take turns.",
+  lower_bound=1,
 )
 _SECONDS = flags.DEFINE_float(
-  "seconds", 3.0, "Length of a measurement.", lower_bound=0.01
+  "seconds", 3.0, "Length of a measurement in seconds.", lower_bound=0.01
 )
 _JSON = flags.DEFINE_string(
   "json",
@@ -55,7 +61,7 @@ def main() -> None:
   for side in _SIDES.value:
     if side not in measure.SIDES:
       raise ValueError(
-        f"--sides: no side {side!r}; there are {', '.join(measure.SIDES)}"
+        f"--sides: no side {side!r}; choose from {', '.join(measure.SIDES)}"
       )
   sides = [side for side in measure.SIDES if side in _SIDES.value]
   cells = [
@@ -91,7 +97,9 @@ def main() -> None:
 
 def _seed_count(text: str) -> int:
   if not text.strip().isdecimal() or int(text) < 1:
-    raise ValueError(f"--seeds expects 16 or 16,512, got {text!r}")
+    raise ValueError(
+      f"--seeds expects numbers such as 16 or 16,512, got {text!r}"
+    )
   return int(text)
 
 

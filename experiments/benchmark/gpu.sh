@@ -36,9 +36,9 @@ for flags in "" --xla_gpu_deterministic_ops=true; do
   if [ -n "$ended" ]; then
     echo "${flags:-default}: not compared, ended early:$ended"
   elif diff -r "$out/sweep$flags-a/records" "$out/sweep$flags-b/records"; then
-    echo "${flags:-default}: the same bits"
+    echo "${flags:-default}: the records are bit-equal"
   else
-    echo "${flags:-default}: other bits"
+    echo "${flags:-default}: the records differ"
   fi >> "$out/equal.txt" 2>&1
 done
 cat "$out/equal.txt"

@@ -137,7 +137,7 @@ def torch_is_missing(devices: Sequence[Device]) -> str | None:
   if importlib.util.find_spec("torch") is None:
     return "PyTorch is not installed"
   if devices[0].platform not in ("cpu", "gpu"):
-    return "PyTorch is compared on CPUs and GPUs"
+    return "PyTorch is compared only on CPUs and GPUs"
   return None
 
 

@@ -48,7 +48,7 @@ def test_the_command_trains_tells_and_does_nothing_the_second_time(
   assert times(workdir) == written
 
   late = run_sweep(*flags, "--keep_params=final")
-  assert_one_line_error(late, 2, "4 of these seeds were trained")
+  assert_one_line_error(late, 2, "4 of the requested seeds were trained")
 
 
 def test_a_sweep_is_analyzed_and_a_seed_exported(finished_copy, tmp_path):

@@ -38,7 +38,7 @@ def test_a_stopped_launcher_continues(write_config, tmp_path):
     time.sleep(0.02)
   launcher.send_signal(signal.SIGINT)  # Its workers get a SIGTERM.
   code, _, stderr = launcher.end()
-  then = "the same command continues\n"
+  then = "run the same command again to continue\n"
   assert (code, stderr) == (75, f"stopped by SIGINT; {then}")
   output = (workdir / "logs" / "shard-0-of-2.out").read_text()
   assert output.endswith(f"stopped by SIGTERM; {then}")
@@ -93,7 +93,9 @@ def test_each_worker_has_as_many_devices_of_its_own(launch):
   ]
   assert all(line.endswith("--devices=2") for line in lines)
   result = launch("", num_workers=6).end()
-  assert_one_line_error(result, 2, "--num_workers=6: each needs a core of its")
+  assert_one_line_error(
+    result, 2, "--num_workers=6: each worker needs a core of its"
+  )
 
 
 def test_readme_shows_the_workers_of_the_paper():

@@ -171,7 +171,7 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
   )
   flags = ("--num_shards=2", "--checkpoint_steps=250", seeds)
   told = launch(*flags, "--time=1:00:00", "--setup=export ODD='a b'")
-  assert "\n2 of 2 shards; logs " in told
+  assert "\nsubmitted 2 of 2 shards\n" in told
   job = job_of(told)
   # Each in the middle of its second group, which is its last.
   interrupt = {
@@ -191,7 +191,7 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
   wait_until(all_interrupted, "second groups")
   wait_until(lambda: not queued(job), "the end of the job")
   told = launch(*flags)
-  assert "\n1 of 2 shards; logs " in told
+  assert "\nsubmitted 1 of 2 shards\n" in told
   again = job_of(told)
   wait_until(lambda: not queued(again), "the last task")
   assert launch(*flags).startswith("nothing to submit: ")
@@ -213,7 +213,7 @@ def test_a_task_saves_before_its_time_limit_and_is_queued_again(launch):
   log = launch.workdir / "slurm" / "task-0.log"
   starts = lambda: log.exists() and log.read_text().count("to train, in")
   wait_until(lambda: starts() == 2, "the second start")
-  assert "stopped by SIGTERM; the same command continues" in log.read_text()
+  assert "stopped by SIGTERM; run the same command again" in log.read_text()
   slurm("scancel", job)
   wait_until(lambda: not queued(job), "the end of the cancelled job")
   assert starts() == 2

@@ -131,7 +131,7 @@ def test_the_readme_shows_what_is_printed(printed):
 @pytest.mark.parametrize(
   ("name", "part"),
   [
-    ("no bucket", "share a bucket, gs://BUCKET/FOLDER, not /tmp/x"),
+    ("no bucket", "a bucket, such as gs://BUCKET/FOLDER, got /tmp/x"),
     ("shard", "--shard is for experiments.sweep"),
     ("accelerator", "expects a name such as v5litepod-16 or v4-32, got v5e"),
   ],
@@ -266,4 +266,4 @@ def test_what_runs_is_left_alone_and_what_was_killed_is_started_again(tpu):
 def test_what_is_not_committed_is_refused(tpu):
   (tpu.tree / "emergence" / "new.py").touch()
   refused = tpu.call("--do=run")
-  assert_one_line_error(refused, 2, "not in it: emergence/new.py")
+  assert_one_line_error(refused, 2, "these changes first: emergence/new.py")

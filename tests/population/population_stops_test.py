@@ -105,7 +105,7 @@ def test_a_training_that_has_gone_on_cannot_be_used_again(program):
   """Its arrays are donated: an error, never the numbers of another step."""
   first, _ = population.train_chunk(population.start(program, [[0]]))
   later, _ = population.train_chunk(first)
-  with pytest.raises(RuntimeError, match="use what that call returned"):
+  with pytest.raises(RuntimeError, match="use the Training that it"):
     population.train_chunk(first)
   with pytest.raises(RuntimeError, match="deleted"):
     population.capture(first)

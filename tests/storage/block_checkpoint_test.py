@@ -41,7 +41,7 @@ def test_the_same_seeds_in_blocks_of_another_size_start_again(
   interrupt(config, workdir, programs, seeds=seeds, num_devices=1)
   larger = override(config, ["seeds.block=8"])
   assert train(larger, workdir, num_devices=1, seeds=seeds) == 4
-  assert "its block is 4, not 8" in caplog.text
+  assert "its block should be 8, but is 4" in caplog.text
 
 
 def test_checkpoints_stay_until_all_of_their_seeds_are_recorded(

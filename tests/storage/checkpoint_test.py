@@ -123,9 +123,12 @@ def put_other_shapes(path):
 @pytest.mark.parametrize(
   ("spoil", "reason"),
   [
-    (flip_a_bit, "digest does not match"),
+    (flip_a_bit, "contents do not match"),
     (cut_in_half, "Unterminated"),
-    (put_other_shapes, r"\['key'\] is uint32\[2, 3\], not uint32\[2, 2\]"),
+    (
+      put_other_shapes,
+      r"\['key'\] should be uint32\[2, 2\], but is uint32\[2, 3\]",
+    ),
   ],
 )
 def test_corruption_is_named_and_the_step_before_taken(

@@ -88,7 +88,7 @@ def test_a_seed_that_another_process_has_finished_is_not_written_again(
 
 
 def test_a_config_that_is_missing_or_corrupt_says_what_to_do(tiny, workdir):
-  with pytest.raises(ValueError, match=r"there is no .*; name the --workdir"):
+  with pytest.raises(ValueError, match=r"there is no .*; give the work dir"):
     records.read_config(workdir)
   with pytest.raises(ValueError, match="no records in"):
     records.read(workdir)
@@ -161,7 +161,7 @@ def test_metadata_of_others_and_of_newer_versions_are_no_corruption(
   table, path, metadata
 ):
   write_foreign(path, table, emergence=metadata)
-  with pytest.raises(ValueError, match=f"{path.name} does not say") as caught:
+  with pytest.raises(ValueError, match=f"{path.name} cannot be") as caught:
     records.read_file(path)
   assert not isinstance(caught.value, CorruptError)
 
@@ -172,9 +172,13 @@ def test_rows_are_those_of_the_name_and_the_config(tiny, table, path):
   depths = pa.array([3] * len(table), pa.int32())
   renamed = path.parent / "seeds-000000-000002.parquet"
   for given, rows, reason in (
-    (path, table.slice(0, len(table) - 1), "must be one for each seed"),
-    (path, table.set_column(column, "depth", depths), "rows of another depth"),
-    (renamed, table, "each seed in its name"),
+    (path, table.slice(0, len(table) - 1), "needs one row"),
+    (
+      path,
+      table.set_column(column, "depth", depths),
+      "rows whose depth is not",
+    ),
+    (renamed, table, "each seed in the file's name"),
   ):
     with pytest.raises(CorruptError, match=reason):
       records.require_complete(given, rows, CELL, tiny)
@@ -205,7 +209,7 @@ def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
   other = override(tiny, ["train.weight_decay=0.5"])
   records.files(two_blocks)[-1].write_bytes(b"")
   before = contents(two_blocks)
-  with pytest.raises(ValueError, match=r"train.weight_decay is 0.1 there"):
+  with pytest.raises(ValueError, match=r"decay is 0.1 there, but 0.5 in"):
     records.quarantine_corrupt(two_blocks, other)
   assert contents(two_blocks) == before
   # Only one file is, of a cell that is not in the grid.

@@ -49,7 +49,7 @@ def test_estimates_mark_what_does_not_fit(tiny):
   unfit = Estimate(cell, 9000, 8, 40 * 2**30, None, False)
   text = console.format_estimates(tiny, [fits, unfit], local_devices(2))
   assert "40,960 MiB  does not fit" in text
-  assert "cells that fit 5:07 h" in text
+  assert "cells that fit: 5:07 h" in text
   assert "smaller seeds.block" in text
   assert "~" not in text
 

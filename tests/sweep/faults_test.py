@@ -143,7 +143,7 @@ def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
     assert all("cut off" in line for line in sweep.stderr.splitlines())
     assert finished.items() <= records_of(workdir).items()
     ends_lost += sum(
-      event.what == "are trained"
+      event.what == "have finished"
       and not (workdir / "records" / f"{event.block}.parquet").exists()
       for event in events(workdir)[seen:]
     )
@@ -174,7 +174,7 @@ def test_sigterm_corrupt_files_and_a_second_process_change_no_record(
   # The kill before may have cut off the save of a checkpoint, which is told.
   *told, last = sweep.stderr.splitlines()
   assert all("its save was cut off" in line for line in told)
-  assert last == "stopped by SIGTERM; the same command continues"
+  assert last == "stopped by SIGTERM; run the same command again to continue"
   saved = [saved_steps(workdir, block) for block in blocks]
   assert all(new[-1] > old for new, old in zip(saved, before, strict=True))
 
@@ -196,7 +196,7 @@ def test_sigterm_corrupt_files_and_a_second_process_change_no_record(
   first.resume()
   assert [first.end(), second.end()] == [0, 0]
   assert_finished(workdir, undisturbed, ends_lost=1)
-  steps = {e.block: e.step for e in events(workdir) if e.what == "go on"}
+  steps = {e.block: e.step for e in events(workdir) if e.what == "continue"}
   fallback, last = saved[0][-2], saved[1][-1]
   assert [steps[block] for block in blocks] == [
     int(path.name) for path in (fallback, last)

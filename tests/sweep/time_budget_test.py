@@ -26,13 +26,13 @@ def test_a_file_that_is_no_run_is_named(workdir):
   run = time_budget.SweepRun("t", 1, 1, {"train": 1.0}, {}, {})
   (workdir / "runs").mkdir()
   (workdir / "runs" / "x.json").write_text(json.dumps(run._asdict()))
-  with pytest.raises(ValueError, match=r"runs/x\.json is not the file of a"):
+  with pytest.raises(ValueError, match=r"runs/x\.json does not describe a"):
     time_budget.read_runs(workdir)
 
 
 def test_a_budget_reads_as_one_line():
   seconds = {"compile": 5.0, "train": 90.0, "write": 0.2, "other": 4.8}
   assert console.format_budget(seconds) == (
-    "1:40 min: compile 5 %, train 90 %, write 0 %, other 5 %; after compiling,"
-    " training takes 94.7 %"
+    "1:40 min: compile 5 %, train 90 %, write 0 %, other 5 %; training takes"
+    " 94.7 % of the time after compilation"
   )
