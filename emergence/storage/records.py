@@ -148,7 +148,7 @@ METRICS = (
   MetricColumn(
     "train_loss",
     "training loss",
-    "mean loss since the previous evaluation, in nats; null at step 0",
+    "mean loss since the evaluation before, in nats; null at step 0",
     0.0,
     np.inf,
     "nats per token",
@@ -160,9 +160,9 @@ METRICS = (
 # are older than the field. They are not scores, so no analysis uses them.
 ERROR_COUNTS = {
   "stops_early": "items whose first wrong token is an end symbol",
-  "runs_on": "items whose first wrong token is where the end symbol is due",
-  "repeats": "items whose first wrong token repeats the preceding one",
-  "skips": "items whose first wrong token is the following one",
+  "runs_on": "items without an end symbol where it is due, else right",
+  "repeats": "items whose first wrong token repeats the one before",
+  "skips": "items whose first wrong token is the one after",
   "wrong_carry": "items whose first wrong token is a digit off by one",
   "other_error": "items that are wrong in another way",
 }
@@ -194,17 +194,13 @@ def schema(axes: Iterable[str] = ("width", "depth")) -> pa.Schema:
     ("data_seed", int32, "seed of the data stream"),
     ("step", int32, "training steps done"),
     ("test_set", text, "name of the test items"),
-    (
-      "test_length",
-      int32,
-      "length of the test items; null for items without a length",
-    ),
+    ("test_length", int32, "their length, null where they have none"),
     *((m.name, pa.float32(), m.description) for m in METRICS),
     *((name, int32, description) for name, description in ERROR_COUNTS.items()),
     (
       "diverged",
       pa.bool_(),
-      "a parameter, the loss or a likelihood was not finite, now or earlier",
+      "a parameter, the loss or a likelihood was not finite, then or before",
     ),
   ]
   return pa.schema(

@@ -72,8 +72,8 @@ def audit(
     scores = frame.loc[frame["metric"] == name, "score"]
     if scores.isna().to_numpy().all():
       raise ValueError(
-        f"{quote(name)} has no finite score; leave this metric out, with another"
-        " --score_column or with --where"
+        f"{quote(name)} has no finite score; leave this metric out, with"
+        " another --score_column or with --where"
       )
   key = [*groups, "scale", "seed", "metric"]
   at = [*key, "training_step"] if "training_step" in frame else key
