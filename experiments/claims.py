@@ -37,6 +37,12 @@ _THRESHOLDS = tuple(i / 20 for i in range(1, 20))
 # Claim 6 is tested only with this many items of the training distribution.
 _LEAST_ITEMS = 1000
 TRAIN_DISTRIBUTION = "train_distribution"
+# What the test behind each label of a split is called in sentences.
+_TEST_OF = {
+  "two_modes": "dip test",
+  "breakout": "test of the floor",
+  "falloff": "test of the ceiling",
+}
 
 
 class Grid(NamedTuple):
@@ -190,7 +196,11 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   series, found = grid.score, grid.score.answers["trajectories"]
   where = extremes_and_jump(grid)
   if found is None or where is None:
-    note = found.shape.note if found else "one scale, or no seed at all of them"
+    note = (
+      found.shape.note
+      if found
+      else "there is only one scale, or no seed was trained at every scale"
+    )
     return Verdict(None, note or "no seed has a finite breakthroughness")
   emergent, linear, i = where
   gain_S = np.diff(found.scores_SN, axis=1).max(axis=1)
@@ -212,8 +222,9 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   ]
   infinite = found.shape.num_infinite
   unranked = (
-    f"; {infinite} of {len(found.seeds)} seeds do not change in most of the"
-    " steps, so that their breakthroughness is infinite and has no rank"
+    f". For {infinite} of {len(found.seeds)} seeds, the score stays the same in"
+    " more than half of the steps, so their breakthroughness is infinite and"
+    " has no rank"
   )
   # Ties may differ in their last bits, as scores are in single precision.
   highest = found.shape.breakthroughness_S[emergent]
@@ -221,8 +232,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   tie = f"one of {num_tied} that tie for " if num_tied > 1 else ""
   pairing = series.answers["pairing"]
   extremes = [
-    f"the largest {name} is {words.number(value)} (95 % of shuffles up to"
-    f" {words.number(null)})"
+    f"the largest {name} is {words.number(value)} (at most"
+    f" {words.number(null)} in 95 % of shuffles)"
     for name, value, null in (
       (
         "breakthroughness",
@@ -235,17 +246,19 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   return Verdict(
     bool(share_emergent > 0.5 and share_linear <= 0.5 and any(separates)),
     f"seed {found.seeds[emergent]}, {tie}the most emergent"
-    f" of {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked ones,"
+    f" of {int((found.shape.breakthroughness_rank_S > 0).sum())} ranked seeds,"
     f" gains {words.percent(share_emergent)} of its range from"
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
-    f" linear, at most {words.percent(share_linear)} of its range in a step;"
-    f" {num_smooth} of {len(found.seeds)} seeds gain at most half in any step;"
-    f" the split of all seeds, on which alone p rests: {', '.join(labels)};"
-    f" against trajectories of shuffled seeds, {words.listed(extremes)}"
-    f"{unranked if infinite else ''}",
+    f" linear, gains at most {words.percent(share_linear)} of its range in one"
+    f" step. {num_smooth} of {len(found.seeds)} seeds gain at most half of"
+    " their range in every step. p tests only whether the seeds split at the"
+    f" two scales of the jump: {', '.join(labels)}. Compared with trajectories"
+    " whose seeds are shuffled at each scale,"
+    f" {words.listed(extremes)}{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
-    f"{words.percent(share_emergent)} and {words.percent(share_linear)} of the"
-    f" range in one step; {', '.join(labels)}",
+    f"the most emergent seed gains {words.percent(share_emergent)} of its range"
+    f" in one step, the most linear at most {words.percent(share_linear)};"
+    f" {', '.join(labels)}",
     {
       "emergent_seed": found.seeds[emergent],
       "emergent_gain": float(share_emergent),
@@ -265,8 +278,9 @@ def mode_jumps(grid: Grid) -> Verdict:
   if len(inner) < 3 or found is None:
     return Verdict(
       None,
-      f"{words.count(len(inner), 'scale')} of {len(successes)} with a success"
-      " probability between 0.1 and 0.9; that needs 3",
+      f"{len(inner)} of {words.count(len(successes), 'scale')}"
+      f" {'has' if len(inner) == 1 else 'have'} a success probability between"
+      " 0.1 and 0.9; the rule needs 3",
     )
   if math.isnan(found.difference):
     return Verdict(False, "the mode never changes", found.difference_p)
@@ -280,19 +294,22 @@ def mode_jumps(grid: Grid) -> Verdict:
   if np.isfinite(mean_N).all() and np.ptp(mean_N) > 0:
     share = float(np.abs(np.diff(mean_N)).max() / np.ptp(mean_N))
     mean = (
-      f"; that of the mean of the successes, which the rule leaves out, is"
-      f" {words.percent(share)}"
+      " The largest step of the mean of the successes, which the rule does not"
+      f" use, is {words.percent(share)} of its range."
     )
   return Verdict(
     found.difference > 0,
-    f"the largest step is {words.percent(found.mode)} of the range of the mode"
-    f" and {words.percent(found.success_probability)} of that of the success"
-    f" probability: a difference of {difference}, with p from"
-    f" {modes.MOST_RESAMPLES} bootstrap samples, which give at least"
-    f" {words.number(2 / (modes.MOST_RESAMPLES + 1), 2)}{mean}; that the mode"
-    " of two clusters jumps is arithmetic",
+    f"the largest step of the mode is {words.percent(found.mode)} of its range,"
+    " the largest step of the success probability is"
+    f" {words.percent(found.success_probability)} of its range: a difference of"
+    f" {difference}. From {modes.MOST_RESAMPLES} bootstrap samples, p is at"
+    f" least {words.number(2 / (modes.MOST_RESAMPLES + 1), 2)} before the"
+    f" correction over grids.{mean} If scores form two clusters, it is"
+    " arithmetic that their mode jumps",
     found.difference_p,
-    f"difference {difference}",
+    f"largest step: {words.percent(found.mode)} of the mode's range,"
+    f" {words.percent(found.success_probability)} of the success probability's;"
+    f" difference {difference}",
     {
       "mode": found.mode,
       "success_probability": found.success_probability,
@@ -317,21 +334,24 @@ def onset_before_success(grid: Grid) -> Verdict:
   if found.first is None:
     return Verdict(
       False,
-      f"seeds separate at no {grid.axis} of {len(p_N)} (least p"
+      f"a split is shown at none of {len(p_N)} scales (smallest p"
       f" {words.number(float(np.nanmin(p_N)), 2)})",
       float(np.nanmin(p_N)),
     )
   i, onset = found.first, series.populations[found.first]
   at = _successes(grid)[i]
   sentence = (
-    f"a split is first shown at {series.scale_name(onset)}"
-    f": {_label(found.by_scale[i])}, where"
-    f"{' already' if at.probability >= 0.5 else ''} {_share(at)} succeed"
+    f"a split is first shown at {series.scale_name(onset)}:"
+    f" {_label(found.by_scale[i])}. There,"
+    f"{' already' if at.probability >= 0.5 else ''} {_share(at)} of the seeds"
+    " succeed"
   )
   if i == 0:
-    return Verdict(None, f"{sentence}; there is no smaller scale to compare")
+    return Verdict(
+      None, f"{sentence}; there is no smaller scale to compare with"
+    )
   before = _successes(grid)[i - 1].probability
-  sentence += f", after {before:.2f} at the scale before"
+  sentence += f"; at the scale before, {before:.2f} of them do"
   p_w2 = float(distances.adjusted_N[i - 1])
   w2_N, null_N = (
     np.diagonal(x, 1) for x in (distances.w2_NN, distances.test.null_KK)
@@ -341,16 +361,18 @@ def onset_before_success(grid: Grid) -> Verdict:
   a, b = series.populations[largest : largest + 2]
   return Verdict(
     at.probability < 0.5 and bool(w2 > null),
-    f"{sentence}; W2 to the scale before is {words.number(w2)} (95 % of"
-    f" permutations up to {words.number(null)}, p = {words.number(p_w2, 2)});"
-    " after correction it is shown to exceed chance at"
+    f"{sentence}. The Wasserstein-2 distance (W2) to the scale before is"
+    f" {words.number(w2)} (at most {words.number(null)} in 95 % of"
+    f" permutations, p = {words.number(p_w2, 2)}). After correction, W2 between"
+    " neighbouring scales is shown to exceed chance at"
     f" {int((distances.adjusted_N <= series.options.alpha).sum())} of"
-    f" {len(w2_N)} steps, and it is largest from {series.scale_name(a)} to"
+    f" {len(w2_N)} steps; it is largest from {series.scale_name(a)} to"
     f" {b.name}",
     # A distance that could not be tested is no evidence.
     float(np.nan_to_num(np.maximum(p_N[i], p_w2), nan=1.0)),
-    f"{_share(at)} succeed at {series.scale_name(onset)};"
-    f" W2 {words.number(w2)}, null {words.number(null)}",
+    f"first split at {series.scale_name(onset)}, where {_share(at)} of the"
+    f" seeds succeed; W2 to the scale before: {words.number(w2)} (at most"
+    f" {words.number(null)} in 95 % of permutations)",
     {
       "onset": onset.scale,
       "label": found.by_scale[i].label,
@@ -414,7 +436,7 @@ def likelihood_separates(grid: Grid) -> Verdict:
   own = grid.score.answers["modality"].by_scale
   score = _shown(grid, {"score": own}).get("score", [])
   if not score:
-    return Verdict(None, f"the score separates at no {grid.axis}")
+    return Verdict(None, f"no split is shown in the score at any {grid.axis}")
   labels = likelihood_labels(grid)
   both = {
     name: [population for population in where if population in score]
@@ -436,18 +458,22 @@ def likelihood_separates(grid: Grid) -> Verdict:
   ]
   size = max(cell.family_size for cells in labels.values() for cell in cells)
   weight = _detectable(labels)
-  parts = [f"the {name} {grid.score.at(where)}" for name, where in both.items()]
-  also = "neither the NLL nor its logarithm is shown to at any of these"
+  nll_text = "the negative log-likelihood (NLL)"
+  text_of = {"NLL": nll_text, "log NLL": f"the logarithm of {nll_text}"}
+  parts = [
+    f"in {text_of[name]} {grid.score.at(where)}" for name, where in both.items()
+  ]
+  also = f"but neither in {nll_text} nor in its logarithm there"
   if parts:
-    also = words.listed(parts)
+    also = f"and {words.listed(parts)}"
   return Verdict(
     bool(both),
-    f"the score separates {grid.score.at(score)}, {also} (least p"
+    f"a split is shown in the score {grid.score.at(score)}, {also} (smallest p"
     f" {words.number(float(np.nanmin([*raw, 1.0])), 2)},"
-    f" {words.number(least, 2)} after correction for {size} tests)"
+    f" or {words.number(least, 2)} after correction for {size} tests)"
     f"{'' if both else _power(weight)}",
     least,
-    "" if both else f"power: {_weight_text(weight)}",
+    "" if both else _weight_text(weight),
     {
       "scales_of_score": [population.scale for population in score],
       "scales_of_both": {
@@ -506,19 +532,25 @@ def success_falls(grid: Grid) -> Verdict:
   means = [answer.given.value for answer in series.answers["success"]]
   if np.isfinite(means).sum() < 2:
     return Verdict(
-      None, f"fewer than two scales have {MIN_RUNS} successes for a mean"
+      None,
+      f"fewer than two scales have {MIN_RUNS} successes, as a mean of the"
+      " successes needs",
     )
   better = [fall for fall in fall_pairs(grid) if fall.is_better]
   if not better:
-    return Verdict(False, "at no pair of scales successes get better", 1.0)
+    return Verdict(
+      False,
+      "no pair of scales is known to have successes that do not get worse",
+      1.0,
+    )
   i, j, p, _ = better[0]
   a, b = series.populations[i], series.populations[j]
   successes = _successes(grid)
   if successes[i].probability <= successes[j].probability:
     return Verdict(
       False,
-      "at no pair whose successes do not get worse does the success probability"
-      f" fall ({words.count(len(better), 'such pair')})",
+      f"the successes do not get worse in {words.count(len(better), 'pair')} of"
+      " scales; the success probability falls in none of them",
       p,
     )
   clearest, other = fall_pairs(grid)[0], ""
@@ -530,15 +562,15 @@ def success_falls(grid: Grid) -> Verdict:
       for x in (clearest.first, clearest.second)
     )
     other = (
-      f"; the clearest fall of all, from {share_c} at {series.scale_name(c)} to"
-      f" {share_d} at {d.name} (p = {words.number(clearest.p_adjusted, 2)}), is"
-      " of successes that get worse"
+      f". The clearest fall of all, from {share_c} at {series.scale_name(c)} to"
+      f" {share_d} at {d.name} (p = {words.number(clearest.p_adjusted, 2)}),"
+      " does not count, as its successes get worse"
     )
   fall = "the success probability falls"
   if len(successes) > 2:
     fall = (
-      f"the clearest fall among the {words.count(len(better), 'pair')} whose"
-      " successes do not get worse is"
+      f"among the {words.count(len(better), 'pair')} of scales whose successes"
+      " do not get worse, the clearest fall of the success probability is"
     )
   num_falls = sum(
     success.is_success(a.sample.scores_S, t).mean()
@@ -546,18 +578,18 @@ def success_falls(grid: Grid) -> Verdict:
     for t in _THRESHOLDS
   )
   elsewhere = (
-    f"it falls at {num_falls} of {len(_THRESHOLDS)} thresholds from"
-    f" {words.percent(_THRESHOLDS[0])} to {words.percent(_THRESHOLDS[-1])}"
+    f"falls for {num_falls} of {len(_THRESHOLDS)} success thresholds"
+    f" ({words.percent(_THRESHOLDS[0])} to {words.percent(_THRESHOLDS[-1])})"
   )
   return Verdict(
     p <= alpha,
     f"{fall} from {_share(successes[i])} at {series.scale_name(a)} to"
-    f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}), with"
-    f" means of the successes of {means[i]:.2f} and {means[j]:.2f};"
-    f" {elsewhere}{other}",
+    f" {_share(successes[j])} at {b.name} (p = {words.number(p, 2)}). The mean"
+    f" of the successes goes from {means[i]:.2f} to {means[j]:.2f}. Between"
+    f" these scales, the success probability {elsewhere}{other}",
     p,
-    f"{_share(successes[i])} at {series.scale_name(a)},"
-    f" {_share(successes[j])} at {b.name}; {elsewhere}",
+    f"success probability {_share(successes[i])} at {series.scale_name(a)},"
+    f" {_share(successes[j])} at {b.name}; it {elsewhere}",
     {
       "scales": (a.scale, b.scale),
       "means": (means[i], means[j]),
@@ -602,7 +634,9 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
   """Claim 6: no loss on the training distribution has a second mode."""
   if grid.config.eval.train_distribution_items < _LEAST_ITEMS:
     return Verdict(
-      None, f"no test set of {_LEAST_ITEMS} items as in training is recorded"
+      None,
+      f"the records have no test set of {_LEAST_ITEMS} items or more that are"
+      " drawn as in training",
     )
   labels = loss_labels(grid)
   shown = _shown(grid, labels)
@@ -618,20 +652,21 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
   else:
     raw = float(np.nanmin([cell.p for cell in every]))
     sentence = (
-      f"no second mode is shown (least p {words.number(raw, 2)},"
-      f" {words.number(least, 2)} after correction for {len(every)} tests)"
+      f"no second mode is shown in any loss (smallest p {words.number(raw, 2)},"
+      f" or {words.number(least, 2)} after correction for {len(every)} tests)"
       f"{_power(weight)}"
     )
-  short = (
-    words.listed([f"{name} {grid.score.at(x)}" for name, x in shown.items()])
-    if shown
-    else f"power: {_weight_text(weight)}"
-  )
+  short = _weight_text(weight)
+  if shown:
+    parts = [f"{name} {grid.score.at(x)}" for name, x in shown.items()]
+    short = f"second mode in {words.listed(parts)}"
   if grid.config.headline_length <= grid.config.task.max_train_length:
     tied = (
-      "training has the tested length, so this loss is tied to the capability"
+      "training includes the tested length, so this loss is tied to the"
+      " capability"
     )
-    sentence, short = f"{sentence}; {tied}", f"{short}; {tied}"
+    sentence = f"{sentence}. {tied.capitalize()}"
+    short = f"{short}; {tied}"
   return Verdict(
     not shown,
     sentence,
@@ -743,11 +778,13 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
 
 
 def _label(cell: Modality, where: str = "") -> str:
-  """Text such as `two modes at depth 2 (p of this test 1.8e−05)`."""
-  text = cell.label.replace("_", " ") + where
+  """Text such as `two modes at depth 2 (dip test: p = 1.8e−05)`."""
   if cell.label == "not_shown":
-    return text
-  return f"{text} (p of this test {words.number(cell.p_of_label, 2)})"
+    return f"no split shown{where}"
+  text = cell.label.replace("_", " ") + where
+  return (
+    f"{text} ({_TEST_OF[cell.label]}: p = {words.number(cell.p_of_label, 2)})"
+  )
 
 
 def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:
@@ -759,17 +796,20 @@ def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:
 def _power(weight: float) -> str:
   """Ends a sentence with the second mode that the tests would have shown."""
   if math.isnan(weight):
-    return "; so few seeds would often not show two modes"
+    return ". With so few seeds, the tests would often miss two modes"
   return (
-    f"; a second mode that holds a share of {words.number(weight, 2)} of the"
-    " seeds, 5 sd away, would be shown in four of five samples"
+    f". A second mode with a share of {words.number(weight, 2)} of the seeds, 5"
+    " standard deviations away, would be detected in four of five samples"
   )
 
 
 def _weight_text(weight: float) -> str:
   if math.isnan(weight):
-    return "two modes would often be missed"
-  return f"a mode of fewer than {words.percent(weight)} would often be missed"
+    return "so few seeds that the tests would often miss two modes"
+  return (
+    "the tests would often miss a second mode with under"
+    f" {words.percent(weight)} of the seeds"
+  )
 
 
 def _successes(grid: Grid) -> list[Success]:

@@ -97,15 +97,15 @@ def sentence(found: list[Failing]) -> str:
   at = most_mixed(found)
   num = len(at.share_FK)
   parts = [
-    f"{'all' if count == num else count} mostly {_verb(k)}"
+    f"{_verb(k)} in {'all of them' if count == num else count}"
     for k, count in sorted(enumerate(at.main_K), key=lambda x: -x[1])
     if count
   ]
   rest = num - int(at.main_K.sum())
   if rest:
-    parts.append(f"{rest} in no single way")
-  text = f"Of {num} failing seeds of {at.num_seeds} at {at.name},"
-  text += f" {words.listed(parts)}."
+    parts.append(f"are of no single kind in {rest}")
+  text = f"Among {num} failing seeds (of {at.num_seeds}) at {at.name}, most of"
+  text += f" a seed's wrong answers {words.listed(parts)}."
   ends = [x for x in found if len(x.share_FK) >= MIN_RUNS]
   if len(ends) > 1:
     shares = [
@@ -128,8 +128,8 @@ def _verb(kind: int) -> str:
     "run on",
     "repeat a token",
     "skip a token",
-    "carry wrongly",
-    "go wrong in another way",
+    "have a wrong carry",
+    "are of the kind “other error”",
   )[kind]
 
 
@@ -157,9 +157,9 @@ def lost_sentence(grid: Grid) -> str:
   if not parts:
     return ""
   return (
-    f"Seeds that fail at the last step but had reached {series.threshold_name}"
-    f" before (in parentheses, ≥ {words.percent(_WELL_BEYOND)}):"
-    f" {words.listed(parts)}."
+    "Of the seeds that fail at the last step, the following numbers had"
+    f" reached {series.threshold_name} in an earlier evaluation (in"
+    f" parentheses: ≥ {words.percent(_WELL_BEYOND)}): {words.listed(parts)}."
   )
 
 
@@ -259,7 +259,9 @@ def loss_sentence(grid: Grid, is_fixed: bool = True) -> str:
   """
   is_fixed &= bool((grid.frame["test_set"] == TRAIN_DISTRIBUTION).any())
   loss = (
-    "loss on fixed examples as in training" if is_fixed else "training loss"
+    "loss on fixed examples of the training distribution"
+    if is_fixed
+    else "training loss"
   )
   parts: dict[str, list[str]] = {"lower": [], "higher": []}
   others = []
@@ -273,8 +275,8 @@ def loss_sentence(grid: Grid, is_fixed: bool = True) -> str:
       f" {words.number(p, 2)})"
     )
   sentences = [
-    f"A seed that succeeds has a {kind} {loss} than one that fails with"
-    f" probability {words.listed(texts)}."
+    f"The probability that a seed that succeeds has a {kind} {loss} than a seed"
+    f" that fails is {words.listed(texts)}."
     for kind, texts in parts.items()
     if texts
   ]
@@ -338,15 +340,16 @@ def right_up_to_sentence(found: RightUpTo) -> str:
   failing_FA = found.share_SA[~found.is_success_S]
   failing_FA = failing_FA[failing_FA[:, -1] < 0.5]
   if not len(failing_FA):
-    return "No failing seed goes wrong in half of the items."
+    return "No failing seed has an error in more than half of its answers."
   # The first token by which fewer than half of the items are still right.
   where_F = np.argmax(failing_FA < 0.5, axis=1)
   low, high = where_F.min() + 1, where_F.max() + 1
-  tokens = f"token {low}" if low == high else f"tokens {low} to {high}"
+  tokens = f"token {low}" if low == high else f"token {low} to {high}"
+  each = "each of " if len(failing_FA) > 1 else ""
   sentence = (
-    f"Of {len(failing_FA)} failing seeds half of the items are wrong by"
-    f" {tokens} of {failing_FA.shape[1]}; the longest answer in training has"
-    f" {found.num_trained}."
+    f"In {each}{words.count(len(failing_FA), 'failing seed')}, more than half"
+    f" of the answers have an error by {tokens} of {failing_FA.shape[1]}; the"
+    f" longest answer in training has {found.num_trained} tokens."
   )
   right_F = failing_FA[np.arange(len(failing_FA)), where_F]
   if (right_F > 0).all():
@@ -354,8 +357,8 @@ def right_up_to_sentence(found: RightUpTo) -> str:
     least, most = words.percent(stay_F.min()), words.percent(stay_F.max())
     share = least if least == most else f"from {least} to {most}"
     sentence += (
-      f" Of the items that are right up to there, a seed gets {share} right to"
-      " the end."
+      f" Of the answers that are right up to this token, a seed gets {share}"
+      " right to the end."
     )
   return sentence
 
@@ -456,11 +459,11 @@ def attention_sentence(found: Attention) -> str:
   for name, weights_NHLL in found.weights_of.items():
     answer_NHAL = weights_NHLL[:, :, found.num_prompt :]
     prompt = answer_NHAL[..., : found.num_prompt].sum(axis=-1).mean()
-    texts.append(f"{prompt:.2f} where {name}")
+    texts.append(f"{prompt:.2f} ({name})")
   return (
-    f"On one item, in one pair of seeds at {found.cell}, the answer's tokens"
-    " put so much of their attention, on average over layers and heads, on the"
-    f" prompt: {words.listed(texts)}."
+    f"On one item, for one pair of seeds at {found.cell}, the share of the"
+    " answer tokens' attention that goes to the prompt, averaged over layers"
+    f" and heads, is {words.listed(texts)}."
   )
 
 

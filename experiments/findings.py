@@ -41,7 +41,8 @@ def _components(grid: Grid, _: Mapping[str, str]) -> str:
   return (
     f"{paper_figures.said(grid.score, 'variance_components')} The rest,"
     f" {words.percent(rest.value)} ({low.removesuffix('%')}–{high}), is"
-    " interaction and residual, which one run a pair cannot tell apart."
+    " interaction and residual, which cannot be separated with one run per pair"
+    " of initialization and data order."
     f" Permutation p: {words.number(components.init_p, 2)} for the"
     f" initialization, {words.number(components.data_p, 2)} for the data order."
   )
@@ -53,9 +54,11 @@ def _pairing(grid: Grid, _: Mapping[str, str]) -> str:
     return ""
   least, greatest = map(words.signed, (found.least, found.greatest))
   return (
-    f"Mean rank correlation {words.signed(found.correlation)}, pairs of scales"
-    f" from {least} to {greatest}; p = {words.number(found.p, 2)} by shuffling"
-    " the seeds of each scale, not corrected over grids."
+    "The rank correlation between the scores of two scales is"
+    f" {words.signed(found.correlation)} on average over pairs of scales, and"
+    f" from {least} to {greatest} for single pairs; p ="
+    f" {words.number(found.p, 2)} from shuffling the seeds of each scale, not"
+    " corrected over grids."
     f" {found.shares}"
   ).strip()
 
@@ -91,25 +94,31 @@ def _false_alarms(grid: Grid, _: Mapping[str, str]) -> str:
 FURTHER: dict[
   str, tuple[tuple[str, ...], Callable[[Grid, Mapping[str, str]], str]]
 ] = {
-  "Did the seeds that fail ever succeed?": (("grid", "search"), _lost),
+  "Did the seeds that fail at the end succeed earlier in training?": (
+    ("grid", "search"),
+    _lost,
+  ),
   "How much do initialization and data order decide?": (
     ("control",),
     _components,
   ),
-  "Does a seed index do alike at every scale?": (
+  "Does a seed index that scores high at one scale score high at others?": (
     ("grid",),
     _pairing,
   ),
-  "Do successes fit the training distribution better?": (
+  "Do seeds that succeed have a lower loss on the training distribution?": (
     ("grid", "search"),
     _losses,
   ),
   "How do the answers of failing seeds go wrong?": (("grid",), _errors),
-  "Which seeds will succeed: is it seen earlier in training?": (
+  "Can one tell during training which seeds will succeed?": (
     ("grid",),
     _forecasts,
   ),
-  "What is found where nothing changes?": (("control",), _false_alarms),
+  "What do the analyses report where nothing changes with scale?": (
+    ("control",),
+    _false_alarms,
+  ),
 }
 
 
@@ -262,7 +271,8 @@ def claim_table(drawn: Sequence[Drawn], place: str) -> str:
   rows = [["claim", "result", *map(link, decided[0])]]
   for claim, of_grid in zip(CLAIMS, decided, strict=True):
     results = [f"**{claims.result(claim, of_grid)}**"] + [
-      f"searched for in {link(name)}: {cell(claim, name, outcome)}"
+      f"not a grid but picked to show this, {link(name)}:"
+      f" {cell(claim, name, outcome)}"
       for name, outcome in searches(drawn, claim).items()
     ]
     cells = [cell(claim, name, outcome) for name, outcome in of_grid.items()]
@@ -299,7 +309,7 @@ def claim_numbers(drawn: Sequence[Drawn]) -> str:
       for name, outcome in of_grid.items()
     ]
     lines += [
-      f"   - `{name}`, where it was searched for, none of the grids:"
+      f"   - `{name}` (not a grid but picked to show this),"
       f" {_status(outcome)}: {outcome.verdict.sentence}."
       for name, outcome in searches(drawn, claim).items()
     ]
@@ -352,7 +362,8 @@ def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
     rows.append(
       [
         f"`{study.name}`",
-        f"{len(axes)} of {config.task.name}: {'; '.join(varying) or 'one'}",
+        f"{len(axes)} of {config.task.name}"
+        f"{': ' if varying else ''}{'; '.join(varying)}",
         str(seeds),
         console.format_seconds(sum(seconds.values())) if runs else "–",
         "; ".join(sorted(machines)) or "–",
@@ -414,11 +425,14 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
   ]
   if any(x.verdicts for x in drawn):
     parts += [
-      "p is after Holm over the grids that were tested. For claim 1 it is of"
-      " the clearest of three tests of a cell: of two modes (the dip), of a"
-      " floor that seeds break out of, of a ceiling that they fall from. For"
-      " claim 3 it is the larger of that and of the p of W2. Below the claims,"
-      " p is as the sentence says, and not corrected over grids.",
+      "In the table and the list of claims, the p after a status, such as"
+      " “reproduced, p = 0.02”, is corrected by Holm's method over the grids"
+      " that were tested. It is not corrected for a setting that is not one of"
+      " the grids. For claim 1, p is that of the clearest of three tests of a"
+      " cell: for two modes (the dip test), for a floor that seeds break out"
+      " of, and for a ceiling that they fall from. For claim 3, p is the larger"
+      " of this p and the p of the Wasserstein-2 distance (W2). Below the list"
+      " of claims, no p is corrected over grids.",
       claim_table(drawn, "../"),
       claim_numbers(drawn),
     ]
@@ -426,20 +440,21 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
     parts += ["## What the paper does not ask (exploratory)", text]
   if table := precursor_table(drawn):
     parts += [
-      "## What is seen before a rise",
-      "Of the grids and the demo, at scales below the largest where fewer than"
-      " half of the seeds succeed:"
-      " how many show a sign, by whether the success probability rises to the"
-      " next scale (Fisher, one-sided 5 %). At the smallest scale, signs that"
-      " compare with the scale before have no count. Nulls are drawn with one"
-      " mode that thins out from the floor, the mean of such a scale, and no"
-      " change from the scale before. Intervals are exact, of 10 or more."
-      " Exploratory.",
+      "## Signs before a rise of the success probability",
+      "The table is about the scales of the grids and the demo at which fewer"
+      " than half of the seeds succeed, except the largest scale of each study."
+      " It counts how many of these scales show a sign, separately for scales"
+      " where the success probability rises to the next scale (Fisher's"
+      " one-sided test at 5 %) and for scales where it does not. At the"
+      " smallest scale of a study, signs that compare with the scale before are"
+      " not counted. Null populations are drawn with the mean of such a scale,"
+      " one mode that thins out from the floor, and no change from the scale"
+      " before. Counts out of 10 or more have an exact interval. Exploratory.",
       table,
     ]
   for study, captions, *_ in drawn:
-    note = {"grid": "", "search": f", searched for claim {study.claim}"}.get(
-      study.role, ", no evidence for a claim"
+    note = {"grid": "", "search": f", picked to show claim {study.claim}"}.get(
+      study.role, ", not used to decide a claim"
     )
     parts.append(f"## {study.name}{note}")
     for name, caption in captions.items():
@@ -464,6 +479,9 @@ def renew(file: pathlib.Path, blocks: Mapping[str, str]) -> None:
     head, has_begin, rest = text.partition(begin)
     _, has_end, tail = rest.partition(end)
     if not has_begin or not has_end:
-      raise ValueError(f"{file}: no lines {begin.strip()} and {end}")
+      raise ValueError(
+        f"{file}: no lines {begin.strip()} and {end}; add both, in this order,"
+        f" where {name} belongs"
+      )
     text = f"{head}{begin}\n{block}\n\n{end}{tail}"
   file.write_text(text)

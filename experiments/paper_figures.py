@@ -86,8 +86,9 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if crossed := score.answers["variance_components"]:
     yield Picture(
       "variance_components",
-      f"{_upper(name)} of each initialization with each data order, and what"
-      " share of its variance either decides, with 95 % intervals over both."
+      f"{_upper(name)} of each initialization with each data order (left), and"
+      " the share of its variance that each of the two explains (right), with"
+      " 95 % intervals over initializations and data orders."
       f" {said(score, 'variance_components')}",
       variance_components.draw([(score, one) for one in crossed]),
     )
@@ -95,22 +96,25 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if claims.extremes_and_jump(grid) is not None:
     yield Picture(
       "emergent_and_linear",
-      f"{_upper(name)} of each seed over {score.axis}, the seeds of the highest"
-      " breakthroughness and linearity in colour, the mean dashed; below, all"
-      f" seeds before and after the former's jump. {_claimed(grid, 1)}",
+      f"Top: {name} of each seed over {score.axis}; the seed of the highest"
+      " breakthroughness (the most emergent) and the seed of the highest"
+      " linearity (the most linear) are in colour, the dashed line is the mean"
+      " of all seeds. Bottom: histograms of all seeds before and after the"
+      f" largest step of the most emergent seed. {_claimed(grid, 1)}",
       emergent_and_linear(grid),
     )
   yield Picture(
     "distribution",
-    f"The seeds of each {score.axis}: smoothed density, a point per seed, and"
-    f" the share at {threshold_name}. {said(score, 'modality')}",
+    f"The scores of the seeds of each {score.axis}: smoothed density, a point"
+    f" per seed, and the share of seeds at {threshold_name}."
+    f" {said(score, 'modality')}",
     modality_figures.draw([score]),
   )
   yield Picture(
     "summaries",
     "Mode, mean, success probability and mean of the successes with 95 %"
-    " intervals over seeds (the mode has none); dotted, the closest curve that"
-    " never turns back."
+    " intervals over seeds (the mode has none); the dotted line is the closest"
+    " curve that only rises or only falls."
     f" {said(score, 'curve')}"
     f" {said(score, 'abruptness')}",
     summaries.draw([score]),
@@ -118,22 +122,27 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield from _likelihoods(grid)
   if has_scales and score.answers["distance"] is not None:
     paths = (
-      "; and the distance to the mixture and to the displacement of the first"
-      " and last scale"
+      " Bottom right: the W2 of each scale in between to the nearest mixture"
+      " of the first and the last scale, and to the nearest point of a"
+      " displacement, in which every seed moves a part of the way from the"
+      " first to the last."
     )
     yield Picture(
       "distances",
-      "Wasserstein-2 distance (W2) to the scale before and to the largest, over"
-      " the 95 % quantile under permutation (gray); the square of the former,"
-      " split into what location, spread and shape give"
-      f"{paths if len(score.populations) > 2 else ''}."
+      "Top: Wasserstein-2 distance (W2) to the scale before and to the largest"
+      " scale; gray bars reach to the 95 % quantile under permutation. Bottom"
+      " left: the squared W2 to the scale before, split into the parts of"
+      " location, spread and shape."
+      f"{paths if len(score.populations) > 2 else ''}"
       f" {said(score, 'distance')} {said(score, 'path')}",
       distances(score),
     )
   yield Picture(
     "thresholds",
-    "The share of seeds at or beyond each threshold, with a 95 % band of the"
-    " whole curve at the scale nearest to one half."
+    "The share of seeds whose score reaches each threshold, a line per"
+    f" {score.axis}; the gray band contains with 95 % confidence the whole"
+    f" curve of the {score.axis} whose success probability is nearest to one"
+    " half."
     f" {_at_thresholds(score)}",
     threshold.draw([score]),
   )
@@ -178,16 +187,19 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if has_scales and shown_steps(score):
     yield Picture(
       "few_seeds",
-      "The share of studies with k seeds a scale whose means fall where the"
-      " mean of all seeds rises, or the other way, or do not move; for"
-      " neighbours whose distributions are shown to differ. Titles give the"
-      " change in the mean of all seeds."
+      "The share of studies with k seeds per scale whose mean changes in the"
+      " opposite direction to the mean of all seeds, or does not change; for"
+      " neighbouring scales whose distributions are shown to differ. Each title"
+      " gives the change in the mean of all seeds."
       f" {said(score, 'small_studies')}",
       few_seeds(score),
     )
   fixed = ""
   if len(claims.losses(grid)) > 1:
-    fixed = ", and the NLL of fixed examples, each in a context of its own"
+    fixed = (
+      ", and the negative log-likelihood (NLL) of fixed examples, each"
+      " evaluated in a context of its own"
+    )
   yield Picture(
     "control",
     "Losses on the training distribution, a point per seed, on a logarithmic"
@@ -197,9 +209,9 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   )
   yield Picture(
     "loss_and_score",
-    f"{_upper(name)} against the final training loss, a point per seed; seeds"
-    f" of other scales in gray; exploratory."
-    f" {failures.loss_sentence(grid, is_fixed=False)}",
+    f"{_upper(name)} against the final training loss, a panel per {score.axis}"
+    " and a point per seed; gray points are seeds of the other panels."
+    f" Exploratory. {failures.loss_sentence(grid, is_fixed=False)}",
     figures.exact_match_against(
       grid.frame,
       grid.config.headline_length,
@@ -212,10 +224,11 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if forecasts:
     yield Picture(
       "forecasts",
-      "Of the seeds that are no success at a training step (some were before):"
-      " the probability (AUC) that one which succeeds at the end has the better"
-      " likelihood or score at the longest length, or training loss, than one"
-      " which does not; exploratory.",
+      "Of the seeds that do not succeed at a training step, the probability"
+      " (AUC) that a seed that succeeds at the end has a better likelihood,"
+      " score or training loss than a seed that fails at the end. Likelihood"
+      " and score are those at the longest length. Some of these seeds"
+      " may have succeeded at an earlier step. Exploratory.",
       precursors.draw(grid, forecasts),
       precursors.sentence(grid, forecasts),
     )
@@ -226,10 +239,12 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   if found:
     yield Picture(
       "errors",
-      f"How the answers of the seeds that fail at length {found[0].length} go"
-      " wrong, decided by the first wrong token: the mean over these seeds by"
-      f" {grid.axis}, with their number above, and a point for each of them at"
-      f" the {grid.axis} where nearest to half of the seeds fail.",
+      "Kinds of errors in the answers of the seeds that fail at length"
+      f" {found[0].length}, decided by the first wrong token. Top: the mean"
+      f" share of each kind over the failing seeds of each {grid.axis}, and"
+      " above it the number of these seeds. Bottom: a point for each failing"
+      f" seed at the {grid.axis} where the share of failing seeds is nearest to"
+      " one half.",
       failures.draw(found),
       failures.sentence(found),
     )
@@ -238,8 +253,9 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     yield Picture(
       "right_up_to",
       f"The share of items of length {right.length} whose answer is right up to"
-      f" each token, a line for each seed at {right.cell} with kept parameters;"
-      " the dotted line is the longest answer in training. Exploratory.",
+      f" each token, a line for each seed at {right.cell} whose parameters were"
+      " kept; the dotted line marks the last token of the longest answer in"
+      " training. Exploratory.",
       failures.draw_right_up_to(right),
       failures.right_up_to_sentence(right),
     )
@@ -248,9 +264,10 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     yield Picture(
       "attention",
       "Attention of each layer and head on one item of length"
-      f" {pair.length}: rows attend to columns, dark is 1; lines mark the end"
-      " of the prompt and of the longest example in training. Another pair"
-      " may differ.",
+      f" {pair.length}, for a seed that fails and a seed that succeeds: rows"
+      " attend to columns, and black is a weight of 1. Lines mark the end of"
+      " the prompt and of the longest example in training. Another pair of"
+      " seeds may differ.",
       failures.draw_attention(pair),
       failures.attention_sentence(pair),
     )
@@ -259,18 +276,19 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
 def _likelihoods(grid: Grid) -> Iterator[Picture]:
   yield Picture(
     "likelihood",
-    f"The seeds of each {grid.axis} in the mean negative log-likelihood of the"
-    " answer's tokens, on a logarithmic axis: smoothed density, and a point per"
-    f" seed. {_claimed(grid, 4)}",
+    "The mean negative log-likelihood (NLL) of the answer's tokens for the"
+    f" seeds of each {grid.axis}, on a logarithmic axis: smoothed density, and"
+    f" a point per seed. {_claimed(grid, 4)}",
     likelihood(grid),
   )
   yield Picture(
     "likelihood_summaries",
-    "Mode, mean and median over seeds, and mean of the seeds whose score is a"
-    " success, of the score and of three likelihoods of the answer in nats:"
-    " negative log-likelihood (NLL) per token and of the whole answer, and the"
-    " log-probability of its least likely token; 95 % intervals over seeds, but"
-    " for the mode. The last two are exploratory.",
+    "The score and three likelihoods of the right answer, in nats: mode, mean"
+    " and median over seeds, and mean over the seeds whose score is a success,"
+    " with 95 % intervals over seeds (the mode has none). The likelihoods are"
+    " the negative log-likelihood (NLL) per token, the NLL of the whole answer,"
+    " and the log-probability of its least likely token. The last two are"
+    " exploratory.",
     central(grid),
   )
 
@@ -295,8 +313,8 @@ def _at_thresholds(series: Series) -> str:
     for t in (0.1, 0.9)
   )
   return (
-    f"At {series.scale_name(population)} {low} of the seeds reach 10% and"
-    f" {high} reach 90%."
+    f"At {series.scale_name(population)}, {low} of the seeds reach a score of"
+    f" 10% and {high} a score of 90%."
   )
 
 
@@ -539,10 +557,11 @@ def tasks(folders: Sequence[pathlib.Path]) -> Picture:
     rows.append(Ridge(name, score_S[np.isfinite(score_S)], note))
   return Picture(
     "tasks",
-    "The seeds of one cell of each task, at the test length beside its name:"
-    f" smoothed density, a point per seed, and the share at ≥"
-    f" {DEFAULT_THRESHOLD:.0%} where an answer has several tokens. Of a grid it"
-    " is the cell whose seeds differ most. Half of the answers of parity are"
-    " right by chance.",
+    "The scores of the seeds of one cell of each task, at the test length"
+    " beside the task's name: smoothed density, a point per seed, and, if an"
+    " answer has several tokens, the share of seeds at ≥"
+    f" {DEFAULT_THRESHOLD:.0%}. Of a grid, the cell whose scores differ most"
+    " between seeds is shown. Half of the answers of parity are right by"
+    " chance.",
     ridges.draw([("", rows)], "exact match without end"),
   )

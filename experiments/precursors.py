@@ -152,7 +152,11 @@ def _null(rng: np.random.Generator, scale: Observed) -> Observed:
 
 def table(several: Sequence[Trial]) -> list[list[str]]:
   """Counts how often signs are seen before a rise, before none and in nulls."""
-  kinds = {"before a rise": True, "before no rise": False, "in nulls": None}
+  kinds = {
+    "before a rise": True,
+    "before no rise": False,
+    "in null populations": None,
+  }
   rows = [["sign", *kinds]]
   for name in SIGNS:
     rows.append([name])
@@ -228,12 +232,16 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
   """Says how many early forecasts differ from chance, and the clearest one."""
   early = [x for x in found if 0 < x.step <= grid.config.train.steps / 2]
   if not early:
-    return "In the first half of training no scale has 10 seeds of either kind."
+    return (
+      f"In the first half of training, no scale has {MIN_RUNS} seeds that will"
+      f" succeed and {MIN_RUNS} that will not."
+    )
   p = modality.holm([x.p for x in early])
   shown = [x for x, q in zip(early, p, strict=True) if q <= _LEVEL]
   text = (
-    f"In the first half of training {len(shown)} of {len(early)} probabilities"
-    " differ from one half, after Holm over all"
+    f"In the first half of training, {len(shown)} of {len(early)} comparisons"
+    " show a difference between seeds that will succeed and seeds that will"
+    " not, after Holm's correction over all of them"
   )
   if not shown:
     return f"{text}."
@@ -241,9 +249,9 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
   name = grid.score.scale_name(grid.score.populations[best.scale])
   better = "better" if best.auc > 0.5 else "worse"
   return (
-    f"{text}; the clearest, at {name} after {best.step} steps: one of the"
-    f" {best.num_yes} seeds that will succeed has the {better} {best.sign} than"
-    f" one of the {best.num_no} others with probability"
+    f"{text}. The clearest: at {name} after {best.step} steps, a seed that will"
+    f" succeed (one of {best.num_yes}) has a {better} {best.sign} than a seed"
+    f" that will not (one of {best.num_no}) with probability"
     f" {max(best.auc, 1 - best.auc):.2f}."
   )
 

@@ -155,7 +155,7 @@ def test_a_fall_is_tested_as_fisher_has_it(falling):
     for t in np.arange(1, 20) / 20
   ]
   assert verdict.numbers["num_thresholds"] == sum(falls)
-  assert f"falls at {sum(falls)} of 19 thresholds" in verdict.evidence
+  assert f"falls for {sum(falls)} of 19 success" in verdict.evidence
 
 
 def test_a_fall_of_the_success_probability_with_worse_successes_is_none(
@@ -173,7 +173,7 @@ def test_the_control_names_losses_of_two_modes_and_its_power(clear, falling):
   assert {"log training loss", "log NLL of fixed examples"} <= set(shown)
   verdict = verdict_of(6, clear)
   assert math.isnan(verdict.numbers["smallest_weight"])
-  assert "would often not show" in verdict.sentence
+  assert "would often miss two modes" in verdict.sentence
   assert "is tied to" not in verdict.sentence
   config = override(clear.config, ["task.max_train_length=20"])
   tied = claims.losses_have_one_mode(clear._replace(config=config))

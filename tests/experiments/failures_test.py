@@ -43,8 +43,9 @@ def test_errors_of_failing_seeds_are_counted_by_kind(grid):
   at = failures.most_mixed(found)
   assert at.name in ("depth 2", "depth 3")
   sentence = failures.sentence(found)
-  assert f"Of {len(at.share_FK)} failing seeds of 24 at {at.name}" in sentence
-  assert f"{at.main_K[0]} mostly stop early" in sentence
+  num = len(at.share_FK)
+  assert f"Among {num} failing seeds (of 24) at {at.name}, most" in sentence
+  assert f"stop early in {at.main_K[0]}" in sentence
   heights = sum(p.get_height() for p in failures.draw(found).axes[0].patches)
   assert heights == pytest.approx(3)  # Shares of each scale add up to one.
 
@@ -120,8 +121,8 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
     np.testing.assert_allclose(kind.auc, np.mean(pairs))
   assert found[1].p_adjusted < 1e-3 < 0.05 < found[0].p_adjusted
   text = failures.loss_sentence(grid)
-  assert "a higher loss on fixed examples as in training than one" in text
-  assert f"probability {found[1].auc:.2f} at depth 2 (p = " in text
+  assert "a higher loss on fixed examples of the training" in text
+  assert f"that fails is {found[1].auc:.2f} at depth 2 (p = " in text
   assert "At depth 1 no difference in this loss" in text
 
 
@@ -131,7 +132,8 @@ def test_where_failing_seeds_go_wrong_and_what_they_get_right_after_it():
   )
   found = failures.RightUpTo(3, "width 48", 8, share_SA, np.arange(3) > 1)
   assert failures.right_up_to_sentence(found) == (
-    "Of 2 failing seeds half of the items are wrong by token 2 of 4; the"
-    " longest answer in training has 8. Of the items that are right up to"
-    " there, a seed gets from 33% to 80% right to the end."
+    "In each of 2 failing seeds, more than half of the answers have an error by"
+    " token 2 of 4; the longest answer in training has 8 tokens. Of the answers"
+    " that are right up to this token, a seed gets from 33% to 80% right to the"
+    " end."
   )

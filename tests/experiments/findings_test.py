@@ -44,7 +44,7 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_grid():
   assert second[3] == "not reproduced, p = 0.5"
   assert cells[5][2] == "not tested"
   assert cells[4][1].startswith(
-    "**reproduced in 1 of 2 grids**<br>searched for in"
+    "**reproduced in 1 of 2 grids**<br>not a grid but picked to show this,"
     " [longer](experiments/configs/other.py): reproduced, p = 0.01<br>"
   )
 

@@ -64,5 +64,5 @@ def test_a_forecast_counts_the_pairs_that_it_ranks_right(grid):
   assert (loss.num_yes, loss.num_no) == (len(yes), len(no))
   pairs = np.array([[a < b for b in no] for a in yes])
   assert loss.auc == pytest.approx(pairs.mean())
-  assert "5 of 6 probabilities differ" in precursors.sentence(grid, found)
+  assert "5 of 6 comparisons show" in precursors.sentence(grid, found)
   assert len(precursors.draw(grid, found).axes) >= 3
