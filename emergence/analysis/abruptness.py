@@ -55,7 +55,7 @@ def findings(series: Series) -> Iterator[Finding]:
   p_N = series.answers["distance"].adjusted_N
   if not is_trend and not (p_N <= series.options.alpha).any():
     text = (
-      f"no change over {series.axis} is shown, so none that could be a jump"
+      f"no change over {series.axis} is shown, so a jump cannot be shown either"
     )
     yield finding("abruptness", series, text)
     return
@@ -74,13 +74,15 @@ def findings(series: Series) -> Iterator[Finding]:
   ]
   back = ""
   if turning:
-    turn = "turns" if len(turning) == 1 else "turn"
-    what = "all" if len(turning) == 3 else f"the {words.listed(turning)}"
-    back = f"; {what} {turn} back"
+    back = f"; the {words.listed(turning)} are not monotone"
+    if len(turning) == 1:
+      back = f"; the {turning[0]} is not monotone"
+    elif len(turning) == 3:
+      back = "; none of these is monotone"
   whats = (
-    "of the mean's range",
-    "of the success share's",
-    "of the mode's",
+    "of the range for the mean",
+    "for the success share",
+    "for the mode",
   )
   steps = [
     f"{words.percent(part)} {what} ({_largest_step(series, value_N)})"

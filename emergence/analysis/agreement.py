@@ -159,15 +159,15 @@ def findings(series: Series) -> Iterator[Finding]:
   where = f"at {series.scale_name(pair.population)}"
   if pair.found is None:
     text = (
-      f"{where} a valley separates low from high scores; in"
-      f" {other.metric_name} none does"
+      f"{where} a valley separates low from high scores; the scores in"
+      f" {other.metric_name} have no such valley"
     )
   else:
     text = (
-      f"{where} a valley parts good from poor seeds, here and in"
+      f"{where} a valley separates good from poor seeds in this metric and in"
       f" {other.metric_name}: {pair.found.num_same} of {pair.found.num_runs}"
-      " are good in both or poor in both, where by chance"
-      f" {_by_chance(pair.found):.0f} would be"
+      " seeds are on the same side in both"
+      f" ({_by_chance(pair.found):.0f} expected by chance)"
     )
   yield finding(
     "agreement",
@@ -212,15 +212,17 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     return
   table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
-    "Seeds on the better side of the antimode in both of two metrics, in one of"
-    " them, or in neither, at scales where both have an antimode."
+    "Each row counts the seeds of one scale that are on the better side of the"
+    " antimode in both of two metrics, in only one of them, and in neither."
+    " Scales where a metric has no antimode are left out."
   )
   yield Section(
     "agreement",
     sentence + note,
-    "An antimode is a valley of the density, which small samples of one"
-    " distribution have too. Kappa is 1 where all seeds agree and 0 where as"
-    " many do as by chance. agreement.csv has the numbers.",
+    "An antimode is a valley of the density. Small samples can have one even if"
+    " their distribution has a single mode. Kappa is 1 if every seed is on the"
+    " same side in both metrics, and 0 if no more seeds are than expected by"
+    " chance. agreement.csv has the numbers.",
     table=table,
   )
 
@@ -232,5 +234,5 @@ QUESTION = Question(
   files={"agreement.csv": rows},
   findings=findings,
   sections=sections,
-  unanswered="No scale has seeds that are shown to separate.",
+  unanswered="The seeds are not shown to split in two at any scale.",
 )

@@ -86,7 +86,7 @@ def findings(series: Series) -> Iterator[Finding]:
     "best_of",
     series,
     f"at {series.scale_name(population)} the best of {_TYPICAL} seeds is"
-    f" expected at {best_text}{interval}, where the mean is {mean_text}",
+    f" expected to score {best_text}{interval}, while the mean is {mean_text}",
     scale=population.scale,
     num_seeds=_TYPICAL,
     mean=mean,
@@ -105,11 +105,12 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "best-of",
       "The score that a study with k seeds is expected to report if it reports"
       " the best of them. At k = 1 it is the mean.",
-      "Of n runs, curves are drawn up to k = n/2 and bars, 95 % intervals over"
-      " seeds, up to k = n/4; at the largest k a bar may hold the truth only"
-      " 77 % of the time. A best run that is too rare to be among these seeds"
-      " is not foreseen. Diverged runs are left out. Bars of several scales"
-      " stand beside each other. best_of.csv has the numbers.",
+      "With n runs, curves are drawn up to k = n/2. Bars are 95 % intervals"
+      " over seeds and are drawn up to k = n/4; at the largest k a bar may"
+      " contain the true value only 77 % of the time. The curves cannot predict"
+      " a good run that is too rare to be among these seeds. Diverged runs are"
+      " left out. Points of different scales are shifted sideways to keep their"
+      " bars apart. best_of.csv has the numbers.",
       figure=draw(several),
     )
 
@@ -160,7 +161,7 @@ def draw(several: Sequence[Series]) -> Figure:
 
 QUESTION = Question(
   "best_of",
-  "How much does the best of a few seeds flatter?",
+  "How much better than the mean is the best of a few seeds?",
   compute,
   files={"best_of.csv": rows},
   findings=findings,

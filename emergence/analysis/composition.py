@@ -35,11 +35,18 @@ _MOST_TICKS = 8
 _COLORS: dict[str, str] = dict(
   zip(CLASSES, (FAILED, OTHERS, FILL, SUCCEEDED), strict=True)
 )
-# How a sentence names the runs of each class, in the order of `CLASSES`.
+# What a sentence says of the runs of each class, in the order of `CLASSES`,
+# with a threshold and without one.
 _PHRASES = (
-  "at the floor",
-  "between",
-  "successful below the ceiling",
+  "{be} at the floor",
+  "fail{s} above it",
+  "succeed{s} below the ceiling",
+  "at it",
+)
+_PHRASES_WITHOUT_THRESHOLD = (
+  "{be} at the floor",
+  "between floor and ceiling",
+  "",
   "at the ceiling",
 )
 
@@ -77,29 +84,39 @@ def findings(series: Series) -> Iterator[Finding]:
   i = max(range(len(found)), key=lambda i: _evenness(found[i], i))
   if (at := found[i]) is None or math.isnan(at.count_C[0]):
     return
+  phrases = _PHRASES
+  if series.threshold is None:
+    phrases = _PHRASES_WITHOUT_THRESHOLD
   parts = [
-    f"{int(count)} {phrase}"
-    for count, phrase in zip(at.count_C, _PHRASES, strict=True)
+    f"{int(count)} "
+    + (
+      phrase.format(be="is", s="s")
+      if count == 1
+      else phrase.format(be="are", s="")
+    )
+    for count, phrase in zip(at.count_C, phrases, strict=True)
     if not math.isnan(count)
   ]
-  seeds = words.count(at.num_runs, "seed")
   sample = series.populations[i].sample.oriented()
-  if at.num_runs < sample.size:
-    seeds += " with a score"
+  noun = "scored seed" if at.num_runs < sample.size else "seed"
+  seeds = f"of {words.count(at.num_runs, noun)}"
   where = series.scale_name(series.populations[i])
   reason = ""
   if len(found) > 1:
     is_split = _evenness(at, i)[0] > 0
-    reason = ", the last"
-    if is_split:
-      reason = ", where both ends hold most"
+    reason = " (the most mixed scale)" if is_split else " (the last scale)"
   edge = composition.floor_edge(sample, series.flipped_threshold)
   relation = "≤" if series.metric.higher_is_better else "≥"
   parts[0] += f" ({relation} {words.number(series.sign * edge, 2)})"
-  texts = [f"{seeds} at {where}{reason}: {', '.join(parts)}"]
+  first, rest = parts[0].split(" ", 1)
+  parts[0] = f"{first} {seeds} {rest}"
+  texts = [f"at {where}{reason}, {words.listed(parts)}"]
   if " and " in at.name:
     named = re.split(", (?:few|some) ", at.name)[0]
-    texts.append(f"at {where} {named} each surely hold at least 10% of seeds")
+    texts.append(
+      f"at {where} {named} each have at least 10% of the seeds, by their 95%"
+      " intervals"
+    )
   for text in texts:
     yield finding(
       "composition",
@@ -152,8 +169,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     return
   table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
-    "The share of seeds at the floor, between, successful below the ceiling and"
-    " at the ceiling. The table has exact 95 % intervals."
+    "Bars show the share of seeds in each class: at the floor, successes below"
+    " the ceiling, at the ceiling, and all others (between). The table has"
+    " exact 95 % intervals."
   )
   drawn = [
     several
@@ -163,11 +181,12 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   yield Section(
     "composition",
     sentence + note,
-    "Floor and ceiling are the 5 % of the scores' range at its ends, the floor"
-    " above the chance level if one is given. The last column first names the"
-    " classes that surely hold at least 10 % of seeds; “few” are in a class"
-    " that surely holds less than 25 %, “some” in one of which neither is sure."
-    " Classes are no clusters: scores that thin out evenly are in each, too.",
+    "Floor and ceiling are the worst and the best 5 % of the range of scores;"
+    " if a chance level is given, the floor ends 5 % above it. The last column"
+    " first names the classes that have at least 10 % of the seeds, by their"
+    " 95 % intervals. Then it names the other classes that have any seeds:"
+    " “few” if the interval is below 25 %, else “some”. Classes are not"
+    " clusters: scores that thin out evenly are in every class, too.",
     figure=draw(drawn[0]),
     table=table,
   )

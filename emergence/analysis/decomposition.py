@@ -31,7 +31,7 @@ from emergence.statistics.sample import SAME_SCORE
 _PARTS = {
   "by_share": ("share that succeeds", SUCCEEDED),
   "by_successes": ("scores of successes", FILL),
-  "by_others": ("scores of the others", OTHERS),
+  "by_others": ("scores of failures", OTHERS),
 }
 _MOST_TICKS = 8
 
@@ -109,9 +109,12 @@ def findings(series: Series) -> Iterator[Finding]:
     and not _is_reversed(a, b, x)
   ]
   if not steps:
-    text = f"changes of the mean are tested between {MIN_RUNS} runs or more"
+    text = (
+      "changes of the mean are tested only between scales with"
+      f" {MIN_RUNS} runs or more"
+    )
     if tested:
-      text = "no change of the mean between neighbours is shown"
+      text = "no change of the mean between neighbouring scales is shown"
       if len(tested) > 1:
         text += f", after correction for {len(tested)} pairs"
     yield finding("decomposition", series, text)
@@ -134,8 +137,8 @@ def findings(series: Series) -> Iterator[Finding]:
   if {*shares} == {0, 1}:
     none, all_ = (a, b) if shares == (0, 1) else (b, a)
     because = (
-      f", which cannot be split up: no seed succeeds at {none.name}, and every"
-      f" one at {all_.name}"
+      f"; this cannot be split up: no seed succeeds at {none.name}, all do at"
+      f" {all_.name}"
     )
   elif len(parts) == 1:
     because = f", because {parts[0][1]}"
@@ -222,7 +225,7 @@ def _borrowed(
       other = pair[0] if at is pair[1] else pair[1]
       yield (
         f"no seed {verb} at {series.scale_name(at)}, so the mean of {kind} at"
-        f" {other.name} is used for both"
+        f" {other.name} is used for both scales"
       )
 
 
@@ -235,17 +238,17 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "more-or-better",
-      f"The change of the mean from one value of {several[0].axis} to the next,"
-      " in three parts: because another share of seeds succeeds, because"
-      " successes score higher or lower, and because the other seeds do. Dots"
-      " are the whole change.",
-      "Lines are 95 % intervals of the whole change over seeds, where both"
-      " scales have 10 runs or more. Diverged runs are left out, as they are of"
-      " the mean: where runs diverged, the share is that among the others and"
-      " not the success probability. Where no seed succeeds at one of the"
-      " scales, the mean of successes there is set to that of the other scale,"
-      " and likewise the mean of the others where all succeed."
-      " decomposition.csv has the numbers, with intervals of the parts.",
+      f"Bars split the change of the mean from one value of {several[0].axis}"
+      " to the next into three parts: a larger or smaller share of seeds"
+      " succeeds, successes score higher or lower, and failures score higher or"
+      " lower. Dots are the whole change.",
+      "Lines are 95 % intervals of the whole change over seeds, drawn where"
+      " both scales have 10 runs or more. Diverged runs are left out here and"
+      " in the mean, so where runs diverged, the share of successes is not the"
+      " success probability. Where no seed succeeds at one of the two scales,"
+      " the mean of its successes is set to that of the other scale; where all"
+      " succeed, so is the mean of its failures. decomposition.csv has the"
+      " numbers, with intervals of the parts.",
       figure=draw(several),
     )
 
@@ -294,7 +297,7 @@ def draw(several: Sequence[Series]) -> Figure:
   figure = drawing.panel_per_group(
     several,
     panel,
-    f"{several[0].axis}, from the one before",
+    f"{several[0].axis}, compared with the one before",
     "change of the mean",
   )
   return drawing.explain_colors(figure, dict(_PARTS.values()))

@@ -134,12 +134,13 @@ def findings(series: Series) -> Iterator[Finding]:
     text = "the scores of neighbouring scales are the same"
   elif not num and found.too_few:
     text = (
-      f"so few {found.too_few} could not show that neighbouring scales differ"
+      f"there are too few {found.too_few} to show that neighbouring scales"
+      " differ"
     )
   elif not num:
     text = "no two neighbouring scales are shown to differ in their scores"
     if len(names) == 1:
-      text = f"{series.axis} {names[0]} are not shown to differ in their scores"
+      text = f"the scores at {series.axis} {names[0]} are not shown to differ"
   else:
     where = f"{series.axis} {names[i]}"
     if num == len(names) > 1:
@@ -174,13 +175,14 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if several:
     yield Section(
       "distances",
-      "Each dot is how far the scores of two neighbouring scales are apart. A"
-      " dot inside its gray bar may be chance; bars are not corrected for the"
-      " number of pairs.",
-      "Distances are Wasserstein-2; a bar is their 95 % quantile under"
-      " permutation, that is, if both scales had one distribution."
-      " distances.csv has all pairs, and how much of each is location, spread"
-      " and shape. A distance above its bar is evidence that the two"
+      "Each dot is the distance between the scores of two neighbouring scales."
+      " A dot inside its gray bar may be due to chance; bars are not corrected"
+      " for the number of pairs.",
+      "Distances are Wasserstein-2. A bar is the 95 % quantile of the distance"
+      " if runs are permuted between the two scales, that is, if both scales"
+      " have the same distribution. distances.csv has all pairs of scales and"
+      " splits each squared distance into location, spread and shape. A"
+      " distance above its bar is evidence that the two"
       " distributions differ, not of how many modes they have; a second mode"
       " may hardly change “shape”. Bars are not corrected for the number of"
       " pairs. Diverged runs are left out.",

@@ -31,7 +31,10 @@ _MOST_LETTERS = 60  # In the name of a section.
 # If at least _OUTER of the seeds are below 0.1 or above 0.9, and at least
 # _OUTER_END on each side, the finding counts these, not the sides of a valley.
 _OUTER, _OUTER_END = 2 / 3, 0.1
-_FEW = f"two modes are tested with {modality_lib.MIN_RUNS} seeds or more"
+_FEW = (
+  f"fewer than {modality_lib.MIN_RUNS} seeds have a score, too few to test for"
+  " two modes"
+)
 
 
 class Modalities(NamedTuple):
@@ -188,10 +191,11 @@ def _split(series: Series, population: Population, modality: Modality) -> str:
   better_S, num_others = np.sort(series.sign * score_S), test.num_outside
   others_S = better_S[-num_others:] if is_floor else better_S[:num_others]
   middle = series.sign * float(np.median(others_S))
-  leave = "break out of the floor" if is_floor else "fall off the ceiling"
+  leave = "break out of" if is_floor else "fall off"
+  end = "the floor" if is_floor else "the ceiling"
   return (
-    f"some seeds {leave}: {test.num_inside} of {num} are at it, and half of the"
-    f" other {num_others} score {words.number(middle, 2)} or"
+    f"some seeds {leave} {end}: {test.num_inside} of {num} are at {end}, and"
+    f" half of the other {num_others} score {words.number(middle, 2)} or"
     f" {'better' if is_floor else 'worse'}{diverged}"
   )
 
@@ -230,10 +234,10 @@ def _nothing_shown(series: Series) -> Iterator[str]:
   if not judged:
     yield text
   elif np.isnan(weights).any():
-    yield f"{text}; {where}so few seeds would often not show two modes"
+    yield f"{text}; {where}two modes would often be missed with so few seeds"
   else:
     yield (
-      f"{text}; {where}a second mode, as narrow, of"
+      f"{text}; {where}a second mode of the same width with"
       f" {words.percent(max(weights))} of the seeds or more,"
       f" {dip.MODE_DISTANCE:g} sd away, would be detected four times in five"
     )
@@ -248,15 +252,17 @@ def _why_silent(sample: Sample, modality: Modality, alpha: float) -> str:
   if math.isnan(modality.dip_p):
     if sample.is_constant:
       return "all scores are equal, so nothing could be tested"
-    return "scores are of one item and can show no modes"
+    return "each score is of a single test item and so cannot show modes"
   is_open = sample.step is None and grid(sample).is_open
   if modality.p_adjusted > alpha and not is_open:
     return ""
   if math.isnan(modality.antimode) and not is_open:
-    return "scores are not of one mode, but no valley parts them in two"
+    return (
+      "scores do not have a single mode, but no valley separates two groups"
+    )
   return (
-    "the two groups may be two points of the score grid; the number of test"
-    " items would tell"
+    "the two groups may be two neighbouring points of the score grid; this"
+    " cannot be decided without the number of test items"
   )
 
 
@@ -294,8 +300,8 @@ def _distribution(several: list[Series]) -> Section:
     f"distribution-{_slug(first.metric.name)}",
     sentence,
     "Each ridge is smoothed and scaled to its own peak: compare shapes, not"
-    " heights. Two humps are shown to be two groups only where “two modes”"
-    " stands beside the ridge.",
+    " heights. Two humps are shown to be two groups only if “two modes” is"
+    " written beside the ridge.",
     figure=draw(several),
     title=f"Does {first.metric_name} split in two as well?",
     alt=f"Distribution of {first.metric_name}: {'; '.join(shapes)}.",
@@ -377,10 +383,10 @@ def _labels(analysis: Analysis) -> Section:
     if size
   )
   sentence = (
-    "One label for each cell and metric. p combines three tests: of two modes"
-    f" (with {modality_lib.MIN_RUNS} seeds or more), of a breakout from the"
-    " floor, of a falloff from the ceiling. “After Holm” it is corrected for"
-    " the other cells that could be tested"
+    "Each row is one cell and metric, with its label. p combines three tests:"
+    f" of two modes (with {modality_lib.MIN_RUNS} seeds or more), of a breakout"
+    " from the floor, and of a falloff from the ceiling. “After Holm” is p"
+    " after Holm's correction for the other cells that could be tested"
     f"{families and f' ({families})'}."
   )
   table, note = first_rows(header, rows, _MOST_ROWS)
@@ -388,12 +394,12 @@ def _labels(analysis: Analysis) -> Section:
     "modality",
     sentence + note,
     "“Not shown” is no proof of one mode. “Lightest seen” is the smallest share"
-    " of the seeds that a second mode, 5 sd away, could have and be detected"
-    " with power 0.8 after the correction; “–” where one of half of them would"
-    " not be. A breakout is a share of seeds above the floor that does not thin"
-    " out away from it; a falloff is its mirror image at the ceiling. A mode is"
-    " unstable where another peak is nearly as high; an antimode is given only"
-    " where the valley between two peaks is deep.",
+    " of the seeds in a second mode, 5 sd away, that would be detected with"
+    " power 0.8 after the correction; it is “–” if even a mode with half of the"
+    " seeds would not be. In a breakout, the seeds above the floor do not"
+    " simply become fewer with distance from the floor; a falloff is the mirror"
+    " image at the ceiling. A mode is unstable if another peak is nearly as"
+    " high. An antimode is given only if the valley between two peaks is deep.",
     table=table,
   )
 

@@ -111,8 +111,8 @@ def _require_distinct(
   """Raises ValueError if a group column has the name of a result column."""
   if taken := set(group_columns) & set(columns):
     raise ValueError(
-      f"--group_columns: {quote(min(taken))} is a column of the results; rename"
-      " the column"
+      f"--group_columns: {quote(min(taken))} is also a column of the results;"
+      " rename it in your table"
     )
 
 

@@ -68,7 +68,7 @@ def findings(series: Series) -> Iterator[Finding]:
 
 QUESTION = Question(
   "pairing",
-  "Does a seed do alike at every scale?",
+  "Is a seed that is good at one scale good at others?",
   compute,
   is_apart=True,
   entry=entry,

@@ -22,12 +22,12 @@ _MOST_ROWS = 60
 _MOST_RESAMPLES = 200
 # What a verdict says of a scale; {} stands for the first and the last scale.
 _MEANINGS = {
-  "mixture": "the scores look more like a mixture of those at {} than like all"
-  " runs moving along",
-  "displacement": "the scores look more like all runs moving along between"
-  " those at {} than like a mixture",
+  "mixture": "the scores look more like a mixture of those at {} than as if all"
+  " runs had moved partway between them",
+  "displacement": "the scores look more as if all runs had moved partway"
+  " between those at {} than like a mixture of them",
   "neither": "the scores look neither like a mixture of those at {} nor as if"
-  " all runs moved along together",
+  " all runs had moved partway between them",
 }
 
 
@@ -84,14 +84,14 @@ def findings(series: Series) -> Iterator[Finding]:
   if list(verdicts) == ["undecided"]:
     fewest = min(p.finite_S.size for p in series.populations)
     text = (
-      "it is not shown whether scales between mix the scores of the first and"
-      " the last, or all runs moved along"
+      "it is not shown whether scales in between mix the first and last"
+      " distribution or all runs moved partway"
     )
     if fewest < path.MIN_RUNS_FOR_VERDICT:
       text = (
         f"with fewer than {path.MIN_RUNS_FOR_VERDICT} runs at a scale it is not"
-        " tested whether scales between mix the scores of the first and the"
-        " last, or all runs moved along"
+        " tested whether scales in between mix the first and last distribution"
+        " or all runs moved partway"
       )
     yield finding("path", series, text)
   first, *_, last = series.populations
@@ -138,25 +138,26 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   header += ["to displacement", "evidence"]
   table, note = first_rows(header, rows, _MOST_ROWS)
   sentence = (
-    "Each scale between the first and the last: is its distribution a mixture"
-    " of theirs, as if a share of runs changed over, or theirs joined quantile"
-    " by quantile (displacement), as if every run went a part of the way?"
+    "The verdict says which of two paths from the first scale to the last fits"
+    " the distribution of a scale in between. On the mixture path a share of"
+    " the runs has switched to the last distribution. On the displacement path"
+    " every run has moved part of the way, quantile by quantile."
   )
   yield Section(
     "paths",
     sentence + note,
-    "Both are about distributions: no run of one scale is compared with a run"
-    " of another. A metric that is steep, such as exact match, can turn a"
-    " smooth change of ability into a mixture; paths.csv has the other metrics"
-    " of this table. Distances to both paths are Wasserstein-2, in the unit of"
-    " the scores.",
+    "Both paths are about distributions: no run of one scale is compared with a"
+    " run of another. A steep metric, such as exact match, can turn a smooth"
+    " change of ability into a mixture; paths.csv has the other metrics of this"
+    " table. “To mixture” and “to displacement” are Wasserstein-2 distances to"
+    " the two paths, in the unit of the scores.",
     table=table,
   )
 
 
 QUESTION = Question(
   "path",
-  "Do some seeds change over, or do all move a little?",
+  "Do some seeds switch groups, or do all seeds move a little?",
   compute,
   is_apart=True,
   files={"paths.csv": rows},

@@ -118,7 +118,7 @@ class Question(NamedTuple):
   entry: Callable[[Series], Mapping[str, Any]] = _no_entry
   findings: Callable[[Series], Iterable[Finding]] = _nothing
   sections: Callable[[Analysis], Iterable[Section]] = _nothing
-  unanswered: str = "These scores do not tell."
+  unanswered: str = "These scores cannot answer this question."
 
 
 def finding(
@@ -150,7 +150,7 @@ def first_rows(
     header, rows = header[1:], [row[1:] for row in rows]
   note = ""
   if len(rows) > most:
-    note = f" The first {most} of {len(rows)} are shown."
+    note = f" The first {most} of {len(rows)} rows are shown."
   return Table(header, rows[:most]), note
 
 

@@ -186,7 +186,7 @@ def findings(series: Series) -> Iterator[Finding]:
     text += (
       "; no trend is shown"
       if curve.trend.can_show
-      else "; so few seeds could not show a trend"
+      else "; there are too few seeds to show a trend"
     )
   yield finding(
     "curve",
@@ -207,7 +207,7 @@ def findings(series: Series) -> Iterator[Finding]:
       f" to {_share(found[j])} at {scales[j].name}"
     )
     if falls.num_found > 1:
-      text += f", the surest of {falls.num_found} falls"
+      text += f", the clearest of {falls.num_found} falls"
     yield finding(
       "curve",
       series,
@@ -242,7 +242,7 @@ def _crossing(series: Series, curve: ScaleCurve, what: str) -> Finding:
     # State the logistic interval only if a single bracket contains it.
     (i, j), *others = curve.brackets
     if not others and scales[i].scale <= low < high <= scales[j].scale:
-      text += f" (95% if it is logistic: {words.size(low)} to"
+      text += f" (95% interval if the curve is logistic: {words.size(low)} to"
       text += f" {words.size(high)})"
   return finding("curve", series, text, crossing_low=low, crossing_high=high)
 

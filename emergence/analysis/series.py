@@ -309,8 +309,8 @@ def _check_options(table: ScoreTable, options: Options) -> None:
     unknown = {name for name, _ in named} - set(table.metrics)
     if unknown:
       raise ValueError(
-        f"{flag}: there is no metric {quote(sorted(unknown)[0])}; there are"
-        f" {', '.join(map(quote, table.metrics))}"
+        f"{flag}: there is no metric {quote(sorted(unknown)[0])}; the metrics"
+        f" are {', '.join(map(quote, table.metrics))}"
       )
     for metric in table.metrics.values():
       value = value_of(metric, options)

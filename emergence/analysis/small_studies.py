@@ -74,15 +74,13 @@ def findings(series: Series) -> Iterator[Finding]:
   texts = [words.percent(share).replace("under ", "<") for share in misled]
   text = (
     f"from {series.scale_name(a)} to {b.name} the mean {verb} by"
-    f" {words.number(abs(change), 2)}; {texts[0]} of studies with one seed per"
-    f" scale see a {opposite}"
+    f" {words.number(abs(change), 2)}; with one seed per scale, {texts[0]} of"
+    f" studies see a {opposite}"
   )
   if one.unseen or three.unseen:
-    text += (
-      f", {texts[1]} no change; of those with three, {texts[2]} and {texts[3]}"
-    )
+    text += f" and {texts[1]} no change; with three, {texts[2]} and {texts[3]}"
   else:
-    text += f", {texts[2]} with three"
+    text += f"; with three, {texts[2]} do"
   yield finding(
     "small_studies",
     series,

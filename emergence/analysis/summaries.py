@@ -116,18 +116,21 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if first.threshold is None:
     sentence += " and median"
   else:
-    sentence += f", share of seeds at {first.threshold_name} and mean of these"
+    sentence += (
+      f", share of seeds at {first.threshold_name} and mean of these seeds"
+    )
   few = ""
   if any(_few(series) for series in several):
-    few = f"; means of fewer than {MIN_RUNS} runs have none"
+    few = f"; means of fewer than {MIN_RUNS} runs have no interval"
   yield Section(
     "summaries",
     f"{sentence}, at each value of {first.axis}. Bars are 95\u00a0%"
     f" intervals{few}.",
-    "Where seeds form two clusters, the mode jumps when the peak of one"
-    " outgrows that of the other, however slowly their share changes: the jump"
-    " itself is arithmetic. A mode has no interval, and one that two peaks"
-    " compete for is marked unstable in the table of labels."
+    "If seeds form two clusters, the mode jumps as soon as the peak of one"
+    " cluster is higher than that of the other, however slowly their shares of"
+    " the seeds change: such a jump alone is no evidence of an abrupt change. A"
+    " mode has no interval; the table of labels marks it as unstable if another"
+    " peak is nearly as high."
     f"{_caption(several)}",
     figure=draw(several),
     title=f"What changes over {first.axis}?"
@@ -261,14 +264,14 @@ def _caption(several: Sequence[Series]) -> str:
     )
   if any(_few(series) for series in several):
     caption += (
-      f" Fewer than {MIN_RUNS} runs have no interval of mean and median: dots"
-      " are the runs themselves."
+      f" With fewer than {MIN_RUNS} runs, mean and median have no interval;"
+      " each dot is one run."
     )
   if several[0].threshold is not None and len(several[0].populations) > 1:
     caption += (
-      " In the panel of the success probability the thin line is a logistic"
-      " curve, where one fits, and the dotted line the closest curve that never"
-      " turns back."
+      " In the panel of the success probability, the thin line is a logistic"
+      " curve, drawn only if it fits, and the dotted line is the closest"
+      " monotone curve."
     )
   return caption
 

@@ -61,12 +61,12 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     yield Section(
       "thresholds",
       "The share of seeds at or beyond each threshold. Where a curve is flat,"
-      " the choice of the threshold does not matter; where it slopes, the"
-      " choice makes the result. The dotted line is the threshold of the other"
-      " sections.",
+      " the choice of the threshold does not matter; where it is steep, the"
+      " result depends on this choice. The dotted line is the threshold of the"
+      " other sections.",
       "The gray band belongs to the scale whose share at the dotted line is"
-      " nearest to one half: with 95 % confidence it holds the whole curve."
-      " Diverged seeds are beyond no threshold.",
+      " nearest to one half: with 95 % confidence it contains the whole true"
+      " curve. Diverged seeds do not reach any threshold.",
       figure=draw(several),
       title=QUESTION.title,
     )

@@ -149,8 +149,8 @@ def findings(series: Series) -> Iterator[Finding]:
       "time_to_success",
       series,
       f"{already} of the {words.count(num, 'seed')} that reach"
-      f" {series.threshold_name} are there at their first score in the table:"
-      " when seeds succeed is not known",
+      f" {series.threshold_name} do so at their first score in the table, so it"
+      " is not known when seeds succeed",
     )
   if found:
     yield from _sooner(series, found)
@@ -169,10 +169,12 @@ def _sooner(
   halves = [x for x in found if not math.isnan(x[1].curve.median.low)]
   if steps:
     a, b = min(steps, key=lambda step: step[1][1].p)
-    middle = f"{_half(b[1])}; at {a[0].name}, {_half(a[1])}"
+    middle = f"{_half(b[1])} at {b[0].name}, {_half(a[1])} at {a[0].name}"
     if _half(a[1]) == _half(b[1]):
-      middle = f"{_half(b[1])} at both, {_ends(b[1])}, and at {a[0].name}"
-      middle += f" {_ends(a[1])}"
+      middle = f"{_half(b[1])} at both"
+      if not math.isnan(b[1].curve.median.value):
+        ends = [f"{_count(x)} at {p.name}" for p, x in (b, a)]
+        middle += f"; by the last step {', '.join(ends)}"
     text = (
       f"seeds reach {series.threshold_name}"
       f" {'sooner' if b[1].sooner > 0 else 'later'} at"
@@ -180,9 +182,14 @@ def _sooner(
     )
   elif halves:
     a = b = halves[-1]
+    median, succeeded_S = b[1].curve.median.value, b[1].times.succeeded_S
+    share, total, end = "half", "", f"step {median:,.9g}{_interval(b[1])}"
+    if math.isnan(median):
+      share, total = f"{succeeded_S.sum()}", f" {succeeded_S.size}"
+      end = "the last step"
     text = (
-      f"at {series.scale_name(b[0])} seeds reach {series.threshold_name}:"
-      f" {_half(b[1])}{_interval(b[1])}"
+      f"at {series.scale_name(b[0])}, {share} of the{total} seeds reach"
+      f" {series.threshold_name} by {end}"
     )
   else:
     return
@@ -207,8 +214,12 @@ def _half(found: ScaleTimes) -> str:
 
 
 def _ends(found: ScaleTimes) -> str:
+  return f"{_count(found)} by the last step"
+
+
+def _count(found: ScaleTimes) -> str:
   succeeded_S = found.times.succeeded_S
-  return f"{succeeded_S.sum()} of {succeeded_S.size} by the last step"
+  return f"{succeeded_S.sum()} of {succeeded_S.size}"
 
 
 def _interval(found: ScaleTimes) -> str:
@@ -238,8 +249,7 @@ def _fell_back(
     "time_to_success",
     series,
     f"at {series.scale_name(population)}, {fell_back} of the {succeeded} seeds"
-    f" that reached {series.threshold_name} are not there any more at the last"
-    " step",
+    f" that reached {series.threshold_name} fail at their last evaluation",
     scale=population.scale,
     n_fell_back=fell_back,
     n_succeeded=succeeded,
@@ -257,13 +267,13 @@ def sections(analysis: Analysis) -> Iterator[Section]:
       "time-to-success",
       "The share of seeds that have not reached"
       f" {several[0].threshold_name} yet, by training step.",
-      "The curves are Kaplan and Meier's. Seeds are seen at evaluations only: a"
-      " success counts from the first that shows it, and a median is that step,"
-      " with its 95 % interval. A seed that falls back"
-      " later still counts as successful here; one that diverges first never"
-      " succeeds. Bands are 95 % intervals over seeds, of 10 runs or more and"
-      f" up to {_MOST_BANDS} scales. time_to_success.csv has the medians, the"
-      " tests between neighbouring scales and the share that fell back.",
+      "The curves are Kaplan–Meier estimates. A seed counts as successful from"
+      " the first evaluation that shows a success, even if it falls back later;"
+      " a seed that diverges before that never succeeds. Bands are 95 %"
+      " intervals over seeds, drawn for scales with 10 runs or more if there"
+      f" are at most {_MOST_BANDS} scales. time_to_success.csv has the median"
+      " steps with their 95 % intervals, the tests between neighbouring scales"
+      " and the share of seeds that fell back.",
       figure=draw(several),
     )
 

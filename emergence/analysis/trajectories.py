@@ -129,13 +129,13 @@ def findings(series: Series) -> Iterator[Finding]:
       f"seed {words.short(seed)} rises more {how}" for how, seed in best.items()
     ]
     text = (
-      f"over the scales {words.listed(names)} than the best of"
-      f" {pairing.num_seeds} would by chance"
+      f"over the scales {words.listed(names)} than the most extreme of"
+      f" {pairing.num_seeds} seeds would by chance"
     )
   elif any(value <= null for _, value, null in measures.values()):
     text = (
-      "the most abrupt and the most even rise over the scales are as expected"
-      f" by chance of {pairing.num_seeds} seeds"
+      "the most abrupt and the most even rise over the scales are no more"
+      f" extreme than expected by chance among {pairing.num_seeds} seeds"
     )
   else:
     return
@@ -162,16 +162,17 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   notes = {s.answers["trajectories"].shape.note for s in several} - {""}
   sentence = "One line for each seed index; the dashed line is the mean."
   if notes:
-    sentence += f" With {'; '.join(sorted(notes))}."
+    sentence += f" With only {'; '.join(sorted(notes))}."
   yield Section(
     "trajectories",
     sentence,
-    f"{analysis.table.seed_meaning.rstrip('.')}. A line joins what has one seed"
-    " index at different scales. Where scores of one seed index are not"
+    f"{analysis.table.seed_meaning.rstrip('.')}. A line joins the runs with the"
+    " same seed index at different scales. If scores of one seed index are not"
     " correlated across scales, a line joins unrelated runs, and the most"
-    " abrupt and the straightest line are as expected by chance."
-    " Breakthroughness is the change over all scales as a multiple of the"
-    " median step, linearity as one of the root mean square of the steps.",
+    " abrupt and the straightest line may be due to chance. Both measures"
+    " divide the difference between a seed's largest and smallest score by its"
+    " typical step: breakthroughness by the root median square step, linearity"
+    " by the root mean square step.",
     figure=draw(several),
   )
 
@@ -226,5 +227,5 @@ QUESTION = Question(
   entry=entry,
   findings=findings,
   sections=sections,
-  unanswered="Seeds are told to stand out from 6 scales and 10 seeds on.",
+  unanswered="This is tested only with at least 6 scales and 10 seeds.",
 )

@@ -134,22 +134,22 @@ def findings(series: Series) -> Iterator[Finding]:
   match is_shown:
     case [True, True]:
       text = (
-        f"the initialization decides {init} {of_all}, the data order {data}"
+        f"the initialization explains {init} {of_all}, the data order {data}"
       )
     case [True, False]:
       text = (
-        f"the initialization decides {init} {of_all}; the data order by itself"
-        " is not shown to matter"
+        f"the initialization explains {init} {of_all}; the data order alone is"
+        " not shown to matter"
       )
     case [False, True]:
       text = (
-        f"the data order decides {data} {of_all}; the initialization by itself"
-        " is not shown to matter"
+        f"the data order explains {data} {of_all}; the initialization alone is"
+        " not shown to matter"
       )
     case _:
       text = (
-        "neither the initialization nor the data order by itself is shown to"
-        f" decide any {of_all}"
+        "neither the initialization nor the data order alone is shown to"
+        f" explain any {of_all}"
       )
   yield finding(
     "variance_components",
@@ -174,21 +174,20 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if not drawn:
     return
   sentence = (
-    "Every initialization was trained on every data order. Left, the score of"
-    " each run; right, the share of the variance between runs that comes from"
-    " the initialization, whatever the data order, from the data order,"
-    " whatever the initialization, and from the rest."
+    "Every initialization was trained on every data order. Left: the score of"
+    " each run. Right: the shares of the variance between runs that the"
+    " initialization alone, the data order alone and the rest explain."
   )
   if len(drawn) > _MOST_DRAWN:
     sentence += f" The first {_MOST_DRAWN} of {len(drawn)} scales are shown."
   yield Section(
     "variance-components",
     sentence,
-    "The rest is what depends on the combination of both, and chance; with one"
-    " run of each combination these cannot be told apart. Rows and columns are"
-    " sorted by their mean, which makes a gradient out of chance, too: the"
-    " shares leave it out. Bars are 95 % intervals over initializations and"
-    " data orders. Initializations with a run that has no score are left out."
+    "The rest is the interaction of both and chance, which cannot be separated"
+    " with one run per combination. Rows and columns are sorted by their mean,"
+    " which shows a gradient even if there is only chance; the shares do not"
+    " count it. Bars are 95 % intervals over initializations and data orders."
+    " Initializations with a run that has no score are left out."
     " variance_components.csv has the numbers.",
     figure=draw(drawn[:_MOST_DRAWN]),
   )
@@ -255,7 +254,7 @@ def _draw_shares(axes: Axes, found: VarianceComponents) -> None:
 
 QUESTION = Question(
   "variance_components",
-  "Does the initialization decide, or the order of the data?",
+  "Does the initialization or the data order explain the scores?",
   compute,
   files={"variance_components.csv": rows},
   findings=findings,

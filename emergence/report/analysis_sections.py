@@ -85,8 +85,8 @@ def audit(analysis: Analysis) -> Section:
   ]
   return Section(
     "audit",
-    "The kinds of notes, with the number of rows of each.",
-    "summary.json has all rows of each note.",
+    "Each line is one kind of note, with the number of rows that it concerns.",
+    "summary.json lists all rows that a note concerns.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
     title="Is anything odd about the data?",
@@ -103,7 +103,8 @@ def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
   for kind, (first, *others) in kinds.items():
     sentence = first.sentence
     if others:
-      sentence += f" {len(others)} more of this kind in summary.json."
+      notes = words.count(len(others), "more note")
+      sentence += f" summary.json has {notes} of this kind."
     num_rows = sum(len(issue.rows) for issue in (first, *others))
     rows.append((kind.replace("_", " "), sentence, str(num_rows)))
   return rows
@@ -117,17 +118,18 @@ def _cells(analysis: Analysis) -> Section:
   sentence += ", with 95\u00a0% intervals."
   if len(table.rows) > answer.MOST_ROWS:
     sentence += (
-      f" The first {answer.MOST_ROWS} of {len(table.rows)} rows; summary.csv"
-      " has all."
+      f" The first {answer.MOST_ROWS} of {len(table.rows)} rows are shown;"
+      " summary.csv has all."
     )
   return Section(
     "cells",
     sentence,
-    "Each interval holds for one number, without a correction for the others,"
-    " and covers the variation between seeds alone. Diverged seeds count as"
-    " failed and are left out of mode and mean. The mode is the peak of a"
-    " smoothed density and moves with the smoothing. The threshold of a success"
-    " is a convention. “Not shown” is no proof that seeds do not split.",
+    "Each interval is for one number, without a correction for the number of"
+    " intervals, and covers only the variation between seeds. Diverged seeds"
+    " count as failures and are left out of mode and mean. The mode is the peak"
+    " of a smoothed density and depends on the smoothing. The threshold of a"
+    " success is a convention. “Not shown” is no proof that seeds do not"
+    " split.",
     table=table._replace(rows=table.rows[: answer.MOST_ROWS]),
     title="How sure are the numbers?",
     is_first=True,
@@ -169,7 +171,7 @@ def _of_question(
 def _unanswered(analysis: Analysis, question: Question) -> str:
   sizes = [p.finite_S.size for s in analysis.series for p in s.populations]
   if max(sizes) < MIN_RUNS:
-    return f"Fewer than {MIN_RUNS} seeds are too few to tell."
+    return f"Fewer than {MIN_RUNS} seeds are too few to answer this question."
   return question.unanswered
 
 
@@ -191,7 +193,8 @@ def _answers(analysis: Analysis, found: Sequence[Finding]) -> list[str]:
     return next(iter(said.values()))[:_MOST_ANSWERS]
   shown = [texts[0] for texts in said.values()][:_MOST_GROUPS]
   if len(said) > len(shown):
-    shown.append(f"{words.count(len(said) - len(shown), 'more group')} below.")
+    num = words.count(len(said) - len(shown), "more group")
+    shown.append(f"Findings of {num} are listed below.")
   return shown
 
 

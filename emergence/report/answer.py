@@ -75,14 +75,14 @@ def missing(analysis: Analysis) -> str:
     for group in sorted(lost, key=str)
   ]
   pairs = words.count(sum(lacking.values()), "pair")
-  text = f"{pairs} of a scale and a seed without a score"
+  is_one = sum(lacking.values()) == 1
+  text = f"{pairs} of a scale and a seed {'has' if is_one else 'have'} no score"
   if names:
     shown = names[: words.MOST_LISTED]
     if len(names) > len(shown):
       shown.append(f"{len(names) - len(shown)} more groups")
     text += f", among them all of {words.listed(shown)},"
-  counts = "counts" if sum(lacking.values()) == 1 else "count"
-  return f"{text} {counts} nowhere."
+  return f"{text} and {'is' if is_one else 'are'} left out of all results."
 
 
 def _of_first_metric(analysis: Analysis) -> list[Series]:
@@ -191,5 +191,5 @@ def _change(several: Sequence[Series]) -> str:
   some = lost.union(s.group for s in several)
   groups = f"{len(trends)} groups"
   if len(trends) < len(some):
-    groups = f"the {groups} with scores at two scales"
+    groups = f"the {groups} with scores at two or more scales"
   return f"{text} {' and '.join(parts)} of {groups}"

@@ -76,7 +76,8 @@ def status(sweep: SweepData) -> str:
   final = records.final_rows(sweep.frame)
   columns = [*records.cell_columns(final), "seed"]
   found = set(final[columns].itertuples(index=False, name=None))
-  text = f"{count(len(found), 'model')} of {len(asked)} are recorded"
+  verb = "is" if len(found) == 1 else "are"
+  text = f"{len(found)} of {count(len(asked), 'model')} {verb} recorded"
   if found - asked:
     text = (
       f"{len(found & asked)} of the {count(len(asked), 'model')} that the"
@@ -85,14 +86,16 @@ def status(sweep: SweepData) -> str:
   filled = {model[:-1] for model in found}
   empty = [c for c in cells if tuple(c.columns.values()) not in filled]
   if empty:
-    text += f"; {count(len(empty), 'scale')} without any"
+    has = "has" if len(empty) == 1 else "have"
+    text += f"; {count(len(empty), 'scale')} {has} none"
   text += f"; {num_diverged} diverged"
   if num_diverged:
-    text += f" and count{'s' if num_diverged == 1 else ''} as failed"
+    text += f" and count{'s' if num_diverged == 1 else ''} as failures"
   if config.seeds.design == "crossed":
     text += (
-      ". Models that share an initialization or data are not independent:"
-      " intervals and p-values, which take them to be, are too narrow"
+      ". Models that share an initialization or data are not independent."
+      " Intervals and p-values assume independence, so the intervals are too"
+      " narrow and the p-values too small"
     )
   return f"{text}."
 
@@ -121,11 +124,11 @@ def _models(sweep: SweepData) -> Section:
   config, rows = sweep.config, sweep.rows
   num_seeds = sum(row["n_seeds"] for row in rows)
   varies = {
-    "paired": "in their random seed alone, which draws initialization and data",
-    "fixed_init": "in the seed of their data alone",
-    "fixed_data": "in the seed of their initialization alone",
-    "crossed": "in the seeds of initialization and data alone, every one of the"
-    " former with every one of the latter",
+    "paired": "in their random seed, which sets initialization and data",
+    "fixed_init": "in the seed of their data",
+    "fixed_data": "in the seed of their initialization",
+    "crossed": "in the seeds of initialization and data, and every"
+    " initialization is combined with every data order",
   }[config.seeds.design]
   were = "model was" if num_seeds == 1 else "models were"
   axes = axes_of(rows[0])
@@ -141,16 +144,16 @@ def _models(sweep: SweepData) -> Section:
   ]
   return Section(
     "models",
-    "Seeds by tenth of the score: [0, .1), [.1, .2), … [.9, 1]. Diverged seeds"
-    " are in none.",
+    "“Seeds by tenth” counts the seeds with a score in [0, .1), [.1, .2), …"
+    " [.9, 1]. Diverged seeds are not counted.",
     table=Table(
       [*axes, "parameters", "seeds", "diverged", "seeds by tenth"], body
     ),
     title="Which models were trained?",
     answers=[
-      f"{num_seeds} {were} trained at {count(len(rows), 'scale')}; at one scale"
-      f" they differ {varies}. Training had lengths up to"
-      f" {_longest_trained(config)}; the question is asked at length"
+      f"{num_seeds} {were} trained at {count(len(rows), 'scale')}. Models of"
+      f" one scale differ only {varies}. Training used lengths up to"
+      f" {_longest_trained(config)}; the score is measured at length"
       f" {config.headline_length}."
     ],
   )
@@ -169,11 +172,11 @@ def _length_curves(sweep: SweepData) -> Section:
   ]
   shown = ranges if len(ranges) <= 2 else [ranges[0], ranges[-1]]
   lengths = config.task.test_lengths
-  caveat = f"Tested at length {lengths[0]} alone."
+  caveat = f"Seeds are tested only at length {lengths[0]}."
   if len(lengths) > 1:
     caveat = (
-      f"Tested at lengths {', '.join(map(str, lengths))}; the lines between"
-      " them are drawn, not measured."
+      f"Seeds are tested at lengths {', '.join(map(str, lengths))}. The lines"
+      " in between only connect these points."
     )
   metric = config.eval.headline_metric
   return Section(
@@ -190,7 +193,7 @@ def _length_curves(sweep: SweepData) -> Section:
     title="How do the seeds do at other lengths?",
     answers=[
       f"At {_name(split, sweep.rows)} the {metric.replace('_', ' ')} of the"
-      f" seeds goes {' and '.join(shown)}."
+      f" seeds ranges {' and '.join(shown)}."
     ],
   )
 
@@ -216,16 +219,16 @@ def _training_curves(sweep: SweepData) -> Section:
     middle = int(np.quantile(first_S, 0.5, method="inverted_cdf"))
     sentence = (
       f"{count(num, 'seed')} end{'s' * (num == 1)} at {threshold:.0%} or more:"
-      f" half of them were first seen there by step {middle:,}, all by step"
+      f" half of them had reached this score by step {middle:,}, all by step"
       f" {int(first_S.max()):,}."
     )
   lost = int((ever_S & ~ends_S).sum())
   return Section(
     "training-curves",
-    "Each line is one seed; dark ones end as successes.",
+    "Each line is one seed; dark lines are seeds that succeed at the end.",
     f"Seeds are tested {count(config.eval.num_points, 'time')} after the"
-    " start; what happens between is not seen. The learning rate falls to zero"
-    " at the end, so that a curve which has become flat there says nothing"
+    " start; what happens between two tests is not recorded. The learning rate"
+    " falls to zero at the end, so a curve that is flat there says nothing"
     " about longer training.",
     figure=figures.training_curves(
       sweep.frame,
@@ -236,8 +239,8 @@ def _training_curves(sweep: SweepData) -> Section:
     title="What do the seeds do during training?",
     answers=[
       sentence,
-      f"{count(lost, 'seed')} had been there at some evaluation and"
-      f" {'was' if lost == 1 else 'were'} not at the end.",
+      f"{count(lost, 'seed')} scored {threshold:.0%} or more at some evaluation"
+      " but not at the end.",
     ],
   )
 
@@ -269,23 +272,27 @@ def _training_loss(sweep: SweepData) -> Section:
     loss_S = own["train_loss"].to_numpy()
     test = stats.mannwhitneyu(loss_S[succeeded_S], loss_S[~succeeded_S])
     sentence = (
-      f"At {_name(split, rows)} it is {np.median(loss_S[succeeded_S]):.2g} for"
-      f" the seeds that succeed at length {length} and"
-      f" {np.median(loss_S[~succeeded_S]):.2g} for the others."
+      f"At {_name(split, rows)} the median loss is"
+      f" {np.median(loss_S[succeeded_S]):.2g} for the seeds that succeed at"
+      f" length {length} and {np.median(loss_S[~succeeded_S]):.2g} for those"
+      " that fail."
     )
     answers.append(sentence)
     points = [(sentence, f"Mann–Whitney p = {test.pvalue:.2g}")]
   caveat = (
-    "The loss is over the lengths in training, averaged between the last two"
-    " evaluations. Seeds with similar loss may differ at longer lengths, and"
-    " vice versa; a difference in loss between the two kinds of seeds does not"
-    " show a cause."
+    "The loss is measured on the lengths in training and averaged between the"
+    " last two evaluations. Seeds with similar loss may differ at longer"
+    " lengths, and seeds that score alike there may differ in loss. A"
+    " difference in loss between seeds that succeed and seeds that fail does"
+    " not show a cause."
   )
   if len(finite) < len(final):
-    caveat += f" {count(len(final) - len(finite), 'diverged seed')} left out."
+    num = len(final) - len(finite)
+    caveat += f" {count(num, 'diverged seed')}"
+    caveat += f" {'is' if num == 1 else 'are'} left out."
   return Section(
     "training-loss",
-    "Training loss in nats per answer token, one line a seed.",
+    "Training loss in nats per answer token, one line per seed.",
     caveat,
     figure=figures.training_curves(
       sweep.frame,
@@ -313,22 +320,22 @@ def _likelihood(sweep: SweepData) -> Section:
       number = f"{rank:.2f}".replace("-", "−")
       points.append((_name(columns, sweep.rows), f"rank correlation {number}"))
   sentence = (
-    f"No scale has {_LEAST_FOR_RANKS} seeds that differ in both exact match and"
-    " likelihood."
+    f"No scale has {_LEAST_FOR_RANKS} or more seeds that differ in both exact"
+    " match and likelihood."
   )
   if ranks:
     num = sum(rank >= _CLOSE_RANKS for rank in ranks)
     sentence = (
-      f"At {num} of {count(len(ranks), 'scale')} the order of the seeds is"
-      " nearly the same in both."
+      f"At {num} of {count(len(ranks), 'scale')} score and likelihood rank the"
+      " seeds in nearly the same order."
     )
   return Section(
     "exact-match-against-nll",
     "Each dot is one seed: its score, and the negative log-likelihood of the"
     " right answers. Gray: the seeds of the other scales.",
-    "Exact match asks for a whole answer and does not tell the seeds at 0"
-    " apart; likelihood does. A gap between clusters along one axis alone"
-    " may come from the metric. Nearly the same: a rank correlation of"
+    "Exact match counts only whole answers and cannot distinguish the seeds at"
+    " 0; likelihood can. A gap between clusters along only one axis may come"
+    " from the metric. “Nearly the same order” means a rank correlation of"
     f" {-_CLOSE_RANKS:g} or less.".replace("-", "−"),
     figure=figures.exact_match_against(
       sweep.frame, length, score=sweep.config.eval.headline_metric
@@ -383,20 +390,20 @@ def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
       "time",
       "",
       title="How long did it take?",
-      answers=["No run has left its time budget in this directory."],
+      answers=["No run has written its time budget to this directory."],
     )
   seconds = time_budget.total_seconds(runs)
   total = sum(seconds.values())
   trained = sum(run.seeds for run in runs)
-  times = "took" if len(runs) == 1 else "add up to"
+  in_total = "" if len(runs) == 1 else " in total"
   sentence = (
-    f"{count(len(runs), 'run')} {times} {console.format_seconds(total)}."
+    f"{count(len(runs), 'run')} took {console.format_seconds(total)}{in_total}."
   )
   steps = sum(run.seed_steps for run in runs)
   if steps and seconds["train"] > 0:
     sentence += (
-      f" {steps / seconds['train']:,.0f} seed-steps per second of training, of"
-      " seeds that were finished."
+      f" Training ran at {steps / seconds['train']:,.0f} seed-steps per second,"
+      " counting only seeds that were finished."
     )
   if trained < num_seeds:
     sentence += (
@@ -411,9 +418,10 @@ def time(runs: Sequence[time_budget.SweepRun], num_seeds: int) -> Section:
   return Section(
     "time",
     "Where the time went.",
-    "Wall time of the sweep, on a machine that may have had other work. Loading"
-    " the program, this report, and what a killed run spent since its last"
-    " finished block are not in it; runs side by side are added up.",
+    "This is the wall time of the sweep, on a machine that may have run other"
+    " work at the same time. It does not include loading the program, making"
+    " this report, or what a killed run spent after its last finished block."
+    " Times of runs in parallel are added up.",
     table=Table(
       ["phase", "time", "share"],
       [
@@ -432,7 +440,7 @@ def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
     "device_kind": "device",
     "platform": "platform",
     "num_devices": "devices",
-    "block": "seeds a block",
+    "block": "seeds per block",
     "machine": "machine",
     "processor": "processor",
     "python_version": "Python",
@@ -455,14 +463,14 @@ def machine(provenances: Sequence[Mapping[str, Any]]) -> Section:
     "machine",
     "Devices and versions.",
     "On another device, or with another block size, the data are bit-identical,"
-    " but single seeds may still reach other scores.",
+    " but individual seeds may still reach different scores.",
     table=Table(
       ["setting", "value"],
       [[names[key], ", ".join(found)] for key, found in values.items()],
     ),
     title="On which machine?",
     answers=[
-      f"The records come from different settings of: {', '.join(differs)}."
+      f"The records differ in: {', '.join(differs)}."
       if differs
       else "All records come from one kind of device and one set of versions."
     ],
@@ -476,7 +484,7 @@ def setting(config: Config) -> Section:
     "",
     code=json.dumps(to_dict(config), indent=2),
     title="With which config?",
-    answers=["The whole setting is that of config.json."],
+    answers=["This is the whole config, as in config.json."],
   )
 
 

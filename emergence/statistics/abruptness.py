@@ -98,9 +98,15 @@ def abruptness(
   finite = [sample.finite_S for sample in samples]
   sizes = {sample.size for sample in samples}
   if len(samples) < 2 or not all(finite_S.size for finite_S in finite):
-    raise ValueError("expected two scales or more, each with finite scores")
+    raise ValueError(
+      "expected two scales or more, each with a finite score, got numbers of"
+      f" finite scores {[finite_S.size for finite_S in finite]}"
+    )
   if paired and len(sizes) > 1:
-    raise ValueError(f"expected as many runs at each scale, got {sizes}")
+    raise ValueError(
+      "paired scales need the same number of runs at each scale, got"
+      f" {sorted(sizes)}"
+    )
   num = min(options.num_resamples, modes.MOST_RESAMPLES)
   # Row 0 is of the samples themselves, the others are of resamples.
   mode_RN = np.empty((num + 1, len(samples)))

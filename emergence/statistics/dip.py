@@ -68,7 +68,11 @@ def dip_test(sample: Sample, options: Options = Options()) -> DipTest:
   if sample.is_constant:
     raise ValueError(f"all scores are {scores_S[0]:g}: nothing to test")
   if sample.grid_step >= sample.support[1] - sample.support[0]:
-    raise ValueError("a score of one item has no modes")
+    raise ValueError(
+      f"the grid spacing {sample.grid_step:g} is as wide as the range of"
+      f" scores, [{sample.support[0]:g}, {sample.support[1]:g}]: such scores,"
+      " as of a single test item, cannot show modes"
+    )
   rows_JS = sample.jittered(options.seed)
   dip = float(dips(rows_JS).mean())
   corrected = dip / end_factor(rows_JS)

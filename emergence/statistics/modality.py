@@ -169,7 +169,7 @@ def holm(p_T: npt.ArrayLike) -> np.ndarray:
   """
   p_T = np.asarray(p_T, float)
   if ((p_T < 0) | (p_T > 1)).any():
-    raise ValueError("p-values are in [0, 1]")
+    raise ValueError(f"expected p-values in [0, 1], got {p_T}")
   order = np.argsort(p_T)  # NaN last.
   num = int(np.isfinite(p_T).sum())
   factor_T = np.maximum(num - np.arange(p_T.size), 1)

@@ -403,13 +403,16 @@ def _decide(path, num_runs) -> tuple[Verdict, str]:
     if not apart:
       return "undecided", f"does not differ clearly from the {end} scale"
   if fit.p <= REJECTION:
-    return "undecided", f"nearest to the {name} path, yet far, p = {fit.p:.2g}"
+    return "undecided", (
+      f"nearest to the {name} path but far from it, p = {fit.p:.2g}"
+    )
   if path.low > 0 if path.difference > 0 else path.high < 0:
     interval = f"{path.low:.2g} to {path.high:.2g}"
-    return name, f"interval of the difference, {interval}, leaves out 0"
+    return name, f"interval of the difference, {interval}, excludes 0"
   if other_p <= REJECTION < p:
-    return name, f"this difference on the {other} path has p = {other_p:.2g}"
-  return "undecided", "both paths show such a difference"
+    rare = f"rare on the {other} path, p = {other_p:.2g}"
+    return name, f"such a difference is {rare}"
+  return "undecided", "the difference does not decide between the two paths"
 
 
 def _draw_mixture(ends, share, uniform_BD):

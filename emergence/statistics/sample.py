@@ -69,17 +69,22 @@ class Sample(NamedTuple):
     """
     scores_S = np.asarray(scores_S, float)
     if scores_S.ndim != 1 or not scores_S.size:
-      raise ValueError(f"expected scores of shape [S], got {scores_S.shape}")
+      raise ValueError(
+        "expected one score per run, of shape [S] with S ≥ 1, got shape"
+        f" {scores_S.shape}"
+      )
     scores_S = np.where(np.isfinite(scores_S), scores_S, math.nan)
     outside_S = (scores_S < support[0]) | (scores_S > support[1])
     if outside_S.any():
       raise ValueError(
-        f"expected scores in [{support[0]:g}, {support[1]:g}], got"
-        f" {outside_S.sum()} others of {scores_S.size}, such as"
+        f"expected scores in [{support[0]:g}, {support[1]:g}], but"
+        f" {outside_S.sum()} of {scores_S.size} are outside, such as"
         f" {scores_S[outside_S][0]:g}"
       )
     if step is not None and not 0 <= step < math.inf:
-      raise ValueError(f"the step of a grid is a number ≥ 0, got {step}")
+      raise ValueError(
+        f"expected a step of the score grid that is finite and ≥ 0, got {step}"
+      )
     return cls(scores_S, support, step, chance, higher_is_better)
 
   @property

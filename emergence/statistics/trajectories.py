@@ -124,7 +124,7 @@ def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
     breakthroughness_S[complete_S] = measures[2]
   note = ""
   if num_scales < MIN_SCALES:
-    note = f"{num_scales} scales: shown, not ranked; that needs {MIN_SCALES}"
+    note = f"{num_scales} scales, seeds are not ranked: that needs {MIN_SCALES}"
   return Trajectories(
     improvement_S,
     linearity_S,
@@ -167,8 +167,8 @@ def pairing(
   kept_SN = scores_SN[complete_S]
   num_seeds, num_scales = kept_SN.shape
   if num_seeds < 3:
-    seeds = "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
-    note = f"{seeds} at every scale: too few to permute"
+    seeds = "1 seed has" if num_seeds == 1 else f"{num_seeds} seeds have"
+    note = f"{seeds} a finite score at every scale: a permutation test needs 3"
     measures = dict.fromkeys(Pairing._fields[:8], math.nan)
     return Pairing(
       **measures,
@@ -202,7 +202,9 @@ def pairing(
   null_R, best_2R = np.concatenate(null_R), np.concatenate(best_2R, axis=1)
   notes = []
   if math.isnan(found):
-    notes.append("seeds differ at fewer than two scales: nothing to correlate")
+    notes.append(
+      "seeds differ at fewer than two scales, so there is no correlation"
+    )
   if math.isnan(best[0, 0]):
     notes.append("no seed has a finite breakthroughness")
   # Values that are equal up to rounding count as at least as high.

@@ -24,17 +24,17 @@ def test_abruptness_is_the_largest_step_over_the_range(two_groups):
     assert found.difference_low <= found.difference <= found.difference_high
 
 
-def test_a_curve_that_dips_first_is_said_to_turn_back(say):
+def test_a_curve_that_dips_first_is_said_not_to_be_monotone(say):
   cells = [[0.3] * 20, [0.1] * 20, [0.9] * 20]
   (text,) = say(cells, "abruptness")
   assert text.endswith(
-    "step is 100% of the mean's range (2–3), 100% of the success share's"
-    " (1–2) and 100% of the mode's (2–3); all turn back."
+    "step is 100% of the range for the mean (2–3), 100% for the success share"
+    " (1–2) and 100% for the mode (2–3); none of these is monotone."
   )
 
 
 def test_the_largest_step_of_noise_is_not_told(say):
   noise = np.random.default_rng(0).normal(0.3, 0.12, (5, 30)).clip(0, 1)
   assert say(list(noise), "abruptness") == [
-    "no change over size is shown, so none that could be a jump."
+    "no change over size is shown, so a jump cannot be shown either."
   ]

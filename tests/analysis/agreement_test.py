@@ -24,9 +24,9 @@ def test_seeds_that_change_sides_are_counted(make_table):
   analysis = ask(table, "modality", "agreement")
   (text,), frame = answers_of(analysis, "agreement")
   assert text == (
-    "exact match: at size 1 a valley parts good from poor seeds, here and in"
-    " nll: 38 of 40 are good in both or poor in both, where by chance 20 would"
-    " be."
+    "exact match: at size 1 a valley separates good from poor seeds in this"
+    " metric and in nll: 38 of 40 seeds are on the same side in both (20"
+    " expected by chance)."
   )
   (row,) = [row for _, row in frame.iterrows()]
   assert (row["metric"], row["other_metric"]) == ("exact_match", "nll")

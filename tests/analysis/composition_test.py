@@ -21,16 +21,18 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   scores = cells((30, 1, 1, 0), (13, 4, 15, 0), (1, 0, 20, 11))
   table = make_table({("g", ACCURACY): scores})
   assert said(table) == [
-    "exact match: 32 seeds at size 2, where both ends hold most: 13 at the"
-    " floor (≤ 0.05), 4 between, 15 successful below the ceiling, 0 at the"
-    " ceiling.",
-    "exact match: at size 2 floor and successes each surely hold at least 10%"
-    " of seeds.",
+    "exact match: at size 2 (the most mixed scale), 13 of 32 seeds are at the"
+    " floor (≤ 0.05), 4 fail above it, 15 succeed below the ceiling and 0 at"
+    " it.",
+    "exact match: at size 2 floor and successes each have at least 10% of the"
+    " seeds, by their 95% intervals.",
   ]
   # Diverged seeds are in no class, and in no share.
   table = make_table({("g", ACCURACY): scores}, diverged={("g", 2, 0)})
   (text, _) = said(table)
-  assert "31 seeds with a score at size 2, where both ends hold most" in text
+  assert (
+    "(the most mixed scale), 12 of 31 scored seeds are at the floor" in text
+  )
 
 
 def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):

@@ -39,7 +39,7 @@ def answer(make_table):
       [low_high(40, 0), of([0.1, 0.9], low=20, high=20)],
       "from size 1 to 2 the mean rises by 0.45: 0.41 because more seeds succeed"
       " (none at 1), 0.04 because failures score higher. no seed succeeds at"
-      " size 1, so the mean of successes at 2 is used for both.",
+      " size 1, so the mean of successes at 2 is used for both scales.",
     ),
   ],
 )
@@ -72,12 +72,13 @@ def told(answer, cells):
 def test_few_runs_and_changes_that_may_be_chance_are_not_said(answer):
   texts, frame, _ = answer([low_high(5, 1), low_high(3, 3), low_high(1, 5)])
   assert texts == [
-    "exact match: changes of the mean are tested between 10 runs or more."
+    "exact match: changes of the mean are tested only between scales with 10"
+    " runs or more."
   ]
   assert frame["mean_change"].notna().all()
   assert frame["mean_change_low"].isna().all()
   assert answer([low_high(10, 10), low_high(9, 11)])[0] == [
-    "exact match: no change of the mean between neighbours is shown."
+    "exact match: no change of the mean between neighbouring scales is shown."
   ]
   # Next to a scale without a score, and without a threshold.
   assert answer([low_high(5, 1), [np.nan] * 6, low_high(1, 5)])[1].empty
@@ -89,8 +90,8 @@ def test_a_change_is_told_only_if_it_survives_all_pairs_of_scales(answer):
   assert told(answer, [before, after])
   # Of eight p-values the least, 0.009, counts eight times.
   assert answer([before] * 8 + [after])[0] == [
-    "exact match: no change of the mean between neighbours is shown, after"
-    " correction for 8 pairs."
+    "exact match: no change of the mean between neighbouring scales is shown,"
+    " after correction for 8 pairs."
   ]
 
 

@@ -35,11 +35,11 @@ def test_the_sentence_counts_the_steps_that_pass_holms_correction(
 
 
 def test_a_difference_is_not_denied_where_so_few_runs_cannot_show_one(say):
-  few = "so few runs could not show that neighbouring scales differ."
+  few = "there are too few runs to show that neighbouring scales differ."
   assert say([[0.1, 0.2, 0.3], [0.7, 0.8, 0.9]], "distance") == [few]
   # 4 against 4 can go to p = 2/70.
   assert say([[0.1] * 4, [0.1, 0.1, 0.1, 0.2]], "distance") == [
-    "size 1 and 2 are not shown to differ in their scores."
+    "the scores at size 1 and 2 are not shown to differ."
   ]
   # At three scales Holm's correction doubles that.
   cells = [[0.1 * n + 0.01 * s for s in range(4)] for n in range(3)]

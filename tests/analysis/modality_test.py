@@ -76,12 +76,12 @@ def test_a_breakout_and_a_falloff_are_said_with_their_counts(say):
   others = np.linspace(0.75, 0.95, 7)
   cell = np.append(np.zeros(63), others)
   assert say([cell], "modality") == [
-    "at size 1 some seeds break out of the floor: 63 of 70 are at it, and half"
-    f" of the other 7 score {np.median(others):.2g} or better."
+    "at size 1 some seeds break out of the floor: 63 of 70 are at the floor,"
+    f" and half of the other 7 score {np.median(others):.2g} or better."
   ]
   assert say([1 - cell], "modality") == [
-    "at size 1 some seeds fall off the ceiling: 63 of 70 are at it, and half of"
-    f" the other 7 score {np.median(1 - others):.2g} or worse."
+    "at size 1 some seeds fall off the ceiling: 63 of 70 are at the ceiling,"
+    f" and half of the other 7 score {np.median(1 - others):.2g} or worse."
   ]
 
 
@@ -93,11 +93,12 @@ def test_power_is_claimed_only_where_it_was_tested(say):
   texts = say(cells, "modality")
   weight = dip.detectable_weight(250, 0.05 / 6)
   assert texts == [
-    "no split is shown; at size 1 a second mode, as narrow,"
-    f" of {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
+    "no split is shown; at size 1 a second mode of the same width"
+    f" with {100 * weight:.0f}% of the seeds or more, 5 sd away, would be"
     " detected four times in five.",
-    "at size 2 two modes are tested with 20 seeds or more.",
+    "at size 2 fewer than 20 seeds have a score, too few to test for two"
+    " modes.",
     "at size 3 all scores are equal, so nothing could be tested.",
-    "at size 4 the two groups may be two points of the score grid; the number"
-    " of test items would tell.",
+    "at size 4 the two groups may be two neighbouring points of the score grid;"
+    " this cannot be decided without the number of test items.",
   ]

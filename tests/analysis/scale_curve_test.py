@@ -53,7 +53,7 @@ def test_a_share_that_turns_back_is_told_with_its_fall(say):
   )
   assert fall == (
     "the share of seeds at ≥ 20% falls from 0.94 at size 3 to 0.03 at 6, the"
-    " surest of 7 falls."
+    " clearest of 7 falls."
   )
   assert last == (
     "the share of seeds at ≥ 20% crosses one half between size 1 and 2 and"

@@ -77,7 +77,7 @@ def test_rows_have_the_curve_of_each_scale_and_the_test_between(answer):
   assert frame["p_to_previous_adjusted"][1] == pytest.approx(2 * p)
   assert texts == [
     "exact match: seeds reach ≥ 20% sooner at size 2 than at 1: half by step"
-    " 200; at 1, half by step 500."
+    " 200 at 2, half by step 500 at 1."
   ]
 
 
@@ -86,13 +86,13 @@ def test_without_a_difference_the_last_scale_with_a_median_is_told(answer):
   (text,), frame, _ = answer([curves(SOON), curves(SOON)])
   low, high = frame.iloc[1]["median_step_low":"median_step_high"]
   assert text == (
-    "exact match: at size 2 seeds reach ≥ 20%: half by step 200"
+    "exact match: at size 2, half of the seeds reach ≥ 20% by step 200"
     f" ({low:g}–{high:g})."
   )
   # By the end 7 of 16, with an interval that one half is in: no median.
   (text,), *_ = answer([curves([300] * 7 + [np.nan] * 9)])
   assert text == (
-    "exact match: at size 1 seeds reach ≥ 20%: 7 of 16 by the last step."
+    "exact match: at size 1, 7 of the 16 seeds reach ≥ 20% by the last step."
   )
   texts, _, analysis = answer([never, never])
   assert texts == list(time_to_success.sections(analysis)) == []
@@ -103,8 +103,8 @@ def test_seeds_that_fall_back_are_told_if_they_are_many(answer):
   texts, frame, _ = answer([curves(SOON), curves(SOON, ends)])
   assert frame["share_fell_back"].tolist() == [0, 5 / 16]
   assert texts[1] == (
-    "exact match: at size 2, 5 of the 16 seeds that reached ≥ 20% are not there"
-    " any more at the last step."
+    "exact match: at size 2, 5 of the 16 seeds that reached ≥ 20% fail at their"
+    " last evaluation."
   )
 
 
@@ -139,7 +139,7 @@ def test_a_success_at_the_first_score_of_a_seed_has_no_time(answer):
   scores_SE[:2, :-1] = np.nan
   texts, frame, _ = answer([scores_SE])
   assert texts == [
-    "exact match: 2 of the 16 seeds that reach ≥ 20% are there at their first"
-    " score in the table: when seeds succeed is not known."
+    "exact match: 2 of the 16 seeds that reach ≥ 20% do so at their first score"
+    " in the table, so it is not known when seeds succeed."
   ]
   assert frame.empty

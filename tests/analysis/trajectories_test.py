@@ -33,12 +33,12 @@ def test_the_best_seeds_are_told_where_they_are_beyond_chance(say):
   rng = np.random.default_rng(0)
   y_SN = rng.normal(0.5, 0.1, (20, 8))
   assert say(list(y_SN.T), "trajectories") == [
-    "the most abrupt and the most even rise over the scales are as expected by"
-    " chance of 20 seeds."
+    "the most abrupt and the most even rise over the scales are no more extreme"
+    " than expected by chance among 20 seeds."
   ]
   y_SN[7] = np.linspace(0.1, 0.9, 8)
   (text,) = say(list(y_SN.T), "trajectories")
   assert "seed 7 rises more evenly" in text
-  assert text.endswith("than the best of 20 would by chance.")
+  assert text.endswith("than the most extreme of 20 seeds would by chance.")
   # Too few scales for a rank.
   assert not say(list(y_SN.T)[:5], "trajectories")

@@ -80,9 +80,12 @@ def test_other_designs_have_no_answer(answer, of_seed):
 @pytest.mark.parametrize(
   ("spreads", "sentence"),
   [
-    ((1, 0.7, 0.3), "the initialization decides {init} of {all}, the data"),
-    ((1, 0, 0.3), "the initialization decides {init} of {all}; the data order"),
-    ((0, 0, 1), "neither the initialization nor the data order by itself is"),
+    ((1, 0.7, 0.3), "the initialization explains {init} of {all}, the data"),
+    (
+      (1, 0, 0.3),
+      "the initialization explains {init} of {all}; the data order",
+    ),
+    ((0, 0, 1), "neither the initialization nor the data order alone is"),
   ],
 )
 def test_the_sentence_names_what_is_shown_to_matter(answer, spreads, sentence):
@@ -102,7 +105,7 @@ def test_the_sentence_is_about_the_scale_whose_runs_differ_most(answer):
   rng = np.random.default_rng(5)
   wide = draw(rng, (1, 0, 0.3), 8, 8)
   (text,), *_ = answer(0.5 + 0.1 * wide, wide, 0.3 * wide)
-  assert "at size 2 the initialization decides" in text
+  assert "at size 2 the initialization explains" in text
   # Four initializations are too few.
   assert not answer(draw(rng, (1, 1, 1), 4, 16))[0]
 

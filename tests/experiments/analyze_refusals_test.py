@@ -27,7 +27,10 @@ def scores(tmp_path):
     ("--threshold=20", "--threshold: 20 is outside of [0, 1]"),
     ("--threshold=acc=0.5", "there is no metric 'acc'"),
     ("leftover", "unexpected argument 'leftover'"),
-    ("--records=ODD --group_columns=mean", "'mean' is a column of the results"),
+    (
+      "--records=ODD --group_columns=mean",
+      "'mean' is also a column of the results",
+    ),
   ],
 )
 def test_a_mistake_ends_in_one_line(scores, tmp_path, mistake, part):

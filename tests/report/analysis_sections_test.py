@@ -100,7 +100,11 @@ def test_the_audit_tells_each_kind_of_oddity_once_with_its_rows(make_table):
   section = analysis_sections.audit(questions.analyze(table, FEW))
   assert section.answers == ["2 scores are analyzed, with 2 kinds of notes."]
   assert [list(row) for row in section.table.rows] == [
-    ["score unit", "a is a share. 1 more of this kind in summary.json.", "3"],
+    [
+      "score unit",
+      "a is a share. summary.json has 1 more note of this kind.",
+      "3",
+    ],
     ["missing", "Some are missing.", "100"],
   ]
   assert len(json.loads(section.code)["2 missing"]) == 60

@@ -64,13 +64,13 @@ def test_scores_of_which_lower_is_better_have_a_mean_and_no_share(ask):
 def test_where_nothing_is_seen_it_is_said(ask):
   rng = np.random.default_rng(4)
   assert ask([rng.normal(0.5, 0.05, 60).clip(0, 1)] * 3) == (
-    "No split is shown at any size; so few seeds would often not show two"
-    " modes; 60 of 60 seeds end at ≥ 20% (0.94–1.00) at every scale."
+    "No split is shown at any size; two modes would often be missed with so few"
+    " seeds; 60 of 60 seeds end at ≥ 20% (0.94–1.00) at every scale."
   )
   assert ask([[0.1, 0.12, 0.15], [0.8, 0.9, 0.95]]) == (
-    "No split is shown at any size: two modes are tested with 20 seeds or more;"
-    " from size 1 to 2 the share that succeeds goes from 0 of 3 to 3 of 3; so"
-    " few seeds could not show a trend."
+    "No split is shown at any size: fewer than 20 seeds have a score, too few"
+    " to test for two modes; from size 1 to 2 the share that succeeds goes from"
+    " 0 of 3 to 3 of 3; there are too few seeds to show a trend."
   )
 
 
@@ -96,8 +96,9 @@ def test_runs_and_groups_without_a_score_are_told(analyze):
   num_missing = {("c", 1.0, "exact_match"): 3, ("a", 2.0, "exact_match"): 1}
   text = answer.text(analyze(scores, num_missing=num_missing))
   assert text.endswith(
-    "falls in 2 of the 2 groups with scores at two scales. 4 pairs of a scale"
-    " and a seed without a score, among them all of group c, count nowhere.\n"
+    "falls in 2 of the 2 groups with scores at two or more scales. 4 pairs of a"
+    " scale and a seed have no score, among them all of group c, and are left"
+    " out of all results.\n"
   )
 
 

@@ -61,15 +61,15 @@ def test_sentences_carry_the_numbers_of_the_records(workdir):
   assert "are recorded, and 24 others" in found["status"]
   # Half way a score is a quarter of what it will be.
   curves = found["training-curves"]
-  assert "16 seeds end at 20% or more: half of them were" in curves
-  assert "first seen there by step 2, all by step 4" in curves
-  assert "0 seeds had been there" in curves
+  assert "16 seeds end at 20% or more: half of them" in curves
+  assert "had reached this score by step 2, all by step 4" in curves
+  assert "0 seeds scored 20% or more at some evaluation" in curves
   assert "from 0.00 to 0.90 at length 20" in found["length-curves"]
   loss = found["training-loss"]
   assert "is 1 at depth 1 and 1.6 at depth 2" in loss
-  assert "is 1.9 for the seeds that succeed at length 20 and 1 for" in loss
+  assert "loss is 1.9 for the seeds that succeed at length 20 and 1" in loss
   likelihood = found["exact-match-against-nll"]
-  assert "At 2 of 2 scales the order of the seeds is nearly" in likelihood
+  assert "At 2 of 2 scales score and likelihood rank" in likelihood
   assert "depth 2 rank correlation −1.00" in likelihood
 
 
@@ -90,7 +90,7 @@ def test_curves_are_those_of_the_headline_metric(workdir):
 def test_a_sweep_that_is_not_finished_says_so(finished_copy):
   shutil.rmtree(finished_copy / "records" / "count" / "width-8" / "depth-2")
   found = texts(finished_copy)
-  told = "8 models of 16 are recorded; 1 scale without any; 0 diverged."
+  told = "8 of 16 models are recorded; 1 scale has none; 0 diverged."
   assert told in found["status"]
   assert "trained 16 models, of which 8 are recorded" in found["time"]
 
@@ -98,8 +98,8 @@ def test_a_sweep_that_is_not_finished_says_so(finished_copy):
 def test_diverged_seeds_are_told_and_left_out_where_a_number_is_needed(workdir):
   write(workdir, [[np.nan, np.nan]] + [[0.0, 0.9]] * 7)
   found = texts(workdir)
-  assert "2 diverged and count as failed" in found["status"]
-  assert "2 diverged seeds left out" in found["training-loss"]
+  assert "2 diverged and count as failures" in found["status"]
+  assert "2 diverged seeds are left out" in found["training-loss"]
   assert "nan" not in " ".join(found.values())
 
 
@@ -118,13 +118,13 @@ def test_one_seed_and_no_success_are_reported(workdir):
   found = texts(workdir)
   assert "No seed ends at 20% or more" in found["training-curves"]
   assert "1 model was trained at 1 scale" in found["models"]
-  assert "No scale has 5 seeds that differ" in found["exact-match-against-nll"]
+  assert "No scale has 5 or more seeds" in found["exact-match-against-nll"]
 
 
 @pytest.mark.parametrize(
   ("seeds", "words"),
   [
-    ({"design": "fixed_init"}, "seed of their data alone"),
+    ({"design": "fixed_init"}, "only in the seed of their data"),
     ({"design": "crossed", "num_init": 4, "num_data": 2}, "are too narrow"),
   ],
 )
@@ -144,8 +144,8 @@ def run(seeds, train, other=0.0) -> SweepRun:
 def test_the_time_of_all_runs_is_added_up_by_phase():
   section = sweep_sections.time([run(4, 30.0), run(2, 30.0, 20.0)], 6)
   assert section.answers == [
-    "2 runs add up to 1:20 min. 10 seed-steps per second of training, of seeds"
-    " that were finished."
+    "2 runs took 1:20 min in total. Training ran at 10 seed-steps per second,"
+    " counting only seeds that were finished."
   ]
   shares = {row[0]: row[1:] for row in section.table.rows}
   assert shares["training, data included"] == ["1:00 min", "75.0%"]
@@ -156,7 +156,7 @@ def test_models_that_no_run_accounts_for_are_told():
   words = "account for 4 of 6 models; the time of the others is not known"
   assert words in sweep_sections.time([run(4, 30.0)], 6).answers[0]
   bare = sweep_sections.time([], 16)
-  assert "No run has left its time budget" in bare.answers[0]
+  assert "No run has written its time budget" in bare.answers[0]
 
 
 def test_settings_in_which_records_differ_are_named():
@@ -165,7 +165,7 @@ def test_settings_in_which_records_differ_are_named():
   one = sweep_sections.machine([here, here])
   assert one.answers[0].startswith("All records come from one kind of device")
   two = sweep_sections.machine([here, there])
-  assert two.answers == ["The records come from different settings of: device."]
+  assert two.answers == ["The records differ in: device."]
   values = dict(two.table.rows)
   assert values["device"] == "H100, cpu"
   assert values["commit"] == f"{'0' * 12}-dirty"

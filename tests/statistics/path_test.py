@@ -44,7 +44,7 @@ def test_a_point_of_a_path_is_told_from_the_other(kind):
     assert result.difference == pytest.approx(
       result.displacement.distance**2 - result.mixture.distance**2
     )
-    assert "leaves out 0" in result.reason
+    assert "excludes 0" in result.reason
 
 
 def test_what_is_far_from_both_paths_is_neither():

@@ -85,10 +85,14 @@ def test_a_cell_is_one_of_the_grid_that_is_known_or_that_most_runs_show():
 @pytest.mark.parametrize(
   ("scores", "step", "message"),
   [
-    ([[0.1]], None, r"shape \[S\], got \(1, 1\)"),
-    ([-0.1, np.nan], None, r"in \[0, 1\], got 1 others of 2, such as -0.1"),
-    ([0.2], -0.1, "step of a grid"),
-    ([0.2], np.inf, "step of a grid"),
+    ([[0.1]], None, r"of shape \[S\] .* got shape \(1, 1\)"),
+    (
+      [-0.1, np.nan],
+      None,
+      r"in \[0, 1\], but 1 of 2 are outside, such as -0.1",
+    ),
+    ([0.2], -0.1, "step of the score grid"),
+    ([0.2], np.inf, "step of the score grid"),
   ],
 )
 def test_what_is_no_sample_is_refused_by_name(scores, step, message):
