@@ -137,7 +137,7 @@ def test_of_two_one_that_dies_ends_the_other_and_the_same_commands_go_on(
 
   # One that is told to stop has all of them save and stop.
   started = sweep(tmp_path, 2)
-  wait_until(lambda: "go on from" in log.read_text(), started)
+  wait_until(lambda: "continue from" in log.read_text(), started)
   started[1].send_signal(signal.SIGTERM)
   codes, errors = end(started)
   assert codes == [75, 75]
