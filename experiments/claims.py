@@ -432,7 +432,7 @@ def _shown(
 
 
 def likelihood_separates(grid: Grid) -> Verdict:
-  """Claim 4: the likelihood separates where the score does."""
+  """Claim 4: at some scale, both the score and its likelihood split."""
   own = grid.score.answers["modality"].by_scale
   score = _shown(grid, {"score": own}).get("score", [])
   if not score:

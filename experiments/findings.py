@@ -337,7 +337,7 @@ def precursor_table(drawn: Sequence[Drawn]) -> str:
 
 
 def runs_table(studies: Sequence[Study], records_folder: pathlib.Path) -> str:
-  """The runs as a table in Markdown: cells, seeds, time, machine, speed."""
+  """A row in Markdown for each study: cells, seeds, time, machine, speed."""
   rows = [["study", "cells", "seeds", "time", "machine", "seed-steps/s"]]
   for study in studies:
     folder = records_folder / study.name

@@ -413,7 +413,7 @@ def central(grid: Grid) -> Figure:
 def _mean_of_successes(
   population: Population, score: Population
 ) -> tuple[float, float, float]:
-  """Mean and 95 % interval of seeds whose `score` succeeds; NaN if under 10."""
+  """Mean over the seeds that succeed in `score`, with its 95 % interval."""
   score_of = dict(zip(score.seeds, score.sample.scores_S, strict=True))
   scores_S = np.array([score_of[seed] for seed in population.seeds])
   is_success_S = success.is_success(scores_S, DEFAULT_THRESHOLD)

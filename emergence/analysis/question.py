@@ -1,4 +1,4 @@
-"""The types of a question of an analysis, and of what its answer may show.
+"""Types: `Question`, and the findings, tables and sections of its answer.
 
 Each file in this folder that defines a `QUESTION` answers one question: it
 computes the answer, fills columns of the tables, states findings and draws

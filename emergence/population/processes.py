@@ -64,7 +64,7 @@ def join(
 
 
 def is_first() -> bool:
-  """Whether this is process 0, which decides and writes shared files."""
+  """Whether this is process 0, which writes shared files; see also `agree`."""
   return jax.process_index() == 0
 
 

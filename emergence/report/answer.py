@@ -155,7 +155,7 @@ def _of_split(series: Series) -> str:
 
 
 def _change(several: Sequence[Series]) -> str:
-  """How the share that succeeds changes over scale."""
+  """Says how the share that succeeds, or else the mean, changes over scale."""
   first = several[0]
   if len(several) == 1:
     # Return the first finding, if there is one.

@@ -148,7 +148,7 @@ def abruptness(
 def _of_finite(
   scores_S: np.ndarray, index_RS: np.ndarray, seed: Sequence[int]
 ) -> np.ndarray:
-  """Resamples as indices of finite scores; redraws each diverged run."""
+  """Resamples of the finite scores: diverged runs are replaced by others."""
   finite = np.flatnonzero(np.isfinite(scores_S))
   position_S = np.full(scores_S.size, -1)
   position_S[finite] = np.arange(finite.size)

@@ -41,7 +41,7 @@ class Agreement(NamedTuple):
 def agreement(
   first_S: npt.ArrayLike, second_S: npt.ArrayLike, options: Options = Options()
 ) -> Agreement:
-  """Cohen's kappa of which runs are on the upper side in two metrics.
+  """Cohen's kappa of two metrics that each divide the runs in upper and lower.
 
   Cohen (1960), "A coefficient of agreement for nominal scales", Educational and
   Psychological Measurement 20: kappa is (A − C) / (1 − C), where A is the share

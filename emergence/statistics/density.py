@@ -83,16 +83,16 @@ def density(
   Mass that a kernel would put outside of the support is reflected, so that a
   population at 0 peaks at 0 (Silverman 1986, section 2.10). On a grid, a score
   stands for half a spacing on either side of it. The density is then reflected
-  half a spacing beyond the ends, and integrates to one between these points. If
-  it were reflected at 0 itself, a run at 0 would count twice as much as a run
-  at the next grid point.
+  half a spacing beyond the ends, and integrates to one in between. If it were
+  reflected at 0 itself, a run at 0 would add twice as much density there as a
+  run at the next grid point adds at that point.
 
   Args:
     sample: the runs.
     of_valleys: as in `bandwidth`.
 
   Returns:
-    The points of `points` [G] and the density there [G], per unit of score.
+    Scores [G], from `points`, and the density at each [G], per unit of score.
 
   Raises:
     ValueError: no run has a finite score.

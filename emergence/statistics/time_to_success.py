@@ -27,8 +27,8 @@ class Times(NamedTuple):
     time_S: step of the first evaluation at or above the threshold; for a run
       that never succeeds, the step at which it is censored, [S].
     succeeded_S: whether the run ever succeeds, [S].
-    num_fell_back: number of runs that succeed at some evaluation, but do not at
-      their last one or have diverged by then.
+    num_fell_back: number of runs that succeed at some evaluation but not at
+      their last one; a run that has diverged by then does not succeed there.
   """
 
   time_S: np.ndarray

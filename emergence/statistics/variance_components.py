@@ -145,7 +145,7 @@ def _squares(
 def _permutation_p(
   scores_ID: np.ndarray, num_permutations: int, rng: np.random.Generator
 ) -> float:
-  """p-value of equal rows, by the variance of row means under permutation."""
+  """p-value of no difference between rows, from permutations within columns."""
   observed = scores_ID.mean(axis=1).var()
   count = 0
   for _ in range(num_permutations):

@@ -278,7 +278,7 @@ class _Clock:
   def begin(
     self, sizes: Sequence[int], pending: Sequence[Sequence[int]]
   ) -> None:
-    """Starts the clock of a round of blocks of these sizes."""
+    """Starts timing a round: its block sizes, and the cell's pending blocks."""
     self._sizes = sizes
     self._num_pending = sum(len(seeds) for seeds in pending)
     self._last_steps: Sequence[int] | None = None

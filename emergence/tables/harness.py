@@ -37,10 +37,12 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
 
   Scores are grouped by `model` and `task`, by `checkpoint` if a model of one
   size has several, and by `num_fewshot` if a task has several. A metric is
-  named as in the file, without `,none`. What a file belongs to is found so:
+  named as in the file, without `,none`. The model,
+  scale, seed and checkpoint of a file are found as follows:
 
-  - The *label* is `model_name`, or else the model in `config.model_args`
-    (`peft`, `delta`, `pretrained`, …), followed by the `revision`. If it has
+  - The *label* is the base model, if `config.model_args` has `pretrained`, then
+    the model's name (`model_name`, or else the model in `config.model_args`),
+    then the `revision`. If it has
     several sizes or seeds, the last one counts. The *path* is relative to the
     folder.
   - Scale: a size such as `160m` or `1.3B` in the label, or else in the path. If
@@ -59,7 +61,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     `checkpoint`, `num_fewshot`, `task` and `metric`.
   - `score_unit`: `auto` determines the unit for each task and metric.
   - `lower_is_better`, `higher_is_better`: override what the files say.
-  - `scale_order`: ranks scales that are no numbers.
+  - `scale_order`: ranks scales that are not numbers.
   - `default_seed`: the seed of files whose names have none.
   - `name_pattern`: a regular expression with named groups out of `model`,
     `scale` and `seed`, which override these rules. It is searched in the path,
@@ -68,8 +70,9 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     contain the date of the evaluation.
 
   Raises:
-    ValueError: there are no result files, a file is not valid JSON, or no rule
-      gives its size or seed.
+    ValueError: there are no result files, a file is not valid JSON, no rule
+      gives its size or seed, its path and its label give different ones, or
+      `name_pattern` matches neither the path nor the model's name.
   """
   pattern = names.compile_pattern(options.name_pattern)
   contents, issues = _read_files(folder)

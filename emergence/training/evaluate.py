@@ -110,7 +110,7 @@ def make_evaluate(
 
 
 def _of_like_length(lengths: Sequence[int]) -> list[list[int]]:
-  """Groups the indices of test sets that are padded and scored together."""
+  """Groups test sets of similar length, to be padded and scored together."""
   # Scoring each set alone would be the least work, but the longest to compile.
   groups: list[list[int]] = []
   for p in sorted(range(len(lengths)), key=lambda p: -lengths[p]):

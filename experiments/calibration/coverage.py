@@ -90,7 +90,7 @@ class Row(NamedTuple):
 def mixture(
   share: float, first: Callable[..., np.ndarray], second: Callable
 ) -> Draw:
-  """Mixture of `first` and, with weight `share`, `second`; cut to [0, 1]."""
+  """Mixture of `first` and, with weight `share`, `second`; clips to [0, 1]."""
 
   def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     is_second = rng.random(shape) < share
