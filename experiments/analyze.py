@@ -84,15 +84,16 @@ _THRESHOLD = flags.DEFINE_multi_string(
   "threshold",
   [],
   "Lowest score that counts as a success, for metrics in [0, 1] in which higher"
-  " is better; default: chance + 0.2 * (1 - chance). METRIC=VALUE sets it for"
-  " one metric, in the metric's unit; percents are given as fractions.",
+  " is better, except shares of tokens; default: chance + 0.2 * (1 - chance)."
+  " METRIC=VALUE sets it for one metric, in the metric's unit; percents are"
+  " given as fractions.",
 )
 _CHANCE = flags.DEFINE_multi_string(
   "chance",
   [],
   "Score of random guessing, such as 0.25, for metrics in [0, 1] in which"
-  " higher is better; default: 0. METRIC=VALUE sets it for one metric, in the"
-  " metric's unit; percents are given as fractions.",
+  " higher is better, except shares of tokens; default: 0. METRIC=VALUE sets it"
+  " for one metric, in the metric's unit; percents are given as fractions.",
 )
 _CORRECT_OVER = flags.DEFINE_enum(
   "correct_over",

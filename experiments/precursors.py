@@ -233,8 +233,9 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
   early = [x for x in found if 0 < x.step <= grid.config.train.steps / 2]
   if not early:
     return (
-      f"In the first half of training, no scale has {MIN_RUNS} seeds that will"
-      f" succeed and {MIN_RUNS} that will not."
+      f"At no evaluation in the first half of training does a scale have both"
+      f" {MIN_RUNS} seeds that will succeed later and {MIN_RUNS} that never"
+      " succeed."
     )
   p = modality.holm([x.p for x in early])
   shown = [x for x, q in zip(early, p, strict=True) if q <= _LEVEL]

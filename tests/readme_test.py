@@ -81,8 +81,8 @@ def test_what_readme_links_to_is_there():
 def test_the_seeds_that_failed_later_are_those_of_the_computed_page():
   found = re.search(
     r"Of the (\d+) that fail at depth 2 of `count_depth_small`, (\d+) had"
-    r" reached 20 % in an earlier evaluation and (\d+) had reached 50 %; at width 16 of"
-    r" `count_width_small`, (\d+ of \d+) had",
+    r" reached 20 % in an earlier evaluation and (\d+) had reached 50 %; at"
+    r" width 16 of `count_width_small`, (\d+ of \d+) had",
     " ".join(README.split()),
   )
   num, once, well, at_width_16 = found.groups()

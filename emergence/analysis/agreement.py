@@ -234,5 +234,6 @@ QUESTION = Question(
   files={"agreement.csv": rows},
   findings=findings,
   sections=sections,
-  unanswered="The seeds are not shown to split in two at any scale.",
+  unanswered="The first metric has no antimode at a scale where the seeds are"
+  " shown to split in two.",
 )

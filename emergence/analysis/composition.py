@@ -39,7 +39,7 @@ _COLORS: dict[str, str] = dict(
 # with a threshold and without one.
 _PHRASES = (
   "{be} at the floor",
-  "fail{s} above it",
+  "fail{s} outside it",
   "succeed{s} below the ceiling",
   "at it",
 )

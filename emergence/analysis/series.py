@@ -330,8 +330,8 @@ def _check_options(table: ScoreTable, options: Options) -> None:
       name = next(iter(table.metrics))
       raise ValueError(
         f"{flag}={given:g} is for scores from 0 to 1 in which higher is better,"
-        f" and no metric has such scores; for a single metric give"
-        f" {flag}={name}={given:g}"
+        " shares of tokens excepted, and no metric has such scores; for a"
+        f" single metric give {flag}={name}={given:g}"
       )
 
 

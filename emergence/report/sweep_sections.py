@@ -94,8 +94,9 @@ def status(sweep: SweepData) -> str:
   if config.seeds.design == "crossed":
     text += (
       ". Models that share an initialization or data are not independent."
-      " Intervals and p-values assume independence, so the intervals are too"
-      " narrow and the p-values too small"
+      " Except in the section on initialization and data order, intervals and"
+      " p-values assume independence, so the intervals are too narrow and the"
+      " p-values too small"
     )
   return f"{text}."
 

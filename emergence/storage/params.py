@@ -114,8 +114,8 @@ def load_params(
   # Which error numpy or zipfile raises depends on the corrupt bytes.
   except Exception as error:
     raise ValueError(
-      f"{path} is corrupt: {error}; train the seed in another --workdir to get"
-      " its parameters again"
+      f"{path} is corrupt: {error}; to get the parameters again, train the seed"
+      " in another --workdir with --keep_params=final or --keep_params=all"
     ) from error
   return _unflatten(rows)
 

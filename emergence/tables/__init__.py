@@ -2,8 +2,7 @@
 
 `read` takes a work directory of this project, a CSV, JSON or Parquet file or a
 folder of them, or a folder of lm-evaluation-harness results, and returns one
-`ScoreTable`. Whatever is unusual is reported in the table's issues. No row is
-dropped without an issue.
+`ScoreTable`. Whatever is unusual is reported in the table's issues.
 """
 
 import dataclasses
@@ -57,8 +56,8 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
     is_given = value and value != option.default
     if is_given and kind not in option.metadata["sources"]:
       raise ValueError(
-        f"--{option.name} does not apply to {source}, and {path} is one; leave"
-        " the flag out"
+        f"{path} is read as {source}, to which --{option.name} does not apply;"
+        " leave the flag out"
       )
   return reader(path, chosen)
 

@@ -206,8 +206,8 @@ class ReadOptions:
     lower_bound=0,
   )
   scale_axis: str = _option(
-    "axis of the grid to use as the scale. auto: depth if it varies, else the"
-    " first axis that varies.",
+    "axis of the grid to use as the scale. auto: the depth if it varies, else"
+    " the first axis of numbers that varies.",
     WORKDIRS,
     default="auto",
   )

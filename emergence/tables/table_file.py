@@ -341,11 +341,11 @@ def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
 
 
 def files_below(folder: epath.Path) -> list[epath.Path]:
-  """Finds the table files below a folder, such as `a.csv` or `b.csv.zip`."""
+  """Finds the table files anywhere below a folder, except .zip files."""
   return [
     file
     for file in glob_below(folder, "*")
-    if re.sub(r"\.(gz|zip)$", "", file.name.lower()).endswith(SUFFIXES)
+    if file.name.lower().removesuffix(".gz").endswith(SUFFIXES)
   ]
 
 

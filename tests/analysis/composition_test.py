@@ -22,7 +22,7 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   table = make_table({("g", ACCURACY): scores})
   assert said(table) == [
     "exact match: at size 2 (the most mixed scale), 13 of 32 seeds are at the"
-    " floor (≤ 0.05), 4 fail above it, 15 succeed below the ceiling and 0 at"
+    " floor (≤ 0.05), 4 fail outside it, 15 succeed below the ceiling and 0 at"
     " it.",
     "exact match: at size 2 floor and successes each have at least 10% of the"
     " seeds, by their 95% intervals.",

@@ -20,7 +20,11 @@ def test_reading_tables_loads_neither_training_nor_pandas():
 @pytest.mark.parametrize(
   ("name", "options", "message"),
   [
-    ("t.csv", {"scale_axis": "width"}, "--scale_axis does not apply to a tabl"),
+    (
+      "t.csv",
+      {"scale_axis": "width"},
+      "as a table, to which --scale_axis does not",
+    ),
     ("nowhere", {}, "there is no .*nowhere"),
     ("evals", {}, r"is no work directory \(no records\), and no .json file"),
   ],
