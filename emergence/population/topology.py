@@ -90,22 +90,25 @@ class Plan(NamedTuple):
     cell: the cell.
     num_params: parameters of one model.
     num_seeds: seeds to train.
-    block: the most seeds that fit on a chip together and leave none idle; 0
-      where not even one fits.
-    bytes_per_device: memory of such a block, or of one seed if that is 0.
+    block: the most seeds that fit on a chip together, at most its share of the
+      seeds; 0 if not even one fits.
+    even_block: seeds of a block if the seeds are divided evenly over the chips
+      and over as many rounds as blocks of the largest size need.
+    bytes_per_device: memory of the largest block, or of one seed if that is 0.
     compile_seconds: of the programs that train and evaluate it, on this
       machine.
     flops: floating-point operations of one step of one seed.
     bytes: that one step of one seed reads and writes.
     seconds: the least that one step of one seed takes on one chip.
     bound: `compute` or `memory`, whichever is the slower.
-    hours: the least that all seeds take on all chips.
+    hours: the least that all seeds take on all chips, in even blocks.
   """
 
   cell: Cell
   num_params: int
   num_seeds: int
   block: int
+  even_block: int
   bytes_per_device: int
   compile_seconds: float
   flops: float
@@ -215,18 +218,20 @@ def plan(
   memory = step.bytes / probe / chip.bandwidth
   slower = max(compute, memory)
   num_rounds = math.ceil(num_seeds / max(block, 1) / len(devices))
+  even_block = math.ceil(num_seeds / num_rounds / len(devices))
   return Plan(
     cell,
     model.num_params(setup.arch),
     num_seeds,
     block,
+    even_block,
     needed,
     seconds,
     flops,
     step.bytes / probe,
     slower,
     "compute" if compute > memory else "memory",
-    num_rounds * max(block, 1) * train.steps * slower / 3600,
+    num_rounds * even_block * train.steps * slower / 3600,
   )
 
 

@@ -104,12 +104,12 @@ def format_plans(
   devices: Sequence["Device"],
 ) -> str:
   """The table of plans that a dry run for a TPU topology prints."""
-  header = ["cell", "params", "seeds", "block", "memory", "compiled in"]
+  header = ["cell", "params", "seeds", "fit", "memory", "even", "compiled in"]
   header += ["GFLOP", "GB", "bound", "ms", "hours"]
   body = [
     [
       *(str(p.cell), f"{p.num_params:,}", str(p.num_seeds), str(p.block)),
-      f"{p.bytes_per_device / 2**30:.1f} GiB",
+      *(f"{p.bytes_per_device / 2**30:.1f} GiB", str(p.even_block)),
       format_seconds(p.compile_seconds),
       *(f"{p.flops / 1e9:.3g}", f"{p.bytes / 1e9:.3g}", p.bound),
       *(f"{1e3 * p.seconds:.3g}", f"{p.hours:.3g}"),
@@ -124,10 +124,11 @@ def format_plans(
       align(header, body),
       f"{topology}: {len(devices)} × {devices[0].device_kind}; {libraries};"
       f" {datetime.date.today()}",
-      "block: the largest number of seeds that fits on a chip; memory: of that"
-      " block; GFLOP, GB, ms: for one step of one seed; GB includes operands of"
-      " Pallas kernels; bound: what limits a step; ms and hours: the least that"
-      " the chip's peak rates allow",
+      "fit: the largest seeds.block that fits on a chip; memory: of that block;"
+      " even: the seeds.block that divides the seeds evenly over the chips and"
+      " over as many rounds; GFLOP, GB, ms: for one step of one seed; GB"
+      " includes operands of Pallas kernels; bound: what limits a step; ms and"
+      " hours: the least that the chip's peak rates allow, in even blocks",
       f"all cells: {sum(p.hours for p in plans):.3g} hours of all"
       f" {len(devices)} chips at peak rates; twice as long is a good result",
     ]

@@ -60,7 +60,8 @@ def test_plans_say_what_fits_and_how_long_all_chips_take(monkeypatch):
   plans = [
     topology.Plan(
       Cell.parse(f"count/width-8/depth-{depth}"),
-      *(1144, 250, block, 3 * 2**30, 90.0, 4.7e10, 3.1e9, 0.0038, "memory"),
+      *(1144, 250, block, 16, 3 * 2**30, 90.0, 4.7e10, 3.1e9, 0.0038),
+      "memory",
       hours,
     )
     for depth, block, hours in ((1, 31, 3.25), (2, 0, 6.5))
@@ -68,8 +69,8 @@ def test_plans_say_what_fits_and_how_long_all_chips_take(monkeypatch):
   first, *rows, chips, _, total = console.format_plans(
     plans, "v5e:2x2", [device] * 4
   ).splitlines()
-  assert first.split()[3:5] == ["block", "memory"]
-  shown = "1,144 250 31 3.0 GiB 1:30 min 47 3.1 memory 3.8 3.25"
+  assert first.split()[3:5] == ["fit", "memory"]
+  shown = "1,144 250 31 3.0 GiB 16 1:30 min 47 3.1 memory 3.8 3.25"
   assert rows[0].split()[1:] == shown.split()
   assert rows[1].split()[3] == "0"
   assert chips.startswith("v5e:2x2: 4 × TPU v5 lite; jax 1.2, libtpu 1.2; 20")
