@@ -150,7 +150,7 @@ def main() -> None:
       analysis_sections.about(analysis),
       [
         *analysis_sections.sections(analysis),
-        analysis_sections.audit(analysis),
+        analysis_sections.audit_section(analysis),
       ],
       beside,
     )

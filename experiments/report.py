@@ -53,7 +53,7 @@ def main() -> None:
     [
       *analysis_sections.sections(analysis),
       *sweep_sections.sections(sweep),
-      analysis_sections.audit(analysis),
+      analysis_sections.audit_section(analysis),
       *sweep_sections.provenance(sweep),
     ],
   )

@@ -69,7 +69,7 @@ def condition(analysis: Analysis) -> str:
   return f"All scores are of {', '.join(parts)}." if parts else ""
 
 
-def audit(analysis: Analysis) -> Section:
+def audit_section(analysis: Analysis) -> Section:
   """The anomalies of the scores, with the first rows of each."""
   found = analysis.table.issues
   rows = [list(row) for row in by_kind(found)]

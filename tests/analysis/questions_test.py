@@ -36,7 +36,7 @@ def test_odd_data_is_told_written_and_drawn(make_table, scores, scales):
   assert len(answer.sentence(analysis).split()) <= 50
   sections = [
     *analysis_sections.sections(analysis),
-    analysis_sections.audit(analysis),
+    analysis_sections.audit_section(analysis),
   ]
   told = [in_short, *(finding.sentence for finding in statements(analysis))]
   told += [text for section in sections for text in texts(section)]

@@ -13,7 +13,7 @@ from tests.computed import ACCURACY, FEW, NLL
 def sections_of(analysis):
   return [
     *analysis_sections.sections(analysis),
-    analysis_sections.audit(analysis),
+    analysis_sections.audit_section(analysis),
   ]
 
 
@@ -97,7 +97,7 @@ def test_the_audit_tells_each_kind_of_oddity_once_with_its_rows(make_table):
     Issue("score_unit", "c is a share.", [{"c": 1}, {"c": 2}]),
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, issues=odd)
-  section = analysis_sections.audit(questions.analyze(table, FEW))
+  section = analysis_sections.audit_section(questions.analyze(table, FEW))
   assert section.answers == ["2 scores are analyzed, with 2 kinds of notes."]
   assert [list(row) for row in section.table.rows] == [
     [
