@@ -49,7 +49,7 @@ def main() -> None:
     workdir,
     sweep_sections.title(sweep),
     answer.sentence(analysis),
-    f"{analysis_sections.about(analysis)} {sweep_sections.status(sweep)}",
+    f"{analysis_sections.about(analysis)} {sweep_sections.say_status(sweep)}",
     [
       *analysis_sections.sections(analysis),
       *sweep_sections.sections(sweep),

@@ -63,7 +63,7 @@ def title(sweep: SweepData) -> str:
   return f"{sweep.config.task.name}: outcomes over seeds and scale"
 
 
-def status(sweep: SweepData) -> str:
+def say_status(sweep: SweepData) -> str:
   """States how much is finished and diverged, and what is not independent."""
   config = sweep.config
   num_diverged = sum(row["n_diverged"] for row in sweep.rows)

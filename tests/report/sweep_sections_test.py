@@ -29,7 +29,7 @@ def all_sections(found):
 def texts(workdir) -> dict[str, str]:
   found = sweep_sections.read(workdir)
   parts = {s.name: " ".join(said(s)) for s in all_sections(found)}
-  return parts | {"status": sweep_sections.status(found)}
+  return parts | {"status": sweep_sections.say_status(found)}
 
 
 def said(section):
@@ -133,7 +133,7 @@ def test_what_a_seed_varies_is_said(tiny, finished, seeds, words):
   seeds = dataclasses.replace(tiny.seeds, **seeds)
   found = found._replace(config=dataclasses.replace(tiny, seeds=seeds))
   (models, *_) = sweep_sections.provenance(found)
-  assert words in f"{models.answers[0]} {sweep_sections.status(found)}"
+  assert words in f"{models.answers[0]} {sweep_sections.say_status(found)}"
 
 
 def run(seeds, train, other=0.0) -> SweepRun:
