@@ -97,17 +97,17 @@ def sentence(found: list[Failing]) -> str:
   at = most_mixed(found)
   num = len(at.share_FK)
   parts = [
-    f"{_verb(k)} in {'all of these seeds' if count == num else count}"
+    f"{_verb(k)} in {'each' if count == num else count} of them"
     for k, count in sorted(enumerate(at.main_K), key=lambda x: -x[1])
     if count
   ]
   text = f"At {at.name}, {num} of {words.count(at.num_seeds, 'seed')} fail."
   if parts:
-    text += f" Most of a seed's wrong answers {words.listed(parts)}."
+    text += f" Most wrong answers {words.listed(parts)}."
   if rest := num - int(at.main_K.sum()):
     text += (
-      f" In {words.count(rest, 'seed')}, no kind of error is that of most wrong"
-      " answers."
+      f" In {words.count(rest, 'seed')}, no kind of error makes up most of the"
+      " wrong answers."
     )
   ends = [x for x in found if len(x.share_FK) >= MIN_RUNS]
   if len(ends) > 1:

@@ -233,9 +233,9 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
   early = [x for x in found if 0 < x.step <= grid.config.train.steps / 2]
   if not early:
     return (
-      f"At no evaluation in the first half of training does a scale have both"
-      f" {MIN_RUNS} seeds that will succeed later and {MIN_RUNS} that never"
-      " succeed."
+      "Of the seeds that fail at an evaluation in the first half of training,"
+      f" no scale has both {MIN_RUNS} that succeed at the end and {MIN_RUNS}"
+      " that do not."
     )
   p = modality.holm([x.p for x in early])
   shown = [x for x, q in zip(early, p, strict=True) if q <= _LEVEL]

@@ -327,6 +327,6 @@ QUESTION = Question(
   files={"time_to_success.csv": rows},
   findings=findings,
   sections=sections,
-  unanswered="At no scale, half of the seeds are shown to succeed, and no two"
+  unanswered="No scale is shown to have half of its seeds succeed, and no two"
   " neighbouring scales are shown to differ.",
 )

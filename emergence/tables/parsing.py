@@ -125,16 +125,16 @@ def parse_steps(cells: "pd.Series") -> list[float]:
   Raises:
     ValueError: a cell is not a number.
   """
-  steps = {}
+  steps = []
   for place, text in cells.map(cell_text).items():
     try:
-      steps.setdefault(text, parse_scale(text))
+      steps.append(parse_scale(text))
     except ValueError:
       raise ValueError(
         f"{place}, column {quote(cells.name)}: {quote(text)} is no training"
         f" step; expected a number; {leave_out(cells.name, text)}"
       ) from None
-  return [steps[text] for text in cells.map(cell_text)]
+  return steps
 
 
 def parse_score(entry: Any) -> tuple[float | None, bool]:

@@ -44,7 +44,7 @@ def test_errors_of_failing_seeds_are_counted_by_kind(grid):
   assert at.name in ("depth 2", "depth 3")
   sentence = failures.sentence(found)
   num = len(at.share_FK)
-  assert f"At {at.name}, {num} of 24 seeds fail. Most of a" in sentence
+  assert f"At {at.name}, {num} of 24 seeds fail. Most wrong" in sentence
   assert f"stop early in {at.main_K[0]}" in sentence
   heights = sum(p.get_height() for p in failures.draw(found).axes[0].patches)
   assert heights == pytest.approx(3)  # Shares of each scale add up to one.

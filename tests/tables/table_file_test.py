@@ -174,3 +174,13 @@ def test_a_metric_without_a_finite_score_is_refused(tmp_path):
   path = write(tmp_path / "t.csv", make_frame().assign(loss=np.nan))
   with pytest.raises(ValueError, match="'loss' has no finite score"):
     read(path)
+
+
+def test_a_training_step_that_is_no_number_is_named(tmp_path):
+  (tmp_path / "t.csv").write_text(
+    "scale,seed,step,score\n1,0,10,0.5\n1,0,end,0.6\n"
+  )
+  with pytest.raises(
+    ValueError, match=r"line 3, column 'step': 'end' is no training step"
+  ):
+    tables.read(tmp_path / "t.csv", step_column="step")
