@@ -10,6 +10,7 @@ memory are counted as well. Time is the least that the chip's peaks allow for
 these (Williams et al. 2009, the roofline).
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -95,8 +96,7 @@ class Plan(NamedTuple):
     even_block: seeds of a block if the seeds are divided evenly over the chips
       and over as many rounds as blocks of the largest size need.
     bytes_per_device: memory of the largest block, or of one seed if that is 0.
-    compile_seconds: of the programs that train and evaluate it, on this
-      machine.
+    compile_seconds: of the program that trains this block, on this machine.
     flops: floating-point operations of one step of one seed.
     bytes: that one step of one seed reads and writes.
     seconds: the least that one step of one seed takes on one chip.
@@ -151,58 +151,68 @@ def devices(name: str) -> list[Device]:
 
 def plan(
   config: Config,
-  cell: Cell,
+  cells: Sequence[Cell],
   num_seeds: int,
   devices: Sequence[Device],
   tell: Callable[[str], None],
-) -> Plan:
-  """Compiles a cell for a topology and says what it takes.
+) -> list[Plan]:
+  """Compiles cells for a topology and says what each takes.
+
+  Training is compiled for each cell. Evaluation is compiled for one seed of the
+  largest cell, and all cells are given the memory that it takes there.
 
   Args:
     config: the experiment.
-    cell: the cell.
-    num_seeds: seeds to train.
+    cells: the cells.
+    num_seeds: seeds to train in each.
     devices: of the topology.
     tell: called with a line about each program.
 
   Raises:
-    ValueError: the cell is invalid.
+    ValueError: a cell is invalid.
   """
+
+  def flops(cell: Cell) -> float:
+    setup = compilation.make_setup(config, cell)
+    return model.train_flops(setup.arch, 1, setup.config.task.context_length)
+
+  largest = max(cells, key=flops)
+  evaluate = _lower(config, largest, 1, devices).evaluate()
+  evaluating = _measure("evaluation", largest, 1, evaluate, devices, tell)
+  return [
+    _plan_cell(config, cell, num_seeds, devices, evaluating.scratch, tell)
+    for cell in cells
+  ]
+
+
+def _plan_cell(
+  config: Config,
+  cell: Cell,
+  num_seeds: int,
+  devices: Sequence[Device],
+  evaluation_scratch: int,
+  tell: Callable[[str], None],
+) -> Plan:
   chip = CHIPS[devices[0].device_kind]
-  compiled: dict[int, tuple[int, float]] = {}
-
-  def lower(block: int) -> compilation.Lowerings:
-    setup = compilation.make_setup(
-      override(config, [f"seeds.block={block}"]), cell
-    )
-    return compilation.lowerings(setup, devices[:1])
-
-  def measure(name: str, block: int, lowered: jax.stages.Lowered) -> Figures:
-    found = _figures(lowered, devices[0].device_kind)
-    tell(
-      f"{cell}, block of {block}, {name}: {found.scratch / 2**30:.2f} GiB of"
-      f" scratch memory, compiled in {found.seconds:.0f} s"
-    )
-    return found
-
-  evaluating = measure("evaluation", 1, lower(1).evaluate())
+  measured: dict[int, tuple[int, float]] = {}
 
   def bytes_of(block: int) -> int:
-    parts = lower(block)
-    training = measure("training", block, parts.advance())
+    parts = _lower(config, cell, block, devices)
+    training = _measure("training", cell, block, parts.advance(), devices, tell)
     needed = compilation.state_bytes(parts.state, 1)
-    needed += max(training.scratch, block * evaluating.scratch)
-    compiled[block] = needed, training.seconds + evaluating.seconds
+    needed += max(training.scratch, block * evaluation_scratch)
+    measured[block] = needed, training.seconds
     return needed
 
   most = math.ceil(num_seeds / len(devices))
   block = largest_block(
     bytes_of, int(hardware.USABLE_SHARE * chip.memory), most
   )
-  needed, seconds = compiled[max(block, 1)]
+  needed, seconds = measured[max(block, 1)]
   # More seeds than that move as many bytes each.
   probe = min(max(block, 1), _PROBE)
-  step = measure("one step", probe, lower(probe).step())
+  parts = _lower(config, cell, probe, devices)
+  step = _measure("one step", cell, probe, parts.step(), devices, tell)
   setup = compilation.make_setup(config, cell)
   train = setup.config.train
   passes = 1
@@ -233,6 +243,30 @@ def plan(
     "compute" if compute > memory else "memory",
     num_rounds * even_block * train.steps * slower / 3600,
   )
+
+
+def _lower(
+  config: Config, cell: Cell, block: int, devices: Sequence[Device]
+) -> compilation.Lowerings:
+  config = override(config, [f"seeds.block={block}"])
+  setup = compilation.make_setup(config, cell)
+  return compilation.lowerings(setup, devices[:1])
+
+
+def _measure(
+  name: str,
+  cell: Cell,
+  block: int,
+  lowered: jax.stages.Lowered,
+  devices: Sequence[Device],
+  tell: Callable[[str], None],
+) -> Figures:
+  found = _figures(lowered, devices[0].device_kind)
+  tell(
+    f"{cell}, block of {block}, {name}: {found.scratch / 2**30:.2f} GiB of"
+    f" scratch memory, compiled in {found.seconds:.0f} s"
+  )
+  return found
 
 
 def largest_block(bytes_of: Callable[[int], int], limit: int, most: int) -> int:
@@ -296,7 +330,8 @@ def _figures(lowered: jax.stages.Lowered, kind: str) -> Figures:
   home = compilation.cache_home()
   file = home and home / "topology" / name
   if file and file.exists():
-    return Figures(**json.loads(file.read_text()))
+    with contextlib.suppress(ValueError):  # Cut off by a full disk.
+      return Figures(**json.loads(file.read_text()))
   began = time.monotonic()
   flops = moved = 0.0
   try:
