@@ -91,6 +91,11 @@ def bucket():
       path = path.partition("://")[2] or path
       return f"/{path.strip('/')}".rstrip("/")
 
+    def makedirs(self, path, exist_ok=False):
+      """A bucket has no folder without objects."""
+
+    mkdir = makedirs
+
   for scheme in Bucket.protocol:
     fsspec.register_implementation(scheme, Bucket, clobber=True)
   fsspec_backend._get_filesystem.cache_clear()

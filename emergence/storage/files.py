@@ -119,5 +119,10 @@ def quarantine(path: epath.Path, place: epath.Path) -> epath.Path:
     free = place.parent / f"{place.name}-{number}"
   free.parent.mkdir(parents=True, exist_ok=True)
   with contextlib.suppress(FileNotFoundError):
-    path.rename(free)
+    if is_remote(path) and path.is_file():
+      # `rename` raises if no object is in the new folder yet.
+      free.write_bytes(path.read_bytes())
+      path.unlink()
+    else:
+      path.rename(free)
   return free

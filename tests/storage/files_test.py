@@ -14,7 +14,7 @@ from emergence.report import sweep_sections
 from emergence.report.page import write_page
 from emergence.statistics.options import Options
 from emergence.storage import block_checkpoint, records
-from emergence.storage.files import see_others, write_atomically
+from emergence.storage.files import quarantine, see_others, write_atomically
 from emergence.storage.params import load_params
 from emergence.sweep.blocks import Saving
 from tests.sweeps import interrupt, train
@@ -66,6 +66,13 @@ def test_what_is_wrong_with_a_checkpoint_in_a_bucket_costs_that_one(
   )
   assert "renamed to damaged-00000003" in told
   assert told.count("continues from step 2") == 2
+
+
+def test_a_corrupt_file_in_a_bucket_is_moved(workdir):
+  path, place = workdir / "records" / "x.parquet", workdir / "damaged" / "x"
+  path.write_bytes(b"noise")
+  assert quarantine(path, place) == place
+  assert (path.exists(), place.read_bytes()) == (False, b"noise")
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
