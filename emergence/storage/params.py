@@ -133,6 +133,13 @@ def kept_files(
   return files
 
 
+def remove(workdir: epath.Path, cell: Cell, seeds: Sequence[int]) -> None:
+  """Removes the files with parameters of any of these seeds."""
+  files = kept_files(workdir, cell)
+  for path in {path for seed in seeds for path in files.get(seed, {}).values()}:
+    path.unlink(missing_ok=True)
+
+
 def _flatten(params: Params) -> dict[str, np.ndarray]:
   leaves = jax.tree.leaves_with_path(params)
   return {

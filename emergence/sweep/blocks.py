@@ -15,7 +15,7 @@ from etils import epath
 from emergence.config import Config
 from emergence.population import population, processes
 from emergence.population.compilation import Program
-from emergence.population.population import Snapshot, Training
+from emergence.population.population import BlockState, Snapshot, Training
 from emergence.storage import block_checkpoint, params, records
 from emergence.storage.checkpoint import Checkpointer
 from emergence.sweep.time_budget import Stopwatch
@@ -86,6 +86,8 @@ def train(
     Interrupted: `should_stop` returned true; all blocks are saved.
     OSError: something could not be saved or written.
     RuntimeError: the processes do not see the same checkpoints.
+    ValueError: `saving.params` asks for parameters of earlier steps that were
+      not kept.
   """
   cell, config, saving = program.cell, program.config, job.saving
   with job.watch.phase("write"):
@@ -99,6 +101,8 @@ def train(
       )
       for seeds in seeds_of_blocks
     ]
+    for seeds, (state, _) in zip(seeds_of_blocks, restored, strict=True):
+      _check_params(job, program, seeds, state)
   snapshots = [list(earlier) for _, earlier in restored]
   training = population.start(
     program, seeds_of_blocks, [state for state, _ in restored]
@@ -146,6 +150,32 @@ def train(
           *(cell, seeds[0], seeds[-1]),
         )
         _write_records(job, program, seeds, found)
+
+
+def _check_params(
+  job: Job, program: Program, seeds: Sequence[int], state: BlockState | None
+) -> None:
+  """Compares the parameters that are kept of a block with its last checkpoint.
+
+  Raises:
+    ValueError: there are none of a step that was to be kept and is done.
+  """
+  cell, workdir, flag = program.cell, job.workdir, job.saving.params
+  if state is None:
+    # Those of training that was lost, perhaps in blocks of another size.
+    if processes.is_first():
+      params.remove(workdir, cell, seeds)
+    return
+  wanted = params.steps_to_keep(program.config, flag)
+  done = {step for step in wanted if step <= state.step}
+  kept = params.kept_files(workdir, cell)
+  if not all(done <= set(kept.get(seed, ())) for seed in seeds):
+    raise ValueError(
+      f"--keep_params={flag}: {cell} seeds {seeds[0]} to {seeds[-1]} were"
+      f" trained to step {state.step} in {workdir} without keeping parameters"
+      " that this flag asks for; continue with the same flag as before, or use"
+      " another --workdir"
+    )
 
 
 def _keep_params(job: Job, training: Training, index: int) -> None:

@@ -1,9 +1,11 @@
 import contextlib
 
+import numpy as np
 import pytest
 
 from emergence.config import Cell
 from emergence.storage import block_checkpoint, locks
+from emergence.storage.params import load_params, save_params
 from emergence.sweep.blocks import Saving
 from tests.sweeps import files, interrupt, train
 
@@ -34,6 +36,27 @@ def test_blocks_are_saved_every_so_many_steps(
   train(config, workdir, programs, saving=Saving(steps=2))
   # What is finished is recorded instead.
   assert saved == [2, 2, 4, 4]
+
+
+def test_parameters_of_steps_that_are_done_cannot_be_kept_any_more(
+  config, programs, trained, workdir
+):
+  interrupt(config, workdir, programs, asked=4, saving=Saving(steps=1))
+  with pytest.raises(ValueError, match="without keeping parameters that"):
+    train(config, workdir, programs, saving=Saving(params="all"))
+  assert train(config, workdir, programs, saving=Saving(params="final")) == 8
+  kept, expected = (load_params(d, CELL, seed=5) for d in (workdir, trained))
+  np.testing.assert_equal(kept, expected)
+
+
+def test_parameters_of_lost_training_are_not_those_of_its_seeds(
+  config, programs, trained, workdir
+):
+  lost = {"embed": np.zeros((8, 3))}
+  save_params(workdir, CELL, range(8), config.train.steps, lost)
+  train(config, workdir, programs, saving=Saving(params="final"))
+  kept, expected = (load_params(d, CELL, seed=5) for d in (workdir, trained))
+  np.testing.assert_equal(kept, expected)
 
 
 def test_what_another_process_has_finished_by_then_is_not_trained(
