@@ -28,10 +28,18 @@ def local_devices(count: int | None = None) -> list[Device]:
 
   Raises:
     ValueError: fewer devices than asked for.
+    RuntimeError: Slurm gave this process GPUs, but JAX finds none.
   """
   with contextlib.suppress(RuntimeError):  # Raised once devices are in use.
     jax.config.update("jax_num_cpu_devices", count or len(usable_cores()))
   devices = jax.local_devices()
+  gpus = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS")
+  is_chosen = os.environ.get("JAX_PLATFORMS")
+  if gpus and not is_chosen and devices[0].platform == "cpu":
+    raise RuntimeError(
+      f"Slurm gave this process the GPUs {gpus}, but JAX finds none; install"
+      " the extra [cuda], or set JAX_PLATFORMS=cpu to train on the CPU"
+    )
   if count is not None and not 1 <= count <= len(devices):
     raise ValueError(
       f"--devices={count}: this machine has {len(devices)}"

@@ -26,3 +26,12 @@ def test_devices_are_those_of_all_processes_or_some_of_each():
     hardware.all_devices(3)
   with pytest.raises(ValueError, match="--devices=3: this machine has 2 cpu"):
     hardware.local_devices(3)
+
+
+def test_a_gpu_of_slurm_that_jax_does_not_find_is_an_error(monkeypatch):
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  monkeypatch.setenv("SLURM_JOB_GPUS", "3")
+  with pytest.raises(RuntimeError, match="the GPUs 3, but JAX finds none"):
+    hardware.local_devices()
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  assert hardware.local_devices() == jax.local_devices()
