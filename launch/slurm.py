@@ -39,6 +39,12 @@ _NUM_SHARDS = flags.DEFINE_integer(
   " one block on each of its GPUs or cores.",
   lower_bound=1,
 )
+_MAX_RUNNING = flags.DEFINE_integer(
+  "max_running",
+  None,
+  "Most tasks that run at the same time; by default as many as Slurm starts.",
+  lower_bound=1,
+)
 _SBATCH = flags.DEFINE_multi_string(
   "sbatch",
   [],
@@ -54,6 +60,13 @@ _DRY_RUN = flags.DEFINE_bool(
   "Only print the script, and the command that would submit it.",
   allow_override=True,
 )
+
+# The script depends on these options of sbatch, so it needs our flags.
+_OURS = {
+  "--array": "--num_shards and --max_running",
+  "--cpus-per-task": "--cpus",
+  "--gpus": "--gpus",
+}
 
 _SCRIPT = """\
 #!/bin/bash
@@ -73,6 +86,9 @@ exit $code
 def main() -> int:
   request = sweep_command.read_request()
   sweep_command.refuse("json")
+  for option in _SBATCH.value:
+    if ours := _OURS.get(option.partition("=")[0]):
+      raise ValueError(f"--sbatch={option}: give {ours} instead")
   num_devices = flags.FLAGS["devices"].value or _num_devices()
   if not _DRY_RUN.value:
     records.quarantine_corrupt(request.workdir, request.config)
@@ -97,10 +113,13 @@ def main() -> int:
   )
   folder = pathlib.Path(os.path.abspath(request.workdir), "slurm")
   ranges = records.consecutive_ranges(shards)
+  array = ",".join(f"{r[0]}-{r[-1]}" for r in ranges)
+  if _MAX_RUNNING.value:
+    array += f"%{_MAX_RUNNING.value}"
   submit = [
     "sbatch",
     f"--job-name={folder.parent.name}",
-    f"--array={','.join(f'{r[0]}-{r[-1]}' for r in ranges)}",
+    f"--array={array}",
     f"--output={folder}/task-%a.log",
     "--open-mode=append",
     "--requeue",

@@ -17,7 +17,13 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tests.mains import ROOT, overridden, read_transcript, run_main
+from tests.mains import (
+  ROOT,
+  assert_one_line_error,
+  overridden,
+  read_transcript,
+  run_main,
+)
 from tests.sweep_processes import different, records_of
 
 NODE = ROOT / "tests" / "slurm_node.sh"
@@ -101,7 +107,10 @@ def test_shards_are_cut_from_the_cells_and_seeds_asked_for(launch):
   assert "  --seeds=1-3 \\\n" in script
   assert "  --devices=1 \\\n" in script
   assert "--array=0-1 " in launch(*flags, "--gpus=a100:2", "--cpus=9")
-  assert "--array=0-2 " in launch(*flags, "--num_shards=3")
+  assert "--array=0-2%2 " in launch(*flags, "--num_shards=3", "--max_running=2")
+  words = ("--config=quickstart", "--workdir=runs", "--sbatch=--array=0-9%2")
+  result = run_main("launch.slurm", *words)
+  assert_one_line_error(result, 2, "give --num_shards and --max_running")
   assert not launch.workdir.exists()
 
 
