@@ -695,6 +695,13 @@ def require_cell(
   path: epath.Path, provenance: dict, config: Config, cell: Cell
 ) -> None:
   """Raises ValueError if a file belongs to another cell or experiment."""
+  names = tuple(name for name, _ in cell.axes)
+  if names != config.grid.axis_names:
+    raise ValueError(
+      f"{path} is of a grid with the axes {', '.join(names)}, not"
+      f" {', '.join(config.grid.axis_names)}; move it away or use another"
+      " --workdir"
+    )
   found = provenance.get("cell_hash")
   if found != cell_hash(config, cell):
     raise ValueError(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -219,3 +220,12 @@ def test_a_directory_of_another_experiment_is_refused_and_nothing_moves(
   with pytest.raises(ValueError, match=r"width-64.*of another experiment"):
     records.quarantine_corrupt(two_blocks, tiny)
   assert contents(two_blocks) == before
+
+
+def test_records_of_a_grid_with_other_axes_are_refused(tiny, two_blocks):
+  (two_blocks / "config.json").unlink()
+  axes = {"task.max_train_length": (4, 5)}
+  grid = dataclasses.replace(tiny.grid, axes=axes)
+  other = dataclasses.replace(tiny, grid=grid)
+  with pytest.raises(ValueError, match="axes width, depth, not width, "):
+    records.quarantine_corrupt(two_blocks, other)
