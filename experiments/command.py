@@ -10,6 +10,7 @@ import pkgutil
 import re
 import runpy
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -23,7 +24,10 @@ from emergence.storage.files import is_refusal
 from experiments import configs
 
 # Errors of the user or the machine; any other is a defect of ours.
-_EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
+_EXPECTED = (
+  *(ValueError, OSError, RuntimeError, ImportError, MemoryError),
+  subprocess.CalledProcessError,
+)
 
 _MOST_SEEDS = 1_000_000
 # Flags that are paths: a shell does not expand ~ in --workdir=~/runs.

@@ -53,7 +53,7 @@ def read(path: epath.PathLike, **options: Any) -> ScoreTable:
     reader, kind, source = table_file.read, TABLES, "a table"
   for option in dataclasses.fields(chosen):
     value = getattr(chosen, option.name)
-    is_given = value and value != option.default
+    is_given = value not in (option.default, [], ())
     if is_given and kind not in option.metadata["sources"]:
       raise ValueError(
         f"{path} is read as {source}, to which --{option.name} does not apply;"

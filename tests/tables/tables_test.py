@@ -25,6 +25,7 @@ def test_reading_tables_loads_neither_training_nor_pandas():
       {"scale_axis": "width"},
       "as a table, to which --scale_axis does not",
     ),
+    ("t.csv", {"default_seed": 0}, "to which --default_seed does not"),
     ("nowhere", {}, "there is no .*nowhere"),
     ("evals", {}, r"is no work directory \(no records\), and no .json file"),
   ],
