@@ -29,9 +29,11 @@ def test_devices_are_those_of_all_processes_or_some_of_each():
 
 
 def test_a_gpu_of_slurm_that_jax_does_not_find_is_an_error(monkeypatch):
-  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
   monkeypatch.setenv("SLURM_JOB_GPUS", "3")
-  with pytest.raises(RuntimeError, match="the GPUs 3, but JAX finds none"):
-    hardware.local_devices()
-  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-  assert hardware.local_devices() == jax.local_devices()
+  assert hardware.local_devices() == jax.local_devices()  # JAX_PLATFORMS=cpu
+  jax.config.update("jax_platforms", None)
+  try:
+    with pytest.raises(RuntimeError, match="the GPUs 3, but JAX finds none"):
+      hardware.local_devices()
+  finally:
+    jax.config.update("jax_platforms", "cpu")
