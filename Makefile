@@ -13,8 +13,12 @@ PYTHON ?= python3
 VENV := .venv
 DEMO := demo
 
-# A file of tests stays on one core, whose fixtures its tests share.
+# A file of tests stays in one process, whose fixtures its tests share.
 PARALLEL := -n auto --dist loadfile
+# Slow tests often wait, so there is one process more than cores. The files with
+# the longest tests come first.
+SLOW_PARALLEL := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) \
+  --dist loadfile --no-loadscope-reorder
 
 export PYTHONNOUSERSITE = 1
 
@@ -36,7 +40,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m "slow or bits" $(PARALLEL)
+	$(BIN)/python -m pytest -m "slow or bits" $(SLOW_PARALLEL)
 
 reference: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check
