@@ -50,6 +50,23 @@ def test_errors_of_failing_seeds_are_counted_by_kind(grid):
   assert heights == pytest.approx(3)  # Shares of each scale add up to one.
 
 
+def test_diverged_seeds_fail_but_have_no_answers(grid):
+  """12 of 24 seeds fail at depths 1 and 2, at depth 1 all as they diverged."""
+  frame = grid.frame.assign(diverged=grid.frame["seed"] < 3)
+  several = failures.failures(grid._replace(frame=frame))
+  assert [x.num_diverged for x in several] == [3, 3, 3]
+  stops_early = np.eye(6)[:1].repeat(9, axis=0)
+  found = [
+    failures.Failing(20, 1, "depth 1", 24, 12, stops_early[:0]),
+    failures.Failing(20, 2, "depth 2", 24, 3, stops_early),
+    failures.Failing(20, 3, "depth 3", 24, 0, stops_early),
+  ]
+  assert failures.sentence(found) == (
+    "At depth 2, 12 of 24 seeds fail; 3 of them diverged. Most wrong answers"
+    " stop early in each of the others."
+  )
+
+
 def test_failing_seeds_that_were_a_success_before_are_counted(grid):
   """Of the failing seeds of one scale one was at .3 once, and one at .6."""
   first, second, third = grid.score.populations
