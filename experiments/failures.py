@@ -234,7 +234,7 @@ class LossOfKinds(NamedTuple):
 def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
   """Compares losses at each scale with 10 successes and 10 failures.
 
-  Exploratory.
+  Exploratory. Seeds whose loss is not finite are left out.
 
   Args:
     grid: the records.
@@ -253,7 +253,8 @@ def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
       fixed = inside[inside[grid.axis] == population.scale]["nll_mean"]
       loss_S = fixed.reindex(own["seed"]).to_numpy(float)
     succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
-    successes, failures = loss_S[succeeds_S], loss_S[~succeeds_S]
+    both = loss_S[succeeds_S], loss_S[~succeeds_S]
+    successes, failures = (x[np.isfinite(x)] for x in both)
     if min(successes.size, failures.size) >= MIN_RUNS:
       test = stats.mannwhitneyu(successes, failures)
       auc = test.statistic / (successes.size * failures.size)

@@ -123,6 +123,7 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   rng = np.random.default_rng(3)
   loss_SN = np.exp(rng.normal(-4, 0.3, score_SN.shape))
   loss_SN[~fails_SN[:, 1], 1] *= 1.5
+  loss_SN[0, 1] = np.nan
   config = drawn_grids.config_of(3, num)
   drawn_grids.write(tmp_path, config, score_SN, loss_SN=loss_SN)
   grid = claims.load("grid", tmp_path)
@@ -130,10 +131,11 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   assert [kind.name for kind in found] == ["1", "2"]
   loss_SN = loss_SN.astype(np.float32)
   for n, kind in enumerate(found):
+    has_loss_S = ~np.isnan(loss_SN[:, n])
     pairs = [
       (a > b) + (a == b) / 2
-      for a in loss_SN[~fails_SN[:, n], n]
-      for b in loss_SN[fails_SN[:, n], n]
+      for a in loss_SN[has_loss_S & ~fails_SN[:, n], n]
+      for b in loss_SN[has_loss_S & fails_SN[:, n], n]
     ]
     np.testing.assert_allclose(kind.auc, np.mean(pairs))
   assert found[1].p_adjusted < 1e-3 < 0.05 < found[0].p_adjusted
