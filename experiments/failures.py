@@ -166,8 +166,10 @@ def lost_sentence(grid: Grid) -> str:
     num = int(fails_S.sum())
     if num < MIN_RUNS:
       continue
-    scores_FE = population.curves.scores_SE[fails_S]
-    best_F = np.nan_to_num(scores_FE, nan=-np.inf).max(axis=1)
+    curves = population.curves
+    scores_SE = np.where(curves.diverged_SE, np.nan, curves.scores_SE)
+    earlier_FE = np.nan_to_num(scores_SE[fails_S, :-1], nan=-np.inf)
+    best_F = earlier_FE.max(axis=1, initial=-np.inf)
     once, well = ((best_F >= t).sum() for t in (series.threshold, _WELL_BEYOND))
     parts.append(f"{once} of {num} ({well}) {series.at([population])}")
   if not parts:

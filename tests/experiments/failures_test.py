@@ -68,13 +68,19 @@ def test_diverged_seeds_fail_but_have_no_answers(grid):
 
 
 def test_failing_seeds_that_were_a_success_before_are_counted(grid):
-  """Of the failing seeds of one scale one was at .3 once, and one at .6."""
+  """Of the failing seeds of one scale one was at .3 once, and one at .6.
+
+  A third one reached .9, but after it had diverged, and a fourth at the end.
+  """
   first, second, third = grid.score.populations
   fails_S = second.sample.scores_S < 0.2
   scores_SE = second.curves.scores_SE.copy()
-  one, other = np.flatnonzero(fails_S)[:2]
+  diverged_SE = second.curves.diverged_SE.copy()
+  one, other, third_one, last = np.flatnonzero(fails_S)[:4]
   scores_SE[one, 0], scores_SE[other, 1] = 0.3, 0.6
-  curves = second.curves._replace(scores_SE=scores_SE)
+  scores_SE[third_one, 1], scores_SE[last, -1] = 0.9, 0.9
+  diverged_SE[third_one, 1:] = True
+  curves = second.curves._replace(scores_SE=scores_SE, diverged_SE=diverged_SE)
   populations = [first, second._replace(curves=curves), third]
   changed = grid._replace(score=grid.score._replace(populations=populations))
   sentence = failures.lost_sentence(changed)
