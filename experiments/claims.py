@@ -283,7 +283,8 @@ def mode_jumps(grid: Grid) -> Verdict:
       " 0.1 and 0.9; the rule needs 3",
     )
   if math.isnan(found.difference):
-    return Verdict(False, "the mode never changes", found.difference_p)
+    what = "mode" if math.isnan(found.mode) else "success probability"
+    return Verdict(False, f"the {what} never changes", found.difference_p)
   difference = words.signed(found.difference) + words.interval(
     found.difference_low, found.difference_high
   )

@@ -126,6 +126,18 @@ def test_the_extreme_seeds_are_those_that_were_put_there(clear):
   assert verdict.p == pytest.approx(min(adjusted_N[i : i + 2]))
 
 
+@pytest.mark.parametrize("name", ["mode", "success_probability"])
+def test_what_never_changes_is_named(clear, name):
+  found = clear.score.answers["abruptness"]
+  found = found._replace(**{name: math.nan, "difference": math.nan})
+  score = clear.score._replace(
+    answers={**clear.score.answers, "abruptness": found}
+  )
+  verdict = verdict_of(2, clear._replace(score=score))
+  assert verdict.sentence == f"the {name.replace('_', ' ')} never changes"
+  assert verdict.holds is False
+
+
 def test_the_onset_is_the_first_scale_that_separates(clear):
   verdict = verdict_of(3, clear)
   assert verdict.numbers["onset"] == 2
