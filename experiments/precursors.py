@@ -52,7 +52,8 @@ class Observed(NamedTuple):
 
 
 def _upper_tail(scale: Observed) -> bool:
-  return bool(np.quantile(scale.score.finite_S, 0.9) >= scale.threshold)
+  is_success_S = success.is_success(scale.score.finite_S, scale.threshold)
+  return bool(10 * is_success_S.sum() >= is_success_S.size)
 
 
 def _spread(scale: Observed) -> bool | None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from emergence.statistics.sample import Sample
 from experiments import claims, precursors
 from experiments.precursors import SIGNS, Trial
 from tests import drawn_grids
@@ -37,6 +38,13 @@ def test_signs_are_seen_before_a_rise_and_not_in_nulls(grid):
     seen = [is_seen for is_seen in signs if is_seen is not None]
     assert len(seen) == (20 if name in compared else 30)
     assert stats.binomtest(sum(seen), len(seen), 0.05).pvalue > 0.001, name
+
+
+@pytest.mark.parametrize(("num", "is_seen"), [(20, True), (21, False)])
+def test_the_best_tenth_is_counted_and_rounded_up(num, is_seen):
+  sample = Sample.of(np.where(np.arange(num) < 2, 1.0, 0.0))
+  observed = precursors.Observed(None, sample, sample, 0.2)
+  assert SIGNS["the best tenth succeeds"](observed) == is_seen
 
 
 def test_rates_of_few_trials_are_counts_alone():
