@@ -72,5 +72,7 @@ def test_a_forecast_counts_the_pairs_that_it_ranks_right(grid):
   assert (loss.num_yes, loss.num_no) == (len(yes), len(no))
   pairs = np.array([[a < b for b in no] for a in yes])
   assert loss.auc == pytest.approx(pairs.mean())
-  assert "5 of 6 comparisons show" in precursors.sentence(grid, found)
+  sentence = precursors.sentence(grid, found)
+  assert "5 of 6 comparisons show" in sentence
+  assert sentence.endswith("(ties count half).")
   assert len(precursors.draw(grid, found).axes) >= 3
