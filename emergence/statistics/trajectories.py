@@ -73,6 +73,7 @@ class Pairing(NamedTuple):
     note: why a value is missing; empty if none is.
     p_adjusted: p after Holm's correction over the groups of the metric; NaN
       until the caller sets it.
+    least_p_adjusted: the same correction of `least_p` of all groups.
   """
 
   correlation: float
@@ -90,11 +91,14 @@ class Pairing(NamedTuple):
   shares: str
   note: str
   p_adjusted: float = math.nan
+  least_p_adjusted: float = math.nan
 
-  def can_show(self, alpha: float) -> bool:
-    """Whether any scores of so many seeds could have a p-value up to alpha."""
-    num_orders = math.factorial(self.num_seeds) ** (self.num_scales - 1)
-    return num_orders >= 1 / alpha
+  @property
+  def least_p(self) -> float:
+    """The least p that scores of so many seeds could have; NaN without p."""
+    if math.isnan(self.p):
+      return math.nan
+    return 1 / math.factorial(self.num_seeds) ** (self.num_scales - 1)
 
 
 def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
