@@ -283,7 +283,8 @@ def mode_jumps(grid: Grid) -> Verdict:
       " 0.1 and 0.9; the rule needs 3",
     )
   if math.isnan(found.difference):
-    return Verdict(False, "the mode never changes", found.difference_p)
+    what = "mode" if math.isnan(found.mode) else "success probability"
+    return Verdict(False, f"the {what} never changes", found.difference_p)
   difference = words.signed(found.difference) + words.interval(
     found.difference_low, found.difference_high
   )
@@ -391,9 +392,12 @@ def raw_and_log(
   name: str, cells: Sequence[np.ndarray]
 ) -> dict[str, list[Sample]]:
   """Samples of losses at each scale: `name` has raw ones, `log name` logs."""
+  # With a NaN more, a scale without losses is a sample, too.
+  cells = [np.append(x_S, math.nan) for x_S in cells]
+  logs = [np.log(np.where(x_S > 0, x_S, math.nan)) for x_S in cells]
   return {
     name: [Sample.of(x_S, (0.0, math.inf)) for x_S in cells],
-    f"log {name}": [Sample.of(np.log(x_S[x_S > 0]), REAL) for x_S in cells],
+    f"log {name}": [Sample.of(x_S, REAL) for x_S in logs],
   }
 
 
@@ -449,7 +453,13 @@ def likelihood_separates(grid: Grid) -> Verdict:
     for cell, nll in zip(own, cells, strict=True)
     if cell.label != "not_shown"
   ]
-  least = 1.0 if np.isnan(p).all() else float(np.nanmin(p))
+  if np.isnan(p).all():
+    return Verdict(
+      None,
+      f"a split is shown in the score {grid.score.at(score)}, but too"
+      " few seeds there have a likelihood to test",
+    )
+  least = float(np.nanmin(p))
   raw = [
     nll.p
     for cells in labels.values()
@@ -469,7 +479,7 @@ def likelihood_separates(grid: Grid) -> Verdict:
   return Verdict(
     bool(both),
     f"a split is shown in the score {grid.score.at(score)}, {also} (smallest p"
-    f" {words.number(float(np.nanmin([*raw, 1.0])), 2)},"
+    f" {words.number(float(np.nanmin(raw)), 2)},"
     f" or {words.number(least, 2)} after correction for {size} tests)"
     f"{'' if both else _power(weight)}",
     least,
@@ -641,19 +651,22 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
   labels = loss_labels(grid)
   shown = _shown(grid, labels)
   every = [cell for cells in labels.values() for cell in cells]
+  size = every[0].family_size
+  if not size:
+    return Verdict(None, "no scale could be tested")
   weight = _detectable(labels)
   least = float(np.nanmin([cell.p_adjusted for cell in every]))
   if shown:
     parts = [f"{name} {grid.score.at(where)}" for name, where in shown.items()]
     sentence = (
       f"a second mode is shown in {words.listed(parts)} (p ="
-      f" {words.number(least, 2)} after correction for {len(every)} tests)"
+      f" {words.number(least, 2)} after correction for {size} tests)"
     )
   else:
     raw = float(np.nanmin([cell.p for cell in every]))
     sentence = (
       f"no second mode is shown in any loss (smallest p {words.number(raw, 2)},"
-      f" or {words.number(least, 2)} after correction for {len(every)} tests)"
+      f" or {words.number(least, 2)} after correction for {size} tests)"
       f"{_power(weight)}"
     )
   short = _weight_text(weight)

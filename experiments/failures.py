@@ -34,22 +34,28 @@ _MOST_BESIDE = 3  # With more heads, two seeds do not fit side by side.
 
 
 class Failing(NamedTuple):
-  """The seeds of one scale that fail at one length, F of S seeds.
+  """The seeds of one scale that fail at one length.
 
   Attributes:
     length: the test length.
     scale: the scale.
     name: of the scale, such as `depth 2`.
-    num_seeds: S, diverged ones included.
-    share_FK: the share of each kind in a seed's wrong answers, in the order of
-      `emergence.tasks.errors.KINDS`, [F, K].
+    num_seeds: all seeds of the scale.
+    num_diverged: those that diverged; they fail, too, but have no answers.
+    share_FK: for each of the F other failing seeds, the share of each kind in
+      its wrong answers, in the order of `emergence.tasks.errors.KINDS`, [F, K].
   """
 
   length: int
   scale: float
   name: str
   num_seeds: int
+  num_diverged: int
   share_FK: np.ndarray
+
+  @property
+  def num_failing(self) -> int:
+    return len(self.share_FK) + self.num_diverged
 
   @property
   def main_K(self) -> np.ndarray:
@@ -60,8 +66,8 @@ class Failing(NamedTuple):
 def failures(grid: Grid) -> list[Failing]:
   """The failing seeds of each scale at the headline length.
 
-  Diverged seeds are left out, as they have no answers. The list is empty if the
-  records have no counts of errors, or if no seed fails.
+  The list is empty if the records have no counts of errors, or if no seed fails
+  without having diverged.
   """
   length = grid.config.headline_length
   kinds = list(error_kinds.KINDS)
@@ -81,6 +87,7 @@ def failures(grid: Grid) -> list[Failing]:
         population.scale,
         grid.score.scale_name(population),
         len(own),
+        int(own["diverged"].sum()),
         count_FK / total_F1,
       )
     )
@@ -88,20 +95,26 @@ def failures(grid: Grid) -> list[Failing]:
 
 
 def most_mixed(found: list[Failing]) -> Failing:
-  """The scale whose share of failing seeds is nearest to one half."""
-  return min(found, key=lambda x: abs(len(x.share_FK) / x.num_seeds - 0.5))
+  """The scale with wrong answers whose share of failures is nearest to half."""
+  return min(
+    (x for x in found if x.share_FK.size),
+    key=lambda x: abs(x.num_failing / x.num_seeds - 0.5),
+  )
 
 
 def sentence(found: list[Failing]) -> str:
   """Says how failing seeds go wrong at the most mixed scale and over scales."""
   at = most_mixed(found)
   num = len(at.share_FK)
+  whose = "the others" if at.num_diverged else "them"
   parts = [
-    f"{_verb(k)} in {'each' if count == num else count} of them"
+    f"{_verb(k)} in {'each' if count == num else count} of {whose}"
     for k, count in sorted(enumerate(at.main_K), key=lambda x: -x[1])
     if count
   ]
-  text = f"At {at.name}, {num} of {words.count(at.num_seeds, 'seed')} fail."
+  seeds = words.count(at.num_seeds, "seed")
+  text = f"At {at.name}, {at.num_failing} of {seeds} fail"
+  text += f"; {at.num_diverged} of them diverged." if at.num_diverged else "."
   if parts:
     text += f" Most wrong answers {words.listed(parts)}."
   if rest := num - int(at.main_K.sum()):
@@ -153,8 +166,10 @@ def lost_sentence(grid: Grid) -> str:
     num = int(fails_S.sum())
     if num < MIN_RUNS:
       continue
-    scores_FE = population.curves.scores_SE[fails_S]
-    best_F = np.nan_to_num(scores_FE, nan=-np.inf).max(axis=1)
+    curves = population.curves
+    scores_SE = np.where(curves.diverged_SE, np.nan, curves.scores_SE)
+    earlier_FE = np.nan_to_num(scores_SE[fails_S, :-1], nan=-np.inf)
+    best_F = earlier_FE.max(axis=1, initial=-np.inf)
     once, well = ((best_F >= t).sum() for t in (series.threshold, _WELL_BEYOND))
     parts.append(f"{once} of {num} ({well}) {series.at([population])}")
   if not parts:
@@ -221,7 +236,7 @@ class LossOfKinds(NamedTuple):
 def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
   """Compares losses at each scale with 10 successes and 10 failures.
 
-  Exploratory.
+  Exploratory. Seeds whose loss is not finite are left out.
 
   Args:
     grid: the records.
@@ -240,7 +255,8 @@ def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
       fixed = inside[inside[grid.axis] == population.scale]["nll_mean"]
       loss_S = fixed.reindex(own["seed"]).to_numpy(float)
     succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
-    successes, failures = loss_S[succeeds_S], loss_S[~succeeds_S]
+    both = loss_S[succeeds_S], loss_S[~succeeds_S]
+    successes, failures = (x[np.isfinite(x)] for x in both)
     if min(successes.size, failures.size) >= MIN_RUNS:
       test = stats.mannwhitneyu(successes, failures)
       auc = test.statistic / (successes.size * failures.size)

@@ -52,7 +52,8 @@ class Observed(NamedTuple):
 
 
 def _upper_tail(scale: Observed) -> bool:
-  return bool(np.quantile(scale.score.finite_S, 0.9) >= scale.threshold)
+  is_success_S = success.is_success(scale.score.finite_S, scale.threshold)
+  return bool(10 * is_success_S.sum() >= is_success_S.size)
 
 
 def _spread(scale: Observed) -> bool | None:
@@ -251,9 +252,9 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
   better = "better" if best.auc > 0.5 else "worse"
   return (
     f"{text}. The clearest: at {name} after {best.step} steps, a seed that will"
-    f" succeed (one of {best.num_yes}) has a {better} {best.sign} than a seed"
+    f" succeed (one of {best.num_yes}) has a {better} {best.sign} than one"
     f" that will not (one of {best.num_no}) with probability"
-    f" {max(best.auc, 1 - best.auc):.2f}."
+    f" {max(best.auc, 1 - best.auc):.2f} (ties count half)."
   )
 
 

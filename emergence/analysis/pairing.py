@@ -24,12 +24,15 @@ def compute(several: Sequence[Series]) -> list[Pairing | None]:
     )
     for series in several
   ]
-  adjusted = adjusted_over_groups(
-    several, [math.nan if x is None else x.p for x in pairings]
+  adjusted, least = (
+    adjusted_over_groups(
+      several, [math.nan if x is None else getattr(x, p) for x in pairings]
+    )
+    for p in ("p", "least_p")
   )
   return [
-    x and x._replace(p_adjusted=p)
-    for x, p in zip(pairings, adjusted, strict=True)
+    x and x._replace(p_adjusted=p, least_p_adjusted=least_p)
+    for x, p, least_p in zip(pairings, adjusted, least, strict=True)
   ]
 
 
@@ -49,7 +52,7 @@ def findings(series: Series) -> Iterator[Finding]:
     else "are not shown to be correlated across scales"
   )
   text = f"scores of one seed index {text}"
-  if not found.p_adjusted <= alpha and not found.can_show(alpha):
+  if min(found.p_adjusted, found.least_p_adjusted) > alpha:
     text = (
       f"{words.count(found.num_seeds, 'seed')} are too few to show whether"
       " scores of one seed index are correlated across scales"

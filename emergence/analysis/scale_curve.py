@@ -28,12 +28,18 @@ def compute(several: Sequence[Series]) -> list[ScaleCurve | None]:
     None if series.answers["success"] is None else _curve(series)
     for series in several
   ]
-  adjusted = adjusted_over_groups(
-    several, [math.nan if x is None else x.trend.p for x in found]
+  adjusted, least = (
+    adjusted_over_groups(
+      several, [math.nan if x is None else getattr(x.trend, p) for x in found]
+    )
+    for p in ("p", "least_p")
   )
   return [
-    x and x._replace(trend=x.trend._replace(p_adjusted=p))
-    for x, p in zip(found, adjusted, strict=True)
+    x
+    and x._replace(
+      trend=x.trend._replace(p_adjusted=p, least_p_adjusted=least_p)
+    )
+    for x, p, least_p in zip(found, adjusted, least, strict=True)
   ]
 
 
@@ -185,7 +191,7 @@ def findings(series: Series) -> Iterator[Finding]:
   if not is_trend:
     text += (
       "; no trend is shown"
-      if curve.trend.can_show
+      if curve.trend.least_p_adjusted < LEVEL
       else "; there are too few seeds to show a trend"
     )
   yield finding(

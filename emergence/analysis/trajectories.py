@@ -15,6 +15,7 @@ from emergence.plotting import drawing
 from emergence.plotting.drawing import seed_lines
 from emergence.plotting.style import LINE, OTHERS, styled
 from emergence.statistics import trajectories
+from emergence.statistics.modality import holm
 from emergence.statistics.options import MIN_RUNS
 from emergence.statistics.trajectories import Pairing, Trajectories
 
@@ -107,22 +108,16 @@ def findings(series: Series) -> Iterator[Finding]:
     return
   if pairing.num_seeds < MIN_RUNS:
     return
-  measures = {
-    "abruptly": (
-      found.shape.breakthroughness_rank_S,
-      pairing.max_breakthroughness,
-      pairing.max_breakthroughness_null,
-    ),
-    "evenly": (
-      found.shape.linearity_rank_S,
-      pairing.max_linearity,
-      pairing.max_linearity_null,
-    ),
+  p_of = {
+    "abruptly": pairing.max_breakthroughness_p,
+    "evenly": pairing.max_linearity_p,
   }
+  ranks = found.shape.breakthroughness_rank_S, found.shape.linearity_rank_S
+  adjusted = holm(list(p_of.values()))
   best = {
     how: found.seeds[int(np.flatnonzero(rank_S == 1)[0])]
-    for how, (rank_S, value, null) in measures.items()
-    if value > null
+    for how, rank_S, p in zip(p_of, ranks, adjusted, strict=True)
+    if p <= series.options.alpha
   }
   if best:
     names = [
@@ -132,7 +127,7 @@ def findings(series: Series) -> Iterator[Finding]:
       f"over the scales {words.listed(names)} than the most extreme of"
       f" {pairing.num_seeds} seeds would by chance"
     )
-  elif any(value <= null for _, value, null in measures.values()):
+  elif np.isfinite(adjusted).any():
     text = (
       "the most abrupt and the most even rise over the scales are no more"
       f" extreme than expected by chance among {pairing.num_seeds} seeds"
@@ -145,9 +140,9 @@ def findings(series: Series) -> Iterator[Finding]:
     text,
     num_seeds=pairing.num_seeds,
     max_breakthroughness=pairing.max_breakthroughness,
-    max_breakthroughness_null=pairing.max_breakthroughness_null,
+    max_breakthroughness_p=pairing.max_breakthroughness_p,
     max_linearity=pairing.max_linearity,
-    max_linearity_null=pairing.max_linearity_null,
+    max_linearity_p=pairing.max_linearity_p,
   )
 
 

@@ -62,15 +62,17 @@ class Trend(NamedTuple):
     z: test statistic, standard normal if there is no trend and positive for a
       rise; NaN if all runs succeed or all fail, or if there is one scale.
     p: two-sided p-value.
-    can_show: whether any outcome of so many runs could have p < 0.05.
+    least_p: the least p that an outcome of so many runs could have; NaN like z.
     p_adjusted: p after Holm's correction over the groups of the metric; NaN
       until the caller sets it.
+    least_p_adjusted: the same correction of `least_p` of all groups.
   """
 
   z: float
   p: float
-  can_show: bool
+  least_p: float
   p_adjusted: float = math.nan
+  least_p_adjusted: float = math.nan
 
 
 class Crossing(NamedTuple):
@@ -249,26 +251,26 @@ def trend(
   """
   k_N, n_N = np.asarray(successes_N), np.asarray(runs_N)
   hits, total = int(k_N.sum()), int(n_N.sum())
+  if len(k_N) < 2 or hits in (0, total):
+    return Trend(math.nan, math.nan, math.nan)
   # The clearest outcome: all runs fail up to the middle and succeed after it,
   # or the other way round.
   num_before = min(np.cumsum(n_N), key=lambda num: abs(2 * num - total))
-  can_show = math.comb(total, int(num_before)) >= 2 / LEVEL
-  if len(k_N) < 2 or hits in (0, total):
-    return Trend(math.nan, math.nan, can_show)
+  least_p = 2 / math.comb(total, int(num_before))
   centred_N = position_N - np.average(position_N, weights=n_N)
   share = hits / total
   deviation = math.sqrt(share * (1 - share) * float(n_N @ centred_N**2))
   z = float(k_N @ centred_N) / deviation
   if is_nearly_normal(hits, n_N):
-    return Trend(z, float(2 * stats.norm.sf(abs(z))), can_show)
+    return Trend(z, float(2 * stats.norm.sf(abs(z))), least_p)
   if len(k_N) == 2:
-    return Trend(z, _two_sided(k_N, n_N), can_show)
+    return Trend(z, _two_sided(k_N, n_N), least_p)
   permuted_RN = np.random.default_rng(seed).multivariate_hypergeometric(
     n_N, hits, size=_NUM_PERMUTATIONS, method="marginals"
   )
   null_R = np.abs(permuted_RN @ centred_N) / deviation
   as_large = int((null_R >= abs(z) - 1e-9).sum())
-  return Trend(z, (1 + as_large) / (1 + _NUM_PERMUTATIONS), can_show)
+  return Trend(z, (1 + as_large) / (1 + _NUM_PERMUTATIONS), least_p)
 
 
 def _two_sided(k_2: np.ndarray, n_2: np.ndarray) -> float:

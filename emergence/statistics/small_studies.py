@@ -8,14 +8,14 @@ from scipy import stats
 
 from emergence.statistics import success
 from emergence.statistics.options import DEFAULT_THRESHOLD, Options
-from emergence.statistics.sample import Sample
+from emergence.statistics.sample import Sample, tolerance
 
 NUM_SEEDS = (1, 3, 5, 10)
 # A study misses a difference if its estimate is wrong by at least this much, in
 # the unit of the statistic.
 MARGIN = 0.2
 _NUM_DRAWS = 10_000
-# Equal sums of a few scores may differ by this much due to rounding.
+# Equal shares of successes may differ by this much due to rounding.
 _ROUNDING = 1e-9
 
 
@@ -65,6 +65,7 @@ def small_studies(
     score, and a row for the success probability.
   """
   finite = [first.finite_S, second.finite_S]
+  same = tolerance(np.concatenate(finite))
   probability = [
     success.is_success(s.scores_S, threshold).mean() for s in (first, second)
   ]
@@ -84,21 +85,22 @@ def small_studies(
         seen = (sums[1] - sums[0])[:, num - 1] / num
       truth = float(finite[1].mean() - finite[0].mean())
       weight = np.full(seen.size, 1 / seen.size)
-      studies.append(("mean", num, truth, seen, weight))
+      studies.append(("mean", num, truth, seen, weight, same))
     at = np.arange(num + 1)
     first_N, second_N = (stats.binom.pmf(at, num, p) for p in probability)
-    seen, weight = (at[:, None] - at).ravel() / num, np.outer(second_N, first_N)
+    seen = (at[:, None] - at).ravel() / num
+    weight = np.outer(second_N, first_N).ravel()
     truth = float(probability[1] - probability[0])
-    studies.append(("success_probability", num, truth, seen, weight.ravel()))
+    studies.append(("success_probability", num, truth, seen, weight, _ROUNDING))
   rows = []
-  for statistic, num, truth, seen, weight in studies:
-    shares = _shares(truth, seen, weight)
+  for statistic, num, truth, seen, weight, equal in studies:
+    shares = _shares(truth, seen, weight, equal)
     rows.append(
       SmallStudy(
         statistic,
         num,
         truth,
-        reversed=shares[0] if abs(truth) >= _ROUNDING else math.nan,
+        reversed=shares[0] if abs(truth) > equal else math.nan,
         unseen=shares[1],
         missed=shares[2],
       )
@@ -106,12 +108,14 @@ def small_studies(
   return rows
 
 
-def _shares(truth: float, seen: np.ndarray, weight: np.ndarray) -> list[float]:
+def _shares(
+  truth: float, seen: np.ndarray, weight: np.ndarray, equal: float
+) -> list[float]:
   """Weight of the studies that reverse, do not see, and miss a difference."""
-  is_unseen = np.abs(seen) < _ROUNDING
+  is_unseen = np.abs(seen) <= equal
   events = [
     ~is_unseen & (np.sign(seen) == -np.sign(truth)),
     is_unseen,
-    np.abs(seen - truth) > MARGIN - _ROUNDING,
+    np.abs(seen - truth) >= MARGIN - equal,
   ]
   return [float(weight[event].sum()) for event in events]

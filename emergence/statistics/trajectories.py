@@ -62,14 +62,18 @@ class Pairing(NamedTuple):
       without one.
     max_breakthroughness_null: 95 % quantile of `max_breakthroughness` over at
       most 400 of the permutations.
+    max_breakthroughness_p: p-value of `max_breakthroughness` under these
+      permutations; NaN where it or its quantile is.
     max_linearity: greatest linearity of a seed, NaN without one.
     max_linearity_null: the same quantile of `max_linearity`.
+    max_linearity_p: the same p-value of `max_linearity`.
     num_scales: scales at which seeds differ; the others have no ranks.
     num_seeds: seeds with a finite score at every scale; others are left out.
     shares: what a seed index shares across scales, in the caller's words.
     note: why a value is missing; empty if none is.
     p_adjusted: p after Holm's correction over the groups of the metric; NaN
       until the caller sets it.
+    least_p_adjusted: the same correction of `least_p` of all groups.
   """
 
   correlation: float
@@ -78,18 +82,23 @@ class Pairing(NamedTuple):
   p: float
   max_breakthroughness: float
   max_breakthroughness_null: float
+  max_breakthroughness_p: float
   max_linearity: float
   max_linearity_null: float
+  max_linearity_p: float
   num_scales: int
   num_seeds: int
   shares: str
   note: str
   p_adjusted: float = math.nan
+  least_p_adjusted: float = math.nan
 
-  def can_show(self, alpha: float) -> bool:
-    """Whether any scores of so many seeds could have a p-value up to alpha."""
-    num_orders = math.factorial(self.num_seeds) ** (self.num_scales - 1)
-    return num_orders >= 1 / alpha
+  @property
+  def least_p(self) -> float:
+    """The least p that scores of so many seeds could have; NaN without p."""
+    if math.isnan(self.p):
+      return math.nan
+    return 1 / math.factorial(self.num_seeds) ** (self.num_scales - 1)
 
 
 def trajectories(scores_SN: npt.ArrayLike) -> Trajectories:
@@ -169,7 +178,7 @@ def pairing(
   if num_seeds < 3:
     seeds = "1 seed has" if num_seeds == 1 else f"{num_seeds} seeds have"
     note = f"{seeds} a finite score at every scale: a permutation test needs 3"
-    measures = dict.fromkeys(Pairing._fields[:8], math.nan)
+    measures = dict.fromkeys(Pairing._fields[:10], math.nan)
     return Pairing(
       **measures,
       num_scales=0,
@@ -216,8 +225,10 @@ def pairing(
     math.nan if math.isnan(found) else (1 + at_least) / (1 + num_permutations),
     float(best[0, 0]),
     _upper(best_2R[0]),
+    _p_value(best[0, 0], best_2R[0]),
     float(best[1, 0]),
     _upper(best_2R[1]),
+    _p_value(best[1, 0], best_2R[1]),
     int(differs_N.sum()),
     num_seeds,
     shares,
@@ -262,6 +273,15 @@ def _upper(null_R: np.ndarray) -> float:
   filled_R = np.where(np.isnan(null_R), -math.inf, null_R)
   quantile = float(np.quantile(filled_R, CONFIDENCE, method="higher"))
   return quantile if math.isfinite(quantile) else math.nan
+
+
+def _p_value(best: float, null_R: np.ndarray) -> float:
+  """p of a value; permutations without one count as lowest."""
+  if math.isnan(best + _upper(null_R)):
+    return math.nan
+  # Ties may differ in their last bits, as scores are in single precision.
+  at_least = int(((null_R >= best) | np.isclose(null_R, best)).sum())
+  return (1 + at_least) / (1 + null_R.size)
 
 
 def _rank(

@@ -26,6 +26,12 @@ def test_pairing_is_told_where_so_many_seeds_could_show_it(say):
   # 3! orders have p >= 1/6.
   (text,) = say([rng.random(3) for _ in range(2)], "pairing")
   assert text.startswith("3 seeds are too few to show whether")
+  # 4! orders have p >= 1/24, which is above .05 after correction for a second.
+  few = [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]]
+  (text,) = say(few, "pairing")
+  assert "are not shown to be correlated" in text
+  for text in say({("a", ACCURACY): few, ("b", ACCURACY): few}, "pairing"):
+    assert text.startswith("4 seeds are too few to show whether")
 
 
 def test_groups_are_corrected_for_together(make_table):

@@ -46,6 +46,22 @@ def test_a_curve_is_one_sentence(successes, expected, say):
   assert first == expected.format("the share of seeds at ≥ 20%") + "."
 
 
+@pytest.mark.parametrize(
+  ("groups", "expected"),
+  [
+    ("a", "no trend is shown"),
+    ("abc", "there are too few seeds to show a trend"),
+  ],
+)
+def test_a_trend_that_no_correction_would_leave_is_not_looked_for(
+  groups, expected, say
+):
+  """Four against four have p ≥ 2/70, or 6/70 in the least of three groups."""
+  few = [low_high(3, 1), low_high(2, 2)]
+  for text in say({(group, ACCURACY): few for group in groups}, "curve")[::2]:
+    assert text.endswith(f"{expected}.")
+
+
 def test_a_share_that_turns_back_is_told_with_its_fall(say):
   first, fall, last = say(cells([2, 28, 30, 20, 6, 1]), "curve")
   assert first == (

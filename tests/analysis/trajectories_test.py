@@ -42,3 +42,18 @@ def test_the_best_seeds_are_told_where_they_are_beyond_chance(say):
   assert text.endswith("than the most extreme of 20 seeds would by chance.")
   # Too few scales for a rank.
   assert not say(list(y_SN.T)[:5], "trajectories")
+
+
+def test_both_measures_are_corrected_for_together(make_table):
+  """Of two tests the least p counts twice: .03 alone would do."""
+  rng = np.random.default_rng(0)
+  cells = list(rng.random((8, 20)))
+  kinds = ["trajectories", "pairing"]
+  found = analyze_one(make_table, ACCURACY, cells, kinds=kinds)
+  for p, expected in (0.03, "are no more extreme"), (0.02, "rises more evenly"):
+    pairing = found.answers["pairing"]._replace(
+      max_breakthroughness_p=0.5, max_linearity_p=p
+    )
+    answers = {**found.answers, "pairing": pairing}
+    (finding,) = trajectories.findings(found._replace(answers=answers))
+    assert expected in finding.sentence

@@ -126,6 +126,18 @@ def test_the_extreme_seeds_are_those_that_were_put_there(clear):
   assert verdict.p == pytest.approx(min(adjusted_N[i : i + 2]))
 
 
+@pytest.mark.parametrize("name", ["mode", "success_probability"])
+def test_what_never_changes_is_named(clear, name):
+  found = clear.score.answers["abruptness"]
+  found = found._replace(**{name: math.nan, "difference": math.nan})
+  score = clear.score._replace(
+    answers={**clear.score.answers, "abruptness": found}
+  )
+  verdict = verdict_of(2, clear._replace(score=score))
+  assert verdict.sentence == f"the {name.replace('_', ' ')} never changes"
+  assert verdict.holds is False
+
+
 def test_the_onset_is_the_first_scale_that_separates(clear):
   verdict = verdict_of(3, clear)
   assert verdict.numbers["onset"] == 2
@@ -225,3 +237,19 @@ def test_the_likelihood_and_its_logarithm_are_one_family(clear):
   log_S = np.log(scores_at(clear, 3, "nll_mean").to_numpy(float))
   alone = label(Sample.of(log_S, (-math.inf, math.inf)))
   assert labels["log NLL"][2].p == pytest.approx(alone.p)
+
+
+def test_only_losses_of_enough_seeds_are_tested(make_grid):
+  """Four losses at two scales; at the third one all seeds diverge."""
+  score_SN, config = drawn_grids.split([0.4] * 3), drawn_grids.config_of(3)
+  nll_SN = 2 - score_SN
+  score_SN[:, 2] = math.nan
+  grid = make_grid("two", config, score_SN, nll_SN)
+  verdict = verdict_of(6, grid)
+  assert verdict.holds
+  assert "after correction for 8 tests" in verdict.sentence
+  assert verdict_of(4, grid).holds
+  score_SN[18:] = math.nan
+  few = make_grid("few", config, score_SN, nll_SN)
+  mixed = few._replace(score=grid.score)
+  assert [verdict_of(n, mixed).holds for n in (4, 6)] == [None, None]

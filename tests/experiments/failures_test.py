@@ -50,14 +50,37 @@ def test_errors_of_failing_seeds_are_counted_by_kind(grid):
   assert heights == pytest.approx(3)  # Shares of each scale add up to one.
 
 
+def test_diverged_seeds_fail_but_have_no_answers(grid):
+  """12 of 24 seeds fail at depths 1 and 2, at depth 1 all as they diverged."""
+  frame = grid.frame.assign(diverged=grid.frame["seed"] < 3)
+  several = failures.failures(grid._replace(frame=frame))
+  assert [x.num_diverged for x in several] == [3, 3, 3]
+  stops_early = np.eye(6)[:1].repeat(9, axis=0)
+  found = [
+    failures.Failing(20, 1, "depth 1", 24, 12, stops_early[:0]),
+    failures.Failing(20, 2, "depth 2", 24, 3, stops_early),
+    failures.Failing(20, 3, "depth 3", 24, 0, stops_early),
+  ]
+  assert failures.sentence(found) == (
+    "At depth 2, 12 of 24 seeds fail; 3 of them diverged. Most wrong answers"
+    " stop early in each of the others."
+  )
+
+
 def test_failing_seeds_that_were_a_success_before_are_counted(grid):
-  """Of the failing seeds of one scale one was at .3 once, and one at .6."""
+  """Of the failing seeds of one scale one was at .3 once, and one at .6.
+
+  A third one reached .9, but after it had diverged, and a fourth at the end.
+  """
   first, second, third = grid.score.populations
   fails_S = second.sample.scores_S < 0.2
   scores_SE = second.curves.scores_SE.copy()
-  one, other = np.flatnonzero(fails_S)[:2]
+  diverged_SE = second.curves.diverged_SE.copy()
+  one, other, third_one, last = np.flatnonzero(fails_S)[:4]
   scores_SE[one, 0], scores_SE[other, 1] = 0.3, 0.6
-  curves = second.curves._replace(scores_SE=scores_SE)
+  scores_SE[third_one, 1], scores_SE[last, -1] = 0.9, 0.9
+  diverged_SE[third_one, 1:] = True
+  curves = second.curves._replace(scores_SE=scores_SE, diverged_SE=diverged_SE)
   populations = [first, second._replace(curves=curves), third]
   changed = grid._replace(score=grid.score._replace(populations=populations))
   sentence = failures.lost_sentence(changed)
@@ -106,6 +129,7 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   rng = np.random.default_rng(3)
   loss_SN = np.exp(rng.normal(-4, 0.3, score_SN.shape))
   loss_SN[~fails_SN[:, 1], 1] *= 1.5
+  loss_SN[0, 1] = np.nan
   config = drawn_grids.config_of(3, num)
   drawn_grids.write(tmp_path, config, score_SN, loss_SN=loss_SN)
   grid = claims.load("grid", tmp_path)
@@ -113,10 +137,11 @@ def test_successes_and_failures_are_compared_by_their_training_loss(tmp_path):
   assert [kind.name for kind in found] == ["1", "2"]
   loss_SN = loss_SN.astype(np.float32)
   for n, kind in enumerate(found):
+    has_loss_S = ~np.isnan(loss_SN[:, n])
     pairs = [
       (a > b) + (a == b) / 2
-      for a in loss_SN[~fails_SN[:, n], n]
-      for b in loss_SN[fails_SN[:, n], n]
+      for a in loss_SN[has_loss_S & ~fails_SN[:, n], n]
+      for b in loss_SN[has_loss_S & fails_SN[:, n], n]
     ]
     np.testing.assert_allclose(kind.auc, np.mean(pairs))
   assert found[1].p_adjusted < 1e-3 < 0.05 < found[0].p_adjusted

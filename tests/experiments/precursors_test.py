@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from emergence.statistics.sample import Sample
 from experiments import claims, precursors
 from experiments.precursors import SIGNS, Trial
 from tests import drawn_grids
@@ -39,6 +40,13 @@ def test_signs_are_seen_before_a_rise_and_not_in_nulls(grid):
     assert stats.binomtest(sum(seen), len(seen), 0.05).pvalue > 0.001, name
 
 
+@pytest.mark.parametrize(("num", "is_seen"), [(20, True), (21, False)])
+def test_the_best_tenth_is_counted_and_rounded_up(num, is_seen):
+  sample = Sample.of(np.where(np.arange(num) < 2, 1.0, 0.0))
+  observed = precursors.Observed(None, sample, sample, 0.2)
+  assert SIGNS["the best tenth succeeds"](observed) == is_seen
+
+
 def test_rates_of_few_trials_are_counts_alone():
   signs = dict.fromkeys(SIGNS, True)
   several = [Trial(signs, True)] * 3 + [Trial(signs, None)] * 10
@@ -64,5 +72,7 @@ def test_a_forecast_counts_the_pairs_that_it_ranks_right(grid):
   assert (loss.num_yes, loss.num_no) == (len(yes), len(no))
   pairs = np.array([[a < b for b in no] for a in yes])
   assert loss.auc == pytest.approx(pairs.mean())
-  assert "5 of 6 comparisons show" in precursors.sentence(grid, found)
+  sentence = precursors.sentence(grid, found)
+  assert "5 of 6 comparisons show" in sentence
+  assert sentence.endswith("(ties count half).")
   assert len(precursors.draw(grid, found).axes) >= 3

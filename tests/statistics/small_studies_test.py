@@ -69,3 +69,12 @@ def test_diverged_runs_fail_and_are_left_out_of_the_mean():
   assert found["mean", 1].difference == 0.5
   assert found["success_probability", 1].difference == 0.5
   assert {key[0] for key in rows([np.nan], [0.5])} == {"success_probability"}
+
+
+def test_means_that_differ_by_single_precision_are_no_change():
+  first_S, second_S = np.array([0.1, 0.5]), np.array([0.3])
+  low = rows(np.float32(first_S), np.float32(second_S))
+  for key, found in rows(first_S, second_S).items():
+    assert np.isnan(low[key].reversed) == (key[0] == "mean")
+    assert low[key][3:] == pytest.approx(found[3:], nan_ok=True)
+  assert low["mean", 10].unseen > 0.2

@@ -129,14 +129,23 @@ def test_the_best_of_many_seeds_by_chance_is_the_maximum_of_permuted_ones():
     trajectories.trajectories(rng.permuted(scores_SN, axis=0))
     for _ in range(2000)
   ]
-  for null, best in (
+  for value, null, p, best in (
     (
+      found.max_breakthroughness,
       found.max_breakthroughness_null,
+      found.max_breakthroughness_p,
       [p.breakthroughness_S.max() for p in permuted],
     ),
-    (found.max_linearity_null, [p.linearity_S.max() for p in permuted]),
+    (
+      found.max_linearity,
+      found.max_linearity_null,
+      found.max_linearity_p,
+      [p.linearity_S.max() for p in permuted],
+    ),
   ):
     assert np.mean(np.array(best) <= null) == pytest.approx(0.95, abs=0.02)
+    # 400 permutations against 2000, by three standard errors.
+    assert np.mean(np.array(best) >= value) == pytest.approx(p, abs=0.083)
 
 
 def test_incomplete_seeds_are_left_out_of_the_pairing():
