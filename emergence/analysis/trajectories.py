@@ -140,8 +140,10 @@ def findings(series: Series) -> Iterator[Finding]:
     text,
     num_seeds=pairing.num_seeds,
     max_breakthroughness=pairing.max_breakthroughness,
+    max_breakthroughness_null=pairing.max_breakthroughness_null,
     max_breakthroughness_p=pairing.max_breakthroughness_p,
     max_linearity=pairing.max_linearity,
+    max_linearity_null=pairing.max_linearity_null,
     max_linearity_p=pairing.max_linearity_p,
   )
 

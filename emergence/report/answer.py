@@ -182,6 +182,8 @@ def _change(several: Sequence[Series]) -> str:
   shown = [trend.z for trend in trends if trend.p_adjusted < LEVEL]
   rises, falls = sum(z > 0 for z in shown), sum(z < 0 for z in shown)
   text = f"over {first.axis} the share that succeeds"
+  if all(trend.least_p_adjusted >= LEVEL for trend in trends):
+    return f"{text}: too few seeds to show a change in any group"
   if not shown:
     return f"{text} is not shown to change in any group"
   parts = [f"rises in {rises}"] * bool(rises) + [f"falls in {falls}"] * bool(

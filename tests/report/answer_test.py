@@ -113,6 +113,11 @@ def test_a_trend_is_corrected_over_the_groups(analyze):
   assert "is not shown to change in any group" in answer.sentence(found)
 
 
+def test_groups_with_too_few_seeds_for_a_change_are_said_to_be(ask):
+  groups = {(g, ACCURACY): [np.zeros(4), np.ones(4)] for g in "abc"}
+  assert "too few seeds to show a change in any group" in ask(groups)
+
+
 def test_the_table_has_the_numbers_of_the_summary(two_groups):
   _, rows = answer.table(two_groups)
   summary = [
