@@ -34,7 +34,7 @@ def local_devices(count: int | None = None) -> list[Device]:
     jax.config.update("jax_num_cpu_devices", count or len(usable_cores()))
   devices = jax.local_devices()
   gpus = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS")
-  is_chosen = jax.config.jax_platforms
+  is_chosen = jax.config.values["jax_platforms"]
   if gpus and not is_chosen and devices[0].platform == "cpu":
     raise RuntimeError(
       f"Slurm gave this process the GPUs {gpus}, but JAX finds none; install"
