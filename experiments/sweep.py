@@ -256,9 +256,12 @@ def _plan_topology(name: str) -> None:
     _CELLS.value,
     None if _SEEDS.value is None else command.parse_seed_ranges(_SEEDS.value),
   )
-  plans = topology.plan(
-    request.config, request.cells, len(request.seeds), devices, _print
-  )
+  plans = []
+  for cell in request.cells:
+    found = topology.plan(
+      request.config, cell, len(request.seeds), devices, _print
+    )
+    plans.append(found)
   print(console.format_plans(plans, name, devices))
   command.write_json(
     _JSON.value,

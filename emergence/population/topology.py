@@ -96,7 +96,8 @@ class Plan(NamedTuple):
     even_block: seeds of a block if the seeds are divided evenly over the chips
       and over as many rounds as blocks of the largest size need.
     bytes_per_device: memory of the largest block, or of one seed if that is 0.
-    compile_seconds: of the program that trains this block, on this machine.
+    compile_seconds: of the programs that train and evaluate it, on this
+      machine.
     flops: floating-point operations of one step of one seed.
     bytes: that one step of one seed reads and writes.
     seconds: the least that one step of one seed takes on one chip.
@@ -151,68 +152,58 @@ def devices(name: str) -> list[Device]:
 
 def plan(
   config: Config,
-  cells: Sequence[Cell],
+  cell: Cell,
   num_seeds: int,
   devices: Sequence[Device],
   tell: Callable[[str], None],
-) -> list[Plan]:
-  """Compiles cells for a topology and says what each takes.
-
-  Training is compiled for each cell. Evaluation is compiled for one seed of the
-  largest cell, and all cells are given the memory that it takes there.
+) -> Plan:
+  """Compiles a cell for a topology and says what it takes.
 
   Args:
     config: the experiment.
-    cells: the cells.
-    num_seeds: seeds to train in each.
+    cell: the cell.
+    num_seeds: seeds to train.
     devices: of the topology.
     tell: called with a line about each program.
 
   Raises:
-    ValueError: a cell is invalid.
+    ValueError: the cell is invalid.
   """
-
-  def flops(cell: Cell) -> float:
-    setup = compilation.make_setup(config, cell)
-    return model.train_flops(setup.arch, 1, setup.config.task.context_length)
-
-  largest = max(cells, key=flops)
-  evaluate = _lower(config, largest, 1, devices).evaluate()
-  evaluating = _measure("evaluation", largest, 1, evaluate, devices, tell)
-  return [
-    _plan_cell(config, cell, num_seeds, devices, evaluating.scratch, tell)
-    for cell in cells
-  ]
-
-
-def _plan_cell(
-  config: Config,
-  cell: Cell,
-  num_seeds: int,
-  devices: Sequence[Device],
-  evaluation_scratch: int,
-  tell: Callable[[str], None],
-) -> Plan:
   chip = CHIPS[devices[0].device_kind]
-  measured: dict[int, tuple[int, float]] = {}
+  compiled: dict[int, tuple[int, float]] = {}
+
+  def lower(block: int) -> compilation.Lowerings:
+    setup = compilation.make_setup(
+      override(config, [f"seeds.block={block}"]), cell
+    )
+    return compilation.lowerings(setup, devices[:1])
+
+  def measure(name: str, block: int, lowered: jax.stages.Lowered) -> Figures:
+    found = _figures(lowered, devices[0].device_kind)
+    tell(
+      f"{cell}, block of {block}, {name}: {found.scratch / 2**30:.2f} GiB of"
+      f" scratch memory, compiled in {found.seconds:.0f} s"
+    )
+    return found
+
+  evaluating = measure("evaluation", 1, lower(1).evaluate())
 
   def bytes_of(block: int) -> int:
-    parts = _lower(config, cell, block, devices)
-    training = _measure("training", cell, block, parts.advance(), devices, tell)
+    parts = lower(block)
+    training = measure("training", block, parts.advance())
     needed = compilation.state_bytes(parts.state, 1)
-    needed += max(training.scratch, block * evaluation_scratch)
-    measured[block] = needed, training.seconds
+    needed += max(training.scratch, block * evaluating.scratch)
+    compiled[block] = needed, training.seconds + evaluating.seconds
     return needed
 
   most = math.ceil(num_seeds / len(devices))
   block = largest_block(
     bytes_of, int(hardware.USABLE_SHARE * chip.memory), most
   )
-  needed, seconds = measured[max(block, 1)]
+  needed, seconds = compiled[max(block, 1)]
   # More seeds than that move as many bytes each.
   probe = min(max(block, 1), _PROBE)
-  parts = _lower(config, cell, probe, devices)
-  step = _measure("one step", cell, probe, parts.step(), devices, tell)
+  step = measure("one step", probe, lower(probe).step())
   setup = compilation.make_setup(config, cell)
   train = setup.config.train
   passes = 1
@@ -243,30 +234,6 @@ def _plan_cell(
     "compute" if compute > memory else "memory",
     num_rounds * even_block * train.steps * slower / 3600,
   )
-
-
-def _lower(
-  config: Config, cell: Cell, block: int, devices: Sequence[Device]
-) -> compilation.Lowerings:
-  config = override(config, [f"seeds.block={block}"])
-  setup = compilation.make_setup(config, cell)
-  return compilation.lowerings(setup, devices[:1])
-
-
-def _measure(
-  name: str,
-  cell: Cell,
-  block: int,
-  lowered: jax.stages.Lowered,
-  devices: Sequence[Device],
-  tell: Callable[[str], None],
-) -> Figures:
-  found = _figures(lowered, devices[0].device_kind)
-  tell(
-    f"{cell}, block of {block}, {name}: {found.scratch / 2**30:.2f} GiB of"
-    f" scratch memory, compiled in {found.seconds:.0f} s"
-  )
-  return found
 
 
 def largest_block(bytes_of: Callable[[int], int], limit: int, most: int) -> int:
