@@ -45,6 +45,9 @@ STEPS_DRAWN = 16
 
 _CACHE_OPTION = "jax_compilation_cache_dir"
 
+# Options that change what `jax.random` draws, and their defaults.
+_RANDOM_BITS = {"jax_enable_x64": False, "jax_threefry_partitionable": True}
+
 
 class DoesNotFitError(ValueError):
   """Blocks of seeds need more memory than their devices have.
@@ -119,8 +122,14 @@ def make_setup(config: Config, cell: Cell) -> Setup:
   """Builds the task and the architecture of a cell.
 
   Raises:
-    ValueError: the cell is invalid.
+    ValueError: the cell is invalid, or JAX has settings that change its data.
   """
+  for option, default in _RANDOM_BITS.items():
+    if jax.config.values[option] != default:
+      raise ValueError(
+        f"{option} is {not default}, which changes initial values and data; set"
+        f" it to {default}, JAX's default, or unset {option.upper()}"
+      )
   config = cell_config(config, cell)
   task = tasks.make_task(config.task, config.eval.items)
   arch = Architecture(

@@ -47,6 +47,21 @@ def test_a_chunk_is_one_compiled_program_that_moves_nothing(program):
     assert len(leaf.sharding.device_set) == 2
 
 
+@pytest.mark.parametrize(
+  ("option", "value"),
+  [("jax_enable_x64", True), ("jax_threefry_partitionable", False)],
+)
+def test_an_environment_that_would_change_the_data_is_refused(
+  tiny, option, value
+):
+  jax.config.update(option, value)
+  try:
+    with pytest.raises(ValueError, match=f"unset {option.upper()}"):
+      compilation.make_setup(tiny, CELL)
+  finally:
+    jax.config.update(option, not value)
+
+
 def test_another_root_seed_gives_each_seed_another_init_and_other_data(tiny):
   states = [
     compilation.seed_functions(
