@@ -109,7 +109,8 @@ def ours(
 def one_seed(config: Config, cell: Cell, device: Device) -> Side:
   """Builds the side `jax`: one seed in a compiled loop, as in plain JAX."""
   setup = compilation.make_setup(config, cell)
-  functions = compilation.seed_functions(setup)
+  arch = dataclasses.replace(setup.arch, platform=device.platform)
+  functions = compilation.seed_functions(setup._replace(arch=arch))
   with jax.default_device(device):
     start = time.perf_counter()
     state = jax.jit(functions.init)(jnp.int32(0), jnp.int32(0))

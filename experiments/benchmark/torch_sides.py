@@ -143,11 +143,11 @@ class Trainer:
         for name, parameter in self._params.items():
           parameter.copy_(self._initial[name][seed])
     params = list(self._params.values())
-    is_matrix = lambda p: p.ndim - self._is_vmap >= 2
-    rest = [p for p in params if not is_matrix(p)]
+    is_decayed = lambda p: self._train.decay_all or p.ndim - self._is_vmap >= 2
+    rest = [p for p in params if not is_decayed(p)]
     self._optimizer = torch.optim.AdamW(
       [
-        {"params": [p for p in params if is_matrix(p)]},
+        {"params": [p for p in params if is_decayed(p)]},
         {"params": rest, "weight_decay": 0.0},
       ],
       lr=0.0,

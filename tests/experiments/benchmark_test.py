@@ -99,6 +99,7 @@ def test_pytorch_computes_our_losses(checked, variant):
   "change",
   [
     {"train": {"weight_decay": 1e-9}},
+    {"train": {"decay_all": True}},
     {"train": {"grad_clip": 1e9}},
     {"model": {"rotary_fraction": 0.5}},
   ],
