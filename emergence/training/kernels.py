@@ -30,8 +30,8 @@ def causal_attention(
     v_BHLK: values.
     precision: XLA's precision of all matrix products.
     platform: JAX's name of the platform. If L is a multiple of 128, `tpu` uses
-      JAX's splash attention, and `gpu` uses cuDNN's kernel for bfloat16 values.
-      All other cases use the plain form.
+      JAX's splash attention, and `gpu` uses cuDNN's kernel for bfloat16 values
+      if K is a multiple of 8 up to 128. All other cases use the plain form.
 
   Returns:
     [B, H, L, K] of the type of the values.
@@ -39,7 +39,9 @@ def causal_attention(
   if q_BHLK.shape[2] % _LANES == 0:
     if platform == "tpu":
       return splash_attention(q_BHLK, k_BHLK, v_BHLK, precision)
-    if platform == "gpu" and v_BHLK.dtype == jnp.bfloat16:
+    K = v_BHLK.shape[3]
+    is_known = v_BHLK.dtype == jnp.bfloat16 and K % 8 == 0 and K <= 128
+    if platform == "gpu" and is_known:
       q_BLHK, k_BLHK, v_BLHK = (
         x.swapaxes(1, 2) for x in (q_BHLK, k_BHLK, v_BHLK)
       )

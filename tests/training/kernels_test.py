@@ -55,10 +55,12 @@ def test_splash_attention_is_the_plain_one():
 def test_a_platform_without_a_kernel_has_the_plain_form(monkeypatch):
   monkeypatch.setattr(kernels, "splash_attention", None)
   short = [x[0] for x in draw("bfloat16", 24)]
+  thin = [x[0, ..., :4] for x in draw("bfloat16")]
   for platform, qkv in (
     ("cpu", [x[0] for x in draw("bfloat16")]),
     ("gpu", [x[0] for x in draw("float32")]),
     ("gpu", short),
+    ("gpu", thin),
     ("tpu", short),
   ):
     found = kernels.causal_attention(*qkv, "highest", platform)
