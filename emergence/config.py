@@ -67,6 +67,9 @@ class TaskConfig(_Section):
     context_length: tokens of a training context.
     packed: if true, fill each context with examples one after another
       (attention is not reset between them); if false, with one padded example.
+      An example that is cut off at the end of a context has no answer in the
+      loss. Long examples are cut off more often, so they have a smaller share
+      of the loss than of the draws.
     independent_operands: for `reverse_addition`: if true, both operands may
       have leading zeros; their lengths are independent and uniform in training,
       and equal to the test length in tests. If false, one operand has exactly
@@ -166,9 +169,11 @@ class TrainConfig(_Section):
     self._require(self.batch_size >= 1, "batch_size", "at least 1")
     self._require(self.learning_rate > 0, "learning_rate", "above 0")
     self._require(
-      all(rate > 0 for _, rate in self.learning_rate_by_width),
+      all(rate > 0 for _, rate in self.learning_rate_by_width)
+      and len(dict(self.learning_rate_by_width))
+      == len(self.learning_rate_by_width),
       "learning_rate_by_width",
-      "rates above 0",
+      "one rate above 0 for each width",
     )
     self._require(0 <= self.warmup_fraction < 1, "warmup_fraction", "in [0, 1)")
     self._require(self.weight_decay >= 0, "weight_decay", "at least 0")
@@ -193,7 +198,7 @@ class EvalConfig(_Section):
     train_distribution_items: items of a further test set,
       `train_distribution`, or 0 for no such set. Its items are drawn like
       training examples, but with `root_seed`, so that they are the same for all
-      seeds. Each has a context of its own.
+      seeds. Each has a context of its own, so none is cut off.
     headline_metric: the score that an analysis shows first: `exact_match`, or
       `exact_match_without_end`, which leaves out the end symbol. Both are
       always recorded, so it may change in the same work directory.
@@ -312,7 +317,7 @@ class GridConfig(_Section):
     depths: numbers of layers.
     axes: further axes, each a config key with its values, written
       `{"task.max_train_length": [5, 10]}`; see `axis_kinds` for the keys. The
-      value of such a key elsewhere in the config is not used.
+      value of such a key elsewhere in the config must be valid and is not used.
   """
 
   _name = "grid"

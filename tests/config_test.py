@@ -73,6 +73,10 @@ def test_an_override_is_typed_by_its_field(assignment, read, value):
   ("assignment", "message"),
   [
     ("train.stepz=500", "did you mean train.steps"),
+    (
+      "train.learning_rate_by_width={16: 0.1, '16': 0.2}",
+      "one rate above 0 for each width",
+    ),
     ("train.steps=1.5", "train.steps must be a whole number"),
     ("train.steps=0", "train.steps must be at least 1"),
     ("train.compute_dtype=float8", "one of float32, bfloat16"),
