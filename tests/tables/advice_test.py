@@ -67,6 +67,12 @@ CASES = [
   ("summary", PLAIN + "\n10M,Minimum,0.1\n", [], None),
   ("words", HEAD + grid("small", "large"), [], {1: 4, 2: 4}),
   ("no scale", "seed,score\n0,0.1\n1,0.3\n", [], {1: 2}),
+  (
+    "sizes in names",
+    "Name,score\nv1.5-0.5b-seed0,0.1\nv1.5-1.5b-seed0,0.2\nf-1b7-seed0,0.3\n",
+    ["--seed_column=Name"],
+    {0.5e9: 1, 1.5e9: 1, 1.7e9: 1},
+  ),
   ("other column", "seed,lr,score\n0,1,0.1\n1,2,0.3\n", [], {1: 2}),
   ("one run", "Wall time,Step,acc\n1.5,0,0.1\n2.5,9,0.3\n")
   + (["--score_column=acc", "--step_column=Step"], {1: 1}),
@@ -142,6 +148,7 @@ def seeds_at(table):
   [
     (["f-70m", "f-70m-seed1", "f-1b7", "f-1b7-seed1"], {70e6: 2, 1.7e9: 2}),
     (["f-big-seed0", "f-big-seed1", "f-tiny-seed0"], {1: 2, 2: 1}),
+    (["f2.5-1.5B-1M-seed0", "f2.5-7B-1M-seed0"], {1.5e9: 1, 7e9: 1}),
   ],
 )
 def test_every_advice_about_result_files_leads_to_a_table(
