@@ -177,11 +177,12 @@ def test_the_last_step_counts_wherever_its_row_stands(options, tmp_path):
   last = table.frame.groupby("scale")["score"].agg(sorted).to_dict()
   assert last == {10e6: [0.2, 0.21, 0.22], 40e6: [0.4, 0.41, 0.42]}
   assert table.curves.groupby("step").size().to_dict() == {100: 6, 200: 6}
-  early = tables.read(
-    path, **options([*given, "--step_column=step", "--at_step=100"])
-  )
+  given += ["--step_column=step"]
+  early = tables.read(path, **options([*given, "--at_step=0.1k"]))
   assert early.frame["score"].max() == pytest.approx(0.22)
   assert set(early.curves["step"]) == {100}
+  with pytest.raises(ValueError, match="--at_step: 'first' is no training ste"):
+    tables.read(path, **options([*given, "--at_step=first"]))
 
 
 def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(
