@@ -52,7 +52,8 @@ def audit(
 
   Raises:
     ValueError: a seed has two scores in a cell and `conflicting_scores` is
-      `refuse`, a metric has no finite score, or there are no rows.
+      `refuse`, a metric has no finite score, there are no rows, or `at_step`
+      is no step of theirs.
   """
   frame: Any = table.frame
   groups = list(table.group_columns)
@@ -126,8 +127,15 @@ def _at_step(frame, key: list[str], at_step: str):
   issues = []
   if at_step != "last":
     num = len(frame[key].drop_duplicates())
-    frame = frame[frame["training_step"] <= float(at_step)]
-    final = frame[frame["training_step"] == float(at_step)]
+    try:
+      step = parsing.parse_scale(at_step)
+    except ValueError:
+      raise ValueError(
+        f"--at_step: {quote(at_step)} is no training step; give a number, such"
+        " as 143000 or 143k, or last"
+      ) from None
+    frame = frame[frame["training_step"] <= step]
+    final = frame[frame["training_step"] == step]
     if final.empty:
       raise ValueError(f"--at_step: there is no score at step {at_step}")
     if others := num - len(final):

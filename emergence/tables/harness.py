@@ -71,8 +71,9 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
 
   Raises:
     ValueError: there are no result files, a file is not valid JSON, no rule
-      gives its size or seed, its path and its label give different ones, or
-      `name_pattern` matches neither the path nor the model's name.
+      gives its size or seed, its path and its label give different ones,
+      `name_pattern` matches neither the path nor the model's name, or the files
+      give a metric both directions.
   """
   pattern = names.compile_pattern(options.name_pattern)
   contents, issues = _read_files(folder)
@@ -84,7 +85,7 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
   if pattern and "scale" in pattern.groupindex:
     scale_name = "scale"  # The pattern may match steps or tokens.
   files = names.settle_seeds(files, options.default_seed)
-  frame, known = _to_frame(files)
+  frame = _to_frame(files)
   for name in options.score_columns:
     require_column(name, set(frame["metric"]), "score_column", folder)
   if options.score_columns:
@@ -97,7 +98,9 @@ def read(folder: epath.Path, options: ReadOptions) -> ScoreTable:
     options.lower_is_better,
     options.higher_is_better,
     by=("task", "metric"),
-    known=known,
+    known=_directions(
+      frame, {*options.lower_is_better, *options.higher_is_better}
+    ),
   )
   groups, unused = ["model", "task"], []
   for column, within in (
@@ -159,13 +162,11 @@ def _read_files(folder: epath.Path) -> tuple[dict[str, dict], list[Issue]]:
   ] if ignored else []
 
 
-def _to_frame(
-  files: Sequence[names.ResultFile],
-) -> tuple["pd.DataFrame", dict[str, bool]]:
-  """Returns one row per score, and for each metric if lower is better."""
+def _to_frame(files: Sequence[names.ResultFile]) -> "pd.DataFrame":
+  """Returns one row per score."""
   import pandas as pd
 
-  rows, is_lower = [], {}
+  rows = []
   for file in files:
     for task, results in file.content["results"].items():
       shots = names.at(file.content, "n-shot", task)
@@ -173,10 +174,7 @@ def _to_frame(
         shots = names.at(file.content, "config", "num_fewshot")
       items = names.at(file.content, "n-samples", task, "effective")
       for key, metric in _metric_keys(results):
-        name = key.removesuffix(",none")
         higher = names.at(file.content, "higher_is_better", task, metric)
-        if higher is not None:
-          is_lower[name] = not higher
         rows.append(
           {
             "model": file.model,
@@ -185,7 +183,8 @@ def _to_frame(
             "checkpoint": file.checkpoint,
             "num_fewshot": parsing.cell_text(shots),
             "task": task,
-            "metric": name,
+            "metric": key.removesuffix(",none"),
+            "higher_is_better": None if higher is None else bool(higher),
             "score": results[key],
             "num_items": _number(items),
             "source": file.source,
@@ -196,7 +195,25 @@ def _to_frame(
       f"found no score in any of {len(files)} result files, such as"
       f" {files[0].source}"
     )
-  return pd.DataFrame(rows), is_lower
+  return pd.DataFrame(rows)
+
+
+def _directions(frame: "pd.DataFrame", told: set[str]) -> dict[str, bool]:
+  """Returns whether lower is better, by metric; no error if told."""
+  task_of: dict[str, dict[bool, str]] = {}
+  rows = frame[["metric", "higher_is_better", "task"]].dropna()
+  for name, higher, task in rows.itertuples(index=False):
+    tasks = task_of.setdefault(name, {})
+    tasks[bool(higher)] = task
+    if len(tasks) > 1 and name not in told:
+      raise ValueError(
+        f"{quote(name)}: higher is better in task {quote(tasks[True])}, lower"
+        f" in task {quote(tasks[False])}; give"
+        f" {parsing.flag('where', f'task!={task}')},"
+        f" {parsing.flag('higher_is_better', name)} or"
+        f" {parsing.flag('lower_is_better', name)}"
+      )
+  return {name: False in tasks for name, tasks in task_of.items()}
 
 
 def _metric_keys(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

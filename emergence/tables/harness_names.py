@@ -14,7 +14,7 @@ _SIZE = re.compile(
   r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[mMbB]|\d+[mMbB]\d+)(?![A-Za-z0-9])"
 )
 # Also matches doubtful sizes (8x160m, 1200K); only suggested in messages.
-NEAR_SIZE = r"(?P<scale>\d+[kKmMbB])"
+NEAR_SIZE = r"(?P<scale>(?<![\d.])\d+(?:\.\d+)?[kKmMbB]\d*)"
 _SEED = re.compile(r"(?<![A-Za-z])seed[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?<![A-Za-z])step[-_=]?(\d+)(?!\d)", re.IGNORECASE)
 # The order in which the harness itself looks for a model's name.

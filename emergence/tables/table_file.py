@@ -556,8 +556,9 @@ def _from_objects(objects: dict[int, Any]) -> "pd.DataFrame":
 def _read_parquet(content: bytes) -> "pd.DataFrame":
   import pandas as pd
 
-  # A nullable type, as floats would round long seeds in a column with gaps.
-  rows = pd.read_parquet(io.BytesIO(content), dtype_backend="numpy_nullable")
+  # Floats would round long seeds in a column with gaps, and other nullable
+  # types do not tell NaN from a missing value.
+  rows = pd.read_parquet(io.BytesIO(content), dtype_backend="pyarrow")
   if any(rows.index.names):
     rows = rows.reset_index()
   return rows.set_axis(range(1, len(rows) + 1))

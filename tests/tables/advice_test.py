@@ -67,6 +67,12 @@ CASES = [
   ("summary", PLAIN + "\n10M,Minimum,0.1\n", [], None),
   ("words", HEAD + grid("small", "large"), [], {1: 4, 2: 4}),
   ("no scale", "seed,score\n0,0.1\n1,0.3\n", [], {1: 2}),
+  (
+    "sizes in names",
+    "Name,score\nv1.5-0.5b-seed0,0.1\nv1.5-1.5b-seed0,0.2\nf-1b7-seed0,0.3\n",
+    ["--seed_column=Name"],
+    {0.5e9: 1, 1.5e9: 1, 1.7e9: 1},
+  ),
   ("other column", "seed,lr,score\n0,1,0.1\n1,2,0.3\n", [], {1: 2}),
   ("one run", "Wall time,Step,acc\n1.5,0,0.1\n2.5,9,0.3\n")
   + (["--score_column=acc", "--step_column=Step"], {1: 1}),
@@ -142,6 +148,7 @@ def seeds_at(table):
   [
     (["f-70m", "f-70m-seed1", "f-1b7", "f-1b7-seed1"], {70e6: 2, 1.7e9: 2}),
     (["f-big-seed0", "f-big-seed1", "f-tiny-seed0"], {1: 2, 2: 1}),
+    (["f2.5-1.5B-1M-seed0", "f2.5-7B-1M-seed0"], {1.5e9: 1, 7e9: 1}),
   ],
 )
 def test_every_advice_about_result_files_leads_to_a_table(
@@ -170,11 +177,12 @@ def test_the_last_step_counts_wherever_its_row_stands(options, tmp_path):
   last = table.frame.groupby("scale")["score"].agg(sorted).to_dict()
   assert last == {10e6: [0.2, 0.21, 0.22], 40e6: [0.4, 0.41, 0.42]}
   assert table.curves.groupby("step").size().to_dict() == {100: 6, 200: 6}
-  early = tables.read(
-    path, **options([*given, "--step_column=step", "--at_step=100"])
-  )
+  given += ["--step_column=step"]
+  early = tables.read(path, **options([*given, "--at_step=0.1k"]))
   assert early.frame["score"].max() == pytest.approx(0.22)
   assert set(early.curves["step"]) == {100}
+  with pytest.raises(ValueError, match="--at_step: 'first' is no training ste"):
+    tables.read(path, **options([*given, "--at_step=first"]))
 
 
 def test_a_run_that_ends_early_is_told_and_counts_nowhere_at_a_step(

@@ -27,6 +27,20 @@ def test_every_metric_of_a_task_is_there_with_its_direction(evals):
   assert table.metrics["perplexity"].high == np.inf
 
 
+def test_a_metric_with_both_directions_is_refused_unless_told(evals):
+  content = make_content("EleutherAI/pythia-14m-seed9")
+  content["higher_is_better"]["lambada_openai"]["acc"] = False
+  put(evals, content)
+  told = "'acc': higher .* 'arc_easy', lower in task 'lambada_openai'; give --w"
+  with pytest.raises(ValueError, match=told):
+    tables.read(evals)
+  for flags in (
+    {"higher_is_better": ["acc"]},
+    {"where": ["task!=lambada_openai"]},
+  ):
+    assert tables.read(evals, **flags).metrics["acc"].higher_is_better
+
+
 def test_the_number_of_items_is_read_where_it_is_told(evals):
   frame = tables.read(evals).frame.set_index(["task", "metric"]).sort_index()
   assert set(frame.loc[("arc_easy", "acc"), "num_items"]) == {2376}

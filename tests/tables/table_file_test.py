@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
@@ -53,6 +55,14 @@ def test_parquet_keeps_numbers_and_pandas_indices(tmp_path):
   assert found["score"].tolist() == [0.5, None]
   assert found["seed"].tolist() == [2**53 + 1, None]
   assert found.index.tolist() == ["t.parquet row 1", "t.parquet row 2"]
+
+
+def test_a_nan_in_parquet_is_a_score_and_a_null_is_none(tmp_path):
+  scores = pa.array([np.nan, None, 0.5], from_pandas=False)
+  table = pa.table({"scale": [1] * 3, "seed": [0, 1, 2], "score": scores})
+  pq.write_table(table, tmp_path / "t.parquet")
+  found = tables.read(tmp_path / "t.parquet").frame
+  assert found[["seed", "diverged"]].values.tolist() == [[0, True], [2, False]]
 
 
 def test_rows_know_their_line(tmp_path):
