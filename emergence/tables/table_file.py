@@ -9,6 +9,7 @@ import dataclasses
 import fnmatch
 import gzip
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -330,13 +331,17 @@ def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
 
   if not path.is_dir():
     return _read_file(path, skip_lines)
+  tables = [
+    _read_file(file, skip_lines).assign(
+      file=visible(file.relative_to(path).as_posix())
+    )
+    for file in files_below(path)
+  ]
+  columns = list(dict.fromkeys(itertools.chain(*tables)))
+  # `concat` would fill the columns that a file lacks with NaN, which is a score
+  # of a run that diverged.
   return pd.concat(
-    [
-      _read_file(file, skip_lines).assign(
-        file=visible(file.relative_to(path).as_posix())
-      )
-      for file in files_below(path)
-    ]
+    [rows.reindex(columns=columns, fill_value=pd.NA) for rows in tables]
   )
 
 

@@ -57,6 +57,13 @@ def test_parquet_keeps_numbers_and_pandas_indices(tmp_path):
   assert found.index.tolist() == ["t.parquet row 1", "t.parquet row 2"]
 
 
+def test_a_column_that_one_file_of_a_folder_lacks_is_missing_there(tmp_path):
+  (tmp_path / "a.jsonl").write_text('{"scale": 1, "seed": 1, "acc": 0.5}\n')
+  (tmp_path / "b.jsonl").write_text('{"scale": 1, "seed": 2, "loss": 0.5}\n')
+  frame = tables.read(tmp_path, score_columns=["acc"]).frame
+  assert not frame["diverged"].any()
+
+
 def test_a_nan_in_parquet_is_a_score_and_a_null_is_none(tmp_path):
   scores = pa.array([np.nan, None, 0.5], from_pandas=False)
   table = pa.table({"scale": [1] * 3, "seed": [0, 1, 2], "score": scores})
