@@ -171,7 +171,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   sentence = (
     "Bars show the share of seeds in each class: at the floor, successes below"
     " the ceiling, at the ceiling, and all others (between). The table has"
-    " exact 95 % intervals."
+    " exact 95 % intervals. Diverged seeds are left out."
   )
   drawn = [
     several
