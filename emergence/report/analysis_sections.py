@@ -158,7 +158,7 @@ def _of_question(
     if section is not main:
       yield section
       continue
-    answers = _answers(analysis, own)
+    answers = _answers(analysis, own) or section.answers
     if not answers and not section.title:
       answers = [_unanswered(analysis, question)]
     yield section._replace(

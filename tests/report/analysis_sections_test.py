@@ -89,6 +89,15 @@ def test_one_scale_has_no_section_about_scaling(make_table):
   assert found["summaries"].title == "What do the seeds score?"
 
 
+def test_the_metric_of_the_figure_answers_where_the_first_cannot(make_table):
+  bounded = [np.repeat([0, 0.5], 15), np.repeat([0.5, 1], 15)]
+  scores = {("g", NLL): [np.ones(30)] * 2, ("g", ACCURACY): bounded}
+  analysis = questions.analyze(make_table(scores), FEW)
+  section = by_name(sections_of(analysis))["composition"]
+  assert section.sentence.startswith("Bars of exact match show")
+  assert section.answers[0].startswith("exact match: at size 1 (the most mixed")
+
+
 def test_the_audit_tells_each_kind_of_oddity_once_with_its_rows(make_table):
   rows = [{"seed": seed, "source": f"line {seed}"} for seed in range(100)]
   odd = [
