@@ -98,23 +98,25 @@ def test_the_metric_of_the_figure_answers_where_the_first_cannot(make_table):
   assert section.answers[0].startswith("exact match: at size 1 (the most mixed")
 
 
-def test_the_audit_tells_each_kind_of_oddity_once_with_its_rows(make_table):
+def test_the_audit_tells_each_kind_of_oddity_once_and_each_unit(make_table):
   rows = [{"seed": seed, "source": f"line {seed}"} for seed in range(100)]
   odd = [
     Issue("score_unit", "a is a share.", [{"a": 1}]),
     Issue("missing", "Some are missing.", rows),
-    Issue("score_unit", "c is a share.", [{"c": 1}, {"c": 2}]),
+    Issue("score_unit", "c is a share.", []),
+    Issue("missing", "One more is.", [{"c": 1}, {"c": 2}]),
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, issues=odd)
   section = analysis_sections.audit_section(questions.analyze(table, FEW))
   assert section.answers == ["2 scores are analyzed, with 2 kinds of notes."]
   assert [list(row) for row in section.table.rows] == [
+    ["score unit", "a is a share.", "1"],
     [
-      "score unit",
-      "a is a share. summary.json has 1 more note of this kind.",
-      "3",
+      "missing",
+      "Some are missing. summary.json has 1 more note of this kind.",
+      "102",
     ],
-    ["missing", "Some are missing.", "100"],
+    ["score unit", "c is a share.", "0"],
   ]
   assert len(json.loads(section.code)["2 missing"]) == 60
 
