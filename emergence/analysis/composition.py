@@ -32,6 +32,7 @@ from emergence.statistics.composition import CLASSES, Composition
 
 _MOST_ROWS = 120
 _MOST_TICKS = 8
+_MOST_ANSWERS = 2  # Where the figure is not of the first metric.
 _COLORS: dict[str, str] = dict(
   zip(CLASSES, (FAILED, OTHERS, FILL, SUCCEEDED), strict=True)
 )
@@ -168,16 +169,17 @@ def sections(analysis: Analysis) -> Iterator[Section]:
   if not rows:
     return
   table, note = first_rows(header, rows, _MOST_ROWS)
-  sentence = (
-    "Bars show the share of seeds in each class: at the floor, successes below"
-    " the ceiling, at the ceiling, and all others (between). The table has"
-    " exact 95 % intervals."
-  )
-  drawn = [
+  drawn = next(
     several
     for several in analysis.by_metric.values()
     if several[0].metric.has_ends
-  ]
+  )
+  of = f" of {drawn[0].metric_name}" if len(analysis.by_metric) > 1 else ""
+  sentence = (
+    f"Bars{of} show the share of seeds in each class: at the floor, successes"
+    " below the ceiling, at the ceiling, and all others (between). The table"
+    " has exact 95 % intervals. Diverged seeds are left out."
+  )
   yield Section(
     "composition",
     sentence + note,
@@ -187,8 +189,9 @@ def sections(analysis: Analysis) -> Iterator[Section]:
     " 95 % intervals. Then it names the other classes that have any seeds:"
     " “few” if the interval is below 25 %, else “some”. Classes are not"
     " clusters: scores that thin out evenly are in every class, too.",
-    figure=draw(drawn[0]),
+    figure=draw(drawn),
     table=table,
+    answers=[f.sentence for s in drawn for f in findings(s)][:_MOST_ANSWERS],
   )
 
 

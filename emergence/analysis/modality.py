@@ -331,7 +331,7 @@ def _columns(several: Sequence[Series]) -> list[tuple[str, list[Ridge]]]:
       [
         Ridge(
           series.scale_name(p),
-          p.finite_S,
+          p.sample.scores_S,
           "" if modality.label == "not_shown" else _words(modality),
           p.sample.step,
         )

@@ -24,6 +24,8 @@ from emergence.plotting.style import (
 )
 
 MOST_COLUMNS = 6
+# Inches beside the panels: the y label, its ticks and the right margin.
+_MARGINS = 0.5
 # With more points, the lines and dots of an SVG are one bitmap.
 _MOST_VECTOR_POINTS = 20_000
 
@@ -144,7 +146,8 @@ def small_multiples(
         axes.set_axis_off()
         continue
       draw(axes, cell)
-      letters = int(figure.get_figwidth() / num_columns * LETTERS_PER_INCH)
+      width = (figure.get_figwidth() - _MARGINS) / num_columns
+      letters = int(width * LETTERS_PER_INCH)
       axes.set_title(panel_title(name(cell), letters), fontsize=7)
       axes.margins(x=0.04)
   figure.supxlabel(literal(x_label), fontsize=8)
@@ -169,12 +172,16 @@ def panel_per_group(
 def panel_title(text: str, letters: int) -> str:
   """The title of a panel, with lines of at most `letters` characters.
 
-  A longer name is broken after its commas; lines that are still too long lose
-  their middle.
+  A longer name is broken after its commas, and a line that is still too long at
+  its first space; then lines lose their middle.
   """
   if len(text) > letters:
     text = text.replace(", ", ",\n")
-  return literal(text, letters)
+  lines = [
+    line.replace(" ", "\n", 1) if len(line) > letters else line
+    for line in text.split("\n")
+  ]
+  return literal("\n".join(lines), letters)
 
 
 def seed_lines(

@@ -31,7 +31,8 @@ class Ridge(NamedTuple):
 
   Attributes:
     name: its text on the left.
-    scores_S: its finite scores, [S].
+    scores_S: its scores, [S]; NaN for a diverged run, which counts only in the
+      share.
     note: its text on the right, under the share beyond the threshold.
     step: spacing of the score grid, None where it is not known.
   """
@@ -136,13 +137,15 @@ def _ridge_column(
     base = height - 1 - row
     if not scores_S.size:
       continue
-    at_G, density_G = density.density(Sample.of(scores_S, support, step=step))
-    ridge_G = base + 0.62 * density_G / density_G.max()
-    axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
-    axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
-    spread_S = spread(scores_S.size)
+    sample = Sample.of(scores_S, support, step=step)
+    if sample.finite_S.size:
+      at_G, density_G = density.density(sample)
+      ridge_G = base + 0.62 * density_G / density_G.max()
+      axes.fill_between(at_G, base, ridge_G, color=FILL, linewidth=0)
+      axes.plot(at_G, ridge_G, color=LINE, linewidth=0.9)
+    spread_S = spread(sample.finite_S.size)
     axes.plot(
-      scores_S,
+      sample.finite_S,
       base - 0.06 - 0.16 * spread_S,
       "o",
       color=LINE,

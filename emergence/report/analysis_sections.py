@@ -80,12 +80,13 @@ def audit_section(analysis: Analysis) -> Section:
   }
   said = [
     f"{len(analysis.table.frame):,} scores are analyzed, with"
-    f" {words.count(len(rows), 'kind')} of notes.",
+    f" {words.count(len({f.kind for f in found}), 'kind')} of notes.",
     answer.missing(analysis),
   ]
   return Section(
     "audit",
-    "Each line is one kind of note, with the number of rows that it concerns.",
+    "Each line is one kind of note, or the note on the unit of a metric, with"
+    " the number of rows that it concerns.",
     "summary.json lists all rows that a note concerns.",
     table=Table(["kind", "what", "rows"], rows) if rows else None,
     code=json.dumps(plain(details), indent=1)[:20_000] if details else "",
@@ -95,12 +96,16 @@ def audit_section(analysis: Analysis) -> Section:
 
 
 def by_kind(issues: Sequence[Issue]) -> list[tuple[str, str, str]]:
-  """One row per kind: the kind, its first sentence and its number of rows."""
-  kinds: dict[str, list[Issue]] = {}
+  """One row per kind: the kind, its first sentence and its number of rows.
+
+  Each note on the unit of a metric has its own row.
+  """
+  kinds: dict[tuple[str, str], list[Issue]] = {}
   for issue in issues:
-    kinds.setdefault(issue.kind, []).append(issue)
+    own = issue.sentence if issue.kind == "score_unit" else ""
+    kinds.setdefault((issue.kind, own), []).append(issue)
   rows = []
-  for kind, (first, *others) in kinds.items():
+  for (kind, _), (first, *others) in kinds.items():
     sentence = first.sentence
     if others:
       notes = words.count(len(others), "more note")
@@ -158,7 +163,7 @@ def _of_question(
     if section is not main:
       yield section
       continue
-    answers = _answers(analysis, own)
+    answers = _answers(analysis, own) or section.answers
     if not answers and not section.title:
       answers = [_unanswered(analysis, question)]
     yield section._replace(

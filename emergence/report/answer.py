@@ -167,10 +167,14 @@ def _change(several: Sequence[Series]) -> str:
       return text.replace(
         f"of seeds at {first.threshold_name}", "that succeeds"
       )
-    low, high = first.populations[0], first.populations[-1]
-    text = f"the mean is {words.number(mean(low))} at {first.scale_name(low)}"
-    if high is not low:
-      text += f" and {words.number(mean(high))} at {high.name}"
+    ends = first.populations[:1] + first.populations[1:][-1:]
+    lost = [p for p in ends if not p.finite_S.size]
+    text = f"all runs diverged {first.at(lost)}" if lost else ""
+    if scored := [p for p in ends if p.finite_S.size]:
+      text += f"{text and ' and '}the mean is {words.number(mean(scored[0]))}"
+      text += f" at {first.scale_name(scored[0])}"
+    if len(scored) > 1:
+      text += f" and {words.number(mean(scored[1]))} at {scored[1].name}"
     return text
   trends = [
     series.answers["curve"].trend

@@ -33,6 +33,8 @@ def test_the_scale_with_most_of_both_is_said_with_all_its_counts(make_table):
   assert (
     "(the most mixed scale), 12 of 31 scored seeds are at the floor" in text
   )
+  (section,) = composition.sections(ask(table, "composition"))
+  assert "Diverged seeds are left out." in section.sentence
 
 
 def test_the_chance_level_is_the_floor_and_moves_the_threshold(make_table):

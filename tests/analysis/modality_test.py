@@ -2,6 +2,7 @@ import diptest
 import numpy as np
 import pytest
 
+from emergence.analysis import modality
 from emergence.statistics import dip
 from tests.computed import ACCURACY, FEW, NLL, ask, holm, scales
 
@@ -51,6 +52,15 @@ def test_labels_rest_on_the_dip_of_the_scores(two_groups):
     assert 0.2 < scale.modality.antimode < 0.7
     above = (scores_S >= scale.modality.antimode).mean()
     assert scale.modality.peaks.weight_above == above
+
+
+def test_diverged_runs_count_as_failures_in_the_share_beside_a_ridge(
+  make_table,
+):
+  cells = [[0.1, 0.9, np.nan, np.nan], [np.nan] * 4]
+  series = ask(make_table({("g", ACCURACY): cells}), "modality").series
+  (axes,) = modality.draw(series).axes
+  assert [t.get_text() for t in axes.texts] == ["25%", "0%", "≥ 20%"]
 
 
 def test_the_scale_that_splits_most_evenly_is_said_with_its_seeds(

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from emergence.plotting import drawing, rendering, ridges
 from emergence.plotting.drawing import Line
 from emergence.plotting.ridges import Ridge
+from emergence.plotting.style import styled
 from tests.computed import panels
 
 
@@ -73,3 +74,21 @@ def test_a_seed_without_a_score_somewhere_is_a_gap():
   (dot,) = axes.lines
   assert dot.get_xydata().tolist() == [[2, 0.5]]
   rendering.render(figure, "svg")
+
+
+@pytest.mark.parametrize("num", [3, 6])
+def test_the_titles_of_panels_are_beside_each_other(num):
+  names = ["model gpt-neox-tuned", "model 0.12345", "abcdefghij" * 5] * 2
+  figure = styled(drawing.small_multiples)(
+    [names[:num]] * 2,
+    lambda axes, _: axes.plot([0, 1]),
+    lambda name: name,
+    "x",
+    "y",
+  )
+  rendering.render(figure, "svg")
+  titles = [axes._left_title for axes in figure.axes[:num]]
+  assert titles[0].get_text() == "model\ngpt-neox-tuned"
+  boxes = [title.get_window_extent() for title in titles]
+  starts = [box.x0 for box in boxes[1:]] + [figure.bbox.x1]
+  assert all(box.x1 < x for box, x in zip(boxes, starts, strict=True))

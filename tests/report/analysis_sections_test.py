@@ -89,23 +89,34 @@ def test_one_scale_has_no_section_about_scaling(make_table):
   assert found["summaries"].title == "What do the seeds score?"
 
 
-def test_the_audit_tells_each_kind_of_oddity_once_with_its_rows(make_table):
+def test_the_metric_of_the_figure_answers_where_the_first_cannot(make_table):
+  bounded = [np.repeat([0, 0.5], 15), np.repeat([0.5, 1], 15)]
+  scores = {("g", NLL): [np.ones(30)] * 2, ("g", ACCURACY): bounded}
+  analysis = questions.analyze(make_table(scores), FEW)
+  section = by_name(sections_of(analysis))["composition"]
+  assert section.sentence.startswith("Bars of exact match show")
+  assert section.answers[0].startswith("exact match: at size 1 (the most mixed")
+
+
+def test_the_audit_tells_each_kind_of_oddity_once_and_each_unit(make_table):
   rows = [{"seed": seed, "source": f"line {seed}"} for seed in range(100)]
   odd = [
     Issue("score_unit", "a is a share.", [{"a": 1}]),
     Issue("missing", "Some are missing.", rows),
-    Issue("score_unit", "c is a share.", [{"c": 1}, {"c": 2}]),
+    Issue("score_unit", "c is a share.", []),
+    Issue("missing", "One more is.", [{"c": 1}, {"c": 2}]),
   ]
   table = make_table({("g", ACCURACY): [[0.1, 0.2]]}, issues=odd)
   section = analysis_sections.audit_section(questions.analyze(table, FEW))
   assert section.answers == ["2 scores are analyzed, with 2 kinds of notes."]
   assert [list(row) for row in section.table.rows] == [
+    ["score unit", "a is a share.", "1"],
     [
-      "score unit",
-      "a is a share. summary.json has 1 more note of this kind.",
-      "3",
+      "missing",
+      "Some are missing. summary.json has 1 more note of this kind.",
+      "102",
     ],
-    ["missing", "Some are missing.", "100"],
+    ["score unit", "c is a share.", "0"],
   ]
   assert len(json.loads(section.code)["2 missing"]) == 60
 

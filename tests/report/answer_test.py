@@ -61,6 +61,18 @@ def test_scores_of_which_lower_is_better_have_a_mean_and_no_share(ask):
   )
 
 
+@pytest.mark.parametrize(
+  ("means", "told"),
+  [
+    ([np.nan, 3, 2], "all runs diverged at size 1 and the mean is 2 at size 3"),
+    ([np.nan, 3, np.nan], "all runs diverged at size 1 and 3"),
+  ],
+)
+def test_an_end_where_all_runs_diverged_has_no_mean(ask, means, told):
+  text = ask({("g", NLL): [np.full(30, x) for x in means]})
+  assert text.endswith(f"; {told}.")
+
+
 def test_where_nothing_is_seen_it_is_said(ask):
   rng = np.random.default_rng(4)
   assert ask([rng.normal(0.5, 0.05, 60).clip(0, 1)] * 3) == (
