@@ -338,10 +338,11 @@ def read_rows(path: epath.Path, skip_lines: int = 0) -> "pd.DataFrame":
     for file in files_below(path)
   ]
   columns = list(dict.fromkeys(itertools.chain(*tables)))
+  missing: Any = pd.NA
   # `concat` would fill the columns that a file lacks with NaN, which is a score
   # of a run that diverged.
   return pd.concat(
-    [rows.reindex(columns=columns, fill_value=pd.NA) for rows in tables]
+    [rows.reindex(columns=columns, fill_value=missing) for rows in tables]
   )
 
 

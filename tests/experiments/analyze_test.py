@@ -105,10 +105,10 @@ def test_the_command_ends_with_the_table_the_answer_and_the_report(csv_run):
     r"read [\d.]+ s, analyzed [\d.]+ s, wrote [\d.]+ s", timing
   )
   assert all(line.startswith("- ") for line in odd)
-  # What is odd is told once a kind.
+  # What is odd is told once a kind, and the unit of each metric.
   shown = {line[2:] for line in odd}
-  kinds = {issue["kind"] for issue in content["audit"]}
-  assert len(shown) == len(kinds)
+  kinds = [issue["kind"] for issue in content["audit"]]
+  assert len(shown) == len({*kinds}) - 1 + kinds.count("score_unit")
   assert "is taken as percent" in "".join(shown)
   assert (folder / "table.json").read_bytes() == (
     folder / "out" / "summary.json"
