@@ -159,25 +159,19 @@ def _write(
   column_L = inside_L // 2  # from the left as written
   weight_L = jnp.where(is_answer_L, column_L, width - 1 - column_L)
   weight_L = jnp.clip(weight_L, 0, left_N.shape[0] - 1)
-  digit_L = jnp.select(
-    [part_L == 0, part_L == 1],
-    [left_N[weight_L], right_N[weight_L]],
-    sum_N[weight_L],
-  )
+  # Compares with every column, because a TPU gathers slowly.
+  part_L1 = part_L[:, None]
+  digit_LN = jnp.where(part_L1 == 1, right_N[None, :], sum_N[None, :])
+  digit_LN = jnp.where(part_L1 == 0, left_N[None, :], digit_LN)
+  is_column_LN = weight_L[:, None] == jnp.arange(left_N.shape[0])[None, :]
+  digit_L = jnp.sum(jnp.where(is_column_LN, digit_LN, 0), axis=1)
   hint_L = _FIRST_HINT + first_hint + width - 1 - weight_L
-  symbol_L = jnp.select(
-    [part_L == 0, part_L == 1, part_L == 2], [_PLUS, _EQUALS, _END], _PAD
-  )
+  symbol_L = jnp.where(part_L == 1, _EQUALS, _END)
+  symbol_L = jnp.where(part_L == 0, _PLUS, symbol_L)
   total = 3 * part + 4
-  tokens_L = jnp.select(
-    [
-      position_L == 0,
-      position_L >= total,
-      inside_L == part,
-      inside_L % 2 == 0,
-    ],
-    [_BEGIN, _PAD, symbol_L, hint_L],
-    digit_L,
-  ).astype(jnp.int32)
+  tokens_L = jnp.where(inside_L % 2 == 0, hint_L, digit_L)
+  tokens_L = jnp.where(inside_L == part, symbol_L, tokens_L)
+  tokens_L = jnp.where(position_L >= total, _PAD, tokens_L)
+  tokens_L = jnp.where(position_L == 0, _BEGIN, tokens_L).astype(jnp.int32)
   is_answer_L = is_answer_L & (position_L < total) & (position_L > 0)
   return Example(tokens_L, is_answer_L, jnp.asarray(total, jnp.int32))
