@@ -134,12 +134,13 @@ def _write_sum(
   digits_2N: Array, length: Array | int, hint_key: Array, num_hints: int
 ) -> Example:
   """Adds two numbers and writes the example, with a random slice of hints."""
-
-  def add_column(carry, column_2):
-    total = carry + column_2.sum()
-    return total // 10, total % 10
-
-  _, sum_N = jax.lax.scan(add_column, jnp.int32(0), digits_2N.T)
+  total_N = digits_2N.sum(axis=0)
+  # A column whose digits add up to 9 passes on the carry that it gets. Any other
+  # decides it, so the last one that did so decides the carry into the next.
+  weight_N = jnp.arange(total_N.shape[0])
+  decided_N = jnp.where(total_N == 9, 0, 2 * weight_N + (total_N > 9))
+  carry_N = jax.lax.cummax(decided_N) % 2
+  sum_N = (total_N + jnp.roll(carry_N.at[-1].set(0), 1)) % 10
   first_hint = jax.random.randint(hint_key, (), 0, num_hints - length)
   length = jnp.asarray(length)
   return _write(digits_2N[0], digits_2N[1], sum_N, length, first_hint)
@@ -152,10 +153,12 @@ def _write(
   width = length + 1  # digits of each number as written
   part = 2 * width  # tokens of each number, hints included
   position_L = jnp.arange(6 * (left_N.shape[0]) + 4)
-  # Three parts of equal size, each after one symbol, then E.
-  part_L = (position_L - 1) // (part + 1)
-  inside_L = (position_L - 1) % (part + 1)
-  is_answer_L = part_L >= 2
+  # Three parts of equal size, each after one symbol, then E. They are told
+  # apart without a division, which takes a TPU's compiler most of a minute.
+  is_right_L = position_L > part + 1
+  is_answer_L = position_L > 2 * (part + 1)
+  part_L = is_right_L.astype(jnp.int32) + is_answer_L
+  inside_L = position_L - 1 - part_L * (part + 1)
   column_L = inside_L // 2  # from the left as written
   weight_L = jnp.where(is_answer_L, column_L, width - 1 - column_L)
   weight_L = jnp.clip(weight_L, 0, left_N.shape[0] - 1)
@@ -173,5 +176,5 @@ def _write(
   tokens_L = jnp.where(inside_L == part, symbol_L, tokens_L)
   tokens_L = jnp.where(position_L >= total, _PAD, tokens_L)
   tokens_L = jnp.where(position_L == 0, _BEGIN, tokens_L).astype(jnp.int32)
-  is_answer_L = is_answer_L & (position_L < total) & (position_L > 0)
+  is_answer_L = is_answer_L & (position_L < total)
   return Example(tokens_L, is_answer_L, jnp.asarray(total, jnp.int32))
