@@ -135,8 +135,9 @@ def _write_sum(
 ) -> Example:
   """Adds two numbers and writes the example, with a random slice of hints."""
   total_N = digits_2N.sum(axis=0)
-  # A column whose digits add up to 9 passes on the carry that it gets. Any other
-  # decides it, so the last one that did so decides the carry into the next.
+  # A column whose digits add up to 9 passes on the carry that it gets. Any
+  # other decides its carry alone. So each carry is that of the last column so
+  # far that decides.
   weight_N = jnp.arange(total_N.shape[0])
   decided_N = jnp.where(total_N == 9, 0, 2 * weight_N + (total_N > 9))
   carry_N = jax.lax.cummax(decided_N) % 2

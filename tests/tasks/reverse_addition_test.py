@@ -54,6 +54,20 @@ def test_the_example_of_the_paper():
   assert task.render(written.tokens_L).split() == prompt + answer
 
 
+def test_carries_pass_over_columns_of_nine():
+  # A quarter of the columns add up to 9: 5 + 4 or 9 + 0.
+  rng = np.random.default_rng(0)
+  digits = rng.choice([0, 4, 5, 9], (2000, 2, 8))
+  digits[:3] = [[[9] * 8, [1] + [0] * 7], [[4] * 8, [5] * 8], [[9] * 8] * 2]
+  digits = np.pad(digits, ((0, 0), (0, 0), (0, 1)))
+  key = jax.random.key(0)
+  write = lambda pair: reverse_addition._write_sum(pair, 8, key, 9)
+  tokens = np.asarray(jax.jit(jax.vmap(write))(jnp.array(digits)).tokens_L)
+  answers = tokens[:, 2 * 19 + 2 : -1 : 2]
+  powers = 10 ** np.arange(9)
+  assert ((answers @ powers) == digits.sum(axis=1) @ powers).all()
+
+
 def samples(task):
   """4,000 examples, parsed; see `check`."""
   keys = jax.random.split(jax.random.key(0), 4000)
