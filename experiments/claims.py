@@ -18,9 +18,9 @@ from emergence import tables
 from emergence.analysis import questions, words
 from emergence.analysis.series import Population, Series
 from emergence.config import Config
-from emergence.statistics import modality, modes, success
+from emergence.statistics import dip, modality, modes, success
 from emergence.statistics.modality import Modality
-from emergence.statistics.options import MIN_RUNS, Options
+from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
 from emergence.statistics.sample import REAL, Sample
 from emergence.statistics.success import Success
 from emergence.storage import records
@@ -288,6 +288,8 @@ def mode_jumps(grid: Grid) -> Verdict:
   difference = words.signed(found.difference) + words.interval(
     found.difference_low, found.difference_high
   )
+  mode_N = [x.peaks.mode for x in grid.score.answers["modality"].by_scale]
+  equal = words.percent(1 / (found.num_scales - 1))
   mean_N = np.array(
     [answer.given.value for answer in grid.score.answers["success"]]
   )
@@ -300,17 +302,21 @@ def mode_jumps(grid: Grid) -> Verdict:
     )
   return Verdict(
     found.difference > 0,
-    f"the largest step of the mode is {words.percent(found.mode)} of its range,"
-    " the largest step of the success probability is"
-    f" {words.percent(found.success_probability)} of its range: a difference of"
-    f" {difference}. From {modes.MOST_RESAMPLES} bootstrap samples, p is at"
+    f"the largest step of the mode is {words.percent(found.mode)} of its range"
+    f" ({min(mode_N):.2f} to {max(mode_N):.2f}), the largest step of the"
+    f" success probability is {words.percent(found.success_probability)} of its"
+    f" range. If all steps were equal, each would be {equal}. The difference"
+    f" is {difference}. The rule tests only that it is above 0, not that the"
+    " success probability moves gradually. From"
+    f" {modes.MOST_RESAMPLES} bootstrap samples, p is at"
     f" least {words.number(2 / (modes.MOST_RESAMPLES + 1), 2)} before the"
     f" correction over grids.{mean} If scores form two clusters, it is"
     " arithmetic that their mode jumps",
     found.difference_p,
-    f"largest step: {words.percent(found.mode)} of the mode's range,"
-    f" {words.percent(found.success_probability)} of the success probability's;"
-    f" difference {difference}",
+    f"largest step: {words.percent(found.mode)} of the mode's range"
+    f" ({min(mode_N):.2f} to {max(mode_N):.2f}),"
+    f" {words.percent(found.success_probability)} of the success probability's"
+    f" ({equal} if all steps were equal); difference {difference}",
     {
       "mode": found.mode,
       "success_probability": found.success_probability,
@@ -353,6 +359,9 @@ def onset_before_success(grid: Grid) -> Verdict:
     )
   before = _successes(grid)[i - 1].probability
   sentence += f"; at the scale before, {before:.2f} of them do"
+  if np.isfinite(p_N[:i]).any():
+    least = words.number(float(np.nanmin(p_N[:i])), 2)
+    sentence += f". At smaller scales no split is shown (smallest p {least})"
   p_w2 = float(distances.adjusted_N[i - 1])
   w2_N, null_N = (
     np.diagonal(x, 1) for x in (distances.w2_NN, distances.test.null_KK)
@@ -368,7 +377,8 @@ def onset_before_success(grid: Grid) -> Verdict:
     " neighbouring scales is shown to exceed chance at"
     f" {int((distances.adjusted_N <= series.options.alpha).sum())} of"
     f" {len(w2_N)} steps; it is largest from {series.scale_name(a)} to"
-    f" {b.name}",
+    f" {b.name}. p tests the split and the distance, not that fewer than half"
+    " of the seeds succeed",
     # A distance that could not be tested is no evidence.
     float(np.nan_to_num(np.maximum(p_N[i], p_w2), nan=1.0)),
     f"first split at {series.scale_name(onset)}, where {_share(at)} of the"
@@ -476,6 +486,11 @@ def likelihood_separates(grid: Grid) -> Verdict:
   also = f"but neither in {nll_text} nor in its logarithm there"
   if parts:
     also = f"and {words.listed(parts)}"
+  if parts and "NLL" not in both:
+    also += (
+      ", which was added to the rule when the quickstart had been seen, but not"
+      " in the NLL itself"
+    )
   return Verdict(
     bool(both),
     f"a split is shown in the score {grid.score.at(score)}, {also} (smallest p"
@@ -582,14 +597,18 @@ def success_falls(grid: Grid) -> Verdict:
       f"among the {words.count(len(better), 'pair')} of scales whose successes"
       " do not get worse, the clearest fall of the success probability is"
     )
-  num_falls = sum(
-    success.is_success(a.sample.scores_S, t).mean()
-    > success.is_success(b.sample.scores_S, t).mean()
-    for t in _THRESHOLDS
+  change_T = np.array(
+    [
+      success.is_success(b.sample.scores_S, t).mean()
+      - success.is_success(a.sample.scores_S, t).mean()
+      for t in _THRESHOLDS
+    ]
   )
+  num_falls, num_rises = int((change_T < 0).sum()), int((change_T > 0).sum())
   elsewhere = (
-    f"falls for {num_falls} of {len(_THRESHOLDS)} success thresholds"
-    f" ({words.percent(_THRESHOLDS[0])} to {words.percent(_THRESHOLDS[-1])})"
+    f"falls for {num_falls} and rises for {num_rises} of {len(_THRESHOLDS)}"
+    f" success thresholds ({words.percent(_THRESHOLDS[0])} to"
+    f" {words.percent(_THRESHOLDS[-1])})"
   )
   return Verdict(
     p <= alpha,
@@ -640,6 +659,58 @@ def loss_labels(grid: Grid) -> dict[str, list[Modality]]:
   return one_family(grid, samples)
 
 
+class LossOfKinds(NamedTuple):
+  """Compares the losses of successes and failures at one scale.
+
+  Attributes:
+    name: of the scale, such as `2` for depth 2.
+    auc: probability that a success has a higher loss than a failure; ties count
+      half.
+    p_adjusted: p of Mann and Whitney's test that auc is one half, after Holm's
+      correction over scales.
+  """
+
+  name: str
+  auc: float
+  p_adjusted: float
+
+
+def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
+  """Compares losses at each scale with 10 successes and 10 failures.
+
+  Exploratory. Seeds whose loss is not finite are left out.
+
+  Args:
+    grid: the records.
+    is_fixed: take the mean negative log-likelihood of the fixed examples of the
+      training distribution instead of the final training loss.
+  """
+  final = records.final_rows(grid.frame)
+  final = final[~final["diverged"]]
+  inside = final[final["test_set"] == TRAIN_DISTRIBUTION].set_index("seed")
+  final = final[final["test_length"] == grid.config.headline_length]
+  names, tests = [], []
+  for population in grid.score.populations:
+    own = final[final[grid.axis] == population.scale]
+    loss_S = own["train_loss"].to_numpy(float)
+    if is_fixed:
+      fixed = inside[inside[grid.axis] == population.scale]["nll_mean"]
+      loss_S = fixed.reindex(own["seed"]).to_numpy(float)
+    succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
+    both = loss_S[succeeds_S], loss_S[~succeeds_S]
+    successes, failures = (x[np.isfinite(x)] for x in both)
+    if min(successes.size, failures.size) >= MIN_RUNS:
+      test = stats.mannwhitneyu(successes, failures)
+      auc = test.statistic / (successes.size * failures.size)
+      names.append(population.name)
+      tests.append((auc, test.pvalue))
+  adjusted = modality.holm([p for _, p in tests])
+  return [
+    LossOfKinds(name, float(auc), float(p))
+    for name, (auc, _), p in zip(names, tests, adjusted, strict=True)
+  ]
+
+
 def losses_have_one_mode(grid: Grid) -> Verdict:
   """Claim 6: no loss on the training distribution has a second mode."""
   if grid.config.eval.train_distribution_items < _LEAST_ITEMS:
@@ -673,13 +744,22 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
   if shown:
     parts = [f"{name} {grid.score.at(x)}" for name, x in shown.items()]
     short = f"second mode in {words.listed(parts)}"
+  tied = []
   if grid.config.headline_length <= grid.config.task.max_train_length:
-    tied = (
-      "training includes the tested length, so this loss is tied to the"
-      " capability"
-    )
-    sentence = f"{sentence}. {tied.capitalize()}"
-    short = f"{short}; {tied}"
+    tied.append("training includes the tested length")
+  names = {
+    x.name
+    for is_fixed in (False, True)
+    for x in losses_of_kinds(grid, is_fixed)
+    if x.p_adjusted <= grid.score.options.alpha
+  }
+  if differ := [x for x in grid.score.populations if x.name in names]:
+    at = grid.score.at(differ)
+    tied.append(f"successes and failures differ in it {at}")
+  if tied:
+    text = f"this loss is tied to the capability: {' and '.join(tied)}"
+    sentence = f"{sentence}. But {text}"
+    short = f"{short}; {text}"
   return Verdict(
     not shown,
     sentence,
@@ -689,6 +769,7 @@ def losses_have_one_mode(grid: Grid) -> Verdict:
       "shown": {name: [p.scale for p in x] for name, x in shown.items()},
       "smallest_weight": weight,
       "least_p_adjusted": least,
+      "is_tied": bool(tied),
     },
   )
 
@@ -783,11 +864,20 @@ def result(claim: Claim, outcomes: Mapping[str, Outcome]) -> str:
   if not fails.startswith("not"):
     counts[fails] = status.count(fails)
   parts = [f"{name} in {count}" for name, count in counts.items() if count]
+  tested = [o.verdict for o in outcomes.values() if o.status != "not tested"]
+  num_tied = sum(verdict.numbers.get("is_tied", False) for verdict in tested)
+  tied = f"; in {num_tied} the loss is tied to the capability"
+  num_weak = sum(
+    bool(x.holds) and math.isnan(x.numbers.get("smallest_weight", 0))
+    for x in tested
+  )
+  if num_weak:
+    parts[0] += f" ({num_weak} of these with little power)"
   num_untested = len(outcomes) - len(status)
   untested = f" ({num_untested} not tested)" if num_untested else ""
   if not parts:
     return f"{fails} ({num} tested)"
-  return f"{', '.join(parts)} of {num}{untested}"
+  return f"{', '.join(parts)} of {num}{untested}{tied if num_tied else ''}"
 
 
 def _label(cell: Modality, where: str = "") -> str:
@@ -795,9 +885,9 @@ def _label(cell: Modality, where: str = "") -> str:
   if cell.label == "not_shown":
     return f"no split shown{where}"
   text = cell.label.replace("_", " ") + where
-  return (
-    f"{text} ({_TEST_OF[cell.label]}: p = {words.number(cell.p_of_label, 2)})"
-  )
+  is_least = cell.label == "two_modes" and cell.dip_p <= dip.SMALLEST_P
+  p = f"p {'≤' if is_least else '='} {words.number(cell.p_of_label, 2)}"
+  return f"{text} ({_TEST_OF[cell.label]}: {p})"
 
 
 def _detectable(labels: Mapping[str, Sequence[Modality]]) -> float:

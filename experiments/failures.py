@@ -7,7 +7,6 @@ import jax
 import numpy as np
 from etils import epath
 from matplotlib.figure import Figure
-from scipy import stats
 
 from emergence import config as config_lib
 from emergence.analysis import words
@@ -21,12 +20,17 @@ from emergence.plotting.style import (
   styled,
 )
 from emergence.population.compilation import make_setup
-from emergence.statistics import modality, success
+from emergence.statistics import success
 from emergence.statistics.options import DEFAULT_THRESHOLD, MIN_RUNS, Options
 from emergence.storage import params, records
 from emergence.tasks import errors as error_kinds
 from emergence.training import evaluate, model
-from experiments.claims import SCORE, TRAIN_DISTRIBUTION, Grid
+from experiments.claims import (
+  SCORE,
+  TRAIN_DISTRIBUTION,
+  Grid,
+  losses_of_kinds,
+)
 
 # A color per kind of error. Neighbours differ in lightness, too.
 _COLORS = ("#08306b", "#6baed6", "#e69f00", "#8c510a", "#5aae61", OTHERS)
@@ -217,64 +221,13 @@ def draw(found: list[Failing]) -> Figure:
   return drawing.explain_colors(figure, {names[k]: _COLORS[k] for k in shown})
 
 
-class LossOfKinds(NamedTuple):
-  """Compares the losses of successes and failures at one scale.
-
-  Attributes:
-    name: of the scale, such as `2` for depth 2.
-    auc: probability that a success has a higher loss than a failure; ties count
-      half.
-    p_adjusted: p of Mann and Whitney's test that auc is one half, after Holm's
-      correction over scales.
-  """
-
-  name: str
-  auc: float
-  p_adjusted: float
-
-
-def losses_of_kinds(grid: Grid, is_fixed: bool) -> list[LossOfKinds]:
-  """Compares losses at each scale with 10 successes and 10 failures.
-
-  Exploratory. Seeds whose loss is not finite are left out.
-
-  Args:
-    grid: the records.
-    is_fixed: take the mean negative log-likelihood of the fixed examples of the
-      training distribution instead of the final training loss.
-  """
-  final = records.final_rows(grid.frame)
-  final = final[~final["diverged"]]
-  inside = final[final["test_set"] == TRAIN_DISTRIBUTION].set_index("seed")
-  final = final[final["test_length"] == grid.config.headline_length]
-  names, tests = [], []
-  for population in grid.score.populations:
-    own = final[final[grid.axis] == population.scale]
-    loss_S = own["train_loss"].to_numpy(float)
-    if is_fixed:
-      fixed = inside[inside[grid.axis] == population.scale]["nll_mean"]
-      loss_S = fixed.reindex(own["seed"]).to_numpy(float)
-    succeeds_S = success.is_success(own[SCORE].to_numpy(), DEFAULT_THRESHOLD)
-    both = loss_S[succeeds_S], loss_S[~succeeds_S]
-    successes, failures = (x[np.isfinite(x)] for x in both)
-    if min(successes.size, failures.size) >= MIN_RUNS:
-      test = stats.mannwhitneyu(successes, failures)
-      auc = test.statistic / (successes.size * failures.size)
-      names.append(population.name)
-      tests.append((auc, test.pvalue))
-  adjusted = modality.holm([p for _, p in tests])
-  return [
-    LossOfKinds(name, float(auc), float(p))
-    for name, (auc, _), p in zip(names, tests, adjusted, strict=True)
-  ]
-
-
 def loss_sentence(grid: Grid, is_fixed: bool = True) -> str:
   """Says how often a success has a lower, or higher, loss than a failure.
 
   Args:
     grid: the records.
-    is_fixed: as in `losses_of_kinds`; taken as False without fixed examples.
+    is_fixed: as in `claims.losses_of_kinds`; taken as False without fixed
+      examples.
   """
   is_fixed &= bool((grid.frame["test_set"] == TRAIN_DISTRIBUTION).any())
   loss = (

@@ -27,6 +27,7 @@ END = 0.1
 MODE_DISTANCE, POWER = 5.0, 0.8
 # Samples of each size in the table of diptest, and its largest size.
 _NUM_DRAWS, _MOST_RUNS = 1_000_001, 72_000
+SMALLEST_P = 1 / (1 + _NUM_DRAWS)
 _ROUNDING = 1e-7
 
 
@@ -127,10 +128,10 @@ def p_value(dip: float, num_runs: int) -> float:
 
   It is (1 + N q) / (1 + N), with q the share read off the table of the package
   `diptest`, which has N = 1,000,001 samples of each size. So the smallest
-  p-value is 10⁻⁶ and never 0 (Phipson & Smyth 2010, "Permutation p-values
-  should never be zero"). Between tabulated sizes √S·dip is interpolated. Above
-  the largest size, 72,000, the distribution of √S·dip is taken as constant,
-  because it converges.
+  p-value, `SMALLEST_P`, is 10⁻⁶ and never 0 (Phipson & Smyth 2010,
+  "Permutation p-values should never be zero"). Between tabulated sizes √S·dip
+  is interpolated. Above the largest size, 72,000, the distribution of √S·dip is
+  taken as constant, because it converges.
 
   Args:
     dip: a dip, in [0, 1/4].

@@ -167,7 +167,12 @@ def test_a_fall_is_tested_as_fisher_has_it(falling):
     for t in np.arange(1, 20) / 20
   ]
   assert verdict.numbers["num_thresholds"] == sum(falls)
-  assert f"falls for {sum(falls)} of 19 success" in verdict.evidence
+  rises = [
+    (means[0] >= t).mean() < (means[1] >= t).mean()
+    for t in np.arange(1, 20) / 20
+  ]
+  text = f"falls for {sum(falls)} and rises for {sum(rises)} of 19 success"
+  assert text in verdict.evidence
 
 
 def test_a_fall_of_the_success_probability_with_worse_successes_is_none(
@@ -181,15 +186,21 @@ def test_a_fall_of_the_success_probability_with_worse_successes_is_none(
 
 def test_the_control_names_losses_of_two_modes_and_its_power(clear, falling):
   """Of 64 seeds, after Holm over six scales, it is below 0.8 for any weight."""
-  shown = verdict_of(6, falling).numbers["shown"]
-  assert {"log training loss", "log NLL of fixed examples"} <= set(shown)
+  verdict = verdict_of(6, falling)
+  losses = {"log training loss", "log NLL of fixed examples"}
+  assert losses <= set(verdict.numbers["shown"])
+  tied = "tied to the capability: successes and failures differ in it at every"
+  assert tied in verdict.evidence
   verdict = verdict_of(6, clear)
   assert math.isnan(verdict.numbers["smallest_weight"])
   assert "would often miss two modes" in verdict.sentence
+  assert not verdict.numbers["is_tied"]
   assert "is tied to" not in verdict.sentence
   config = override(clear.config, ["task.max_train_length=20"])
   tied = claims.losses_have_one_mode(clear._replace(config=config))
-  assert tied.evidence.endswith("so this loss is tied to the capability")
+  assert tied.evidence.endswith(
+    "capability: training includes the tested length"
+  )
 
 
 def test_a_claim_is_corrected_over_the_tested_grids():
@@ -213,6 +224,22 @@ def test_a_claim_is_corrected_over_the_tested_grids():
   # Of the claims about effects that a test must show, and no others.
   found = claims.decide(CLAIMS[4], verdicts, underpowered=["b"])
   assert found["b"].status == no
+
+
+def test_the_result_of_claim_6_counts_tied_losses_and_little_power():
+  numbers = [
+    {"is_tied": True, "smallest_weight": math.nan},
+    {"is_tied": True, "smallest_weight": 0.4},
+    {"is_tied": False, "smallest_weight": 0.4},
+  ]
+  verdicts = {
+    str(i): Verdict(i < 2, "", numbers=x) for i, x in enumerate(numbers)
+  }
+  found = claims.result(CLAIMS[5], claims.decide(CLAIMS[5], verdicts))
+  assert found == (
+    "supported in 2 (1 of these with little power), contradicted in 1 of 3"
+    " grids; in 2 the loss is tied to the capability"
+  )
 
 
 @pytest.mark.parametrize(
