@@ -232,8 +232,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
   tie = f"one of {num_tied} that tie for " if num_tied > 1 else ""
   pairing = series.answers["pairing"]
   extremes = [
-    f"the largest {name} is {words.number(value)} (at most"
-    f" {words.number(null)} in 95 % of shuffles)"
+    f"the largest {name} is {words.number(value)} (95 % of shuffles give at"
+    f" most {words.number(null)})"
     for name, value, null in (
       (
         "breakthroughness",
@@ -251,10 +251,10 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f" {series.scale_name(a)} to {b.name}; seed {found.seeds[linear]}, the most"
     f" linear, gains at most {words.percent(share_linear)} of its range in one"
     f" step. {num_smooth} of {len(found.seeds)} seeds gain at most half of"
-    " their range in every step. p tests only whether the seeds split at the"
-    f" two scales of the jump: {', '.join(labels)}. Compared with trajectories"
-    " whose seeds are shuffled at each scale,"
-    f" {words.listed(extremes)}{unranked if infinite else ''}",
+    " their range in every step. Only the split at the two scales of the jump"
+    f" is tested: {', '.join(labels)}. Compared with trajectories whose seeds"
+    f" are shuffled at each scale, {words.listed(extremes)}"
+    f"{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
     f"the most emergent seed gains {words.percent(share_emergent)} of its range"
     f" in one step, the most linear at most {words.percent(share_linear)};"
@@ -901,8 +901,8 @@ def _power(weight: float) -> str:
   if math.isnan(weight):
     return ". With so few seeds, the tests would often miss two modes"
   return (
-    f". A second mode with a share of {words.number(weight, 2)} of the seeds, 5"
-    " standard deviations away, would be detected in four of five samples"
+    f". A second mode with {words.percent(weight)} of the seeds, 5 standard"
+    " deviations away, would be found in 80 % of samples"
   )
 
 

@@ -329,8 +329,8 @@ def right_up_to_sentence(found: RightUpTo) -> str:
     least, most = words.percent(stay_F.min()), words.percent(stay_F.max())
     share = least if least == most else f"from {least} to {most}"
     sentence += (
-      f" Of the answers that are right up to this token, a seed gets {share}"
-      " right to the end."
+      f" Of the answers that are still right at this token, {share} (by seed)"
+      " are right to the end."
     )
   return sentence
 

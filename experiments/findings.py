@@ -428,11 +428,11 @@ def page(drawn: Sequence[Drawn], tasks_caption: str) -> str:
       "In the table and the list of claims, the p after a status, such as"
       " “reproduced, p = 0.02”, is corrected by Holm's method over the grids"
       " that were tested. It is not corrected for a setting that is not one of"
-      " the grids. For claim 1, p is that of the clearest of three tests of a"
-      " cell: for two modes (the dip test), for a floor that seeds break out"
-      " of, and for a ceiling that they fall from. For claim 3, p is the larger"
-      " of this p and the p of the Wasserstein-2 distance (W2). Below the list"
-      " of claims, no p is corrected over grids.",
+      " the grids. For claim 1, p is three times the smallest p of the three"
+      " tests of a cell: for two modes (the dip test), for a floor that seeds"
+      " break out of, and for a ceiling that they fall from. For claim 3, p is"
+      " the larger of this p and the p of the Wasserstein-2 distance (W2)."
+      " Below the list of claims, no p is corrected over grids.",
       claim_table(drawn, "../"),
       claim_numbers(drawn),
     ]

@@ -113,8 +113,8 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield Picture(
     "summaries",
     "Mode, mean, success probability and mean of the successes with 95 %"
-    " intervals over seeds (the mode has none); the dotted line is the closest"
-    " curve that only rises or only falls."
+    " intervals over seeds (the mode has none); with the success probability, a"
+    " dotted line shows the closest curve that only rises or only falls."
     f" {said(score, 'curve')}"
     f" {said(score, 'abruptness')}",
     summaries.draw([score]),
@@ -160,7 +160,7 @@ def pictures(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
   yield Picture(
     "curves",
     f"{_upper(name)} at length {grid.config.headline_length} over training, a"
-    " line per seed; dark blue are those that succeed at the last step."
+    " line per seed; blue seeds succeed at the last step, orange ones fail."
     " Exploratory.",
     figures.training_curves(
       grid.frame,
@@ -240,13 +240,14 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     yield Picture(
       "errors",
       "Kinds of errors in the answers of the seeds that fail at length"
-      f" {found[0].length}, decided by the first wrong token. Top: the mean"
-      f" share of each kind over the failing seeds of each {grid.axis}, and"
-      " above it the number of these seeds. Bottom: a point for each failing"
-      f" seed at the {grid.axis} where the share of failing seeds is nearest to"
-      " one half.",
+      f" {found[0].length}, decided by the first wrong token; an answer that"
+      " lacks only its end symbol is wrong here and right in the score. Top:"
+      " the mean share of each kind over the failing seeds of each"
+      f" {grid.axis}, and above it the number of these seeds. Bottom: a point"
+      f" for each failing seed at the {grid.axis} where the share of failing"
+      " seeds is nearest to one half.",
       failures.draw(found),
-      failures.sentence(found),
+      failures.sentence(found) + _guesses(grid),
     )
   right = failures.right_up_to(grid, folder)
   if right:
@@ -261,16 +262,26 @@ def _errors(grid: Grid, folder: pathlib.Path) -> Iterator[Picture]:
     )
   pair = failures.kept_pair(grid, folder)
   if pair:
+    longest = ""
+    if pair.length > grid.config.task.max_train_length:
+      longest = " and of the longest example in training"
     yield Picture(
       "attention",
       "Attention of each layer and head on one item of length"
       f" {pair.length}, for a seed that fails and a seed that succeeds: rows"
       " attend to columns, and black is a weight of 1. Lines mark the end of"
-      " the prompt and of the longest example in training. Another pair of"
-      " seeds may differ.",
+      f" the prompt{longest}. Another pair of seeds may differ.",
       failures.draw_attention(pair),
       failures.attention_sentence(pair),
     )
+
+
+def _guesses(grid: Grid) -> str:
+  """Of an addition: what kind of error a guessed digit is."""
+  if grid.config.task.name != "reverse_addition":
+    return ""
+  # Of the nine wrong digits, two differ from the right one by 1 (mod 10).
+  return " A wrong digit guessed at random is of this kind in 78% of answers."
 
 
 def _likelihoods(grid: Grid) -> Iterator[Picture]:
@@ -528,7 +539,7 @@ def control(grid: Grid) -> Figure:
     ]
     columns.append((name, rows))
   return ridges.draw(
-    columns, "nats per token", REAL, is_log=True, most_columns=1
+    columns, "nats per answer token", REAL, is_log=True, most_columns=1
   )
 
 

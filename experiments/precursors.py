@@ -230,7 +230,7 @@ def _of_scale(scale: int, rows: Any) -> Iterator[Forecast]:
 
 
 def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
-  """Says how many early forecasts differ from chance, and the clearest one."""
+  """Says how many early forecasts differ from chance, and which does most."""
   early = [x for x in found if 0 < x.step <= grid.config.train.steps / 2]
   if not early:
     return (
@@ -251,9 +251,9 @@ def sentence(grid: Grid, found: Sequence[Forecast]) -> str:
   name = grid.score.scale_name(grid.score.populations[best.scale])
   better = "better" if best.auc > 0.5 else "worse"
   return (
-    f"{text}. The clearest: at {name} after {best.step} steps, a seed that will"
-    f" succeed (one of {best.num_yes}) has a {better} {best.sign} than one"
-    f" that will not (one of {best.num_no}) with probability"
+    f"{text}. The largest difference: at {name} after {best.step} steps, a seed"
+    f" that will succeed (one of {best.num_yes}) has a {better} {best.sign}"
+    f" than one that will not (one of {best.num_no}) with probability"
     f" {max(best.auc, 1 - best.auc):.2f} (ties count half)."
   )
 

@@ -11,7 +11,8 @@ pages alone.
 
 Each study of `experiments.studies` has the work directory DIR/NAME, with the
 records and the final parameters of all of its seeds. The same command continues
-an interrupted one. `--studies=NAME,NAME` takes only these. `--collect` copies
+an interrupted one. `--studies=NAME,NAME` takes only these; with `--figures` it
+needs `--out`. `--collect` copies
 the records and the parameters of a few seeds into `experiments/records`, see
 `experiments.collected`.
 """
@@ -58,6 +59,11 @@ def main() -> None:
       )
   studies = [known[name] for name in names]
   if _FIGURES.value:
+    if _STUDIES.value is not None and _OUT.value is None:
+      raise ValueError(
+        "--figures --studies: give --out, because the committed pages are about"
+        " all studies"
+      )
     figures(studies)
     return
   command.require_flags("workdir")
@@ -80,7 +86,7 @@ def figures(studies: Sequence[Study]) -> None:
   out.mkdir(parents=True, exist_ok=True)
   (out / "README.md").write_text(findings.page(drawn, caption))
   print(f"figures {out}")
-  if _OUT.value is None and _STUDIES.value is None:
+  if _OUT.value is None:
     claims = findings.claim_table(drawn, "")
     if any(x.verdicts for x in drawn):
       claims += f"\n\n{findings.claim_numbers(drawn)}"

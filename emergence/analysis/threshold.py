@@ -123,7 +123,7 @@ def draw(several: Sequence[Series]) -> Figure:
     several,
     panel,
     f"threshold of {several[0].axis_label}",
-    "share of seeds beyond",
+    "share of seeds that reach it",
   )
   return explain_scales(figure, several)
 

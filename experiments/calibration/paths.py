@@ -7,7 +7,7 @@ prints the share of each verdict, of right ones, and of wrong ones, which the
 truth rules out. `undecided` is never wrong. Where both paths hold, only
 `undecided` is right.
 
-With 100 repeats, 400 resamples and seed 7000 (eleven minutes), of the 60 cases
+With --repeats=100 --resamples=400 --seed=7000 (eleven minutes), of the 60 cases
 with modes 3 standard deviations apart or more and 200 runs 0.974 are right on
 average. Two cases fall short of 0.95: displacements by 0.1 and by 0.9 of 3
 standard deviations, with 0.78 and 0.79. Apart from 0.01, the rest of their

@@ -7,7 +7,7 @@ there is most variance to explain. Each of 16 initializations is trained on each
 of 16 data orders, and `experiments.analyze` splits the variance of the score
 between them. With a root seed of its own, no run repeats one of the quickstart.
 
-Hardware and time: half an hour to two hours on two CPU cores, 1.2 million
+Hardware and time: 20 minutes to an hour on two CPU cores, 1.2 million
 seed-steps.
 
 Expected, from other seeds: 0.45 of the runs succeed at length 25. Which of the

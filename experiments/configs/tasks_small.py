@@ -15,7 +15,7 @@ with lists of up to 10 tokens in training and up to 15 in tests. An answer of
 mode or parity is a single token, so guesses count: half of those of parity are
 right, which `experiments.analyze` is told with `--chance=0.5`.
 
-Hardware and time: 5 to 20 minutes a task on two CPU cores, 0.2 million
+Hardware and time: 4 to 20 minutes a task on two CPU cores, 0.2 million
 seed-steps.
 
 Expected, from 16 other seeds of each: a third of copy's seeds score at least

@@ -159,6 +159,6 @@ def test_where_failing_seeds_go_wrong_and_what_they_get_right_after_it():
   assert failures.right_up_to_sentence(found) == (
     "In each of 2 failing seeds, more than half of the answers have an error by"
     " token 2 of 4; the longest answer in training has 8 tokens. Of the answers"
-    " that are right up to this token, a seed gets from 33% to 80% right to the"
-    " end."
+    " that are still right at this token, from 33% to 80% (by seed) are right"
+    " to the end."
   )
