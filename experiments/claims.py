@@ -257,7 +257,8 @@ def emergent_and_linear(grid: Grid) -> Verdict:
     f"{unranked if infinite else ''}",
     float(np.nanmin(p_2)),
     f"the most emergent seed gains {words.percent(share_emergent)} of its range"
-    f" in one step, the most linear at most {words.percent(share_linear)};"
+    " in one step (the rule: over 50%), the most linear at most"
+    f" {words.percent(share_linear)} (the rule: at most 50%);"
     f" {', '.join(labels)}",
     {
       "emergent_seed": found.seeds[emergent],

@@ -10,6 +10,7 @@ again. The same command submits the shards that are not finished.
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 
 from absl import flags
@@ -135,6 +136,10 @@ def main() -> int:
   if _DRY_RUN.value:
     print(f"{script}\n{shlex.join(submit)}")
     return 0
+  if not shutil.which("sbatch"):
+    raise ValueError(
+      "sbatch is not installed here; run this where Slurm is, or add --dry_run"
+    )
   folder.mkdir(parents=True, exist_ok=True)
   (folder / "sweep.sh").write_text(script)
   if code := subprocess.run(submit).returncode:

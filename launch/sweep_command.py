@@ -13,6 +13,9 @@ from experiments import sweep
 # Flags that a launcher does not pass on: it sets or does these itself.
 _NOT_PASSED = ("dry_run", "json", "shard", "status")
 
+# Of no use to the processes that a launcher starts.
+OF_PROCESSES = ("topology", "coordinator", "num_processes", "process_id")
+
 
 def read_request() -> Request:
   """The request that the flags describe, for several processes to share.
@@ -21,7 +24,7 @@ def read_request() -> Request:
     ValueError: the flags do not fit together, or the work directory is in a
       bucket.
   """
-  refuse("shard", "status", "distributed")
+  refuse("shard", "status", "distributed", *OF_PROCESSES)
   request = sweep.read_request()
   if is_remote(request.workdir):
     raise ValueError(

@@ -189,13 +189,14 @@ def main() -> None:
 
 def _check_flags() -> None:
   """Raises ValueError for flags that would fail only on a paid slice."""
+  command.require_flags("workdir")
   values = flags.FLAGS
   if not values.workdir.startswith("gs://"):
     raise ValueError(
       "--workdir: the workers of a slice need a folder in a bucket, such as"
       f" gs://BUCKET/FOLDER, got {values.workdir}"
     )
-  sweep_command.refuse("json", "shard", "status")
+  sweep_command.refuse("json", "shard", "status", *sweep_command.OF_PROCESSES)
   num_hosts(_ACCELERATOR_TYPE.value)
   sweep_main.read_request()  # Raises what each worker would raise.
 

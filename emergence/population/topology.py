@@ -5,9 +5,9 @@ machine. Memory is what XLA plans for the programs of a sweep. Operations and
 bytes are what it counts in one training step, drawing included: a program of
 its own, because XLA counts a loop's body once. Of kernels in Pallas it counts
 next to nothing: their operands and results are added to the bytes, and products
-are at least those of `model.train_flops`. Bytes that stay in the chip's vector
-memory are counted as well. Time is the least that the chip's peaks allow for
-these (Williams et al. 2009, the roofline).
+are at least those of `model.train_flops`. Time is what the chip's peaks allow
+for these (Williams et al. 2009, the roofline). Bytes that stay in the chip's
+vector memory are counted as well, so where memory binds, time may be less.
 """
 
 import contextlib

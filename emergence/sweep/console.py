@@ -128,7 +128,8 @@ def format_plans(
       " even: the seeds.block that divides the seeds evenly over the chips and"
       " over as many rounds; GFLOP, GB, ms: for one step of one seed; GB"
       " includes operands of Pallas kernels; bound: what limits a step; ms and"
-      " hours: the least that the chip's peak rates allow, in even blocks",
+      " hours: what the chip's peak rates allow for these counts, in even"
+      " blocks",
       f"all cells: {sum(p.hours for p in plans):.3g} hours of all"
       f" {len(devices)} chips at peak rates; twice as long is a good result",
     ]

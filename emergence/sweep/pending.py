@@ -93,6 +93,8 @@ def make_request(
     seeds = config.seeds.requested
   config.seeds.require_seeds(seeds)
   if cells is not None:
+    if not cells:
+      raise ValueError("--cells is empty; name a cell or omit the flag")
     wanted = [Cell.parse(text) for text in cells]
     for cell in wanted:
       if cell not in grid:

@@ -197,7 +197,7 @@ def _words_pattern(files: Sequence[ResultFile]) -> str:
   words = [set(re.findall(r"[^-_/.]+", file.model)) for file in files]
   own = [found - set.intersection(*words) for found in words]
   if any(len(found) != 1 for found in own):
-    return r"(?P<scale>\d+)"
+    return r"(?P<scale>\d+(?:\.\d+)?[kmbKMB])"
   return f"(?P<scale>{'|'.join(sorted(map(re.escape, set.union(*own))))})"
 
 

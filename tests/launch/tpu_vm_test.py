@@ -41,6 +41,8 @@ RUNS = {
   "readme": shlex.split(README_WORDS.replace("$TPU", README_FLAGS[1])),
   "no bucket": ["--do=run", "--workdir=/tmp/x"],
   "shard": ["--do=run", "--shard=0/2"],
+  "topology": ["--do=run", "--topology=v5e:2x2"],
+  "no workdir": ["--do=run", "--workdir="],
   "accelerator": ["--do=run", "--accelerator_type=v5e"],
 }
 
@@ -133,6 +135,8 @@ def test_the_readme_shows_what_is_printed(printed):
   [
     ("no bucket", "a bucket, such as gs://BUCKET/FOLDER, got /tmp/x"),
     ("shard", "--shard is for experiments.sweep"),
+    ("topology", "--topology is for experiments.sweep"),
+    ("no workdir", "--workdir is empty"),
     ("accelerator", "expects a name such as v5litepod-16 or v4-32, got v5e"),
   ],
 )

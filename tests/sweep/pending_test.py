@@ -9,6 +9,8 @@ def test_a_cell_that_cannot_be_built_is_found_before_training(config, workdir):
   wide = override(config, ["grid.widths=[8,10]"])
   with pytest.raises(ValueError, match="does not divide the width 10"):
     pending.make_request(wide, workdir)
+  with pytest.raises(ValueError, match="--cells is empty"):
+    pending.make_request(config, workdir, cells=[])
 
 
 @pytest.mark.parametrize(("count", "num_devices"), [(1, 1), (5, 3), (9, 2)])
