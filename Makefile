@@ -16,7 +16,12 @@ DEMO := demo
 # A file of tests stays in one process, whose fixtures its tests share.
 PARALLEL := -n auto --dist loadfile
 # Slow tests often wait, so there is one process more than cores. The files with
-# the longest tests come first.
+# the longest tests come first, then all others. They are files, because pytest
+# drops a file beside its folder.
+LONGEST := $(patsubst %,tests/%_test.py,experiments/findings launch/slurm \
+  sweep/faults sweep/shards experiments/collected population/processes)
+SLOW_FILES = $(LONGEST) $(filter-out $(LONGEST), \
+  $(sort $(shell find tests -name "*_test.py")))
 SLOW_PARALLEL := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) \
   --dist loadfile --no-loadscope-reorder
 
@@ -40,7 +45,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m "slow or bits" $(SLOW_PARALLEL)
+	$(BIN)/python -m pytest -m "slow or bits" $(SLOW_PARALLEL) $(SLOW_FILES)
 
 reference: $(VENV)-reference/.installed
 	$(VENV)-reference/bin/python tests/gpt_neox_reference.py --check

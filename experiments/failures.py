@@ -291,10 +291,11 @@ def right_up_to(grid: Grid, folder: pathlib.Path) -> RightUpTo | None:
   trained = setup.task.evaluation(config.task.max_train_length)
   is_end_L = items.tokens_L[0, 1:] == setup.task.end
   is_answer_L = np.asarray(items.is_answer_L[0, 1:] & ~is_end_L)
+  score = jax.jit(lambda own, x: evaluate.score_tokens(own, setup.arch, x))
   shares = []
   for seed in rows["seed"]:
     own = params.load_params(epath.Path(folder), cell, int(seed))
-    _, predicted_BL = evaluate.score_tokens(own, setup.arch, items.tokens_L)
+    _, predicted_BL = score(own, items.tokens_L)
     is_right_BL = np.asarray(predicted_BL == items.tokens_L[:, 1:])
     is_right_BA = is_right_BL[:, is_answer_L]
     shares.append(np.cumprod(is_right_BA, axis=1).mean(axis=0))
@@ -406,15 +407,14 @@ def kept_pair(grid: Grid, folder: pathlib.Path) -> Attention | None:
   items = setup.task.evaluation(length := config.headline_length)
   item = jax.tree.map(lambda x: x[len(x) // 2], items)
   tokens_L = item.tokens_L[: int(item.length)]
+  attend = jax.jit(lambda own, x: model.attention_weights(own, setup.arch, x))
   weights_of = {}
   for own, verb in (
     (rows[~is_success_S], "fails"),
     (rows[is_success_S], "succeeds"),
   ):
     seed = int(own["seed"].iloc[0])
-    found = model.attention_weights(
-      params.load_params(workdir, cell, seed), setup.arch, tokens_L[None]
-    )
+    found = attend(params.load_params(workdir, cell, seed), tokens_L[None])
     weights_of[f"seed {seed} {verb}"] = np.stack([x[0] for x in found])
   return Attention(
     length,

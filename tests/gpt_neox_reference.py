@@ -13,9 +13,9 @@ from numpy's frozen RandomState. A large gradient is stored as some of its
 entries and its projections on random directions, which no error escapes.
 
 The check computes the file anew, and then does what a user would: it trains
-seeds, exports them by the command, opens them with AutoModelForCausalLM and
-AutoTokenizer, lets them answer every evaluation item by greedy decoding, and
-compares with the records.
+seeds, exports them, opens them with AutoModelForCausalLM and AutoTokenizer,
+lets them answer every evaluation item by greedy decoding, and compares with the
+records.
 """
 
 import argparse
@@ -186,8 +186,7 @@ def check_export(workdir: pathlib.Path, cell: Cell, seed: int) -> list[float]:
   transformers.utils.logging.disable_progress_bar()
   config = records.read_config(workdir)
   with tempfile.TemporaryDirectory() as folder:
-    _run("experiments.export", workdir, f"--cell={cell}", f"--seed={seed}",
-         f"--out={folder}")  # fmt: skip
+    export.export(workdir, cell, seed, folder, config.train.steps)
     network = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
   params = load_params(workdir, cell, seed)
@@ -271,17 +270,15 @@ def check_trained_seeds() -> None:
     with tempfile.TemporaryDirectory() as folder:
       workdir = pathlib.Path(folder)
       flags = [f"--override={text}" for text in [*shared, *overrides]]
-      _run("experiments.sweep", workdir, "--config=quickstart",
-           "--keep_params=final", *flags)  # fmt: skip
+      command = [
+        *(sys.executable, "-m", "experiments.sweep", f"--workdir={workdir}"),
+        *("--config=quickstart", "--keep_params=final"),
+      ]
+      subprocess.run([*command, *flags], check=True, stdout=subprocess.DEVNULL)
       print(f"{name}:")
       scores = check_workdir(workdir)
       # All wrong or all right would say little.
       assert any(0.1 < score < 0.9 for score in scores), (name, scores)
-
-
-def _run(module: str, workdir: pathlib.Path, *flags: str) -> None:
-  command = [sys.executable, "-m", module, f"--workdir={workdir}", *flags]
-  subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:

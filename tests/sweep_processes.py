@@ -19,6 +19,11 @@ import pandas as pd
 
 from tests.mains import sweep_command
 
+# For processes that compile at once: quick to compile, slow to run.
+FAST_COMPILE = (
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
 _CONFIG = """
 from emergence.config import *
 config = Config(

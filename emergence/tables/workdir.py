@@ -23,8 +23,6 @@ from emergence.tables.score_table import (
 if TYPE_CHECKING:
   import pandas as pd
 
-  from emergence.tasks import Task
-
 _RECORD_METRICS = {
   metric.name: Metric(
     metric.name,
@@ -131,10 +129,10 @@ def _about_cells(rows: Any, config: Config, length: int) -> "pd.DataFrame":
   """Returns one row per cell of the records, with `source` and `num_items`."""
   found = rows[records.cell_columns(rows)].drop_duplicates()
   cells = [records.cell_of_row(row) for row in found.to_dict("records")]
-  tasks = [_task(config_lib.cell_config(config, cell)) for cell in cells]
+  configs = [config_lib.cell_config(config, cell) for cell in cells]
   return found.assign(
     source=[f"records/{cell}" for cell in cells],
-    num_items=[float(len(task.evaluation(length).length)) for task in tasks],
+    num_items=[float(_num_items(own, length)) for own in configs],
   )
 
 
@@ -156,10 +154,14 @@ def _choose_axis(
   return scale_axis, ["task", *(axis for axis in axes if axis != scale_axis)]
 
 
-def _task(config: Config) -> "Task":
-  from emergence.tasks import make_task  # Late: importing JAX is slow.
+def _num_items(config: Config, length: int) -> int:
+  """Items of an evaluation set, without the time to compile and draw it."""
+  import jax  # Late: importing JAX is slow.
 
-  return make_task(config.task, config.eval.items)
+  from emergence.tasks import make_task
+
+  task = make_task(config.task, config.eval.items)
+  return len(jax.eval_shape(lambda: task.evaluation(length)).length)
 
 
 def _seed_meaning(config: Config, axis: str) -> str:

@@ -290,6 +290,14 @@ def study(
     resamples: bootstrap samples of each.
     sizes: seeds per sample.
   """
+  yield from with_aims(samples, resamples, sizes)
+  yield from without_aims(samples, resamples, sizes)
+
+
+def with_aims(
+  samples: int, resamples: int, sizes: Sequence[int]
+) -> Iterator[Row]:
+  """Yields the first rows of `study`: all with an aim, and the rare cluster."""
   for name in POPULATIONS:
     for num_seeds in sizes:
       yield from bootstrap_coverage(name, num_seeds, samples, resamples)
@@ -297,6 +305,12 @@ def study(
     yield wilson_coverage(num_seeds)
   for name in POPULATIONS:
     yield band_coverage(name, sizes[-1], samples)
+
+
+def without_aims(
+  samples: int, resamples: int, sizes: Sequence[int]
+) -> Iterator[Row]:
+  """Yields the other rows of `study`."""
   fewer = max(samples // 5, 1)
   for name in POPULATIONS:
     for num_seeds in sizes:

@@ -95,7 +95,9 @@ def test_the_attention_of_a_failing_and_a_succeeding_seed(grid, folder):
   assert failures.kept_pair(grid, folder) is None
   cell = cells(grid.config)[1]
   arch = make_setup(grid.config, cell).arch
-  params_of = {s: model.init(jax.random.key(s), arch) for s in range(3, 24)}
+  init = jax.jit(lambda seed: model.init(jax.random.key(seed), arch))
+  attend = jax.jit(lambda own, x: model.attention_weights(own, arch, x))
+  params_of = {seed: init(seed) for seed in range(3, 24)}
   for seed, own in params_of.items():
     own = jax.tree.map(lambda x: np.asarray(x)[None], own)
     step = grid.config.train.steps
@@ -110,9 +112,7 @@ def test_the_attention_of_a_failing_and_a_succeeding_seed(grid, folder):
   tokens = [80, 30, 49, 81, *range(30, 50), 82]
   assert (found.num_prompt, found.num_trained) == (4, 15)
   for name, seed in zip(names, (fails, succeeds), strict=True):
-    expected = np.stack(
-      model.attention_weights(params_of[seed], arch, np.array([tokens]))
-    )
+    expected = np.stack(attend(params_of[seed], np.array([tokens])))
     np.testing.assert_allclose(
       found.weights_of[name], expected[:, 0], atol=1e-6
     )

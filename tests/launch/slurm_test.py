@@ -24,7 +24,7 @@ from tests.mains import (
   read_transcript,
   run_main,
 )
-from tests.sweep_processes import different, records_of
+from tests.sweep_processes import FAST_COMPILE, different, records_of
 
 NODE = ROOT / "tests" / "slurm_node.sh"
 
@@ -146,11 +146,13 @@ def node():
     shutil.rmtree(folder)
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(
+  condition: Callable[[], object], what: str, period: float = 0.05
+) -> None:
   end = time.monotonic() + 600
   while not condition():
     assert time.monotonic() < end, f"waited in vain for {what}"
-    time.sleep(0.05)
+    time.sleep(period)
 
 
 def slurm(*arguments: str) -> str:
@@ -162,6 +164,11 @@ def slurm(*arguments: str) -> str:
 def queued(job: str) -> bool:
   """Whether tasks of a job are in the queue."""
   return job in slurm("squeue", "-h", "-r", "-o", "%F").split()
+
+
+def wait_for_end(job: str) -> None:
+  # Each look is a process and a request to the daemon that is waited for.
+  wait_until(lambda: not queued(job), f"the end of job {job}", period=0.5)
 
 
 def job_of(told: str) -> str:
@@ -198,11 +205,11 @@ def test_a_rerun_trains_the_shards_that_were_lost_as_if_undisturbed(
     return not interrupt
 
   wait_until(all_interrupted, "second groups")
-  wait_until(lambda: not queued(job), "the end of the job")
+  wait_for_end(job)
   told = launch(*flags)
   assert "\nsubmitted 1 of 2 shards\n" in told
   again = job_of(told)
-  wait_until(lambda: not queued(again), "the last task")
+  wait_for_end(again)
   assert launch(*flags).startswith("nothing to submit: ")
 
   assert different(workdir, records_of(alone)) == []
@@ -224,7 +231,7 @@ def test_a_task_saves_before_its_time_limit_and_is_queued_again(launch):
   wait_until(lambda: starts() == 2, "the second start")
   assert "stopped by SIGTERM; run the same command again" in log.read_text()
   slurm("scancel", job)
-  wait_until(lambda: not queued(job), "the end of the cancelled job")
+  wait_for_end(job)
   assert starts() == 2
 
 
@@ -240,7 +247,7 @@ def test_srun_starts_one_population(tiny_file, tmp_path):
     capture_output=True,
     text=True,
     cwd=ROOT,
-    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": FAST_COMPILE},
     timeout=240,
   )
   assert done.returncode == 0, done.stderr

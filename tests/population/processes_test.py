@@ -14,11 +14,7 @@ import pandas as pd
 import pytest
 
 from emergence.population import processes
-
-# Four processes compile on two cores.
-_FAST_COMPILE = (
-  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
+from tests.sweep_processes import FAST_COMPILE
 
 CONFIG = """
 from experiments.configs.quickstart import config
@@ -71,7 +67,7 @@ def sweep(tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": _FAST_COMPILE},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": FAST_COMPILE},
       )
       for i in range(number)
     ]

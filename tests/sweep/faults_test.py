@@ -120,17 +120,18 @@ def test_kill_9_at_any_moment_loses_the_steps_since_the_last_save(
   workdir, rng = tmp_path / "run", random.Random(0)
   moments = ["compile", "train", "save", "write"]
   rng.shuffle(moments)
-  # An empty cache, so that there is something to compile.
-  cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
   ends_lost = 0
   for moment in moments:
     seen = len(events(workdir))
     finished = records_of(workdir)
-    patch = ""
+    patch, cache = "", {}
     if moment in RENAMED:
       folder, most = RENAMED[moment]
       number = rng.randint(1, most)
       patch = KILL_AT_RENAME.format(folder=folder, number=number)
+    if moment == "compile":
+      # An empty cache, so that there is something to compile.
+      cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     sweep = start(f"--workdir={workdir}", patch=patch, **cache)
     if moment == "compile":
       sweep.run_until(lambda sweep=sweep: "compiling" in sweep.stdout)

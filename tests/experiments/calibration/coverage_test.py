@@ -19,6 +19,10 @@ def test_wilsons_exact_coverage_is_that_of_simulated_samples():
 
 @pytest.mark.slow
 def test_all_aims_are_met_or_missed_on_the_safe_side():
-  for row in coverage.study(400, 500, (20, 100)):
+  sizes = (20, 100)
+  for row in coverage.with_aims(400, 500, sizes):
     # Of so many rows some are below by chance.
     assert row.coverage + 3 * row.error >= row.aim[0], row
+  # Nothing is expected of the others, so a few samples do.
+  aims = {row.aim for row in coverage.without_aims(5, 50, sizes)}
+  assert aims == {coverage.NO_AIM}
