@@ -60,6 +60,16 @@ def test_blocks_are_renewed_between_their_markers(tmp_path):
     findings.renew(page, {"y": "new"})
 
 
+def test_the_committed_pages_say_the_same_of_the_claims():
+  page = (findings.PLACE / "README.md").read_text()
+  _, _, rest = page.partition("<!-- claims -->\n\n")
+  claims, _, _ = rest.partition("\n\n<!-- end of claims -->")
+  beside_figures = (findings.PLACE / "figures" / "README.md").read_text()
+  expected = beside_figures[beside_figures.index("| claim |") :]
+  expected, _, _ = expected.partition("\n\n## Signs before a rise")
+  assert claims == expected.replace("](../", "](")
+
+
 @pytest.mark.slow
 def test_the_committed_pages_are_those_of_the_committed_records(tmp_path):
   # Not with `run_main`, whose processes may not have others.

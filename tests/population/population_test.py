@@ -99,6 +99,18 @@ def test_a_diverged_seed_takes_no_steps_and_touches_no_other(name, request):
   assert last.state.step.tolist() == [6, 4, 6, 6]
 
 
+def test_a_seed_whose_likelihood_overflows_at_one_length_has_diverged(program):
+  def evaluate(params):
+    scores, finite_N = program.evaluate(params)
+    nll_NP = np.array(scores.nll_sum)
+    nll_NP[2, 1] = np.inf
+    return scores._replace(nll_sum=nll_NP), finite_N
+
+  overflows = program._replace(evaluate=evaluate)
+  ((first, *_),), _ = run_until(overflows, [[0, 1, 2, 3]], 0)
+  assert first.diverged.tolist() == [False, False, True, False]
+
+
 def test_padding_and_a_device_without_a_block_take_no_steps(program):
   padded = population.pad_blocks([[3, 4]], 4, 2)
   assert padded == [3, 4, 4, 4, 3, 4, 4, 4]

@@ -58,6 +58,8 @@ def test_a_block_that_the_line_misjudged_is_not_taken():
     # 500 bytes at 1e4 a second; 6 times 700,000 operations at the peak.
     ("train.matmul_precision=highest", 1e8, "memory", 0.05),
     ("train.matmul_precision=highest", 1e7, "compute", 0.42),
+    ("train.matmul_precision=high", 1e7, "compute", 0.21),
+    ("train.matmul_precision=default", 1e7, "compute", 0.07),
     ("train.compute_dtype=bfloat16", 1e7, "compute", 0.07),
   ],
 )
@@ -95,6 +97,19 @@ def test_a_plan_is_that_of_a_hand_calculation(
   assert found.even_block == 4
   assert found.hours == pytest.approx(2 * 4 * 6 * seconds / 3600)
   assert len(lines) == 5
+
+
+def test_the_peaks_are_those_of_the_data_sheets():
+  """TFLOP/s in bfloat16 and GB/s, from cloud.google.com/tpu/docs, per chip."""
+  published = {
+    "TPU v5 lite": (197, 819),  # v5e
+    "TPU v5": (459, 2765),  # v5p
+    "TPU v6 lite": (918, 1640),  # v6e
+  }
+  assert published == {
+    kind: (chip.flops / 1e12, chip.bandwidth / 1e9)
+    for kind, chip in topology.CHIPS.items()
+  }
 
 
 HLO = """

@@ -62,6 +62,13 @@ def test_records_read_back_as_written(tiny, workdir):
   assert int(frame["diverged"].sum()) == 4
 
 
+def test_a_crossed_seed_is_an_initialization_and_a_data_stream(tiny):
+  crossed = ["seeds.design=crossed", "seeds.num_init=2", "seeds.num_data=4"]
+  table = make_table(override(tiny, crossed), CELL, [6])
+  row = table.to_pylist()[0]
+  assert (row["seed"], row["init_seed"], row["data_seed"]) == (6, 1, 2)
+
+
 def test_a_file_holds_consecutive_seeds_and_says_so_in_its_name(tiny, workdir):
   write(tiny, workdir, CELL, [0, 1, 3, 7, 8])
   folder = workdir / "records" / "count" / "width-8" / "depth-2"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emergence.config import Cell
-from emergence.storage import block_checkpoint, locks
+from emergence.storage import block_checkpoint, locks, records
 from emergence.storage.params import load_params, save_params
 from emergence.sweep.blocks import Saving
 from tests.sweeps import files, interrupt, train
@@ -26,16 +26,32 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(
   assert not list((workdir / CHECKPOINTS).glob("*"))
 
 
-def test_blocks_are_saved_every_so_many_steps(
-  config, programs, workdir, monkeypatch
+@pytest.mark.parametrize(
+  ("saving", "expected"),
+  # What is finished is recorded instead.
+  [(Saving(steps=2), [2, 4]), (Saving(seconds=0), [1, 2, 3, 4, 5])],
+)
+def test_blocks_are_saved_every_so_many_steps_or_seconds(
+  config, programs, workdir, monkeypatch, saving, expected
 ):
   saved = []
   monkeypatch.setattr(
     block_checkpoint, "save", lambda **given: saved.append(given["state"].step)
   )
-  train(config, workdir, programs, saving=Saving(steps=2))
-  # What is finished is recorded instead.
-  assert saved == [2, 2, 4, 4]
+  train(config, workdir, programs, saving=saving)
+  assert saved[::2] == saved[1::2] == expected
+
+
+def test_checkpoints_are_there_until_the_records_are_written(
+  config, programs, workdir, monkeypatch
+):
+  def write(*given):
+    raise OSError("No space left on device")
+
+  monkeypatch.setattr(records, "write", write)
+  with pytest.raises(OSError, match="No space left"):
+    train(config, workdir, programs, saving=Saving(steps=5))
+  assert len(list((workdir / CHECKPOINTS).glob("*/00000005"))) == 2
 
 
 def test_parameters_of_steps_that_are_done_cannot_be_kept_any_more(

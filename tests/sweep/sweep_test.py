@@ -5,6 +5,7 @@ from emergence.config import Cell
 from emergence.population import compilation
 from emergence.storage import records
 from emergence.storage.params import load_params
+from emergence.sweep import time_budget
 from emergence.training import evaluate
 from tests.sweeps import find_pending, train
 
@@ -17,6 +18,11 @@ def test_seeds_in_pieces_are_the_records_of_one_go(
   train(config, workdir, programs)
   assert work[0].blocks == [[0, 1, 3], [4, 6, 7]]
   assert records.read(workdir).equals(records.read(trained))
+
+
+def test_a_finished_sweep_has_made_all_steps_of_all_seeds(config, trained):
+  (run,) = time_budget.read_runs(trained)
+  assert (run.seeds, run.seed_steps) == (8, 8 * config.train.steps)
 
 
 def test_kept_parameters_are_those_of_the_seed(config, trained):
