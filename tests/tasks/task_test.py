@@ -150,7 +150,8 @@ def test_test_items_are_those_of_earlier_versions(name):
   task = make_task(config.task, items=16)
   tested = task.evaluation(config.task.test_lengths[0])
   trained = train.train_distribution(config, task)
-  assert (digest(tested), digest(trained)) == DIGESTS[name]
+  found = digest(tested), digest(trained)
+  assert found == DIGESTS.get(name), f"new tasks need DIGESTS[{name!r}]"
 
 
 @pytest.mark.parametrize(
