@@ -15,14 +15,16 @@ import jax
 import numpy as np
 import pytest
 
-from emergence.config import Cell
+from emergence.config import Cell, TrainConfig
 from emergence.population import compilation
+from emergence.training.model import train_flops
 from experiments.benchmark import jax_sides, measure, table, timing
 from experiments.benchmark.shapes import make_config
 from tests.mains import sweep_command
 
 README = pathlib.Path(measure.__file__).with_name("README.md")
 RECORDED = json.loads(README.with_name("two_cores.json").read_text())
+SHAPE = "8/1/2x24"
 VARIANTS = ("eager", "vmap")  # Compiling takes half a minute.
 
 
@@ -47,6 +49,13 @@ def test_sides_are_measured_in_turns():
   found = timing.in_turns([side("a", [2, 6, 5]), side("b", [1, 2, 3])], 3, 0.1)
   assert "".join(order) == "abbaab"
   assert found.tolist() == [[2, 6, 5], [1, 2, 3]]
+
+
+def test_a_product_of_matrices_takes_two_operations_a_term(monkeypatch):
+  monkeypatch.setattr(jax_sides, "_GEMM_SIZE", 8)
+  monkeypatch.setattr(timing, "seconds_since", lambda start: 0.5)
+  rate = jax_sides.gemm(jax.local_devices(), TrainConfig())(0.0)
+  assert rate == 2 * (2 * 8**3) / 0.5
 
 
 def test_other_losses_fail_the_benchmark():
@@ -121,7 +130,7 @@ def run(tmp_path_factory):
   """Of a short run without overhead; with PyTorch where it is installed."""
   path = tmp_path_factory.mktemp("benchmark") / "rows.json"
   command = sweep_command(
-    "--shape=8/1/2x24",
+    f"--shape={SHAPE}",
     *("--override=model.head_dim=4", "--override=task.test_lengths=[10,11]"),
     *("--override=seeds.block=2", "--sides=ours,jax,torch-eager"),
     *("--seeds=2", "--rounds=2", "--seconds=0.1", f"--json={path}"),
@@ -139,12 +148,18 @@ def run(tmp_path_factory):
 def test_the_command_prints_and_writes_what_it_measured(run):
   printed, rows = run
   sides = [(row["side"], row["seeds"]) for row in rows]
+  sizes = ["model.head_dim=4", "task.test_lengths=[10,11]"]
+  arch = compilation.make_setup(*make_config(SHAPE, "quickstart", sizes)).arch
+  flops = train_flops(arch, 2, 24)
   assert sides[:2] == [("ours", 2), ("jax", 1)]
   for row in rows:
-    assert row["shape"] == "8/1/2x24"
+    assert row["shape"] == SHAPE
     assert len(row["rounds"]) == 2
-    assert row["peak_fraction"] > 0
-    assert f"{row['seed_steps_per_second']:.4g}" in printed
+    rate = row["seed_steps_per_second"]
+    assert rate == pytest.approx(np.median(row["rounds"]))
+    achieved = row["peak_fraction"] * row["gemm_flops_per_second"]
+    assert achieved == pytest.approx(rate * flops)
+    assert f"{rate:.4g}" in printed
   assert all(row["compile_seconds"] > 0 for row in rows[:2])
   if importlib.util.find_spec("torch"):
     *_, torch = rows
