@@ -481,23 +481,24 @@ def likelihood_separates(grid: Grid) -> Verdict:
   weight = _detectable(labels)
   nll_text = "the negative log-likelihood (NLL)"
   text_of = {"NLL": nll_text, "log NLL": f"the logarithm of {nll_text}"}
+  only_log = ""
+  if both and "NLL" not in both:
+    only_log = (
+      ". The NLL itself shows none; its logarithm was added to the rule when"
+      " the quickstart had been seen"
+    )
   parts = [
     f"in {text_of[name]} {grid.score.at(where)}" for name, where in both.items()
   ]
   also = f"but neither in {nll_text} nor in its logarithm there"
   if parts:
     also = f"and {words.listed(parts)}"
-  if parts and "NLL" not in both:
-    also += (
-      ", which was added to the rule when the quickstart had been seen, but not"
-      " in the NLL itself"
-    )
   return Verdict(
     bool(both),
     f"a split is shown in the score {grid.score.at(score)}, {also} (smallest p"
     f" {words.number(float(np.nanmin(raw)), 2)},"
     f" or {words.number(least, 2)} after correction for {size} tests)"
-    f"{'' if both else _power(weight)}",
+    f"{only_log if both else _power(weight)}",
     least,
     "" if both else _weight_text(weight),
     {
