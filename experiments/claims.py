@@ -484,8 +484,8 @@ def likelihood_separates(grid: Grid) -> Verdict:
   only_log = ""
   if both and "NLL" not in both:
     only_log = (
-      ". The NLL itself shows none; its logarithm was added to the rule when"
-      " the quickstart had been seen"
+      ". The NLL itself shows none there; its logarithm was added to the rule"
+      " when the quickstart had been seen"
     )
   parts = [
     f"in {text_of[name]} {grid.score.at(where)}" for name, where in both.items()

@@ -281,7 +281,10 @@ def _guesses(grid: Grid) -> str:
   if grid.config.task.name != "reverse_addition":
     return ""
   # Of the nine wrong digits, two differ from the right one by 1 (mod 10).
-  return " A wrong digit guessed at random is of this kind in 78% of answers."
+  return (
+    " A wrong digit that is guessed at random is an “other error” with"
+    f" probability {words.percent(7 / 9)}."
+  )
 
 
 def _likelihoods(grid: Grid) -> Iterator[Picture]:

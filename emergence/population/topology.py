@@ -100,9 +100,9 @@ class Plan(NamedTuple):
       machine.
     flops: floating-point operations of one step of one seed.
     bytes: that one step of one seed reads and writes.
-    seconds: the least that one step of one seed takes on one chip.
+    seconds: of one step of one seed on one chip, at its peak rates.
     bound: `compute` or `memory`, whichever is the slower.
-    hours: the least that all seeds take on all chips, in even blocks.
+    hours: of all seeds on all chips at their peak rates, in even blocks.
   """
 
   cell: Cell

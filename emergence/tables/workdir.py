@@ -155,7 +155,7 @@ def _choose_axis(
 
 
 def _num_items(config: Config, length: int) -> int:
-  """Items of an evaluation set, without the time to compile and draw it."""
+  """Counts the items of an evaluation set without drawing them."""
   import jax  # Late: importing JAX is slow.
 
   from emergence.tasks import make_task
